@@ -1,0 +1,32 @@
+"""Problems to optimize: search space, objective, direction and frozen reference values."""
+
+from benchmarks.base import (
+    Benchmark,
+    BenchmarkError,
+    Config,
+    Direction,
+    Evaluation,
+    MissingDataError,
+    Reference,
+    Sampling,
+)
+from benchmarks.registry import Family, UnknownBenchmarkError, create, expand, families, names, register, suites
+
+__all__ = [
+    "Benchmark",
+    "BenchmarkError",
+    "Config",
+    "Direction",
+    "Evaluation",
+    "Family",
+    "MissingDataError",
+    "Reference",
+    "Sampling",
+    "UnknownBenchmarkError",
+    "create",
+    "expand",
+    "families",
+    "names",
+    "register",
+    "suites",
+]

@@ -1,0 +1,168 @@
+"""Benchmarks by name: families of tasks, suites, globs and third-party entry points.
+
+A *family* (``synthetic``, ``yahpo``, ...) owns every name that begins with its prefix, lists the tasks that it can
+build on this machine and builds one. Nothing is imported before a name of its family is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import functools
+import importlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from benchmarks.base import Benchmark, BenchmarkError
+
+ENTRY_POINT_GROUP = "optibench.benchmarks"
+
+
+class UnknownBenchmarkError(BenchmarkError):
+    """No task or suite has that name; the message gives the closest ones."""
+
+
+class Provider(Protocol):
+    """What a family's code offers."""
+
+    def names(self) -> Sequence[str]:
+        """The tasks that can be listed on this machine; cheap, importing nothing heavy."""
+        ...
+
+    def create(self, name: str) -> Benchmark:
+        """Build one task; cheap too: tables, models and data are loaded by the first evaluation.
+
+        Raises:
+            UnknownBenchmarkError: The family has no such task.
+            MissingDataError: The task's data is not on this machine.
+        """
+        ...
+
+    def missing(self) -> str | None:
+        """One sentence on which data of the family is missing and what fetches it; ``None`` if all is there."""
+        ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """A group of tasks that share a name's first part and the code behind them.
+
+    Attributes:
+        prefix: The first part of the tasks' names, without the slash.
+        summary: One line for ``optibench list``.
+        target: ``module:attribute`` of the family's :class:`Provider`.
+    """
+
+    prefix: str
+    summary: str
+    target: str
+
+    def provider(self) -> Provider:
+        module, _, attribute = self.target.partition(":")
+        provider: Provider = getattr(importlib.import_module(module), attribute)
+        return provider
+
+
+_families: dict[str, Family] = {}
+
+
+def register(family: Family) -> None:
+    """Make a family's tasks known; a prefix that is taken is an error.
+
+    Raises:
+        BenchmarkError: Another family has that prefix, or the prefix holds a slash.
+    """
+    if not family.prefix or "/" in family.prefix:
+        raise BenchmarkError(f"A benchmark family's prefix is one non-empty word without '/', not {family.prefix!r}.")
+    taken = _families.get(family.prefix)
+    if taken is not None and taken != family:
+        raise BenchmarkError(
+            f"Benchmark family {family.prefix!r} is registered twice, by {taken.target} and {family.target}; rename one."
+        )
+    _families[family.prefix] = family
+
+
+register(Family("synthetic", "analytic test functions, optima shifted (or rotated)", "benchmarks.synthetic:provider"))
+register(Family("hpobench", "HPOBench's neural network tables, 8 OpenML tasks", "benchmarks.tabular:hpobench"))
+register(Family("hpolib", "HPOLib's fully connected networks, 4 regression tasks", "benchmarks.tabular:hpolib"))
+register(Family("nasbench201", "NAS-Bench-201 cells, 3 image tasks", "benchmarks.tabular:nasbench201"))
+register(Family("yahpo", "YAHPO Gym surrogates on OpenML tasks", "benchmarks.yahpo:provider"))
+
+
+@functools.cache
+def _load_entry_points() -> None:
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        family = point.load()
+        if not isinstance(family, Family):
+            raise BenchmarkError(
+                f"Entry point {point.name!r} of {point.value} is a {type(family).__name__}, not a benchmarks.Family."
+            )
+        register(family)
+
+
+def families() -> dict[str, Family]:
+    """Every registered family by prefix, third parties' included."""
+    _load_entry_points()
+    return dict(_families)
+
+
+def names() -> list[str]:
+    """Every task that can be listed on this machine, family by family."""
+    return [name for family in families().values() for name in family.provider().names()]
+
+
+def suites() -> dict[str, Sequence[str]]:
+    """Every suite's patterns by name (see ``benchmarks/suites.yaml``)."""
+    from benchmarks.suites import load
+
+    return load()
+
+
+def create(name: str) -> Benchmark:
+    """Build the task of that name.
+
+    Raises:
+        UnknownBenchmarkError: No family can build it; the message gives the closest names.
+        MissingDataError: Its data is not on this machine; the message says how to fetch it.
+    """
+    family = families().get(name.partition("/")[0])
+    if family is None:
+        raise UnknownBenchmarkError(unknown("benchmark", name, [*names(), *suites()], "optibench list benchmarks"))
+    return family.provider().create(name)
+
+
+def expand(patterns: Iterable[str]) -> list[str]:
+    """Turn task names, suite names and globs into task names, in order, each once.
+
+    Raises:
+        UnknownBenchmarkError: A pattern matches nothing.
+    """
+    found: dict[str, None] = {}
+    known_suites = suites()
+    listed: list[str] | None = None
+    for pattern in patterns:
+        if pattern in known_suites:
+            found.update(dict.fromkeys(expand(known_suites[pattern])))
+        elif any(character in pattern for character in "*?["):
+            listed = names() if listed is None else listed
+            matches = fnmatch.filter(listed, pattern)
+            if not matches:
+                family = families().get(pattern.partition("/")[0])
+                missing = family.provider().missing() if family else None
+                raise UnknownBenchmarkError(
+                    missing or unknown("benchmark", pattern, [*listed, *known_suites], "optibench list benchmarks")
+                )
+            found.update(dict.fromkeys(matches))
+        else:
+            create(pattern)
+            found[pattern] = None
+    return list(found)
+
+
+def unknown(kind: str, name: str, known: Sequence[str], listing: str) -> str:
+    """The one sentence for a name that nothing has, with the closest names."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"see `{listing}`."
+    return f"Unknown {kind} {name!r}: {hint}"

@@ -1,0 +1,1 @@
+"""The grid: spec, cells, executors, durable results, provenance and the command line."""

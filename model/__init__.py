@@ -1,0 +1,1 @@
+"""OptiFormer: a transformer that proposes configurations, usable with no harness around it."""

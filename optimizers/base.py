@@ -1,0 +1,100 @@
+"""The optimizer contract: ask for configurations, tell what they gave.
+
+Invariants that the harness relies on and the conformance tests check:
+
+* An optimizer always *minimizes*; the runner flips the sign of a benchmark that is maximized.
+* Its asks are a function of ``(space, seed, n_trials, settings)`` and of the observations told, in their order, and of
+  nothing else: no clock, no global random state. Replaying the asks and tells gives the same next ask, which is what
+  makes a resumed cell exact.
+* Configurations are plain mappings of active parameters to Python values, valid in the space.
+* Observations that were never asked for (the shared initial design) may be told at any time, and are used.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+State = Literal["ok", "failed", "timeout", "infeasible"]
+
+
+class OptimizerError(Exception):
+    """A mistake the user can mend; the message is one sentence that says what, where and how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A configuration to evaluate, and at which fidelity (``None``: the full one)."""
+
+    config: Mapping[str, Any]
+    fidelity: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What became of a configuration.
+
+    Attributes:
+        config: The configuration that was evaluated.
+        value: The value to minimize; NaN unless ``state`` is ``ok``.
+        state: ``ok`` | ``failed`` | ``timeout`` | ``infeasible``.
+        fidelity: The fidelity it was evaluated at; ``None`` for the full one.
+    """
+
+    config: Mapping[str, Any]
+    value: float
+    state: State = "ok"
+    fidelity: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an optimizer can do, as data.
+
+    Attributes:
+        conditional: ``native`` if the library knows conditional parameters; otherwise one sentence on how this adapter
+            flattens them.
+        batch: Whether ``ask(n)`` for ``n > 1`` proposes points that know of each other.
+        multi_fidelity: Whether it chooses fidelities.
+        max_dimensions: The most parameters it can handle; ``None`` for no limit.
+        failed: What it learns from a failed trial, in a few words.
+    """
+
+    conditional: str = "native"
+    batch: bool = False
+    multi_fidelity: bool = False
+    max_dimensions: int | None = None
+    failed: str = "left out"
+
+
+class Optimizer(ABC):
+    """An ask/tell optimizer over a ConfigSpace; see the module's invariants.
+
+    Args:
+        space: The search space. Not modified: its own random state is never used.
+        seed: Drives everything random.
+        n_trials: The whole budget, the initial design included; some libraries plan with it.
+        **settings: The optimizer's own settings (``name:key=value`` on the command line). Every one has a default.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    @abstractmethod
+    def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int) -> None: ...
+
+    @abstractmethod
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        """Propose ``n`` configurations, each valid in the space."""
+
+    @abstractmethod
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Report evaluated configurations, asked for or not."""
+
+    def close(self) -> None:
+        """Release what the optimizer holds (temporary folders, processes)."""
+        return None

@@ -1,0 +1,177 @@
+"""Optimizers by name, imported only when one is created.
+
+``optibench list`` reads the entries below and so needs no torch, smac or scikit-learn.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from optimizers.base import Capabilities, Optimizer, OptimizerError
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+ENTRY_POINT_GROUP = "optibench.optimizers"
+
+
+class UnknownOptimizerError(OptimizerError):
+    """No optimizer has that name; the message gives the closest ones."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of an optimizer without importing it.
+
+    Attributes:
+        name: How users name it.
+        summary: One line for ``optibench list``.
+        target: ``module:Class`` of the :class:`~optimizers.base.Optimizer`.
+        capabilities: The class's own ``capabilities``, repeated here so that listing imports nothing (a test holds the
+            two together).
+        packages: The distributions whose versions determine its results: part of a cell's key.
+        install: The ``pip install`` command that brings them.
+    """
+
+    name: str
+    summary: str
+    target: str
+    capabilities: Capabilities
+    packages: tuple[str, ...] = ()
+    install: str = "pip install optiformer-bench"
+
+    def load(self) -> type[Optimizer]:
+        """Import the optimizer's class.
+
+        Raises:
+            OptimizerError: A package is missing; the message says which command installs it.
+        """
+        module, _, attribute = self.target.partition(":")
+        try:
+            cls: type[Optimizer] = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise OptimizerError(
+                f"Optimizer {self.name!r} needs the package {error.name!r}, which is missing; run `{self.install}`."
+            ) from error
+        return cls
+
+    def versions(self) -> dict[str, str]:
+        """The installed version of each of :attr:`packages` (``missing`` where there is none)."""
+        found = {}
+        for package in self.packages:
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:
+                found[package] = "missing"
+        return found
+
+
+_entries: dict[str, Entry] = {}
+
+
+def register(entry: Entry) -> None:
+    """Make an optimizer known; a name that is taken is an error.
+
+    Raises:
+        OptimizerError: Another optimizer has that name, or the name holds one of ``: , = /`` or white space.
+    """
+    if not entry.name or any(character in ":,=/" or character.isspace() for character in entry.name):
+        raise OptimizerError(f"An optimizer's name has none of ': , = /' and no spaces: {entry.name!r} has; rename it.")
+    taken = _entries.get(entry.name)
+    if taken is not None and taken != entry:
+        raise OptimizerError(
+            f"Optimizer {entry.name!r} is registered twice, by {taken.target} and {entry.target}; rename one."
+        )
+    _entries[entry.name] = entry
+
+
+@functools.cache
+def _load_entry_points() -> None:
+    import optimizers.catalog  # noqa: F401  (registers ours)
+
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        entry = point.load()
+        if not isinstance(entry, Entry):
+            raise OptimizerError(
+                f"Entry point {point.name!r} of {point.value} is a {type(entry).__name__}, not an optimizers.Entry."
+            )
+        register(entry)
+
+
+def entries() -> dict[str, Entry]:
+    """Every registered optimizer by name, third parties' included."""
+    _load_entry_points()
+    return dict(_entries)
+
+
+def parse(spec: str) -> tuple[Entry, dict[str, Any]]:
+    """Read ``name`` or ``name:key=value,key=value``; values are YAML scalars.
+
+    Raises:
+        UnknownOptimizerError: No optimizer has that name.
+        OptimizerError: The settings are malformed.
+    """
+    name, colon, rest = spec.partition(":")
+    known = entries()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see `optibench list optimizers`."
+        raise UnknownOptimizerError(f"Unknown optimizer {name!r}: {hint}")
+    settings: dict[str, Any] = {}
+    if colon:
+        for part in rest.split(","):
+            key, equals, text = part.partition("=")
+            if not equals or not key.strip().isidentifier() or not text.strip() or key.strip() in settings:
+                raise OptimizerError(
+                    f"Optimizer {spec!r}: {part!r} is not a setting; write name:key=value,key=value, each key once."
+                )
+            try:
+                settings[key.strip()] = yaml.safe_load(text)
+            except yaml.YAMLError:
+                settings[key.strip()] = text.strip()
+    return known[name], settings
+
+
+def create(
+    spec: str, space: ConfigurationSpace, *, seed: int, n_trials: int, settings: Mapping[str, Any] | None = None
+) -> Optimizer:
+    """Build an optimizer from its name, with the settings in the name and in ``settings``.
+
+    Raises:
+        UnknownOptimizerError: No optimizer has that name.
+        OptimizerError: A package is missing, a setting is unknown, or the optimizer cannot handle the space.
+    """
+    entry, given = parse(spec)
+    given.update(settings or {})
+    check_settings(entry, given)
+    limit = entry.capabilities.max_dimensions
+    if limit is not None and len(space) > limit:
+        raise OptimizerError(
+            f"Optimizer {entry.name!r} handles at most {limit} parameters; this space has {len(space)}."
+        )
+    return entry.load()(space, seed=seed, n_trials=n_trials, **given)
+
+
+def check_settings(entry: Entry, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that the optimizer does not have.
+
+    Raises:
+        OptimizerError: A setting is unknown; the message lists the ones there are.
+    """
+    if not settings:
+        return
+    parameters = inspect.signature(entry.load()).parameters
+    known = [name for name in parameters if name not in ("space", "seed", "n_trials")]
+    for key in settings:
+        if key not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise OptimizerError(f"Optimizer {entry.name!r} has no setting {key!r}: {has}.")

@@ -1,0 +1,1 @@
+"""From a table of trials to statistics, tables and figures."""
