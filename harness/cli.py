@@ -1,0 +1,232 @@
+"""The command line: ``optibench COMMAND``.
+
+Nothing heavy is imported before a command needs it: ``--help`` and ``list`` load no torch, smac or scikit-learn. Whatever
+the user can mend is one sentence on standard error and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness.listing import SECTIONS
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`.\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = _build_parser()
+    arguments = parser.parse_args(argv)
+    from benchmarks import BenchmarkError
+    from harness.errors import HarnessError
+    from model import ModelError
+    from optimizers import OptimizerError
+    from reports import ReportError
+
+    try:
+        return int(arguments.command(arguments) or 0)
+    except (HarnessError, BenchmarkError, OptimizerError, ReportError, ModelError) as error:
+        print(f"optibench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("optibench: stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `optibench list | head`
+        sys.stderr.close()
+        return 1
+
+
+def _build_parser() -> _Parser:
+    parser = _Parser(
+        prog="optibench",
+        description="Does a learned optimizer beat the classical ones, on what, and at what cost per suggestion?",
+    )
+    from importlib.metadata import version
+
+    parser.add_argument("--version", action="version", version=f"optibench {version('optiformer-bench')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_list(commands)
+    _add_run(commands)
+    _add_status(commands)
+    _add_report(commands)
+    _add_doctor(commands)
+    _add_data(commands)
+    _add_references(commands)
+    return parser
+
+
+def _add_list(commands: Any) -> None:
+    parser = commands.add_parser("list", help="list optimizers, benchmarks, suites and grids")
+    parser.add_argument("section", nargs="?", choices=SECTIONS, help="only this one")
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.set_defaults(command=_list)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from harness.listing import show
+
+    show((arguments.section,) if arguments.section else SECTIONS, as_json=arguments.json)
+
+
+def _add_run(commands: Any) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="run a grid, or resume one",
+        description="Run every optimizer on every benchmark with every seed. Flags override the file; the same --out "
+        "resumes. Finished trials are never lost, whatever stops the run.",
+        epilog="examples: optibench run demo | optibench run -o random tpe -b hpobench -s 10 -t 50 --out runs/first",
+    )
+    parser.add_argument("grid", nargs="?", metavar="GRID", help="a YAML file, or a grid that `optibench list` names")
+    parser.add_argument(
+        "-o", "--optimizers", nargs="+", action="extend", metavar="NAME", help="optimizers, as name or name:key=value"
+    )
+    parser.add_argument(
+        "-b", "--benchmarks", nargs="+", action="extend", metavar="NAME", help="tasks, suites or globs like 'yahpo/*/12'"
+    )
+    parser.add_argument("-s", "--seeds", help="a count (5: seeds 0 to 4), a range (0-9) or a list (1,3,7); default 5")
+    parser.add_argument("-t", "--trials", help="trials in each cell, the initial design included; default 50")
+    parser.add_argument(
+        "--initial",
+        choices=("shared", "own"),
+        help="the first trials: random configurations that all optimizers share (default), or each library's own",
+    )
+    parser.add_argument("--initial-size", metavar="N", help="size of the shared initial design; default 10")
+    parser.add_argument("-j", "--jobs", metavar="N", help="worker processes; default: one for each core")
+    parser.add_argument("--executor", choices=("processes", "serial"), help="default: processes")
+    parser.add_argument("--out", metavar="DIR", help="the run folder; default runs/NAME")
+    parser.set_defaults(command=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from harness.grid import Settings, load
+    from harness.run import run
+
+    names = ("optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "jobs", "executor", "out")
+    flags = {name: getattr(arguments, name) for name in names}
+    if arguments.grid is None and not (arguments.optimizers or arguments.benchmarks) and arguments.out:
+        changed = [f"--{name.replace('_', '-')}" for name in names[2:6] if flags[name] is not None]
+        if changed:
+            from harness.errors import HarnessError
+
+            raise HarnessError(
+                f"{' and '.join(changed)} would make another grid than the one in {arguments.out}: leave it out to "
+                "resume, or give -o and -b as well."
+            )
+        placeholder = {**flags, "optimizers": ["-"], "benchmarks": ["-"]}
+        grid, settings = None, load(None, placeholder)[1]
+    else:
+        grid, settings = load(arguments.grid, flags)
+    outcome = run(grid, settings or Settings())
+    if outcome.stopped:
+        print(
+            f"Stopped with {outcome.finished} of {outcome.cells} cells finished; resume with: "
+            f"optibench run --out {outcome.store.folder}",
+            file=sys.stderr,
+        )
+        return 130
+    return _write_report(outcome.store.folder, at=None)
+
+
+def _add_status(commands: Any) -> None:
+    parser = commands.add_parser("status", help="how far a run is")
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.set_defaults(command=_status)
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from harness.run import status
+    from harness.store import Store
+
+    found = status(Store.open(arguments.folder))
+    if arguments.json:
+        import json
+
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{found['folder']}: {found['finished']:,} of {found['cells']:,} cells finished,", end=" ")
+    print(f"{found['trials']:,} of {found['trials_in_all']:,} trials done")
+    width = max(map(len, found["optimizers"]))
+    for name, counts in found["optimizers"].items():
+        begun = f", {counts['begun']} begun" if counts["begun"] else ""
+        print(f"  {name:<{width}}  {counts['finished']:>6,} of {counts['cells']:,} cells{begun}")
+    for event in found["events"][-10:]:
+        print(f"  ! {event['event']}: {event['text']}")
+    if found["finished"] < found["cells"]:
+        print(f"Resume with: optibench run --out {found['folder']}")
+
+
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser("report", help="statistics, tables and figures of a run")
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--at", type=_positive, nargs="+", metavar="N", help="trial counts to report regret at")
+    parser.set_defaults(command=lambda arguments: _write_report(arguments.folder, at=arguments.at))
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a trial count is a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
+def _write_report(folder: Path, *, at: Sequence[int] | None) -> int:
+    from harness.results import load
+    from reports import write
+
+    report = write(load(folder), folder / "report", at=at)
+    print(report.summary)
+    print(f"\nReport: {report.path}")
+    return 0
+
+
+def _add_doctor(commands: Any) -> None:
+    parser = commands.add_parser("doctor", help="versions, data, threads; what is missing and the cure")
+    parser.set_defaults(command=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from harness.doctor import show
+
+    return 0 if show() else 1
+
+
+def _add_data(commands: Any) -> None:
+    parser = commands.add_parser("data", help="find, fetch and verify the data of benchmarks")
+    parser.add_argument("action", choices=("list", "fetch", "verify", "path"))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="data sets as `optibench data list` names them; default all")
+    parser.set_defaults(command=_data)
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from harness.data import act
+
+    return act(arguments.action, arguments.names)
+
+
+def _add_references(commands: Any) -> None:
+    parser = commands.add_parser(
+        "references",
+        help="compute the frozen reference values of tasks",
+        description="Compute f_best, f_ref and f_worst of tasks and add them to the committed file. Values that are "
+        "already there are frozen: they change only with --replace, and then with a new version.",
+    )
+    parser.add_argument("patterns", nargs="+", metavar="NAME", help="tasks, suites or globs")
+    parser.add_argument("--replace", action="store_true", help="compute again what is already there")
+    parser.set_defaults(command=_references)
+
+
+def _references(arguments: argparse.Namespace) -> int:
+    from harness.data import make_references
+
+    return make_references(arguments.patterns, replace=arguments.replace)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

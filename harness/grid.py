@@ -1,0 +1,263 @@
+"""The grid: which optimizers, on which tasks, with which seeds and budget.
+
+A grid is written as YAML, as command-line flags, or both (flags win). :func:`resolve` turns it into plain data in which
+nothing is left to a default, a glob or an installed version: that is what is stored beside the results and what a resumed
+run is compared with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from harness.errors import HarnessError
+
+Initial = Literal["shared", "own"]
+SHIPPED = Path(__file__).parent / "grids"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What to run.
+
+    Attributes:
+        optimizers: Names with settings, e.g. ``tpe:group=true``.
+        benchmarks: Names of tasks and suites, and globs.
+        seeds: The seeds, each a non-negative integer.
+        trials: Trials in each cell, the initial design included.
+        initial: ``shared``: all optimizers of one (task, seed) are told the same random configurations first;
+            ``own``: each optimizer's library makes its own, as a user would get it.
+        initial_size: Configurations in the shared initial design (at most ``trials``).
+        name: What the grid is called; names the default output folder.
+    """
+
+    optimizers: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    trials: int
+    initial: Initial = "shared"
+    initial_size: int = 10
+    name: str = "grid"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run it: none of these changes a result."""
+
+    out: Path | None = None
+    jobs: int | None = None
+    executor: str = "processes"
+
+
+@dataclass
+class _Source:
+    """A YAML file's values and the line each key stands on."""
+
+    path: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+
+    def where(self, key: str) -> str:
+        return f"{self.path}, line {self.lines[key]}" if key in self.lines else "The command line"
+
+
+KEYS = ("name", "optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "jobs", "executor", "out")
+EXECUTORS = ("serial", "processes")
+
+
+def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
+    """Read a grid from a YAML file (or the name of one that is shipped) and from flags, which win.
+
+    Raises:
+        HarnessError: The file is missing or malformed, or a value is out of range; the message gives the line.
+    """
+    source = _read(path) if path is not None else _Source()
+    for key, value in flags.items():
+        if value is not None:
+            source.values[key] = value
+            source.lines.pop(key, None)
+    values = source.values
+    for key in ("optimizers", "benchmarks"):
+        if not values.get(key):
+            flag = {"optimizers": "-o", "benchmarks": "-b"}[key]
+            raise HarnessError(f"The grid names no {key}: give them with {flag} or under `{key}:` in a YAML file.")
+    grid = Grid(
+        optimizers=_words(source, "optimizers"),
+        benchmarks=_words(source, "benchmarks"),
+        seeds=parse_seeds(values.get("seeds", 5), source.where("seeds")),
+        trials=_count(source, "trials", 50),
+        initial=_choice(source, "initial", ("shared", "own"), "shared"),  # type: ignore[arg-type]
+        initial_size=_count(source, "initial_size", 10),
+        name=str(values.get("name", "grid")),
+    )
+    if not re.fullmatch(r"[\w.-]+", grid.name) or grid.name.startswith("."):
+        raise HarnessError(f"{source.where('name')}: a grid's name is letters, digits, '-', '_' and '.': {grid.name!r}.")
+    settings = Settings(
+        out=Path(str(values["out"])) if "out" in values else None,
+        jobs=_count(source, "jobs", 1) if "jobs" in values else None,
+        executor=_choice(source, "executor", EXECUTORS, "processes"),
+    )
+    return grid, settings
+
+
+def shipped() -> dict[str, Path]:
+    """The grids that come with the bench, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
+def _read(path: str) -> _Source:
+    file = shipped().get(path, Path(path))
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        names = ", ".join(shipped())
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise HarnessError(f"Cannot read the grid {path}: {reason}; give a YAML file or one of: {names}.") from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise HarnessError(f"{path}{line}: malformed YAML ({problem}).") from error
+    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
+        raise HarnessError(f"{path}: a grid is a mapping with the keys {', '.join(KEYS)}; this file is not one.")
+    lines: dict[str, int] = {}
+    for key_node, _ in node.value:
+        key, line = str(key_node.value), key_node.start_mark.line + 1
+        if key not in KEYS:
+            close = difflib.get_close_matches(key, KEYS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(KEYS)}."
+            raise HarnessError(f"{path}, line {line}: unknown key {key!r}; {hint}")
+        if key in lines:
+            raise HarnessError(f"{path}, line {line}: key {key!r} stands twice (first on line {lines[key]}).")
+        lines[key] = line
+    return _Source(path, values, lines)
+
+
+def _words(source: _Source, key: str) -> tuple[str, ...]:
+    value = source.values[key]
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, Sequence) or not all(isinstance(item, str) and item for item in items):
+        raise HarnessError(f"{source.where(key)}: `{key}` is a list of names, not {value!r}.")
+    return tuple(dict.fromkeys(items))
+
+
+def _count(source: _Source, key: str, default: int) -> int:
+    value = source.values.get(key, default)
+    try:
+        number = int(value) if isinstance(value, str) else value
+    except ValueError:
+        number = None
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise HarnessError(f"{source.where(key)}: `{key}` is a whole number of at least 1, not {value!r}.")
+    return number
+
+
+def _choice(source: _Source, key: str, choices: Sequence[str], default: str) -> str:
+    value = source.values.get(key, default)
+    if value not in choices:
+        raise HarnessError(f"{source.where(key)}: `{key}` is one of {', '.join(choices)}, not {value!r}.")
+    return str(value)
+
+
+def parse_seeds(value: Any, where: str) -> tuple[int, ...]:
+    """Read seeds: a count (``5`` means 0 to 4), a range (``0-9``), a list (``1,3,7``) or a YAML list.
+
+    Raises:
+        HarnessError: There is none, or one is negative.
+    """
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\s*-?\d+\s*", value)):
+            seeds = list(range(int(value)))
+        elif isinstance(value, str):
+            seeds = []
+            for part in filter(None, (part.strip() for part in value.split(","))):
+                first, dash, last = part.partition("-")
+                seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+        else:
+            if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in value):
+                raise ValueError
+            seeds = list(value)
+    except (TypeError, ValueError):
+        seeds = []
+    if not seeds or min(seeds) < 0 or max(seeds) >= 2**31:
+        raise HarnessError(
+            f"{where}: `seeds` is a count of at least 1 (5 means seeds 0 to 4), a range like 0-9 or a list like 1,3,7 "
+            f"of seeds from 0 to 2147483647, not {value!r}."
+        )
+    return tuple(dict.fromkeys(seeds))
+
+
+def resolve(grid: Grid) -> dict[str, Any]:
+    """The grid as plain data with every name expanded and every version pinned.
+
+    Returns:
+        ``grid`` (the fields of :class:`Grid`; optimizers as canonical labels, benchmarks as tasks), ``optimizers``
+        (label -> name, settings, package versions) and ``tasks`` (task -> direction, sampling, dimensions, reference,
+        data version).
+
+    Raises:
+        BenchmarkError, OptimizerError: A name or setting is unknown, or data is missing.
+    """
+    import benchmarks
+    import optimizers
+
+    found = [benchmarks.create(name) for name in benchmarks.expand(grid.benchmarks)]
+    widest = max(found, key=lambda benchmark: len(benchmark.space))
+    resolved_optimizers: dict[str, Any] = {}
+    for spec in grid.optimizers:
+        entry, settings = optimizers.parse(spec)
+        limit = entry.capabilities.max_dimensions
+        if limit is not None and len(widest.space) > limit:
+            raise HarnessError(
+                f"Optimizer {entry.name!r} handles at most {limit} parameters and {widest.name} has {len(widest.space)}: "
+                "leave one of the two out."
+            )
+        if settings:  # a wrong value is found here, not in every cell
+            optimizers.create(spec, found[0].space, seed=0, n_trials=grid.trials).close()
+        resolved_optimizers[label(entry.name, settings)] = {
+            "name": entry.name,
+            "settings": dict(sorted(settings.items())),
+            "packages": entry.versions(),
+        }
+    tasks = {benchmark.name: _describe(benchmark) for benchmark in found}
+    plain = dataclasses.asdict(grid) | {
+        "optimizers": list(resolved_optimizers),
+        "benchmarks": list(tasks),
+        "seeds": list(grid.seeds),
+        "initial_size": min(grid.initial_size, grid.trials) if grid.initial == "shared" else 0,
+    }
+    return {"grid": plain, "optimizers": resolved_optimizers, "tasks": tasks}
+
+
+def label(name: str, settings: Mapping[str, Any]) -> str:
+    """An optimizer's label: its name and its settings in one canonical order."""
+    if not settings:
+        return name
+    return name + ":" + ",".join(f"{key}={_scalar(value)}" for key, value in sorted(settings.items()))
+
+
+def _scalar(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def _describe(benchmark: Any) -> dict[str, Any]:
+    reference = benchmark.reference
+    return {
+        "direction": benchmark.direction,
+        "sampling": benchmark.sampling,
+        "dimensions": len(benchmark.space),
+        "data_version": benchmark.data_version,
+        "reference": dataclasses.asdict(reference) if reference is not None else None,
+    }

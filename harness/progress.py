@@ -1,0 +1,86 @@
+"""The progress of a run: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from harness.executors import Progress
+
+LINE_SECONDS = 30.0
+
+
+class ProgressBar:
+    """Counts trials, cells and failures as they happen.
+
+    Args:
+        trials, cells: How many there are in all.
+        done_trials, done_cells: How many were finished before this run began.
+    """
+
+    def __init__(self, trials: int, cells: int, *, done_trials: int = 0, done_cells: int = 0) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self.total, self.cells_total = trials, cells
+        self.trials, self.cells, self.failed = done_trials, done_cells, 0
+        self._first, self._start, self._last = done_trials, time.monotonic(), time.monotonic()
+        console = Console(stderr=True)
+        self._live = console.is_terminal
+        self._bar = Progress(
+            BarColumn(bar_width=28),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not self._live,
+            speed_estimate_period=120.0,
+        )
+        self._task = self._bar.add_task(self._text(), total=trials, completed=done_trials)
+
+    def __enter__(self) -> ProgressBar:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        if not self._live:
+            self._line()
+
+    def update(self, news: Progress) -> None:
+        """Take in news from a worker."""
+        self.trials += news.trials
+        self.cells += news.cells
+        self.failed += news.failed
+        if self._live:
+            self._bar.update(self._task, completed=self.trials, description=self._text())
+        elif time.monotonic() - self._last > LINE_SECONDS:
+            self._line()
+
+    def _text(self) -> str:
+        failed = f", [red]{self.failed} failed[/red]" if self.failed else ""
+        return f"{self.trials:,}/{self.total:,} trials, {self.cells:,}/{self.cells_total:,} cells{failed}"
+
+    def _line(self) -> None:
+        self._last = time.monotonic()
+        seconds = self._last - self._start
+        new = self.trials - self._first
+        left = f", about {_clock((self.total - self.trials) * seconds / new)} left" if 0 < new < self.total else ""
+        failed = f", {self.failed} failed" if self.failed else ""
+        print(
+            f"{self.trials:,}/{self.total:,} trials, {self.cells:,}/{self.cells_total:,} cells{failed}, "
+            f"{_clock(seconds)} gone{left if self.trials < self.total else ''}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

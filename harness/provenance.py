@@ -1,0 +1,99 @@
+"""What a result depends on: code, packages, machine, threads."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+from harness import threads
+from harness.store import Store, write_atomically
+
+DISTRIBUTION = "optiformer-bench"
+
+
+def packages() -> dict[str, str]:
+    """The bench's own version and those of everything it depends on, by distribution (``missing`` where not installed)."""
+    names = {DISTRIBUTION}
+    for requirement in requires(DISTRIBUTION) or []:
+        if "extra ==" not in requirement:
+            name = requirement.split(";")[0]
+            for character in "<>=!~ [(":
+                name = name.split(character)[0]
+            names.add(name)
+    return {name: installed(name) for name in sorted(names, key=str.lower)}
+
+
+def installed(name: str) -> str:
+    """A distribution's version, or ``missing``."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def git_revision() -> str | None:
+    """The bench's git revision, ``+dirty`` if the checkout has changes; ``None`` outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        revision = _git(root, "rev-parse", "HEAD")
+        dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return revision + ("+dirty" if dirty else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+
+def cpu() -> str:
+    """The processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def describe(executor: str, jobs: int) -> dict[str, Any]:
+    """Everything about this run that the resolved grid does not say; data checksums are in ``tasks.json``."""
+    return {
+        "started_at": round(time.time(), 3),
+        "command": shlex.join(["optibench", *sys.argv[1:]]),
+        "git_revision": git_revision(),
+        "packages": packages(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": cpu(),
+        "cores": os.cpu_count(),
+        "executor": executor,
+        "jobs": jobs,
+        "threads": {variable: os.environ.get(variable) for variable in threads.VARIABLES},
+    }
+
+
+def record(store: Store, run: dict[str, Any]) -> None:
+    """Add a run (the first, or one that resumes) to the folder's ``provenance.json``."""
+    write_atomically(store.folder / "provenance.json", json.dumps({"runs": [*read(store)["runs"], run]}, indent=1).encode())
+
+
+def read(store: Store) -> dict[str, Any]:
+    """The folder's ``provenance.json``: ``{"runs": [...]}``, empty if there is none."""
+    try:
+        found: dict[str, Any] = json.loads((store.folder / "provenance.json").read_text(encoding="utf-8"))
+        return found if isinstance(found.get("runs"), list) else {"runs": []}
+    except (OSError, ValueError, AttributeError):
+        return {"runs": []}

@@ -1,0 +1,39 @@
+"""What the reports get: a run folder's trials, tasks, plan and provenance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import provenance
+from harness.cells import plan
+from harness.store import Store
+
+if TYPE_CHECKING:
+    from reports import Results
+
+
+def load(folder: Path) -> Results:
+    """Read a run folder, finished or not.
+
+    Raises:
+        HarnessError: It is not a run folder, or a file of it is damaged.
+    """
+    import pandas as pd
+
+    from reports import Results
+
+    store = Store.open(folder)
+    resolved = store.resolved()
+    cells = list(plan(resolved))
+    trials = store.trials(cells).to_pandas(split_blocks=True, self_destruct=True)
+    planned = pd.DataFrame(
+        {
+            "optimizer": [cell.optimizer for cell in cells],
+            "task": [cell.task for cell in cells],
+            "seed": [cell.seed for cell in cells],
+            "n_trials": [cell.trials for cell in cells],
+            "initial": resolved["grid"]["initial"],
+        }
+    )
+    return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=provenance.read(store))

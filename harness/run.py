@@ -1,0 +1,140 @@
+"""`optibench run`: plan the cells, run the unfinished ones, keep the results."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import provenance, threads
+from harness.cells import Cell, plan
+from harness.errors import HarnessError
+from harness.executors import EXECUTORS, CellRunner
+from harness.grid import Grid, Settings, resolve
+from harness.store import Store
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        store: The run folder.
+        finished, cells: Finished cells and all cells.
+        stopped: Whether it was asked to stop before it was done.
+    """
+
+    store: Store
+    finished: int
+    cells: int
+    stopped: bool
+
+
+def run(grid: Grid | None, settings: Settings) -> Outcome:
+    """Run a grid, or resume the one in ``settings.out`` if ``grid`` is ``None``.
+
+    Raises:
+        HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to mend.
+    """
+    threads.limit()
+    if grid is None:
+        if settings.out is None:
+            raise HarnessError("Nothing to run: give a grid (a YAML file, or -o and -b), or the --out of one to resume.")
+        grid = stored_grid(Store.open(settings.out))
+    resolved = resolve(grid)
+    store = Store.create(settings.out or Path("runs") / grid.name, resolved)
+    jobs = settings.jobs or os.cpu_count() or 1
+    cells = list(plan(resolved))
+    with store.lock(), _stop_on_signal() as stopping:
+        finished = store.finished() & {cell.key for cell in cells}
+        finished -= set(store.set_aside_damaged(sorted(finished)))
+        waiting = [cell for cell in cells if cell.key not in finished]
+        if waiting:
+            provenance.record(store, provenance.describe(settings.executor, jobs))
+            _execute(cells, waiting, store, resolved, settings.executor, jobs, stopping)
+        finished = store.finished() & {cell.key for cell in cells}
+        if len(finished) == len(cells):
+            store.trials(cells)
+    return Outcome(store, len(finished), len(cells), stopped=len(finished) < len(cells))
+
+
+def _execute(
+    cells: list[Cell],
+    waiting: list[Cell],
+    store: Store,
+    resolved: dict[str, Any],
+    executor: str,
+    jobs: int,
+    stopping: Any,
+) -> None:
+    from harness.progress import ProgressBar
+
+    done = len(cells) - len(waiting)
+    trials = resolved["grid"]["trials"]
+    runner = CellRunner(store.folder, resolved["tasks"])
+    with ProgressBar(trials * len(cells), len(cells), done_trials=trials * done, done_cells=done) as bar:
+        try:
+            EXECUTORS[executor](waiting, runner, bar.update, stopping, jobs)
+        except OSError as error:
+            raise HarnessError(
+                f"Cannot write to {store.folder}: {error.strerror}; mend that and run the same command again to resume."
+            ) from error
+
+
+def stored_grid(store: Store) -> Grid:
+    """The grid that a run folder holds."""
+    plain = store.resolved()["grid"]
+    try:
+        lists = {name: tuple(plain[name]) for name in ("optimizers", "benchmarks", "seeds")}
+        return Grid(**{**plain, **lists, "initial_size": plain["initial_size"] or 10})
+    except (KeyError, TypeError) as error:
+        raise HarnessError(f"{store.folder}/grid.yaml is damaged; run the grid into another folder.") from error
+
+
+def status(store: Store) -> dict[str, Any]:
+    """Counts of a run folder's cells and trials, by optimizer."""
+    cells = list(plan(store.resolved()))
+    finished = store.finished()
+    running = store.running()
+    by_optimizer: dict[str, dict[str, int]] = {}
+    for cell in cells:
+        counts = by_optimizer.setdefault(cell.optimizer, {"cells": 0, "finished": 0, "begun": 0, "trials": 0})
+        counts["cells"] += 1
+        if cell.key in finished:
+            counts["finished"] += 1
+            counts["trials"] += cell.trials
+        elif cell.key in running:
+            counts["begun"] += 1
+            counts["trials"] += running[cell.key]
+    return {
+        "folder": str(store.folder),
+        "cells": len(cells),
+        "finished": sum(counts["finished"] for counts in by_optimizer.values()),
+        "trials": sum(counts["trials"] for counts in by_optimizer.values()),
+        "trials_in_all": sum(cell.trials for cell in cells),
+        "optimizers": by_optimizer,
+        "events": store.events(),
+    }
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Any]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second one kills."""
+    asked = False
+
+    def handle(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

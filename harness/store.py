@@ -1,0 +1,299 @@
+"""The run folder: durable results that survive a kill at any moment.
+
+A finished cell is one Parquet file, renamed into place once it is whole; a running cell is an append-only journal, one
+line a trial. ``grid.yaml``, ``tasks.json`` and ``provenance.json`` say what was run; ``events.jsonl`` what happened on the
+way (a worker that died, a cell that started over); ``trials.parquet`` is all cells in one table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import yaml
+
+from harness.cells import Cell
+from harness.errors import HarnessError
+from harness.trials import Trial, schema, to_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+GRID = "grid.yaml"
+COUNT_KEY = b"optibench.cells"
+
+
+class Store:
+    """One run folder.
+
+    Args:
+        folder: Where it is; :meth:`create` or :meth:`open` says whether it must exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path, resolved: Mapping[str, Any]) -> Store:
+        """Make the folder, or take up the one that holds the same grid.
+
+        Raises:
+            HarnessError: The folder holds another grid or foreign files, or cannot be written.
+        """
+        store = cls(folder)
+        try:
+            if (folder / GRID).exists():
+                store.refuse_difference(resolved)
+            elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise HarnessError(f"{folder} holds something else than results of optibench; choose another --out.")
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in ("cells", "journal"):
+                (folder / name).mkdir(exist_ok=True)
+            if not (folder / GRID).exists():
+                write_atomically(folder / "tasks.json", json.dumps(resolved["tasks"], indent=1).encode())
+                # the grid last: a folder that has one is whole
+                plain = {"grid": resolved["grid"], "optimizers": resolved["optimizers"]}
+                write_atomically(folder / GRID, yaml.safe_dump(plain, sort_keys=False, width=120).encode())
+        except OSError as error:
+            raise HarnessError(f"Cannot write to {folder}: {error.strerror}; choose another --out.") from error
+        return store
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """A folder that exists.
+
+        Raises:
+            HarnessError: There is no such folder, or it holds no grid.
+        """
+        if not (folder / GRID).is_file():
+            what = "holds no results of optibench" if folder.is_dir() else "does not exist"
+            raise HarnessError(f"{folder} {what}; name the folder that `optibench run --out` wrote.")
+        return cls(folder)
+
+    def resolved(self) -> dict[str, Any]:
+        """The grid as it was planned (see :func:`harness.grid.resolve`).
+
+        Raises:
+            HarnessError: A file of the folder is damaged.
+        """
+        try:
+            plain = yaml.safe_load((self.folder / GRID).read_text(encoding="utf-8"))
+            tasks = json.loads((self.folder / "tasks.json").read_text(encoding="utf-8"))
+            return {"grid": plain["grid"], "optimizers": plain["optimizers"], "tasks": tasks}
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+            raise HarnessError(
+                f"{self.folder / GRID} or tasks.json beside it is damaged ({type(error).__name__}); restore the file, or "
+                "run the grid into another folder."
+            ) from error
+
+    def refuse_difference(self, resolved: Mapping[str, Any]) -> None:
+        """Refuse another grid than the folder's.
+
+        Raises:
+            HarnessError: They differ; the message shows where.
+        """
+        # through JSON and back: YAML and JSON know no tuples
+        mine, theirs = self.resolved(), json.loads(json.dumps(resolved))
+        differences = list(_differences("", mine, theirs))
+        if differences:
+            shown = "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")
+            raise HarnessError(f"{self.folder} holds another grid ({shown}); choose another --out.")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for one runner.
+
+        Raises:
+            HarnessError: Another runner has it.
+        """
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise HarnessError(f"Another optibench is running into {self.folder}; wait for it or stop it.") from error
+            yield
+
+    # -- cells ----------------------------------------------------------------------------------------------------------
+
+    def cell_path(self, key: str) -> Path:
+        return self.folder / "cells" / key[:2] / f"{key}.parquet"
+
+    def finished(self) -> set[str]:
+        """Keys of the cells whose results are in place."""
+        keys = set()
+        with os.scandir(self.folder / "cells") as folders:
+            for folder in folders:
+                with os.scandir(folder.path) as files:
+                    keys |= {file.name[:-8] for file in files if file.name.endswith(".parquet")}
+        return keys
+
+    def set_aside_damaged(self, keys: Iterable[str]) -> list[str]:
+        """Rename the cell files that cannot be read, so that their cells run again; returns their keys."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        damaged = []
+        for key in keys:
+            path = self.cell_path(key)
+            try:
+                pq.ParquetFile(path).close()
+            except (pa.ArrowException, OSError) as error:
+                path.replace(path.with_suffix(".damaged"))
+                self.event("damaged result set aside, its cell runs again", cell=key, text=str(error)[:200])
+                damaged.append(key)
+        return damaged
+
+    def finish(self, cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any]) -> None:
+        """Put a finished cell's result in place, then drop its journal."""
+        import pyarrow.parquet as pq
+
+        path = self.cell_path(cell.key)
+        path.parent.mkdir(exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.tmp")
+        with part.open("wb") as file:
+            pq.write_table(to_table(cell, trials, task), file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        (self.folder / "journal" / f"{cell.key}.jsonl").unlink(missing_ok=True)
+
+    def journal(self, cell: Cell) -> Journal:
+        return Journal(self.folder / "journal" / f"{cell.key}.jsonl")
+
+    def running(self) -> dict[str, int]:
+        """Trials so far of the cells that have begun and not finished, by key."""
+        return {path.stem: len(Journal(path).read()) for path in (self.folder / "journal").glob("*.jsonl")}
+
+    def event(self, event: str, *, cell: str | None = None, text: str = "") -> None:
+        """Append to the run's log of what went otherwise than planned."""
+        record = {"time": round(time.time(), 3), "event": event, "cell": cell, "text": text}
+        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def events(self) -> list[dict[str, Any]]:
+        try:
+            lines = (self.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in lines:
+            with contextlib.suppress(ValueError):  # a line that a kill cut short
+                found.append(json.loads(line))
+        return found
+
+    # -- all trials in one table ----------------------------------------------------------------------------------------
+
+    def trials(self, cells: Iterable[Cell]) -> pa.Table:
+        """The trials of all finished cells, in the order of the plan; compacted on disk for the next time.
+
+        Raises:
+            HarnessError: A file is damaged; the message names it and the command that mends it.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        finished = self.finished()
+        keys = [cell.key for cell in cells if cell.key in finished]
+        stamp = hashlib.sha256("".join(keys).encode()).hexdigest()[:20].encode()
+        whole = self.folder / "trials.parquet"
+        if whole.exists():
+            with contextlib.suppress(pa.ArrowException, OSError), pq.ParquetFile(whole) as file:
+                if (file.schema_arrow.metadata or {}).get(COUNT_KEY) == stamp:
+                    return file.read()
+        tables = []
+        for key in keys:
+            try:
+                with pq.ParquetFile(self.cell_path(key)) as file:
+                    tables.append(file.read())
+            except (pa.ArrowException, OSError) as error:
+                raise HarnessError(
+                    f"{self.cell_path(key)} is damaged ({str(error).splitlines()[0][:100]}); run `optibench run --out "
+                    f"{self.folder}` to compute that cell again."
+                ) from error
+        table = pa.concat_tables(tables) if tables else schema().empty_table()
+        table = table.unify_dictionaries().replace_schema_metadata({COUNT_KEY: stamp})
+        with contextlib.suppress(OSError):  # reading a folder that cannot be written is fine
+            part = whole.with_suffix(f".{os.getpid()}.tmp")
+            pq.write_table(table, part, compression="zstd")
+            part.replace(whole)
+        return table
+
+
+class Journal:
+    """The trials of a running cell, one line each; a line that a kill cut short is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: TextIO | None = None
+
+    def read(self) -> list[Trial]:
+        """The whole trials so far, in order."""
+        try:
+            text = self.path.read_bytes().decode("utf-8", errors="replace")
+        except FileNotFoundError:
+            return []
+        trials: list[Trial] = []
+        for line in text.splitlines(keepends=True):
+            try:
+                trial = Trial.from_json(line) if line.endswith("\n") else None
+            except ValueError:
+                trial = None
+            if trial is None or trial.trial != len(trials):
+                break
+            trials.append(trial)
+        return trials
+
+    def open(self, trials: Sequence[Trial]) -> None:
+        """Begin to append after ``trials``, which is what the journal then holds.
+
+        Waits for another process that still holds the journal (a worker whose runner was killed).
+        """
+        self._file = self.path.open("a+", encoding="utf-8")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._file.seek(0)
+        text = "".join(trial.to_json() + "\n" for trial in trials)
+        if self._file.read() != text:
+            self._file.truncate(0)
+            self._file.write(text)
+            self._file.flush()
+
+    def append(self, trial: Trial) -> None:
+        """Add a trial; in the operating system's hands when this returns."""
+        assert self._file is not None, "open() comes first"
+        self._file.write(trial.to_json() + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is either whole or not there."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            yield from _differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
+    elif old != new and path != "grid.name":
+        yield f"{path}: {_short(old)} there, {_short(new)} here"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,141 @@
+"""Trials: one row each, from the running cell to the stored table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from harness.cells import Cell
+
+
+@dataclass(slots=True)
+class Trial:
+    """What happened in one trial.
+
+    Attributes:
+        trial: Index in the cell, from 0.
+        phase: ``initial`` (the shared initial design) or ``search``.
+        config: The active parameters as JSON; ``None`` if the optimizer failed to propose any.
+        fidelity: The fidelity as JSON; ``None`` for the full one.
+        value: The objective in the benchmark's own direction; NaN unless ``state`` is ``ok``.
+        state: ``ok`` | ``failed`` | ``timeout`` | ``infeasible``.
+        error: What went wrong, if anything did.
+        cost_seconds: What the evaluation would have cost for real, as the benchmark says.
+        ask_seconds, evaluate_seconds, tell_seconds: Wall-clock time of each step.
+        started_at: Unix time.
+    """
+
+    trial: int
+    phase: str
+    config: str | None
+    fidelity: str | None
+    value: float
+    state: str
+    error: str | None
+    cost_seconds: float
+    ask_seconds: float
+    evaluate_seconds: float
+    tell_seconds: float
+    started_at: float
+
+    def to_json(self) -> str:
+        """One line; ``NaN`` is written as null."""
+        return json.dumps([None if value != value else value for value in map(self.__getattribute__, FIELDS)])
+
+    @classmethod
+    def from_json(cls, line: str) -> Trial:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: The line is not a whole record.
+        """
+        values = json.loads(line)
+        if not isinstance(values, list) or len(values) != len(FIELDS):
+            raise ValueError(f"not a trial: {line[:80]!r}")
+        trial = cls(*values)
+        trial.value = math.nan if trial.value is None else trial.value
+        return trial
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Trial))
+TIMINGS = ("ask_seconds", "evaluate_seconds", "tell_seconds", "started_at")
+"""The columns that differ between two runs of the same cell."""
+
+
+def incumbents(values: Sequence[float], states: Sequence[str], direction: str) -> list[float]:
+    """Best ok value so far after each trial, in the benchmark's direction; NaN before the first."""
+    best, out = math.nan, []
+    for value, state in zip(values, states, strict=True):
+        if state == "ok" and (best != best or (value < best if direction == "minimize" else value > best)):
+            best = value
+        out.append(best)
+    return out
+
+
+def to_table(cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any]) -> pa.Table:
+    """A finished cell as the table that is stored (columns as in :func:`schema`)."""
+    import pyarrow as pa
+
+    n = len(trials)
+    columns: dict[str, Any] = {name: [getattr(trial, name) for trial in trials] for name in FIELDS}
+    best = incumbents(columns["value"], columns["state"], task["direction"])
+    reference = task["reference"]
+    if reference is None:
+        regret = [math.nan] * n
+    else:
+        span = reference["f_ref"] - reference["f_best"]
+        worst = (reference["f_worst"] - reference["f_best"]) / span
+        regret = [worst if value != value else (value - reference["f_best"]) / span for value in best]
+    columns |= {
+        "cell": [cell.key] * n,
+        "optimizer": [cell.optimizer] * n,
+        "task": [cell.task] * n,
+        "seed": [cell.seed] * n,
+        "incumbent": best,
+        "regret": regret,
+    }
+    kinds = schema()
+    arrays = [pa.array(columns[field.name], type=_plain(field.type)).cast(field.type) for field in kinds]
+    return pa.Table.from_arrays(arrays, schema=kinds)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def schema() -> pa.Schema:
+    """The columns of a trials table and their types."""
+    import pyarrow as pa
+
+    word = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            ("cell", word),
+            ("optimizer", word),
+            ("task", word),
+            ("seed", pa.int32()),
+            ("trial", pa.int32()),
+            ("phase", word),
+            ("config", pa.string()),
+            ("fidelity", pa.string()),
+            ("value", pa.float64()),
+            ("state", word),
+            ("error", pa.string()),
+            ("incumbent", pa.float64()),
+            ("regret", pa.float64()),
+            ("cost_seconds", pa.float64()),
+            ("ask_seconds", pa.float64()),
+            ("evaluate_seconds", pa.float64()),
+            ("tell_seconds", pa.float64()),
+            ("started_at", pa.float64()),
+        ]
+    )
