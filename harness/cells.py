@@ -6,11 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
-
-SCHEMA = 1
-"""Raised when what a cell stores, or how it is run, changes its result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +33,16 @@ class Cell:
 def plan(resolved: Mapping[str, Any]) -> Iterator[Cell]:
     """The cells of a resolved grid, seed by seed so that an unfinished grid is balanced.
 
-    The key covers the optimizer's settings and package versions, the task's data and reference, the seed, the budget and
-    the initial design.
+    The key covers the optimizer's settings and package versions, the task's data and reference, the seed, the budget
+    and the initial design.
     """
     grid = resolved["grid"]
-    common = {
-        "schema": SCHEMA,
-        "trials": grid["trials"],
-        "initial_size": grid["initial_size"],
-        "ConfigSpace": version("ConfigSpace"),
-        "numpy": version("numpy"),
-    }
+    common = [resolved["packages"], grid["trials"], grid["initial_size"]]
     prefixes = {
         (optimizer, task): hashlib.sha256(
-            json.dumps([common, resolved["optimizers"][optimizer], task, resolved["tasks"][task]], sort_keys=True).encode()
+            json.dumps(
+                [*common, resolved["optimizers"][optimizer], task, resolved["tasks"][task]], sort_keys=True
+            ).encode()
         )
         for task in grid["benchmarks"]
         for optimizer in grid["optimizers"]

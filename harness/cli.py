@@ -1,7 +1,7 @@
 """The command line: ``optibench COMMAND``.
 
-Nothing heavy is imported before a command needs it: ``--help`` and ``list`` load no torch, smac or scikit-learn. Whatever
-the user can mend is one sentence on standard error and exit status 2.
+Nothing heavy is imported before a command needs it: ``--help`` and ``list`` load no torch, smac or scikit-learn.
+Whatever the user can mend is one sentence on standard error and exit status 2.
 """
 
 from __future__ import annotations
@@ -88,7 +88,12 @@ def _add_run(commands: Any) -> None:
         "-o", "--optimizers", nargs="+", action="extend", metavar="NAME", help="optimizers, as name or name:key=value"
     )
     parser.add_argument(
-        "-b", "--benchmarks", nargs="+", action="extend", metavar="NAME", help="tasks, suites or globs like 'yahpo/*/12'"
+        "-b",
+        "--benchmarks",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="tasks, suites or globs like 'yahpo/*/12'",
     )
     parser.add_argument("-s", "--seeds", help="a count (5: seeds 0 to 4), a range (0-9) or a list (1,3,7); default 5")
     parser.add_argument("-t", "--trials", help="trials in each cell, the initial design included; default 50")
@@ -200,7 +205,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _add_data(commands: Any) -> None:
     parser = commands.add_parser("data", help="find, fetch and verify the data of benchmarks")
     parser.add_argument("action", choices=("list", "fetch", "verify", "path"))
-    parser.add_argument("names", nargs="*", metavar="NAME", help="data sets as `optibench data list` names them; default all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="data sets as `optibench data list` names them; default all"
+    )
     parser.set_defaults(command=_data)
 
 

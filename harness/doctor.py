@@ -45,11 +45,11 @@ def _data() -> list[tuple[str, str, str]]:
 
 
 def _plugins() -> list[tuple[str, str, str]]:
-    rows = []
-    for group in ("optibench.optimizers", "optibench.benchmarks"):
-        for point in entry_points(group=group):
-            rows.append((f"plug-in {point.name}", f"{point.value} ({group})", ""))
-    return rows
+    return [
+        (f"plug-in {point.name}", f"{point.value} ({group})", "")
+        for group in ("optibench.optimizers", "optibench.benchmarks")
+        for point in entry_points(group=group)
+    ]
 
 
 def show() -> bool:

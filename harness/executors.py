@@ -199,9 +199,7 @@ class _Broken:
     text: str
 
 
-def _bury(
-    worker: _Worker, runner: CellRunner, report: Report, waiting: deque[Cell], deaths: dict[str, int]
-) -> None:
+def _bury(worker: _Worker, runner: CellRunner, report: Report, waiting: deque[Cell], deaths: dict[str, int]) -> None:
     cell, code = worker.cell, worker.process.exitcode
     assert cell is not None
     cause = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit status {code}"

@@ -1,8 +1,8 @@
 """The grid: which optimizers, on which tasks, with which seeds and budget.
 
 A grid is written as YAML, as command-line flags, or both (flags win). :func:`resolve` turns it into plain data in which
-nothing is left to a default, a glob or an installed version: that is what is stored beside the results and what a resumed
-run is compared with.
+nothing is left to a default, a glob or an installed version: that is what is stored beside the results and what a
+resumed run is compared with.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from harness.errors import HarnessError
 
 Initial = Literal["shared", "own"]
 SHIPPED = Path(__file__).parent / "grids"
+SCHEMA = 1
+"""Raised when the way a cell is run or stored changes its result."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,9 @@ def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
         name=str(values.get("name", "grid")),
     )
     if not re.fullmatch(r"[\w.-]+", grid.name) or grid.name.startswith("."):
-        raise HarnessError(f"{source.where('name')}: a grid's name is letters, digits, '-', '_' and '.': {grid.name!r}.")
+        raise HarnessError(
+            f"{source.where('name')}: a grid's name is letters, digits, '-', '_' and '.': {grid.name!r}."
+        )
     settings = Settings(
         out=Path(str(values["out"])) if "out" in values else None,
         jobs=_count(source, "jobs", 1) if "jobs" in values else None,
@@ -203,9 +208,9 @@ def resolve(grid: Grid) -> dict[str, Any]:
     """The grid as plain data with every name expanded and every version pinned.
 
     Returns:
-        ``grid`` (the fields of :class:`Grid`; optimizers as canonical labels, benchmarks as tasks), ``optimizers``
-        (label -> name, settings, package versions) and ``tasks`` (task -> direction, sampling, dimensions, reference,
-        data version).
+        ``grid`` (the fields of :class:`Grid`; optimizers as canonical labels, benchmarks as tasks), ``packages``
+        (versions that every cell depends on), ``optimizers`` (label -> name, settings, package versions) and ``tasks``
+        (task -> direction, sampling, dimensions, reference, data version).
 
     Raises:
         BenchmarkError, OptimizerError: A name or setting is unknown, or data is missing.
@@ -221,8 +226,8 @@ def resolve(grid: Grid) -> dict[str, Any]:
         limit = entry.capabilities.max_dimensions
         if limit is not None and len(widest.space) > limit:
             raise HarnessError(
-                f"Optimizer {entry.name!r} handles at most {limit} parameters and {widest.name} has {len(widest.space)}: "
-                "leave one of the two out."
+                f"Optimizer {entry.name!r} handles at most {limit} parameters and {widest.name} has "
+                f"{len(widest.space)}: leave one of the two out."
             )
         if settings:  # a wrong value is found here, not in every cell
             optimizers.create(spec, found[0].space, seed=0, n_trials=grid.trials).close()
@@ -238,7 +243,8 @@ def resolve(grid: Grid) -> dict[str, Any]:
         "seeds": list(grid.seeds),
         "initial_size": min(grid.initial_size, grid.trials) if grid.initial == "shared" else 0,
     }
-    return {"grid": plain, "optimizers": resolved_optimizers, "tasks": tasks}
+    packages = {"schema": SCHEMA, "ConfigSpace": version("ConfigSpace"), "numpy": version("numpy")}
+    return {"grid": plain, "packages": packages, "optimizers": resolved_optimizers, "tasks": tasks}
 
 
 def label(name: str, settings: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ DISTRIBUTION = "optiformer-bench"
 
 
 def packages() -> dict[str, str]:
-    """The bench's own version and those of everything it depends on, by distribution (``missing`` where not installed)."""
+    """The bench's own version and those of everything it depends on, by distribution (or ``missing``)."""
     names = {DISTRIBUTION}
     for requirement in requires(DISTRIBUTION) or []:
         if "extra ==" not in requirement:
@@ -87,7 +87,9 @@ def describe(executor: str, jobs: int) -> dict[str, Any]:
 
 def record(store: Store, run: dict[str, Any]) -> None:
     """Add a run (the first, or one that resumes) to the folder's ``provenance.json``."""
-    write_atomically(store.folder / "provenance.json", json.dumps({"runs": [*read(store)["runs"], run]}, indent=1).encode())
+    write_atomically(
+        store.folder / "provenance.json", json.dumps({"runs": [*read(store)["runs"], run]}, indent=1).encode()
+    )
 
 
 def read(store: Store) -> dict[str, Any]:

@@ -43,7 +43,9 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
     threads.limit()
     if grid is None:
         if settings.out is None:
-            raise HarnessError("Nothing to run: give a grid (a YAML file, or -o and -b), or the --out of one to resume.")
+            raise HarnessError(
+                "Nothing to run: give a grid (a YAML file, or -o and -b), or the --out of one to resume."
+            )
         grid = stored_grid(Store.open(settings.out))
     resolved = resolve(grid)
     store = Store.create(settings.out or Path("runs") / grid.name, resolved)

@@ -1,8 +1,8 @@
 """Run one cell: initial design, then ask, evaluate and tell until the budget is spent.
 
-A cell resumes by *replay*: the optimizer is built anew from its seed, asked again for every trial in the journal and told
-what the journal says came of it, and nothing is evaluated twice. An optimizer that then asks for something else than it did
-before is not reproducible; its cell starts over.
+A cell resumes by *replay*: the optimizer is built anew from its seed, asked again for every trial in the journal and
+told what the journal says came of it, and nothing is evaluated twice. An optimizer that then asks for something else
+than it did before is not reproducible; its cell starts over.
 """
 
 from __future__ import annotations

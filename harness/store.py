@@ -1,8 +1,8 @@
 """The run folder: durable results that survive a kill at any moment.
 
 A finished cell is one Parquet file, renamed into place once it is whole; a running cell is an append-only journal, one
-line a trial. ``grid.yaml``, ``tasks.json`` and ``provenance.json`` say what was run; ``events.jsonl`` what happened on the
-way (a worker that died, a cell that started over); ``trials.parquet`` is all cells in one table.
+line a trial. ``grid.yaml``, ``tasks.json`` and ``provenance.json`` say what was run; ``events.jsonl`` what happened on
+the way (a worker that died, a cell that started over); ``trials.parquet`` is all cells in one table.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Store:
             if not (folder / GRID).exists():
                 write_atomically(folder / "tasks.json", json.dumps(resolved["tasks"], indent=1).encode())
                 # the grid last: a folder that has one is whole
-                plain = {"grid": resolved["grid"], "optimizers": resolved["optimizers"]}
+                plain = {key: value for key, value in resolved.items() if key != "tasks"}
                 write_atomically(folder / GRID, yaml.safe_dump(plain, sort_keys=False, width=120).encode())
         except OSError as error:
             raise HarnessError(f"Cannot write to {folder}: {error.strerror}; choose another --out.") from error
@@ -86,11 +86,11 @@ class Store:
         try:
             plain = yaml.safe_load((self.folder / GRID).read_text(encoding="utf-8"))
             tasks = json.loads((self.folder / "tasks.json").read_text(encoding="utf-8"))
-            return {"grid": plain["grid"], "optimizers": plain["optimizers"], "tasks": tasks}
+            return {**{key: plain[key] for key in ("grid", "packages", "optimizers")}, "tasks": tasks}
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
             raise HarnessError(
-                f"{self.folder / GRID} or tasks.json beside it is damaged ({type(error).__name__}); restore the file, or "
-                "run the grid into another folder."
+                f"{self.folder / GRID} or tasks.json beside it is damaged ({type(error).__name__}); restore the file, "
+                "or run the grid into another folder."
             ) from error
 
     def refuse_difference(self, resolved: Mapping[str, Any]) -> None:
@@ -117,10 +117,10 @@ class Store:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise HarnessError(f"Another optibench is running into {self.folder}; wait for it or stop it.") from error
+                raise HarnessError(
+                    f"Another optibench is running into {self.folder}; wait for it or stop it."
+                ) from error
             yield
-
-    # -- cells ----------------------------------------------------------------------------------------------------------
 
     def cell_path(self, key: str) -> Path:
         return self.folder / "cells" / key[:2] / f"{key}.parquet"
@@ -187,8 +187,6 @@ class Store:
             with contextlib.suppress(ValueError):  # a line that a kill cut short
                 found.append(json.loads(line))
         return found
-
-    # -- all trials in one table ----------------------------------------------------------------------------------------
 
     def trials(self, cells: Iterable[Cell]) -> pa.Table:
         """The trials of all finished cells, in the order of the plan; compacted on disk for the next time.

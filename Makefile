@@ -1,0 +1,41 @@
+# make demo and make test set themselves up: all they need is Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint types bench figures heavy clean
+
+# A range that admits PyTorch 2.13 and nothing newer comes from constraints.txt.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/optibench run demo --out runs/demo
+
+test: $(INSTALLED) lint types
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not heavy and not figures" tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+# Long checks: the independently measured figures, kill storms, large grids.
+figures: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m figures tests
+
+heavy: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy tests
+
+# Speed, as ratios in one run.
+bench: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --benchmark-only --benchmark-columns=median,mean,stddev,rounds tests
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
