@@ -1,0 +1,12 @@
+"""The data that benchmarks need and that is too big to ship: where it lies, whether it is sound, how to get it.
+
+Data lies under one folder, :func:`root`: the environment variable ``OPTIBENCH_DATA`` or, without it, the user's
+cache. ``benchmarks/manifest.json`` lists every data set with its files, sizes, SHA-256 checksums, licence and upstream
+address. To add one, put its files below :func:`root`, write their entries (``path`` relative to that folder, ``size``,
+``sha256``, ``url``) into the manifest and run ``optibench data verify``.
+"""
+
+from benchmarks.data.download import fetch
+from benchmarks.data.store import DataFile, Dataset, Status, datasets, locate, manifest, root, verify
+
+__all__ = ["DataFile", "Dataset", "Status", "datasets", "fetch", "locate", "manifest", "root", "verify"]

@@ -1,0 +1,176 @@
+"""YAHPO Gym's surrogate benchmarks: ``yahpo/<scenario>/<instance>[/<metric>]``.
+
+A surrogate is a neural network fitted to the recorded results of many real trainings; it answers in about 0.1 ms, in
+about 0.01 ms each in a batch. The values are those of the ``yahpo_gym`` package (1.0.1), which is not used at run
+time. A surrogate may leave its metric's range a little (an accuracy of 1.000004), and the same configuration evaluated
+alone or in a batch may differ by a few millionths of the metric's range.
+
+Every scenario of upstream whose ``config_space.json``, ``encoding.json`` and ``model.onnx`` lie in
+``<data root>/yahpo/<scenario>`` is served.
+
+Source: Pfisterer et al., "YAHPO Gym - An Efficient Multi-Objective Multi-Fidelity Benchmark for Hyperparameter
+Optimization", AutoML 2022.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks import data, references
+from benchmarks.base import Benchmark, BenchmarkError, Config, Evaluation, MissingDataError
+from benchmarks.registry import UnknownBenchmarkError
+from benchmarks.yahpo_scenarios import SCENARIOS
+from benchmarks.yahpo_space import fidelity_space, search_space
+from benchmarks.yahpo_surrogate import FILES, Encoder, Surrogate, load, load_json, task_names
+
+
+class YahpoBenchmark(Benchmark):
+    """One task of one scenario, for one metric.
+
+    Args:
+        surrogate: The scenario.
+        task: The task's name, one of ``surrogate.tasks``.
+        metric: One of the scenario's metrics.
+
+    Attributes:
+        surrogate: The scenario's network.
+        task: The task's name.
+        metric: The metric that is optimized.
+    """
+
+    def __init__(self, surrogate: Surrogate, task: str, metric: str) -> None:
+        scenario = surrogate.scenario
+        suffix = "" if metric == scenario.default else f"/{metric}"
+        self.name = f"yahpo/{scenario.name}/{task}{suffix}"
+        self.surrogate, self.task, self.metric = surrogate, task, metric
+        fixed = {*scenario.fidelities, *([scenario.instance] if scenario.instance else [])}
+        self.space = search_space(surrogate.content, fixed)
+        self.fidelity_space = fidelity_space(surrogate.content, scenario.fidelities)
+        self.direction = scenario.metrics[metric]
+        self.sampling = "deterministic"
+        self.data_version = surrogate.version
+        self.reference = references.lookup(self.name, data_version=surrogate.version)
+        self._highest: dict[str, Any] = dict(self.fidelity_space.get_default_configuration())
+        self._encoder = Encoder(surrogate, task, self._highest)
+        metrics = list(scenario.metrics)
+        self._column = metrics.index(metric)
+        self._runtime = None if scenario.runtime is None else metrics.index(scenario.runtime)
+
+    def __reduce__(self) -> tuple[Callable[[str], Benchmark], tuple[str]]:
+        """A network does not pickle: another process builds the task from its name and loads its own."""
+        return provider.create, (self.name,)
+
+    def encoder(self, fidelity: Config | None = None) -> Encoder:
+        """What turns this task's configurations into the network's inputs at that fidelity.
+
+        Raises:
+            BenchmarkError: A fidelity is unknown or out of its range.
+        """
+        if not fidelity:
+            return self._encoder
+        assert self.fidelity_space is not None
+        for name, value in fidelity.items():
+            if name not in self.fidelity_space:
+                known = ", ".join(self.fidelity_space) or "none"
+                raise BenchmarkError(f"{self.name} has no fidelity {name!r}; it has {known}.")
+            parameter: Any = self.fidelity_space[name]
+            if not parameter.legal_value(value):
+                raise BenchmarkError(
+                    f"Fidelity {name} of {self.name} lies between {parameter.lower} and {parameter.upper}, "
+                    f"which {value!r} does not."
+                )
+        return Encoder(self.surrogate, self.task, {**self._highest, **fidelity})
+
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        row = self.surrogate.predict(*self.encoder(fidelity)((config,)))[0]
+        # Networks may predict a training time slightly below zero.
+        cost = 0.0 if self._runtime is None else max(0.0, float(row[self._runtime]))
+        return Evaluation(float(row[self._column]), cost)
+
+    def evaluate_batch(
+        self, configs: Sequence[Config], *, seed: int, fidelity: Config | None = None
+    ) -> list[Evaluation]:
+        if not configs:
+            return []
+        rows = self.surrogate.predict(*self.encoder(fidelity)(configs))
+        values = rows[:, self._column].tolist()
+        if self._runtime is None:
+            return [Evaluation(value) for value in values]
+        costs = rows[:, self._runtime].clip(0.0, None).tolist()
+        return [Evaluation(value, cost) for value, cost in zip(values, costs, strict=True)]
+
+
+class YahpoProvider:
+    """Finds the scenarios whose data is on this machine."""
+
+    def names(self) -> list[str]:
+        """Every task's name, with its scenario's default metric."""
+        folder = data.root() / "yahpo"
+        found = []
+        for scenario in SCENARIOS.values():
+            if _complete(scenario.name):
+                tasks = task_names(scenario, load_json(folder / scenario.name / "config_space.json"))
+                found += [f"yahpo/{scenario.name}/{task}" for task in tasks]
+        return found
+
+    def create(self, name: str) -> YahpoBenchmark:
+        """Build ``yahpo/<scenario>/<instance>[/<metric>]``.
+
+        Raises:
+            UnknownBenchmarkError: There is no such scenario, task or metric; the message has the closest ones.
+            MissingDataError: The scenario's data is not on this machine.
+        """
+        prefix, *parts = name.split("/")
+        if prefix != "yahpo" or len(parts) not in (2, 3):
+            raise UnknownBenchmarkError(
+                f"Unknown benchmark {name!r}: a YAHPO task is named yahpo/<scenario>/<instance>[/<metric>]."
+            )
+        scenario = SCENARIOS.get(parts[0])
+        if scenario is None:
+            raise UnknownBenchmarkError(_unknown(name, "scenario", parts[0], SCENARIOS))
+        if not _complete(scenario.name):
+            raise MissingDataError(_missing(scenario.name))
+        surrogate = load(scenario.name, data.root() / "yahpo" / scenario.name)
+        if parts[1] not in surrogate.tasks:
+            raise UnknownBenchmarkError(_unknown(name, "instance", parts[1], surrogate.tasks))
+        metric = parts[2] if len(parts) == 3 else scenario.default
+        if metric not in scenario.metrics:
+            raise UnknownBenchmarkError(_unknown(name, "metric", metric, scenario.metrics))
+        return YahpoBenchmark(surrogate, parts[1], metric)
+
+    def missing(self) -> str | None:
+        """One sentence on the scenarios that can be fetched and are not here; ``None`` if there are none."""
+        absent = [name for name in data.manifest() if name.startswith("yahpo/") and not _complete(name[6:])]
+        if not absent:
+            return None
+        command = f"optibench data fetch {' '.join(absent)}"
+        return f"The data of {', '.join(absent)} is not in {data.root()}; get it with `{command}`."
+
+
+def _complete(scenario: str) -> bool:
+    folder = data.root() / "yahpo" / scenario
+    return all((folder / file).is_file() for file in FILES)
+
+
+def _missing(scenario: str) -> str:
+    name = f"yahpo/{scenario}"
+    folder = data.root() / "yahpo" / scenario
+    if name in data.manifest():
+        return f"The data of {name} is not in {folder}; get it with `optibench data fetch {name}`."
+    return (
+        f"The data of {name} is not in {folder} and `optibench data fetch {name}` does not know it yet; put "
+        f"{', '.join(FILES)} of {scenario} from https://github.com/slds-lmu/yahpo_data (tag v1.0.2) there."
+    )
+
+
+def _unknown(name: str, part: str, given: str, known: Any) -> str:
+    close = difflib.get_close_matches(given, list(known), n=3, cutoff=0.4)
+    some = list(known)[:12]
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(some)}"
+    more = "" if close else ", ..." if len(known) > len(some) else "."
+    return f"Unknown benchmark {name!r}: YAHPO has no {part} {given!r}; {hint}{more}"
+
+
+provider = YahpoProvider()
