@@ -1,0 +1,143 @@
+"""The prior over synthetic problems: which functions, spaces, warps and noise OptiFormer trains on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import ModelError
+from model.functions.audit import is_separable_bowl
+from model.functions.gp import sample_gp
+from model.functions.problem import Layout, SyntheticProblem, Warp
+from model.functions.symbolic import sample_symbolic
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """The prior's settings.
+
+    Attributes:
+        gp: Share of Gaussian processes.
+        symbolic: Share of expressions.
+        mixed: Share of sums of the two.
+        dimensions: Numbers of parameters to draw from.
+        discrete: Probability that a problem has discrete parameters at all.
+        conditional: Probability that a problem with a discrete parameter has conditional ones.
+        noisy: Probability of observation noise.
+        warped: Probability of an output warp.
+    """
+
+    gp: float = 0.65
+    symbolic: float = 0.2
+    mixed: float = 0.15
+    dimensions: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 7, 8, 8, 9, 10, 12, 14)
+    discrete: float = 0.6
+    conditional: float = 0.35
+    noisy: float = 0.4
+    warped: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dimensions", tuple(self.dimensions))
+        if min(self.gp, self.symbolic, self.mixed) < 0 or abs(self.gp + self.symbolic + self.mixed - 1) > 1e-9:
+            raise ModelError("PriorConfig: gp, symbolic and mixed are shares and must sum to 1.")
+        if not self.dimensions or min(self.dimensions) < 1:
+            raise ModelError("PriorConfig: dimensions needs at least one number of parameters, each at least 1.")
+
+
+def sample_problem(
+    rng: np.random.Generator, config: PriorConfig, rejected: Counter[str] | None = None
+) -> SyntheticProblem:
+    """Draw a problem; degenerate functions and evaluation functions are drawn again and counted in ``rejected``."""
+    rejected = Counter() if rejected is None else rejected
+    dimensions = int(rng.choice(config.dimensions))
+    layout = sample_layout(rng, dimensions, config)
+    tables = tuple(
+        rng.permutation((np.arange(n) + rng.random(n)) / n) if categorical else None
+        for n, categorical in zip(layout.levels, layout.categorical, strict=True)
+    )
+    warp = _sample_warp(rng) if rng.random() < config.warped else Warp("none", 1.0)
+    noise = float(np.exp(rng.uniform(np.log(0.005), np.log(0.3)))) if rng.random() < config.noisy else 0.0
+    probes = rng.random((512, dimensions))
+    while True:
+        family = str(rng.choice(["gp", "symbolic", "mixed"], p=[config.gp, config.symbolic, config.mixed]))
+        function = _sample_function(rng, family, dimensions)
+        with np.errstate(all="ignore"):
+            problem = SyntheticProblem(family, layout, function, tables)
+            values = problem(probes)
+            flaw = find_flaw(values) or ("evaluation function" if is_separable_bowl(function, dimensions) else "")
+        if not flaw:
+            problem = replace(problem, mean=float(values.mean()), scale=float(values.std()), warp=warp)
+            warped = problem(probes)
+            flaw = find_flaw(warped)
+        if not flaw:
+            best, ref = float(warped.min()), float(np.median(warped))
+            return replace(problem, noise=noise * float(warped.std()), f_best=best, f_ref=ref)
+        rejected[flaw] += 1
+
+
+def find_flaw(values: Array) -> str:
+    """What makes a function unfit to learn from, judged by its values at random points; empty if nothing does."""
+    if not np.isfinite(values).all():
+        return "not finite"
+    spread = values.std()
+    if spread < 1e-6 * max(1.0, np.abs(values).max()) or spread > 1e9:
+        return "constant"
+    # Half of the points in one tie, or one outlier carrying all the variance, leaves nothing to rank.
+    if (values == np.median(values)).mean() > 0.5 or (np.abs(values - values.mean()) > 0.05 * spread).mean() < 0.1:
+        return "nearly constant"
+    return ""
+
+
+def _sample_function(rng: np.random.Generator, family: str, dimensions: int) -> Callable[[Array], Array]:
+    if family == "gp":
+        return sample_gp(rng, dimensions)
+    if family == "symbolic":
+        return sample_symbolic(rng, dimensions)
+    return WeightedSum(sample_gp(rng, dimensions), sample_symbolic(rng, dimensions), float(rng.uniform(0.2, 1.5)))
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedSum:
+    """``a(x) + weight * tanh(b(x))``: the bounded second part cannot drown the first."""
+
+    a: Callable[[Array], Array]
+    b: Callable[[Array], Array]
+    weight: float
+
+    def __call__(self, x: Array) -> Array:
+        """Values at points of the unit cube, (N, D) -> (N,)."""
+        return self.a(x) + self.weight * np.tanh(self.b(x))
+
+
+def sample_layout(rng: np.random.Generator, dimensions: int, config: PriorConfig) -> Layout:
+    """Draw the parameters' types."""
+    levels = np.zeros(dimensions, dtype=np.int64)
+    categorical = np.zeros(dimensions, dtype=bool)
+    parents = np.full(dimensions, -1, dtype=np.int64)
+    active_levels = np.zeros(dimensions, dtype=np.int64)
+    if rng.random() < config.discrete:
+        share = rng.choice([0.2, 0.5, 1.0], p=[0.5, 0.3, 0.2])
+        discrete = rng.random(dimensions) < share
+        counts = np.round(np.exp(rng.uniform(np.log(2), np.log(40), dimensions))).astype(np.int64)
+        categorical = discrete & (rng.random(dimensions) < 0.35)
+        counts = np.where(categorical, rng.integers(2, 7, dimensions), counts)
+        levels = np.where(discrete, counts, 0)
+        candidates = np.flatnonzero(discrete[:-1] & (levels[:-1] <= 6))
+        if len(candidates) and rng.random() < config.conditional:
+            parent = int(rng.choice(candidates))
+            children = parent + 1 + np.flatnonzero(rng.random(dimensions - parent - 1) < 0.5)
+            parents[children] = parent
+            active_levels[children] = rng.integers(1, levels[parent], len(children))
+    return Layout(levels, categorical, parents, active_levels)
+
+
+def _sample_warp(rng: np.random.Generator) -> Warp:
+    kind = str(rng.choice(["exp", "tanh", "clip"], p=[0.5, 0.25, 0.25]))
+    ranges = {"exp": (0.3, 2.0), "tanh": (0.5, 2.0), "clip": (0.1, 1.5)}
+    return Warp(kind, float(rng.uniform(*ranges[kind])))
