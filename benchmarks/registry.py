@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Protocol
 
-from benchmarks.base import Benchmark, BenchmarkError
+from benchmarks.base import Benchmark, BenchmarkError, MissingDataError
 
 ENTRY_POINT_GROUP = "optibench.benchmarks"
 
@@ -79,7 +79,8 @@ def register(family: Family) -> None:
     taken = _families.get(family.prefix)
     if taken is not None and taken != family:
         raise BenchmarkError(
-            f"Benchmark family {family.prefix!r} is registered twice, by {taken.target} and {family.target}; rename one."
+            f"Benchmark family {family.prefix!r} is registered twice, by {taken.target} and {family.target}; "
+            "rename one."
         )
     _families[family.prefix] = family
 
@@ -136,29 +137,51 @@ def create(name: str) -> Benchmark:
 def expand(patterns: Iterable[str]) -> list[str]:
     """Turn task names, suite names and globs into task names, in order, each once.
 
+    A pattern that begins with ``!`` takes what it matches away from what the patterns before it found. A glob may carry
+    suffixes (``synthetic/*-5d+noise=0.1``). Other spellings of a task (``synthetic/branin`` for
+    ``synthetic/branin-2d``) come back as its registered name.
+
     Raises:
         UnknownBenchmarkError: A pattern matches nothing.
+        MissingDataError: A task's data is not on this machine.
+        BenchmarkError: A suffix is wrong, or no task is left.
     """
+    patterns = list(patterns)
     found: dict[str, None] = {}
-    known_suites = suites()
-    listed: list[str] | None = None
     for pattern in patterns:
-        if pattern in known_suites:
-            found.update(dict.fromkeys(expand(known_suites[pattern])))
-        elif any(character in pattern for character in "*?["):
-            listed = names() if listed is None else listed
-            matches = fnmatch.filter(listed, pattern)
-            if not matches:
-                family = families().get(pattern.partition("/")[0])
-                missing = family.provider().missing() if family else None
-                raise UnknownBenchmarkError(
-                    missing or unknown("benchmark", pattern, [*listed, *known_suites], "optibench list benchmarks")
-                )
-            found.update(dict.fromkeys(matches))
+        if pattern.startswith("!"):
+            for name in _matches(pattern[1:]):
+                found.pop(name, None)
         else:
-            create(pattern)
-            found[pattern] = None
+            found.update(dict.fromkeys(_matches(pattern)))
+    if patterns and not found:
+        raise BenchmarkError(
+            f"No benchmark is left of {' '.join(patterns)}; name what to run before what to leave out."
+        )
     return list(found)
+
+
+def _matches(pattern: str) -> list[str]:
+    known_suites = suites()
+    if pattern in known_suites:
+        return expand(known_suites[pattern])
+    if not any(character in pattern for character in "*?["):
+        return [create(pattern).name]
+    glob, plus, suffixes = pattern.partition("+")
+    # Only the families that the glob can mean are listed: another's listing may have to read its data.
+    prefix = glob.partition("/")[0]
+    meant = [family for family in families().values() if fnmatch.fnmatchcase(family.prefix, prefix) or "/" not in glob]
+    listed = [name for family in meant for name in family.provider().names()]
+    matches = [name for name in listed if fnmatch.fnmatchcase(name, glob)]
+    if not matches:
+        family = families().get(prefix)
+        missing = family.provider().missing() if family else None
+        if missing:
+            raise MissingDataError(f"No task on this machine matches {pattern!r}: {missing}")
+        raise UnknownBenchmarkError(
+            unknown("benchmark", pattern, [*names(), *known_suites], "optibench list benchmarks")
+        )
+    return [create(name + plus + suffixes).name for name in matches] if plus else matches
 
 
 def unknown(kind: str, name: str, known: Sequence[str], listing: str) -> str:
