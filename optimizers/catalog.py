@@ -1,16 +1,128 @@
-"""The optimizers that come with the bench."""
+"""The optimizers that come with the bench.
+
+Reading this file imports none of the libraries; the classes' own capabilities are repeated, and a test compares.
+"""
 
 from __future__ import annotations
 
 from optimizers.base import Capabilities
 from optimizers.registry import Entry, register
 
+_WORST = "counts as the worst success so far"
+_DEFAULTS = "inactive parameters are told at their default, and dropped from what is suggested"
+_SOBOL_DIMENSIONS = 21201  # the longest table of direction numbers in SciPy
+
 register(
     Entry(
         name="random",
-        summary="uniform random search",
+        summary="Uniform random search.",
         target="optimizers.random_search:RandomSearch",
-        capabilities=Capabilities(batch=True),
-        packages=("ConfigSpace",),
+        capabilities=Capabilities(batch=True, failed="nothing, as from any trial"),
+        packages=("ConfigSpace", "numpy"),
+    )
+)
+register(
+    Entry(
+        name="sobol",
+        summary="Scrambled Sobol' sequence (scipy.stats.qmc).",
+        target="optimizers.sobol:Sobol",
+        capabilities=Capabilities(
+            conditional="the coordinates of inactive parameters are dropped",
+            batch=True,
+            max_dimensions=_SOBOL_DIMENSIONS,
+            failed="nothing, as from any trial",
+        ),
+        packages=("ConfigSpace", "numpy", "scipy"),
+    )
+)
+register(
+    Entry(
+        name="tpe",
+        summary="TPE, Optuna 5's default: multivariate (group=true adds groups for conditional spaces).",
+        target="optimizers.tpe:TPE",
+        capabilities=Capabilities(batch=True, failed="left out"),
+        packages=("ConfigSpace", "numpy", "optuna"),
+        install="pip install 'optuna>=5'",
+    )
+)
+register(
+    Entry(
+        name="tpe-univariate",
+        summary="TPE, each parameter modelled alone: the 2011 paper's, Optuna's default before version 5.",
+        target="optimizers.tpe:UnivariateTPE",
+        capabilities=Capabilities(batch=True, failed="left out"),
+        packages=("ConfigSpace", "numpy", "optuna"),
+        install="pip install 'optuna>=5'",
+    )
+)
+register(
+    Entry(
+        name="cmaes",
+        summary="CMA-ES from the best of the initial design; CatCMA with margin where there are categories (cmaes).",
+        target="optimizers.cma_es:CMAES",
+        capabilities=Capabilities(
+            conditional="inactive parameters keep their coordinates in the search distribution and are dropped from "
+            "what is suggested",
+            batch=True,
+            failed=_WORST,
+        ),
+        packages=("ConfigSpace", "numpy", "scipy", "cmaes"),
+        install="pip install cmaes",
+    )
+)
+register(
+    Entry(
+        name="gp-skopt",
+        summary="Gaussian process, scikit-optimize's default: Matern 5/2, gp_hedge over EI, LCB and PI.",
+        target="optimizers.gp_skopt:SkoptGP",
+        capabilities=Capabilities(conditional=_DEFAULTS, batch=True, failed=_WORST),
+        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "scikit-optimize"),
+        install="pip install scikit-optimize",
+    )
+)
+register(
+    Entry(
+        name="gp-optuna",
+        summary="Gaussian process, Optuna's GPSampler: Matern 5/2, log expected improvement.",
+        target="optimizers.gp_optuna:OptunaGP",
+        capabilities=Capabilities(
+            conditional="the GP models the parameters that every trial has; Optuna draws the others at random",
+            batch=True,
+            failed="left out",
+        ),
+        packages=("ConfigSpace", "numpy", "scipy", "torch", "optuna"),
+        install="pip install 'optuna>=5' torch",
+    )
+)
+register(
+    Entry(
+        name="gp-botorch",
+        summary="Gaussian process, BoTorch's default model, log expected improvement, mixed spaces.",
+        target="optimizers.gp_botorch:BoTorchGP",
+        capabilities=Capabilities(conditional=_DEFAULTS, batch=True, max_dimensions=_SOBOL_DIMENSIONS, failed=_WORST),
+        packages=("ConfigSpace", "numpy", "scipy", "torch", "gpytorch", "botorch"),
+        install="pip install botorch gpytorch",
+    )
+)
+register(
+    Entry(
+        name="smac-rf",
+        summary="SMAC3's hyperparameter-optimization facade: random forest, log expected improvement.",
+        target="optimizers.smac_facades:SMACForest",
+        capabilities=Capabilities(failed=_WORST),
+        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "smac"),
+        install="pip install 'smac>=2.4'",
+    )
+)
+register(
+    Entry(
+        name="smac-gp",
+        summary="SMAC3's black-box facade: Gaussian process, expected improvement.",
+        target="optimizers.smac_facades:SMACGP",
+        capabilities=Capabilities(
+            conditional="SMAC's GP sees an inactive parameter at -1, below its range", failed=_WORST
+        ),
+        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "smac"),
+        install="pip install 'smac>=2.4'",
     )
 )

@@ -1,0 +1,103 @@
+"""What the adapters of Optuna's samplers share: one in-memory study, asked and told.
+
+Conditional parameters are native: each ask walks the space parents first and suggests the active parameters only, which
+is how an Optuna user writes a conditional space ("define by run"). Ordinal parameters are suggested as integer ranks.
+
+Forbidden clauses are unknown to Optuna. A forbidden suggestion is told as failed and asked again; after
+``MAX_REJECTIONS`` in a row, which happens where a sampler has settled on a forbidden place, a random valid
+configuration is evaluated in its stead, and the sampler learns from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from optimizers.base import Observation, Optimizer, Suggestion
+from optimizers.history import Pending, succeeded
+from optimizers.settings import library_seed
+from optimizers.spaces import Config, Parameter, SearchSpace
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+    from optuna.samplers import BaseSampler
+
+MAX_REJECTIONS = 20
+
+
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """The Optuna distribution over a parameter's codes."""
+    if parameter.kind == "float":
+        return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+    if parameter.kind == "categorical":
+        return CategoricalDistribution(tuple(range(len(parameter.values))))
+    return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)
+
+
+class OptunaOptimizer(Optimizer):
+    """An Optuna sampler behind our contract; subclasses build the sampler.
+
+    A failed trial is told as Optuna's ``FAIL``, as when a user's objective raises.
+    """
+
+    def __init__(self, space: ConfigurationSpace, sampler: BaseSampler, *, seed: int) -> None:
+        # Optuna logs each new study, and a sampler's every change of plan, to standard error.
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._space = SearchSpace(space)
+        self._distributions = {parameter.name: distribution(parameter) for parameter in self._space.parameters}
+        self._study = optuna.create_study(direction="minimize", sampler=sampler)
+        self._pending: Pending[int] = Pending()
+        self._rng = np.random.RandomState(library_seed(seed))
+
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        return [Suggestion(self._ask_one()) for _ in range(n)]
+
+    def _ask_one(self) -> Config:
+        for _ in range(MAX_REJECTIONS):
+            trial = self._study.ask()
+            config = self._suggest(trial)
+            if self._space.is_allowed(config):
+                self._pending.add(config, trial.number)
+                return config
+            self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        return self._space.sample(1, self._rng)[0]
+
+    def _suggest(self, trial: optuna.Trial) -> Config:
+        def choose(parameter: Parameter) -> float:
+            found = self._distributions[parameter.name]
+            if isinstance(found, FloatDistribution):
+                return trial.suggest_float(parameter.name, found.low, found.high, log=found.log)
+            if isinstance(found, IntDistribution):
+                return trial.suggest_int(parameter.name, found.low, found.high, log=found.log)
+            codes = tuple(range(len(parameter.values)))
+            return int(trial.suggest_categorical(parameter.name, codes))
+
+        return self._space.build(choose)
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            number = self._pending.pop(observation.config)
+            if number is None:
+                self._study.add_trial(self._foreign_trial(observation))
+            elif succeeded(observation):
+                self._study.tell(number, float(observation.value))
+            else:
+                self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+
+    def _foreign_trial(self, observation: Observation) -> optuna.trial.FrozenTrial:
+        params = self._codes(observation.config)
+        ok = succeeded(observation)
+        return optuna.trial.create_trial(
+            state=optuna.trial.TrialState.COMPLETE if ok else optuna.trial.TrialState.FAIL,
+            value=float(observation.value) if ok else None,
+            params=params,
+            distributions={name: self._distributions[name] for name in params},
+        )
+
+    def _codes(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        codes = zip(self._space.parameters, self._space.codes(config), strict=True)
+        return {parameter.name: code for parameter, code in codes if parameter.name in config}

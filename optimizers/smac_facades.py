@@ -1,0 +1,152 @@
+"""SMAC3 (Lindauer et al. 2022): Bayesian optimization with a random forest or with a Gaussian process."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from ConfigSpace import Configuration
+from smac import BlackBoxFacade, HyperparameterOptimizationFacade, Scenario
+from smac.facade.abstract_facade import AbstractFacade
+from smac.main.exceptions import ConfigurationSpaceExhaustedException
+from smac.runhistory.dataclasses import TrialInfo, TrialValue
+from smac.runhistory.enumerations import StatusType
+
+from optimizers.base import Capabilities, Observation, Optimizer, Suggestion
+from optimizers.history import Pending, Values, succeeded
+from optimizers.settings import library_seed, whole
+from optimizers.spaces import Config, SearchSpace
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+
+class SMAC(Optimizer):
+    """A SMAC facade, asked and told; subclasses say which.
+
+    If trials are told before the first ask, they are the initial design; otherwise SMAC makes its own (Sobol' points,
+    at most a quarter of ``n_trials``). Conditions, priors and forbidden clauses are SMAC's own business, which speaks
+    ConfigSpace. A failed trial is told as crashed, at the cost of the worst success so far; while nothing has
+    succeeded, failures are kept back and SMAC goes on with its initial design, then with random configurations. Once
+    every configuration of a finite space has been tried, random ones are repeated.
+
+    SMAC insists on an output folder: it is a temporary one, which ``close`` removes.
+
+    Args:
+        space, seed, n_trials: See :class:`~optimizers.base.Optimizer`.
+        retrain_after: How many configurations one surrogate proposes before the next is trained.
+    """
+
+    facade: ClassVar[type[HyperparameterOptimizationFacade | BlackBoxFacade]]
+
+    def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int) -> None:
+        logging.getLogger("smac").setLevel(logging.CRITICAL)
+        self._space = SearchSpace(space)
+        self._own_space = copy.deepcopy(space)  # SMAC seeds it
+        self._seed = library_seed(seed)
+        self._n_trials = whole("n_trials", n_trials)
+        self._retrain_after = whole("retrain_after", retrain_after)
+        self._rng = np.random.RandomState(self._seed)
+        self._smac: AbstractFacade | None = None
+        self._exhausted = False
+        self._trial_seed: int | None = 0
+        self._pending: Pending[TrialInfo] = Pending()
+        self._values = Values()
+        self._untold: list[tuple[TrialInfo, Observation]] = []
+        self._crashed: list[TrialInfo] = []
+        self._penalty = -np.inf
+        self._folder = Path(tempfile.mkdtemp(prefix="optibench-smac-"))
+        self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        if self._smac is None:
+            self._smac = self._start(initial_design=not self._values)
+        self._learn(self._smac)
+        return [Suggestion(self._ask_one(self._smac)) for _ in range(n)]
+
+    def _start(self, *, initial_design: bool) -> AbstractFacade:
+        scenario = Scenario(
+            self._own_space,
+            deterministic=True,
+            n_trials=self._n_trials,
+            seed=self._seed,
+            output_directory=self._folder,
+        )
+        return self.facade(
+            scenario,
+            initial_design=None if initial_design else self.facade.get_initial_design(scenario, n_configs=0),
+            config_selector=self.facade.get_config_selector(scenario, retrain_after=self._retrain_after),
+            logging_level=False,
+            overwrite=True,
+        )
+
+    def _ask_one(self, smac: AbstractFacade) -> Config:
+        if not self._exhausted:
+            try:
+                info = smac.ask()
+            except (ConfigurationSpaceExhaustedException, StopIteration):
+                self._exhausted = True
+            else:
+                self._trial_seed = info.seed
+                config = self._space.from_vector(info.config.get_array())
+                self._pending.add(config, info)
+                return config
+        return self._space.sample(1, self._rng)[0]
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            self._values.add(observation)
+            info = self._pending.pop(observation.config) or self._foreign(observation.config)
+            self._untold.append((info, observation))
+
+    def _foreign(self, config: Mapping[str, Any]) -> TrialInfo:
+        self._space.codes(config)  # refuses what is not of this space
+        return TrialInfo(Configuration(self._own_space, vector=self._space.vector(config)), seed=self._trial_seed)
+
+    def _learn(self, smac: AbstractFacade) -> None:
+        if not self._values.any_succeeded:
+            return
+        failed = [info for info, observation in self._untold if not succeeded(observation)]
+        if self._values.worst > self._penalty:  # the crashed ones cost more than was thought
+            self._penalty = self._values.worst
+            failed = self._crashed + failed
+        for info, observation in self._untold:
+            if succeeded(observation):
+                smac.tell(info, TrialValue(cost=float(observation.value)), save=False)
+        for info in failed:
+            smac.tell(info, TrialValue(cost=self._penalty, status=StatusType.CRASHED), save=False)
+        self._crashed += [info for info, observation in self._untold if not succeeded(observation)]
+        self._untold.clear()
+
+    def close(self) -> None:
+        self._remove_folder()
+
+
+class SMACForest(SMAC):
+    """SMAC's hyperparameter-optimization facade: a random forest on log-scaled costs, log expected improvement."""
+
+    facade = HyperparameterOptimizationFacade
+    capabilities: ClassVar[Capabilities] = Capabilities(failed="counts as the worst success so far")
+
+    def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 8) -> None:
+        super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
+
+
+class SMACGP(SMAC):
+    """SMAC's black-box facade: a Gaussian process (Matern 5/2, Hamming for categories), expected improvement."""
+
+    facade = BlackBoxFacade
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        conditional="SMAC's GP sees an inactive parameter at -1, below its range",
+        failed="counts as the worst success so far",
+    )
+
+    def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 1) -> None:
+        super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
