@@ -1,0 +1,167 @@
+"""Everything a report says, as numbers: made once from the results, then only formatted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.compare import Aggregate, Comparison, aggregate, compare
+from reports.cube import Floats, Grid, Ints, read
+from reports.results import ReportError, Results
+
+SHOWN_COUNTS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Seconds of thinking and of evaluating, per optimizer, (O,).
+
+    ``mean``, ``median`` and ``p95`` are per suggestion of the search phase (the shared initial design costs nothing);
+    the totals are over all trials. NaN where an optimizer made no suggestion.
+    """
+
+    suggestions: Ints
+    mean: Floats
+    median: Floats
+    p95: Floats
+    total_ask: Floats
+    total_evaluate: Floats
+    total_cost: Floats
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The numbers of a report.
+
+    Attributes:
+        grid: The encoded results.
+        counts: Trial counts, ascending, A of them.
+        scores: (O, T, S, A), see :meth:`reports.cube.Grid.at`.
+        overall: Aggregates over all tasks; ``None`` where no task is complete.
+        comparisons: Tests that go with ``overall``.
+        families: The same aggregates inside each family of tasks.
+        headline: Index of the count that the summary speaks of: the most optimizers compared, then the most trials.
+        seconds: Latency.
+        own_initial: Optimizers whose initial design was their own, not the shared one.
+        draws: Bootstrap replicates.
+        seed: Seed of the bootstrap.
+        control: The optimizer everyone is tested against; ``None`` for all pairs.
+        provenance: As given.
+        references: Reference values of each task that has some.
+    """
+
+    grid: Grid
+    counts: tuple[int, ...]
+    scores: Floats
+    overall: tuple[Aggregate | None, ...]
+    comparisons: tuple[Comparison | None, ...]
+    families: Mapping[str, tuple[Aggregate | None, ...]]
+    headline: int
+    seconds: Seconds
+    own_initial: tuple[str, ...]
+    draws: int
+    seed: int
+    control: int | None
+    provenance: Mapping[str, Any]
+    references: Mapping[str, Mapping[str, Any]]
+
+
+def default_counts(longest: int) -> tuple[int, ...]:
+    """Round trial counts below the longest cell, at most two of them, and the longest itself."""
+    return (*[count for count in SHOWN_COUNTS if count < longest][-2:], longest)
+
+
+def analyse(
+    results: Results, *, at: Sequence[int] | None, draws: int, seed: int, control: str | None = None
+) -> Analysis:
+    """Compute everything.
+
+    Raises:
+        ReportError: Unusable trial counts, an unknown control, or an inconsistent table.
+    """
+    grid = read(results)
+    counts = _counts(at, grid.longest)
+    if draws < 100:
+        raise ReportError(f"{draws} bootstrap draws give no interval: use at least 100, better 10000")
+    if control is not None and control not in grid.optimizers:
+        raise ReportError(f"the control {control!r} is not among the optimizers: {', '.join(grid.optimizers)}")
+    against = None if control is None else grid.optimizers.index(control)
+    scores = grid.at(counts)
+    every = np.arange(len(grid.tasks))
+    overall = aggregate(grid, scores, counts, every, draws=draws, seed=seed)
+    names = np.array(grid.families)
+    # One family is the whole: no second bootstrap for the same numbers.
+    families = {
+        name: overall
+        if len(set(grid.families)) == 1
+        else aggregate(grid, scores, counts, np.flatnonzero(names == name), draws=draws, seed=seed)
+        for name in sorted(set(grid.families))
+    }
+    size = [
+        (0 if found is None else len(found.selection.optimizers), count)
+        for found, count in zip(overall, counts, strict=True)
+    ]
+    return Analysis(
+        grid=grid,
+        counts=counts,
+        scores=scores,
+        overall=tuple(overall),
+        comparisons=tuple(None if found is None else compare(found, against) for found in overall),
+        families={name: tuple(found) for name, found in families.items()},
+        headline=size.index(max(size)),
+        seconds=_seconds(results.trials, grid.optimizers),
+        own_initial=_own_initial(results.planned),
+        draws=draws,
+        seed=seed,
+        control=against,
+        provenance=results.provenance,
+        references={name: task["reference"] for name, task in results.tasks.items() if task.get("reference")},
+    )
+
+
+def _counts(at: Sequence[int] | None, longest: int) -> tuple[int, ...]:
+    if at is None:
+        return default_counts(longest)
+    counts = tuple(sorted(set(at)))
+    if not counts:
+        raise ReportError("no trial count was given to report at: name at least one, or leave the choice to the report")
+    if counts[0] < 1 or counts[-1] > longest:
+        wrong = counts[0] if counts[0] < 1 else counts[-1]
+        raise ReportError(f"cannot report after {wrong} trials: the cells have between 1 and {longest}")
+    return counts
+
+
+def _seconds(trials: pd.DataFrame, optimizers: tuple[str, ...]) -> Seconds:
+    code = pd.Categorical(trials["optimizer"].astype(str), categories=list(optimizers)).codes.astype(np.int64)
+    ask = trials["ask_seconds"].to_numpy(float)
+    searching = (trials["phase"] == "search").to_numpy() & np.isfinite(ask)
+    order = np.argsort(code[searching], kind="stable")
+    counts = np.bincount(code[searching], minlength=len(optimizers))
+    parts = np.split(ask[searching][order], np.cumsum(counts)[:-1])
+
+    def each(statistic: Any) -> Floats:
+        return np.array([statistic(part) if len(part) else np.nan for part in parts])
+
+    def total(column: str) -> Floats:
+        seconds = np.nan_to_num(trials[column].to_numpy(float), posinf=0.0, neginf=0.0)
+        return np.asarray(np.bincount(code, weights=seconds, minlength=len(optimizers)), dtype=float)
+
+    return Seconds(
+        suggestions=counts,
+        mean=each(np.mean),
+        median=each(np.median),
+        p95=each(lambda part: np.quantile(part, 0.95)),
+        total_ask=total("ask_seconds"),
+        total_evaluate=total("evaluate_seconds"),
+        total_cost=total("cost_seconds"),
+    )
+
+
+def _own_initial(planned: pd.DataFrame) -> tuple[str, ...]:
+    if "initial" not in planned.columns:
+        return ()
+    return tuple(sorted(set(map(str, planned.loc[planned["initial"] == "own", "optimizer"]))))

@@ -1,0 +1,151 @@
+"""Figures, drawn with matplotlib's Agg and PDF back ends: no window, no clock, no global state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullFormatter
+
+from reports.analysis import Analysis
+from reports.critical import cliques, critical_difference
+from reports.curves import Curves, curves
+from reports.style import RC, Style, styles
+from reports.tables import ranking
+
+COLUMN = 3.4
+"""Width of one column of a paper, in inches."""
+LEGEND_ROW = 0.16
+
+
+def draw(analysis: Analysis, folder: Path) -> list[tuple[str, str]]:
+    """Write every figure that the results allow, as PNG and PDF.
+
+    Returns:
+        (file name without suffix, caption) in the order of the report.
+    """
+    looks = styles(analysis.grid.optimizers)
+    names = [analysis.grid.optimizers[o] for o in ranking(analysis)]
+    overall, families = curves(analysis)
+    done = []
+    with rc_context(cast(Any, RC)):
+        for quantity, words in (("mean", "regret"), ("rank", "rank")):
+            # Without reference values there is no regret, and one optimizer has no rank.
+            if not np.isfinite(getattr(overall, quantity)).any() or (quantity == "rank" and len(names) == 1):
+                continue
+            for part, suffix in (([overall], ""), (families, "_by_family")):
+                shown = [curve for curve in part if np.isfinite(getattr(curve, quantity)).any()]
+                if shown:
+                    figure = _anytime(analysis, shown, quantity, names, looks)
+                    _save(figure, folder / f"anytime_{words}{suffix}")
+                    done.append((f"anytime_{words}{suffix}", _caption(analysis, shown, words)))
+        found, tests = analysis.overall[analysis.headline], analysis.comparisons[analysis.headline]
+        if found is not None and tests is not None and len(found.selection.optimizers) > 2 and tests.attainable:
+            groups = cliques(found, tests)
+            _save(critical_difference(found, groups, analysis.grid.optimizers, looks), folder / "critical_difference")
+            done.append(
+                (
+                    "critical_difference",
+                    f"Mean ranks after {analysis.counts[analysis.headline]} trials. A bar joins optimizers of which no "
+                    "two differ significantly (Wilcoxon's signed-rank test, Holm-adjusted)",
+                )
+            )
+    return done
+
+
+def _caption(analysis: Analysis, shown: list[Curves], words: str) -> str:
+    tasks = "" if len(shown) > 1 else f" over {int(shown[0].n_tasks.max())} tasks"
+    quantity = "normalised regret" if words == "regret" else "rank (1 is best)"
+    caption = f"Mean {quantity}{tasks}{' by family' if len(shown) > 1 else ''} after each trial"
+    caption += f". Bands: 95% cluster bootstrap, {min(analysis.draws, 1000)} draws"
+    if any(curve.breaks for curve in shown):
+        caption += ". Dotted vertical line: from here on other optimizers or tasks are compared, curves may jump"
+    return caption
+
+
+def _anytime(
+    analysis: Analysis, shown: Sequence[Curves], quantity: str, names: Sequence[str], looks: dict[str, Style]
+) -> Figure:
+    columns = min(len(shown), 3)
+    rows = -(-len(shown) // columns)
+    legend_columns = 3 if columns == 1 else 5
+    legend = LEGEND_ROW * -(-len(names) // legend_columns) + 0.1
+    width = COLUMN if columns == 1 else min(7.0, 2.4 * columns)
+    height = (2.3 if columns == 1 else 1.9 * rows) + legend
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(rect=(0, legend / height, 1, 1 - legend / height))  # type: ignore[union-attr,call-arg]
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for place, axis in enumerate(axes.flat):
+        if place >= len(shown):
+            axis.set_axis_off()
+            continue
+        curve = shown[place]
+        _panel(axis, analysis, curve, quantity, names, looks)
+        if len(shown) > 1:
+            axis.set_title(f"{curve.title} ({int(curve.n_tasks.max())} tasks)")
+        if place % columns == 0:
+            axis.set_ylabel("mean normalised regret" if quantity == "mean" else "mean rank")
+        if place + columns >= len(shown):
+            axis.set_xlabel("trials")
+    handles = [_handle(name, looks[name]) for name in names]
+    figure.legend(handles=handles, loc="lower center", ncols=legend_columns, columnspacing=1.2, handlelength=2.4)
+    return figure
+
+
+def _handle(name: str, look: Style) -> Line2D:
+    shown = name if len(name) <= 24 else name[:23] + "…"
+    return Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=shown.replace("$", r"\$"))
+
+
+def _panel(
+    axis: Axes, analysis: Analysis, curve: Curves, quantity: str, names: Sequence[str], looks: dict[str, Style]
+) -> None:
+    middle, low, high = (getattr(curve, quantity + suffix) for suffix in ("", "_low", "_high"))
+    logarithmic = quantity == "mean" and _wants_log(middle)
+    floor = np.nanmin(middle[middle > 0]) / 3 if logarithmic else -np.inf
+    every = max(1, len(curve.counts) // 6)
+    position = {name: o for o, name in enumerate(analysis.grid.optimizers)}
+    for index, name in enumerate(reversed(names)):
+        o, look = position[name], looks[name]
+        y = np.where(np.isnan(middle[o]), np.nan, np.maximum(middle[o], floor))
+        axis.fill_between(
+            curve.counts, np.maximum(low[o], floor), high[o], step="post", color=look.colour, alpha=0.13, linewidth=0
+        )
+        axis.plot(
+            curve.counts,
+            y,
+            drawstyle="steps-post",
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
+            markevery=(index * every // max(1, len(names)), every),
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+        )
+    for count in curve.breaks:
+        axis.axvline(count + 0.5, color="#555555", linewidth=0.8, linestyle=":")
+    if logarithmic:
+        axis.set_yscale("log")
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    if quantity == "rank":
+        axis.invert_yaxis()
+    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.margins(x=0.02)
+
+
+def _wants_log(middle: np.ndarray[Any, Any]) -> bool:
+    """A logarithmic axis where the curves span more than a factor of 5 and there is something positive to show."""
+    positive = middle[middle > 0]
+    return bool(positive.size) and float(positive.max()) > 5 * float(positive.min())
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Both formats, without the clock that matplotlib writes into a PDF."""
+    figure.savefig(path.with_suffix(".png"), dpi=200, metadata={"Software": None})
+    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})

@@ -1,0 +1,102 @@
+"""The input of a report, checked: trials, tasks, the planned cells and the provenance of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+STATES = ("ok", "failed", "timeout", "infeasible")
+NUMBERS = ("value", "incumbent", "regret", "ask_seconds", "evaluate_seconds", "cost_seconds")
+COLUMNS = ("optimizer", "task", "seed", "trial", "phase", "state", *NUMBERS)
+PLANNED = ("optimizer", "task", "seed", "n_trials")
+
+
+class ReportError(Exception):
+    """Input that no honest report can be made of; the message is one sentence that says what, where and how to fix."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The stored results of one grid, validated on construction; the frames are never modified.
+
+    Attributes:
+        trials: One row per trial with at least the columns of ``COLUMNS``. ``trial`` counts from 0 inside a cell;
+            ``value`` and ``incumbent`` are in the benchmark's own direction; ``regret`` is the normalised regret of
+            the incumbent, not clipped. Seconds are wall-clock seconds, except ``cost_seconds`` (what the evaluation
+            would have cost for real).
+        tasks: Per task at least ``direction`` (``minimize`` or ``maximize``) and ``reference`` (a mapping, or
+            ``None`` for a task without regret).
+        planned: One row per cell that the grid wants: ``optimizer, task, seed, n_trials``. May be empty: then the
+            cells found in ``trials`` are taken for the plan and nothing can be called missing.
+        provenance: Whatever identifies the run; printed, never interpreted.
+
+    Raises:
+        ReportError: A column, a task or a regret is missing, a state is unknown, or a cell has a trial twice or a gap.
+    """
+
+    trials: pd.DataFrame
+    tasks: Mapping[str, Mapping[str, Any]]
+    planned: pd.DataFrame
+    provenance: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        _check_columns(self.trials, COLUMNS, "the table of trials")
+        _check_columns(self.planned, PLANNED, "the table of planned cells")
+        if self.trials.empty:
+            raise ReportError("there is no finished trial to report yet: run the grid first, or give its folder")
+        _check_values(self.trials)
+        _check_tasks(self.trials, self.tasks)
+
+
+def _check_columns(frame: pd.DataFrame, wanted: tuple[str, ...], name: str) -> None:
+    missing = [column for column in wanted if column not in frame.columns]
+    if missing:
+        raise ReportError(f"{name} lacks the column(s) {', '.join(missing)}: it was not written by this bench")
+
+
+def _check_values(trials: pd.DataFrame) -> None:
+    for column in ("optimizer", "task", "seed", "trial", "phase", "state"):
+        holes = int(trials[column].isna().sum())
+        if holes:
+            raise ReportError(f"the column {column!r} of the trials is empty in {holes} row(s): compact the grid again")
+    for column in ("seed", "trial"):
+        if not pd.api.types.is_integer_dtype(trials[column].dtype):
+            raise ReportError(f"the column {column!r} of the trials holds {trials[column].dtype}, not whole numbers")
+    for column in NUMBERS:
+        if not pd.api.types.is_numeric_dtype(trials[column].dtype):
+            raise ReportError(f"the column {column!r} of the trials holds {trials[column].dtype}, not numbers")
+    unknown = sorted(set(map(str, trials["state"].unique())) - set(STATES))
+    if unknown:
+        raise ReportError(f"unknown trial state(s) {', '.join(map(repr, unknown))}: known are {', '.join(STATES)}")
+    bad = (trials["state"] == "ok").to_numpy() & ~np.isfinite(trials["value"].to_numpy(float))
+    if bad.any():
+        raise ReportError(
+            f"{bad.sum()} trial(s) are marked ok without a finite value, first {describe(trials, bad)}: "
+            "such a trial must be stored as failed"
+        )
+
+
+def _check_tasks(trials: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]]) -> None:
+    codes, names = pd.factorize(trials["task"])
+    for name in names:
+        if name not in tasks:
+            raise ReportError(f"task {name!r} has trials but no entry among the tasks: tasks.json is of another grid")
+        if tasks[name].get("direction") not in ("minimize", "maximize"):
+            raise ReportError(f"task {name!r} has no direction: tasks.json must say 'minimize' or 'maximize'")
+    has_reference = np.array([tasks[name].get("reference") is not None for name in names])
+    bad = has_reference[codes] & ~np.isfinite(trials["regret"].to_numpy(float))
+    if bad.any():
+        raise ReportError(
+            f"{bad.sum()} trial(s) of tasks with reference values have no finite regret, first "
+            f"{describe(trials, bad)}: the table and tasks.json do not belong together"
+        )
+
+
+def describe(trials: pd.DataFrame, where: np.ndarray[Any, Any]) -> str:
+    """The first row that ``where`` marks, in words for an error message."""
+    row = trials.iloc[int(np.argmax(where))]
+    return f"{row['optimizer']} on {row['task']}, seed {row['seed']}, trial {row['trial']}"

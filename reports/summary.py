@@ -1,0 +1,246 @@
+"""Words computed from the statistics: the three sentences, the cautions and the terminal's table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reports.analysis import Analysis
+from reports.compare import COVERAGE, Aggregate, Comparison
+from reports.significance import family_words, impossible, significant
+from reports.tables import ranking
+from reports.text import MISSING, bracket, listing, many, number, p_value, rank
+
+FEW_TASKS = 10
+
+
+def sentences(analysis: Analysis) -> tuple[str, str, str]:
+    """Who wins, by how much, and whether it is significant; plain text, one sentence each."""
+    grid, a = analysis.grid, analysis.headline
+    found, tests, count = analysis.overall[a], analysis.comparisons[a], analysis.counts[a]
+    if found is None or tests is None:
+        return (
+            f"No task was reached by enough optimizers for a comparison after {count} trials.",
+            "How far the optimizers are apart cannot be said.",
+            "Nothing can be tested.",
+        )
+    k, n = found.task_ranks.shape
+    order = np.lexsort((np.nan_to_num(found.mean, nan=np.inf), found.rank))
+    names = [grid.optimizers[o] for o in found.selection.optimizers]
+    if k == 1:
+        regret = bracket(float(found.mean[0]), float(found.mean_low[0]), float(found.mean_high[0]))
+        has = bool(found.with_regret.any())
+        return (
+            f"Only {names[0]} was run, so nobody wins.",
+            f"Its mean normalised regret after {count} trials over {many(int(found.with_regret.sum()), 'task')} is "
+            f"{regret} (95% interval)."
+            if has
+            else "No task has reference values, so it has no regret.",
+            "With a single optimizer there is nothing to test.",
+        )
+    top = int(order[0])
+    level = [names[int(i)] for i in order if abs(found.rank[int(i)] - found.rank[top]) < 1e-9]
+    interval = f"95% interval {rank(found.rank_low[top])} to {rank(found.rank_high[top])}"
+    where = f"of {k} optimizers over {many(n, 'task')} after {count} trials"
+    if len(level) == 1:
+        first = f"{names[top]} has the best mean rank {where}: {rank(found.rank[top])} ({interval})."
+    else:
+        first = f"{listing(level)} share the best mean rank {where}: {rank(found.rank[top])} ({interval})."
+    return (
+        first,
+        _by_how_much(found, tests, names, order, grid.optimizers),
+        _is_it_significant(analysis, tests, top, names),
+    )
+
+
+def _by_how_much(
+    found: Aggregate,
+    tests: Comparison,
+    names: list[str],
+    order: np.ndarray[tuple[int], np.dtype[np.intp]],
+    all_names: tuple[str, ...],
+) -> str:
+    top, second = int(order[0]), int(order[1])
+    if not found.with_regret.any():
+        return "By how much cannot be said: no task has reference values, so there is no regret, only ranks."
+    mine, theirs = (
+        bracket(float(found.mean[i]), float(found.mean_low[i]), float(found.mean_high[i])) for i in (top, second)
+    )
+    words = (
+        f"The mean normalised regret of {names[top]} is {mine}, that of {names[second]}, the next by rank, {theirs} "
+        "(95% intervals)"
+    )
+    for pair in tests.pairs:
+        if {all_names[pair.a], all_names[pair.b]} == {names[top], names[second]}:
+            mirrored = all_names[pair.a] != names[top]
+            wins, losses = (pair.losses, pair.wins) if mirrored else (pair.wins, pair.losses)
+            low, high = (-pair.high, -pair.low) if mirrored else (pair.low, pair.high)
+            gap = number(-pair.difference if mirrored else pair.difference)
+            words += f": a difference of {gap} [{number(low)}, {number(high)}], with "
+            words += f"{many(wins, 'win')}, {many(pair.ties, 'tie')} and {losses} {'loss' if losses == 1 else 'losses'}"
+    lowest = int(np.argmin(found.mean))
+    if found.mean[lowest] < found.mean[top]:
+        words += f"; the lowest mean regret is that of {names[lowest]}, {number(float(found.mean[lowest]))}"
+    return words + "."
+
+
+def _is_it_significant(analysis: Analysis, tests: Comparison, top: int, names: list[str]) -> str:
+    everyone = analysis.grid.optimizers
+    mine = [pair for pair in tests.pairs if names[top] in (everyone[pair.a], everyone[pair.b])]
+    if not mine:
+        return "Whether that is significant was not tested: no task has reference values."
+    if not tests.attainable:
+        return f"Whether that is significant cannot be said: {impossible(analysis, tests)}."
+    method = f"Wilcoxon's signed-rank test over {many(tests.n, 'task')}, Holm over {family_words(analysis, tests)}"
+    beaten: list[tuple[str, float]] = []
+    level: list[tuple[str, float]] = []
+    for pair in mine:
+        ahead = everyone[pair.a] == names[top]
+        other = everyone[pair.b] if ahead else everyone[pair.a]
+        better = (pair.test.effect > 0) if ahead else (pair.test.effect < 0)
+        (beaten if significant(tests, pair.p_holm) and better else level).append((other, pair.p_holm))
+    if not beaten:
+        best = min(p for _, p in level)
+        return f"Its lead is not significant over any other optimizer (smallest p = {p_value(best)}; {method})."
+    worst = max(p for _, p in beaten)
+    p = p_value(worst) if worst < 1e-4 else f"<= {p_value(worst)}"
+    words = f"It is significantly better than {listing([name for name, _ in beaten])} (p {p}; {method})"
+    return words + (f", but not than {listing([name for name, _ in level])}." if level else ".")
+
+
+def cautions(analysis: Analysis) -> list[str]:
+    """What the numbers cannot carry, and what was left out; plain text, one item each."""
+    grid, a = analysis.grid, analysis.headline
+    found, tests, count = analysis.overall[a], analysis.comparisons[a], analysis.counts[a]
+    notes = []
+    if found is not None:
+        k, n = found.task_ranks.shape
+        if n == 1:
+            notes.append(
+                "There is one complete task: intervals reflect its seeds only and say nothing about other tasks."
+            )
+        elif n < FEW_TASKS:
+            notes.append(f"There are {n} complete tasks: bootstrap intervals over so few tasks are too narrow.")
+        tied = int((np.ptp(found.task_ranks, axis=0) == 0).sum()) if k > 1 else 0
+        if tied:
+            notes.append(f"All optimizers tie on {many(tied, 'task')} after {count} trials: nothing is learned there.")
+    if tests is not None and tests.pairs and not tests.attainable:
+        notes.append(f"Pairwise tests: {impossible(analysis, tests)}.")
+    one_seed = int((np.sum(grid.finished > 0, axis=2) == 1).sum())
+    if one_seed:
+        notes.append(f"{many(one_seed, 'pair')} of optimizer and task have a single seed: no interval, no mark.")
+    notes += _left_out(analysis)
+    without = [grid.tasks[t] for t in np.flatnonzero(~grid.has_regret)]
+    if without:
+        notes.append(
+            f"{many(len(without), 'task')} without reference values: no regret there, ranks by value only "
+            f"({listing(without)})."
+        )
+    clipped = int(grid.clipped.sum())
+    if clipped:
+        notes.append(
+            f"Regret was below 0 and clipped in {many(clipped, 'trial')} on "
+            f"{many(int(grid.clipped.any(axis=0).sum()), 'task')} (lowest "
+            f"{number(float(np.nanmin(grid.lowest)))}): the references of these tasks are beaten."
+        )
+    missing = int(((grid.planned > 0) & (grid.finished == 0)).sum())
+    short = int(((grid.finished > 0) & (grid.finished < grid.planned)).sum())
+    if missing or short:
+        notes.append(
+            f"Of {many(int((grid.planned > 0).sum()), 'planned cell')}, {missing} are missing and {short} short."
+        )
+    if grid.unplanned:
+        notes.append(f"{many(grid.unplanned, 'cell')} outside the plan are counted as well.")
+    if analysis.own_initial:
+        notes.append(
+            f"With an initial design of their own: {listing(list(analysis.own_initial))}; their seeds are no pairs."
+        )
+    return notes
+
+
+def _left_out(analysis: Analysis) -> list[str]:
+    notes = []
+    for count, found in zip(analysis.counts, analysis.overall, strict=True):
+        if found is None:
+            notes.append(f"After {count} trials no task is complete: nothing is aggregated there.")
+            continue
+        selection = found.selection
+        if selection.left_out:
+            names = [f"{analysis.grid.optimizers[o]} ({n} of {selection.reached} tasks)" for o, n in selection.left_out]
+            notes.append(
+                f"After {count} trials not compared, for reaching that count on fewer than {COVERAGE:.0%} of the "
+                f"tasks: {listing(names)}."
+            )
+        if len(selection.dropped):
+            names = [analysis.grid.tasks[t] for t in selection.dropped]
+            notes.append(
+                f"After {count} trials {many(len(names), 'task')} left out of ranks, means and tests, since a compared "
+                f"optimizer has no seed there: {listing(names)}."
+            )
+    return notes
+
+
+def terminal(analysis: Analysis) -> str:
+    """A plain-text table of at most 100 columns, optimizers as rows, the sentences below it."""
+    grid, a = analysis.grid, analysis.headline
+    shown = list(range(len(analysis.counts)))[-3:]
+    found, tests = analysis.overall[a], analysis.comparisons[a]
+    order = ranking(analysis)
+    header = ["optimizer", *(f"@{analysis.counts[i]}" for i in shown), "mean rank", "best w/t/l", "ask ms"]
+    lines = [header]
+    best = order[0]
+    for o in order:
+        name = grid.optimizers[o]
+        row = [name if len(name) <= 26 else name[:25] + "…"]
+        for i in shown:
+            part = analysis.overall[i]
+            place = _place(part, o)
+            row.append(MISSING if part is None or place is None else number(float(part.mean[place])))
+        place = _place(found, o)
+        if found is None or place is None:
+            row.append(MISSING)
+        else:
+            row.append(f"{rank(found.rank[place])} [{rank(found.rank_low[place])}, {rank(found.rank_high[place])}]")
+        row.append(_against(tests, best, o))
+        row.append(number(float(analysis.seconds.median[o]) * 1e3))
+        lines.append(row)
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    text = [
+        "  ".join(x.ljust(w) if i == 0 else x.rjust(w) for i, (x, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
+    text.insert(1, "  ".join("-" * width for width in widths))
+    n = 0 if found is None else int(found.with_regret.sum())
+    legend = (
+        f"@n: mean normalised regret after n trials ({many(n, 'task')} at {analysis.counts[a]}); best w/t/l: tasks the "
+        "first row wins, ties, loses"
+    )
+    return "\n".join(
+        [
+            *(line.rstrip() for line in text),
+            *_wrapped(legend),
+            "",
+            *(w for s in sentences(analysis) for w in _wrapped(s)),
+        ]
+    )
+
+
+def _place(found: Aggregate | None, o: int) -> int | None:
+    if found is None:
+        return None
+    where = np.flatnonzero(found.selection.optimizers == o)
+    return int(where[0]) if len(where) else None
+
+
+def _against(tests: Comparison | None, best: int, other: int) -> str:
+    for pair in tests.pairs if tests else ():
+        if (pair.a, pair.b) == (best, other):
+            return f"{pair.wins}/{pair.ties}/{pair.losses}"
+        if (pair.b, pair.a) == (best, other):
+            return f"{pair.losses}/{pair.ties}/{pair.wins}"
+    return MISSING
+
+
+def _wrapped(text: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, 100, break_on_hyphens=False)

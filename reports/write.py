@@ -1,0 +1,186 @@
+"""Write a report: Markdown, tables, figures. A pure function of the results; the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.accounts import clips_table, failures_table, missing_table, seconds_table
+from reports.analysis import Analysis, analyse
+from reports.latex import document, to_latex
+from reports.results import ReportError, Results
+from reports.significance import friedman_table, pairs_table
+from reports.summary import cautions, sentences, terminal
+from reports.tables import families_table, ranks_table, regret_tables
+from reports.text import Table, many, markdown_escape, to_markdown
+
+LONG_TABLE = 60
+"""A table with more rows is not shown in report.md, only linked."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written report.
+
+    Attributes:
+        path: The Markdown file.
+        summary: A plain-text table and three sentences for a terminal, at most 100 columns wide.
+    """
+
+    path: Path
+    summary: str
+
+
+def write(
+    results: Results,
+    out: Path,
+    *,
+    at: Sequence[int] | None = None,
+    bootstrap_draws: int = 10_000,
+    seed: int = 0,
+    control: str | None = None,
+) -> Report:
+    """Write ``report.md``, ``tables/`` and ``figures/`` into ``out``.
+
+    Everything is made in a temporary folder inside ``out`` and moved when it is complete. Of an earlier report the
+    three are replaced; other files in ``out`` are left alone.
+
+    Args:
+        results: What to report.
+        out: The folder of the report; made if needed.
+        at: Trial counts to tabulate; by default round numbers below the longest cell, and that.
+        bootstrap_draws: Replicates of the cluster bootstrap.
+        seed: Seed of the bootstrap.
+        control: An optimizer to test everyone against; by default all pairs are tested.
+
+    Raises:
+        ReportError: Unusable input, or a folder that cannot be written.
+    """
+    out = Path(out)
+    analysis = analyse(results, at=at, draws=bootstrap_draws, seed=seed, control=control)
+    if out.exists() and not out.is_dir():
+        raise ReportError(f"cannot write the report to {out}: it is a file; give a folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        # Inside `out`, so that the moves never cross a file system.
+        with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as temporary:
+            _build(analysis, Path(temporary))
+            _move(Path(temporary), out)
+    except OSError as error:
+        raise ReportError(
+            f"cannot write the report to {out}: {error.strerror or error}; give another folder"
+        ) from error
+    return Report(path=out / "report.md", summary=terminal(analysis))
+
+
+def _move(made: Path, out: Path) -> None:
+    """Put the finished parts in place, ``report.md`` last, so that it never points to what is not there yet."""
+    for name in ("figures", "tables"):
+        old = made / f"old-{name}"
+        if (out / name).exists():
+            (out / name).rename(old)
+        (made / name).rename(out / name)
+    (made / "report.md").replace(out / "report.md")
+
+
+def _build(analysis: Analysis, folder: Path) -> None:
+    from reports.figures import draw
+
+    (folder / "tables").mkdir()
+    (folder / "figures").mkdir()
+    sections = _sections(analysis)
+    shown = []
+    for table in sections:
+        _write_table(table, folder / "tables")
+        if table.rows:
+            shown.append(table)
+    (folder / "tables" / "all.tex").write_text(document([table.name for table in shown]), encoding="utf-8")
+    figures = draw(analysis, folder / "figures")
+    (folder / "report.md").write_text(_markdown(analysis, shown, figures), encoding="utf-8")
+
+
+def _sections(analysis: Analysis) -> list[Table]:
+    every = range(len(analysis.counts))
+    regrets = regret_tables(analysis)
+    return [
+        ranks_table(analysis),
+        *([families_table(analysis, a) for a in every] if len(analysis.families) > 1 else []),
+        friedman_table(analysis),
+        *(pairs_table(analysis, a) for a in every),
+        *regrets,
+        seconds_table(analysis),
+        failures_table(analysis),
+        missing_table(analysis),
+        clips_table(analysis),
+    ]
+
+
+def _write_table(table: Table, folder: Path) -> None:
+    table.data.to_csv(folder / f"{table.name}.csv", index=False, lineterminator="\n")
+    note = f"\n{markdown_escape(table.note)}.\n" if table.note else ""
+    text = f"{markdown_escape(table.title)}\n{note}\n{to_markdown(table)}" if table.rows else "Nothing to show.\n"
+    (folder / f"{table.name}.md").write_text(text, encoding="utf-8")
+    if table.rows:
+        (folder / f"{table.name}.tex").write_text(to_latex(table), encoding="utf-8")
+
+
+def _markdown(analysis: Analysis, tables: Sequence[Table], figures: Sequence[tuple[str, str]]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    headline = analysis.counts[analysis.headline]
+    sections = []
+    for table in tables:
+        # In full at the count that the summary speaks of; the others are a click away.
+        at = table.name.rpartition("_at_")[2] if "_at_" in table.name else ""
+        link = f"[Markdown](tables/{table.name}.md), [CSV](tables/{table.name}.csv), [LaTeX](tables/{table.name}.tex)"
+        if len(table.rows) > LONG_TABLE or (at and int(at) != headline):
+            note, body = f"{many(len(table.rows), 'row')}: {link}.\n", ""
+        else:
+            note = f"{markdown_escape(table.note)}. {link}." if table.note else f"{link}."
+            body = to_markdown(table)
+        sections.append({"title": markdown_escape(table.title), "note": note, "body": body})
+    environment = Environment(
+        loader=PackageLoader("reports"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    text = environment.get_template("report.md.j2").render(
+        sentences=[markdown_escape(sentence) for sentence in sentences(analysis)],
+        cautions=[markdown_escape(caution) for caution in cautions(analysis)],
+        facts=_facts(analysis),
+        sections=sections,
+        figures=[(name, markdown_escape(caption)) for name, caption in figures],
+    )
+    return text.rstrip() + "\n"
+
+
+def _facts(analysis: Analysis) -> list[tuple[str, str]]:
+    grid = analysis.grid
+    planned, finished = int((grid.planned > 0).sum()), int((grid.finished > 0).sum())
+    sources = sorted({str(reference.get("source", "unknown")) for reference in analysis.references.values()})
+    facts = [
+        ("optimizers", f"{len(grid.optimizers)}: {', '.join(grid.optimizers)}"),
+        ("tasks", f"{len(grid.tasks)} in {len(set(grid.families))} families: {', '.join(sorted(set(grid.families)))}"),
+        ("cells", f"{finished:,} of {planned:,} planned"),
+        ("trials", f"{len(grid.trial):,}, at most {grid.longest} in a cell"),
+        ("references", "; ".join(sources) or "none"),
+        ("bootstrap", f"{analysis.draws} draws, seed {analysis.seed}"),
+    ]
+    for name, value in analysis.provenance.items():
+        facts.append((str(name).replace("_", " "), _short(value)))
+    return [(markdown_escape(name), markdown_escape(value)) for name, value in facts]
+
+
+def _short(value: Any, most: int = 300) -> str:
+    """A provenance value on one line; the full text stays in provenance.json."""
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{key} {_short(item, 60)}" for key, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        text = ", ".join(_short(item, 60) for item in value)
+    else:
+        text = str(value)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+__all__ = ["Report", "write"]

@@ -1,0 +1,121 @@
+"""A generator of trial tables in the harness's format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.results import Results
+
+OPTIMIZERS = ("random", "sobol", "tpe", "tpe:group=true", "gp-botorch", "smac-rf", "cmaes")
+SKILL = {
+    "random": 1.0,
+    "sobol": 0.95,
+    "tpe": 1.5,
+    "tpe:group=true": 1.6,
+    "gp-botorch": 3.0,
+    "smac-rf": 2.0,
+    "cmaes": 1.2,
+}
+ASK = {
+    "random": 5e-5,
+    "sobol": 2e-4,
+    "tpe": 3e-3,
+    "tpe:group=true": 4e-3,
+    "gp-botorch": 0.4,
+    "smac-rf": 0.01,
+    "cmaes": 1e-3,
+}
+TASKS = (
+    *(f"yahpo/lcbench/{i}" for i in (3945, 7593, 34539, 126025)),
+    *(f"hpobench/nn/{i}" for i in (3917, 53, 9952, 10101)),
+    *(f"synthetic/{name}-5d" for name in ("sphere", "rastrigin", "levy", "ackley")),
+)
+
+
+def make_results(
+    optimizers: Sequence[str] = OPTIMIZERS,
+    tasks: Sequence[str] = TASKS,
+    seeds: int = 10,
+    trials: int = 60,
+    *,
+    missing: Sequence[tuple[str, str, int]] = (),
+    lengths: dict[str, int] | None = None,
+    without_reference: Sequence[str] = (),
+    failures: float = 0.03,
+    random_seed: int = 0,
+) -> Results:
+    """A random grid: values are regrets with f_best 0 and f_ref 1 (negated where the task maximizes).
+
+    Args:
+        missing: Cells (optimizer, task, seed) that were planned but have no trial.
+        lengths: Trials per optimizer, if not ``trials``.
+        without_reference: Tasks whose reference is ``None``.
+        failures: Share of trials that fail, time out or are infeasible.
+    """
+    o, t, s, n = len(optimizers), len(tasks), seeds, trials
+    rng = np.random.default_rng(random_seed)
+    skill = np.array([SKILL.get(name, 1.0 + (sum(map(ord, name)) % 7) / 4) for name in optimizers])
+    hardness = 0.5 + rng.random((1, t, 1, 1))
+    decay = (1 + np.arange(n)) ** (-0.25 * skill[:, None, None, None] * hardness)
+    value = rng.gamma(2.0, 0.6, (o, t, s, n)) * decay
+    value[..., : min(5, n)] = value[:1, ..., : min(5, n)]  # the shared initial design
+    roll = rng.random((o, t, s, n))
+    state = np.where(roll < failures / 2, "failed", np.where(roll < failures, "timeout", "ok"))
+    state = np.where(roll < failures / 10, "infeasible", state)
+    value = np.where(state == "ok", value, np.nan)
+    best = np.fmin.accumulate(value, axis=-1)
+    sign = np.where(np.arange(t) % 2 == 0, 1.0, -1.0)[None, :, None, None]
+    grid = [index.ravel() for index in np.indices((o, t, s, n))]
+    ask = np.array([ASK.get(name, 1e-3) for name in optimizers])[grid[0]] * rng.gamma(2.0, 0.5, len(grid[0]))
+    reference = ~np.isin(np.array(tasks), list(without_reference))
+    regret = np.where(np.isnan(best), 3.0, best)
+    table = pd.DataFrame(
+        {
+            "optimizer": pd.Categorical.from_codes(grid[0], categories=list(optimizers)),
+            "task": pd.Categorical.from_codes(grid[1], categories=list(tasks)),
+            "seed": grid[2].astype(np.int32),
+            "trial": grid[3].astype(np.int32),
+            "phase": pd.Categorical(np.where(grid[3] < 5, "initial", "search")),
+            "value": (sign * value).ravel(),
+            "state": pd.Categorical(state.ravel()),
+            "incumbent": (sign * best).ravel(),
+            "regret": np.where(reference[grid[1]], regret.ravel(), np.nan),
+            "cost_seconds": 1.0,
+            "ask_seconds": np.where(grid[3] < 5, 0.0, ask),
+            "evaluate_seconds": 1e-4,
+            "tell_seconds": 1e-5,
+        }
+    )
+    length = np.array([(lengths or {}).get(name, n) for name in optimizers])
+    keep = grid[3] < length[grid[0]]
+    for optimizer, task, seed in missing:
+        keep &= ~((table["optimizer"] == optimizer) & (table["task"] == task) & (table["seed"] == seed)).to_numpy()
+    cells = pd.MultiIndex.from_product([optimizers, tasks, range(s)], names=["optimizer", "task", "seed"]).to_frame(
+        index=False
+    )
+    planned = cells.assign(n_trials=[(lengths or {}).get(name, n) for name in cells["optimizer"]], initial="shared")
+    frozen = {"f_best": 0.0, "f_ref": 1.0, "f_worst": 3.0, "source": "made up", "version": 1}
+    info = {
+        task: {
+            "direction": "minimize" if index % 2 == 0 else "maximize",
+            "sampling": "deterministic",
+            "dimensions": 5,
+            "reference": frozen if reference[index] else None,
+            "data_version": "1",
+        }
+        for index, task in enumerate(tasks)
+    }
+    provenance = {"git_revision": "0123abc", "packages": {"numpy": "2.4.6", "optuna": "5.0.0"}, "cpu": "test | <cpu>"}
+    return Results(table[keep].reset_index(drop=True), info, planned, provenance)
+
+
+@pytest.fixture(scope="session")
+def realistic() -> Results:
+    """7 optimizers x 12 tasks x 10 seeds x 60 trials with missing cells, failures and a shorter budget."""
+    missing = [("gp-botorch", "yahpo/lcbench/3945", seed) for seed in (7, 8, 9)]
+    missing += [("cmaes", "hpobench/nn/53", seed) for seed in range(10)]
+    return make_results(missing=missing)
