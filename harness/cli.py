@@ -24,23 +24,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = _build_parser()
     arguments = parser.parse_args(argv)
-    from benchmarks import BenchmarkError
-    from harness.errors import HarnessError
-    from model import ModelError
-    from optimizers import OptimizerError
-    from reports import ReportError
-
     try:
         return int(arguments.command(arguments) or 0)
-    except (HarnessError, BenchmarkError, OptimizerError, ReportError, ModelError) as error:
-        print(f"optibench: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("optibench: stopped.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `optibench list | head`
         sys.stderr.close()
         return 1
+    except Exception as error:
+        if not isinstance(error, _user_errors()):
+            raise
+        print(f"optibench: {error}", file=sys.stderr)
+        return 2
+
+
+def _user_errors() -> tuple[type[Exception], ...]:
+    """What the user can mend; looked up only once something went wrong, for the imports cost time."""
+    from benchmarks import BenchmarkError
+    from harness.errors import HarnessError
+    from model import ModelError
+    from optimizers import OptimizerError
+    from reports import ReportError
+
+    return (HarnessError, BenchmarkError, OptimizerError, ReportError, ModelError)
 
 
 def _build_parser() -> _Parser:
@@ -56,6 +63,7 @@ def _build_parser() -> _Parser:
     _add_run(commands)
     _add_status(commands)
     _add_report(commands)
+    _add_publish(commands)
     _add_doctor(commands)
     _add_data(commands)
     _add_references(commands)
@@ -189,6 +197,22 @@ def _write_report(folder: Path, *, at: Sequence[int] | None) -> int:
     print(report.summary)
     print(f"\nReport: {report.path}")
     return 0
+
+
+def _add_publish(commands: Any) -> None:
+    parser = commands.add_parser("publish", help="write a finished run as a small folder to commit or share")
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("target", type=Path, metavar="NEW", help="e.g. results/NAME; `optibench report NEW` reads it")
+    parser.set_defaults(command=_publish)
+
+
+def _publish(arguments: argparse.Namespace) -> None:
+    from harness.cells import plan
+    from harness.store import Store
+
+    store = Store.open(arguments.folder)
+    published = store.publish(list(plan(store.resolved())), arguments.target)
+    print(f"Published: {published.folder}")
 
 
 def _add_doctor(commands: Any) -> None:

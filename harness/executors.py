@@ -159,7 +159,7 @@ def processes(
                 return
             busy = {worker.connection: worker for worker in workers if worker.cell is not None}
             for ready in wait(list(busy), timeout=0.2):
-                worker = busy[ready]  # type: ignore[index]
+                worker = busy[ready]
                 try:
                     message = worker.connection.recv()
                 except (EOFError, OSError):

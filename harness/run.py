@@ -49,6 +49,8 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
         grid = stored_grid(Store.open(settings.out))
     resolved = resolve(grid)
     store = Store.create(settings.out or Path("runs") / grid.name, resolved)
+    if store.published():
+        return Outcome(store, len(store.finished()), len(store.finished()), stopped=False)
     jobs = settings.jobs or os.cpu_count() or 1
     cells = list(plan(resolved))
     with store.lock(), _stop_on_signal() as stopping:

@@ -7,16 +7,20 @@ than it did before is not reproducible; its cell starts over.
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from ConfigSpace import Configuration
 
 import benchmarks
 import optimizers
-from benchmarks import Benchmark, Evaluation
+from benchmarks import Benchmark
 from harness.cells import Cell, derived_seed
 from harness.trials import Trial
 from optimizers import Observation, Optimizer, State
@@ -43,10 +47,9 @@ def initial_design(problem: Benchmark, seed: int, size: int) -> list[dict[str, A
     """The random configurations that all optimizers of one (task, seed) are told first."""
     if size == 0:
         return []
-    import copy
-
     space = copy.deepcopy(problem.space)
     space.seed(derived_seed("initial design", problem.name, seed))
+    # one more than needed: for a size of 1 ConfigSpace returns no list
     return [plain(dict(config)) for config in space.sample_configuration(size + 1)[:size]]
 
 
@@ -62,7 +65,7 @@ def run_cell(
     Args:
         cell: The cell.
         replay: The trials already done, in order, from an earlier attempt's journal.
-        on_trial: Called with each new trial once it is told (not with replayed ones).
+        on_trial: Called with each new trial once it is told, not with replayed ones.
         stopping: Asked before each new trial.
 
     Returns:
@@ -75,94 +78,104 @@ def run_cell(
     problem = benchmark(cell.task)
     sign = 1.0 if problem.direction == "minimize" else -1.0
     evaluation_seed = derived_seed("evaluation", cell.task, cell.seed)
-    trials = list(replay)
-    optimizer: Optimizer | None = None
-    try:
-        optimizer = optimizers.create(
-            cell.optimizer, problem.space, seed=derived_seed("optimizer", cell.task, cell.seed), n_trials=cell.trials
-        )
-    except Exception as error:
-        unusable = _text("setting up the optimizer", error)
     design = initial_design(problem, cell.seed, cell.initial_size)
+    trials = list(replay)
+    optimizer = _build(cell, problem)
     try:
         for index in range(cell.trials):
             done = trials[index] if index < len(trials) else None
             if done is None and stopping():
                 raise Stopped
-            started_at, clock = time.time(), time.perf_counter
-            phase = "initial" if index < len(design) else "search"
-            config: Mapping[str, Any] | None = None
-            fidelity: Mapping[str, Any] | None = None
-            error = None
-            start = clock()
-            if phase == "initial":
-                config = design[index]
-            elif optimizer is None:
-                error = unusable
-            else:
-                try:
-                    (suggestion,) = optimizer.ask(1)
-                    config, fidelity = suggestion.config, suggestion.fidelity
-                except Exception as raised:
-                    error = _text("ask", raised)
-            asked = clock()
-            if config is not None:
-                try:
-                    config = plain(config)
-                    check(problem, config)
-                except Exception as raised:
-                    error = _text("the optimizer proposed an illegal configuration", raised)
-            trial = Trial(
-                trial=index,
-                phase=phase,
-                config=None if config is None else json.dumps(config),
-                fidelity=None if fidelity is None else json.dumps(plain(fidelity)),
-                value=math.nan,
-                state="ok" if error is None else "failed",
-                error=error,
-                cost_seconds=0.0,
-                ask_seconds=asked - start,
-                evaluate_seconds=0.0,
-                tell_seconds=0.0,
-                started_at=started_at,
-            )
-            if done is not None:
-                if (done.config, done.fidelity) != (trial.config, trial.fidelity):
-                    raise NotReproducibleError(f"trial {index} was {done.config} and became {trial.config}")
-                trial = done
-            elif error is None and config is not None:
-                _evaluate(problem, trial, config, fidelity, seed=(evaluation_seed + index) % 2**31)
-            if optimizer is not None and config is not None:
-                state: State = trial.state  # type: ignore[assignment]
-                told = clock()
-                try:
-                    optimizer.tell([Observation(config, sign * trial.value, state, fidelity)])
-                except Exception as raised:
-                    trial.error = trial.error or _text("tell", raised)
-                if done is None:
-                    trial.tell_seconds = clock() - told
+            started_at = time.time()
+            proposal = _propose(optimizer, problem, design[index] if index < len(design) else None)
+            trial = done or proposal.trial(index, "initial" if index < len(design) else "search", started_at)
+            if done is not None and (done.config, done.fidelity) != (proposal.config_json, proposal.fidelity_json):
+                raise NotReproducibleError(f"trial {index} was {done.config} and became {proposal.config_json}")
+            if done is None and trial.state == "ok":
+                _evaluate(problem, trial, proposal, seed=(evaluation_seed + index) % 2**31)
+            seconds = _tell(optimizer, proposal, trial, sign)
             if done is None:
+                trial.tell_seconds = seconds
                 trials.append(trial)
                 on_trial(trial)
     finally:
-        if optimizer is not None:
+        if isinstance(optimizer, Optimizer):
             optimizer.close()
     return trials
 
 
-def check(problem: Benchmark, config: Mapping[str, Any]) -> None:
-    """Raise if a configuration is not valid in the problem's space."""
-    from ConfigSpace import Configuration
+@dataclass(slots=True)
+class _Proposal:
+    """A configuration to evaluate, or the error that came instead."""
 
-    Configuration(problem.space, values=config)
+    config: dict[str, Any] | None
+    fidelity: dict[str, Any] | None
+    error: str | None
+    ask_seconds: float
+
+    @property
+    def config_json(self) -> str | None:
+        return None if self.config is None else json.dumps(self.config)
+
+    @property
+    def fidelity_json(self) -> str | None:
+        return None if self.fidelity is None else json.dumps(self.fidelity)
+
+    def trial(self, index: int, phase: str, started_at: float) -> Trial:
+        """The trial as it stands before the evaluation."""
+        state = "ok" if self.error is None else "failed"
+        values = (math.nan, state, self.error, 0.0, self.ask_seconds, 0.0, 0.0)
+        return Trial(index, phase, self.config_json, self.fidelity_json, *values, started_at=started_at)
 
 
-def _evaluate(
-    problem: Benchmark, trial: Trial, config: Mapping[str, Any], fidelity: Mapping[str, Any] | None, *, seed: int
-) -> None:
+def _build(cell: Cell, problem: Benchmark) -> Optimizer | str:
+    """The cell's optimizer, or why there is none."""
+    seed = derived_seed("optimizer", cell.task, cell.seed)
+    try:
+        return optimizers.create(cell.optimizer, problem.space, seed=seed, n_trials=cell.trials)
+    except Exception as raised:
+        return _text("setting up the optimizer", raised)
+
+
+def _propose(optimizer: Optimizer | str, problem: Benchmark, initial: dict[str, Any] | None) -> _Proposal:
+    """The next configuration: of the initial design if there is one left, else the optimizer's."""
+    if initial is not None:
+        return _Proposal(initial, None, None, 0.0)
+    if isinstance(optimizer, str):
+        return _Proposal(None, None, optimizer, 0.0)
     start = time.perf_counter()
     try:
-        evaluation: Evaluation = problem.evaluate(config, seed=seed, fidelity=fidelity)
+        (suggestion,) = optimizer.ask(1)
+    except Exception as raised:
+        return _Proposal(None, None, _text("ask", raised), time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    fidelity = None if suggestion.fidelity is None else plain(suggestion.fidelity)
+    config, illegal = plain(suggestion.config), None
+    try:
+        Configuration(problem.space, values=config)
+    except Exception as raised:
+        illegal = _text("the optimizer proposed an illegal configuration", raised)
+    return _Proposal(config, fidelity, illegal, seconds)
+
+
+def _tell(optimizer: Optimizer | str, proposal: _Proposal, trial: Trial, sign: float) -> float:
+    """Tell the optimizer what became of a proposal; returns how long that took, in seconds."""
+    if isinstance(optimizer, str) or proposal.config is None:
+        return 0.0
+    state: State = trial.state  # type: ignore[assignment]
+    start = time.perf_counter()
+    try:
+        optimizer.tell([Observation(proposal.config, sign * trial.value, state, proposal.fidelity)])
+    except Exception as raised:
+        trial.error = trial.error or _text("tell", raised)
+    return time.perf_counter() - start
+
+
+def _evaluate(problem: Benchmark, trial: Trial, proposal: _Proposal, *, seed: int) -> None:
+    assert proposal.config is not None
+    start = time.perf_counter()
+    try:
+        evaluation = problem.evaluate(proposal.config, seed=seed, fidelity=proposal.fidelity)
         value = float(evaluation.value)
         trial.cost_seconds = float(evaluation.cost_seconds)
         if math.isfinite(value):

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 GRID = "grid.yaml"
-COUNT_KEY = b"optibench.cells"
+TRIALS = "trials.parquet"
+STAMP = b"optibench.cells"
+"""In a compacted table's metadata: a hash of the cells it holds."""
 
 
 class Store:
@@ -54,8 +57,9 @@ class Store:
             elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise HarnessError(f"{folder} holds something else than results of optibench; choose another --out.")
             folder.mkdir(parents=True, exist_ok=True)
-            for name in ("cells", "journal"):
-                (folder / name).mkdir(exist_ok=True)
+            if not store.published():
+                for name in ("cells", "journal"):
+                    (folder / name).mkdir(exist_ok=True)
             if not (folder / GRID).exists():
                 write_atomically(folder / "tasks.json", json.dumps(resolved["tasks"], indent=1).encode())
                 # the grid last: a folder that has one is whole
@@ -127,6 +131,8 @@ class Store:
 
     def finished(self) -> set[str]:
         """Keys of the cells whose results are in place."""
+        if self.published():
+            return set(self._compacted("cell").column("cell").unique().to_pylist())
         keys = set()
         with os.scandir(self.folder / "cells") as folders:
             for folder in folders:
@@ -197,31 +203,80 @@ class Store:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if self.published():
+            return self._compacted()
         finished = self.finished()
         keys = [cell.key for cell in cells if cell.key in finished]
         stamp = hashlib.sha256("".join(keys).encode()).hexdigest()[:20].encode()
-        whole = self.folder / "trials.parquet"
-        if whole.exists():
-            with contextlib.suppress(pa.ArrowException, OSError), pq.ParquetFile(whole) as file:
-                if (file.schema_arrow.metadata or {}).get(COUNT_KEY) == stamp:
-                    return file.read()
-        tables = []
-        for key in keys:
-            try:
-                with pq.ParquetFile(self.cell_path(key)) as file:
-                    tables.append(file.read())
-            except (pa.ArrowException, OSError) as error:
-                raise HarnessError(
-                    f"{self.cell_path(key)} is damaged ({str(error).splitlines()[0][:100]}); run `optibench run --out "
-                    f"{self.folder}` to compute that cell again."
-                ) from error
+        with contextlib.suppress(HarnessError):
+            whole = self._compacted()
+            if (whole.schema.metadata or {}).get(STAMP) == stamp:
+                return whole
+        tables = [self._cell_table(key) for key in keys]
         table = pa.concat_tables(tables) if tables else schema().empty_table()
-        table = table.unify_dictionaries().replace_schema_metadata({COUNT_KEY: stamp})
+        table = table.unify_dictionaries().replace_schema_metadata({STAMP: stamp})
         with contextlib.suppress(OSError):  # reading a folder that cannot be written is fine
-            part = whole.with_suffix(f".{os.getpid()}.tmp")
+            path = self.folder / TRIALS
+            part = path.with_suffix(f".{os.getpid()}.tmp")
             pq.write_table(table, part, compression="zstd")
-            part.replace(whole)
+            part.replace(path)
         return table
+
+    def _cell_table(self, key: str) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(self.cell_path(key)) as file:
+                return file.read()
+        except (pa.ArrowException, OSError) as error:
+            raise HarnessError(
+                f"{self.cell_path(key)} is damaged ({str(error).splitlines()[0][:100]}); run `optibench run --out "
+                f"{self.folder}` to compute that cell again."
+            ) from error
+
+    def _compacted(self, *columns: str) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(self.folder / TRIALS) as file:
+                return file.read(columns=list(columns) or None)
+        except (pa.ArrowException, OSError) as error:
+            raise HarnessError(
+                f"{self.folder / TRIALS} is missing or damaged; fetch it again, or run the grid into another folder."
+            ) from error
+
+    def published(self) -> bool:
+        """Whether this is a folder that :meth:`publish` wrote: one table, no cells."""
+        return (self.folder / TRIALS).exists() and not (self.folder / "cells").exists()
+
+    def publish(self, cells: Sequence[Cell], folder: Path) -> Store:
+        """Write a finished grid as a small folder to commit or share: its table and what produced it.
+
+        Raises:
+            HarnessError: The grid is not finished, or the folder exists or cannot be written.
+        """
+        import pyarrow.parquet as pq
+
+        missing = len(cells) - len(self.finished())
+        if missing > 0:
+            raise HarnessError(
+                f"{missing} cells of {self.folder} are not finished; run `optibench run --out {self.folder}`."
+            )
+        if folder.exists():
+            raise HarnessError(f"{folder} exists; remove it or choose another folder.")
+        part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        try:
+            part.mkdir(parents=True)
+            for name in (GRID, "tasks.json", "provenance.json"):
+                shutil.copyfile(self.folder / name, part / name)
+            pq.write_table(self.trials(cells), part / TRIALS, compression="zstd", compression_level=19)
+            part.rename(folder)
+        except OSError as error:
+            shutil.rmtree(part, ignore_errors=True)
+            raise HarnessError(f"Cannot write {folder}: {error.strerror}; choose another folder.") from error
+        return Store(folder)
 
 
 class Journal:

@@ -1,0 +1,83 @@
+"""`optibench data` and `optibench references`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def act(action: str, names: Sequence[str]) -> int:
+    """List, fetch, verify or locate data sets; returns the exit status (1: something is missing or corrupt).
+
+    Raises:
+        BenchmarkError: A name is unknown, or a download failed; the message says what to do.
+    """
+    from benchmarks import data
+
+    if action == "path":
+        for name in names:
+            print(data.locate(name))
+        if not names:
+            print(data.root())
+        return 0
+    if action == "fetch":
+        data.fetch(names)
+        return 0
+    statuses = data.verify(names) if action == "verify" else _selected(names)
+    _show(statuses)
+    return 0 if action == "list" or all(status.state == "present" for status in statuses) else 1
+
+
+def _selected(names: Sequence[str]) -> list[Any]:
+    from benchmarks import data
+
+    unknown = set(names) - set(data.manifest())
+    if unknown:  # verify's own sentence, with the closest names
+        data.verify(sorted(unknown))
+    return [status for status in data.datasets() if not names or status.dataset.name in names]
+
+
+def _show(statuses: Sequence[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from benchmarks import data
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("data set", "state", "MB", "licence", "what it is"):
+        table.add_column(column, justify="right" if column == "MB" else "left", overflow="fold")
+    colors = {"present": "green", "missing": "yellow", "corrupt": "red"}
+    for status in statuses:
+        dataset = status.dataset
+        table.add_row(
+            dataset.name,
+            Text(status.state, style=colors[status.state]),
+            f"{dataset.size / 1e6:.1f}",
+            dataset.licence,
+            Text(f"{dataset.description} ({status.problem})" if status.problem else dataset.description),
+        )
+    console = Console(highlight=False)
+    console.print(f"Data folder: {data.root()}", style="dim", markup=False)
+    console.print(table)
+    absent = [status.dataset.name for status in statuses if status.state != "present"]
+    if absent:
+        console.print(f"\nGet what is missing with: optibench data fetch {' '.join(absent)}", markup=False)
+
+
+def make_references(patterns: Sequence[str], *, replace: bool) -> int:
+    """Compute the reference values of tasks and merge them into the committed file.
+
+    Raises:
+        BenchmarkError: A name is unknown or its data is missing.
+    """
+    import benchmarks
+    from benchmarks import references
+
+    names = benchmarks.expand(patterns)
+    wanted = names if replace else references.pending(names)
+    print(f"{len(names)} tasks, {len(wanted)} to compute")
+    for number, name in enumerate(wanted, start=1):
+        for change in references.write(references.compute([name])):
+            print(f"[{number}/{len(wanted)}] {change}")
+    return 0

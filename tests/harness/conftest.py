@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness.cells import plan
+from harness.store import Store
+from harness.trials import TIMINGS
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_spec = importlib.util.spec_from_file_location("harness_plugin", Path(__file__).parent / "plugin.py")
+assert _spec is not None
+assert _spec.loader is not None
+_plugin = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_plugin)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment in which the misbehaving third-party package is installed."""
+    folder = _plugin.install(tmp_path / "site")
+    return {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "OPTIBENCH_DATA": str(tmp_path / "no-data")}
+
+
+@pytest.fixture
+def optibench(environment: dict[str, str], tmp_path: Path) -> Command:
+    """Run the command line in a process of its own, in an empty folder."""
+
+    def command(*arguments: object, check: int | None = 0, **extra: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness.cli", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env={**environment, **extra},
+            cwd=tmp_path,
+            timeout=300,
+        )
+        if check is not None:
+            assert done.returncode == check, done.stdout + done.stderr
+        return done
+
+    return command
+
+
+@pytest.fixture
+def table() -> Callable[[Path], pd.DataFrame]:
+    """Read a run's trials without the timings: what two runs of one grid have in common."""
+
+    def read(folder: Path) -> pd.DataFrame:
+        store = Store.open(folder)
+        frame: pd.DataFrame = store.trials(plan(store.resolved())).to_pandas().drop(columns=list(TIMINGS))
+        return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
+
+    return read

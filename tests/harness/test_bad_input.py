@@ -1,0 +1,138 @@
+"""Bad input is one clear sentence, exit status 2, and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+
+GRID = "optimizers: [random]\nbenchmarks: [synthetic/sphere-2d]\nseeds: 2\ntrials: 5\n"
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one sentence that a refused command prints."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as exit_:  # argparse
+        status = exit_.code if isinstance(exit_.code, int) else 1
+    captured = capsys.readouterr()
+    assert status == 2, captured
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
+@pytest.fixture(autouse=True)
+def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-o", "rnadom", "-b", "synthetic/sphere-2d"], ["rnadom", "did you mean", "random"]),
+        (["-o", "random", "-b", "synthetic/spere-2d"], ["spere", "synthetic/sphere-2d"]),
+        (["-o", "random", "-b", "demoo"], ["demoo", "demo"]),
+        (["-o", "random", "-b", "synthetic/nothing*"], ["synthetic/nothing*"]),
+        (["-o", "random"], ["benchmarks", "-b"]),
+        (["-b", "demo"], ["optimizers", "-o"]),
+        ([], ["-o", "-b"]),
+        (["-o", "random:size=3", "-b", "synthetic/sphere-2d"], ["random", "size"]),
+        (["-o", "tpe:group", "-b", "synthetic/sphere-2d"], ["group", "name:key=value"]),
+        (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "0"], ["trials", "at least 1", "'0'"]),
+        (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "-3"], ["trials", "at least 1", "'-3'"]),
+        (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "many"], ["trials", "'many'"]),
+        (["-o", "random", "-b", "synthetic/sphere-2d", "-s", "0"], ["seeds", "'0'"]),
+        (["-o", "random", "-b", "synthetic/sphere-2d", "-s", "5-3"], ["seeds", "'5-3'"]),
+        (["-o", "random", "-b", "synthetic/sphere-2d", "-j", "0"], ["jobs", "at least 1"]),
+        (["-o", "random", "-b", "synthetic/sphere-2d", "--executor", "threads"], ["executor", "processes"]),
+        (["nowhere.yaml"], ["nowhere.yaml", "No such file", "demo"]),
+        (["--out", "nowhere"], ["nowhere", "does not exist"]),
+    ],
+)
+def test_run_refuses(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    message = refused(capsys, "run", *arguments)
+    for word in words:
+        assert word in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GRID + "trails: 7\n", ["line 5", "'trails'", "did you mean 'trials'"]),
+        (GRID + "trials: 7\n", ["line 5", "stands twice", "line 4"]),
+        (GRID.replace("trials: 5", "trials: 0"), ["line 4", "trials", "at least 1"]),
+        (GRID.replace("trials: 5", "trials: yes"), ["line 4", "trials", "True"]),
+        (GRID.replace("seeds: 2", "seeds: [0, -1]"), ["line 3", "seeds"]),
+        (GRID.replace("seeds: 2", "seeds: {a: 1}"), ["line 3", "seeds"]),
+        (GRID.replace("[random]", "[random"), ["line", "malformed YAML"]),
+        (GRID.replace("[random]", "[1, 2]"), ["line 1", "list of names"]),
+        (GRID + "name: ../../etc\n", ["line 5", "name"]),
+        ("- random\n", ["mapping"]),
+        ("", ["mapping"]),
+        ("optimizers: !!python/object:os.system [ls]\n", ["grid.yaml"]),
+    ],
+)
+def test_a_grid_file_is_refused_with_the_line(
+    text: str, words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "grid.yaml").write_text(text)
+    message = refused(capsys, "run", "grid.yaml")
+    for word in ("grid.yaml", *words):
+        assert word in message
+    assert [path.name for path in tmp_path.iterdir()] == ["grid.yaml"]
+
+
+def test_missing_data_is_refused_with_the_fetch_command(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path / "nothing"))
+    for name in ("yahpo/lcbench/3945", "yahpo/lcbench/*"):
+        assert "optibench data fetch" in refused(capsys, "run", "-o", "random", "-b", name)
+
+
+def test_a_foreign_folder_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    message = refused(capsys, "run", "-o", "random", "-b", "synthetic/sphere-2d", "--out", "thesis")
+    assert "thesis" in message
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
+    assert "holds no results" in refused(capsys, "status", "thesis")
+    assert "holds no results" in refused(capsys, "report", "thesis")
+
+
+def test_an_output_that_cannot_be_written_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    message = refused(capsys, "run", "-o", "random", "-b", "synthetic/sphere-2d", "--out", "file/out")
+    assert "Cannot write" in message
+    if os.geteuid() != 0:  # root may write everywhere
+        (tmp_path / "locked").mkdir(mode=0o500)
+        assert "Cannot write" in refused(
+            capsys, "run", "-o", "random", "-b", "synthetic/sphere-2d", "--out", "locked/out"
+        )
+
+
+def test_another_grid_in_the_same_folder_is_refused_with_the_difference(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID)
+    assert main(["run", "grid.yaml", "--out", "out", "--executor", "serial"]) == 0
+    capsys.readouterr()
+    message = refused(capsys, "run", "grid.yaml", "-t", "6", "--out", "out")
+    assert "grid.trials: 5 there, 6 here" in message
+    message = refused(capsys, "run", "--out", "out", "-t", "6")
+    assert "--trials" in message
+
+
+def test_unknown_words_on_the_command_line_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "invalid choice: 'rnu'" in refused(capsys, "rnu")
+    assert "--sedes" in refused(capsys, "run", "demo", "--sedes", "3")
+    assert "at least 1" in refused(capsys, "report", "somewhere", "--at", "0")
+    assert "does not exist" in refused(capsys, "status", "nowhere")
