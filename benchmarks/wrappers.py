@@ -171,9 +171,9 @@ class UnusedDimensions(Wrapper):
         if not 1 <= n <= 1000:
             raise BenchmarkError(f"The number of unused dimensions of {base.name} must be 1 to 1000, not {n}.")
         super().__init__(base, f"unused={n}")
-        self._unused = [f"z{i}" for i in range(n)]
+        self._unused = {f"z{i}": None for i in range(n)}  # an ordered set
         self._space: ConfigurationSpace | None = None
-        taken = sorted(set(self._unused).intersection(base.space))
+        taken = [name for name in self._unused if name in base.space]
         if taken:
             raise BenchmarkError(f"{base.name} already has a parameter {taken[0]!r}; give all unused ones at once.")
 

@@ -110,7 +110,7 @@ class Synthetic(Benchmark):
         if self._reference is None:
             from benchmarks.references import lookup
 
-            self._reference = lookup(self.name) or self.measure_reference()
+            self._reference = lookup(self.name, data_version=self.data_version) or self.measure_reference()
         return self._reference
 
     @functools.cached_property

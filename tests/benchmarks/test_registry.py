@@ -1,0 +1,178 @@
+"""Names: families, collisions, closest names, globs, exclusion, third parties."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+from ConfigSpace import ConfigurationSpace
+
+import benchmarks
+from benchmarks import Benchmark, BenchmarkError, Evaluation, Family, UnknownBenchmarkError, create, expand, registry
+
+
+class Answer(Benchmark):
+    def __init__(self, name):
+        self.name, self.space = name, ConfigurationSpace({"a": (0.0, 1.0)})
+
+    def evaluate(self, config, *, seed, fidelity=None):
+        return Evaluation(42.0)
+
+
+class ThirdParty:
+    def names(self):
+        return ["theirs/answer", "theirs/question"]
+
+    def create(self, name):
+        return Answer(name)
+
+    def missing(self):
+        return None
+
+
+provider = ThirdParty()
+THEIRS = Family("theirs", "a plug-in's tasks", "theirs_module:provider")
+
+
+@pytest.fixture
+def fresh_registry(monkeypatch):
+    """The registry as a new process has it; what a test registers is forgotten afterwards."""
+    monkeypatch.setattr(registry, "_families", dict(registry._families))
+    registry._load_entry_points.cache_clear()
+    monkeypatch.setitem(sys.modules, "theirs_module", sys.modules[__name__])
+    yield monkeypatch
+    registry._load_entry_points.cache_clear()
+
+
+def install(monkeypatch, value):
+    """Make the entry-point group hold one point that loads ``value``."""
+
+    class Point(EntryPoint):
+        def load(self):
+            return value
+
+    point = Point("theirs", "theirs_module:FAMILY", registry.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINT_GROUP else [])
+
+
+def test_the_families_of_the_bench_are_registered():
+    assert {"synthetic", "hpobench", "hpolib", "nasbench201", "yahpo"} <= set(benchmarks.families())
+
+
+def test_a_prefix_can_be_registered_once_only(fresh_registry):
+    registry.register(THEIRS)
+    registry.register(THEIRS)
+    with pytest.raises(
+        BenchmarkError, match=r"'theirs' is registered twice, by theirs_module:provider and other:thing"
+    ):
+        registry.register(Family("theirs", "another", "other:thing"))
+
+
+@pytest.mark.parametrize("prefix", ["", "a/b"])
+def test_a_prefix_is_one_word(prefix, fresh_registry):
+    with pytest.raises(BenchmarkError, match="one non-empty word without '/'"):
+        registry.register(Family(prefix, "", "x:y"))
+
+
+def test_a_third_party_registers_through_an_entry_point(fresh_registry):
+    install(fresh_registry, THEIRS)
+    assert "theirs/answer" in benchmarks.names()
+    assert create("theirs/answer").evaluate({"a": 0.5}, seed=0).value == 42.0
+    assert expand(["theirs/*", "!theirs/question"]) == ["theirs/answer"]
+
+
+def test_an_entry_point_that_is_no_family_is_named(fresh_registry):
+    install(fresh_registry, "nonsense")
+    with pytest.raises(BenchmarkError, match=r"Entry point 'theirs' of theirs_module:FAMILY is a str"):
+        benchmarks.families()
+
+
+def test_a_third_party_cannot_take_our_prefix(fresh_registry):
+    install(fresh_registry, Family("synthetic", "mine", "x:y"))
+    with pytest.raises(BenchmarkError, match="'synthetic' is registered twice"):
+        benchmarks.families()
+
+
+@pytest.mark.parametrize(
+    ("name", "closest"),
+    [
+        ("sythetic/ackley-5d", "synthetic/ackley-5d"),
+        ("synthetic/akley-5d", "synthetic/ackley-5d"),
+        ("hpobench/nn/vehicel", "hpobench/nn/vehicle"),
+        ("hpo-bench", "hpobench"),
+        ("synthetic5d", "synthetic-5d"),
+        ("synthetik/*-5d", "synthetic/levy-5d"),
+    ],
+)
+def test_an_unknown_name_gets_the_closest_ones(name, closest):
+    with pytest.raises(UnknownBenchmarkError) as caught:
+        expand([name])
+    message = str(caught.value)
+    assert f"Unknown benchmark {name!r}: did you mean" in message
+    assert closest in message
+    assert "\n" not in message
+
+
+def test_a_name_unlike_any_points_to_the_listing():
+    with pytest.raises(UnknownBenchmarkError, match="Unknown benchmark 'zzzzzz': see `optibench list benchmarks`"):
+        expand(["zzzzzz"])
+
+
+def test_globs_match_listed_tasks_in_their_order_and_each_once():
+    found = expand(["hpobench/nn/c*", "hpobench/nn/*", "hpobench/nn/car"])
+    assert found[:2] == ["hpobench/nn/car", "hpobench/nn/credit_g"]
+    assert len(found) == 8
+    assert expand(["*/branin-[12]d"]) == ["synthetic/branin-2d"]
+
+
+def test_globs_are_case_sensitive():
+    with pytest.raises(UnknownBenchmarkError):
+        expand(["synthetic/Ackley-*"])
+
+
+def test_a_glob_may_carry_suffixes():
+    found = expand(["synthetic/ack*-?d+noise=.5"])
+    assert found == ["synthetic/ackley-2d+noise=0.5", "synthetic/ackley-5d+noise=0.5"]
+    with pytest.raises(BenchmarkError, match="unknown suffix"):
+        expand(["synthetic/*-5d+nois=1"])
+
+
+def test_spellings_of_one_task_are_one_task():
+    assert expand(["synthetic/branin", "synthetic/branin-2d/1", "synthetic/branin-2d"]) == ["synthetic/branin-2d"]
+
+
+def test_an_exclusion_takes_away_from_what_came_before_it():
+    assert expand(["hpobench", "!hpobench/nn/[!c]*"]) == ["hpobench/nn/car", "hpobench/nn/credit_g"]
+    assert expand(["!hpolib", "nasbench201", "!demo"]) == expand(["nasbench201"])
+    assert expand(["nasbench201", "!nasbench201/cifar10", "nasbench201/cifar10"])[-1] == "nasbench201/cifar10"
+
+
+def test_an_exclusion_of_something_unknown_is_an_error():
+    with pytest.raises(UnknownBenchmarkError, match="did you mean hpobench/nn/car"):
+        expand(["hpobench", "!hpobench/nn/caar"])
+
+
+def test_excluding_everything_is_an_error():
+    with pytest.raises(BenchmarkError, match="No benchmark is left of hpolib !hpolib"):
+        expand(["hpolib", "!hpolib"])
+    assert expand([]) == []
+
+
+def test_a_glob_lists_only_the_families_that_it_can_mean(monkeypatch):
+    def refuse(self):
+        raise AssertionError("the listing of YAHPO was read")
+
+    monkeypatch.setattr("benchmarks.yahpo.YahpoProvider.names", refuse)
+    assert len(expand(["synthetic/*-2d"])) == 12
+    with pytest.raises(AssertionError, match="YAHPO"):
+        expand(["*/*-2d"])
+
+
+def test_importing_and_listing_load_nothing_heavy():
+    code = (
+        "import sys, benchmarks; benchmarks.names(); benchmarks.suites()\n"
+        "heavy = {'torch', 'sklearn', 'smac', 'optuna', 'skopt', 'onnxruntime', 'yahpo_gym', 'pandas', 'scipy.stats'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
