@@ -46,11 +46,16 @@ class Codec:
 
     def __init__(self, benchmark: YahpoBenchmark) -> None:
         content = benchmark.surrogate.content
-        self.parameters = [item for item in content["hyperparameters"] if item["name"] in benchmark.space]
+        self.parameters = [dict(item) for item in content["hyperparameters"] if item["name"] in benchmark.space]
         kinds = {item["type"] for item in self.parameters} - {"uniform_float", "uniform_int", "categorical"}
         if kinds or content.get("forbiddens"):
             what = ", ".join(sorted(kinds)) or "forbidden clauses"
             raise BenchmarkError(f"The reference search does not know the {what} in the space of {benchmark.name}.")
+        for item in self.parameters:
+            if "lower" in item:
+                # ConfigSpace rounds bounds to 13 digits and refuses values between its own and the file's.
+                bounded: Any = benchmark.space[item["name"]]
+                item["lower"], item["upper"] = bounded.lower, bounded.upper
         self.categories = {
             i: len(item["choices"]) for i, item in enumerate(self.parameters) if item["type"] == "categorical"
         }
@@ -65,7 +70,7 @@ class Codec:
 
     def active(self, values: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.bool_]]:
         """Whether each parameter is active, shape ``(n,)``."""
-        choices = {item["name"]: item.get("choices") for item in self.parameters}
+        choices: dict[str, Any] = {item["name"]: item.get("choices") for item in self.parameters}
         masks: dict[str, NDArray[np.bool_]] = {}
 
         def mask(name: str) -> NDArray[np.bool_]:
@@ -263,7 +268,7 @@ def search(benchmark: YahpoBenchmark, *, evaluations: int, seed: int) -> tuple[f
     scores = np.concatenate([found[:share] for _, found in islands])
     free = np.zeros(points.shape[1], dtype=np.bool_)
     points, _ = run.grow(points, scores, evaluations * 3 // 10, free)
-    starts = [run.point, *[found[0] for found, _ in islands], *points[:: len(points) // 4]]
+    starts = [run.point, *points[:: len(points) // 4][:4], *[found[0] for found, _ in islands]]
     for start in starts[:_POLISHED]:
         run.polish(start, evaluations // 5 // _POLISHED)
     run.polish(run.point, 3000)

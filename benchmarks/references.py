@@ -6,6 +6,8 @@ They are read from ``references.json``, one line for each task, and never depend
 * a table: its exact best, median and worst over every configuration;
 * a surrogate: the best value of a dedicated search; the median and the worst of random configurations.
 
+The first two give their own (``measure_reference() -> Reference``, which any benchmark may offer).
+
 :func:`compute` makes them anew, :func:`write` merges them into the file. A value that changes raises the task's version
 and a later search never makes ``f_best`` worse, so that nothing is replaced unnoticed. ``optibench references`` is the
 command around both.
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from benchmarks.yahpo import YahpoBenchmark
 
 FILE = Path(__file__).parent / "references.json"
-EVALUATIONS = 500_000
+EVALUATIONS = 250_000
 """Configurations that the search for a surrogate's best value evaluates, about."""
 SAMPLES = 20_001
 """Random configurations behind ``f_ref`` and ``f_worst``; odd, so that the median is one of the values."""
@@ -147,20 +149,15 @@ def compute(
 
 
 def _exact(benchmark: Benchmark) -> Reference:
-    """The reference of a function with a known optimum or of a complete table."""
+    """The reference of a benchmark that knows its own: by formula or from a complete table."""
     measure = getattr(benchmark, "measure_reference", None)
-    if measure is not None:
-        reference: Reference = measure()
-        return reference
-    table = getattr(benchmark, "table_values", None)
-    if table is None:
+    if measure is None:
         raise BenchmarkError(
-            f"No reference can be made for {benchmark.name}: it is no synthetic function, table or surrogate."
+            f"No reference can be made for {benchmark.name}: it offers no `measure_reference`, as synthetic functions "
+            "and tables do, and is no surrogate to search."
         )
-    values = np.asarray(table(), dtype=float).ravel()
-    values = values[np.isfinite(values)]
-    best, worst = (values.min(), values.max()) if benchmark.direction == "minimize" else (values.max(), values.min())
-    return Reference(float(best), float(np.median(values)), float(worst), f"complete table ({len(values)} rows)")
+    reference: Reference = measure()
+    return reference
 
 
 def _searched(benchmark: YahpoBenchmark, evaluations: int, seed: int) -> Entry:
@@ -173,7 +170,10 @@ def _searched(benchmark: YahpoBenchmark, evaluations: int, seed: int) -> Entry:
     if (top > f_best) == maximize and top != f_best:
         f_best, best = float(top), configs[int(np.flatnonzero(values == top)[0])]
     source = f"evolutionary search, {evaluations} evaluations; {SAMPLES} random configurations"
-    reference = Reference(f_best, float(np.median(values)), float(worst), source)
+    try:
+        reference = Reference(f_best, float(np.median(values)), float(worst), source)
+    except ValueError as error:
+        raise BenchmarkError(f"No reference can be made for {benchmark.name}: {error}.") from None
     return Entry(benchmark.name, reference, benchmark.data_version, best, seed)
 
 

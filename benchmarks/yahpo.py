@@ -115,14 +115,18 @@ class YahpoProvider:
                 found += [f"yahpo/{scenario.name}/{task}" for task in tasks]
         return found
 
-    def create(self, name: str) -> YahpoBenchmark:
-        """Build ``yahpo/<scenario>/<instance>[/<metric>]``.
+    def create(self, name: str) -> Benchmark:
+        """Build ``yahpo/<scenario>/<instance>[/<metric>]``, with any suffixes (see :mod:`benchmarks.wrappers`).
 
         Raises:
             UnknownBenchmarkError: There is no such scenario, task or metric; the message has the closest ones.
             MissingDataError: The scenario's data is not on this machine.
+            BenchmarkError: An unknown suffix.
         """
-        prefix, *parts = name.split("/")
+        from benchmarks.wrappers import apply, split
+
+        plain, suffixes = split(name)
+        prefix, *parts = plain.split("/")
         if prefix != "yahpo" or len(parts) not in (2, 3):
             raise UnknownBenchmarkError(
                 f"Unknown benchmark {name!r}: a YAHPO task is named yahpo/<scenario>/<instance>[/<metric>]."
@@ -138,7 +142,7 @@ class YahpoProvider:
         metric = parts[2] if len(parts) == 3 else scenario.default
         if metric not in scenario.metrics:
             raise UnknownBenchmarkError(_unknown(name, "metric", metric, scenario.metrics))
-        return YahpoBenchmark(surrogate, parts[1], metric)
+        return apply(YahpoBenchmark(surrogate, parts[1], metric), suffixes, name)
 
     def missing(self) -> str | None:
         """One sentence on the scenarios that can be fetched and are not here; ``None`` if there are none."""

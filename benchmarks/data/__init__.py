@@ -6,7 +6,20 @@ address. To add one, put its files below :func:`root`, write their entries (``pa
 ``sha256``, ``url``) into the manifest and run ``optibench data verify``.
 """
 
-from benchmarks.data.download import fetch
+from typing import TYPE_CHECKING, Any
+
 from benchmarks.data.store import DataFile, Dataset, Status, datasets, locate, manifest, root, verify
 
+if TYPE_CHECKING:
+    from benchmarks.data.download import fetch
+
 __all__ = ["DataFile", "Dataset", "Status", "datasets", "fetch", "locate", "manifest", "root", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what downloads when it is asked for: benchmarks only look for data, and should not pay for HTTP."""
+    if name == "fetch":
+        from benchmarks.data.download import fetch
+
+        return fetch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

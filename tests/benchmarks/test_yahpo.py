@@ -165,6 +165,15 @@ def test_names_lists_every_task_once_with_its_default_metric():
 
 
 @needs_data
+def test_suffixes_wrap_a_task():
+    noisy, plain = provider.create("yahpo/lcbench/3945+noise=0.1"), provider.create("yahpo/lcbench/3945")
+    config = sample(plain, 2)[0]
+    assert noisy.name == "yahpo/lcbench/3945+noise=0.1"
+    assert noisy.sampling == "noisy"
+    assert noisy.evaluate(config, seed=1).value != plain.evaluate(config, seed=1).value
+
+
+@needs_data
 @pytest.mark.parametrize(
     ("name", "closest"),
     [
