@@ -25,6 +25,8 @@ from benchmarks.yahpo_scenarios import SCENARIOS
 from benchmarks.yahpo_space import fidelity_space, search_space
 from benchmarks.yahpo_surrogate import FILES, Encoder, Surrogate, load, load_json, task_names
 
+_MOST_ENCODERS = 64  # fidelities whose encoder is kept: a schedule has few, a continuous fidelity has no end of them
+
 
 class YahpoBenchmark(Benchmark):
     """One task of one scenario, for one metric.
@@ -54,6 +56,7 @@ class YahpoBenchmark(Benchmark):
         self.reference = references.lookup(self.name, data_version=surrogate.version)
         self._highest: dict[str, Any] = dict(self.fidelity_space.get_default_configuration())
         self._encoder = Encoder(surrogate, task, self._highest)
+        self._encoders: dict[tuple[tuple[str, Any], ...], Encoder] = {}
         metrics = list(scenario.metrics)
         self._column = metrics.index(metric)
         self._runtime = None if scenario.runtime is None else metrics.index(scenario.runtime)
@@ -70,6 +73,14 @@ class YahpoBenchmark(Benchmark):
         """
         if not fidelity:
             return self._encoder
+        key = tuple(fidelity.items())
+        if key not in self._encoders:
+            if len(self._encoders) >= _MOST_ENCODERS:
+                self._encoders.clear()
+            self._encoders[key] = self._encoder_at(fidelity)
+        return self._encoders[key]
+
+    def _encoder_at(self, fidelity: Config) -> Encoder:
         assert self.fidelity_space is not None
         for name, value in fidelity.items():
             if name not in self.fidelity_space:

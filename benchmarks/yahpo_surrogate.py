@@ -97,9 +97,15 @@ class Surrogate:
                 options = onnxruntime.SessionOptions()
                 options.intra_op_num_threads = options.inter_op_num_threads = 1
                 options.log_severity_level = 3
-                self._session = onnxruntime.InferenceSession(
-                    str(self._model), options, providers=["CPUExecutionProvider"]
-                )
+                try:
+                    self._session = onnxruntime.InferenceSession(
+                        str(self._model), options, providers=["CPUExecutionProvider"]
+                    )
+                except Exception as error:  # onnxruntime's own errors share no other base
+                    reason = str(error).partition("\n")[0]
+                    raise BenchmarkError(
+                        f"The network in {self._model} cannot be loaded ({reason}); see `optibench data verify`."
+                    ) from None
             return self._session
 
     def _forget(self) -> None:
@@ -126,7 +132,13 @@ def task_names(scenario: Scenario, content: dict[str, Any]) -> list[str]:
     """The names of a scenario's tasks, numbers in order of size."""
     if scenario.instance is None:
         return list(scenario.instances)
-    (choices,) = (item["choices"] for item in content["hyperparameters"] if item["name"] == scenario.instance)
+    try:
+        (choices,) = (item["choices"] for item in content["hyperparameters"] if item["name"] == scenario.instance)
+    except (KeyError, TypeError, ValueError):
+        raise BenchmarkError(
+            f"config_space.json of {scenario.name} does not say which tasks there are (parameter "
+            f"{scenario.instance!r}); fetch the data set again."
+        ) from None
     return sorted(choices, key=lambda name: (int(name) if name.isdigit() else 0, name))
 
 

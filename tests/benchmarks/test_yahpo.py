@@ -15,7 +15,7 @@ from ConfigSpace import ConfigurationSpace
 
 from benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, data
 from benchmarks.yahpo import YahpoBenchmark, provider
-from benchmarks.yahpo_scenarios import SCENARIOS
+from benchmarks.yahpo_scenarios import SCENARIOS, Scenario
 from benchmarks.yahpo_space import search_space
 from benchmarks.yahpo_surrogate import FILES
 
@@ -273,6 +273,73 @@ def test_tasks_of_one_scenario_share_one_network_and_data_version_follows_the_fi
     space.write_text("{")
     with pytest.raises(BenchmarkError, match="not valid JSON"):
         provider.create("yahpo/lcbench/3945")
+
+
+@needs_data
+def test_a_network_that_cannot_be_loaded_is_named(tmp_path, monkeypatch):
+    folder = tmp_path / "yahpo" / "lcbench"
+    shutil.copytree(data.root() / "yahpo" / "lcbench", folder)
+    folder.chmod(0o755)
+    (folder / "model.onnx").unlink()
+    (folder / "model.onnx").write_bytes(b"not a network")
+    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
+    benchmark = provider.create("yahpo/lcbench/3945")
+    with pytest.raises(BenchmarkError, match=r"model.onnx cannot be loaded .*optibench data verify"):
+        benchmark.evaluate(sample(benchmark, 2)[0], seed=0)
+    space = folder / "config_space.json"
+    space.unlink()
+    space.write_text('{"hyperparameters": []}')
+    with pytest.raises(BenchmarkError, match="does not say which tasks there are"):
+        provider.names()
+
+
+def made_up(scenario: Scenario) -> tuple[dict, dict]:
+    """A search space and codes in upstream's format for any scenario, with a condition where there can be one."""
+    numeric = [
+        {"name": name, "type": "uniform_float", "log": False, "lower": 0.0, "upper": 1.0, "default": 0.5}
+        for name in scenario.numeric
+    ]
+    categorical = [
+        {"name": name, "type": "categorical", "choices": ["7", "b", "c"], "default": "7", "probabilities": None}
+        for name in scenario.categorical
+    ]
+    conditions = []
+    free = [name for name in scenario.categorical if name != scenario.instance]
+    if free:
+        children = [name for name in scenario.numeric if name not in scenario.fidelities][:2] + free[1:2]
+        conditions = [{"child": child, "parent": free[0], "type": "EQ", "value": "b"} for child in children]
+    space = {"hyperparameters": [*numeric, *categorical], "conditions": conditions, "forbiddens": []}
+    return space, {name: {"#na#": 0, "c": 1, "b": 2, "7": 3} for name in scenario.categorical}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda scenario: scenario.name)
+def test_every_upstream_scenario_is_encoded_as_the_package_does(scenario, package, tmp_path, monkeypatch):
+    from yahpo_gym.configuration import config_dict
+    from yahpo_gym.local_config import local_config
+
+    root = tmp_path / "data" / "yahpo"
+    space, codes = made_up(scenario)
+    for name in {scenario.name, config_dict.configs[scenario.name]["config_id"]}:
+        (root / name).mkdir(parents=True)
+        (root / name / "config_space.json").write_text(json.dumps(space))
+        (root / name / "encoding.json").write_text(json.dumps(codes))
+        (root / name / "model.onnx").write_bytes(b"")
+    monkeypatch.setenv("OPTIBENCH_DATA", str(root.parent))
+    monkeypatch.setattr(local_config, "_config", {"data_path": str(root)})
+    theirs = package.BenchmarkSet(scenario.name, active_session=False, check=False)
+    assert sorted(provider.names()) == sorted(f"yahpo/{scenario.name}/{task}" for task in theirs.instances)
+    benchmark = provider.create(provider.names()[0])
+    task = {} if scenario.instance is None else {scenario.instance: benchmark.task}
+    fidelity = dict.fromkeys(scenario.fidelities[:1], 0.25)
+    configs = sample(benchmark, 50)
+    for level in ({}, fidelity):
+        x_cat, x_cont = benchmark.encoder(level)(configs)
+        for row, config in enumerate(configs):
+            full = config | dict.fromkeys(scenario.fidelities, 1.0) | level | task
+            expected_cont, expected_cat = theirs._config_to_xs(full)
+            np.testing.assert_array_equal(x_cat[row], expected_cat[0])
+            np.testing.assert_array_equal(x_cont[row], expected_cont[0])
+    assert len({len(config) for config in configs}) == 1 + (len(scenario.categorical) > 1)
 
 
 SUPER = json.loads("""{
