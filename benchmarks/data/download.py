@@ -225,7 +225,11 @@ def _exclusive(part: Path, dataset: Dataset) -> Iterator[IO[bytes]]:
                     f"Another process is downloading {dataset.name}; wait for it, then run "
                     f"`optibench data fetch {dataset.name}` again."
                 ) from None
-        yield stream
+        try:
+            yield stream
+        finally:
+            if part.exists() and not _size(part):
+                part.unlink()  # nothing to continue from
 
 
 def _part(target: Path) -> Path:
