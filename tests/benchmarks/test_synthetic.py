@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 
 from benchmarks import BenchmarkError, UnknownBenchmarkError, create
+from benchmarks.references import FILE, lookup
 from benchmarks.synthetic import FUNCTIONS, provider
 from benchmarks.synthetic.functions import michalewicz, michalewicz_optimum
 from benchmarks.synthetic.instances import Synthetic
@@ -111,6 +112,7 @@ GOLDEN = {
         ("levy", [5.0], 1.0),
         ("levy", [5.0, 1.0], 1.0 + 10.0 * np.sin(2.0 * np.pi + 1.0) ** 2),
         ("griewank", [np.pi, 0.0], 2.0 + np.pi**2 / 4000.0),
+        ("griewank", [0.0, np.pi * np.sqrt(2.0)], 2.0 + 2.0 * np.pi**2 / 4000.0),
         ("schwefel", [0.0, 0.0], 2 * 418.9828872724338),
         ("styblinski-tang", [1.0, -1.0], -15.0),
         ("zakharov", [1.0, 1.0], 2.0 + 1.5**2 + 1.5**4),
@@ -185,6 +187,18 @@ def test_every_listed_task_can_be_built_and_bears_its_name():
         assert task.reference.f_best == pytest.approx(task.f_best, rel=1e-12, abs=1e-12)
         assert task.reference.f_best < task.reference.f_ref < task.reference.f_worst
     assert len(set(provider.names())) == len(provider.names())
+
+
+def test_every_listed_task_has_a_frozen_reference_and_it_is_the_measured_one():
+    if not FILE.exists():
+        pytest.skip("this checkout has no references.json: make it with `optibench references`")
+    for name in provider.names():
+        task = create(name)
+        frozen, measured = lookup(name, data_version=task.data_version), task.measure_reference()
+        assert frozen is not None, name
+        assert task.reference is frozen
+        for field in ("f_best", "f_ref", "f_worst"):
+            assert getattr(frozen, field) == pytest.approx(getattr(measured, field), rel=1e-9, abs=1e-12)
 
 
 def test_a_measured_reference_is_the_median_of_random_configurations():

@@ -30,7 +30,7 @@ class Plain(Benchmark):
 
 
 def test_noise_has_the_asked_size_in_units_of_the_reference_and_mean_zero():
-    base = create("synthetic/ackley-5d")
+    base = create("synthetic/styblinski-tang-5d")  # whose best value is not 0
     scale = base.reference.f_ref - base.reference.f_best
     noisy = Noisy(base, 0.1)
     values = np.array([noisy.evaluate(POINT, seed=seed).value for seed in range(4000)])
