@@ -110,14 +110,14 @@ def _download(dataset: Dataset, file: DataFile, advance: Advance) -> None:
     target = root() / file.path
     part = _part(target)
     begun_anew = False
-    failures, reached, shown = 0, _size(part), 0
+    failures, reached = 0, _size(part)
+    show = _shower(advance, file.size)
     try:
         with _exclusive(part, dataset) as stream:
             while True:
-                problem = _receive(dataset, file, stream)
+                problem = _receive(file, stream, show)
                 size = stream.seek(0, os.SEEK_END)
-                advance(min(size, file.size) - shown)
-                shown = min(size, file.size)
+                show(size)
                 if size >= file.size:
                     state, wrong = check(file, part)
                     if state == "present":
@@ -147,7 +147,19 @@ def _download(dataset: Dataset, file: DataFile, advance: Advance) -> None:
         raise BenchmarkError(_unwritable(dataset, target.parent, os.strerror(error.errno or 0))) from None
 
 
-def _receive(dataset: Dataset, file: DataFile, stream: IO[bytes]) -> str:
+def _shower(advance: Advance, size: int) -> Callable[[int], None]:
+    """Turn the position in a file of ``size`` bytes, which may also go back, into steps of the progress bar."""
+    shown = 0
+
+    def show(position: int) -> None:
+        nonlocal shown
+        advance(min(position, size) - shown)
+        shown = min(position, size)
+
+    return show
+
+
+def _receive(file: DataFile, stream: IO[bytes], show: Callable[[int], None]) -> str:
     """One attempt: append to the part what the server sends.
 
     Returns:
@@ -184,22 +196,23 @@ def _receive(dataset: Dataset, file: DataFile, stream: IO[bytes]) -> str:
         if begin and not _continues(response, begin):
             stream.truncate(0)
             begin = 0
-        return _copy(response, stream, file.size - begin)
+        return _copy(response, stream, file.size, show)
 
 
-def _copy(response: Any, stream: IO[bytes], left: int) -> str:
-    """Append the answer, at most one byte more than is ``left`` (enough to see that it is too long)."""
-    stream.seek(0, os.SEEK_END)
+def _copy(response: Any, stream: IO[bytes], size: int, show: Callable[[int], None]) -> str:
+    """Append the answer to the part, up to one byte more than ``size`` (enough to see that it is too long)."""
+    position = stream.seek(0, os.SEEK_END)
     try:
-        while left >= 0:
+        while position <= size:
             try:
-                block = response.read(min(_BLOCK, left + 1))
+                block = response.read(min(_BLOCK, size + 1 - position))
             except (OSError, http.client.HTTPException) as error:
                 return _reason(error)
             if not block:
                 return "the connection was closed early"
             stream.write(block)
-            left -= len(block)
+            position += len(block)
+            show(position)
     finally:
         stream.flush()
     return ""

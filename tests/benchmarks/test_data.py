@@ -225,7 +225,7 @@ def test_a_full_disk_is_seen_before_and_during_the_download(server, monkeypatch)
         data.fetch(["toy"], progress=False)
     monkeypatch.setattr(download.shutil, "disk_usage", lambda path: usage)
 
-    def full(response, stream, left):
+    def full(*args):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(download, "_copy", full)
@@ -246,6 +246,18 @@ def test_two_downloads_at_once_do_not_mix(server):
         data.fetch(["toy"], progress=False)
     data.fetch(["toy"], progress=False)
     assert files() == CONTENT
+
+
+def test_the_progress_is_the_position_in_the_file_however_often_it_starts_again(server):
+    server.behave = lambda handler, body, n: handler.usual(body, ranges=n != 2, stop=100_000 if n < 3 else None)
+    (dataset,) = store.select(["toy"])
+    target = data.root() / "toy" / "a.bin"
+    target.parent.mkdir(parents=True)
+    steps: list[int] = []
+    download._download(dataset, dataset.files[0], steps.append)
+    assert sum(steps) == len(CONTENT["toy/a.bin"])
+    assert len([step for step in steps if step > 0]) > 3
+    assert min(steps) < 0
 
 
 def test_the_progress_bar_goes_to_standard_error(server, capfd):
