@@ -117,7 +117,7 @@ class NetworkConfig:
         n_heads: Attention heads.
         intermediate_size: Width of the feed-forward part.
         tie_query_key: Start with W_k = W_q in every head, so that attention starts as a similarity.
-        ordered_numbers: Start the embeddings of numbers as smooth functions of the number.
+        copying_start: Start with smooth number embeddings and three heads set to copy; see :mod:`model.initialization`.
         tie_embeddings: Whether input and output embeddings are one table.
     """
 
@@ -126,7 +126,7 @@ class NetworkConfig:
     n_heads: int = 8
     intermediate_size: int = 1024
     tie_query_key: bool = False
-    ordered_numbers: bool = False
+    copying_start: bool = False
     tie_embeddings: bool = False
 
     def __post_init__(self) -> None:
@@ -143,7 +143,7 @@ PRESETS: dict[str, NetworkConfig] = {
     "base": NetworkConfig(512, 12, 16, 2048),
     "large": NetworkConfig(768, 16, 16, 3072),
     # Not in the seed's table: what two CPU cores can train in about an hour.
-    "pico": NetworkConfig(128, 4, 4, 384, tie_query_key=True, ordered_numbers=True, tie_embeddings=True),
+    "pico": NetworkConfig(128, 4, 4, 384, tie_query_key=True, copying_start=True, tie_embeddings=True),
 }
 
 

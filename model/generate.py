@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,7 @@ from model.functions.prior import sample_problem
 from model.teachers import TEACHERS
 
 FORMAT = 1
+_SPAWN = multiprocessing.get_context("spawn")
 
 
 def generate(
@@ -36,7 +38,7 @@ def generate(
     Args:
         config: What to make.
         folder: Where; created if missing. A folder with another configuration's data is refused.
-        processes: Worker processes.
+        processes: Worker processes; 0 works in this one.
         progress: Whether to show a progress bar.
         limit_shards: Stop after this many shards in all.
 
@@ -55,16 +57,31 @@ def generate(
 
     bar = tqdm(total=len(wanted), initial=len(wanted) - len(missing), unit="shard", disable=not progress)
     with bar:
-        if processes == 1:
+        if processes == 0:
             for index in missing:
                 write_shard(config, folder, index)
                 bar.update()
         elif missing:
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+            with _single_threaded_children(), ProcessPoolExecutor(processes, mp_context=_SPAWN) as pool:
                 for _ in pool.map(_write, [(config, folder, index) for index in missing]):
                     bar.update()
     return folder
+
+
+@contextlib.contextmanager
+def _single_threaded_children() -> Iterator[None]:
+    """Child processes started inside use one BLAS thread: small matrices are many times slower on contended ones."""
+    variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {variable: os.environ.get(variable) for variable in variables}
+    os.environ.update(dict.fromkeys(variables, "1"))
+    try:
+        yield
+    finally:
+        for variable, value in before.items():
+            if value is None:
+                del os.environ[variable]
+            else:
+                os.environ[variable] = value
 
 
 def shard_path(folder: Path, index: int) -> Path:
@@ -120,14 +137,6 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         os.replace(temporary, path)  # noqa: PTH105
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _one_thread() -> None:
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = "1"
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _write(job: tuple[DataConfig, Path, int]) -> None:

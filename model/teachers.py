@@ -82,7 +82,7 @@ def run_random(problem: SyntheticProblem, rng: np.random.Generator, n_trials: in
 def run_tpe(problem: SyntheticProblem, rng: np.random.Generator, n_trials: int) -> Trajectory:
     """Optuna's multivariate TPE, random for the first ten trials."""
     recorder = _Recorder(problem, rng, n_trials)
-    state = np.random.RandomState(rng.integers(2**31))  # noqa: NPY002 (Optuna's estimators take this one)
+    state = np.random.RandomState(rng.integers(2**31))
     layout = problem.layout
     space = tpe_space(layout.levels, layout.categorical)
     levels = np.maximum(layout.levels, 1)
@@ -114,7 +114,7 @@ def propose_tpe(
     internal: Array,
     values: Array,
     space: dict[str, BaseDistribution],
-    rng: np.random.RandomState,  # noqa: NPY002
+    rng: np.random.RandomState,
 ) -> Array:
     """One proposal of multivariate TPE.
 

@@ -55,30 +55,36 @@ def sample_problem(
 ) -> SyntheticProblem:
     """Draw a problem; degenerate functions and evaluation functions are drawn again and counted in ``rejected``."""
     rejected = Counter() if rejected is None else rejected
+    while True:
+        with np.errstate(all="ignore"):
+            problem, flaw = _draw(rng, config)
+        if not flaw:
+            return problem
+        rejected[flaw] += 1
+
+
+def _draw(rng: np.random.Generator, config: PriorConfig) -> tuple[SyntheticProblem, str]:
+    """One draw and what is wrong with it (empty if nothing is)."""
     dimensions = int(rng.choice(config.dimensions))
     layout = sample_layout(rng, dimensions, config)
     tables = tuple(
         rng.permutation((np.arange(n) + rng.random(n)) / n) if categorical else None
         for n, categorical in zip(layout.levels, layout.categorical, strict=True)
     )
-    warp = _sample_warp(rng) if rng.random() < config.warped else Warp("none", 1.0)
-    noise = float(np.exp(rng.uniform(np.log(0.005), np.log(0.3)))) if rng.random() < config.noisy else 0.0
+    family = str(rng.choice(["gp", "symbolic", "mixed"], p=[config.gp, config.symbolic, config.mixed]))
+    function = _sample_function(rng, family, dimensions)
+    problem = SyntheticProblem(family, layout, function, tables)
     probes = rng.random((512, dimensions))
-    while True:
-        family = str(rng.choice(["gp", "symbolic", "mixed"], p=[config.gp, config.symbolic, config.mixed]))
-        function = _sample_function(rng, family, dimensions)
-        with np.errstate(all="ignore"):
-            problem = SyntheticProblem(family, layout, function, tables)
-            values = problem(probes)
-            flaw = find_flaw(values) or ("evaluation function" if is_separable_bowl(function, dimensions) else "")
-        if not flaw:
-            problem = replace(problem, mean=float(values.mean()), scale=float(values.std()), warp=warp)
-            warped = problem(probes)
-            flaw = find_flaw(warped)
-        if not flaw:
-            best, ref = float(warped.min()), float(np.median(warped))
-            return replace(problem, noise=noise * float(warped.std()), f_best=best, f_ref=ref)
-        rejected[flaw] += 1
+    values = problem(probes)
+    flaw = find_flaw(values) or ("evaluation function" if is_separable_bowl(function, dimensions) else "")
+    if flaw:
+        return problem, flaw
+    warp = _sample_warp(rng) if rng.random() < config.warped else Warp("none", 1.0)
+    problem = replace(problem, mean=float(values.mean()), scale=float(values.std()), warp=warp)
+    warped = problem(probes)
+    noise = float(np.exp(rng.uniform(np.log(0.005), np.log(0.3)))) if rng.random() < config.noisy else 0.0
+    best, ref = float(warped.min()), float(np.median(warped))
+    return replace(problem, noise=noise * float(warped.std()), f_best=best, f_ref=ref), find_flaw(warped)
 
 
 def find_flaw(values: Array) -> str:
