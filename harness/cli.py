@@ -10,9 +10,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.listing import SECTIONS
+
+if TYPE_CHECKING:
+    from harness.grid import Settings
 
 
 class _Parser(argparse.ArgumentParser):
@@ -114,29 +117,23 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("-j", "--jobs", metavar="N", help="worker processes; default: one for each core")
     parser.add_argument("--executor", choices=("processes", "serial"), help="default: processes")
     parser.add_argument("--out", metavar="DIR", help="the run folder; default runs/NAME")
+    parser.add_argument(
+        "--no-report", action="store_true", help="only run; `optibench report DIR` makes the report later"
+    )
     parser.set_defaults(command=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from harness.grid import Settings, load
+    from harness.grid import load
     from harness.run import run
 
     names = ("optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "jobs", "executor", "out")
     flags = {name: getattr(arguments, name) for name in names}
-    if arguments.grid is None and not (arguments.optimizers or arguments.benchmarks) and arguments.out:
-        changed = [f"--{name.replace('_', '-')}" for name in names[2:6] if flags[name] is not None]
-        if changed:
-            from harness.errors import HarnessError
-
-            raise HarnessError(
-                f"{' and '.join(changed)} would make another grid than the one in {arguments.out}: leave it out to "
-                "resume, or give -o and -b as well."
-            )
-        placeholder = {**flags, "optimizers": ["-"], "benchmarks": ["-"]}
-        grid, settings = None, load(None, placeholder)[1]
+    if arguments.grid is None and not (arguments.optimizers or arguments.benchmarks):
+        grid, settings = None, _resume_settings(flags)
     else:
         grid, settings = load(arguments.grid, flags)
-    outcome = run(grid, settings or Settings())
+    outcome = run(grid, settings)
     if outcome.stopped:
         print(
             f"Stopped with {outcome.finished} of {outcome.cells} cells finished; resume with: "
@@ -144,7 +141,21 @@ def _run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 130
-    return _write_report(outcome.store.folder, at=None)
+    return 0 if arguments.no_report else _write_report(outcome.store.folder, at=None)
+
+
+def _resume_settings(flags: dict[str, Any]) -> Settings:
+    """The settings of a run that only resumes what is in its folder."""
+    from harness.errors import HarnessError
+    from harness.grid import load_settings
+
+    for name in ("seeds", "trials", "initial", "initial_size"):
+        if flags[name] is not None and flags["out"] is not None:
+            raise HarnessError(
+                f"--{name.replace('_', '-')} would make another grid than the one in {flags['out']}: leave it out to "
+                "resume, or give -o and -b as well."
+            )
+    return load_settings(flags)
 
 
 def _add_status(commands: Any) -> None:

@@ -104,12 +104,24 @@ def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
         raise HarnessError(
             f"{source.where('name')}: a grid's name is letters, digits, '-', '_' and '.': {grid.name!r}."
         )
-    settings = Settings(
-        out=Path(str(values["out"])) if "out" in values else None,
-        jobs=_count(source, "jobs", 1) if "jobs" in values else None,
+    return grid, _settings(source)
+
+
+def load_settings(flags: Mapping[str, Any]) -> Settings:
+    """Read only how to run, from flags.
+
+    Raises:
+        HarnessError: A value is out of range.
+    """
+    return _settings(_Source(values={key: value for key, value in flags.items() if value is not None}))
+
+
+def _settings(source: _Source) -> Settings:
+    return Settings(
+        out=Path(str(source.values["out"])) if "out" in source.values else None,
+        jobs=_count(source, "jobs", 1) if "jobs" in source.values else None,
         executor=_choice(source, "executor", EXECUTORS, "processes"),
     )
-    return grid, settings
 
 
 def shipped() -> dict[str, Path]:

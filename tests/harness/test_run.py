@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,15 @@ CHEAP = ("-o", "random", "sobol", "-b", "synthetic/sphere-2d", "synthetic/ackley
 
 
 def test_executors_give_the_same_table(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", *CHEAP, "--out", "serial", "--executor", "serial")
-    optibench("run", *CHEAP, "--out", "processes", "-j", 2)
+    optibench("run", "--no-report", *CHEAP, "--out", "serial", "--executor", "serial")
+    optibench("run", "--no-report", *CHEAP, "--out", "processes", "-j", 2)
     serial, processes = table(tmp_path / "serial"), table(tmp_path / "processes")
     assert len(serial) == 2 * 2 * 3 * 15
     pd.testing.assert_frame_equal(serial, processes)
 
 
 def test_all_optimizers_of_a_task_and_seed_share_the_initial_design(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", *CHEAP, "--out", "out", "--initial-size", 4)
+    optibench("run", "--no-report", *CHEAP, "--out", "out", "--initial-size", 4)
     trials = table(tmp_path / "out")
     initial = trials[trials.phase == "initial"]
     assert set(initial.trial) == {0, 1, 2, 3}
@@ -38,12 +37,12 @@ def test_all_optimizers_of_a_task_and_seed_share_the_initial_design(optibench: A
 
 
 def test_an_optimizer_can_keep_its_own_initial_design(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", *CHEAP, "--out", "out", "--initial", "own")
+    optibench("run", "--no-report", *CHEAP, "--out", "out", "--initial", "own")
     assert set(table(tmp_path / "out").phase) == {"search"}
 
 
 def test_regret_follows_the_incumbent_and_the_reference(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", *CHEAP, "--out", "out")
+    optibench("run", "--no-report", *CHEAP, "--out", "out")
     trials, tasks = table(tmp_path / "out"), json.loads((tmp_path / "out" / "tasks.json").read_text())
     for (_, task, _), cell in trials.groupby(["optimizer", "task", "seed"]):
         reference = tasks[task]["reference"]
@@ -54,7 +53,7 @@ def test_regret_follows_the_incumbent_and_the_reference(optibench: Any, table: A
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "benchmark", "error"),
+    ("optimizer", "task", "error"),
     [
         ("random", "misbehaving/raise", "evaluate: ValueError: x is negative"),
         ("random", "misbehaving/nan", "the objective returned nan"),
@@ -66,9 +65,23 @@ def test_regret_follows_the_incumbent_and_the_reference(optibench: Any, table: A
     ],
 )
 def test_a_fault_becomes_failed_trials_and_the_grid_goes_on(
-    optimizer: str, benchmark: str, error: str, optibench: Any, table: Any, tmp_path: Path
+    optimizer: str, task: str, error: str, optibench: Any, table: Any, tmp_path: Path
 ) -> None:
-    command = ("run", "-o", optimizer, "sobol", "-b", benchmark, "-s", "2", "-t", "20", "--initial-size", "2")
+    command = (
+        "run",
+        "--no-report",
+        "-o",
+        optimizer,
+        "sobol",
+        "-b",
+        benchmark,
+        "-s",
+        "2",
+        "-t",
+        "20",
+        "--initial-size",
+        "2",
+    )
     optibench(*command, "-j", 2, "--out", "out")
     trials = table(tmp_path / "out")
     assert len(trials) == 2 * 2 * 20
@@ -81,19 +94,36 @@ def test_a_fault_becomes_failed_trials_and_the_grid_goes_on(
 
 
 def test_a_failed_tell_keeps_the_value_and_says_so(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", "-o", "bad-tell", "-b", "synthetic/sphere-2d", "-s", "1", "-t", "5", "--out", "out")
+    optibench("run", "--no-report", "-o", "bad-tell", "-b", "synthetic/sphere-2d", "-s", "1", "-t", "5", "--out", "out")
     trials = table(tmp_path / "out")
     assert (trials.state == "ok").all()
     assert (trials.error == "tell: RuntimeError: not listening").all()
 
 
 def test_before_the_first_success_the_regret_is_the_worst_reference(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", "-o", "bad-ask", "-b", "misbehaving/log", "-s", "1", "-t", "4", "--initial", "own", "--out", "out")
+    optibench(
+        "run",
+        "--no-report",
+        "-o",
+        "bad-ask",
+        "-b",
+        "misbehaving/log",
+        "-s",
+        "1",
+        "-t",
+        "4",
+        "--initial",
+        "own",
+        "--out",
+        "out",
+    )
     assert table(tmp_path / "out").regret.tolist() == [4.0] * 4
 
 
 def test_a_dead_worker_is_replaced_and_the_event_recorded(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", "-o", "random", "-b", "misbehaving/die", "-s", "3", "-t", "20", "-j", 2, "--out", "out")
+    optibench(
+        "run", "--no-report", "-o", "random", "-b", "misbehaving/die", "-s", "3", "-t", "20", "-j", 2, "--out", "out"
+    )
     events = Store.open(tmp_path / "out").events()
     assert {event["event"] for event in events} == {
         "worker died, its cell is taken up again",
@@ -104,7 +134,7 @@ def test_a_dead_worker_is_replaced_and_the_event_recorded(optibench: Any, table:
 
 
 def test_a_truncated_result_is_refused_and_mended_by_a_run(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", *CHEAP, "--out", "out")
+    optibench("run", "--no-report", *CHEAP, "--out", "out")
     whole = table(tmp_path / "out")
     victim = sorted((tmp_path / "out" / "cells").glob("*/*.parquet"))[0]
     victim.write_bytes(victim.read_bytes()[:100])
@@ -113,12 +143,12 @@ def test_a_truncated_result_is_refused_and_mended_by_a_run(optibench: Any, table
     assert victim.name in done.stderr
     assert "optibench run --out out" in done.stderr
     assert done.stderr.count("\n") == 1
-    optibench("run", "--out", "out")
+    optibench("run", "--no-report", "--out", "out")
     pd.testing.assert_frame_equal(table(tmp_path / "out"), whole)
 
 
 def test_a_truncated_compaction_is_made_again(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", *CHEAP, "--out", "out")
+    optibench("run", "--no-report", *CHEAP, "--out", "out")
     whole = table(tmp_path / "out")
     compacted = tmp_path / "out" / "trials.parquet"
     compacted.write_bytes(compacted.read_bytes()[:200])
@@ -126,13 +156,41 @@ def test_a_truncated_compaction_is_made_again(optibench: Any, table: Any, tmp_pa
 
 
 def test_provenance_names_code_packages_machine_and_threads(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", *CHEAP, "--out", "out")
+    optibench("run", "--no-report", *CHEAP, "--out", "out")
     (run,) = json.loads((tmp_path / "out" / "provenance.json").read_text())["runs"]
     assert run["packages"]["optuna"]
     assert run["packages"]["optiformer-bench"]
     assert run["threads"]["OMP_NUM_THREADS"] == "1"
     assert run["cpu"]
     assert run["command"].startswith("optibench run")
-    shutil.rmtree(tmp_path / "out" / "report")
-    optibench("run", "--out", "out")
+    optibench("run", "--no-report", "--out", "out")
     assert len(json.loads((tmp_path / "out" / "provenance.json").read_text())["runs"]) == 1, "nothing was left to run"
+
+
+def test_a_run_ends_with_its_table_on_screen_and_the_path_of_the_report(optibench: Any, tmp_path: Path) -> None:
+    done = optibench("run", *CHEAP, "--out", "out")
+    assert "mean rank" in done.stdout
+    assert "Report: out/report/report.md" in done.stdout
+    assert (tmp_path / "out" / "report" / "report.md").exists()
+
+
+def test_a_published_run_reports_the_same_and_needs_no_cells(optibench: Any, table: Any, tmp_path: Path) -> None:
+    optibench("run", "--no-report", *CHEAP, "--out", "out")
+    optibench("publish", "out", "small")
+    assert {path.name for path in (tmp_path / "small").iterdir()} == {
+        "grid.yaml",
+        "provenance.json",
+        "tasks.json",
+        "trials.parquet",
+    }
+    pd.testing.assert_frame_equal(table(tmp_path / "small"), table(tmp_path / "out"))
+    original, published = optibench("report", "out").stdout, optibench("report", "small").stdout
+    assert original.replace("out/", "small/") == published
+    assert "exists" in optibench("publish", "out", "small", check=2).stderr
+
+
+def test_an_unfinished_run_is_not_published(optibench: Any, tmp_path: Path) -> None:
+    optibench("run", "--no-report", *CHEAP, "--out", "out")
+    next((tmp_path / "out" / "cells").glob("*/*.parquet")).unlink()
+    assert "1 cells of out are not finished" in optibench("publish", "out", "small", check=2).stderr
+    assert not (tmp_path / "small").exists()
