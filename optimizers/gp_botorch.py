@@ -172,8 +172,8 @@ class BoTorchGP(Optimizer):
         return SingleTaskGP(points, values, covar_module=covariance)
 
     def _maximize(self, acquisition: LogExpectedImprovement) -> torch.Tensor:
-        upper = [len(self._categories[i]) - 1.0 if i in self._categories else 1.0 for i in range(len(self._space))]
-        bounds = torch.tensor([[0.0] * len(upper), upper], dtype=torch.double)
+        ends = [self._categories.get(i) or self._steps.get(i) or [0.0, 1.0] for i in range(len(self._space))]
+        bounds = torch.tensor([[values[0] for values in ends], [values[-1] for values in ends]], dtype=torch.double)
         restarts, samples = self._num_restarts, self._raw_samples
         if self._categories or self._steps:
             candidates, _ = optimize_acqf_mixed_alternating(

@@ -6,11 +6,13 @@ import copy
 import logging
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import joblib
 import numpy as np
 from ConfigSpace import Configuration
 from smac import BlackBoxFacade, HyperparameterOptimizationFacade, Scenario
@@ -69,7 +71,10 @@ class SMAC(Optimizer):
         if self._smac is None:
             self._smac = self._start(initial_design=not self._values)
         self._learn(self._smac)
-        return [Suggestion(self._ask_one(self._smac)) for _ in range(n)]
+        # SMAC's forest would take all cores, and adding up its trees in whatever order they finish is not repeatable.
+        with joblib.parallel_config(backend="sequential"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a mean over no neighbours in its local search
+            return [Suggestion(self._ask_one(self._smac)) for _ in range(n)]
 
     def _start(self, *, initial_design: bool) -> AbstractFacade:
         scenario = Scenario(
