@@ -67,22 +67,8 @@ def test_regret_follows_the_incumbent_and_the_reference(optibench: Any, table: A
 def test_a_fault_becomes_failed_trials_and_the_grid_goes_on(
     optimizer: str, task: str, error: str, optibench: Any, table: Any, tmp_path: Path
 ) -> None:
-    command = (
-        "run",
-        "--no-report",
-        "-o",
-        optimizer,
-        "sobol",
-        "-b",
-        benchmark,
-        "-s",
-        "2",
-        "-t",
-        "20",
-        "--initial-size",
-        "2",
-    )
-    optibench(*command, "-j", 2, "--out", "out")
+    command = ("run", "--no-report", "-o", optimizer, "sobol", "-b", task, "-s", "2", "-t", "20")
+    optibench(*command, "--initial-size", 2, "-j", 2, "--out", "out")
     trials = table(tmp_path / "out")
     assert len(trials) == 2 * 2 * 20
     failed = trials[(trials.optimizer == optimizer) & (trials.state == "failed")]
