@@ -10,7 +10,7 @@ from benchmarks.base import (
     Reference,
     Sampling,
 )
-from benchmarks.registry import Family, UnknownBenchmarkError, create, expand, families, names, register, suites
+from benchmarks.registry import Family, UnknownBenchmarkError, create, expand, families, names, register
 
 __all__ = [
     "Benchmark",
@@ -28,5 +28,4 @@ __all__ = [
     "families",
     "names",
     "register",
-    "suites",
 ]

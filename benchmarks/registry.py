@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Protocol
 
+from benchmarks import suites
 from benchmarks.base import Benchmark, BenchmarkError, MissingDataError
 
 ENTRY_POINT_GROUP = "optibench.benchmarks"
@@ -114,13 +115,6 @@ def names() -> list[str]:
     return [name for family in families().values() for name in family.provider().names()]
 
 
-def suites() -> dict[str, Sequence[str]]:
-    """Every suite's patterns by name (see ``benchmarks/suites.yaml``)."""
-    from benchmarks.suites import load
-
-    return load()
-
-
 def create(name: str) -> Benchmark:
     """Build the task of that name.
 
@@ -130,7 +124,7 @@ def create(name: str) -> Benchmark:
     """
     family = families().get(name.partition("/")[0])
     if family is None:
-        raise UnknownBenchmarkError(unknown("benchmark", name, [*names(), *suites()], "optibench list benchmarks"))
+        raise UnknownBenchmarkError(unknown("benchmark", name, [*names(), *suites.load()], "optibench list benchmarks"))
     return family.provider().create(name)
 
 
@@ -162,7 +156,7 @@ def expand(patterns: Iterable[str]) -> list[str]:
 
 
 def _matches(pattern: str) -> list[str]:
-    known_suites = suites()
+    known_suites = suites.load()
     if pattern in known_suites:
         return expand(known_suites[pattern])
     if not any(character in pattern for character in "*?["):

@@ -13,6 +13,7 @@ def listing(sections: tuple[str, ...]) -> dict[str, Any]:
     """What is registered, as plain data: importing neither an optimizer's library nor a benchmark's data."""
     import benchmarks
     import optimizers
+    from benchmarks import suites
     from harness.grid import shipped
 
     found: dict[str, Any] = {}
@@ -39,7 +40,10 @@ def listing(sections: tuple[str, ...]) -> dict[str, Any]:
             for family in benchmarks.families().values()
         }
     if "suites" in sections:
-        found["suites"] = {name: list(patterns) for name, patterns in benchmarks.suites().items()}
+        summaries = suites.summaries()
+        found["suites"] = {
+            name: {"summary": summaries[name], "patterns": list(patterns)} for name, patterns in suites.load().items()
+        }
     if "grids" in sections:
         found["grids"] = {name: _first_comment(path) for name, path in shipped().items()}
     return found
@@ -62,7 +66,7 @@ def show(sections: tuple[str, ...], *, as_json: bool) -> None:
         if section in found:
             _heading(console, title)
             for name, value in found[section].items():
-                _row(console, name, value if isinstance(value, str) else ", ".join(value))
+                _row(console, name, value if isinstance(value, str) else value["summary"])
 
 
 def _show_optimizers(console: Any, entries: Mapping[str, Any]) -> None:
@@ -99,7 +103,7 @@ def _row(console: Any, name: str, text: str, *, style: str = "") -> None:
     from rich.text import Text
 
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(width=max(16, len(name)), no_wrap=True)
+    grid.add_column(width=max(18, len(name) + 2), no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row(Text(f"  {name}", style="cyan"), Text(text, style=style))
     console.print(grid)
