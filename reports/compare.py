@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.bootstrap import cluster_bootstrap, interval
+from reports.bootstrap import cluster_bootstrap, interval, rank_interval
 from reports.cube import Bools, Floats, Grid, Ints
 from reports.statistics import (
     ALPHA,
@@ -135,9 +135,9 @@ def aggregate(
         has = grid.has_regret[first.tasks]
         replicates = cluster_bootstrap(part, has, draws=draws, seed=seed)
         mean_low, mean_high = interval(replicates.mean)
-        rank_low, rank_high = interval(replicates.rank)
         means = seed_means(part)
         ranked = ranks(means)
+        rank_low, rank_high = rank_interval(replicates.rank, ranked.mean(axis=1))
         for position, a in enumerate(members):
             mean = means[:, has, position].mean(axis=1) if has.any() else np.full(len(means), np.nan)
             result[a] = Aggregate(

@@ -22,6 +22,8 @@ def cliques(found: Aggregate, tests: Comparison) -> list[tuple[int, int]]:
     signed-rank tests that Benavoli, Corani and Mangili (2016), "Should we really use post-hoc tests based on
     mean-ranks?", JMLR 17, advise instead of Nemenyi's.
 
+    A pair that no bar joins need not differ (its neighbours may), so the table of pairs has the last word.
+
     Returns:
         (first, last) positions in the order of mean ranks, at least two optimizers each. A pair that was not tested
         (a family with a control) counts as different: nothing is claimed about it.
@@ -59,7 +61,7 @@ def critical_difference(
     axis.set_axis_off()
     axis.set_xlim(0, COLUMN)
     axis.set_ylim(height, 0)
-    start, end = 1.05, COLUMN - 1.05
+    start, end = 1.15, COLUMN - 1.15
 
     def x(value: float) -> float:
         return start + (value - 1) / (k - 1) * (end - start)
@@ -68,7 +70,8 @@ def critical_difference(
     axis.plot([start, end], [line, line], color="black", linewidth=1)
     for tick in range(1, k + 1):
         axis.plot([x(tick), x(tick)], [line - 0.06, line], color="black", linewidth=0.8)
-        axis.text(x(tick), line - 0.09, str(tick), ha="center", va="bottom", fontsize=7)
+        if k <= 9 or tick % 2 == 1:
+            axis.text(x(tick), line - 0.09, str(tick), ha="center", va="bottom", fontsize=7)
     for index, (first, last) in enumerate(groups):
         y = line + 0.13 + 0.17 * index
         axis.plot([x(ranks[first]) - 0.04, x(ranks[last]) + 0.04], [y, y], color="#333333", linewidth=3)
@@ -79,7 +82,7 @@ def critical_difference(
         edge = start - 0.05 if position < left else end + 0.05
         axis.plot([x(ranks[position])] * 2 + [edge], [line, y, y], color=look.colour, linestyle=look.line, linewidth=1)
         axis.plot([x(ranks[position])], [line], marker=look.marker, color=look.colour, markersize=4)
-        shown = (name if len(name) <= 16 else name[:15] + "…").replace("$", r"\$")
+        shown = (name if len(name) <= 14 else name[:13] + "…").replace("$", r"\$")
         words = f"{shown} {rank(ranks[position])}" if position < left else f"{rank(ranks[position])} {shown}"
         side = "right" if position < left else "left"
         axis.text(edge + (-0.03 if position < left else 0.03), y, words, ha=side, va="center", fontsize=6.5)

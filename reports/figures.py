@@ -15,13 +15,16 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reports.analysis import Analysis
 from reports.critical import cliques, critical_difference
-from reports.curves import Curves, curves
+from reports.curves import BAND_DRAWS, Curves, curves
 from reports.style import RC, Style, styles
 from reports.tables import ranking
+from reports.text import many
 
 COLUMN = 3.4
 """Width of one column of a paper, in inches."""
 LEGEND_ROW = 0.16
+FEWEST_RANKED = 4
+"""Families of fewer tasks get no curve of ranks: it would jump up and down by whole ranks."""
 
 
 def draw(analysis: Analysis, folder: Path) -> list[tuple[str, str]]:
@@ -41,6 +44,8 @@ def draw(analysis: Analysis, folder: Path) -> list[tuple[str, str]]:
                 continue
             for part, suffix in (([overall], ""), (families, "_by_family")):
                 shown = [curve for curve in part if np.isfinite(getattr(curve, quantity)).any()]
+                if quantity == "rank" and suffix:
+                    shown = [curve for curve in shown if curve.n_tasks.max() >= FEWEST_RANKED]
                 if shown:
                     figure = _anytime(analysis, shown, quantity, names, looks)
                     _save(figure, folder / f"anytime_{words}{suffix}")
@@ -52,8 +57,8 @@ def draw(analysis: Analysis, folder: Path) -> list[tuple[str, str]]:
             done.append(
                 (
                     "critical_difference",
-                    f"Mean ranks after {analysis.counts[analysis.headline]} trials. A bar joins optimizers of which no "
-                    "two differ significantly (Wilcoxon's signed-rank test, Holm-adjusted)",
+                    f"Mean ranks after {analysis.counts[analysis.headline]} trials. A bar joins neighbours of which no "
+                    "two differ significantly (Wilcoxon's signed-rank test, Holm-adjusted); the table has the pairs",
                 )
             )
     return done
@@ -63,7 +68,10 @@ def _caption(analysis: Analysis, shown: list[Curves], words: str) -> str:
     tasks = "" if len(shown) > 1 else f" over {int(shown[0].n_tasks.max())} tasks"
     quantity = "normalised regret" if words == "regret" else "rank (1 is best)"
     caption = f"Mean {quantity}{tasks}{' by family' if len(shown) > 1 else ''} after each trial"
-    caption += f". Bands: 95% cluster bootstrap, {min(analysis.draws, 1000)} draws"
+    if words == "rank" and len(shown) > 1:
+        caption += f"; families of at least {FEWEST_RANKED} tasks"
+    if words == "regret" or len(shown) == 1:
+        caption += f". Bands: 95% cluster bootstrap, {min(analysis.draws, BAND_DRAWS)} draws"
     if any(curve.breaks for curve in shown):
         caption += ". Dotted vertical line: from here on other optimizers or tasks are compared, curves may jump"
     return caption
@@ -74,9 +82,9 @@ def _anytime(
 ) -> Figure:
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
-    legend_columns = 3 if columns == 1 else 5
-    legend = LEGEND_ROW * -(-len(names) // legend_columns) + 0.1
     width = COLUMN if columns == 1 else min(7.0, 2.4 * columns)
+    legend_columns = _legend_columns(names, width)
+    legend = LEGEND_ROW * -(-len(names) // legend_columns) + 0.1
     height = (2.3 if columns == 1 else 1.9 * rows) + legend
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(rect=(0, legend / height, 1, 1 - legend / height))  # type: ignore[union-attr,call-arg]
@@ -86,9 +94,11 @@ def _anytime(
             axis.set_axis_off()
             continue
         curve = shown[place]
-        _panel(axis, analysis, curve, quantity, names, looks)
+        # Bands of ranks overlap too much for a small panel.
+        bands = quantity == "mean" or len(shown) == 1
+        _panel(axis, analysis, curve, quantity, names, looks, bands)
         if len(shown) > 1:
-            axis.set_title(f"{curve.title} ({int(curve.n_tasks.max())} tasks)")
+            axis.set_title(f"{curve.title} ({many(int(curve.n_tasks.max()), 'task')})")
         if place % columns == 0:
             axis.set_ylabel("mean normalised regret" if quantity == "mean" else "mean rank")
         if place + columns >= len(shown):
@@ -99,12 +109,32 @@ def _anytime(
 
 
 def _handle(name: str, look: Style) -> Line2D:
-    shown = name if len(name) <= 24 else name[:23] + "…"
-    return Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=shown.replace("$", r"\$"))
+    label = _short(name).replace("$", r"\$")
+    return Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=label)
+
+
+def _legend_columns(names: Sequence[str], width: float) -> int:
+    """As many columns as fit: a handle, and about 0.056 inches for each letter of a column's longest name."""
+    for columns in range(min(5, len(names)), 1, -1):
+        rows = -(-len(names) // columns)
+        parts = [names[start : start + rows] for start in range(0, len(names), rows)]
+        if sum(0.55 + 0.056 * max(len(_short(name)) for name in part) for part in parts) <= width:
+            return columns
+    return 1
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 22 else name[:21] + "…"
 
 
 def _panel(
-    axis: Axes, analysis: Analysis, curve: Curves, quantity: str, names: Sequence[str], looks: dict[str, Style]
+    axis: Axes,
+    analysis: Analysis,
+    curve: Curves,
+    quantity: str,
+    names: Sequence[str],
+    looks: dict[str, Style],
+    bands: bool,
 ) -> None:
     middle, low, high = (getattr(curve, quantity + suffix) for suffix in ("", "_low", "_high"))
     logarithmic = quantity == "mean" and _wants_log(middle)
@@ -114,9 +144,9 @@ def _panel(
     for index, name in enumerate(reversed(names)):
         o, look = position[name], looks[name]
         y = np.where(np.isnan(middle[o]), np.nan, np.maximum(middle[o], floor))
-        axis.fill_between(
-            curve.counts, np.maximum(low[o], floor), high[o], step="post", color=look.colour, alpha=0.13, linewidth=0
-        )
+        if bands:
+            bottom = np.maximum(low[o], floor)
+            axis.fill_between(curve.counts, bottom, high[o], step="post", color=look.colour, alpha=0.11, linewidth=0)
         axis.plot(
             curve.counts,
             y,
@@ -134,6 +164,7 @@ def _panel(
         axis.set_yscale("log")
         axis.yaxis.set_minor_formatter(NullFormatter())
     if quantity == "rank":
+        axis.yaxis.set_major_locator(MaxNLocator(7, integer=True))
         axis.invert_yaxis()
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axis.margins(x=0.02)

@@ -1,9 +1,9 @@
 """One colour, marker and line style per optimizer, the same in every figure of every report.
 
-Colours are Okabe and Ito's (2008, "Color Universal Design"), without the yellow that vanishes on white, and a grey.
-Known optimizers have fixed styles: one hue a method, so a colour alone never has to tell more than eight things apart.
-A variant (``tpe:group=true``) keeps its method's hue; any other name takes a style that depends on the name, and moves
-on only where that is taken.
+Hues are Okabe and Ito's (2008, "Color Universal Design"), without the yellow that vanishes on white, then Paul Tol's
+"muted". Known optimizers have fixed styles: one hue a method, in a light, a plain and a dark shade, so that a colour
+never has to tell more than a few things apart. A variant (``tpe:group=true``) keeps its method's hue; any other name
+takes a style that depends on the name, and moves on only where that is taken.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-GREY, BLACK, ORANGE, SKY = "#7f7f7f", "#000000", "#E69F00", "#56B4E9"
+GREY, BLACK, ORANGE, SKY = "#9a9a9a", "#000000", "#E69F00", "#56B4E9"
 GREEN, BLUE, VERMILION, PURPLE = "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+INDIGO, OLIVE, WINE, SAND = "#332288", "#999933", "#882255", "#DDCC77"
 SOLID, DASHED, DOTTED, DASHDOT = "-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2))
 
-COLOURS = (SKY, BLACK, PURPLE, ORANGE, VERMILION, GREEN, BLUE, GREY)
+COLOURS = (BLACK, OLIVE, WINE, INDIGO, SAND, SKY, ORANGE, VERMILION)
 LINES: tuple[Any, ...] = (SOLID, DASHED, DOTTED, DASHDOT)
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "h", "<", ">", "p", "*")
+VARIANT_MARKERS = ("p", "d", "8", "H")
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,23 @@ class Style:
 
 KNOWN = {
     "random": Style(GREY, "o", SOLID),
-    "sobol": Style(GREY, "s", DASHED),
+    "sobol": Style("#555555", "s", DASHED),
     "tpe": Style(BLUE, "^", SOLID),
-    "tpe-univariate": Style(BLUE, "v", DASHED),
+    "tpe-univariate": Style(SKY, "v", DASHED),
     "cmaes": Style(ORANGE, "D", SOLID),
     "gp-botorch": Style(GREEN, "P", SOLID),
-    "gp-skopt": Style(GREEN, "X", DASHED),
-    "gp-optuna": Style(GREEN, "h", DASHDOT),
+    "gp-skopt": Style("#00543d", "X", DASHED),
+    "gp-optuna": Style("#62c8a8", "h", DASHDOT),
     "smac-rf": Style(PURPLE, "<", SOLID),
-    "smac-gp": Style(PURPLE, ">", DASHED),
+    "smac-gp": Style("#8a4a70", ">", DASHED),
     "optiformer": Style(VERMILION, "*", SOLID),
 }
+
+
+def mix(colour: str, other: str, share: float = 0.45) -> str:
+    """A colour with ``share`` of another one, both as ``#rrggbb``."""
+    pairs = zip(bytes.fromhex(colour[1:]), bytes.fromhex(other[1:]), strict=True)
+    return "#" + bytes(round((1 - share) * a + share * b) for a, b in pairs).hex()
 
 
 def styles(names: Iterable[str]) -> dict[str, Style]:
@@ -56,10 +64,11 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
             continue
         start = zlib.crc32(name.encode())
         parent = KNOWN.get(name.partition(":")[0])
-        colours = (parent.colour,) if parent else COLOURS
+        colours = (mix(parent.colour, "#000000"),) if parent else COLOURS
+        markers = VARIANT_MARKERS if parent else MARKERS
         # Neighbouring numbers change everything at once: 8 colours, then 4 lines, 12 markers.
         choices = [
-            Style(colours[i % len(colours)], MARKERS[i % len(MARKERS)], LINES[(i // len(colours)) % len(LINES)])
+            Style(colours[i % len(colours)], markers[i % len(markers)], LINES[(i // len(colours)) % len(LINES)])
             for i in range(start, start + 96)
         ]
         taken = set(result.values())

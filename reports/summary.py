@@ -100,10 +100,11 @@ def _is_it_significant(analysis: Analysis, tests: Comparison, top: int, names: l
         (beaten if significant(tests, pair.p_holm) and better else level).append((other, pair.p_holm))
     if not beaten:
         best = min(p for _, p in level)
-        return f"Its lead is not significant over any other optimizer (smallest p = {p_value(best)}; {method})."
+        p = p_value(best)
+        return f"The lead of {names[top]} is not significant over any other optimizer (smallest p {p}; {method})."
     worst = max(p for _, p in beaten)
-    p = p_value(worst) if worst < 1e-4 else f"<= {p_value(worst)}"
-    words = f"It is significantly better than {listing([name for name, _ in beaten])} (p {p}; {method})"
+    p = "below 0.0001" if worst < 1e-4 else f"at most {p_value(worst)}"
+    words = f"{names[top]} is significantly better than {listing([name for name, _ in beaten])} (p {p}; {method})"
     return words + (f", but not than {listing([name for name, _ in level])}." if level else ".")
 
 
@@ -158,25 +159,23 @@ def cautions(analysis: Analysis) -> list[str]:
 
 
 def _left_out(analysis: Analysis) -> list[str]:
-    notes = []
+    """Who and what is not compared; one item for all the trial counts that it is true of."""
+    counts_of: dict[str, list[str]] = {}
     for count, found in zip(analysis.counts, analysis.overall, strict=True):
+        notes = []
         if found is None:
-            notes.append(f"After {count} trials no task is complete: nothing is aggregated there.")
-            continue
-        selection = found.selection
-        if selection.left_out:
-            names = [f"{analysis.grid.optimizers[o]} ({n} of {selection.reached} tasks)" for o, n in selection.left_out]
-            notes.append(
-                f"After {count} trials not compared, for reaching that count on fewer than {COVERAGE:.0%} of the "
-                f"tasks: {listing(names)}."
-            )
-        if len(selection.dropped):
-            names = [analysis.grid.tasks[t] for t in selection.dropped]
-            notes.append(
-                f"After {count} trials {many(len(names), 'task')} left out of ranks, means and tests, since a compared "
-                f"optimizer has no seed there: {listing(names)}."
-            )
-    return notes
+            notes.append("no task is complete, and nothing is aggregated.")
+        elif found.selection.left_out:
+            reached = found.selection.reached
+            names = [f"{analysis.grid.optimizers[o]} ({n} of {reached} tasks)" for o, n in found.selection.left_out]
+            notes.append(f"not compared, as on fewer than {COVERAGE:.0%} of the tasks there: {listing(names)}.")
+        if found is not None and len(found.selection.dropped):
+            names = [analysis.grid.tasks[t] for t in found.selection.dropped]
+            lacking = f"{many(len(names), 'task')} left out of ranks, means and tests"
+            notes.append(f"{lacking}, for want of a seed of a compared optimizer: {listing(names)}.")
+        for note in notes:
+            counts_of.setdefault(note, []).append(str(count))
+    return [f"After {listing(counts)} trials: {note}" for note, counts in counts_of.items()]
 
 
 def terminal(analysis: Analysis) -> str:
@@ -185,7 +184,13 @@ def terminal(analysis: Analysis) -> str:
     shown = list(range(len(analysis.counts)))[-3:]
     found, tests = analysis.overall[a], analysis.comparisons[a]
     order = ranking(analysis)
-    header = ["optimizer", *(f"@{analysis.counts[i]}" for i in shown), "mean rank", "best w/t/l", "ask ms"]
+    header = [
+        "optimizer",
+        *(f"@{analysis.counts[i]}" for i in shown),
+        f"mean rank @{analysis.counts[a]}",
+        "best w/t/l",
+        "ask ms",
+    ]
     lines = [header]
     best = order[0]
     for o in order:
@@ -210,6 +215,7 @@ def terminal(analysis: Analysis) -> str:
     ]
     text.insert(1, "  ".join("-" * width for width in widths))
     n = 0 if found is None else int(found.with_regret.sum())
+    notes = cautions(analysis)
     legend = (
         f"@n: mean normalised regret after n trials ({many(n, 'task')} at {analysis.counts[a]}); best w/t/l: tasks the "
         "first row wins, ties, loses"
@@ -220,6 +226,11 @@ def terminal(analysis: Analysis) -> str:
             *_wrapped(legend),
             "",
             *(w for s in sentences(analysis) for w in _wrapped(s)),
+            *(
+                _wrapped(f"{many(len(notes), 'note')} on what was left out or cannot be concluded: see report.md.")
+                if notes
+                else []
+            ),
         ]
     )
 

@@ -27,13 +27,14 @@ def _regret_table(analysis: Analysis, a: int) -> Table:
     mean, sd, n = per_task(analysis.scores[..., a])
     half = t_interval(mean, sd, n)
     planned = (grid.planned > 0).sum(axis=2)
+    order = ranking(analysis)
     # An optimizer with a smaller budget by plan is not short of seeds at a count that it was never to reach.
     due = (grid.planned >= count).sum(axis=2)
     rows, data = [], []
     for t in np.flatnonzero(grid.has_regret):
         best, similar = not_worse(mean[:, t], sd[:, t], n[:, t])
         cells = [Cell(grid.tasks[t])]
-        for o, name in enumerate(grid.optimizers):
+        for o in order:
             text = plus_minus(mean[o, t], half[o, t])
             short = "" if n[o, t] == due[o, t] and n[o, t] > 1 else f" ({n[o, t]}/{due[o, t]})"
             cells.append(Cell(MISSING if due[o, t] == n[o, t] == 0 else text + short, bool(best[o]), bool(similar[o])))
@@ -42,7 +43,7 @@ def _regret_table(analysis: Analysis, a: int) -> Table:
                     "trials": count,
                     "family": grid.families[t],
                     "task": grid.tasks[t],
-                    "optimizer": name,
+                    "optimizer": grid.optimizers[o],
                     "mean_regret": mean[o, t],
                     "half_width_95": half[o, t],
                     "sd": sd[o, t],
@@ -61,7 +62,7 @@ def _regret_table(analysis: Analysis, a: int) -> Table:
             "than it (Welch's t test over seeds, Holm within the task). (m/n): only m of n planned cells "
             "reached this count"
         ),
-        header=("task", *grid.optimizers),
+        header=("task", *(grid.optimizers[o] for o in order)),
         rows=tuple(rows),
         data=pd.DataFrame(data),
     )
@@ -92,7 +93,8 @@ def ranks_table(analysis: Analysis) -> Table:
         name="ranks",
         title="Mean rank and mean normalised regret over tasks",
         note=(
-            f"With 95% cluster-bootstrap intervals (tasks, then seeds; {analysis.draws} draws). Over complete "
+            f"With 95% cluster-bootstrap intervals (tasks, then seeds; {analysis.draws} draws; that of the rank is "
+            "corrected for bias). Over complete "
             "tasks only: those where every compared optimizer reached the trial count. Bold: best"
         ),
         header=tuple(header),

@@ -102,7 +102,8 @@ def listing(names: list[str], most: int = 8) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]|~#$])")
+# A bracket is only dangerous where it would start a link's target; elsewhere escaping would only hurt the eye.
+_SPECIAL = re.compile(r"([\\`*_|~#$]|\](?=[(\[:]))")
 
 
 def markdown_escape(text: str) -> str:

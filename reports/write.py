@@ -131,17 +131,16 @@ def _markdown(analysis: Analysis, tables: Sequence[Table], figures: Sequence[tup
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     headline = analysis.counts[analysis.headline]
-    sections = []
+    sections, elsewhere = [], []
     for table in tables:
         # In full at the count that the summary speaks of; the others are a click away.
         at = table.name.rpartition("_at_")[2] if "_at_" in table.name else ""
         link = f"[Markdown](tables/{table.name}.md), [CSV](tables/{table.name}.csv), [LaTeX](tables/{table.name}.tex)"
         if len(table.rows) > LONG_TABLE or (at and int(at) != headline):
-            note, body = f"{many(len(table.rows), 'row')}: {link}.\n", ""
+            elsewhere.append(f"{markdown_escape(table.title)} ({many(len(table.rows), 'row')}): {link}")
         else:
             note = f"{markdown_escape(table.note)}. {link}." if table.note else f"{link}."
-            body = to_markdown(table)
-        sections.append({"title": markdown_escape(table.title), "note": note, "body": body})
+            sections.append({"title": markdown_escape(table.title), "note": note, "body": to_markdown(table)})
     environment = Environment(
         loader=PackageLoader("reports"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -150,6 +149,7 @@ def _markdown(analysis: Analysis, tables: Sequence[Table], figures: Sequence[tup
         cautions=[markdown_escape(caution) for caution in cautions(analysis)],
         facts=_facts(analysis),
         sections=sections,
+        elsewhere=elsewhere,
         figures=[(name, markdown_escape(caption)) for name, caption in figures],
     )
     return text.rstrip() + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -119,3 +119,9 @@ def realistic() -> Results:
     missing = [("gp-botorch", "yahpo/lcbench/3945", seed) for seed in (7, 8, 9)]
     missing += [("cmaes", "hpobench/nn/53", seed) for seed in range(10)]
     return make_results(missing=missing)
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[..., Results]:
+    """The generator itself, for tests that need a grid of their own."""
+    return make_results

@@ -1,0 +1,217 @@
+"""What is compared where cells are missing, and what the words and tables then say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from reports.analysis import Analysis, analyse, default_counts
+from reports.results import Results
+from reports.significance import pairs_table
+from reports.summary import cautions, sentences, terminal
+from reports.tables import families_table, ranking, ranks_table, regret_tables
+from reports.text import MISSING
+
+Make = Callable[..., Results]
+
+
+def run(results: Results, **settings: object) -> Analysis:
+    return analyse(results, **{"at": None, "draws": 200, "seed": 0, **settings})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("longest", "expected"), [(100, (25, 50, 100)), (60, (25, 50, 60)), (30, (10, 25, 30)), (5, (5,)), (1, (1,))]
+)
+def test_default_counts_are_round_and_end_with_the_budget(longest: int, expected: tuple[int, ...]) -> None:
+    assert default_counts(longest) == expected
+
+
+def test_means_and_ranks_are_those_of_pandas_over_complete_tasks(realistic: Results) -> None:
+    analysis = run(realistic)
+    found = analysis.overall[analysis.headline]
+    assert found is not None
+    last = realistic.trials[realistic.trials["trial"] == 59].astype({"optimizer": str, "task": str})
+    table = last.groupby(["task", "optimizer"])["regret"].mean().unstack().dropna()
+    assert len(table) == 11  # one task lacks an optimizer
+    assert table.shape == found.task_means.T.shape
+    np.testing.assert_allclose(found.task_means, table.to_numpy().T)
+    np.testing.assert_allclose(found.mean, table.mean())
+    np.testing.assert_allclose(found.rank, scipy.stats.rankdata(table, axis=1).mean(axis=0))
+
+
+def test_pairs_are_scipys_on_pandas_means(realistic: Results) -> None:
+    analysis = run(realistic)
+    tests = analysis.comparisons[analysis.headline]
+    assert tests is not None
+    last = realistic.trials[realistic.trials["trial"] == 59].astype({"optimizer": str, "task": str})
+    table = last.groupby(["task", "optimizer"])["regret"].mean().unstack().dropna()
+    assert len(tests.pairs) == 21
+    for pair in tests.pairs:
+        a, b = (table[analysis.grid.optimizers[o]] for o in (pair.a, pair.b))
+        assert pair.test.p == pytest.approx(scipy.stats.wilcoxon(a, b, zero_method="pratt", method="exact").pvalue)
+        assert pair.difference == pytest.approx((a - b).mean())
+        assert pair.wins == (a - b < -1e-3).sum()
+        assert pair.losses == (a - b > 1e-3).sum()
+        assert pair.wins + pair.ties + pair.losses == 11
+
+
+def test_a_task_without_a_compared_optimizer_is_dropped_and_named(realistic: Results) -> None:
+    analysis = run(realistic)
+    assert any("hpobench/nn/53" in note and "left out" in note for note in cautions(analysis))
+    rows = {row[0].text: row for row in regret_tables(analysis)[-1].rows}
+    column = 1 + ranking(analysis).index(analysis.grid.optimizers.index("cmaes"))
+    assert rows["hpobench/nn/53"][column].text == f"{MISSING} (0/10)"
+
+
+def test_missing_seeds_are_shown_and_the_others_kept(realistic: Results) -> None:
+    analysis = run(realistic)
+    rows = {row[0].text: row for row in regret_tables(analysis)[-1].rows}
+    cells = dict(
+        zip((analysis.grid.optimizers[o] for o in ranking(analysis)), rows["yahpo/lcbench/3945"][1:], strict=True)
+    )
+    assert cells["gp-botorch"].text.endswith("(7/10)")
+    assert "(" not in cells["tpe"].text
+    assert analysis.overall[-1] is not None
+    assert "yahpo/lcbench/3945" in [analysis.grid.tasks[t] for t in analysis.overall[-1].selection.tasks]
+
+
+def test_a_smaller_budget_leaves_the_comparison_where_it_ends(make: Make) -> None:
+    analysis = run(make(trials=40, seeds=3, lengths={"gp-botorch": 20}), at=[10, 20, 40])
+    sizes = [len(found.selection.optimizers) for found in analysis.overall if found]
+    assert sizes == [7, 7, 6]
+    assert analysis.counts[analysis.headline] == 20  # everyone is in, so the summary speaks of this count
+    rows = {row[0].text: row for row in ranks_table(analysis).rows}
+    assert [cell.text for cell in rows["gp-botorch"][5:]] == [MISSING, MISSING]
+    assert any("gp-botorch (0 of 12 tasks)" in note for note in cautions(analysis))
+    # By plan it was never to get there: that is no missing seed.
+    column = 1 + ranking(analysis).index(analysis.grid.optimizers.index("gp-botorch"))
+    assert {row[column].text for row in regret_tables(analysis)[-1].rows} == {MISSING}
+
+
+def test_an_optimizer_on_few_tasks_does_not_take_the_tasks_of_the_others(make: Make) -> None:
+    results = make(seeds=2, trials=10)
+    few = (results.trials["optimizer"] != "cmaes") | results.trials["task"].isin(["synthetic/levy-5d"])
+    analysis = run(replace(results, trials=results.trials[few]))
+    found = analysis.overall[-1]
+    assert found is not None
+    assert (len(found.selection.optimizers), len(found.selection.tasks)) == (6, 12)
+    assert any("cmaes (1 of 12 tasks)" in note for note in cautions(analysis))
+
+
+def test_five_tasks_print_no_p_value_and_say_why(make: Make) -> None:
+    tasks = [f"f/{i}" for i in range(5)]
+    analysis = run(make(("random", "gp-botorch"), tasks, seeds=3, trials=10))
+    table = pairs_table(analysis, analysis.headline)
+    assert [cell.text for cell in table.rows[0][-2:]] == [MISSING, MISSING]
+    assert table.data[["p", "p_holm"]].isna().all(axis=None)
+    assert "0.0625" in sentences(analysis)[2]
+    assert "cannot be said" in sentences(analysis)[2]
+
+
+def test_holm_can_make_significance_impossible_too(make: Make) -> None:
+    tasks = [f"f/{i}" for i in range(8)]
+    analysis = run(make(tasks=tasks, seeds=3, trials=10))  # 21 pairs x 2 / 2^8 > .05
+    tests = analysis.comparisons[-1]
+    assert tests is not None
+    assert not tests.attainable
+    assert "21 pairs" in sentences(analysis)[2]
+    control = run(make(tasks=tasks, seeds=3, trials=10), control="random").comparisons[-1]  # 6 x 2 / 2^8 < .05
+    assert control is not None
+    assert control.attainable
+    assert len(control.pairs) == 6
+
+
+def test_one_optimizer_wins_nothing(make: Make) -> None:
+    analysis = run(make(("tpe",), seeds=3, trials=10))
+    first, second, third = sentences(analysis)
+    assert "nobody wins" in first
+    assert "regret" in second
+    assert "nothing to test" in third
+    assert analysis.comparisons[-1] is not None
+    assert analysis.comparisons[-1].pairs == ()
+    assert not any(cell.bold for row in ranks_table(analysis).rows for cell in row)
+
+
+def test_one_task_says_that_nothing_is_known_about_others(make: Make) -> None:
+    analysis = run(make(tasks=("a/b",), seeds=5, trials=10))
+    assert any("one complete task" in note for note in cautions(analysis))
+    assert "cannot be said" in sentences(analysis)[2]
+
+
+def test_all_ties_have_no_winner_and_no_significance(make: Make) -> None:
+    results = make(seeds=3, trials=10)
+    analysis = run(replace(results, trials=results.trials.assign(regret=0.5)))
+    first, _, third = sentences(analysis)
+    assert "share the best mean rank" in first
+    assert "not significant" in third
+    tests = analysis.comparisons[-1]
+    assert tests is not None
+    assert tests.friedman is not None
+    assert tests.friedman.p == 1.0
+    assert all(pair.test.p == 1.0 and pair.ties == 12 for pair in tests.pairs)
+    assert any("tie on 12 tasks" in note for note in cautions(analysis))
+
+
+def test_a_constant_task_ties_everyone_even_with_unequal_seeds(make: Make) -> None:
+    results = make(seeds=7, trials=10, missing=[("tpe", "hpobench/nn/53", 3)])
+    trials = results.trials.copy()
+    trials.loc[trials["task"] == "hpobench/nn/53", "regret"] = 0.3
+    found = run(replace(results, trials=trials)).overall[-1]
+    assert found is not None
+    column = list(found.selection.tasks).index(sorted(set(results.trials["task"])).index("hpobench/nn/53"))
+    assert (found.task_ranks[:, column] == 4.0).all()
+
+
+def test_tasks_without_reference_are_ranked_but_have_no_regret(make: Make) -> None:
+    without = ("hpobench/nn/53", "synthetic/levy-5d")
+    analysis = run(make(seeds=3, trials=10, without_reference=without))
+    found = analysis.overall[-1]
+    assert found is not None
+    assert (len(found.selection.tasks), int(found.with_regret.sum())) == (12, 10)
+    assert np.isfinite(found.mean).all()
+    assert {row[0].text for row in regret_tables(analysis)[-1].rows}.isdisjoint(without)
+    assert any("2 tasks without reference values" in note for note in cautions(analysis))
+    assert analysis.comparisons[-1] is not None
+    assert analysis.comparisons[-1].n == 10
+
+
+def test_no_reference_at_all_leaves_ranks(make: Make) -> None:
+    tasks = [f"f/{i}" for i in range(12)]
+    analysis = run(make(tasks=tasks, seeds=3, trials=10, without_reference=tasks))
+    first, second, third = sentences(analysis)
+    assert "best mean rank" in first
+    assert "cannot be said" in second
+    assert "not tested" in third
+    assert MISSING in terminal(analysis)
+
+
+def test_families_have_their_own_complete_tasks(realistic: Results) -> None:
+    analysis = run(realistic)
+    table = families_table(analysis, analysis.headline)
+    sizes = {row[0].text: row[2].text for row in table.rows}
+    assert sizes == {"hpobench/nn": "3", "synthetic": "4", "yahpo/lcbench": "4", "all": "11"}
+
+
+def test_sentences_name_the_winner_the_gap_and_the_test(realistic: Results) -> None:
+    first, second, third = sentences(run(realistic))
+    assert first.startswith("gp-botorch has the best mean rank of 7 optimizers over 11 tasks after 60 trials")
+    assert "smac-rf, the next by rank" in second
+    assert "significantly better than" in third
+    assert all(text.endswith(".") for text in (first, second, third))
+
+
+def test_terminal_table_is_narrow_and_plain(realistic: Results) -> None:
+    text = terminal(run(realistic))
+    assert max(map(len, text.splitlines())) <= 100
+    assert "\x1b" not in text
+    assert all(name in text for name in ("gp-botorch", "tpe:group=true", "mean rank", "ask ms"))
+
+
+def test_terminal_table_stays_narrow_with_long_names(make: Make) -> None:
+    names = ("random", "smac-rf:acquisition=log_ei,trees=100,crossover=0.25")
+    text = terminal(run(make(names, seeds=2, trials=100)))
+    assert max(map(len, text.splitlines())) <= 100

@@ -1,0 +1,230 @@
+"""The written report: complete, the same bytes each time, safe for any name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+
+import reports
+from reports.latex import escape
+from reports.results import Results
+from reports.style import KNOWN, styles
+from reports.text import markdown_escape, number, p_value, plus_minus
+
+Make = Callable[..., Results]
+NASTY = 'a_b|c*d`<script>$x^{2}$ 50% #1 & "q" ~\\end{x} [l](u) é'
+
+
+@pytest.fixture(scope="module")
+def written(realistic: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reports.write(realistic, tmp_path_factory.mktemp("report") / "out", bootstrap_draws=500).path.parent
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that look at text only: drawing takes most of a report's seconds."""
+    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_everything_promised_is_there(written: Path) -> None:
+    assert sorted(path.name for path in written.iterdir()) == ["figures", "report.md", "tables"]
+    figures = {path.stem for path in (written / "figures").iterdir()}
+    assert {"anytime_regret", "anytime_rank", "anytime_regret_by_family", "critical_difference"} <= figures
+    for stem in figures:
+        assert (written / "figures" / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
+        assert (written / "figures" / f"{stem}.pdf").read_bytes().startswith(b"%PDF")
+    tables = {path.stem for path in (written / "tables").glob("*.csv")}
+    assert {"ranks", "friedman", "latency", "failures", "missing", "clips"} <= tables
+    assert {f"{kind}_at_{count}" for kind in ("regret", "pairs", "families") for count in (25, 50, 60)} <= tables
+
+
+def test_links_of_the_report_lead_somewhere(written: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", (written / "report.md").read_text(encoding="utf-8"))
+    assert len(links) > 20
+    assert all((written / link).is_file() for link in links)
+
+
+def test_same_input_gives_the_same_bytes_in_another_process(written: Path, realistic: Results, tmp_path: Path) -> None:
+    realistic.trials.to_pickle(tmp_path / "trials.pickle")
+    realistic.planned.to_pickle(tmp_path / "planned.pickle")
+    script = (
+        "import sys, pathlib, pandas, reports; folder = pathlib.Path(sys.argv[1]);"
+        f"results = reports.Results(pandas.read_pickle(folder / 'trials.pickle'), {dict(realistic.tasks)!r},"
+        f" pandas.read_pickle(folder / 'planned.pickle'), {dict(realistic.provenance)!r});"
+        "reports.write(results, folder / 'out', bootstrap_draws=500)"
+    )
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, env=environment, cwd=tmp_path)
+    assert digests(tmp_path / "out") == digests(written)
+
+
+def test_tables_hold_all_digits(written: Path, realistic: Results) -> None:
+    table = pd.read_csv(written / "tables" / "regret_at_60.csv")
+    row = table[(table["task"] == "yahpo/lcbench/3945") & (table["optimizer"] == "gp-botorch")].iloc[0]
+    trials = realistic.trials
+    cell = (trials["task"] == row["task"]) & (trials["optimizer"] == row["optimizer"]) & (trials["trial"] == 59)
+    assert row["mean_regret"] == pytest.approx(trials.loc[cell, "regret"].mean(), rel=1e-12)
+    assert row["sd"] == pytest.approx(trials.loc[cell, "regret"].std(), rel=1e-12)
+    assert (row["seeds"], row["seeds_planned"]) == (7, 10)
+    missing = pd.read_csv(written / "tables" / "missing.csv")
+    assert missing["missing_seeds"].tolist() == ["0 1 2 3 4 5 6 7 8 9", "7 8 9"]
+
+
+def test_failures_are_counted_by_kind(written: Path, realistic: Results) -> None:
+    table = pd.read_csv(written / "tables" / "failures.csv").set_index("optimizer")
+    expected = realistic.trials.astype({"optimizer": str, "state": str}).value_counts(["optimizer", "state"])
+    for optimizer, state in expected.index:
+        assert table.loc[optimizer, f"trials_{state}"] == expected[optimizer, state]
+
+
+def test_latency_is_over_the_search_phase(written: Path, realistic: Results) -> None:
+    table = pd.read_csv(written / "tables" / "latency.csv").set_index("optimizer")
+    search = realistic.trials[realistic.trials["phase"] == "search"].astype({"optimizer": str})
+    ask = search.groupby("optimizer")["ask_seconds"]
+    np.testing.assert_allclose(table["ask_mean_seconds"], ask.mean())
+    np.testing.assert_allclose(table["ask_median_seconds"], ask.median())
+    np.testing.assert_allclose(table["ask_p95_seconds"], ask.quantile(0.95))
+    np.testing.assert_allclose(table["ask_total_seconds"], ask.sum())
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_new_report_replaces_the_old_one_and_nothing_else(make: Make, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    reports.write(make(("random", "tpe"), seeds=2, trials=12), out, bootstrap_draws=100)
+    (out / "notes.txt").write_text("mine")
+    reports.write(make(("random", "tpe"), seeds=2, trials=6), out, bootstrap_draws=100)
+    assert not (out / "tables" / "regret_at_12.csv").exists()
+    assert (out / "tables" / "regret_at_6.csv").exists()
+    assert sorted(path.name for path in out.iterdir()) == ["figures", "notes.txt", "report.md", "tables"]
+
+
+def test_a_failure_leaves_the_old_report_alone(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = make(("random", "tpe"), seeds=2, trials=6)
+    out = tmp_path / "out"
+    reports.write(results, out, bootstrap_draws=100)
+    before = digests(out)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("reports.figures._save", full)
+    with pytest.raises(reports.ReportError, match="No space left"):
+        reports.write(results, out, at=[3], bootstrap_draws=100)
+    assert digests(out) == before
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizers": ("tpe",)},
+        {"tasks": ("a/b",)},
+        {"trials": 1, "seeds": 1},
+        {"without_reference": "all"},
+        {"lengths": {"tpe": 3}},
+        {"failures": 1.0},
+    ],
+    ids=["one optimizer", "one task", "one trial", "no reference", "mixed lengths", "all failed"],
+)
+def test_thin_grids_give_a_report(make: Make, tmp_path: Path, settings: dict[str, object]) -> None:
+    chosen = {"optimizers": ("random", "tpe", "cmaes"), "tasks": ("a/x", "b/y"), "seeds": 2, "trials": 8, **settings}
+    if chosen.get("without_reference") == "all":
+        chosen["without_reference"] = chosen["tasks"]
+    report = reports.write(make(**chosen), tmp_path / "out", bootstrap_draws=100)
+    text = report.path.read_text(encoding="utf-8")
+    assert "nan" not in re.sub(r"\W", " ", text.lower()).split()
+    assert "nan" not in report.summary
+
+
+@pytest.mark.parametrize("text", [NASTY, "_x_", "a__b__c", "x](http://e", "a\nb", "<b>", "&amp;", "\\|"])
+def test_markdown_shows_any_name_as_it_is(text: str) -> None:
+    html = MarkdownIt("commonmark").enable("table").render(f"| h |\n|---|\n| {markdown_escape(text)} |\n")
+    cell = re.search(r"<td>(.*)</td>", html, re.DOTALL)
+    assert cell is not None
+    import html as entities
+
+    assert entities.unescape(cell[1]) == " ".join(text.split())
+    assert not re.search(r"<(?!/?t)", html.replace("<table>", ""))
+
+
+def test_latex_escapes_every_special_character() -> None:
+    assert escape("tpe_a&b%$#{}") == r"tpe\_a\&b\%\$\#\{\}"
+    assert escape("\\end") == r"\textbackslash{}end"
+    assert escape("é 漢 ± ≈") == r"e ? $\pm$ $\approx$"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-recommended)")
+@pytest.mark.parametrize("tall", [False, True])
+@pytest.mark.usefixtures("no_figures")
+def test_latex_compiles(make: Make, tmp_path: Path, tall: bool) -> None:
+    tasks = [f"f_{i % 3}/{i}" for i in range(60)] if tall else ["f_1/a", NASTY]
+    results = make(("random", "tpe:group=true", NASTY, "a_b", "c^d", "e~f", "g%h"), tasks, seeds=3, trials=6)
+    reports.write(results, tmp_path / "out", bootstrap_draws=100)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-output-directory", str(tmp_path), "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path / "out" / "tables", capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "all.pdf").stat().st_size > 10_000
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_provenance_is_text_only(make: Make, tmp_path: Path) -> None:
+    results = make(("random", NASTY), ("a/x", "b/y"), seeds=2, trials=4)
+    report = reports.write(replace(results, provenance={"cpu": "<img src=x>"}), tmp_path / "out", bootstrap_draws=100)
+    text = report.path.read_text(encoding="utf-8")
+    assert "<img" not in text
+    assert "<script" not in text
+
+
+def test_styles_are_distinct_and_belong_to_the_name() -> None:
+    names = [*KNOWN, "tpe:group=true", "tpe:n=3", "gp-botorch:beta=2", "mine", "yours", "theirs"]
+    everyone = styles(names)
+    assert len(set(everyone.values())) == len(names)
+    assert all(everyone[name] == look for name, look in KNOWN.items())
+    assert styles(["mine", "random"])["mine"] == everyone["mine"]
+    assert everyone["tpe:group=true"].colour == everyone["tpe"].colour
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [(0.0, "0"), (0.01064, "0.0106"), (1.234, "1.23"), (4.1e-5, "4.1e-05"), (123.45, "123.5"), (7200.0, "7200")],
+)
+def test_numbers_have_about_three_digits(x: float, text: str) -> None:
+    assert number(x) == text
+
+
+def test_numbers_of_an_interval_share_their_decimals() -> None:
+    assert plus_minus(0.1234, 0.00567) == "0.123 ± 0.006"
+    assert plus_minus(0.1234, float("nan")) == "0.123"
+    assert plus_minus(0.0, 0.0) == "0 ± 0"
+    assert plus_minus(0.1234, 1e-7) == "0.123 ± 1e-07"
+    assert p_value(0.00001) == "< 0.0001"
+
+
+def test_importing_reports_loads_nothing_heavy() -> None:
+    script = "import sys, reports; print(*{'numpy', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules))"
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert done.stdout.strip() == ""
