@@ -1,0 +1,94 @@
+"""A grid means the same however it is written, and a cell's key covers what determines its result."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cells import derived_seed, plan
+from harness.errors import HarnessError
+from harness.grid import Grid, load, parse_seeds, resolve, shipped
+
+GRID = Grid(("random", "tpe:group=true"), ("synthetic/sphere-2d", "synthetic/levy-2d"), (0, 1), 8)
+
+
+@pytest.mark.parametrize(
+    ("written", "seeds"),
+    [
+        (3, (0, 1, 2)),
+        ("3", (0, 1, 2)),
+        ("3-5", (3, 4, 5)),
+        ("7-7", (7,)),
+        ("1,3,7", (1, 3, 7)),
+        ("0-2,9", (0, 1, 2, 9)),
+        ([4, 2, 4], (4, 2)),
+    ],
+)
+def test_seeds_are_a_count_a_range_or_a_list(written: Any, seeds: tuple[int, ...]) -> None:
+    assert parse_seeds(written, "here") == seeds
+
+
+@pytest.mark.parametrize(
+    "written", [0, -1, "0", "", ",", "a", "3-1", "1-", [], [-1], ["1"], [True], True, None, 2.5, {}]
+)
+def test_other_seeds_are_refused(written: Any) -> None:
+    with pytest.raises(HarnessError, match=r"here: `seeds` is a count of at least 1"):
+        parse_seeds(written, "here")
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text("optimizers: random\nbenchmarks: [demo]\nseeds: 2\ntrials: 5\njobs: 3\n")
+    grid, settings = load(str(tmp_path / "grid.yaml"), {"trials": "7", "optimizers": ["tpe"], "jobs": None})
+    assert grid == Grid(("tpe",), ("demo",), (0, 1), 7)
+    assert settings.jobs == 3
+
+
+def test_every_shipped_grid_loads() -> None:
+    assert "demo" in shipped()
+    for name in shipped():
+        grid, _ = load(name, {})
+        assert grid.name == name
+
+
+def test_the_order_and_spelling_of_settings_do_not_matter() -> None:
+    one = resolve(dataclasses.replace(GRID, optimizers=("tpe:group=true,n_startup_trials=5",)))
+    other = resolve(dataclasses.replace(GRID, optimizers=("tpe:n_startup_trials=5,group=True",)))
+    assert list(plan(one)) == list(plan(other))
+
+
+def test_keys_differ_wherever_results_may() -> None:
+    def keys(**changes: Any) -> set[str]:
+        resolved = resolve(dataclasses.replace(GRID, **changes))
+        return {cell.key for cell in plan(resolved)}
+
+    base = keys()
+    assert len(base) == 8
+    assert keys(name="other") == base
+    assert keys(seeds=(1, 0)) == base
+    assert keys(optimizers=("random",)) < base
+    for changes in ({"trials": 9}, {"initial": "own"}, {"initial_size": 3}, {"seeds": (2, 3)}):
+        assert not keys(**changes) & base, changes
+    for path in (("packages", "numpy"), ("optimizers", "random", "packages", "ConfigSpace")):
+        resolved: Any = resolve(GRID)
+        inner = resolved
+        for name in path[:-1]:
+            inner = inner[name]
+        inner[path[-1]] = "0.0"
+        assert {cell.key for cell in plan(resolved)} != base, path
+
+
+def test_a_published_plan_does_not_depend_on_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved = resolve(GRID)
+    before = list(plan(resolved))
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.0")
+    assert list(plan(resolved)) == before
+
+
+def test_derived_seeds_depend_on_every_part_and_are_frozen() -> None:
+    assert derived_seed("optimizer", "synthetic/sphere-2d", 0) == 2060031347
+    seeds = {derived_seed(kind, task, seed) for kind in "ab" for task in "xyz" for seed in range(50)}
+    assert len(seeds) == 2 * 3 * 50
+    assert all(0 <= seed < 2**31 for seed in seeds)
