@@ -154,7 +154,8 @@ class CMAES(Optimizer):
         if self._popsize == 1:
             self._popsize = whole("popsize", popsize, least=2)
         kinds = {parameter.kind for parameter in self._space.parameters}
-        self._mixed = "categorical" in kinds or (truth("margin", margin) and kinds != {"float"})
+        stepwise = truth("margin", margin) and kinds != {"float"}
+        self._mixed = "categorical" in kinds or stepwise
         self._mean = np.full(len(self._space), 0.5)
         self._engine: _Engine | None = None
         self._pending: Pending[tuple[_Engine, Any]] = Pending()
