@@ -9,6 +9,7 @@ import numpy as np
 
 from reports.bootstrap import cluster_bootstrap, interval, rank_interval
 from reports.cube import Bools, Floats, Grid, Ints
+from reports.effects import PairedT, a12, paired_t
 from reports.statistics import (
     ALPHA,
     Friedman,
@@ -87,6 +88,7 @@ class Aggregate:
         with_regret: Which of the n tasks have reference values, (n,).
         mean: Mean regret over tasks with reference values; NaN if there is none. With ``mean_low``, ``mean_high``.
         rank: Mean rank over all n tasks. With ``rank_low``, ``rank_high``.
+        seed_scores: The scores themselves, (k, n, S).
         mean_draws: Bootstrap replicates of the mean regret, (draws, k).
     """
 
@@ -100,6 +102,7 @@ class Aggregate:
     rank: Floats
     rank_low: Floats
     rank_high: Floats
+    seed_scores: Floats
     mean_draws: Floats
 
 
@@ -151,6 +154,7 @@ def aggregate(
                 rank=ranked[..., position].mean(axis=1),
                 rank_low=rank_low[:, position],
                 rank_high=rank_high[:, position],
+                seed_scores=part[..., position],
                 mean_draws=replicates.mean[..., position],
             )
     return result
@@ -165,6 +169,8 @@ class Pair:
         wins: Tasks on which ``a`` is better by more than ``TIE``; likewise ``ties`` and ``losses``.
         test: The signed-rank test.
         p_holm: Its p, Holm-adjusted over the family.
+        t: The paired t test and Cohen's d.
+        a12: Vargha and Delaney's probability that a run of ``a`` beats one of ``b``.
     """
 
     a: int
@@ -177,6 +183,8 @@ class Pair:
     losses: int
     test: SignedRank
     p_holm: float
+    t: PairedT
+    a12: float
 
 
 @dataclass(frozen=True)
@@ -232,6 +240,8 @@ def compare(found: Aggregate, control: int | None = None) -> Comparison:
                 losses=int((difference > TIE).sum()),
                 test=test,
                 p_holm=float(p_holm),
+                t=paired_t(difference),
+                a12=a12(*(found.seed_scores[o, found.with_regret] for o in (i, j))),
             )
         )
     return Comparison(

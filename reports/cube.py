@@ -42,6 +42,7 @@ class Grid:
         trial: Trial index of each row, (R,).
         score: What is compared, (R,): lower is better and never negative. With a reference, the normalised regret
             clipped at 0; without one, the distance of the incumbent from the best value any optimizer found there.
+        ask: Seconds of asking of each row, (R,); 0 where unknown.
         clipped: Trials whose regret was clipped at 0, (O, T).
         lowest: The lowest regret before clipping, (T,); NaN without a reference.
         states: Trials in each of ``STATES``, (O, 4).
@@ -58,6 +59,7 @@ class Grid:
     cell: Ints
     trial: Ints
     score: Floats
+    ask: Floats
     clipped: Ints
     lowest: Floats
     states: Ints
@@ -129,6 +131,7 @@ def read(results: Results) -> Grid:
         cell=cell[order],
         trial=trial[order],
         score=score[order],
+        ask=np.nan_to_num(trials["ask_seconds"].to_numpy(float), posinf=0.0)[order],
         clipped=clipped,
         lowest=np.where(np.isfinite(lowest), lowest, np.nan),
         states=states.reshape(shape[0], len(STATES)),

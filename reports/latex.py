@@ -7,10 +7,8 @@ from collections.abc import Sequence
 
 from reports.text import Cell, Table
 
-LONG = 40
-"""More rows than this go to a ``longtable``, which breaks over pages."""
-WIDE = 6
-"""More columns than this are scaled to the width of the text."""
+PART = 40
+"""Rows on a page: a longer table is split, since a table that breaks by itself cannot be scaled to the page."""
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -64,47 +62,29 @@ def _cell(cell: Cell) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """One table to ``\\input``; needs the packages booktabs, graphicx, longtable and textcomp."""
-    columns = "l" * table.labels + "r" * (len(table.header) - table.labels)
-    caption = (
-        rf"{escape(table.title)}{'.' if table.note and not table.title.endswith('.') else ''} {escape(table.note)}"
-    )
-    caption = rf"\caption{{{caption.strip()}}}\label{{tab:{table.name.replace('_', '-')}}}"
-    header = " & ".join(escape(name) for name in table.header) + r" \\"
-    body = [" & ".join(_cell(cell) for cell in row) + r" \\" for row in table.rows]
-    packages = "% needs \\usepackage{booktabs,graphicx,longtable,textcomp} and \\usepackage[T1]{fontenc}\n"
-    if len(table.rows) > LONG:
-        lines = [
-            r"\begingroup\tiny\setlength{\tabcolsep}{2pt}",
-            rf"\begin{{longtable}}{{{columns}}}",
-            caption + r"\\",
-            r"\toprule",
-            header,
-            r"\midrule\endfirsthead",
-            r"\toprule",
-            header,
-            r"\midrule\endhead",
-            r"\bottomrule\endlastfoot",
-            *body,
-            r"\end{longtable}",
-            r"\endgroup",
-        ]
-    else:
-        wide = len(table.header) > WIDE
-        lines = [
+    """One table to ``\\input``, in parts of ``PART`` rows; needs the packages booktabs, graphicx and textcomp."""
+    parts = [table.rows[start : start + PART] for start in range(0, len(table.rows), PART)]
+    lines = ["% needs \\usepackage{booktabs,graphicx,textcomp} and \\usepackage[T1]{fontenc}"]
+    for index, rows in enumerate(parts):
+        words = escape(f"{table.title}. {table.note}" if table.note else table.title)
+        caption = rf"\caption{{{words}}}\label{{tab:{table.name.replace('_', '-')}}}"
+        if index:
+            caption = rf"\caption{{{escape(table.title)}, part {index + 1} of {len(parts)}}}"
+        lines += [
             r"\begin{table}[htbp]\centering\small",
             caption,
-            *([r"\resizebox{\textwidth}{!}{%"] if wide else []),
-            rf"\begin{{tabular}}{{{columns}}}",
+            # Shrunk to the text's width if wider; never enlarged.
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{'l' * table.labels + 'r' * (len(table.header) - table.labels)}}}",
             r"\toprule",
-            header,
+            " & ".join(escape(name) for name in table.header) + r" \\",
             r"\midrule",
-            *body,
+            *(" & ".join(_cell(cell) for cell in row) + r" \\" for row in rows),
             r"\bottomrule",
-            r"\end{tabular}" + ("}" if wide else ""),
+            r"\end{tabular}}",
             r"\end{table}",
         ]
-    return packages + "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def document(names: Sequence[str]) -> str:
@@ -114,7 +94,7 @@ def document(names: Sequence[str]) -> str:
 \usepackage[T1]{{fontenc}}
 \usepackage[utf8]{{inputenc}}
 \usepackage[margin=1.5cm]{{geometry}}
-\usepackage{{booktabs,graphicx,longtable,textcomp}}
+\usepackage{{booktabs,graphicx,textcomp}}
 \begin{{document}}
 {inputs}
 \end{{document}}

@@ -69,6 +69,8 @@ def _check_values(trials: pd.DataFrame) -> None:
     for column in NUMBERS:
         if not pd.api.types.is_numeric_dtype(trials[column].dtype):
             raise ReportError(f"the column {column!r} of the trials holds {trials[column].dtype}, not numbers")
+    if int(trials["trial"].min()) < 0:
+        raise ReportError(f"the trials hold the index {trials['trial'].min()}: a cell counts its trials from 0")
     unknown = sorted(set(map(str, trials["state"].unique())) - set(STATES))
     if unknown:
         raise ReportError(f"unknown trial state(s) {', '.join(map(repr, unknown))}: known are {', '.join(STATES)}")

@@ -13,6 +13,7 @@ _FRIEDMAN = ("trials", "optimizers", "tasks", "chi2", "df", "p_chi2", "iman_dave
 _PAIRS = (
     *("trials", "a", "b", "tasks", "mean_difference", "difference_low", "difference_high", "wins", "ties", "losses"),
     *("rank_biserial", "rank_sum_positive", "rank_sum_negative", "nonzero", "exact", "p", "p_holm", "family_size"),
+    *("a12", "cohens_d", "paired_t", "paired_t_p"),
 )
 
 
@@ -63,6 +64,7 @@ def pairs_table(analysis: Analysis, a: int) -> Table:
             *(analysis.counts[a], names[pair.a], names[pair.b], tests.n, pair.difference, pair.low, pair.high),
             *(pair.wins, pair.ties, pair.losses, pair.test.effect, pair.test.positive, pair.test.negative),
             *(pair.test.nonzero, pair.test.exact, *p, len(tests.pairs)),
+            *(pair.a12, pair.t.d, pair.t.t, pair.t.p),
         )
         data.append(dict(zip(_PAIRS, values, strict=True)))
         rows.append(
@@ -84,6 +86,38 @@ def pairs_table(analysis: Analysis, a: int) -> Table:
         rows=tuple(rows),
         data=pd.DataFrame(data, columns=list(_PAIRS)),
         labels=2,
+    )
+
+
+def matrix_table(analysis: Analysis, a: int) -> Table:
+    """Wins, ties and losses of every optimizer (row) against every other one (column) at one trial count."""
+    names, tests, found = analysis.grid.optimizers, analysis.comparisons[a], analysis.overall[a]
+    pairs = {(pair.a, pair.b): pair for pair in (tests.pairs if tests else ())}
+    order = [] if found is None else [int(o) for o in found.selection.optimizers[found.rank.argsort(kind="stable")]]
+    rows, data = [], []
+    for one in order if tests and pairs else []:
+        cells = [Cell(names[one])]
+        for other in order:
+            pair, mirror = pairs.get((one, other)), pairs.get((other, one))
+            either = pair or mirror
+            if either is None or tests is None:
+                cells.append(Cell("" if one == other else MISSING))
+                continue
+            counts = (either.wins, either.ties, either.losses) if pair else (either.losses, either.ties, either.wins)
+            cells.append(Cell("{}/{}/{}".format(*counts), bold=significant(tests, either.p_holm)))
+            rate = (counts[0] + counts[1] / 2) / tests.n
+            data.append(
+                (analysis.counts[a], names[one], names[other], *counts, rate, significant(tests, either.p_holm))
+            )
+        rows.append(tuple(cells))
+    columns = ["trials", "optimizer", "against", "wins", "ties", "losses", "win_rate", "significant"]
+    return Table(
+        name=f"matrix_at_{analysis.counts[a]}",
+        title=f"Wins/ties/losses after {analysis.counts[a]} trials",
+        note=f"Row against column, over tasks; a tie is a difference of at most {TIE:g}. Bold: p (Holm) <= {ALPHA}",
+        header=("", *(names[o] for o in order)),
+        rows=tuple(rows),
+        data=pd.DataFrame(data, columns=columns),
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from reports.analysis import Analysis
 from reports.compare import Aggregate, seed_means
 from reports.cube import Floats, Ints
+from reports.effects import interquartile_mean
 from reports.statistics import not_worse, t_interval
 from reports.text import MISSING, Cell, Table, bracket, plus_minus, rank
 
@@ -133,7 +134,7 @@ def families_table(analysis: Analysis, a: int) -> Table:
 
 _AGGREGATE_COLUMNS = (
     *("family", "trials", "optimizer", "tasks", "tasks_with_regret"),
-    *("mean_regret", "regret_low", "regret_high", "mean_rank", "rank_low", "rank_high"),
+    *("mean_regret", "regret_low", "regret_high", "mean_rank", "rank_low", "rank_high", "iqm_regret"),
 )
 
 
@@ -153,6 +154,7 @@ def _aggregate_data(analysis: Analysis, name: str, count: int, found: Aggregate 
             "mean_rank": found.rank[i],
             "rank_low": found.rank_low[i],
             "rank_high": found.rank_high[i],
+            "iqm_regret": interquartile_mean(found.seed_scores[i, found.with_regret]),
         }
         for i, o in enumerate(found.selection.optimizers)
     ]

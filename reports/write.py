@@ -10,9 +10,10 @@ from typing import Any
 
 from reports.accounts import clips_table, failures_table, missing_table, seconds_table
 from reports.analysis import Analysis, analyse
+from reports.convergence import convergence_table
 from reports.latex import document, to_latex
 from reports.results import ReportError, Results
-from reports.significance import friedman_table, pairs_table
+from reports.significance import friedman_table, matrix_table, pairs_table
 from reports.summary import cautions, sentences, terminal
 from reports.tables import families_table, ranks_table, regret_tables
 from reports.text import Table, many, markdown_escape, to_markdown
@@ -104,13 +105,14 @@ def _build(analysis: Analysis, folder: Path) -> None:
 
 def _sections(analysis: Analysis) -> list[Table]:
     every = range(len(analysis.counts))
-    regrets = regret_tables(analysis)
     return [
         ranks_table(analysis),
         *([families_table(analysis, a) for a in every] if len(analysis.families) > 1 else []),
         friedman_table(analysis),
         *(pairs_table(analysis, a) for a in every),
-        *regrets,
+        *(matrix_table(analysis, a) for a in every),
+        *regret_tables(analysis),
+        convergence_table(analysis),
         seconds_table(analysis),
         failures_table(analysis),
         missing_table(analysis),

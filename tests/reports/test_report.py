@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 import reports
 from reports.latex import escape
 from reports.results import Results
-from reports.style import KNOWN, styles
+from reports.style import KNOWN, mix, styles
 from reports.text import markdown_escape, number, p_value, plus_minus
 
 Make = Callable[..., Results]
@@ -180,6 +180,7 @@ def test_latex_compiles(make: Make, tmp_path: Path, tall: bool) -> None:
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-output-directory", str(tmp_path), "all.tex"]
     done = subprocess.run(command, cwd=tmp_path / "out" / "tables", capture_output=True, text=True, errors="replace")
     assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
 
 
@@ -198,7 +199,7 @@ def test_styles_are_distinct_and_belong_to_the_name() -> None:
     assert len(set(everyone.values())) == len(names)
     assert all(everyone[name] == look for name, look in KNOWN.items())
     assert styles(["mine", "random"])["mine"] == everyone["mine"]
-    assert everyone["tpe:group=true"].colour == everyone["tpe"].colour
+    assert everyone["tpe:group=true"].colour == mix(everyone["tpe"].colour, "#000000")
 
 
 @pytest.mark.parametrize(
