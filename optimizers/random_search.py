@@ -15,7 +15,9 @@ from optimizers.spaces import Config, SearchSpace
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
-BLOCK = 256  # sampling many at once is what makes an ask cheap
+# Sampling many at once is what makes an ask cheap. The same number whatever the budget, so that a short run is the
+# beginning of a long one.
+BLOCK = 128
 
 
 class RandomSearch(Optimizer):
@@ -26,12 +28,11 @@ class RandomSearch(Optimizer):
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int) -> None:
         self._space = SearchSpace(space)
         self._rng = np.random.RandomState(library_seed(seed))
-        self._block = max(1, min(BLOCK, n_trials))
         self._drawn: deque[Config] = deque()
 
     def ask(self, n: int = 1) -> list[Suggestion]:
         while len(self._drawn) < n:
-            self._drawn.extend(self._space.sample(self._block, self._rng))
+            self._drawn.extend(self._space.sample(BLOCK, self._rng))
         return [Suggestion(self._drawn.popleft()) for _ in range(n)]
 
     def tell(self, observations: Sequence[Observation]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib
@@ -134,11 +135,20 @@ def parse(spec: str) -> tuple[Entry, dict[str, Any]]:
                 raise OptimizerError(
                     f"Optimizer {spec!r}: {part!r} is not a setting; write name:key=value,key=value, each key once."
                 )
-            try:
-                settings[key.strip()] = yaml.safe_load(text)
-            except yaml.YAMLError:
-                settings[key.strip()] = text.strip()
+            settings[key.strip()] = _scalar(text.strip())
     return known[name], settings
+
+
+def _scalar(text: str) -> Any:
+    """A YAML scalar, except that ``1e-6`` is a number here (YAML wants ``1.0e-6``)."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if isinstance(value, str) and value[:1] in "+-.0123456789":
+        with contextlib.suppress(ValueError):
+            return float(value)
+    return value
 
 
 def create(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-import shutil
 import tempfile
 import warnings
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -39,7 +37,7 @@ class SMAC(Optimizer):
     succeeded, failures are kept back and SMAC goes on with its initial design, then with random configurations. Once
     every configuration of a finite space has been tried, random ones are repeated.
 
-    SMAC insists on an output folder: it is a temporary one, which ``close`` removes.
+    SMAC insists on an output folder: it is a temporary one, gone once SMAC has started.
 
     Args:
         space, seed, n_trials: See :class:`~optimizers.base.Optimizer`.
@@ -64,8 +62,6 @@ class SMAC(Optimizer):
         self._untold: list[tuple[TrialInfo, Observation]] = []
         self._crashed: list[TrialInfo] = []
         self._penalty = -np.inf
-        self._folder = Path(tempfile.mkdtemp(prefix="optibench-smac-"))
-        self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
     def ask(self, n: int = 1) -> list[Suggestion]:
         if self._smac is None:
@@ -77,20 +73,22 @@ class SMAC(Optimizer):
             return [Suggestion(self._ask_one(self._smac)) for _ in range(n)]
 
     def _start(self, *, initial_design: bool) -> AbstractFacade:
-        scenario = Scenario(
-            self._own_space,
-            deterministic=True,
-            n_trials=self._n_trials,
-            seed=self._seed,
-            output_directory=self._folder,
-        )
-        return self.facade(
-            scenario,
-            initial_design=None if initial_design else self.facade.get_initial_design(scenario, n_configs=0),
-            config_selector=self.facade.get_config_selector(scenario, retrain_after=self._retrain_after),
-            logging_level=False,
-            overwrite=True,
-        )
+        # SMAC writes down how it was started and nothing later on, as it is told not to save: the folder may go.
+        with tempfile.TemporaryDirectory(prefix="optibench-smac-") as folder:
+            scenario = Scenario(
+                self._own_space,
+                deterministic=True,
+                n_trials=self._n_trials,
+                seed=self._seed,
+                output_directory=Path(folder),
+            )
+            return self.facade(
+                scenario,
+                initial_design=None if initial_design else self.facade.get_initial_design(scenario, n_configs=0),
+                config_selector=self.facade.get_config_selector(scenario, retrain_after=self._retrain_after),
+                logging_level=False,
+                overwrite=True,
+            )
 
     def _ask_one(self, smac: AbstractFacade) -> Config:
         if not self._exhausted:
@@ -129,9 +127,6 @@ class SMAC(Optimizer):
             smac.tell(info, TrialValue(cost=self._penalty, status=StatusType.CRASHED), save=False)
         self._crashed += [info for info, observation in self._untold if not succeeded(observation)]
         self._untold.clear()
-
-    def close(self) -> None:
-        self._remove_folder()
 
 
 class SMACForest(SMAC):

@@ -109,3 +109,9 @@ def test_a_name_is_taken_once() -> None:
     optimizers.entries()
     with pytest.raises(OptimizerError, match="registered twice"):
         optimizers.register(Entry("random", "Another.", "elsewhere:Random", Capabilities()))
+
+
+def test_settings_are_read_as_numbers_truths_and_words() -> None:
+    _, settings = optimizers.parse("cmaes:sigma0=1e-6,popsize=8,margin=false")
+    assert settings == {"sigma0": 1e-6, "popsize": 8, "margin": False}
+    assert optimizers.parse("gp-skopt:acq_func=EI")[1] == {"acq_func": "EI"}
