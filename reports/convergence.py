@@ -24,7 +24,7 @@ def first_reached(analysis: Analysis, threshold: float, horizon: int) -> tuple[F
         horizon: Later trials do not count.
 
     Returns:
-        Two arrays (O, T, S): infinite where a cell never got there, NaN where it is missing or shorter than the horizon.
+        Two arrays (O, T, S): infinite where a cell never got there, NaN where it is missing or too short.
     """
     grid = analysis.grid
     trials, seconds = np.full(grid.finished.size, np.inf), np.full(grid.finished.size, np.inf)
@@ -69,20 +69,21 @@ def convergence_table(analysis: Analysis) -> Table:
                     **dict(zip(names, each, strict=True)),
                 }
             )
-    columns = (
-        "threshold within_trials optimizer tasks runs never_reached share_reached median_trials median_ask_seconds"
-    )
+    columns = [
+        *("threshold", "within_trials", "optimizer", "tasks", "runs", "never_reached"),
+        *("share_reached", "median_trials", "median_ask_seconds"),
+    ]
     return Table(
         name="convergence",
         title=f"Trials until a regret is reached, within {count} trials",
         note=(
-            "Runs: share of the runs that get there, mean over the complete tasks. Trials, ask s: median over runs in a "
-            "task, then over tasks, of the trials and of the seconds of asking spent; a run that never gets there counts "
-            "as infinitely long"
+            "Runs: share of the runs that get there, mean over complete tasks. Trials, ask s: median over runs in a "
+            "task, then over tasks, of the trials and of the seconds of asking spent; a run that never gets there "
+            "counts as infinitely long"
         ),
         header=("optimizer", *(f"{words} to {x:g}" for x in THRESHOLDS for words in ("runs", "trials", "ask s"))),
         rows=tuple(tuple(cells[o]) for o in order) if data else (),
-        data=pd.DataFrame(data, columns=columns.split()),
+        data=pd.DataFrame(data, columns=columns),
     )
 
 

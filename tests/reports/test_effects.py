@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from autorank._util import cohen_d
 
 from reports.analysis import analyse
 from reports.convergence import convergence_table, first_reached
@@ -25,7 +24,6 @@ def test_paired_t_is_scipys() -> None:
     assert ours.t == pytest.approx(theirs.statistic)
     assert ours.p == pytest.approx(theirs.pvalue)
     assert ours.d == pytest.approx((a - b).mean() / pd.Series(a - b).std())
-    assert np.sign(ours.d) == np.sign(cohen_d(a, b))
 
 
 @pytest.mark.parametrize("difference", [np.zeros(5), np.full(5, 0.1), np.array([0.3])])
