@@ -79,6 +79,7 @@ class AugmentConfig:
         keep_best: When a trajectory is shortened, the largest share of the trials kept that are its best ones.
         value_noise: Standard deviation of Gaussian noise on continuous positions.
         noise_share: Share of sequences that get it.
+        failed_share: Share of sequences in which some trials are made to fail.
         permute: Whether parameters take a random order and random names.
         regret_token: Whether the TARGET_REGRET token tells the hindsight regret (otherwise it is always level 0).
         regret_levels: Normalised regrets below which a sequence's last trial is level 0, level 1; level 2 above.
@@ -86,12 +87,13 @@ class AugmentConfig:
         score_weight: Loss weight of score tokens.
     """
 
-    max_trials: int = 32
+    max_trials: int = 20
     max_tokens: int = 640
     sorted_share: float = 0.8
     keep_best: float = 0.6
     value_noise: float = 0.003
     noise_share: float = 0.5
+    failed_share: float = 0.1
     permute: bool = True
     regret_token: bool = True
     regret_levels: tuple[float, float] = (0.05, 0.25)
@@ -101,7 +103,7 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "regret_levels", tuple(self.regret_levels))
         _require(self.max_trials >= 2 and self.max_tokens >= 64, "AugmentConfig: 2 trials and 64 tokens at least.")
-        for name in ("sorted_share", "keep_best", "noise_share"):
+        for name in ("sorted_share", "keep_best", "noise_share", "failed_share"):
             _require(0 <= getattr(self, name) <= 1, f"AugmentConfig: {name} is a share between 0 and 1.")
         low, high = self.regret_levels
         _require(0 < low < high, "AugmentConfig: regret_levels must be two increasing regrets above 0.")
@@ -211,7 +213,8 @@ class SamplingConfig:
         top_k: Keep the k likeliest tokens of a value; 0 for all.
         top_p: Keep the smallest set of tokens with this probability; 1 for all.
         margin: How far below the best score the target lies, in gaps between best and median.
-        context_trials: At most this many past trials are shown: half of them the best, the others a stratified choice.
+        context_trials: At most this many past trials are shown: most of them the best, the others spread by rank.
+        max_tokens: Nor more than fit into this many tokens, the next trial's included.
         n_startup: Trials before the network is asked; until then proposals are uniform.
     """
 
@@ -219,7 +222,8 @@ class SamplingConfig:
     top_k: int = 0
     top_p: float = 1.0
     margin: float = 0.05
-    context_trials: int = 31
+    context_trials: int = 19
+    max_tokens: int = 640
     n_startup: int = 4
 
     def __post_init__(self) -> None:

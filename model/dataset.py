@@ -111,12 +111,19 @@ def make_sequence(
     chosen, is_sorted = choose_trials(recorded, rng, config)
     positions = recorded.positions[chosen].astype(np.float64)
     values = recorded.values[chosen]
+    failed = np.zeros(len(chosen), dtype=bool)
+    if rng.random() < config.failed_share:
+        failed = (rng.random(len(chosen)) < 0.2) & (values > values.min())
+        if is_sorted:  # as at inference: failed trials first
+            rows = np.argsort(~failed, kind="stable")
+            chosen, positions, values, failed = chosen[rows], positions[rows], values[rows], failed[rows]
     level = _target_level(recorded.regret(int(chosen[-1])), config) if config.regret_token else 0
     if rng.random() < config.noise_share:
         noisy = positions + rng.normal(0.0, config.value_noise, positions.shape)
         positions = np.where(recorded.levels > 0, positions, np.clip(noisy, 0.0, 1.0))
     tokens = encode_positions(positions, recorded.levels, recorded.categorical, rng, config.permute, vocabulary)
-    scores = quantize(np.nan_to_num(ScoreScale.of(values).position(values)), vocabulary.n_bins)
+    scores = quantize(ScoreScale.of(values[~failed]).position(values), vocabulary.n_bins)
+    scores[failed] = vocabulary.special("INFEASIBLE")
     n, width = tokens.shape
     trials = np.empty((n, width + 3), dtype=np.int64)
     trials[:, 0] = vocabulary.special("TRIAL_SEP")
@@ -127,6 +134,7 @@ def make_sequence(
     importance = np.full(n, config.improvement_weight, dtype=np.float32)
     if is_sorted:
         importance[n // 2 :] = 1.0
+    importance[failed] = 0.0
     weights[:, 2:-2:2] = importance[:, None] * (trials[:, 2:-2:2] != vocabulary.special("INACTIVE"))
     weights[:, -1] = importance * config.score_weight
     head = [vocabulary.special("BOS"), vocabulary.target(level)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ from model.tokenizer import Vocabulary
 
 if TYPE_CHECKING:
     import torch
+
+    from model.decoder import Decoder
 
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.json"
 MAX_POSITIONS = 8192
@@ -99,6 +102,16 @@ class Checkpoint:
     sampling: SamplingConfig
     encoding: str
     info: dict[str, Any]
+
+    @functools.cached_property
+    def _decoder(self) -> Decoder:
+        from model.decoder import Decoder
+
+        return Decoder(self.network)
+
+    def decoder(self) -> Decoder:
+        """The network as an incremental decoder, made once."""
+        return self._decoder
 
 
 def save(

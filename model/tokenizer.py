@@ -172,16 +172,19 @@ class Tokenizer:
     Args:
         space: The search space; parameters with a single value get no tokens.
         vocabulary: The vocabulary; the default one if ``None``.
+        overflow: Leave parameters beyond the vocabulary's names out of the sequences instead of refusing the space.
 
     Raises:
         ModelError: The space has more free parameters than the vocabulary has names.
     """
 
-    def __init__(self, space: Space, vocabulary: Vocabulary | None = None) -> None:
+    def __init__(self, space: Space, vocabulary: Vocabulary | None = None, *, overflow: bool = False) -> None:
         self.space = space
         self.vocabulary = vocabulary or Vocabulary()
         self.parameters = space.free
         names = self.vocabulary.names
+        if overflow:
+            self.parameters = self.parameters[: len(names)]
         if len(self.parameters) > len(names):
             raise ModelError(
                 f"The space has {len(self.parameters)} parameters that vary and the vocabulary names {len(names)}; "

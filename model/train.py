@@ -139,6 +139,7 @@ def train(
                     export(run, out / "best", ema, state, log.summary())
             else:
                 state.stale += 1
+                over = over or _finished(state, config, minutes)  # early stopping
         if over or time.monotonic() - last_saved > 60 * config.checkpoint_minutes:
             state.scale = scaler.state_dict() if scaler.is_enabled() else {}
             if _rank() == 0:

@@ -1,0 +1,202 @@
+"""The policy: past trials in, configurations out, sampled token by token under masks that allow only valid values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.config import SamplingConfig
+from model.decoder import Cache
+from model.errors import ModelError
+from model.network import Checkpoint, default_checkpoint, load
+from model.space import Parameter, Space
+from model.tokenizer import ScoreScale, Tokenizer, Trial
+
+Config = dict[str, Any]
+#: Share of the context that is the best trials; the rest is spread evenly over the others' ranks.
+BEST_SHARE = 0.6
+FAILED_SHARE = 0.2
+REPEATS = 4
+
+
+class Policy:
+    """Proposes configurations of a space.
+
+    Args:
+        space: The search space. Parameters beyond the vocabulary's names are drawn uniformly.
+        checkpoint: A loaded checkpoint, the folder of one, or ``None`` for the one that comes with the package.
+        sampling: Overrides the checkpoint's own settings.
+        device: Where to run, if the checkpoint is loaded here.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        checkpoint: Checkpoint | str | Path | None = None,
+        *,
+        sampling: SamplingConfig | None = None,
+        device: str = "cpu",
+    ) -> None:
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = load(default_checkpoint() if checkpoint is None else checkpoint, device=device)
+        if checkpoint.encoding != "seq":
+            raise ModelError(f"A policy needs a checkpoint of the encoding seq; this one's is {checkpoint.encoding!r}.")
+        self.space = space
+        self.sampling = sampling or checkpoint.sampling
+        self.tokenizer = Tokenizer(space, checkpoint.vocabulary, overflow=True)
+        self.decoder = checkpoint.decoder()
+        self._valid = {
+            p.name: torch.from_numpy(self.tokenizer.valid_tokens(p)).to(self.decoder.device)
+            for p in self.tokenizer.parameters
+        }
+
+    def suggest(
+        self,
+        trials: Sequence[Trial],
+        n: int = 1,
+        *,
+        rng: np.random.Generator,
+        pending: Sequence[Mapping[str, Any]] = (),
+    ) -> list[Config]:
+        """Propose ``n`` configurations, distinct from each other and from past ones where the space allows.
+
+        Args:
+            trials: All past trials, in any order.
+            n: How many; they share one pass over the history.
+            rng: All that is random; advanced.
+            pending: Configurations being evaluated; only avoided.
+
+        Raises:
+            ModelError: A past configuration has a value outside its range.
+        """
+        finite = [t for t in trials if t.value is not None and np.isfinite(t.value)]
+        if len(finite) < self.sampling.n_startup or not self.tokenizer.parameters:
+            return [self.uniform(rng) for _ in range(n)]
+        seen = {self._key(config) for config in (*(t.config for t in trials), *pending)}
+        context = self._encode(trials)
+        cache = self.decoder.empty()
+        self.decoder.advance(context, cache)
+        proposals: list[Config] = []
+        for attempt in range(REPEATS + 1):
+            # Repeats mean that the policy is sure of a place already visited: look further away each time.
+            heat = 1.0 + attempt / 2
+            for config in self._sample(n - len(proposals), cache, rng, heat):
+                key = self._key(config)
+                if key not in seen or attempt == REPEATS:
+                    seen.add(key)
+                    proposals.append(config)
+            if len(proposals) == n:
+                break
+        return proposals
+
+    def uniform(self, rng: np.random.Generator) -> Config:
+        """A configuration drawn uniformly, each parameter in its own scale."""
+        config: Config = {}
+        for parameter in self.space.parameters:
+            if self.space.is_active(parameter, config):
+                config[parameter.name] = parameter.value(float(rng.random()))
+        return config
+
+    def _key(self, config: Mapping[str, Any]) -> tuple[Any, ...]:
+        encode = self.tokenizer.encode_value
+        return tuple(encode(p, config[p.name]) if p.name in config else -1 for p in self.tokenizer.parameters)
+
+    def _encode(self, trials: Sequence[Trial]) -> torch.Tensor:
+        """The context, worst trial first, and the separator of the next trial; (1, L)."""
+        budget = self.sampling.max_tokens // self.tokenizer.trial_length - 1
+        values = np.array([np.nan if t.value is None or not np.isfinite(t.value) else t.value for t in trials])
+        scale = ScoreScale.of(values, self.sampling.margin)
+        rows = select_context(values, max(1, min(self.sampling.context_trials, budget)))
+        tokens = self.tokenizer.encode_history([trials[i] for i in rows], scale)
+        tokens = np.append(tokens, self.tokenizer.vocabulary.special("TRIAL_SEP"))
+        return torch.from_numpy(tokens)[None].to(self.decoder.device)
+
+    def _sample(self, n: int, context: Cache, rng: np.random.Generator, heat: float) -> list[Config]:
+        """Continue the context by ``n`` configurations."""
+        vocabulary = self.tokenizer.vocabulary
+        cache = context.expand(n)
+        configs: list[Config] = [{} for _ in range(n)]
+        waiting: list[NDArray[np.int64]] = []
+        slots = dict(zip((p.name for p in self.tokenizer.parameters), self.tokenizer.slots, strict=True))
+        for parameter in self.space.parameters:
+            active = np.array([self.space.is_active(parameter, config) for config in configs])
+            tokens = np.full(n, vocabulary.special("INACTIVE"))
+            if parameter.name in slots:
+                waiting.append(np.full(n, vocabulary.name(slots[parameter.name])))
+                if active.any():
+                    stacked = torch.from_numpy(np.stack(waiting, axis=1)).to(self.decoder.device)
+                    hidden = self.decoder.advance(stacked, cache)
+                    chosen = self._choose(parameter, hidden, rng, heat)
+                    tokens = np.where(active, chosen, tokens)
+                    waiting = []
+                waiting.append(tokens)
+            for config, token, is_active in zip(configs, tokens, active, strict=True):
+                if is_active and parameter.name in slots:
+                    config[parameter.name] = self.tokenizer.decode_value(parameter, int(token))
+                elif is_active:
+                    position = 0.5 if parameter.n_levels == 1 else float(rng.random())
+                    config[parameter.name] = parameter.value(position)
+        return configs
+
+    def _choose(
+        self, parameter: Parameter, hidden: torch.Tensor, rng: np.random.Generator, heat: float
+    ) -> NDArray[np.int64]:
+        valid = self._valid[parameter.name]
+        logits = self.decoder.logits(hidden, valid).double().cpu().numpy()
+        sampling = replace(self.sampling, temperature=max(self.sampling.temperature, 0.2 * (heat > 1)) * heat)
+        index = choose(logits, sampling, rng.random(len(logits)))
+        return np.asarray(valid.cpu().numpy()[index])
+
+
+def choose(logits: NDArray[np.float64], sampling: SamplingConfig, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Sample an index a row, (B, V) -> (B,), by inverting the cumulative distribution at ``uniforms``, (B,)."""
+    if sampling.temperature == 0:
+        return np.asarray(logits.argmax(axis=1))
+    probabilities = token_probabilities(logits, sampling)
+    cumulative = probabilities.cumsum(axis=1)
+    cumulative /= cumulative[:, -1:]
+    return np.asarray((cumulative <= uniforms[:, None]).sum(axis=1).clip(max=logits.shape[1] - 1))
+
+
+def token_probabilities(logits: NDArray[np.float64], sampling: SamplingConfig) -> NDArray[np.float64]:
+    """Probabilities after temperature, top-k and top-p, (B, V); tokens cut off have probability 0."""
+    scaled = (logits - logits.max(axis=1, keepdims=True)) / max(sampling.temperature, 1e-8)
+    probabilities = np.exp(scaled)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    if not sampling.top_k and sampling.top_p >= 1:
+        return np.asarray(probabilities)
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    ranked = np.take_along_axis(probabilities, order, axis=1)
+    keep = ranked.cumsum(axis=1) - ranked < sampling.top_p
+    if sampling.top_k:
+        keep[:, sampling.top_k :] = False
+    np.put_along_axis(probabilities, order, np.where(keep, ranked, 0.0), axis=1)
+    return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
+
+
+def select_context(values: NDArray[np.float64], limit: int) -> NDArray[np.int64]:
+    """Which trials the network is shown, worst first: the best ones and an even spread over the ranks of the others.
+
+    Args:
+        values: Values to minimize, NaN for failed trials; shape (N,).
+        limit: At most this many.
+
+    Returns:
+        Indices: a few failed trials (the latest), then the others from worst to best.
+    """
+    failed = np.flatnonzero(np.isnan(values))
+    good = np.flatnonzero(~np.isnan(values))
+    failed = failed[len(failed) - min(len(failed), int(FAILED_SHARE * limit)) :]
+    limit -= len(failed)
+    ranked = good[np.argsort(values[good], kind="stable")]
+    if len(ranked) > limit:
+        n_best = max(1, round(BEST_SHARE * limit))
+        others = np.linspace(n_best, len(ranked) - 1, limit - n_best).round().astype(np.int64)
+        ranked = np.concatenate([ranked[:n_best], ranked[others]])
+    return np.concatenate([failed, ranked[::-1]])

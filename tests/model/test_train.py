@@ -1,0 +1,183 @@
+"""The training loop: exact resume, averaged weights, early stopping, NaN, workers."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model import encodings
+from model.cache import train_cached
+from model.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, TeacherShare, TrainConfig
+from model.errors import ModelError
+from model.functions.prior import PriorConfig
+from model.generate import generate
+from model.network import load
+from model.train import learning_rate, main, parameter_groups, train
+
+NETWORK = NetworkConfig(64, 2, 4, 96, copying_start=True, tie_embeddings=True)
+RUN = RunConfig(
+    "test",
+    data=DataConfig(100, 50, 1, (TeacherShare("random", 1.0, 40),), PriorConfig(dimensions=(2, 3))),
+    augment=AugmentConfig(max_trials=8),
+    network=NETWORK,
+    train=TrainConfig(
+        steps=12, batch_tokens=800, learning_rate=3e-3, validate_every=4, validation_batches=2, precision="fp32"
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generate(RUN.data, tmp_path_factory.mktemp("data"), processes=0, progress=False)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(load(folder).network.state_dict())
+
+
+def test_a_stopped_run_resumes_exactly(data: Path, tmp_path: Path) -> None:
+    whole = train(RUN, data, tmp_path / "whole", progress=False)
+    for stop in (3, 7):
+        train(RUN, data, tmp_path / "parts", progress=False, steps=stop)
+    (tmp_path / "parts" / "checkpoints" / "step-00000099").mkdir()  # a newer one that was cut off
+    parts = train(RUN, data, tmp_path / "parts", progress=False)
+    finals = []
+    for name in ("whole", "parts"):
+        folder = tmp_path / name / "checkpoints" / "step-00000012"
+        finals.append((folder / "state.safetensors").read_bytes())
+        place = json.loads((folder / "progress.json").read_text())["place"]
+        assert place["pool"] + place["epoch"] > 0
+    assert finals[0] == finals[1]
+    assert weights(whole).keys() == weights(parts).keys()
+
+
+def test_training_lowers_the_loss_and_leaves_a_usable_checkpoint(data: Path, tmp_path: Path) -> None:
+    run = replace(RUN, train=replace(RUN.train, steps=40, accumulation=2))
+    best = train(run, data, tmp_path, progress=False)
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [entry["loss"] for entry in entries if "loss" in entry]
+    assert len(losses) == 40
+    assert losses[0] < math.log(len(run.vocabulary)) + 0.3
+    assert sum(losses[-5:]) / 5 < losses[0] - 0.15
+    checkpoint = load(best)
+    assert checkpoint.info["steps"] in range(4, 41)
+    assert checkpoint.info["validation_loss"] == min(e["validation_loss"] for e in entries if "validation_loss" in e)
+    assert checkpoint.info["tokens_per_second"] > 0
+    assert (tmp_path / "loss.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_nan_stops_with_the_last_good_checkpoint_kept(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(RUN, data, tmp_path, progress=False, steps=4)
+    original = encodings.SequenceEncoding.loss
+
+    def broken(self: encodings.SequenceEncoding, network: object, batch: object, device: str) -> encodings.Loss:
+        loss = original(self, network, batch, device)
+        return replace(loss, total=loss.total * float("nan"))
+
+    monkeypatch.setattr(encodings.SequenceEncoding, "loss", broken)
+    with pytest.raises(ModelError, match="became nan at step 5; the last good checkpoint is kept"):
+        train(RUN, data, tmp_path, progress=False)
+    assert (tmp_path / "checkpoints" / "step-00000004" / "state.safetensors").exists()
+    monkeypatch.undo()
+    assert train(RUN, data, tmp_path, progress=False).exists()
+
+
+def test_early_stopping_counts_validations_without_progress(data: Path, tmp_path: Path) -> None:
+    run = replace(RUN, train=replace(RUN.train, steps=400, learning_rate=1e-12, ema=0.0, validate_every=1, patience=3))
+    train(run, data, tmp_path, progress=False)
+    progress = json.loads(next((tmp_path / "checkpoints").glob("step-*/progress.json")).read_text())
+    assert progress["step"] < 60
+
+
+def test_checkpoints_of_another_configuration_are_refused(data: Path, tmp_path: Path) -> None:
+    train(RUN, data, tmp_path, progress=False, steps=2)
+    with pytest.raises(ModelError, match="another configuration"):
+        train(replace(RUN, augment=AugmentConfig(max_trials=9)), data, tmp_path, progress=False)
+
+
+def test_weight_decay_spares_norms() -> None:
+    from model.network import build_network
+
+    network = build_network(NETWORK, RUN.vocabulary)
+    decayed, spared = parameter_groups(network, RUN.train)
+    assert decayed["weight_decay"] == 0.1
+    assert spared["weight_decay"] == 0
+    assert len(spared["params"]) == 5
+    assert all(p.dim() == 1 for p in spared["params"])
+    assert len(decayed["params"]) + len(spared["params"]) == len(list(network.parameters()))
+
+
+def test_the_learning_rate_rises_then_falls_along_a_cosine() -> None:
+    config = TrainConfig(learning_rate=1.0, warmup=0.1, final_rate=0.1)
+    rates = [learning_rate(config, i / 100) for i in range(101)]
+    assert rates[5] == pytest.approx(0.5)
+    assert max(rates) == rates[10] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.55)
+    assert rates[100] == pytest.approx(0.1)
+
+
+def test_impossible_settings_are_clear_errors(data: Path, tmp_path: Path) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(ModelError, match="has none"):
+            train(replace(RUN, train=replace(RUN.train, device="cuda")), data, tmp_path, progress=False)
+    with pytest.raises(ModelError, match="fp16 needs a GPU"):
+        train(replace(RUN, train=replace(RUN.train, device="cpu", precision="fp16")), data, tmp_path, progress=False)
+    with pytest.raises(ModelError, match="Unknown encoding 'other'"):
+        train(replace(RUN, encoding="other"), data, tmp_path, progress=False)
+
+
+CONFIG = """
+data: {n_trajectories: 60, shard_size: 60, teachers: [{name: random, share: 1, n_trials: 30}]}
+network: {hidden_size: 64, n_layers: 2, n_heads: 4, intermediate_size: 64}
+augment: {max_trials: 6}
+train: {steps: 3, batch_tokens: 600, validation_batches: 1, precision: fp32}
+"""
+
+
+def test_a_configuration_is_trained_once_and_then_cached(tmp_path: Path) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text(CONFIG)
+    first = train_cached(config, tmp_path / "cache", progress=False)
+    stamp = (first.checkpoint / "model.safetensors").stat().st_mtime_ns
+    second = train_cached(config, tmp_path / "cache", progress=False)
+    assert second.checkpoint == first.checkpoint
+    assert (second.checkpoint / "model.safetensors").stat().st_mtime_ns == stamp
+    assert second.seconds == first.seconds > 0
+    assert (first.cached, second.cached) == (False, True)
+    config.write_text(CONFIG + "sampling: {temperature: 0.5}\n")
+    cooler = train_cached(config, tmp_path / "cache", progress=False)
+    assert cooler.cached
+    config.write_text(CONFIG.replace("steps: 3", "steps: 2"))
+    assert not train_cached(config, tmp_path / "cache", progress=False).cached
+
+
+@pytest.mark.heavy
+def test_two_processes_train_together(tmp_path: Path) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text(CONFIG)
+    main(config, out=tmp_path / "alone", progress=False, processes=0)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = f"from model.train import main; main({str(config)!r}, out={str(tmp_path / 'two')!r}, processes=0)"
+    base = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    generate(RunConfig.load(config).data, tmp_path / "two" / "data", processes=0, progress=False)
+    workers = [
+        subprocess.Popen([sys.executable, "-c", code], env={**base, "RANK": str(r), "LOCAL_RANK": str(r)})
+        for r in range(2)
+    ]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    assert load(tmp_path / "two" / "best").info["steps"] == 3
+    log = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
+    assert sum("loss" in entry for entry in log) >= 3
