@@ -33,7 +33,7 @@ from scipy.stats import qmc
 from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
 from optimizers.history import Values, key
 from optimizers.settings import library_seed, whole
-from optimizers.spaces import MAX_DRAWS, Config, Parameter, SearchSpace
+from optimizers.spaces import MAX_DRAWS, Config, SearchSpace
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -83,7 +83,11 @@ class BoTorchGP(Optimizer):
         generator = np.random.default_rng(library_seed(seed))
         self._sobol = qmc.Sobol(len(self._space), scramble=True, rng=generator)
         parameters = self._space.parameters
-        self._categories = {i: _indices(p) for i, p in enumerate(parameters) if p.kind == "categorical"}
+        self._categories = {
+            i: [float(code) for code in range(len(p.values))]
+            for i, p in enumerate(parameters)
+            if p.kind == "categorical"
+        }
         self._steps = {
             i: [p.to_unit(p.low + step) for step in range(int(p.size))]
             for i, p in enumerate(parameters)
@@ -174,18 +178,13 @@ class BoTorchGP(Optimizer):
     def _maximize(self, acquisition: LogExpectedImprovement) -> torch.Tensor:
         ends = [self._categories.get(i) or self._steps.get(i) or [0.0, 1.0] for i in range(len(self._space))]
         bounds = torch.tensor([[values[0] for values in ends], [values[-1] for values in ends]], dtype=torch.double)
-        restarts, samples = self._num_restarts, self._raw_samples
+        how: dict[str, Any] = {"num_restarts": self._num_restarts, "raw_samples": self._raw_samples}
         if self._categories or self._steps:
             candidates, _ = optimize_acqf_mixed_alternating(
-                acquisition,
-                bounds,
-                discrete_dims=self._steps,
-                cat_dims=self._categories,
-                num_restarts=restarts,
-                raw_samples=samples,
+                acquisition, bounds, discrete_dims=self._steps, cat_dims=self._categories, **how
             )
         else:
-            candidates, _ = optimize_acqf(acquisition, bounds, q=1, num_restarts=restarts, raw_samples=samples)
+            candidates, _ = optimize_acqf(acquisition, bounds, q=1, **how)
         return candidates[0]
 
     def _best_random(self, acquisition: LogExpectedImprovement, tried: set[Any]) -> Config:
@@ -194,7 +193,3 @@ class BoTorchGP(Optimizer):
         points = torch.tensor([self._encode(config) for config in candidates], dtype=torch.double)
         with torch.no_grad():
             return candidates[int(acquisition(points[:, None, :]).argmax())]
-
-
-def _indices(parameter: Parameter) -> list[float]:
-    return [float(code) for code in range(len(parameter.values))]

@@ -11,8 +11,9 @@ from skopt.space import Categorical, Dimension, Integer, Real
 
 from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
 from optimizers.history import Values
+from optimizers.parameters import Parameter
 from optimizers.settings import choice, library_seed, whole
-from optimizers.spaces import Config, Parameter, SearchSpace
+from optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace

@@ -19,8 +19,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from optimizers.base import Observation, Optimizer, Suggestion
 from optimizers.history import Pending, succeeded
+from optimizers.parameters import Parameter
 from optimizers.settings import library_seed
-from optimizers.spaces import Config, Parameter, SearchSpace
+from optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace

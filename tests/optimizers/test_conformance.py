@@ -295,6 +295,19 @@ def test_a_batch_is_valid_and_told_in_any_order(name: str) -> None:
         assert len({str(config) for batch in first for config in batch}) == 6
 
 
+def test_it_starts_no_threads_and_no_processes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(worker: Any, *args: Any) -> None:
+        started.append(worker)
+        raise RuntimeError("the harness gives a cell one core")
+
+    started: list[Any] = []
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
+    monkeypatch.setattr("subprocess.Popen.__init__", refuse)
+    run(name, mixed(), n_trials=N_INITIAL + 1)
+    assert not started
+
+
 def test_told_observations_steer_it(name: str) -> None:
     if optimizers.entries()[name].capabilities.failed.startswith("nothing"):
         pytest.skip("does not learn")

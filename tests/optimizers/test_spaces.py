@@ -30,7 +30,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizers import OptimizerError
-from optimizers.spaces import Parameter, SearchSpace
+from optimizers.parameters import Parameter
+from optimizers.spaces import SearchSpace
 
 CHOICES: list[list[Any]] = [["a", "b"], [True, False], [1, 2, 5], [0.5, 1.5, 2.5, 9.0], ["1", "2", "three"]]
 
