@@ -13,7 +13,7 @@ from reports.compare import Aggregate, Comparison, aggregate, compare
 from reports.cube import Floats, Grid, Ints, read
 from reports.results import ReportError, Results
 
-SHOWN_COUNTS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
+SHOWN_COUNTS = (5, 10, 20, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class Analysis:
     references: Mapping[str, Mapping[str, Any]]
 
 
-def default_counts(longest: int) -> tuple[int, ...]:
-    """Round trial counts below the longest cell, at most two of them, and the longest itself."""
-    return (*[count for count in SHOWN_COUNTS if count < longest][-2:], longest)
+def default_counts(longest: int, initial: int = 0) -> tuple[int, ...]:
+    """The longest cell's trial count, and at most two round ones below it that go beyond the initial design."""
+    return (*[count for count in SHOWN_COUNTS if initial < count < longest][-2:], longest)
 
 
 def analyse(
@@ -84,7 +84,8 @@ def analyse(
         ReportError: Unusable trial counts, an unknown control, or an inconsistent table.
     """
     grid = read(results)
-    counts = _counts(at, grid.longest)
+    initial = results.trials.loc[results.trials["phase"] == "initial", "trial"]
+    counts = _counts(at, grid.longest, 0 if initial.empty else int(initial.max()) + 1)
     if draws < 100:
         raise ReportError(f"{draws} bootstrap draws give no interval: use at least 100, better 10000")
     if control is not None and control not in grid.optimizers:
@@ -123,9 +124,9 @@ def analyse(
     )
 
 
-def _counts(at: Sequence[int] | None, longest: int) -> tuple[int, ...]:
+def _counts(at: Sequence[int] | None, longest: int, initial: int) -> tuple[int, ...]:
     if at is None:
-        return default_counts(longest)
+        return default_counts(longest, initial)
     counts = tuple(sorted(set(at)))
     if not counts:
         raise ReportError("no trial count was given to report at: name at least one, or leave the choice to the report")

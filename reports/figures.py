@@ -146,11 +146,11 @@ def _panel(
         y = np.where(np.isnan(middle[o]), np.nan, np.maximum(middle[o], floor))
         if bands:
             bottom = np.maximum(low[o], floor)
-            axis.fill_between(curve.counts, bottom, high[o], step="post", color=look.colour, alpha=0.11, linewidth=0)
+            axis.fill_between(curve.counts, bottom, high[o], step="mid", color=look.colour, alpha=0.11, linewidth=0)
         axis.plot(
             curve.counts,
             y,
-            drawstyle="steps-post",
+            drawstyle="steps-mid",
             color=look.colour,
             linestyle=look.line,
             marker=look.marker,

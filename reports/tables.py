@@ -34,6 +34,7 @@ def _regret_table(analysis: Analysis, a: int) -> Table:
     rows, data = [], []
     for t in np.flatnonzero(grid.has_regret):
         best, similar = not_worse(mean[:, t], sd[:, t], n[:, t])
+        best &= best.sum() < (n[:, t] > 0).sum()  # if all are best, nobody is
         cells = [Cell(grid.tasks[t])]
         for o in order:
             text = plus_minus(mean[o, t], half[o, t])
@@ -174,9 +175,9 @@ def _aggregate_columns(found: Aggregate | None, order: list[int]) -> tuple[list[
             mean.append(Cell(MISSING))
             continue
         text = f"{rank(found.rank[i])} [{rank(found.rank_low[i])}, {rank(found.rank_high[i])}]"
-        ranked.append(Cell(text, bold=len(place) > 1 and bool(found.rank[i] == found.rank.min())))
+        ranked.append(Cell(text, bold=bool(found.rank[i] == found.rank.min() < found.rank.max())))
         text = bracket(found.mean[i], found.mean_low[i], found.mean_high[i])
-        mean.append(Cell(text, bold=len(place) > 1 and bool(found.mean[i] <= found.mean.min())))
+        mean.append(Cell(text, bold=bool(found.mean[i] == found.mean.min() < found.mean.max())))
     return ranked, mean
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from reports.accounts import clips_table, failures_table, missing_table, seconds_table
 from reports.analysis import Analysis, analyse
 from reports.convergence import convergence_table
+from reports.facts import facts
 from reports.latex import document, to_latex
 from reports.results import ReportError, Results
 from reports.significance import friedman_table, matrix_table, pairs_table
@@ -149,40 +149,9 @@ def _markdown(analysis: Analysis, tables: Sequence[Table], figures: Sequence[tup
     text = environment.get_template("report.md.j2").render(
         sentences=[markdown_escape(sentence) for sentence in sentences(analysis)],
         cautions=[markdown_escape(caution) for caution in cautions(analysis)],
-        facts=_facts(analysis),
+        facts=facts(analysis),
         sections=sections,
         elsewhere=elsewhere,
         figures=[(name, markdown_escape(caption)) for name, caption in figures],
     )
     return text.rstrip() + "\n"
-
-
-def _facts(analysis: Analysis) -> list[tuple[str, str]]:
-    grid = analysis.grid
-    planned, finished = int((grid.planned > 0).sum()), int((grid.finished > 0).sum())
-    sources = sorted({str(reference.get("source", "unknown")) for reference in analysis.references.values()})
-    facts = [
-        ("optimizers", f"{len(grid.optimizers)}: {', '.join(grid.optimizers)}"),
-        ("tasks", f"{len(grid.tasks)} in {len(set(grid.families))} families: {', '.join(sorted(set(grid.families)))}"),
-        ("cells", f"{finished:,} of {planned:,} planned"),
-        ("trials", f"{len(grid.trial):,}, at most {grid.longest} in a cell"),
-        ("references", "; ".join(sources) or "none"),
-        ("bootstrap", f"{analysis.draws} draws, seed {analysis.seed}"),
-    ]
-    for name, value in analysis.provenance.items():
-        facts.append((str(name).replace("_", " "), _short(value)))
-    return [(markdown_escape(name), markdown_escape(value)) for name, value in facts]
-
-
-def _short(value: Any, most: int = 300) -> str:
-    """A provenance value on one line; the full text stays in provenance.json."""
-    if isinstance(value, Mapping):
-        text = ", ".join(f"{key} {_short(item, 60)}" for key, item in value.items())
-    elif isinstance(value, (list, tuple)):
-        text = ", ".join(_short(item, 60) for item in value)
-    else:
-        text = str(value)
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-__all__ = ["Report", "write"]

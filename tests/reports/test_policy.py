@@ -24,7 +24,7 @@ def run(results: Results, **settings: object) -> Analysis:
 
 
 @pytest.mark.parametrize(
-    ("longest", "expected"), [(100, (25, 50, 100)), (60, (25, 50, 60)), (30, (10, 25, 30)), (5, (5,)), (1, (1,))]
+    ("longest", "expected"), [(100, (25, 50, 100)), (60, (25, 50, 60)), (30, (20, 25, 30)), (5, (5,)), (1, (1,))]
 )
 def test_default_counts_are_round_and_end_with_the_budget(longest: int, expected: tuple[int, ...]) -> None:
     assert default_counts(longest) == expected
@@ -215,3 +215,14 @@ def test_terminal_table_stays_narrow_with_long_names(make: Make) -> None:
     names = ("random", "smac-rf:acquisition=log_ei,trees=100,crossover=0.25")
     text = terminal(run(make(names, seeds=2, trials=100)))
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_default_counts_lie_beyond_the_shared_initial_design(make: Make) -> None:
+    assert default_counts(20, 10) == (20,)
+    assert default_counts(30, 20) == (25, 30)
+    assert run(make(seeds=2, trials=6)).counts == (6,)  # the generator's design has 5 trials
+
+
+def test_nobody_is_bold_where_all_are_equal(make: Make) -> None:
+    analysis = run(make(seeds=2, trials=6, failures=0.0), at=[3])  # inside the shared initial design
+    assert not any(cell.bold for row in [*ranks_table(analysis).rows, *regret_tables(analysis)[0].rows] for cell in row)

@@ -18,6 +18,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 import reports
+from reports.analysis import analyse
+from reports.facts import facts
 from reports.latex import escape
 from reports.results import Results
 from reports.style import KNOWN, mix, styles
@@ -229,3 +231,18 @@ def test_importing_reports_loads_nothing_heavy() -> None:
         env={**os.environ, "PYTHONPATH": str(root)},
     )
     assert done.stdout.strip() == ""
+
+
+def test_provenance_of_a_resumed_run_shows_every_distinct_value(make: Make) -> None:
+    provenance = {
+        "runs": [
+            {"started_at": 0.5, "git_revision": "a", "cpu": "x"},
+            {"started_at": 60, "git_revision": "b", "cpu": "x"},
+        ]
+    }
+    results = replace(make(("tpe",), ("a/x",), seeds=1, trials=2), provenance=provenance)
+    found = dict(facts(analyse(results, at=None, draws=100, seed=0)))
+    assert found["runs"] == "2"
+    assert found["git revision"] == "a; b"
+    assert found["cpu"] == "x"
+    assert found["started at"] == "1970-01-01 00:00:00 UTC; 1970-01-01 00:01:00 UTC"
