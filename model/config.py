@@ -85,6 +85,8 @@ class AugmentConfig:
         regret_levels: Normalised regrets below which a sequence's last trial is level 0, level 1; level 2 above.
         improvement_weight: Loss weight of the trials that are not among the better half of a sorted history.
         score_weight: Loss weight of score tokens.
+        frame_weight: Loss weight of the other tokens (names, separators, INACTIVE, EOS), which inference never asks
+            for; with 1 for all four weights the loss is the plain next-token cross-entropy.
     """
 
     max_trials: int = 20
@@ -99,6 +101,7 @@ class AugmentConfig:
     regret_levels: tuple[float, float] = (0.05, 0.25)
     improvement_weight: float = 0.3
     score_weight: float = 0.2
+    frame_weight: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "regret_levels", tuple(self.regret_levels))

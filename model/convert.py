@@ -26,8 +26,8 @@ def from_configspace(space: ConfigurationSpace) -> tuple[Parameter, ...]:
     parameters = []
     for name, hyperparameter in space.items():
         trees = conditions.get(name, [])
-        tree = trees[0] if len(trees) == 1 else Condition("and", parts=tuple(trees)) if trees else None
-        parameters.append(_hyperparameter(name, hyperparameter, tree))
+        joined = trees[0] if len(trees) == 1 else Condition("and", parts=tuple(trees)) if trees else None
+        parameters.append(_hyperparameter(name, hyperparameter, joined))
     return parents_first(parameters)
 
 

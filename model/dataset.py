@@ -130,17 +130,18 @@ def make_sequence(
     trials[:, 1:-2] = tokens
     trials[:, -2] = vocabulary.special("SCORE")
     trials[:, -1] = scores
-    weights = np.zeros(trials.shape, dtype=np.float32)
+    weights = np.full(trials.shape, config.frame_weight, dtype=np.float32)
     importance = np.full(n, config.improvement_weight, dtype=np.float32)
     if is_sorted:
         importance[n // 2 :] = 1.0
     importance[failed] = 0.0
-    weights[:, 2:-2:2] = importance[:, None] * (trials[:, 2:-2:2] != vocabulary.special("INACTIVE"))
-    weights[:, -1] = importance * config.score_weight
+    shown = trials[:, 2:-2:2] != vocabulary.special("INACTIVE")
+    weights[:, 2:-2:2] = np.where(shown, importance[:, None], config.frame_weight)
+    weights[:, -1] = np.where(failed, config.frame_weight, importance * config.score_weight)
     head = [vocabulary.special("BOS"), vocabulary.target(level)]
     return Sequence(
         np.concatenate([head, trials.ravel(), [vocabulary.special("EOS")]]),
-        np.concatenate([[0, 0], weights.ravel(), [0]]).astype(np.float32),
+        np.concatenate([[0, config.frame_weight], weights.ravel(), [config.frame_weight]]).astype(np.float32),
     )
 
 

@@ -56,7 +56,7 @@ def smooth_embeddings(n_bins: int, width: int) -> torch.Tensor:
     features = torch.cos(math.pi * k * positions[:, None]) / (1 + k / 4)
     mixing = torch.linalg.qr(torch.randn(max(width, N_FREQUENCIES), max(width, N_FREQUENCIES)))[0]
     table = features @ mixing[:N_FREQUENCIES, :width]
-    return NORM * table / table.norm(dim=1).mean()
+    return torch.as_tensor(NORM * table / table.norm(dim=1).mean())
 
 
 def _embed(table: torch.Tensor, vocabulary: Vocabulary, width: int) -> None:

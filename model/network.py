@@ -50,9 +50,9 @@ def build_network(config: NetworkConfig, vocabulary: Vocabulary, *, seed: int | 
             bos_token_id=vocabulary.special("BOS"),
             eos_token_id=vocabulary.special("EOS"),
             tie_word_embeddings=config.tie_embeddings,
-            attn_implementation="sdpa",
         )
     )
+    network.set_attn_implementation("sdpa")
     with torch.no_grad():
         if config.tie_query_key:
             for layer in network.model.layers:
@@ -191,7 +191,8 @@ def load(folder: str | Path, *, device: str = "cpu", vocabulary: Vocabulary | No
         raise ModelError(f"The checkpoint {folder} was trained with another vocabulary; use the one saved with it.")
     if found != digest:
         raise ModelError(f"The weights {folder / WEIGHTS} are corrupted (their checksum is wrong); copy them again.")
-    network = build_network(_plain(config, tie=config.tie_embeddings), saved)
+    with torch.random.fork_rng(devices=[]):  # its initial weights are thrown away; leave the caller's stream alone
+        network = build_network(_plain(config, tie=config.tie_embeddings), saved)
     try:
         weights = {name: tensor.to(torch.float32) for name, tensor in load_file(folder / WEIGHTS).items()}
         missing, unexpected = network.load_state_dict(weights, strict=False)

@@ -153,7 +153,7 @@ class ScoreScale:
     def value(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values at positions, the inverse of :meth:`position` inside the clip."""
         z = np.sinh(positions * np.arcsinh(self.SHARPNESS * self.TAIL)) / self.SHARPNESS
-        return self.target + z * (self.median - self.target)
+        return np.asarray(self.target + z * (self.median - self.target))
 
 
 def quantize(positions: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:

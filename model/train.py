@@ -177,13 +177,14 @@ def accumulate(
     device: str,
 ) -> tuple[float, int, dict[str, int]]:
     """The gradient of ``accumulation`` micro-batches; returns the mean loss, the positions and the next place."""
-    total, weight, tokens, place = 0.0, 0.0, 0, {}
+    total, weight, tokens = 0.0, 0.0, 0
+    place: dict[str, int] = {}
     for _ in range(config.accumulation):
         batch, place = next(stream)
         with _autocast(config, device):
             loss = encoding.loss(module, batch, device)
         mean = loss.total / loss.weight.clamp(min=1e-6)
-        scaler.scale(mean / config.accumulation).backward()
+        scaler.scale(mean / config.accumulation).backward()  # type: ignore[no-untyped-call]
         total, weight = total + float(loss.total.detach()), weight + float(loss.weight)
         tokens += loss.tokens
     return total / max(weight, 1e-6), tokens, place

@@ -186,4 +186,4 @@ def test_every_committed_configuration_loads() -> None:
     found = sorted((Path(model.__file__).parent / "configs").glob("**/*.yaml"))
     digests = {RunConfig.load(path).digest() for path in found}
     assert found
-    assert len(digests) >= len(found) - 3  # the temperature ablation shares its weights
+    assert len(found) - len(digests) == 5  # those that differ in sampling only, or are the shipped one, share weights

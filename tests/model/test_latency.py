@@ -1,0 +1,113 @@
+"""Seconds a suggestion at 7 parameters and 100 past trials, one thread; run with ``make bench``.
+
+One run measures the naive loop (the whole history forward for every token), the cached policy with the same history,
+the policy as shipped (its context holds the declared number of trials), and Optuna's TPE and GP on the same history.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import optuna
+import pytest
+import torch
+
+from model.config import PRESETS
+from model.inference import Policy
+from model.network import Checkpoint, build_network, default_checkpoint, load
+from model.space import Parameter, Space
+from model.tokenizer import ScoreScale, Trial
+
+D, N = 7, 100
+SPACE = Space(tuple(Parameter(f"p{i}", "float") for i in range(D)))
+#: How many times faster the shipped policy must be than the naive loop.
+SPEEDUP = 20.0
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def trials() -> list[Trial]:
+    rng = np.random.default_rng(0)
+    rows = rng.random((N, D))
+    return [Trial({f"p{i}": float(v) for i, v in enumerate(row)}, float(((row - 0.4) ** 2).sum())) for row in rows]
+
+
+@pytest.fixture(scope="module", params=["shipped", "nano"])
+def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
+    shipped = load(default_checkpoint())
+    if request.param == "shipped":
+        return shipped
+    network = build_network(PRESETS["nano"], shipped.vocabulary, seed=0).eval()
+    return replace(shipped, network=network, config=PRESETS["nano"])
+
+
+def whole_history(policy: Policy) -> Policy:
+    policy.sampling = replace(policy.sampling, context_trials=N, max_tokens=4096)
+    return policy
+
+
+def naive_suggestion(checkpoint: Checkpoint, trials: list[Trial]) -> list[int]:
+    """The seed's loop: every generated token costs a forward pass over everything."""
+    policy = Policy(SPACE, checkpoint)
+    scale = ScoreScale.of(np.array([t.value for t in trials], dtype=float))
+    tokens = [*policy.tokenizer.encode_history(trials, scale), checkpoint.vocabulary.special("TRIAL_SEP")]
+    with torch.no_grad():
+        for slot in policy.tokenizer.slots:
+            for generated in ("name", "value"):
+                logits = checkpoint.network(torch.tensor([tokens]), use_cache=False).logits[0, -1]
+                number = int(logits[: checkpoint.vocabulary.n_bins].argmax())
+                tokens.append(checkpoint.vocabulary.name(slot) if generated == "name" else number)
+    return tokens
+
+
+def seconds(call: Callable[[], object], repeats: int) -> float:
+    call()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
+def test_policy_as_shipped(benchmark: object, checkpoint: Checkpoint, trials: list[Trial]) -> None:
+    policy = Policy(SPACE, checkpoint)
+    rng = np.random.default_rng(0)
+    benchmark(lambda: policy.suggest(trials, rng=rng))  # type: ignore[operator]
+    fast = seconds(lambda: policy.suggest(trials, rng=rng), 15)
+    slow = seconds(lambda: naive_suggestion(checkpoint, trials), 3)
+    benchmark.extra_info["naive_seconds"] = slow  # type: ignore[attr-defined]
+    benchmark.extra_info["speedup"] = slow / fast  # type: ignore[attr-defined]
+    assert slow / fast >= SPEEDUP
+
+
+def test_policy_with_the_whole_history(benchmark: object, checkpoint: Checkpoint, trials: list[Trial]) -> None:
+    policy = whole_history(Policy(SPACE, checkpoint))
+    rng = np.random.default_rng(0)
+    benchmark(lambda: policy.suggest(trials, rng=rng))  # type: ignore[operator]
+
+
+def test_naive_loop(benchmark: object, checkpoint: Checkpoint, trials: list[Trial]) -> None:
+    benchmark.pedantic(naive_suggestion, args=(checkpoint, trials), rounds=3)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_optuna(benchmark: object, name: str, trials: list[Trial]) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = optuna.samplers.TPESampler(seed=0) if name == "tpe" else optuna.samplers.GPSampler(seed=0)
+    study = optuna.create_study(sampler=sampler)
+    space = {f"p{i}": optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(D)}
+    for trial in trials:
+        study.add_trial(optuna.create_trial(params=dict(trial.config), distributions=space, value=trial.value))
+    benchmark.pedantic(lambda: study.ask(space), rounds=20 if name == "tpe" else 5)  # type: ignore[attr-defined]
