@@ -14,11 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from benchmarks import Benchmark
+    from optimizers import Entry
 
 Initial = Literal["shared", "own"]
 SHIPPED = Path(__file__).parent / "grids"
@@ -241,13 +245,7 @@ def resolve(grid: Grid) -> dict[str, Any]:
                 f"Optimizer {entry.name!r} handles at most {limit} parameters and {widest.name} has "
                 f"{len(widest.space)}: leave one of the two out."
             )
-        if settings:  # a wrong value is found here, not in every cell
-            optimizers.create(spec, found[0].space, seed=0, n_trials=grid.trials).close()
-        resolved_optimizers[label(entry.name, settings)] = {
-            "name": entry.name,
-            "settings": dict(sorted(settings.items())),
-            "packages": entry.versions(),
-        }
+        resolved_optimizers[label(entry.name, settings)] = _resolve_optimizer(entry, settings, found[0], grid)
     tasks = {benchmark.name: _describe(benchmark) for benchmark in found}
     plain = dataclasses.asdict(grid) | {
         "optimizers": list(resolved_optimizers),
@@ -257,6 +255,20 @@ def resolve(grid: Grid) -> dict[str, Any]:
     }
     packages = {"schema": SCHEMA, "ConfigSpace": version("ConfigSpace"), "numpy": version("numpy")}
     return {"grid": plain, "packages": packages, "optimizers": resolved_optimizers, "tasks": tasks}
+
+
+def _resolve_optimizer(entry: Entry, settings: dict[str, Any], benchmark: Benchmark, grid: Grid) -> dict[str, Any]:
+    import optimizers
+
+    resolved = {"name": entry.name, "settings": dict(sorted(settings.items())), "packages": entry.versions()}
+    if settings:  # a wrong value is found here, not in every cell
+        optimizers.check_settings(entry, settings)
+        training = entry.load().training(settings)
+        if training is not None:
+            resolved["training"] = training.key
+        else:
+            entry.load()(benchmark.space, seed=0, n_trials=grid.trials, **settings).close()
+    return resolved
 
 
 def label(name: str, settings: Mapping[str, Any]) -> str:
@@ -270,7 +282,7 @@ def _scalar(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
-def _describe(benchmark: Any) -> dict[str, Any]:
+def _describe(benchmark: Benchmark) -> dict[str, Any]:
     reference = benchmark.reference
     return {
         "direction": benchmark.direction,

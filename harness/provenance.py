@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import threads
-from harness.store import Store, write_atomically
+from harness.store import TRAINING, Store, write_atomically
 
 DISTRIBUTION = "optiformer-bench"
 
@@ -99,3 +99,12 @@ def read(store: Store) -> dict[str, Any]:
         return found if isinstance(found.get("runs"), list) else {"runs": []}
     except (OSError, ValueError, AttributeError):
         return {"runs": []}
+
+
+def training(store: Store) -> dict[str, Any]:
+    """What the training phases of the grid's optimizers cost, by optimizer; empty if there were none."""
+    try:
+        found: dict[str, Any] = json.loads((store.folder / TRAINING).read_text(encoding="utf-8"))
+        return found
+    except (OSError, ValueError):
+        return {}

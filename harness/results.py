@@ -22,11 +22,12 @@ def load(folder: Path) -> Results:
     import pandas as pd
 
     from reports import Results
+    from reports.results import COLUMNS
 
     store = Store.open(folder)
     resolved = store.resolved()
     cells = list(plan(resolved))
-    trials = store.trials(cells).to_pandas(split_blocks=True, self_destruct=True)
+    trials = store.trials(cells, COLUMNS).to_pandas(split_blocks=True, self_destruct=True)
     planned = pd.DataFrame(
         {
             "optimizer": [cell.optimizer for cell in cells],
@@ -36,4 +37,5 @@ def load(folder: Path) -> Results:
             "initial": resolved["grid"]["initial"],
         }
     )
-    return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=provenance.read(store))
+    history = provenance.read(store) | {"training": provenance.training(store)}
+    return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=history)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from harness.cells import Cell, plan
 from harness.errors import HarnessError
 from harness.executors import EXECUTORS, CellRunner
 from harness.grid import Grid, Settings, resolve
-from harness.store import Store
+from harness.store import TRAINING, Store, write_atomically
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,28 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
         finished -= set(store.set_aside_damaged(sorted(finished)))
         waiting = [cell for cell in cells if cell.key not in finished]
         if waiting:
+            _train(store, resolved)
             provenance.record(store, provenance.describe(settings.executor, jobs))
             _execute(cells, waiting, store, resolved, settings.executor, jobs, stopping)
         finished = store.finished() & {cell.key for cell in cells}
         if len(finished) == len(cells):
             store.trials(cells)
     return Outcome(store, len(finished), len(cells), stopped=len(finished) < len(cells))
+
+
+def _train(store: Store, resolved: dict[str, Any]) -> None:
+    """Run the training phases that the grid's optimizers declare, once each, and keep what they cost."""
+    import optimizers
+
+    costs = {}
+    for name, optimizer in resolved["optimizers"].items():
+        if "training" in optimizer:
+            entry, settings = optimizers.parse(name)
+            training = entry.load().training(settings)
+            assert training is not None, "the same settings asked for training when the grid was resolved"
+            costs[name] = {"key": training.key, **training.run()}
+    if costs:
+        write_atomically(store.folder / TRAINING, json.dumps(costs, indent=1).encode())
 
 
 def _execute(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 GRID = "grid.yaml"
 TRIALS = "trials.parquet"
+TRAINING = "training.json"
 STAMP = b"optibench.cells"
 """In a compacted table's metadata: a hash of the cells it holds."""
 
@@ -194,8 +195,12 @@ class Store:
                 found.append(json.loads(line))
         return found
 
-    def trials(self, cells: Iterable[Cell]) -> pa.Table:
+    def trials(self, cells: Iterable[Cell], columns: Sequence[str] = ()) -> pa.Table:
         """The trials of all finished cells, in the order of the plan; compacted on disk for the next time.
+
+        Args:
+            cells: The plan.
+            columns: Only these; all if empty.
 
         Raises:
             HarnessError: A file is damaged; the message names it and the command that mends it.
@@ -204,12 +209,12 @@ class Store:
         import pyarrow.parquet as pq
 
         if self.published():
-            return self._compacted()
+            return self._compacted(*columns)
         finished = self.finished()
         keys = [cell.key for cell in cells if cell.key in finished]
         stamp = hashlib.sha256("".join(keys).encode()).hexdigest()[:20].encode()
         with contextlib.suppress(HarnessError):
-            whole = self._compacted()
+            whole = self._compacted(*columns)
             if (whole.schema.metadata or {}).get(STAMP) == stamp:
                 return whole
         tables = [self._cell_table(key) for key in keys]
@@ -220,7 +225,7 @@ class Store:
             part = path.with_suffix(f".{os.getpid()}.tmp")
             pq.write_table(table, part, compression="zstd")
             part.replace(path)
-        return table
+        return table.select(list(columns)) if columns else table
 
     def _cell_table(self, key: str) -> pa.Table:
         import pyarrow as pa
@@ -269,8 +274,9 @@ class Store:
         part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         try:
             part.mkdir(parents=True)
-            for name in (GRID, "tasks.json", "provenance.json"):
-                shutil.copyfile(self.folder / name, part / name)
+            for name in (GRID, "tasks.json", "provenance.json", TRAINING):
+                if (self.folder / name).exists():
+                    shutil.copyfile(self.folder / name, part / name)
             pq.write_table(self.trials(cells), part / TRIALS, compression="zstd", compression_level=19)
             part.rename(folder)
         except OSError as error:

@@ -1,7 +1,7 @@
 """Strategies behind one ask/tell contract."""
 
-from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, State, Suggestion
-from optimizers.registry import Entry, UnknownOptimizerError, create, entries, parse, register
+from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, State, Suggestion, Training
+from optimizers.registry import Entry, UnknownOptimizerError, check_settings, create, entries, parse, register
 
 __all__ = [
     "Capabilities",
@@ -11,7 +11,9 @@ __all__ = [
     "OptimizerError",
     "State",
     "Suggestion",
+    "Training",
     "UnknownOptimizerError",
+    "check_settings",
     "create",
     "entries",
     "parse",

@@ -13,7 +13,7 @@ Invariants that the harness relies on and the conformance tests check:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -72,6 +72,20 @@ class Capabilities:
     failed: str = "left out"
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training phase that an optimizer wants before its cells.
+
+    Attributes:
+        key: A hash of everything that determines what is trained: part of a cell's key.
+        run: Trains, or finds what was trained before under that key; an interrupted training resumes. Returns what it
+            cost (``seconds``, as recorded when it was trained) and whatever else is worth keeping.
+    """
+
+    key: str
+    run: Callable[[], Mapping[str, Any]]
+
+
 class Optimizer(ABC):
     """An ask/tell optimizer over a ConfigSpace; see the module's invariants.
 
@@ -86,6 +100,15 @@ class Optimizer(ABC):
 
     @abstractmethod
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int) -> None: ...
+
+    @classmethod
+    def training(cls, settings: Mapping[str, Any]) -> Training | None:
+        """The training phase that these settings ask for; ``None`` (the default) for none.
+
+        Raises:
+            OptimizerError: The settings name a training configuration that is missing or wrong.
+        """
+        return None
 
     @abstractmethod
     def ask(self, n: int = 1) -> list[Suggestion]:
