@@ -33,9 +33,7 @@ def first_reached(analysis: Analysis, threshold: float, horizon: int) -> tuple[F
     cells, first = np.unique(grid.cell[hit], return_index=True)
     rows = np.flatnonzero(hit)[first]
     trials[cells] = grid.trial[rows] + 1
-    spent = np.cumsum(grid.ask)
-    starts = rows - grid.trial[rows]
-    seconds[cells] = spent[rows] - spent[starts] + grid.ask[starts]
+    seconds[cells] = grid.spent[rows]
     absent = grid.finished.ravel() < horizon
     trials[absent] = seconds[absent] = np.nan
     return trials.reshape(grid.finished.shape), seconds.reshape(grid.finished.shape)

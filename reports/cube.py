@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -76,12 +77,26 @@ class Grid:
             (O, T, S, len(counts)); NaN where a cell is missing or shorter than the count. Scores are those of the
             incumbent at exactly that trial: a step function, nothing is interpolated.
         """
+        return self._dense(self.score, counts)
+
+    def asked(self, counts: Sequence[int]) -> Floats:
+        """Seconds of asking in every cell until ``counts`` trials, (O, T, S, len(counts)); NaN like :meth:`at`."""
+        return self._dense(self.spent, counts)
+
+    @cached_property
+    def spent(self) -> Floats:
+        """Seconds of asking in the row's cell up to and including the row, (R,)."""
+        total = np.cumsum(self.ask)
+        start = np.arange(len(self.trial)) - self.trial
+        return np.asarray(total - (total[start] - self.ask[start]))
+
+    def _dense(self, rows_of: Floats, counts: Sequence[int]) -> Floats:
         column = np.full(max(self.longest, *counts) + 1, -1, dtype=np.int64)
         column[np.asarray(counts)] = np.arange(len(counts))
         position = column[self.trial + 1]
         rows = position >= 0
         result = np.full((self.finished.size, len(counts)), np.nan)
-        result[self.cell[rows], position[rows]] = self.score[rows]
+        result[self.cell[rows], position[rows]] = rows_of[rows]
         return result.reshape(*self.finished.shape, len(counts))
 
 

@@ -46,7 +46,7 @@ def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
                 lines.append((key, _cut("; ".join(distinct))))
         else:
             lines.append((name, _cut(_line(name, value))))
-    return [(str(name).replace("_", " "), text) for name, text in lines]
+    return [(str(name).replace("_", " "), text) for name, text in lines if text]
 
 
 def _line(name: str, value: Any) -> str:

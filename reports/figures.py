@@ -50,6 +50,10 @@ def draw(analysis: Analysis, folder: Path) -> list[tuple[str, str]]:
                     figure = _anytime(analysis, shown, quantity, names, looks)
                     _save(figure, folder / f"anytime_{words}{suffix}")
                     done.append((f"anytime_{words}{suffix}", _caption(analysis, shown, words)))
+        if np.isfinite(overall.mean).any() and (overall.asked > 0).any():
+            _save(_cost(analysis, overall, names, looks), folder / "regret_by_ask_time")
+            caption = "Mean normalised regret against the mean time an optimizer has spent on its suggestions so far"
+            done.append(("regret_by_ask_time", f"{caption}, trial by trial from the first suggestion on"))
         found, tests = analysis.overall[analysis.headline], analysis.comparisons[analysis.headline]
         if found is not None and tests is not None and len(found.selection.optimizers) > 2 and tests.attainable:
             groups = cliques(found, tests)
@@ -103,6 +107,38 @@ def _anytime(
             axis.set_ylabel("mean normalised regret" if quantity == "mean" else "mean rank")
         if place + columns >= len(shown):
             axis.set_xlabel("trials")
+    handles = [_handle(name, looks[name]) for name in names]
+    figure.legend(handles=handles, loc="lower center", ncols=legend_columns, columnspacing=1.2, handlelength=2.4)
+    return figure
+
+
+def _cost(analysis: Analysis, curve: Curves, names: Sequence[str], looks: dict[str, Style]) -> Figure:
+    """What thinking buys: each optimizer's curve of regret over its own seconds of asking."""
+    legend_columns = _legend_columns(names, COLUMN)
+    legend = LEGEND_ROW * -(-len(names) // legend_columns) + 0.1
+    figure = Figure(figsize=(COLUMN, 2.3 + legend), layout="constrained")
+    figure.get_layout_engine().set(rect=(0, legend / (2.3 + legend), 1, 2.3 / (2.3 + legend)))  # type: ignore[union-attr,call-arg]
+    axis = figure.subplots()
+    for name in reversed(names):
+        o, look = analysis.grid.optimizers.index(name), looks[name]
+        shown = (curve.asked[o] > 0) & (curve.mean[o] > 0)
+        axis.plot(
+            curve.asked[o, shown],
+            curve.mean[o, shown],
+            drawstyle="steps-post",
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
+            markevery=max(1, int(shown.sum()) // 5),
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+        )
+    axis.set_xscale("log")
+    if _wants_log(curve.mean):
+        axis.set_yscale("log")
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.set_xlabel("seconds of asking so far (one run)")
+    axis.set_ylabel("mean normalised regret")
     handles = [_handle(name, looks[name]) for name in names]
     figure.legend(handles=handles, loc="lower center", ncols=legend_columns, columnspacing=1.2, handlelength=2.4)
     return figure
