@@ -176,7 +176,7 @@ class TrainConfig:
         checkpoint_minutes: Minutes between checkpoints.
         seed: Drives initialisation, augmentation and order.
         device: ``auto`` | ``cpu`` | ``cuda``.
-        threads: Torch threads on the CPU.
+        threads: Torch threads on the CPU; 0 leaves the number to torch.
     """
 
     steps: int = 2000
@@ -197,7 +197,7 @@ class TrainConfig:
     checkpoint_minutes: float = 5.0
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = 1
+    threads: int = 0
 
     def __post_init__(self) -> None:
         _require(self.steps >= 1 and self.accumulation >= 1, "TrainConfig: steps and accumulation must be at least 1.")
@@ -254,9 +254,11 @@ class RunConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def digest(self) -> str:
-        """A hash of everything that determines the trained weights (the sampling does not)."""
+        """A hash of everything that determines the trained weights (sampling and machine do not)."""
         content = asdict(self)
         del content["sampling"], content["name"]
+        for setting in ("device", "threads", "checkpoint_minutes"):
+            del content["train"][setting]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @classmethod

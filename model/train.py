@@ -83,7 +83,8 @@ def train(
     config = run.train
     minutes = config.minutes if minutes is None else minutes
     device = _device(config)
-    torch.set_num_threads(config.threads)
+    if config.threads:
+        torch.set_num_threads(config.threads)
     world = _start_workers(device)
     encoding, wrap = encodings.get(run, data)
 

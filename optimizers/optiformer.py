@@ -1,0 +1,126 @@
+"""OptiFormer's seed format, ``optiformer-seq``: configurations sampled from the network's policy, token by token.
+
+The network, its tokens and its sampling live in ``model/``; this file only speaks the optimizer contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from model.errors import ModelError
+from model.inference import Policy
+from model.network import Checkpoint, default_checkpoint, load
+from model.space import Space
+from model.tokenizer import Trial
+from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
+from optimizers.history import succeeded
+from optimizers.settings import library_seed, number, whole
+from optimizers.spaces import Config, SearchSpace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ConfigSpace import ConfigurationSpace
+
+    from model.cache import Trained
+
+# How often a proposal that breaks a forbidden clause is sampled anew before a random valid one takes its place.
+ATTEMPTS = 20
+
+
+class OptiFormerSeq(Optimizer):
+    """Policy sampling from a causal network over named tokens; conditions are followed natively.
+
+    Args:
+        space, seed, n_trials: See :class:`~optimizers.base.Optimizer`.
+        checkpoint: A checkpoint's folder; the one that comes with the package if empty.
+        train: A training configuration (YAML); its cached checkpoint is used, and trained first if there is none.
+        temperature: Divides the logits; the checkpoint's own if negative.
+        top_p: Keep the likeliest tokens with this probability; the checkpoint's own if 0.
+        margin: How far below the best value the target lies, in gaps between best and median; the checkpoint's own if
+            negative.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(failed="shown to the network as infeasible")
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        checkpoint: str = "",
+        train: str = "",
+        temperature: float = -1.0,
+        top_p: float = 0.0,
+        margin: float = -1.0,
+    ) -> None:
+        self._space = SearchSpace(space)
+        self._seed = library_seed(seed)
+        self._history: list[Trial] = []
+        self._pending: list[Config] = []
+        self._asked = 0
+        if checkpoint and train:
+            raise OptimizerError("Give optiformer-seq either a checkpoint or a configuration to train, not both.")
+        try:
+            loaded = _load(checkpoint or (str(training_phase(train).checkpoint) if train else ""))
+            sampling = loaded.sampling
+            if number("temperature", temperature) >= 0:
+                sampling = replace(sampling, temperature=float(temperature))
+            if number("margin", margin) >= 0:
+                sampling = replace(sampling, margin=float(margin))
+            if number("top_p", top_p) > 0:
+                sampling = replace(sampling, top_p=float(top_p))
+            self._policy = Policy(Space.from_configspace(space), loaded, sampling=sampling)
+        except ModelError as error:
+            raise OptimizerError(str(error)) from error
+
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        rng = np.random.default_rng([self._seed, len(self._history), self._asked])
+        self._asked += whole("n", n)
+        chosen: list[Config] = []
+        for _ in range(ATTEMPTS):
+            proposals = self._policy.suggest(self._history, n - len(chosen), rng=rng, pending=[*self._pending, *chosen])
+            chosen += [config for config in proposals if self._space.is_allowed(config)]
+            if len(chosen) == n:
+                break
+        state = np.random.RandomState(rng.integers(2**31))
+        chosen += self._space.sample(n - len(chosen), state) if len(chosen) < n else []
+        self._pending += chosen
+        return [Suggestion(config) for config in chosen]
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            config = dict(observation.config)
+            if config in self._pending:
+                self._pending.remove(config)
+            self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))
+
+
+def training_phase(train: str, cache_dir: str | Path | None = None) -> Trained:
+    """What the setting ``train`` stands for: train that configuration once (cached, resumable) before any cell.
+
+    Raises:
+        OptimizerError: The configuration is wrong or training failed.
+    """
+    from model.cache import train_cached
+
+    try:
+        return train_cached(train, cache_dir, progress=False)
+    except ModelError as error:
+        raise OptimizerError(str(error)) from error
+
+
+_loaded: dict[str, Checkpoint] = {}
+
+
+def _load(folder: str) -> Checkpoint:
+    """A checkpoint, read once a process."""
+    key = folder or str(default_checkpoint())
+    if key not in _loaded:
+        _loaded[key] = load(key)
+    return _loaded[key]

@@ -1,0 +1,77 @@
+"""``optiformer-seq`` behind the optimizer contract: what the conformance tests leave out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ConfigSpace import ConfigurationSpace, Float
+
+from model.cache import cache_folder
+from optimizers.base import Observation, OptimizerError
+from optimizers.optiformer import OptiFormerSeq, training_phase
+
+CONFIG = """
+data: {n_trajectories: 60, shard_size: 60, teachers: [{name: random, share: 1, n_trials: 30}]}
+network: {hidden_size: 64, n_layers: 2, n_heads: 4, intermediate_size: 64}
+augment: {max_trials: 6}
+train: {steps: 2, batch_tokens: 600, validation_batches: 1, precision: fp32}
+"""
+
+
+def space() -> ConfigurationSpace:
+    made = ConfigurationSpace()
+    made.add(Float("x", (0.0, 1.0)), Float("rate", (1e-5, 1.0), log=True))
+    return made
+
+
+def told(n: int) -> list[Observation]:
+    return [Observation({"x": (i + 0.5) / n, "rate": 10 ** (-5 * i / n)}, abs(i / n - 0.4)) for i in range(n)]
+
+
+def test_a_batch_is_distinct_and_pending_configurations_are_not_asked_again(tiny_checkpoint: Path) -> None:
+    optimizer = OptiFormerSeq(space(), seed=1, n_trials=50, checkpoint=str(tiny_checkpoint))
+    optimizer.tell(told(10))
+    asked = [s.config for s in optimizer.ask(6)] + [s.config for s in optimizer.ask(6)]
+    assert len({tuple(config.items()) for config in asked}) == 12
+
+
+def test_settings_reach_the_policy(tiny_checkpoint: Path) -> None:
+    kwargs = {"seed": 1, "n_trials": 50, "checkpoint": str(tiny_checkpoint)}
+    greedy = [OptiFormerSeq(space(), **kwargs, temperature=0.0) for _ in range(2)]  # type: ignore[arg-type]
+    warm = OptiFormerSeq(space(), **kwargs, top_p=0.5, margin=0.2)  # type: ignore[arg-type]
+    assert warm._policy.sampling.top_p == 0.5
+    assert warm._policy.sampling.margin == 0.2
+    for optimizer in greedy:
+        optimizer.tell(told(10))
+    assert greedy[0].ask() == greedy[1].ask()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"checkpoint": "nowhere"}, "no complete checkpoint"),
+        ({"checkpoint": "a", "train": "b"}, "not both"),
+        ({"train": "nowhere.yaml"}, "cannot be read"),
+        ({"temperature": "hot"}, "'temperature' must be a number"),
+        ({"top_p": 2.0}, "top_p is in"),
+    ],
+)
+def test_wrong_settings_are_clear_errors(settings: dict[str, object], message: str, tiny_checkpoint: Path) -> None:
+    if "checkpoint" not in settings and "train" not in settings:
+        settings = {**settings, "checkpoint": str(tiny_checkpoint)}
+    with pytest.raises(OptimizerError, match=message):
+        OptiFormerSeq(space(), seed=0, n_trials=10, **settings)  # type: ignore[arg-type]
+
+
+def test_a_training_phase_runs_once_and_its_checkpoint_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text(CONFIG)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache"))
+    trained = training_phase(str(config))
+    assert trained.checkpoint == cache_folder(config) / "best"
+    assert not trained.cached
+    assert training_phase(str(config)).cached
+    optimizer = OptiFormerSeq(space(), seed=0, n_trials=10, train=str(config))
+    optimizer.tell(told(5))
+    assert len(optimizer.ask()) == 1
