@@ -67,6 +67,8 @@ def _build_parser() -> _Parser:
     _add_status(commands)
     _add_report(commands)
     _add_publish(commands)
+    _add_train(commands)
+    _add_smoke(commands)
     _add_doctor(commands)
     _add_data(commands)
     _add_references(commands)
@@ -196,7 +198,7 @@ def _add_report(commands: Any) -> None:
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a trial count is a whole number of at least 1, not {text!r}")
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed, not {text!r}")
     return int(text)
 
 
@@ -224,6 +226,51 @@ def _publish(arguments: argparse.Namespace) -> None:
     store = Store.open(arguments.folder)
     published = store.publish(list(plan(store.resolved())), arguments.target)
     print(f"Published: {published.folder}")
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train an OptiFormer",
+        description="Generate what data is missing and train; the same --out resumes. Under torchrun, on several GPUs.",
+    )
+    parser.add_argument("config", metavar="CONFIG", help="a YAML file, or one of model/configs/ by name")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="checkpoints, logs, loss curve; default runs/NAME")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the trajectories; default OUT/data")
+    parser.add_argument("--minutes", type=_minutes, metavar="N", help="train no longer than this in all")
+    parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="processes that generate data")
+    parser.set_defaults(command=_train)
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"a time limit is a positive number of minutes, not {text!r}")
+    return minutes
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from model.train import main as train
+
+    checkpoint = train(
+        arguments.config, out=arguments.out, data=arguments.data, minutes=arguments.minutes, processes=arguments.jobs
+    )
+    print(f"Checkpoint: {checkpoint}")
+
+
+def _add_smoke(commands: Any) -> None:
+    parser = commands.add_parser("smoke", help="check OptiFormer's pipeline end to end, a line a phase")
+    parser.add_argument("--quick", action="store_true", help="smaller, in under two minutes")
+    parser.set_defaults(command=_smoke)
+
+
+def _smoke(arguments: argparse.Namespace) -> int:
+    from model.smoke import run
+
+    return 0 if run(quick=arguments.quick) else 1
 
 
 def _add_doctor(commands: Any) -> None:

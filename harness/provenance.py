@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,22 @@ def cpu() -> str:
     return platform.processor() or platform.machine()
 
 
+def command(arguments: Sequence[str]) -> str:
+    """The command line without ``--out``: where results lie is nobody else's business when they are published."""
+    kept, words = [], iter(arguments)
+    for word in words:
+        if word == "--out":
+            next(words, None)
+        elif not word.startswith("--out="):
+            kept.append(word)
+    return shlex.join(["optibench", *kept])
+
+
 def describe(executor: str, jobs: int) -> dict[str, Any]:
     """Everything about this run that the resolved grid does not say; data checksums are in ``tasks.json``."""
     return {
         "started_at": round(time.time(), 3),
-        "command": shlex.join(["optibench", *sys.argv[1:]]),
+        "command": command(sys.argv[1:]),
         "git_revision": git_revision(),
         "packages": packages(),
         "python": platform.python_version(),
