@@ -171,8 +171,8 @@ def run(
     return asked
 
 
-# A GP's suggestion takes up to a second, and the spaces that matter most to it are few.
-SLOW = {"gp-botorch", "gp-optuna", "gp-skopt", "smac-gp"}
+# A suggestion of these takes up to a second; the first three spaces hold most of what can go wrong.
+SLOW = {"gp-botorch", "gp-optuna", "gp-skopt", "smac-gp", "smac-rf"}
 PAIRS = [
     pytest.param(name, space, marks=[pytest.mark.heavy] if name in SLOW and i > 2 else [])
     for name in NAMES
