@@ -215,6 +215,8 @@ class SamplingConfig:
         temperature: Divides the logits; 0 is greedy.
         top_k: Keep the k likeliest tokens of a value; 0 for all.
         top_p: Keep the smallest set of tokens with this probability; 1 for all.
+        exploration: Share of uniform probability mixed into every parameter's distribution; as a mutation rate does,
+            it keeps a policy that copies its best trials from repeating one level of a parameter for ever.
         margin: How far below the best score the target lies, in gaps between best and median.
         context_trials: At most this many past trials are shown: most of them the best, the others spread by rank.
         max_tokens: Nor more than fit into this many tokens, the next trial's included.
@@ -224,6 +226,7 @@ class SamplingConfig:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    exploration: float = 0.0
     margin: float = 0.05
     context_trials: int = 19
     max_tokens: int = 640
@@ -232,6 +235,7 @@ class SamplingConfig:
     def __post_init__(self) -> None:
         _require(math.isfinite(self.temperature) and self.temperature >= 0, "SamplingConfig: temperature must be >= 0.")
         _require(0 < self.top_p <= 1 and self.top_k >= 0, "SamplingConfig: top_p is in (0, 1] and top_k is >= 0.")
+        _require(0 <= self.exploration <= 1, "SamplingConfig: exploration is a share between 0 and 1.")
         _require(self.margin >= 0 and self.context_trials >= 1, "SamplingConfig: margin >= 0 and context_trials >= 1.")
 
 
@@ -263,14 +267,14 @@ class RunConfig:
 
     @classmethod
     def load(cls, path: str | Path) -> RunConfig:
-        """Read a YAML or JSON file; ``network`` may be a preset's name.
+        """Read a YAML or JSON file, or one of ``model/configs/`` by name; ``network`` may be a preset's name.
 
         Raises:
             ModelError: The file is missing, is not YAML, or has an unknown or ill-typed setting.
         """
         import yaml
 
-        path = Path(path)
+        path = _find(Path(path))
         try:
             content = yaml.safe_load(path.read_text())
         except OSError as error:
@@ -288,6 +292,16 @@ class RunConfig:
             content["network"] = asdict(PRESETS[network])
         content.setdefault("name", path.stem)
         return build(cls, content, str(path))
+
+
+def _find(path: Path) -> Path:
+    """The file itself, or the one that comes with the package under that name."""
+    shipped = {found.stem: found for found in sorted((Path(__file__).parent / "configs").glob("**/*.yaml"))}
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    if path.name not in shipped:
+        raise ModelError(f"There is no configuration {path.name!r}: give a YAML file or one of {', '.join(shipped)}.")
+    return shipped[path.name]
 
 
 def build(cls: type[T], content: Any, where: str) -> T:

@@ -156,28 +156,29 @@ class Policy:
 
 def choose(logits: NDArray[np.float64], sampling: SamplingConfig, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     """Sample an index a row, (B, V) -> (B,), by inverting the cumulative distribution at ``uniforms``, (B,)."""
-    if sampling.temperature == 0:
-        return np.asarray(logits.argmax(axis=1))
-    probabilities = token_probabilities(logits, sampling)
-    cumulative = probabilities.cumsum(axis=1)
+    cumulative = token_probabilities(logits, sampling).cumsum(axis=1)
     cumulative /= cumulative[:, -1:]
     return np.asarray((cumulative <= uniforms[:, None]).sum(axis=1).clip(max=logits.shape[1] - 1))
 
 
 def token_probabilities(logits: NDArray[np.float64], sampling: SamplingConfig) -> NDArray[np.float64]:
-    """Probabilities after temperature, top-k and top-p, (B, V); tokens cut off have probability 0."""
-    scaled = (logits - logits.max(axis=1, keepdims=True)) / max(sampling.temperature, 1e-8)
-    probabilities = np.exp(scaled)
+    """Probabilities after temperature, top-k and top-p, which cut tokens off, and exploration; (B, V)."""
+    if sampling.temperature == 0:
+        probabilities = np.asarray(logits == logits.max(axis=1, keepdims=True), dtype=np.float64)
+        probabilities = probabilities * (probabilities.cumsum(axis=1) <= 1)  # the first of several equals
+    else:
+        probabilities = np.exp((logits - logits.max(axis=1, keepdims=True)) / sampling.temperature)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    if not sampling.top_k and sampling.top_p >= 1:
-        return np.asarray(probabilities)
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    ranked = np.take_along_axis(probabilities, order, axis=1)
-    keep = ranked.cumsum(axis=1) - ranked < sampling.top_p
-    if sampling.top_k:
-        keep[:, sampling.top_k :] = False
-    np.put_along_axis(probabilities, order, np.where(keep, ranked, 0.0), axis=1)
-    return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
+    if sampling.top_k or sampling.top_p < 1:
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        ranked = np.take_along_axis(probabilities, order, axis=1)
+        keep = ranked.cumsum(axis=1) - ranked < sampling.top_p
+        if sampling.top_k:
+            keep[:, sampling.top_k :] = False
+        np.put_along_axis(probabilities, order, np.where(keep, ranked, 0.0), axis=1)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    share = sampling.exploration
+    return np.asarray((1 - share) * probabilities + share / logits.shape[1])
 
 
 def select_context(values: NDArray[np.float64], limit: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from model.errors import ModelError
@@ -96,7 +97,7 @@ class Parameter:
         """``(low, high)``."""
         return self.low, self.high
 
-    @property
+    @cached_property
     def n_levels(self) -> int | None:
         """How many values there are on equally wide cells; ``None`` for a continuous or logarithmic scale."""
         if self.kind in ("ordinal", "categorical", "constant"):

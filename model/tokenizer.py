@@ -208,7 +208,7 @@ class Tokenizer:
         position = parameter.position(value)
         if self.uses_categories(parameter):
             return self.vocabulary.category(int(position * len(parameter.choices)))
-        return int(quantize(np.asarray(position), self.vocabulary.n_bins))
+        return min(int(position * self.vocabulary.n_bins), self.vocabulary.n_bins - 1)  # quantize() without NumPy
 
     def decode_value(self, parameter: Parameter, token: int) -> Any:
         """The value of a token: the centre of its bin.

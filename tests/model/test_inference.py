@@ -135,6 +135,14 @@ def test_sampling_follows_the_probabilities() -> None:
     assert (cold == 0).mean() > 0.8
 
 
+def test_exploration_mixes_in_uniform_probability() -> None:
+    row = np.array([[9.0, 0.0, -3.0, 1.0]])
+    mixed = token_probabilities(row, SamplingConfig(top_k=1, exploration=0.2))[0]
+    assert mixed == pytest.approx([0.85, 0.05, 0.05, 0.05])
+    greedy = token_probabilities(np.array([[1.0, 2.0, 2.0]]), SamplingConfig(temperature=0, exploration=0.3))[0]
+    assert greedy == pytest.approx([0.1, 0.8, 0.1])
+
+
 @given(st.lists(st.one_of(st.none(), st.floats(-5, 5)), min_size=1, max_size=60), st.integers(2, 30))
 def test_the_context_is_sorted_short_and_ends_with_the_best(values: list[float | None], limit: int) -> None:
     array = np.array([np.nan if v is None else v for v in values])

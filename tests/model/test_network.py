@@ -187,3 +187,10 @@ def test_every_committed_configuration_loads() -> None:
     digests = {RunConfig.load(path).digest() for path in found}
     assert found
     assert len(found) - len(digests) == 5  # those that differ in sampling only, or are the shipped one, share weights
+
+
+def test_a_shipped_configuration_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert RunConfig.load("bins-100").vocabulary.n_bins == 100
+    with pytest.raises(ModelError, match=r"no configuration 'bins-1'.*bins-100"):
+        RunConfig.load("bins-1")
