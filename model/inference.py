@@ -133,15 +133,16 @@ class Policy:
                     stacked = torch.from_numpy(np.stack(waiting, axis=1)).to(self.decoder.device)
                     hidden = self.decoder.advance(stacked, cache)
                     chosen = self._choose(parameter, hidden, rng, heat)
-                    tokens = np.where(active, chosen, tokens)
                     waiting = []
+                    for row in np.flatnonzero(active):
+                        value = self.tokenizer.decode_value(parameter, int(chosen[row]))
+                        configs[row][parameter.name] = value
+                        tokens[row] = self.tokenizer.encode_value(parameter, value)  # a discrete value's own bin
                 waiting.append(tokens)
-            for config, token, is_active in zip(configs, tokens, active, strict=True):
-                if is_active and parameter.name in slots:
-                    config[parameter.name] = self.tokenizer.decode_value(parameter, int(token))
-                elif is_active:
+            else:
+                for row in np.flatnonzero(active):
                     position = 0.5 if parameter.n_levels == 1 else float(rng.random())
-                    config[parameter.name] = parameter.value(position)
+                    configs[row][parameter.name] = parameter.value(position)
         return configs
 
     def _choose(

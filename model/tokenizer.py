@@ -225,13 +225,10 @@ class Tokenizer:
         raise ModelError(f"Parameter {parameter.name!r}: token {self.vocabulary.token(token)} is no value of it.")
 
     def valid_tokens(self, parameter: Parameter) -> NDArray[np.int64]:
-        """The tokens a parameter may take: one a level for discrete kinds, every bin for the others."""
-        vocabulary, levels = self.vocabulary, parameter.n_levels
+        """The tokens that decode to a value of the parameter; a discrete value has all the bins in its cell."""
         if self.uses_categories(parameter):
-            return np.arange(len(parameter.choices)) + vocabulary.category(0)
-        if levels is not None and levels < vocabulary.n_bins:
-            return np.unique(quantize((np.arange(levels) + 0.5) / levels, vocabulary.n_bins))
-        return np.arange(vocabulary.n_bins)
+            return np.arange(len(parameter.choices)) + self.vocabulary.category(0)
+        return np.arange(self.vocabulary.n_bins)
 
     def encode_trial(self, trial: Trial, scale: ScoreScale) -> list[int]:
         """One trial's tokens, ``TRIAL_SEP (NAME value)* SCORE score``."""

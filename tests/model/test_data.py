@@ -11,12 +11,13 @@ import optuna
 import pytest
 
 from model.config import AugmentConfig, DataConfig, TeacherShare
-from model.dataset import Place, Recorded, TrajectoryStore, batches, choose_trials, make_sequence
+from model.dataset import Place, Recorded, TrajectoryStore, batches, choose_trials, encode_positions, make_sequence
 from model.errors import ModelError
 from model.functions.prior import PriorConfig, sample_problem
 from model.generate import generate, load_config, rejections, shard_path, shards
+from model.space import Parameter, Space
 from model.teachers import N_STARTUP, TEACHERS, TeacherName, propose_tpe, tpe_space
-from model.tokenizer import Vocabulary
+from model.tokenizer import Tokenizer, Vocabulary
 
 SMALL = DataConfig(
     n_trajectories=90,
@@ -154,6 +155,21 @@ def test_sequences_follow_the_grammar_and_weigh_only_what_inference_asks_for() -
         counted = {texts[i] for i in np.flatnonzero(sequence.weights > 0)}
         assert not counted & {"INACTIVE", "INFEASIBLE", "TRIAL_SEP", "SCORE", "BOS", "EOS"}
         assert not any(text.startswith("x") for text in counted)
+
+
+def test_discrete_values_get_the_tokens_that_inference_gives_them() -> None:
+    rng, vocabulary = np.random.default_rng(3), Vocabulary()
+    levels = np.array([2, 4, 5, 10, 25, 40])
+    cells = np.stack([(np.arange(200) % n + 0.5) / n for n in levels], axis=1).astype(np.float32)
+    for permute in (False, True):
+        tokens = encode_positions(cells.astype(float), levels, np.zeros(6, dtype=bool), rng, permute, vocabulary)
+        seen = {frozenset(tokens[:, i].tolist()) for i in range(1, 12, 2)}
+        expected = set()
+        for n in levels:
+            parameter = Parameter("p", "int", 0, int(n) - 1)
+            tokenizer = Tokenizer(Space((parameter,)), vocabulary)
+            expected.add(frozenset(tokenizer.encode_value(parameter, value) for value in range(n)))
+        assert seen == expected
 
 
 def test_the_regret_token_tells_the_hindsight_regret() -> None:

@@ -62,7 +62,7 @@ def test_every_value_round_trips_within_half_a_bin_of_its_own_scale(
         assert abs(parameter.position(back) - parameter.position(value)) <= slack + 1e-6
     if parameter.kind in ("float", "int"):
         assert parameter.low <= back <= parameter.high
-    assert token in tokenizer.valid_tokens(parameter) or levels is None or levels > n_bins
+    assert token in tokenizer.valid_tokens(parameter)
 
 
 @given(parameters(), st.data())
@@ -74,7 +74,7 @@ def test_every_valid_token_decodes_inside_the_range_and_encodes_back(parameter: 
     value = tokenizer.decode_value(parameter, token)
     again = tokenizer.encode_value(parameter, value)
     if parameter.n_levels is not None and parameter.n_levels <= 1000:
-        assert again == token
+        assert tokenizer.decode_value(parameter, again) == value
     if parameter.kind == "float" and parameter.n_levels is None:
         assert abs(again - token) <= 1  # equal but for rounding at a bin's edge
 
