@@ -41,7 +41,7 @@ def ship(
     info = {**checkpoint.info, "date": date, "hardware": hardware, "command": command}
     save(
         target,
-        checkpoint.network.state_dict(),
+        checkpoint.weights,
         checkpoint.config,
         checkpoint.vocabulary,
         sampling=settings,

@@ -6,13 +6,14 @@ overhead: a decoding step of a small network costs about as much as its matrix p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
 
-from model.errors import ModelError
+from model.config import NetworkConfig
+from model.network import MAX_POSITIONS, NORM_EPSILON, ROPE_THETA
 
 
 @dataclass(eq=False)
@@ -49,43 +50,25 @@ class _Layer:
 
 
 class Decoder:
-    """Runs a ``LlamaForCausalLM`` incrementally.
+    """Runs a Llama network incrementally.
 
     Args:
-        network: The network; its weights are used where they are (attention and MLP inputs are joined by copying).
-
-    Raises:
-        ModelError: The network has grouped keys, biases or another activation than SiLU.
+        config: The network's shape.
+        weights: Its tensors by their names in ``LlamaForCausalLM``; used where they are, but for joined matrices.
     """
 
-    def __init__(self, network: Any) -> None:
-        config = network.config
-        if config.num_key_value_heads != config.num_attention_heads or config.hidden_act != "silu":
-            raise ModelError("The decoder knows plain multi-head Llama networks with SiLU only.")
-        self.heads = config.num_attention_heads
-        self.width = config.hidden_size // self.heads
-        self.eps = config.rms_norm_eps
-        self.embeddings = network.model.embed_tokens.weight.detach()
-        self.final_norm = network.model.norm.weight.detach()
-        self.head = network.lm_head.weight.detach()
-        self.layers = [self._layer(layer) for layer in network.model.layers]
+    def __init__(self, config: NetworkConfig, weights: Mapping[str, torch.Tensor]) -> None:
+        self.heads = config.n_heads
+        self.width = config.hidden_size // config.n_heads
+        self.embeddings = weights["model.embed_tokens.weight"]
+        self.final_norm = weights["model.norm.weight"]
+        self.head = self.embeddings if config.tie_embeddings else weights["lm_head.weight"]
+        self.layers = [_layer(weights, f"model.layers.{index}.") for index in range(config.n_layers)]
         self.device = self.embeddings.device
-        frequencies = network.model.rotary_emb.inv_freq.to(self.device)
-        angles = torch.arange(config.max_position_embeddings, device=self.device)[:, None] * frequencies
+        frequencies = ROPE_THETA ** (-torch.arange(0, self.width, 2, device=self.device) / self.width)
+        angles = torch.arange(MAX_POSITIONS, device=self.device)[:, None] * frequencies
         angles = torch.cat([angles, angles], dim=-1)
         self.cos, self.sin = angles.cos(), angles.sin()
-
-    @staticmethod
-    def _layer(layer: Any) -> _Layer:
-        attention, mlp = layer.self_attn, layer.mlp
-        return _Layer(
-            layer.input_layernorm.weight.detach(),
-            torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]).detach(),
-            attention.o_proj.weight.detach(),
-            layer.post_attention_layernorm.weight.detach(),
-            torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]).detach(),
-            mlp.down_proj.weight.detach(),
-        )
 
     def empty(self) -> Cache:
         """A cache of nothing."""
@@ -110,7 +93,7 @@ class Decoder:
             mask = torch.ones(length, past + length, dtype=torch.bool, device=self.device).tril(past)
         x = self.embeddings[tokens]
         for index, layer in enumerate(self.layers):
-            normed = rms_norm(x, x.shape[-1:], layer.input_norm, self.eps)
+            normed = rms_norm(x, x.shape[-1:], layer.input_norm, NORM_EPSILON)
             qkv = linear(normed, layer.qkv).view(n, length, 3, self.heads, self.width).permute(2, 0, 3, 1, 4)
             q, k, v = _rotate(qkv[0], cos, sin), _rotate(qkv[1], cos, sin), qkv[2]
             if first:
@@ -121,16 +104,30 @@ class Decoder:
                 v = cache.values[index] = torch.cat([cache.values[index], v], dim=2)
             attended = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=first and length > 1)
             x = x + linear(attended.transpose(1, 2).reshape(n, length, -1), layer.output)
-            normed = rms_norm(x, x.shape[-1:], layer.mlp_norm, self.eps)
+            normed = rms_norm(x, x.shape[-1:], layer.mlp_norm, NORM_EPSILON)
             gate, up = linear(normed, layer.gate_up).chunk(2, dim=-1)
             x = x + linear(silu(gate) * up, layer.down)
         cache.length += length
-        return rms_norm(x[:, -1], x.shape[-1:], self.final_norm, self.eps)
+        return rms_norm(x[:, -1], x.shape[-1:], self.final_norm, NORM_EPSILON)
 
     @torch.no_grad()
     def logits(self, hidden: torch.Tensor, tokens: torch.Tensor | None = None) -> torch.Tensor:
         """Logits of all tokens, or of the given ones, from hidden states: (B, hidden) -> (B, V)."""
         return linear(hidden, self.head if tokens is None else self.head[tokens])
+
+
+def _layer(weights: Mapping[str, torch.Tensor], prefix: str) -> _Layer:
+    def get(*names: str) -> torch.Tensor:
+        return torch.cat([weights[f"{prefix}{name}.weight"] for name in names])
+
+    return _Layer(
+        get("input_layernorm"),
+        get("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+        get("self_attn.o_proj"),
+        get("post_attention_layernorm"),
+        get("mlp.gate_proj", "mlp.up_proj"),
+        get("mlp.down_proj"),
+    )
 
 
 def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

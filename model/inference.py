@@ -50,7 +50,7 @@ class Policy:
         self.space = space
         self.sampling = sampling or checkpoint.sampling
         self.tokenizer = Tokenizer(space, checkpoint.vocabulary, overflow=True)
-        self.decoder = checkpoint.decoder()
+        self.decoder = checkpoint.decoder
         self._valid = {
             p.name: torch.from_numpy(self.tokenizer.valid_tokens(p)).to(self.decoder.device)
             for p in self.tokenizer.parameters

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.json"
 MAX_POSITIONS = 8192
+NORM_EPSILON, ROPE_THETA = 1e-6, 10_000.0
 
 
 def build_network(config: NetworkConfig, vocabulary: Vocabulary, *, seed: int | None = None) -> Any:
@@ -46,6 +47,8 @@ def build_network(config: NetworkConfig, vocabulary: Vocabulary, *, seed: int | 
             num_key_value_heads=config.n_heads,
             intermediate_size=config.intermediate_size,
             max_position_embeddings=MAX_POSITIONS,
+            rms_norm_eps=NORM_EPSILON,
+            rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
             pad_token_id=vocabulary.special("PAD"),
             bos_token_id=vocabulary.special("BOS"),
             eos_token_id=vocabulary.special("EOS"),
@@ -88,7 +91,7 @@ class Checkpoint:
     """A trained network with what is needed to use it.
 
     Attributes:
-        network: The ``LlamaForCausalLM`` in evaluation mode, fp32.
+        weights: Its tensors by their names in ``LlamaForCausalLM``, fp32; a tied output table is left out.
         config: Its shape.
         vocabulary: Its tokens.
         sampling: How it is best sampled.
@@ -96,7 +99,7 @@ class Checkpoint:
         info: What else was saved: steps, losses, the run's configuration.
     """
 
-    network: Any
+    weights: dict[str, torch.Tensor]
     config: NetworkConfig
     vocabulary: Vocabulary
     sampling: SamplingConfig
@@ -104,14 +107,38 @@ class Checkpoint:
     info: dict[str, Any]
 
     @functools.cached_property
-    def _decoder(self) -> Decoder:
+    def network(self) -> Any:
+        """The ``LlamaForCausalLM`` in evaluation mode (imports transformers, which suggesting does without)."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):  # its initial weights are thrown away; leave the caller's stream alone
+            network = build_network(_plain(self.config, tie=self.config.tie_embeddings), self.vocabulary)
+        network.load_state_dict(self.weights, strict=False)
+        network.tie_weights()
+        return network.to(next(iter(self.weights.values())).device).eval()
+
+    @functools.cached_property
+    def decoder(self) -> Decoder:
+        """The network as an incremental decoder."""
         from model.decoder import Decoder
 
-        return Decoder(self.network)
+        return Decoder(self.config, self.weights)
 
-    def decoder(self) -> Decoder:
-        """The network as an incremental decoder, made once."""
-        return self._decoder
+
+def expected_shapes(config: NetworkConfig, vocabulary: Vocabulary) -> dict[str, tuple[int, ...]]:
+    """The name and shape of every tensor of a checkpoint."""
+    width, inner, table = config.hidden_size, config.intermediate_size, (len(vocabulary), config.hidden_size)
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": table, "model.norm.weight": (width,)}
+    if not config.tie_embeddings:
+        shapes["lm_head.weight"] = table
+    for index in range(config.n_layers):
+        layer = f"model.layers.{index}."
+        for name in "qkvo":
+            shapes[f"{layer}self_attn.{name}_proj.weight"] = (width, width)
+        shapes |= {f"{layer}mlp.{name}_proj.weight": (inner, width) for name in ("gate", "up")}
+        shapes[f"{layer}mlp.down_proj.weight"] = (width, inner)
+        shapes |= {f"{layer}{name}_layernorm.weight": (width,) for name in ("input", "post_attention")}
+    return shapes
 
 
 def save(
@@ -191,19 +218,19 @@ def load(folder: str | Path, *, device: str = "cpu", vocabulary: Vocabulary | No
         raise ModelError(f"The checkpoint {folder} was trained with another vocabulary; use the one saved with it.")
     if found != digest:
         raise ModelError(f"The weights {folder / WEIGHTS} are corrupted (their checksum is wrong); copy them again.")
-    with torch.random.fork_rng(devices=[]):  # its initial weights are thrown away; leave the caller's stream alone
-        network = build_network(_plain(config, tie=config.tie_embeddings), saved)
     try:
-        weights = {name: tensor.to(torch.float32) for name, tensor in load_file(folder / WEIGHTS).items()}
-        missing, unexpected = network.load_state_dict(weights, strict=False)
-    except (SafetensorError, RuntimeError) as error:
+        weights = {name: tensor.to(device, torch.float32) for name, tensor in load_file(folder / WEIGHTS).items()}
+    except SafetensorError as error:
         raise ModelError(
-            f"The weights in {folder} do not fit its configuration: {str(error).splitlines()[0]}"
+            f"The weights {folder / WEIGHTS} are no safetensors file ({error}); copy them again."
         ) from error
-    if unexpected or set(missing) - ({"lm_head.weight"} if config.tie_embeddings else set()):
-        raise ModelError(f"The weights in {folder} do not fit its configuration: {(missing or unexpected)[0]}.")
-    network.tie_weights()
-    return Checkpoint(network.to(device).eval(), config, saved, sampling, encoding, info)
+    shapes, expected = {name: tuple(t.shape) for name, t in weights.items()}, expected_shapes(config, saved)
+    if shapes != expected:
+        odd = sorted(name for name in shapes | expected if shapes.get(name) != expected.get(name))[0]
+        raise ModelError(
+            f"The weights in {folder} do not fit its configuration: {odd} is {shapes.get(odd, 'missing')}."
+        )
+    return Checkpoint(weights, config, saved, sampling, encoding, info)
 
 
 def default_checkpoint() -> Path:

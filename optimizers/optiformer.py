@@ -96,6 +96,7 @@ class OptiFormerSeq(Optimizer):
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
             config = dict(observation.config)
+            self._space.codes(config)  # refuses a configuration of another space
             if config in self._pending:
                 self._pending.remove(config)
             self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))

@@ -48,7 +48,7 @@ def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
     if request.param == "shipped":
         return shipped
     network = build_network(PRESETS["nano"], shipped.vocabulary, seed=0).eval()
-    return replace(shipped, network=network, config=PRESETS["nano"])
+    return replace(shipped, weights=dict(network.state_dict()), config=PRESETS["nano"])
 
 
 def whole_history(policy: Policy) -> Policy:

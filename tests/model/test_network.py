@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,17 @@ import torch
 from model.config import PRESETS, NetworkConfig, RunConfig, SamplingConfig
 from model.decoder import Decoder
 from model.errors import ModelError
-from model.network import CONFIG, VOCABULARY, WEIGHTS, build_network, count_parameters, load, preset_table, save
+from model.network import (
+    CONFIG,
+    VOCABULARY,
+    WEIGHTS,
+    build_network,
+    count_parameters,
+    expected_shapes,
+    load,
+    preset_table,
+    save,
+)
 from model.tokenizer import Vocabulary
 
 
@@ -38,7 +50,7 @@ def test_a_checkpoint_gives_the_same_logits_again(tiny_checkpoint: Path, tmp_pat
     first = load(tiny_checkpoint)
     folder = save(
         tmp_path / "copy",
-        first.network.state_dict(),
+        first.weights,
         first.config,
         first.vocabulary,
         sampling=SamplingConfig(temperature=0.5),
@@ -56,7 +68,7 @@ def test_a_checkpoint_gives_the_same_logits_again(tiny_checkpoint: Path, tmp_pat
 
 def test_bf16_files_are_half_as_large_and_nearly_the_same(tiny_checkpoint: Path, tmp_path: Path) -> None:
     first = load(tiny_checkpoint)
-    weights = first.network.state_dict()
+    weights = first.weights
     kwargs = {"sampling": first.sampling, "encoding": "seq", "info": {}}
     folder = save(tmp_path, weights, first.config, first.vocabulary, bf16=True, **kwargs)  # type: ignore[arg-type]
     assert (folder / WEIGHTS).stat().st_size < 0.6 * (tiny_checkpoint / WEIGHTS).stat().st_size
@@ -96,11 +108,35 @@ def test_weights_that_do_not_fit_and_a_wrong_vocabulary_are_refused(tiny_checkpo
         load(folder)
 
 
+@pytest.mark.parametrize("preset", ["nano", "pico"])
+def test_the_expected_tensors_are_llamas(preset: str) -> None:
+    config = PRESETS[preset]
+    shapes = {name: tuple(t.shape) for name, t in build_network(config, Vocabulary()).state_dict().items()}
+    if config.tie_embeddings:
+        del shapes["lm_head.weight"]
+    assert shapes == expected_shapes(config, Vocabulary())
+
+
+def test_suggesting_does_not_import_transformers(tiny_checkpoint: Path) -> None:
+    code = (
+        "import sys, numpy; from model import Policy, Space; from model.space import Parameter; "
+        "from model.tokenizer import Trial; p = Policy(Space((Parameter('x', 'float'),)), sys.argv[1]); "
+        "p.suggest([Trial({'x': i / 9}, i) for i in range(9)], rng=numpy.random.default_rng(0)); "
+        "assert 'transformers' not in sys.modules and 'gpytorch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tiny_checkpoint)], check=True)
+
+
+def test_importing_the_package_is_light() -> None:
+    code = "import sys, model; assert not {'torch', 'optuna', 'numpy', 'sklearn'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_decoder_with_its_cache_gives_the_full_forward_passes_logits() -> None:
     # fp32 rounding differs between one long and many short products; trained logits span about 10.
     for config in (PRESETS["pico"], NetworkConfig(64, 3, 4, 128)):
         network = build_network(config, Vocabulary(), seed=1).eval()
-        decoder = Decoder(network)
+        decoder = Decoder(config, network.state_dict())
         tokens = torch.randint(0, len(Vocabulary()), (1, 60), generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             full = network(tokens).logits[0]
@@ -116,7 +152,7 @@ def test_the_decoder_with_its_cache_gives_the_full_forward_passes_logits() -> No
 
 def test_continuations_share_a_context_and_do_not_touch_each_other() -> None:
     network = build_network(PRESETS["pico"], Vocabulary(), seed=1).eval()
-    decoder = Decoder(network)
+    decoder = Decoder(PRESETS["pico"], network.state_dict())
     context, ends = torch.randint(0, 1000, (1, 40)), torch.randint(0, 1000, (3, 4))
     cache = decoder.empty()
     decoder.advance(context, cache)
@@ -150,7 +186,7 @@ def test_the_copying_start_finds_the_earlier_values_of_a_parameter() -> None:
         for other in range(3):
             changed = [(v + 500) % 1000 if i == other else v for i, v in enumerate(values)]
             rise = float(before[values[other]] - logits(changed, slot)[values[other]])
-            assert rise > 0.2 if other == index else abs(rise) < 0.1
+            assert rise > 0.4 if other == index else abs(rise) < 0.3
 
 
 def test_the_copying_start_says_what_it_needs() -> None:
