@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.results import STATES
+from reports.results import STATES, ReportError
 from reports.text import Cell, Table, number
 
 
+def training_seconds(provenance: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds that the training phases of the grid's optimizers took, by optimizer; empty if there were none.
+
+    Raises:
+        ReportError: An entry of ``provenance["training"]`` has no number of seconds.
+    """
+    found = {}
+    for name, entry in (provenance.get("training") or {}).items():
+        seconds = entry.get("seconds") if isinstance(entry, Mapping) else None
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+            raise ReportError(
+                f"the training of {name!r} has no number of seconds in the provenance: run the grid again to train anew"
+            )
+        found[str(name)] = float(seconds)
+    return found
+
+
 def seconds_table(analysis: Analysis) -> Table:
-    """Latency of suggestions and totals per optimizer."""
+    """Latency of suggestions, totals, and where an optimizer was trained for the grid, what that took."""
     names, seconds = analysis.grid.optimizers, analysis.seconds
+    training = training_seconds(analysis.provenance)
     data = pd.DataFrame(
         {
             "optimizer": names,
@@ -25,11 +46,15 @@ def seconds_table(analysis: Analysis) -> Table:
             "cost_total_seconds": seconds.total_cost,
         }
     )
+    if training:
+        data["training_seconds"] = [training.get(name, np.nan) for name in names]
     rows = []
     for o, name in enumerate(names):
         each = (seconds.mean[o] * 1e3, seconds.median[o] * 1e3, seconds.p95[o] * 1e3)
         totals = (seconds.total_ask[o], seconds.total_evaluate[o], seconds.total_cost[o])
-        rows.append((Cell(name), Cell(f"{seconds.suggestions[o]:,}"), *(Cell(number(x)) for x in (*each, *totals))))
+        trained = (training.get(name, np.nan),) if training else ()
+        shown = (*each, *totals, *trained)
+        rows.append((Cell(name), Cell(f"{seconds.suggestions[o]:,}"), *(Cell(number(x)) for x in shown)))
     return Table(
         name="latency",
         title="Time per suggestion",
@@ -37,8 +62,16 @@ def seconds_table(analysis: Analysis) -> Table:
             "Wall-clock milliseconds of asking, over the trials of the search phase (the initial design is not "
             "suggested by the optimizer); totals in seconds over all trials. Cost: what the evaluations would have "
             "taken for real, where the benchmark knows"
+            + (
+                ". Training: what was spent once, before the first cell of the grid, by those that train"
+                if training
+                else ""
+            )
         ),
-        header=("optimizer", "asks", "mean ms", "median ms", "p95 ms", "ask s", "evaluate s", "cost s"),
+        header=(
+            *("optimizer", "asks", "mean ms", "median ms", "p95 ms", "ask s", "evaluate s", "cost s"),
+            *(("training s",) if training else ()),
+        ),
         rows=tuple(rows),
         data=data,
     )

@@ -18,7 +18,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 import reports
-from reports.analysis import analyse
+from reports.accounts import seconds_table
+from reports.analysis import Analysis, analyse
 from reports.facts import facts
 from reports.latex import escape
 from reports.results import Results
@@ -38,6 +39,10 @@ def written(realistic: Results, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that look at text only: drawing takes most of a report's seconds."""
     monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+
+
+def run(results: Results) -> Analysis:
+    return analyse(results, at=None, draws=100, seed=0)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -105,6 +110,23 @@ def test_latency_is_over_the_search_phase(written: Path, realistic: Results) -> 
     np.testing.assert_allclose(table["ask_median_seconds"], ask.median())
     np.testing.assert_allclose(table["ask_p95_seconds"], ask.quantile(0.95))
     np.testing.assert_allclose(table["ask_total_seconds"], ask.sum())
+
+
+def test_training_stands_beside_the_cost_of_suggestions(make: Make) -> None:
+    results = make(("random", "tpe", "optiformer"), ("a/x",), seeds=1, trials=8)
+    assert "training s" not in seconds_table(run(results)).header
+    trained = replace(results, provenance={"training": {"optiformer": {"key": "k", "seconds": 1234.5}}})
+    table = seconds_table(run(trained))
+    assert {row[0].text: row[-1].text for row in table.rows} == {"random": "—", "tpe": "—", "optiformer": "1234"}
+    assert table.data.set_index("optimizer").loc["optiformer", "training_seconds"] == 1234.5
+    assert "Training" in table.note
+
+
+@pytest.mark.parametrize("entry", [3, {}, {"seconds": "long"}, {"seconds": float("nan")}, {"seconds": -1}])
+def test_training_without_seconds_is_refused(make: Make, entry: object) -> None:
+    results = replace(make(("tpe",), ("a/x",), seeds=1, trials=2), provenance={"training": {"tpe": entry}})
+    with pytest.raises(reports.ReportError, match="training of 'tpe' has no number of seconds"):
+        seconds_table(run(results))
 
 
 @pytest.mark.usefixtures("no_figures")
