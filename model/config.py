@@ -217,6 +217,7 @@ class SamplingConfig:
         top_p: Keep the smallest set of tokens with this probability; 1 for all.
         exploration: Share of uniform probability mixed into every parameter's distribution; as a mutation rate does,
             it keeps a policy that copies its best trials from repeating one level of a parameter for ever.
+        candidates: Draw this many configurations and propose the likeliest one (all parameters together).
         margin: How far below the best score the target lies, in gaps between best and median.
         context_trials: At most this many past trials are shown: most of them the best, the others spread by rank.
         max_tokens: Nor more than fit into this many tokens, the next trial's included.
@@ -227,6 +228,7 @@ class SamplingConfig:
     top_k: int = 0
     top_p: float = 1.0
     exploration: float = 0.0
+    candidates: int = 1
     margin: float = 0.05
     context_trials: int = 19
     max_tokens: int = 640
@@ -235,6 +237,7 @@ class SamplingConfig:
     def __post_init__(self) -> None:
         _require(math.isfinite(self.temperature) and self.temperature >= 0, "SamplingConfig: temperature must be >= 0.")
         _require(0 < self.top_p <= 1 and self.top_k >= 0, "SamplingConfig: top_p is in (0, 1] and top_k is >= 0.")
+        _require(self.candidates >= 1, "SamplingConfig: candidates must be at least 1.")
         _require(0 <= self.exploration <= 1, "SamplingConfig: exploration is a share between 0 and 1.")
         _require(self.margin >= 0 and self.context_trials >= 1, "SamplingConfig: margin >= 0 and context_trials >= 1.")
 

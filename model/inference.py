@@ -23,6 +23,7 @@ Config = dict[str, Any]
 BEST_SHARE = 0.6
 FAILED_SHARE = 0.2
 REPEATS = 4
+UNTOUCHED = SamplingConfig()
 
 
 class Policy:
@@ -86,7 +87,7 @@ class Policy:
         for attempt in range(REPEATS + 1):
             # Repeats mean that the policy is sure of a place already visited: look further away each time.
             heat = 1.0 + attempt / 2
-            for config in self._sample(n - len(proposals), cache, rng, heat):
+            for config in self._propose(n - len(proposals), cache, rng, heat):
                 key = self._key(config)
                 if key not in seen or attempt == REPEATS:
                     seen.add(key)
@@ -117,42 +118,64 @@ class Policy:
         tokens = np.append(tokens, self.tokenizer.vocabulary.special("TRIAL_SEP"))
         return torch.from_numpy(tokens)[None].to(self.decoder.device)
 
-    def _sample(self, n: int, context: Cache, rng: np.random.Generator, heat: float) -> list[Config]:
-        """Continue the context by ``n`` configurations."""
+    def _propose(self, n: int, context: Cache, rng: np.random.Generator, heat: float) -> list[Config]:
+        """The likeliest of every ``candidates`` draws, ``n`` in all."""
+        k = self.sampling.candidates
+        configs, likelihoods = self._sample(n * k, context, rng, heat)
+        best = likelihoods.reshape(n, k).argmax(axis=1)
+        return [configs[i * k + int(j)] for i, j in enumerate(best)]
+
+    def _sample(
+        self, n: int, context: Cache, rng: np.random.Generator, heat: float
+    ) -> tuple[list[Config], NDArray[np.float64]]:
+        """Continue the context by ``n`` configurations; also their log-likelihoods at temperature 1, (n,)."""
         vocabulary = self.tokenizer.vocabulary
         cache = context.expand(n)
         configs: list[Config] = [{} for _ in range(n)]
+        likelihoods = np.zeros(n)
         waiting: list[NDArray[np.int64]] = []
         slots = dict(zip((p.name for p in self.tokenizer.parameters), self.tokenizer.slots, strict=True))
         for parameter in self.space.parameters:
             active = np.array([self.space.is_active(parameter, config) for config in configs])
-            tokens = np.full(n, vocabulary.special("INACTIVE"))
-            if parameter.name in slots:
-                waiting.append(np.full(n, vocabulary.name(slots[parameter.name])))
-                if active.any():
-                    stacked = torch.from_numpy(np.stack(waiting, axis=1)).to(self.decoder.device)
-                    hidden = self.decoder.advance(stacked, cache)
-                    chosen = self._choose(parameter, hidden, rng, heat)
-                    waiting = []
-                    for row in np.flatnonzero(active):
-                        value = self.tokenizer.decode_value(parameter, int(chosen[row]))
-                        configs[row][parameter.name] = value
-                        tokens[row] = self.tokenizer.encode_value(parameter, value)  # a discrete value's own bin
-                waiting.append(tokens)
-            else:
+            if parameter.name not in slots:
                 for row in np.flatnonzero(active):
                     position = 0.5 if parameter.n_levels == 1 else float(rng.random())
                     configs[row][parameter.name] = parameter.value(position)
-        return configs
+                continue
+            tokens = np.full(n, vocabulary.special("INACTIVE"))
+            waiting.append(np.full(n, vocabulary.name(slots[parameter.name])))
+            if active.any():
+                stacked = torch.from_numpy(np.stack(waiting, axis=1)).to(self.decoder.device)
+                hidden = self.decoder.advance(stacked, cache)
+                chosen, likelihood = self._choose(parameter, hidden, rng, heat)
+                likelihoods += np.where(active, likelihood, 0.0)
+                waiting = []
+                for row in np.flatnonzero(active):
+                    value = self.tokenizer.decode_value(parameter, int(chosen[row]))
+                    configs[row][parameter.name] = value
+                    tokens[row] = self.tokenizer.encode_value(parameter, value)  # a discrete value's own bin
+            waiting.append(tokens)
+        return configs, likelihoods
 
     def _choose(
         self, parameter: Parameter, hidden: torch.Tensor, rng: np.random.Generator, heat: float
-    ) -> NDArray[np.int64]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """A token a row and its log-likelihood: a discrete value's is that of all the bins in its cell."""
         valid = self._valid[parameter.name]
         logits = self.decoder.logits(hidden, valid).double().cpu().numpy()
         sampling = replace(self.sampling, temperature=max(self.sampling.temperature, 0.2 * (heat > 1)) * heat)
         index = choose(logits, sampling, rng.random(len(logits)))
-        return np.asarray(valid.cpu().numpy()[index])
+        likelihood = np.zeros(len(logits))
+        if self.sampling.candidates > 1:
+            probabilities = token_probabilities(logits, UNTOUCHED)
+            levels = parameter.n_levels
+            if levels is not None and not self.tokenizer.uses_categories(parameter):
+                cells = ((np.arange(logits.shape[1]) + 0.5) / logits.shape[1] * levels).astype(np.int64)
+                same = cells[None, :] == cells[index][:, None]
+            else:
+                same = np.arange(logits.shape[1])[None, :] == index[:, None]
+            likelihood = np.log((probabilities * same).sum(axis=1) + 1e-300)
+        return np.asarray(valid.cpu().numpy()[index]), likelihood
 
 
 def choose(logits: NDArray[np.float64], sampling: SamplingConfig, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,0 +1,103 @@
+"""Settings of the trial-set encoding and of its prior, as frozen dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from model.errors import ModelError
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ModelError(message)
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """The prior over functions: shares of its families and how often each complication occurs.
+
+    Attributes:
+        gp: Share of Gaussian processes.
+        mlp: Share of random multilayer perceptrons.
+        trees: Share of sums of oblivious trees.
+        valleys: Share of hyperparameter-shaped valleys.
+        dimensions: Numbers of parameters to draw from.
+        unused: Probability that a parameter does not matter.
+        conditional: Probability that a space with a small discrete parameter has children of it.
+        noisy: Probability of observation noise.
+        crashes: Probability that a region of the space fails.
+    """
+
+    gp: float = 0.62
+    mlp: float = 0.10
+    trees: float = 0.12
+    valleys: float = 0.16
+    dimensions: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 7, 7, 8, 8, 9, 10, 11, 12, 13, 14, 14, 16, 20)
+    unused: float = 0.25
+    conditional: float = 0.4
+    noisy: float = 0.4
+    crashes: float = 0.06
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dimensions", tuple(self.dimensions))
+        shares = self.gp, self.mlp, self.trees, self.valleys
+        _require(
+            min(shares) >= 0 and abs(sum(shares) - 1) < 1e-9,
+            "MixtureConfig: gp, mlp, trees and valleys are shares and must sum to 1.",
+        )
+        _require(
+            len(self.dimensions) > 0 and min(self.dimensions) >= 1, "MixtureConfig: dimensions must be 1 or more."
+        )
+        for name in ("unused", "conditional", "noisy", "crashes"):
+            _require(0 <= getattr(self, name) <= 1, f"MixtureConfig: {name} is a probability.")
+
+
+@dataclass(frozen=True)
+class TrialSetConfig:
+    """The trial-set encoding: one position per trial, one per candidate.
+
+    Attributes:
+        slots: Parameters that a position holds; a space with more is served by its most telling ones.
+        choices: Width of a categorical's one-hot code; choices beyond it also carry their index as a number.
+        frequencies: Octaves of sine and cosine features of a value.
+        bins: Bins of the predicted score.
+        low: Left end of the squashed scores' range.
+        high: Right end.
+        knee: Where the squashing turns from linear to logarithmic, in gaps between best and median.
+        max_trials: Longest context in training; longer histories are thinned to it.
+        short_share: Share of batches whose context's length is log-uniform between 2 and 32; the others' is uniform
+            between 16 and ``max_trials``.
+        queries: Candidates a function in training.
+        prior: The functions.
+    """
+
+    slots: int = 20
+    choices: int = 8
+    frequencies: int = 6
+    bins: int = 256
+    low: float = -5.0
+    high: float = 6.0
+    knee: float = 0.05
+    max_trials: int = 128
+    short_share: float = 0.45
+    queries: int = 64
+    prior: MixtureConfig = field(default_factory=MixtureConfig)
+
+    def __post_init__(self) -> None:
+        _require(min(self.slots, self.choices, self.frequencies, self.queries) >= 1, "TrialSetConfig: sizes must be 1+.")
+        _require(self.bins >= 8 and self.low < 0 < self.high, "TrialSetConfig: 8 bins at least, around 0.")
+        _require(self.knee > 0 and self.max_trials >= 16, "TrialSetConfig: knee > 0 and max_trials >= 16.")
+        _require(0 <= self.short_share <= 1, "TrialSetConfig: short_share is a share between 0 and 1.")
+        _require(
+            max(self.prior.dimensions) <= self.slots, "TrialSetConfig: the prior has more dimensions than there are slots."
+        )
+
+    @property
+    def slot_width(self) -> int:
+        """Features of one parameter's value: number, waves, one-hot, and inactive, categorical, grid, cell width."""
+        return 1 + 2 * self.frequencies + self.choices + 4
+
+    @property
+    def width(self) -> int:
+        """Features of a position: the slots, then score (1 + 12), failed, candidate, log n, dimensions."""
+        return self.slots * self.slot_width + 13 + 4

@@ -1,0 +1,167 @@
+"""What a position of the trial-set encoding is made of: values of the parameters, the score, and flags.
+
+The same functions serve training (synthetic batches) and inference (a real search space), so that the two cannot
+drift apart. Scores are squashed by :class:`ScoreAnchors`: 0 is the best value of the history and 1 gap its median,
+linear near 0 and logarithmic far away, re-anchored at every ask.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from model.trial_config import TrialSetConfig
+
+SCORE_WAVES = 6
+
+
+@dataclass(frozen=True, eq=False)
+class SlotKinds:
+    """What kind of parameter each slot holds; a leading batch dimension, slots last.
+
+    Attributes:
+        present: Whether the slot is used, (B, S) bool.
+        categorical: Whether its values are unordered, (B, S) bool.
+        levels: How many values there are, 0 for a continuous one, (B, S) float.
+    """
+
+    present: torch.Tensor
+    categorical: torch.Tensor
+    levels: torch.Tensor
+
+
+def value_features(
+    config: TrialSetConfig, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor
+) -> torch.Tensor:
+    """Features of configurations.
+
+    Args:
+        config: The encoding.
+        kinds: The slots' kinds.
+        position: Values in [0, 1] on each parameter's own scale, discrete ones at their cell's centre, (B, m, S).
+        active: Which parameters a configuration has, (B, m, S) bool.
+
+    Returns:
+        (B, m, S * slot_width).
+    """
+    shown = (active & kinds.present[:, None]).float()
+    levels = kinds.levels[:, None]
+    # A small categorical is told by its one-hot code alone: its index is no number.
+    numeric = shown * (~(kinds.categorical & (kinds.levels <= config.choices)))[:, None]
+    octaves = math.pi * 2.0 ** torch.arange(config.frequencies, device=position.device)
+    angle = position[..., None] * octaves
+    number = torch.cat([position[..., None] * 2 - 1, angle.sin(), angle.cos()], -1) * numeric[..., None]
+    index = (position * levels).long().clamp(min=0) % config.choices
+    choice = torch.nn.functional.one_hot(index, config.choices) * (shown * kinds.categorical[:, None])[..., None]
+    inactive = (~active & kinds.present[:, None]).float()
+    width = torch.where(levels > 0, 1 / levels.clamp(min=1), torch.zeros_like(levels))
+    grid = ((levels > 0) & ~kinds.categorical[:, None]).float()
+    flags = torch.stack(
+        [inactive, kinds.categorical[:, None] * shown, grid * shown, 2 * width.expand_as(shown) * shown], -1
+    )
+    return torch.cat([number, choice, flags], -1).flatten(-2)
+
+
+def trial_features(
+    config: TrialSetConfig,
+    kinds: SlotKinds,
+    position: torch.Tensor,
+    active: torch.Tensor,
+    score: torch.Tensor,
+    failed: torch.Tensor,
+) -> torch.Tensor:
+    """Positions of past trials, (B, n, width).
+
+    Args:
+        config: The encoding.
+        kinds: The slots' kinds.
+        position: See :func:`value_features`.
+        active: See :func:`value_features`.
+        score: Squashed scores, (B, n); a failed trial counts as the worst one.
+        failed: Which trials failed, (B, n) bool.
+    """
+    octaves = math.pi * 2.0 ** torch.arange(SCORE_WAVES, device=score.device) / config.high
+    angle = score[..., None] * octaves
+    told = torch.cat([score[..., None] / 2, angle.sin(), angle.cos()], -1)
+    flags = torch.stack([failed.float(), torch.zeros_like(score)], -1)
+    return torch.cat([value_features(config, kinds, position, active), told, flags, _study(kinds, score)], -1)
+
+
+def candidate_features(
+    config: TrialSetConfig, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor, n_trials: int
+) -> torch.Tensor:
+    """Positions of candidates, (B, q, width)."""
+    shape = position.shape[:2]
+    told = position.new_zeros(*shape, 1 + 2 * SCORE_WAVES)
+    flags = torch.tensor([0.0, 1.0], device=position.device).expand(*shape, 2)
+    study = _study(kinds, position.new_zeros(shape[0], n_trials))[:, :1].expand(-1, shape[1], -1)
+    return torch.cat([value_features(config, kinds, position, active), told, flags, study], -1)
+
+
+def _study(kinds: SlotKinds, score: torch.Tensor) -> torch.Tensor:
+    """How many trials and parameters there are, which attention alone cannot count; (B, n, 2)."""
+    n = score.shape[1]
+    size = torch.full_like(score, math.log2(max(n, 1)) / 4 - 1)
+    return torch.stack([size, (kinds.present.sum(1, keepdim=True) / 8.0 - 1).expand_as(score)], -1)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreAnchors:
+    """The scale of scores that a history sets.
+
+    Attributes:
+        best: The lowest value, (B, 1).
+        gap: Distance from it to the median, (B, 1), above 0.
+        knee: See :class:`~model.trial_config.TrialSetConfig`.
+    """
+
+    best: torch.Tensor
+    gap: torch.Tensor
+    knee: float
+
+    @classmethod
+    def of(cls, values: torch.Tensor, knee: float) -> ScoreAnchors:
+        """Anchors of finite values to minimize, (B, n).
+
+        Where half the trials are ties of the best one, the mean takes the median's place; where all are, 1 does.
+        """
+        best = values.min(1, keepdim=True).values
+        ordered = values.sort(1).values
+        n = values.shape[1]
+        median = (ordered[:, (n - 1) // 2] + ordered[:, n // 2])[:, None] / 2
+        spread = values.mean(1, keepdim=True) - best
+        gap = torch.maximum(median - best, 0.01 * spread)
+        tiny = 1e-12 * (1 + best.abs())
+        return cls(best, torch.where(gap > tiny, gap, torch.ones_like(gap)), knee)
+
+    def squash(self, values: torch.Tensor) -> torch.Tensor:
+        """Values to squashed scores, both (B, m)."""
+        return torch.asinh((values - self.best) / (self.gap * self.knee))
+
+    def threshold(self, margin: float) -> float:
+        """The squashed score of a value ``margin`` gaps below the best one."""
+        return -math.asinh(margin / self.knee)
+
+
+def bin_centres(config: TrialSetConfig, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Squashed scores in the middle of the bins, (bins,)."""
+    width = (config.high - config.low) / config.bins
+    return config.low + width * (torch.arange(config.bins, device=device) + 0.5)
+
+
+def score_loss(config: TrialSetConfig, logits: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy in nats against the two bins around each score, in proportion to nearness.
+
+    Args:
+        config: The encoding.
+        logits: (..., bins).
+        score: Squashed scores, (...); clamped to the range.
+    """
+    width = (config.high - config.low) / config.bins
+    place = ((score - config.low) / width - 0.5).clamp(0, config.bins - 1)
+    low = place.floor().long().clamp(max=config.bins - 2)
+    share = (place - low)[..., None]
+    pair = torch.log_softmax(logits.float(), -1).gather(-1, torch.stack([low, low + 1], -1))
+    return -(pair[..., :1] * (1 - share) + pair[..., 1:] * share).squeeze(-1)
