@@ -106,6 +106,14 @@ class Checkpoint:
     encoding: str
     info: dict[str, Any]
 
+    def digest(self) -> str:
+        """A hash of everything that determines what it proposes."""
+        digest = hashlib.sha256(json.dumps([asdict(self.config), asdict(self.sampling)], sort_keys=True).encode())
+        digest.update(self.vocabulary.digest().encode())
+        for name in sorted(self.weights):
+            digest.update(name.encode() + self.weights[name].cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
     @functools.cached_property
     def network(self) -> Any:
         """The ``LlamaForCausalLM`` in evaluation mode (imports transformers, which suggesting does without)."""

@@ -45,9 +45,7 @@ class MixtureConfig:
             min(shares) >= 0 and abs(sum(shares) - 1) < 1e-9,
             "MixtureConfig: gp, mlp, trees and valleys are shares and must sum to 1.",
         )
-        _require(
-            len(self.dimensions) > 0 and min(self.dimensions) >= 1, "MixtureConfig: dimensions must be 1 or more."
-        )
+        _require(len(self.dimensions) > 0 and min(self.dimensions) >= 1, "MixtureConfig: dimensions must be 1 or more.")
         for name in ("unused", "conditional", "noisy", "crashes"):
             _require(0 <= getattr(self, name) <= 1, f"MixtureConfig: {name} is a probability.")
 
@@ -84,12 +82,15 @@ class TrialSetConfig:
     prior: MixtureConfig = field(default_factory=MixtureConfig)
 
     def __post_init__(self) -> None:
-        _require(min(self.slots, self.choices, self.frequencies, self.queries) >= 1, "TrialSetConfig: sizes must be 1+.")
+        _require(
+            min(self.slots, self.choices, self.frequencies, self.queries) >= 1, "TrialSetConfig: sizes must be 1+."
+        )
         _require(self.bins >= 8 and self.low < 0 < self.high, "TrialSetConfig: 8 bins at least, around 0.")
         _require(self.knee > 0 and self.max_trials >= 16, "TrialSetConfig: knee > 0 and max_trials >= 16.")
         _require(0 <= self.short_share <= 1, "TrialSetConfig: short_share is a share between 0 and 1.")
         _require(
-            max(self.prior.dimensions) <= self.slots, "TrialSetConfig: the prior has more dimensions than there are slots."
+            max(self.prior.dimensions) <= self.slots,
+            "TrialSetConfig: the prior has more dimensions than there are slots.",
         )
 
     @property

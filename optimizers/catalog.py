@@ -126,3 +126,25 @@ register(
         install="pip install 'smac>=2.4'",
     )
 )
+_SEQ = Capabilities(failed="shown to the network as infeasible")
+
+register(
+    Entry(
+        name="optiformer-seq",
+        summary="OptiFormer, the seed's format: a causal network over named tokens, policy sampling.",
+        target="optimizers.optiformer:OptiFormerSeq",
+        capabilities=_SEQ,
+        packages=("ConfigSpace", "numpy", "torch"),
+        install="pip install torch",
+    )
+)
+register(
+    Entry(
+        name="optiformer",
+        summary="OptiFormer, the best one there is: optiformer-seq at present.",
+        target="optimizers.optiformer:OptiFormerSeq",
+        capabilities=_SEQ,
+        packages=("ConfigSpace", "numpy", "torch"),
+        install="pip install torch",
+    )
+)

@@ -102,6 +102,19 @@ class OptiFormerSeq(Optimizer):
             self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))
 
 
+def fingerprint(checkpoint: str = "") -> str:
+    """What identifies a checkpoint's proposals beyond package versions: the sums of its weights, tokens and sampling.
+
+    Raises:
+        OptimizerError: The checkpoint is missing or damaged.
+    """
+    try:
+        loaded = _load(checkpoint)
+    except ModelError as error:
+        raise OptimizerError(str(error)) from error
+    return loaded.digest()
+
+
 def training_phase(train: str, cache_dir: str | Path | None = None) -> Trained:
     """What the setting ``train`` stands for: train that configuration once (cached, resumable) before any cell.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ConfigSpace import ConfigurationSpace, Float
 
 from model.cache import cache_folder
+from model.network import load
 from optimizers.base import Observation, OptimizerError
-from optimizers.optiformer import OptiFormerSeq, training_phase
+from optimizers.optiformer import OptiFormerSeq, fingerprint, training_phase
 
 CONFIG = """
 data: {n_trajectories: 60, shard_size: 60, teachers: [{name: random, share: 1, n_trials: 30}]}
@@ -34,6 +36,14 @@ def test_a_batch_is_distinct_and_pending_configurations_are_not_asked_again(tiny
     optimizer.tell(told(10))
     asked = [s.config for s in optimizer.ask(6)] + [s.config for s in optimizer.ask(6)]
     assert len({tuple(config.items()) for config in asked}) == 12
+
+
+def test_a_fingerprint_changes_with_the_weights_and_the_sampling(tiny_checkpoint: Path) -> None:
+    first = load(tiny_checkpoint)
+    assert fingerprint(str(tiny_checkpoint)) == first.digest() == load(tiny_checkpoint).digest()
+    cooler = replace(first, sampling=replace(first.sampling, temperature=0.5))
+    shifted = replace(first, weights={name: tensor + 1e-3 for name, tensor in first.weights.items()})
+    assert len({first.digest(), cooler.digest(), shifted.digest()}) == 3
 
 
 def test_settings_reach_the_policy(tiny_checkpoint: Path) -> None:
