@@ -123,6 +123,16 @@ class Benchmark(ABC):
             Exception: Anything; the runner records the trial as failed with the exception's text.
         """
 
+    def measure_reference(self) -> Reference:
+        """Make the reference values anew, for `optibench references`; override where the benchmark knows a way.
+
+        Raises:
+            BenchmarkError: It knows none.
+        """
+        raise BenchmarkError(
+            f"No reference can be made for {self.name}: its benchmark does not implement `measure_reference`."
+        )
+
     def evaluate_batch(
         self, configs: Sequence[Config], *, seed: int, fidelity: Config | None = None
     ) -> list[Evaluation]:

@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.base import Benchmark, BenchmarkError, Reference
+from benchmarks.base import BenchmarkError, Reference
 
 if TYPE_CHECKING:
+    from benchmarks.base import Benchmark
     from benchmarks.yahpo import YahpoBenchmark
 
 FILE = Path(__file__).parent / "references.json"
@@ -145,19 +146,7 @@ def compute(
         if isinstance(benchmark, YahpoBenchmark):
             yield _searched(benchmark, evaluations, seed)
         else:
-            yield Entry(benchmark.name, _exact(benchmark), benchmark.data_version)
-
-
-def _exact(benchmark: Benchmark) -> Reference:
-    """The reference of a benchmark that knows its own: by formula or from a complete table."""
-    measure = getattr(benchmark, "measure_reference", None)
-    if measure is None:
-        raise BenchmarkError(
-            f"No reference can be made for {benchmark.name}: it offers no `measure_reference`, as synthetic functions "
-            "and tables do, and is no surrogate to search."
-        )
-    reference: Reference = measure()
-    return reference
+            yield Entry(benchmark.name, benchmark.measure_reference(), benchmark.data_version)
 
 
 def _searched(benchmark: YahpoBenchmark, evaluations: int, seed: int) -> Entry:
@@ -288,9 +277,11 @@ def check(names: Iterable[str] | None = None, *, progress: Callable[[str], None]
     return problems
 
 
-def _again(benchmark: Any, entry: Entry) -> Reference:
-    if entry.best is None or entry.seed is None:
-        return _exact(benchmark)
+def _again(benchmark: Benchmark, entry: Entry) -> Reference:
+    from benchmarks.yahpo import YahpoBenchmark
+
+    if not isinstance(benchmark, YahpoBenchmark) or entry.best is None or entry.seed is None:
+        return benchmark.measure_reference()
     _, values = _random(benchmark, entry.seed)
     worst = values.min() if benchmark.direction == "maximize" else values.max()
     f_best = benchmark.evaluate(entry.best, seed=0).value

@@ -304,17 +304,19 @@ def _add_references(commands: Any) -> None:
         "references",
         help="compute the frozen reference values of tasks",
         description="Compute f_best, f_ref and f_worst of tasks and add them to the committed file. Values that are "
-        "already there are frozen: they change only with --replace, and then with a new version.",
+        "already there are frozen: they change only with --again, and then with a new version.",
     )
     parser.add_argument("patterns", nargs="+", metavar="NAME", help="tasks, suites or globs")
-    parser.add_argument("--replace", action="store_true", help="compute again what is already there")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--again", action="store_true", help="compute also what is already there; a better f_best stays")
+    group.add_argument("--check", action="store_true", help="evaluate again what the stored values rest on")
     parser.set_defaults(command=_references)
 
 
 def _references(arguments: argparse.Namespace) -> int:
     from harness.data import make_references
 
-    return make_references(arguments.patterns, replace=arguments.replace)
+    return make_references(arguments.patterns, again=arguments.again, check=arguments.check)
 
 
 if __name__ == "__main__":

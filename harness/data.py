@@ -65,19 +65,27 @@ def _show(statuses: Sequence[Any]) -> None:
         console.print(f"\nGet what is missing with: optibench data fetch {' '.join(absent)}", markup=False)
 
 
-def make_references(patterns: Sequence[str], *, replace: bool) -> int:
-    """Compute the reference values of tasks and merge them into the committed file.
+def make_references(patterns: Sequence[str], *, again: bool, check: bool) -> int:
+    """Compute or check the reference values of tasks; returns the exit status (1: a check found something).
 
     Raises:
-        BenchmarkError: A name is unknown or its data is missing.
+        BenchmarkError: A name is unknown, its data is missing, or no reference can be made for it.
     """
     import benchmarks
     from benchmarks import references
 
     names = benchmarks.expand(patterns)
-    wanted = names if replace else references.pending(names)
+    if check:
+        problems = references.check(names)
+        for problem in problems:
+            print(problem)
+        print(f"{len(names)} tasks checked, {len(problems)} problems")
+        return 1 if problems else 0
+    wanted = names if again else references.pending(names)
     print(f"{len(names)} tasks, {len(wanted)} to compute")
-    for number, name in enumerate(wanted, start=1):
-        for change in references.write(references.compute([name])):
-            print(f"[{number}/{len(wanted)}] {change}")
+    for number, entry in enumerate(references.compute(wanted), start=1):
+        (change,) = references.write([entry])
+        new = change.new.reference
+        values = f"f_best {new.f_best:.6g}, f_ref {new.f_ref:.6g}, f_worst {new.f_worst:.6g}, version {new.version}"
+        print(f"[{number}/{len(wanted)}] {entry.name}: {change.kind}, {values}", flush=True)
     return 0
