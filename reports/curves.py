@@ -12,6 +12,8 @@ from reports.cube import Floats, Ints
 
 MOST_COUNTS = 100
 BAND_DRAWS = 1000
+FEWEST_RANKED = 4
+"""Families of fewer tasks get no curve of ranks: it would jump up and down by whole ranks."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,11 @@ class Curves:
     breaks: tuple[int, ...]
 
 
-def curve_counts(longest: int) -> Ints:
-    """Every trial count up to ``MOST_COUNTS``; of longer cells, that many evenly spread ones."""
-    if longest <= MOST_COUNTS:
+def curve_counts(longest: int, most: int = MOST_COUNTS) -> Ints:
+    """Every trial count up to ``most``; of longer cells, that many evenly spread ones."""
+    if longest <= most:
         return np.arange(1, longest + 1)
-    return np.unique(np.rint(np.linspace(1, longest, MOST_COUNTS)).astype(np.int64))
+    return np.unique(np.rint(np.linspace(1, longest, most)).astype(np.int64))
 
 
 def curves(analysis: Analysis) -> tuple[Curves, list[Curves]]:

@@ -7,19 +7,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reports.analysis import Analysis
-from reports.text import markdown_escape
 
 LONGEST = 700
 """Letters of a provenance value that are shown; all of it stays in the run's provenance.json."""
 
 
 def facts(analysis: Analysis) -> list[tuple[str, str]]:
-    """Names and values, escaped for Markdown."""
+    """Names and values, as plain text."""
     grid = analysis.grid
     planned, finished = int((grid.planned > 0).sum()), int((grid.finished > 0).sum())
     families = sorted(set(grid.families))
     sources = sorted({str(reference.get("source", "unknown")) for reference in analysis.references.values()})
-    found = [
+    return [
         ("optimizers", f"{len(grid.optimizers)}: {', '.join(grid.optimizers)}"),
         (
             "tasks",
@@ -32,7 +31,6 @@ def facts(analysis: Analysis) -> list[tuple[str, str]]:
         ("bootstrap", f"{analysis.draws} draws, seed {analysis.seed}"),
         *_provenance(analysis.provenance),
     ]
-    return [(markdown_escape(name), markdown_escape(value)) for name, value in found]
 
 
 def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:

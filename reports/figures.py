@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reports.analysis import Analysis
 from reports.critical import cliques, critical_difference
-from reports.curves import BAND_DRAWS, Curves, curves
+from reports.curves import BAND_DRAWS, FEWEST_RANKED, Curves
 from reports.style import RC, Style, styles
 from reports.tables import ranking
 from reports.text import many
@@ -23,19 +23,22 @@ from reports.text import many
 COLUMN = 3.4
 """Width of one column of a paper, in inches."""
 LEGEND_ROW = 0.16
-FEWEST_RANKED = 4
-"""Families of fewer tasks get no curve of ranks: it would jump up and down by whole ranks."""
 
 
-def draw(analysis: Analysis, folder: Path) -> list[tuple[str, str]]:
+def draw(analysis: Analysis, folder: Path, drawn: tuple[Curves, list[Curves]]) -> list[tuple[str, str]]:
     """Write every figure that the results allow, as PNG and PDF.
+
+    Args:
+        analysis: The numbers.
+        folder: An empty folder.
+        drawn: The anytime curves, from :func:`reports.curves.curves`.
 
     Returns:
         (file name without suffix, caption) in the order of the report.
     """
     looks = styles(analysis.grid.optimizers)
     names = [analysis.grid.optimizers[o] for o in ranking(analysis)]
-    overall, families = curves(analysis)
+    overall, families = drawn
     done = []
     with rc_context(cast(Any, RC)):
         for quantity, words in (("mean", "regret"), ("rank", "rank")):

@@ -54,6 +54,25 @@ def mix(colour: str, other: str, share: float = 0.45) -> str:
     return "#" + bytes(round((1 - share) * a + share * b) for a, b in pairs).hex()
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance of ``#rrggbb``, 0 to 1. Source: W3C (2018), WCAG 2.1, "relative luminance"."""
+    parts = [part / 255 for part in bytes.fromhex(colour[1:])]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def lighten(colour: str, ground: str, contrast: float = 4.5) -> str:
+    """The colour, mixed with as little white as gives it this contrast to a dark ``ground``.
+
+    ``(L1 + 0.05) / (L2 + 0.05)`` of the luminances; WCAG 2.1 asks 3 of graphics (1.4.11), and thin lines deserve more.
+    """
+    for percent in range(0, 100, 5):
+        lighter = mix(colour, "#ffffff", percent / 100)
+        if (luminance(lighter) + 0.05) / (luminance(ground) + 0.05) >= contrast:
+            return lighter
+    return "#ffffff"
+
+
 def styles(names: Iterable[str]) -> dict[str, Style]:
     """A distinct style for each name (while there are styles left)."""
     result: dict[str, Style] = {}

@@ -1,4 +1,7 @@
-"""Write a report: Markdown, tables, figures. A pure function of the results; the same input gives the same bytes."""
+"""Write a report: Markdown, one HTML page, tables, figures.
+
+A pure function of the results; the same input gives the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from pathlib import Path
 from reports.accounts import clips_table, failures_table, missing_table, seconds_table
 from reports.analysis import Analysis, analyse
 from reports.convergence import convergence_table
+from reports.curves import curves
 from reports.facts import facts
 from reports.latex import document, to_latex
+from reports.page import page
 from reports.results import ReportError, Results
 from reports.significance import friedman_table, matrix_table, pairs_table
 from reports.summary import cautions, sentences, terminal
@@ -27,7 +32,7 @@ class Report:
     """A written report.
 
     Attributes:
-        path: The Markdown file.
+        path: The Markdown file; ``report.html``, the same as one self-contained page, lies beside it.
         summary: A plain-text table and three sentences for a terminal, at most 100 columns wide.
     """
 
@@ -44,10 +49,10 @@ def write(
     seed: int = 0,
     control: str | None = None,
 ) -> Report:
-    """Write ``report.md``, ``tables/`` and ``figures/`` into ``out``.
+    """Write ``report.md``, ``report.html``, ``tables/`` and ``figures/`` into ``out``.
 
     Everything is made in a temporary folder inside ``out`` and moved when it is complete. Of an earlier report the
-    three are replaced; other files in ``out`` are left alone.
+    four are replaced; other files in ``out`` are left alone.
 
     Args:
         results: What to report.
@@ -84,7 +89,8 @@ def _move(made: Path, out: Path) -> None:
         if (out / name).exists():
             (out / name).rename(old)
         (made / name).rename(out / name)
-    (made / "report.md").replace(out / "report.md")
+    for name in ("report.html", "report.md"):
+        (made / name).replace(out / name)
 
 
 def _build(analysis: Analysis, folder: Path) -> None:
@@ -99,8 +105,10 @@ def _build(analysis: Analysis, folder: Path) -> None:
         if table.rows:
             shown.append(table)
     (folder / "tables" / "all.tex").write_text(document([table.name for table in shown]), encoding="utf-8")
-    figures = draw(analysis, folder / "figures")
+    drawn = curves(analysis)
+    figures = draw(analysis, folder / "figures", drawn)
     (folder / "report.md").write_text(_markdown(analysis, shown, figures), encoding="utf-8")
+    (folder / "report.html").write_text(page(analysis, shown, figures, folder / "figures", drawn), encoding="utf-8")
 
 
 def _sections(analysis: Analysis) -> list[Table]:
@@ -149,7 +157,7 @@ def _markdown(analysis: Analysis, tables: Sequence[Table], figures: Sequence[tup
     text = environment.get_template("report.md.j2").render(
         sentences=[markdown_escape(sentence) for sentence in sentences(analysis)],
         cautions=[markdown_escape(caution) for caution in cautions(analysis)],
-        facts=facts(analysis),
+        facts=[(markdown_escape(name), markdown_escape(value)) for name, value in facts(analysis)],
         sections=sections,
         elsewhere=elsewhere,
         figures=[(name, markdown_escape(caption)) for name, caption in figures],

@@ -51,7 +51,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_everything_promised_is_there(written: Path) -> None:
-    assert sorted(path.name for path in written.iterdir()) == ["figures", "report.md", "tables"]
+    assert sorted(path.name for path in written.iterdir()) == ["figures", "report.html", "report.md", "tables"]
     figures = {path.stem for path in (written / "figures").iterdir()}
     assert {"anytime_regret", "anytime_rank", "anytime_regret_by_family", "critical_difference"} <= figures
     for stem in figures:
@@ -137,7 +137,7 @@ def test_a_new_report_replaces_the_old_one_and_nothing_else(make: Make, tmp_path
     reports.write(make(("random", "tpe"), seeds=2, trials=6), out, bootstrap_draws=100)
     assert not (out / "tables" / "regret_at_12.csv").exists()
     assert (out / "tables" / "regret_at_6.csv").exists()
-    assert sorted(path.name for path in out.iterdir()) == ["figures", "notes.txt", "report.md", "tables"]
+    assert sorted(path.name for path in out.iterdir()) == ["figures", "notes.txt", "report.html", "report.md", "tables"]
 
 
 def test_a_failure_leaves_the_old_report_alone(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,281 @@
+"""The HTML page, driven in a headless Chromium through its debugging pipe: no driver, no network, no port."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reports
+from reports.results import Results
+from reports.style import KNOWN, lighten, luminance
+
+Make = Callable[..., Results]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium (Debian: chromium)")
+NASTY = "a_b</script><script>document.title='hacked'</script><img src=x onerror=document.title='hacked'>&amp;\"'"
+
+
+class Page:
+    """One tab of a browser. Whatever the page complains about or asks the network for is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        # The browser reads commands from its descriptor 3 and answers on 4, each message ended by a zero byte.
+        theirs, self.to = os.pipe()
+        self.back, answers = os.pipe()
+        flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run"
+        shell = f'exec "$0" {flags} --remote-debugging-pipe --user-data-dir="$1" about:blank 3<&{theirs} 4>&{answers}'
+        self.process = subprocess.Popen(
+            ["bash", "-c", shell, str(CHROMIUM), str(folder)],
+            pass_fds=(theirs, answers),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        os.close(answers)
+        self.buffer, self.number = b"", 0
+        self.session: str | None = None
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        targets = self.call("Target.getTargets")["targetInfos"]
+        tab = next(target["targetId"] for target in targets if target["type"] == "page")
+        self.session = self.call("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
+        for domain in ("Runtime", "Log", "Page", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": parameters}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.to, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self.read()
+            if answer.get("id") == self.number:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    def read(self) -> dict[str, Any]:
+        while b"\0" not in self.buffer:
+            part = os.read(self.back, 1 << 20)
+            assert part, "the browser went away"
+            self.buffer += part
+        text, _, self.buffer = self.buffer.partition(b"\0")
+        found: dict[str, Any] = json.loads(text)
+        if found.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
+            self.complaints.append(str(found["params"]))
+        if found.get("method") == "Network.requestWillBeSent":
+            self.requests.append(found["params"]["request"]["url"])
+        return found
+
+    def open(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        self.complaints, self.requests = [], []
+        media = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.call("Emulation.setEmulatedMedia", features=media)
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.call("Page.navigate", url=path.as_uri())
+        while self.read().get("method") != "Page.loadEventFired":
+            pass
+
+    def __call__(self, script: str) -> Any:
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def click(self, selector: str) -> None:
+        """With the mouse, in the middle of the element: it fails if something lies over it."""
+        element = f"document.querySelector({json.dumps(selector)})"
+        script = (
+            f"(e => {{ e.scrollIntoView({{block: 'center'}}); return e.getBoundingClientRect().toJSON(); }})({element})"
+        )
+        box = self(script)
+        place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+
+    def key(self, key: str) -> None:
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, windowsVirtualKeyCode=KEYS[key])
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=KEYS[key])
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
+
+    def close(self) -> None:
+        self.session = None
+        self.call("Browser.close")
+        self.process.wait(timeout=30)
+        os.close(self.to)
+        os.close(self.back)
+
+
+KEYS = {"ArrowLeft": 37, "Home": 36, "Enter": 13}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    page = Page(tmp_path_factory.mktemp("browser"))
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def written(realistic: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = replace(realistic, provenance={**realistic.provenance, "runs": RUNS})
+    out = tmp_path_factory.mktemp("page") / "out"
+    return reports.write(results, out, bootstrap_draws=200).path.with_suffix(".html")
+
+
+RUNS = [
+    {"command": "optibench run mine.yaml -j 2", "git_revision": "0123abc"},
+    {"command": "optibench run mine.yaml -j 4", "git_revision": "0123abc+dirty"},
+]
+
+
+def test_the_page_is_whole_without_a_script_or_network(written: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!#|data:)""", text)
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", text)
+    assert "gp-botorch has the best mean rank of 7 optimizers" in html.unescape(text)
+    for word in ("optibench run mine.yaml -j 2", "git checkout 0123abc", "optibench report DIR --at 25 50 60"):
+        assert word in text
+    assert text.count('<table class="data">') > 10
+    assert len(text) < 1_500_000
+
+
+@needs_chromium
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_the_page_opens_without_complaint(written: Path, browser: Page, width: int, dark: bool) -> None:
+    browser.open(written, width, dark=dark)
+    assert browser("Number(document.documentElement.dataset.ready)") > 0
+    assert browser("document.querySelectorAll('#plot path.curve').length") == 7
+    assert browser("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+    assert browser("[...document.images].every(image => image.naturalWidth > 100 && image.height > 50)")
+    assert browser.requests == [written.as_uri()] or all(url.startswith("data:") for url in browser.requests[1:])
+    assert browser.complaints == []
+
+
+@needs_chromium
+def test_tables_sort_both_ways_and_missing_values_stay_last(written: Path, browser: Page) -> None:
+    browser.open(written)
+    order = "[...document.querySelectorAll('#ranks tbody tr')].map(row => row.cells[0].textContent)"
+    before = browser(order)
+    for _ in range(2):
+        browser.click("#ranks th:nth-child(1) button")
+    assert browser(order) == sorted(before, reverse=True)
+    browser.click("#ranks th:nth-child(1) button")
+    assert browser(order) == before
+    browser.click("#latency th:nth-child(3) button")
+    column = "[...document.querySelectorAll('#latency tbody tr')].map(row => parseFloat(row.cells[2].textContent))"
+    assert browser(column) == sorted(browser(column))
+    assert browser("document.querySelector('#latency th:nth-child(3)').ariaSort") == "ascending"
+    # cmaes has no run on one task: its dash is last in either direction.
+    where = browser("[...document.querySelectorAll('#regret_at_60 th')].findIndex(th => th.textContent == 'cmaes')") + 1
+    last = f"document.querySelector('#regret_at_60 tbody tr:last-child td:nth-child({where})').textContent"
+    for _ in range(2):
+        browser.click(f"#regret_at_60 th:nth-child({where}) button")
+        assert browser(last).startswith("—")
+    assert browser.complaints == []
+
+
+@needs_chromium
+def test_tables_filter_by_every_word(written: Path, browser: Page) -> None:
+    browser.open(written)
+    browser.click("#pairs_at_60 input")
+    browser.call("Input.insertText", text="TPE smac")
+    shown = "[...document.querySelectorAll('#pairs_at_60 tbody tr')].filter(r => !r.hidden).map(r => r.textContent)"
+    rows = browser(shown)
+    assert len(rows) == 2
+    assert all("tpe" in row and "smac-rf" in row for row in rows)
+    assert browser("document.querySelector('#pairs_at_60 [role=status]').textContent") == "2 of 21 rows"
+
+
+@needs_chromium
+def test_curves_follow_the_controls(written: Path, browser: Page, realistic: Results) -> None:
+    browser.open(written)
+    curves = "document.querySelectorAll('#plot path.curve').length"
+    browser.click("#legend li:nth-child(1) button")
+    assert browser(curves) == 6
+    assert browser("document.querySelector('#legend button').getAttribute('aria-pressed')") == "false"
+    browser.click("#none")
+    assert browser(curves) == 0
+    browser.click("#all")
+    assert browser(curves) == 7
+    before = browser("document.querySelector('#plot path.curve').getAttribute('d')")
+    browser.click("#log-y")
+    assert browser("document.querySelector('#plot path.curve').getAttribute('d')") != before
+    assert re.fullmatch(r"M[-\d.,LM]+", before), "a step function: straight lines between known points"
+    browser.click("#find")
+    browser.call("Input.insertText", text="levy")
+    assert browser("document.getElementById('view').selectedOptions[0].textContent") == "synthetic/levy-5d"
+    assert browser("document.querySelector('#quantity option[value=rank]').disabled")
+    # The value shown for an optimizer is the mean over seeds of the stored trials.
+    browser("document.getElementById('trial').focus()")
+    browser.key("Home")
+    for step in range(2):
+        assert browser("document.getElementById('at').textContent") == ("1 trial" if step == 0 else "60 trials")
+        trials = realistic.trials
+        rows = (trials["task"] == "synthetic/levy-5d") & (trials["trial"] == 59 * step)
+        mean = trials[rows & (trials["optimizer"] == "random")]["regret"].mean()
+        item = (
+            "[...document.querySelectorAll('#legend li')].find(li => li.querySelector('.name').textContent == 'random')"
+        )
+        assert float(browser(f"{item}.querySelector('.value').textContent")) == pytest.approx(mean, abs=6e-3)
+        browser(
+            "document.getElementById('trial').value = 59; "
+            "document.getElementById('trial').dispatchEvent(new Event('input'))"
+        )
+    assert browser.complaints == []
+
+
+@needs_chromium
+def test_hovering_shows_the_values_of_that_trial(written: Path, browser: Page) -> None:
+    browser.open(written)
+    script = "document.getElementById('plot').scrollIntoView({block: 'center'}); "
+    box = browser(script + "document.getElementById('plot').getBoundingClientRect().toJSON()")
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=box["x"] + box["width"] / 2, y=box["y"] + 100)
+    trial = int(browser("document.getElementById('at').textContent").split()[0])
+    assert 25 < trial < 40
+    first = "document.querySelector('#legend .value').textContent"
+    before = browser(first)
+    assert re.fullmatch(r"0\.\d+ \[0\.\d+, 0\.\d+\]", before)
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=box["x"] + 80, y=box["y"] + 100)
+    assert browser(first) != before
+    browser("document.getElementById('trial').focus()")
+    trial = int(browser("document.getElementById('at').textContent").split()[0])
+    browser.key("ArrowLeft")
+    assert browser("document.getElementById('at').textContent").startswith(f"{trial - 1} trial")
+
+
+@needs_chromium
+def test_any_name_is_shown_as_text(make: Make, browser: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+    results = make(("random", NASTY), ("a/x", f"b/{NASTY}"), seeds=2, trials=4)
+    results = replace(results, provenance={NASTY: NASTY, "runs": [{"command": NASTY}]})
+    page = reports.write(results, tmp_path / "out", bootstrap_draws=100).path.with_suffix(".html")
+    browser.open(page)
+    assert browser("document.title") == "2 optimizers on 2 tasks"
+    assert browser("document.querySelectorAll('script').length") == 2
+    assert browser("document.querySelectorAll('img').length") == 0
+    names = browser("[...document.querySelectorAll('#legend .name')].map(e => e.textContent)")
+    assert sorted(names) == sorted(["random", NASTY])
+    assert NASTY in browser("document.querySelector('pre').textContent")
+    assert browser.complaints == []
+
+
+def test_lines_can_be_told_from_a_dark_ground() -> None:
+    for style in KNOWN.values():
+        colour = lighten(style.colour, "#14181d")
+        assert (luminance(colour) + 0.05) / (luminance("#14181d") + 0.05) >= 4.5
+    assert lighten("#ffffff", "#14181d") == "#ffffff"
+    assert luminance("#ffffff") == pytest.approx(1.0)
