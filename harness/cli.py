@@ -10,12 +10,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from harness.listing import SECTIONS
-
-if TYPE_CHECKING:
-    from harness.grid import Settings
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,8 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = _build_parser()
     arguments = parser.parse_args(argv)
+    from harness import commands
+
     try:
-        return int(arguments.command(arguments) or 0)
+        return int(getattr(commands, arguments.command)(arguments) or 0)
     except KeyboardInterrupt:
         print("optibench: stopped.", file=sys.stderr)
         return 130
@@ -79,13 +78,7 @@ def _add_list(commands: Any) -> None:
     parser = commands.add_parser("list", help="list optimizers, benchmarks, suites and grids")
     parser.add_argument("section", nargs="?", choices=SECTIONS, help="only this one")
     parser.add_argument("--json", action="store_true", help="machine-readable")
-    parser.set_defaults(command=_list)
-
-
-def _list(arguments: argparse.Namespace) -> None:
-    from harness.listing import show
-
-    show((arguments.section,) if arguments.section else SECTIONS, as_json=arguments.json)
+    parser.set_defaults(command="show_list")
 
 
 def _add_run(commands: Any) -> None:
@@ -122,78 +115,21 @@ def _add_run(commands: Any) -> None:
     parser.add_argument(
         "--no-report", action="store_true", help="only run; `optibench report DIR` makes the report later"
     )
-    parser.set_defaults(command=_run)
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    from harness.grid import load
-    from harness.run import run
-
-    names = ("optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "jobs", "executor", "out")
-    flags = {name: getattr(arguments, name) for name in names}
-    if arguments.grid is None and not (arguments.optimizers or arguments.benchmarks):
-        grid, settings = None, _resume_settings(flags)
-    else:
-        grid, settings = load(arguments.grid, flags)
-    outcome = run(grid, settings)
-    if outcome.stopped:
-        print(
-            f"Stopped with {outcome.finished} of {outcome.cells} cells finished; resume with: "
-            f"optibench run --out {outcome.store.folder}",
-            file=sys.stderr,
-        )
-        return 130
-    return 0 if arguments.no_report else _write_report(outcome.store.folder, at=None)
-
-
-def _resume_settings(flags: dict[str, Any]) -> Settings:
-    """The settings of a run that only resumes what is in its folder."""
-    from harness.errors import HarnessError
-    from harness.grid import load_settings
-
-    for name in ("seeds", "trials", "initial", "initial_size"):
-        if flags[name] is not None and flags["out"] is not None:
-            raise HarnessError(
-                f"--{name.replace('_', '-')} would make another grid than the one in {flags['out']}: leave it out to "
-                "resume, or give -o and -b as well."
-            )
-    return load_settings(flags)
+    parser.set_defaults(command="run_grid")
 
 
 def _add_status(commands: Any) -> None:
     parser = commands.add_parser("status", help="how far a run is")
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--json", action="store_true", help="machine-readable")
-    parser.set_defaults(command=_status)
-
-
-def _status(arguments: argparse.Namespace) -> None:
-    from harness.run import status
-    from harness.store import Store
-
-    found = status(Store.open(arguments.folder))
-    if arguments.json:
-        import json
-
-        print(json.dumps(found, indent=2))
-        return
-    print(f"{found['folder']}: {found['finished']:,} of {found['cells']:,} cells finished,", end=" ")
-    print(f"{found['trials']:,} of {found['trials_in_all']:,} trials done")
-    width = max(map(len, found["optimizers"]))
-    for name, counts in found["optimizers"].items():
-        begun = f", {counts['begun']} begun" if counts["begun"] else ""
-        print(f"  {name:<{width}}  {counts['finished']:>6,} of {counts['cells']:,} cells{begun}")
-    for event in found["events"][-10:]:
-        print(f"  ! {event['event']}: {event['text']}")
-    if found["finished"] < found["cells"]:
-        print(f"Resume with: optibench run --out {found['folder']}")
+    parser.set_defaults(command="show_status")
 
 
 def _add_report(commands: Any) -> None:
     parser = commands.add_parser("report", help="statistics, tables and figures of a run")
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--at", type=_positive, nargs="+", metavar="N", help="trial counts to report regret at")
-    parser.set_defaults(command=lambda arguments: _write_report(arguments.folder, at=arguments.at))
+    parser.set_defaults(command="report_run")
 
 
 def _positive(text: str) -> int:
@@ -202,30 +138,11 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _write_report(folder: Path, *, at: Sequence[int] | None) -> int:
-    from harness.results import load
-    from reports import write
-
-    report = write(load(folder), folder / "report", at=at)
-    print(report.summary)
-    print(f"\nReport: {report.path}")
-    return 0
-
-
 def _add_publish(commands: Any) -> None:
     parser = commands.add_parser("publish", help="write a finished run as a small folder to commit or share")
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("target", type=Path, metavar="NEW", help="e.g. results/NAME; `optibench report NEW` reads it")
-    parser.set_defaults(command=_publish)
-
-
-def _publish(arguments: argparse.Namespace) -> None:
-    from harness.cells import plan
-    from harness.store import Store
-
-    store = Store.open(arguments.folder)
-    published = store.publish(list(plan(store.resolved())), arguments.target)
-    print(f"Published: {published.folder}")
+    parser.set_defaults(command="publish_run")
 
 
 def _add_train(commands: Any) -> None:
@@ -239,7 +156,7 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="the trajectories; default OUT/data")
     parser.add_argument("--minutes", type=_minutes, metavar="N", help="train no longer than this in all")
     parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="processes that generate data")
-    parser.set_defaults(command=_train)
+    parser.set_defaults(command="train_model")
 
 
 def _minutes(text: str) -> float:
@@ -252,36 +169,15 @@ def _minutes(text: str) -> float:
     return minutes
 
 
-def _train(arguments: argparse.Namespace) -> None:
-    from model.train import main as train
-
-    checkpoint = train(
-        arguments.config, out=arguments.out, data=arguments.data, minutes=arguments.minutes, processes=arguments.jobs
-    )
-    print(f"Checkpoint: {checkpoint}")
-
-
 def _add_smoke(commands: Any) -> None:
     parser = commands.add_parser("smoke", help="check OptiFormer's pipeline end to end, a line a phase")
     parser.add_argument("--quick", action="store_true", help="smaller, in under two minutes")
-    parser.set_defaults(command=_smoke)
-
-
-def _smoke(arguments: argparse.Namespace) -> int:
-    from model.smoke import run
-
-    return 0 if run(quick=arguments.quick) else 1
+    parser.set_defaults(command="smoke_test")
 
 
 def _add_doctor(commands: Any) -> None:
     parser = commands.add_parser("doctor", help="versions, data, threads; what is missing and the cure")
-    parser.set_defaults(command=_doctor)
-
-
-def _doctor(arguments: argparse.Namespace) -> int:
-    from harness.doctor import show
-
-    return 0 if show() else 1
+    parser.set_defaults(command="examine")
 
 
 def _add_data(commands: Any) -> None:
@@ -290,13 +186,7 @@ def _add_data(commands: Any) -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="data sets as `optibench data list` names them; default all"
     )
-    parser.set_defaults(command=_data)
-
-
-def _data(arguments: argparse.Namespace) -> int:
-    from harness.data import act
-
-    return act(arguments.action, arguments.names)
+    parser.set_defaults(command="manage_data")
 
 
 def _add_references(commands: Any) -> None:
@@ -310,13 +200,7 @@ def _add_references(commands: Any) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--again", action="store_true", help="compute also what is already there; a better f_best stays")
     group.add_argument("--check", action="store_true", help="evaluate again what the stored values rest on")
-    parser.set_defaults(command=_references)
-
-
-def _references(arguments: argparse.Namespace) -> int:
-    from harness.data import make_references
-
-    return make_references(arguments.patterns, again=arguments.again, check=arguments.check)
+    parser.set_defaults(command="make_references")
 
 
 if __name__ == "__main__":

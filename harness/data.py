@@ -65,26 +65,26 @@ def _show(statuses: Sequence[Any]) -> None:
         console.print(f"\nGet what is missing with: optibench data fetch {' '.join(absent)}", markup=False)
 
 
-def make_references(patterns: Sequence[str], *, again: bool, check: bool) -> int:
+def references(patterns: Sequence[str], *, again: bool, check: bool) -> int:
     """Compute or check the reference values of tasks; returns the exit status (1: a check found something).
 
     Raises:
         BenchmarkError: A name is unknown, its data is missing, or no reference can be made for it.
     """
     import benchmarks
-    from benchmarks import references
+    from benchmarks import references as frozen
 
     names = benchmarks.expand(patterns)
     if check:
-        problems = references.check(names)
+        problems = frozen.check(names)
         for problem in problems:
             print(problem)
         print(f"{len(names)} tasks checked, {len(problems)} problems")
         return 1 if problems else 0
-    wanted = names if again else references.pending(names)
+    wanted = names if again else frozen.pending(names)
     print(f"{len(names)} tasks, {len(wanted)} to compute")
-    for number, entry in enumerate(references.compute(wanted), start=1):
-        (change,) = references.write([entry])
+    for number, entry in enumerate(frozen.compute(wanted), start=1):
+        (change,) = frozen.write([entry])
         new = change.new.reference
         values = f"f_best {new.f_best:.6g}, f_ref {new.f_ref:.6g}, f_worst {new.f_worst:.6g}, version {new.version}"
         print(f"[{number}/{len(wanted)}] {entry.name}: {change.kind}, {values}", flush=True)

@@ -1,0 +1,141 @@
+"""What each command of the command line does; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.grid import Settings
+
+
+def show_list(arguments: argparse.Namespace) -> None:
+    """`optibench list`: what is registered."""
+    from harness.listing import SECTIONS, show
+
+    show((arguments.section,) if arguments.section else SECTIONS, as_json=arguments.json)
+
+
+def run_grid(arguments: argparse.Namespace) -> int:
+    """`optibench run`: run a grid or resume one, then report it."""
+    from harness.grid import load
+    from harness.run import run
+
+    names = ("optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "jobs", "executor", "out")
+    flags = {name: getattr(arguments, name) for name in names}
+    if arguments.grid is None and not (arguments.optimizers or arguments.benchmarks):
+        grid, settings = None, _resume_settings(flags)
+    else:
+        grid, settings = load(arguments.grid, flags)
+    outcome = run(grid, settings)
+    if outcome.stopped:
+        print(
+            f"Stopped with {outcome.finished} of {outcome.cells} cells finished; resume with: "
+            f"optibench run --out {outcome.store.folder}",
+            file=sys.stderr,
+        )
+        return 130
+    return 0 if arguments.no_report else _write_report(outcome.store.folder, at=None)
+
+
+def _resume_settings(flags: dict[str, Any]) -> Settings:
+    """The settings of a run that only resumes what is in its folder."""
+    from harness.errors import HarnessError
+    from harness.grid import load_settings
+
+    for name in ("seeds", "trials", "initial", "initial_size"):
+        if flags[name] is not None and flags["out"] is not None:
+            raise HarnessError(
+                f"--{name.replace('_', '-')} would make another grid than the one in {flags['out']}: leave it out to "
+                "resume, or give -o and -b as well."
+            )
+    return load_settings(flags)
+
+
+def show_status(arguments: argparse.Namespace) -> None:
+    """`optibench status`: how far a run is."""
+    from harness.run import status
+    from harness.store import Store
+
+    found = status(Store.open(arguments.folder))
+    if arguments.json:
+        import json
+
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{found['folder']}: {found['finished']:,} of {found['cells']:,} cells finished,", end=" ")
+    print(f"{found['trials']:,} of {found['trials_in_all']:,} trials done")
+    width = max(map(len, found["optimizers"]))
+    for name, counts in found["optimizers"].items():
+        begun = f", {counts['begun']} begun" if counts["begun"] else ""
+        print(f"  {name:<{width}}  {counts['finished']:>6,} of {counts['cells']:,} cells{begun}")
+    for event in found["events"][-10:]:
+        print(f"  ! {event['event']}: {event['text']}")
+    if found["finished"] < found["cells"]:
+        print(f"Resume with: optibench run --out {found['folder']}")
+
+
+def report_run(arguments: argparse.Namespace) -> int:
+    """`optibench report`: statistics, tables and figures of a run."""
+    return _write_report(arguments.folder, at=arguments.at)
+
+
+def _write_report(folder: Path, *, at: Sequence[int] | None) -> int:
+    from harness.results import load
+    from reports import write
+
+    report = write(load(folder), folder / "report", at=at)
+    print(report.summary)
+    print(f"\nReport: {report.path}")
+    return 0
+
+
+def publish_run(arguments: argparse.Namespace) -> None:
+    """`optibench publish`: a finished run as a small folder."""
+    from harness.cells import plan
+    from harness.store import Store
+
+    store = Store.open(arguments.folder)
+    published = store.publish(list(plan(store.resolved())), arguments.target)
+    print(f"Published: {published.folder}")
+
+
+def train_model(arguments: argparse.Namespace) -> None:
+    """`optibench train`: train an OptiFormer."""
+    from model.train import main as train
+
+    checkpoint = train(
+        arguments.config, out=arguments.out, data=arguments.data, minutes=arguments.minutes, processes=arguments.jobs
+    )
+    print(f"Checkpoint: {checkpoint}")
+
+
+def smoke_test(arguments: argparse.Namespace) -> int:
+    """`optibench smoke`: its pipeline end to end."""
+    from model.smoke import run
+
+    return 0 if run(quick=arguments.quick) else 1
+
+
+def examine(arguments: argparse.Namespace) -> int:
+    """`optibench doctor`: what is missing here, and the cure."""
+    from harness.doctor import show
+
+    return 0 if show() else 1
+
+
+def manage_data(arguments: argparse.Namespace) -> int:
+    """`optibench data`: find, fetch and verify data."""
+    from harness.data import act
+
+    return act(arguments.action, arguments.names)
+
+
+def make_references(arguments: argparse.Namespace) -> int:
+    """`optibench references`: compute or check frozen values."""
+    from harness.data import references
+
+    return references(arguments.patterns, again=arguments.again, check=arguments.check)
