@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from model.errors import ModelError
 from model.functions.prior import PriorConfig
 from model.tokenizer import Vocabulary
+from model.trial_config import TrialSetConfig
 
 T = TypeVar("T")
 
@@ -248,7 +249,9 @@ class RunConfig:
 
     Attributes:
         name: Names the run in logs and on the model card.
-        encoding: Which encoding of histories; ``seq`` is the named-token sequence.
+        encoding: Which encoding of histories: ``seq`` is the named-token sequence, ``trialset`` the set of trials.
+        trialset: The trial-set encoding and its prior (``vocabulary``, ``data``, ``augment`` and ``sampling`` are the
+            sequence's).
     """
 
     name: str
@@ -256,6 +259,7 @@ class RunConfig:
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    trialset: TrialSetConfig = field(default_factory=TrialSetConfig)
     network: NetworkConfig = field(default_factory=lambda: PRESETS["pico"])
     train: TrainConfig = field(default_factory=TrainConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -264,6 +268,8 @@ class RunConfig:
         """A hash of everything that determines the trained weights (sampling and machine do not)."""
         content = asdict(self)
         del content["sampling"], content["name"]
+        for part in ("trialset",) if self.encoding == "seq" else ("vocabulary", "data", "augment"):
+            del content[part]
         for setting in ("device", "threads", "checkpoint_minutes"):
             del content["train"][setting]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,11 +1,12 @@
 """What the trainer knows of an encoding: how to build its network, where batches come from, what the loss is.
 
-There is one training loop. ``seq`` (named tokens, causal) is the encoding here; another one is another class with the
-same four methods, added to :data:`ENCODINGS`.
+There is one training loop. ``seq`` (named tokens, causal) is the encoding here, ``trialset`` is in
+:mod:`model.trial_training`; another one is another class with the same methods, added to :data:`ENCODINGS`.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from model.config import RunConfig
 from model.dataset import Place, Split, TrajectoryStore, batches
 from model.errors import ModelError
-from model.network import build_network
+from model.network import build_network, save
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +52,9 @@ class Encoding(Protocol):
 
     def loss(self, network: Any, batch: Any, device: str) -> Loss:
         """The loss of a batch (``network`` may be wrapped for data-parallel training)."""
+
+    def export(self, folder: Path, weights: dict[str, Any], info: dict[str, Any]) -> Path:
+        """Write weights as a checkpoint for use."""
 
 
 class SequenceEncoding:
@@ -101,6 +105,13 @@ class SequenceEncoding:
             raise ModelError("The network must be wrapped by SequenceLoss before training.")
         return Loss(total, weight, int((tokens != padding).sum()))
 
+    def export(self, folder: Path, weights: dict[str, Any], info: dict[str, Any]) -> Path:
+        """Write a checkpoint for use."""
+        run = self.run
+        return save(
+            folder, weights, run.network, run.vocabulary, sampling=run.sampling, encoding=run.encoding, info=info
+        )
+
 
 def sequence_loss(network: Any) -> Any:
     """Wrap a causal network so that its forward pass gives ``(weighted loss, weight)`` of a batch."""
@@ -123,7 +134,13 @@ def sequence_loss(network: Any) -> Any:
     return SequenceLoss()
 
 
-ENCODINGS: dict[str, Any] = {"seq": (SequenceEncoding, sequence_loss)}
+#: Module, class, and the function that wraps its network; loaded when a run asks for it.
+ENCODINGS = {
+    "seq": ("model.encodings", "SequenceEncoding", "sequence_loss"),
+    "trialset": ("model.trial_training", "TrialSetEncoding", "identity"),
+}
+#: Encodings that are trained on a dataset of trajectories; the others draw their functions as they go.
+NEED_DATA = ("seq",)
 
 
 def get(run: RunConfig, data: Path) -> tuple[Encoding, Any]:
@@ -134,5 +151,6 @@ def get(run: RunConfig, data: Path) -> tuple[Encoding, Any]:
     """
     if run.encoding not in ENCODINGS:
         raise ModelError(f"Unknown encoding {run.encoding!r}; there is {', '.join(ENCODINGS)}.")
-    cls, wrap = ENCODINGS[run.encoding]
-    return cls(run, data), wrap
+    module, cls, wrap = ENCODINGS[run.encoding]
+    found = importlib.import_module(module)
+    return getattr(found, cls)(run, data), getattr(found, wrap)

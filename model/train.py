@@ -20,7 +20,7 @@ from model import encodings
 from model.config import RunConfig, TrainConfig
 from model.errors import ModelError
 from model.generate import generate
-from model.network import count_parameters, save
+from model.network import count_parameters
 from model.training_log import PEAK_FLOPS, TrainingLog
 from model.training_state import Progress, load_state, save_state
 
@@ -50,7 +50,7 @@ def main(
     run = RunConfig.load(config_path)
     out = Path(out) if out is not None else Path("runs") / run.name
     data = Path(data) if data is not None else out / "data"
-    if _rank() == 0:
+    if _rank() == 0 and run.encoding in encodings.NEED_DATA:
         generate(run.data, data, processes=processes, progress=progress)
     return train(run, data, out, minutes=minutes, progress=progress)
 
@@ -137,7 +137,7 @@ def train(
             if held_out < state.best:
                 state.best, state.best_step, state.stale = held_out, state.step, 0
                 if _rank() == 0:
-                    export(run, out / "best", ema, state, log.summary())
+                    export(run, encoding, out / "best", ema, state, log.summary())
             else:
                 state.stale += 1
                 over = over or _finished(state, config, minutes)  # early stopping
@@ -219,7 +219,14 @@ def update_ema(ema: dict[str, Any], network: Any, decay: float) -> None:
             ema[name].lerp_(tensor, 1 - decay) if tensor.is_floating_point() else ema[name].copy_(tensor)
 
 
-def export(run: RunConfig, folder: Path, weights: dict[str, Any], state: Progress, summary: dict[str, Any]) -> Path:
+def export(
+    run: RunConfig,
+    encoding: encodings.Encoding,
+    folder: Path,
+    weights: dict[str, Any],
+    state: Progress,
+    summary: dict[str, Any],
+) -> Path:
     """Write the averaged weights as a checkpoint for use."""
     info = {
         "name": run.name,
@@ -231,7 +238,7 @@ def export(run: RunConfig, folder: Path, weights: dict[str, Any], state: Progres
         **summary,
         "run": json.loads(json.dumps(asdict(run))),
     }
-    return save(folder, weights, run.network, run.vocabulary, sampling=run.sampling, encoding=run.encoding, info=info)
+    return encoding.export(folder, weights, info)
 
 
 def _autocast(config: TrainConfig, device: str) -> torch.autocast:

@@ -16,6 +16,10 @@ from model.trial_config import TrialSetConfig
 
 MASKED = -1e9
 NORM_EPSILON = 1e-6
+#: Standard deviation of fresh weights. With Llama's .02 a narrow network starts nearly linear, its attention uniform.
+SPREAD = 0.05
+#: A tied head starts as a similarity kernel; this sets how local it is.
+SHARPNESS = 1.8
 
 
 class TrialSetNetwork(torch.nn.Module):
@@ -31,7 +35,7 @@ class TrialSetNetwork(torch.nn.Module):
 
         super().__init__()
         self.embed = torch.nn.Linear(encoding.width, config.hidden_size)
-        self.backbone: Any = LlamaModel(
+        backbone: Any = LlamaModel(
             LlamaConfig(
                 vocab_size=1,
                 hidden_size=config.hidden_size,
@@ -40,17 +44,22 @@ class TrialSetNetwork(torch.nn.Module):
                 num_key_value_heads=config.n_heads,
                 intermediate_size=config.intermediate_size,
                 rms_norm_eps=NORM_EPSILON,
+                initializer_range=SPREAD,
                 pad_token_id=None,
+                bos_token_id=None,
+                eos_token_id=None,
             )
         )
-        self.backbone.embed_tokens = torch.nn.Identity()  # positions come as vectors: there is no vocabulary
-        self.backbone.set_attn_implementation("sdpa")
+        backbone.set_input_embeddings(torch.nn.Identity())  # positions come as vectors: there is no vocabulary
+        backbone.set_attn_implementation("sdpa")
+        self.backbone = backbone
         self.head = torch.nn.Linear(config.hidden_size, encoding.bins)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
             self.head.bias.zero_()
             if config.tie_query_key:
-                for layer in self.backbone.layers:
+                for layer in backbone.layers:
+                    layer.self_attn.q_proj.weight.mul_(SHARPNESS)
                     layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
 
     def forward(self, trials: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:

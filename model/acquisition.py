@@ -1,0 +1,89 @@
+"""Acquisition functions of a binned predictive distribution: what makes a candidate worth a trial.
+
+Every function takes probabilities (m, bins) of the squashed score and gives one number a candidate, the larger the
+better. In squashed scores 0 is the best value so far; ``z = knee * sinh(u)`` is the value's distance from it in gaps
+between best and median, negative for an improvement. Mass is spread evenly within a bin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from model.errors import ModelError
+from model.trial_config import TrialSetConfig
+
+Acquisition = Callable[[torch.Tensor], torch.Tensor]
+NAMES = ("pi", "squashed-ei", "clipped-ei", "ei", "thompson")
+
+
+def get(
+    name: str,
+    encoding: TrialSetConfig,
+    *,
+    margin: float = 0.02,
+    cap: float = 0.25,
+    generator: torch.Generator | None = None,
+) -> Acquisition:
+    """An acquisition function by name.
+
+    Args:
+        name: ``pi``, ``squashed-ei``, ``clipped-ei``, ``ei`` or ``thompson``.
+        encoding: The bins.
+        margin: For ``pi``: how far below the best value counts, in gaps between best and median.
+        cap: For ``clipped-ei``: the largest gain that counts, in gaps.
+        generator: For ``thompson``: its random numbers.
+
+    Raises:
+        ModelError: There is no such acquisition function.
+    """
+    if name == "pi":
+        return lambda p: probability_of_improvement(p, encoding, margin)
+    if name == "squashed-ei":
+        return lambda p: p @ _mean_in_bins(encoding, lambda u: (-u).clamp(min=0))
+    if name == "clipped-ei":
+        return lambda p: p @ _mean_in_bins(encoding, lambda u: (-encoding.knee * u.sinh()).clamp(0, cap))
+    if name == "ei":
+        return lambda p: p @ _mean_in_bins(encoding, lambda u: (-encoding.knee * u.sinh()).clamp(min=0))
+    if name == "thompson":
+        return lambda p: -sample(p, encoding, generator)
+    raise ModelError(f"Unknown acquisition {name!r}; there is {', '.join(NAMES)}.")
+
+
+def probability_of_improvement(probabilities: torch.Tensor, encoding: TrialSetConfig, margin: float) -> torch.Tensor:
+    """Mass below ``-margin`` gaps, (m,)."""
+    return cumulative(probabilities, encoding, -math.asinh(margin / encoding.knee))
+
+
+def cumulative(probabilities: torch.Tensor, encoding: TrialSetConfig, threshold: float) -> torch.Tensor:
+    """Mass below a squashed score, (m,)."""
+    width = (encoding.high - encoding.low) / encoding.bins
+    place = min(max((threshold - encoding.low) / width, 0.0), float(encoding.bins))
+    share = (place - torch.arange(encoding.bins, device=probabilities.device)).clamp(0, 1)
+    return probabilities @ share
+
+
+def sample(
+    probabilities: torch.Tensor, encoding: TrialSetConfig, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """A squashed score drawn from each candidate's distribution, independently, (m,)."""
+    width = (encoding.high - encoding.low) / encoding.bins
+    index = torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
+    inside = torch.rand(len(probabilities), generator=generator, device=probabilities.device)
+    return encoding.low + width * (index + inside)
+
+
+def median(probabilities: torch.Tensor, encoding: TrialSetConfig) -> torch.Tensor:
+    """The squashed score with half the mass below it, at a bin's right edge, (m,)."""
+    width = (encoding.high - encoding.low) / encoding.bins
+    below = (probabilities.cumsum(1) < 0.5 * probabilities.sum(1, keepdim=True)).sum(1)
+    return encoding.low + width * (below + 1.0)
+
+
+def _mean_in_bins(encoding: TrialSetConfig, gain: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    """A gain's mean over each bin, (bins,), by the midpoint rule on 16 parts."""
+    edges = torch.linspace(encoding.low, encoding.high, encoding.bins * 16 + 1, dtype=torch.float64)
+    middle = (edges[1:] + edges[:-1]) / 2
+    return gain(middle).view(encoding.bins, 16).mean(1).float()

@@ -1,0 +1,315 @@
+"""The trial-set optimizer: encode the trials, score candidates, refine the best ones, propose.
+
+An ask is a function of the trials, the pending configurations and the random generator. Nothing is learned from the
+number of asks before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model import acquisition, candidates
+from model.candidates import Pool
+from model.errors import ModelError
+from model.space import Space
+from model.tokenizer import Trial
+from model.trial_decoder import Context, TrialSetDecoder
+from model.trial_features import ScoreAnchors
+from model.unit_space import MAX_LISTED, Array, UnitSpace
+
+Config = dict[str, Any]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ProposerConfig:
+    """How proposals are searched for.
+
+    Attributes:
+        uniform: Candidates from a Sobol' sequence over the whole space.
+        local: Candidates around, between and beyond the better trials.
+        refinements: Rounds of further candidates around the best-scored ones, each at a quarter of the scale.
+        refined: Candidates a refinement round.
+        acquisition: See :func:`model.acquisition.get`.
+        margin: Improvement that ``pi`` asks for, in gaps between best and median.
+        temperature: Divides the logits; above 1 explores more.
+        n_startup: Successful trials before the network is asked; until then proposals are a Sobol' sequence.
+    """
+
+    uniform: int = 256
+    local: int = 128
+    refinements: int = 2
+    refined: int = 96
+    acquisition: str = "pi"
+    margin: float = 0.02
+    temperature: float = 1.0
+    n_startup: int = 5
+
+    def __post_init__(self) -> None:
+        if min(self.uniform, self.local, self.refined) < 1 or self.refinements < 0 or self.n_startup < 1:
+            raise ModelError("ProposerConfig: give at least 1 candidate of each kind and 1 startup trial.")
+        if not (self.temperature > 0 and self.margin >= 0):
+            raise ModelError("ProposerConfig: temperature must be above 0 and margin at least 0.")
+        if self.acquisition not in acquisition.NAMES:
+            raise ModelError(f"Unknown acquisition {self.acquisition!r}; there is {', '.join(acquisition.NAMES)}.")
+
+
+PRESETS = {
+    "fast": ProposerConfig(uniform=64, local=64, refinements=1, refined=48),
+    "default": ProposerConfig(),
+    "thorough": ProposerConfig(uniform=512, local=512, refinements=3, refined=256),
+}
+#: How many of the best-scored candidates each refinement starts from, and its largest step.
+REFINED_FROM, FIRST_STEP = 6, 0.1
+#: Of a context that is too long, the share that is the best trials and the share that may be failures.
+BEST_SHARE, FAILED_SHARE = 0.6, 0.2
+Allowed = Callable[[Config], bool]
+
+
+class Proposer:
+    """Proposes configurations of a space.
+
+    Spaces with more free parameters than the network has slots: at every ask it sees some of them, half of its slots
+    for those whose rank correlation with the score is largest and half for others drawn at random; local candidates
+    change only those and keep an elite's values elsewhere (Li et al., 2017, do so with a GP). Histories longer than the
+    network was trained on are thinned to the best 60 %, some failures, and the rest spread evenly by rank.
+
+    Args:
+        space: The search space.
+        decoder: The trained network.
+        config: How to search.
+        allowed: Whether a configuration may be proposed (forbidden clauses).
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        decoder: TrialSetDecoder,
+        config: ProposerConfig | None = None,
+        *,
+        allowed: Allowed = lambda config: True,
+    ) -> None:
+        self.space = UnitSpace(space)
+        if not len(self.space):
+            raise ModelError("The space has no parameter with more than one value: nothing to propose.")
+        self.decoder, self.encoding = decoder, decoder.encoding
+        self.config = config or PRESETS["default"]
+        self._allowed = allowed
+
+    def suggest(
+        self,
+        trials: Sequence[Trial],
+        n: int = 1,
+        *,
+        rng: np.random.Generator,
+        pending: Sequence[Mapping[str, Any]] = (),
+    ) -> list[Config]:
+        """Propose ``n`` configurations, distinct from each other, from past and from pending ones while any are left.
+
+        Within a batch, and for pending configurations, the network is told a lie: that each gave the history's median
+        (the constant liar of Ginsbourger et al., 2010), so that the next one lies elsewhere.
+
+        Args:
+            trials: All past trials, in any order.
+            n: How many.
+            rng: All that is random; advanced.
+            pending: Configurations being evaluated.
+
+        Raises:
+            ModelError: A past configuration has a value outside its range.
+        """
+        history = _History.of(self.space, trials, pending)
+        chosen: list[Config] = []
+        for _ in range(n):
+            position = self._propose(history, rng)
+            config = self.space.config(position)
+            history.add_pending(*self.space.position(config))
+            chosen.append(config)
+        return chosen
+
+    def _propose(self, history: _History, rng: np.random.Generator) -> Array:
+        if history.n_succeeded < self.config.n_startup:
+            return self._first(history, rng)
+        shown = self._shown(history, rng)
+        rows = thin(history.scores(), history.failed, self.encoding.max_trials)
+        context = self._encode(history, rows, shown)
+        pool = Pool(history.positions, history.scores(), self.space.levels, self.space.categorical, shown)
+        found = self._fresh(self._start(pool, rng), history)
+        score = self._score(found, context, shown, rng)
+        for round_ in range(self.config.refinements if not self._listed else 0):
+            if not len(found):
+                break
+            best = found[np.argsort(-score, kind="stable")[:REFINED_FROM]]
+            step = FIRST_STEP / 4**round_
+            centres = best[rng.integers(len(best), size=self.config.refined)]
+            near = candidates.perturb(pool, centres, candidates.scales(len(centres), rng, step / 16, step), rng)
+            near = self._fresh(near, history)
+            found = np.concatenate([found, near])
+            score = np.concatenate([score, self._score(near, context, shown, rng)])
+        for index in np.argsort(-score, kind="stable"):
+            if self._allowed(self.space.config(found[index])):
+                return np.asarray(found[index])
+        return self._first(history, rng)
+
+    @property
+    def _listed(self) -> bool:
+        return self.space.n_configurations <= MAX_LISTED
+
+    def _start(self, pool: Pool, rng: np.random.Generator) -> Array:
+        """The first candidates: all of a small discrete space, else a sequence and the elites' surroundings."""
+        if self._listed:
+            return self.space.all_positions()
+        local = self.config.local
+        parts = (
+            (candidates.sobol, self.config.uniform),
+            (candidates.perturbed_elites, local - local // 4 - local // 16),
+            (candidates.crossed_elites, local // 4),
+            (candidates.walls, local // 16),
+        )
+        return np.concatenate([generate(pool, n, rng) for generate, n in parts if n])
+
+    def _first(self, history: _History, rng: np.random.Generator) -> Array:
+        """A fresh random configuration that is allowed; an old one if there is no other."""
+        pool = Pool(history.positions, history.scores(), self.space.levels, self.space.categorical, np.arange(1))
+        found = self._start(pool, rng) if self._listed else candidates.sobol(pool, 64, rng)
+        found = found[rng.permutation(len(found))]
+        for positions in (self._fresh(found, history), self.space.snap(found)):
+            for position in positions:
+                if self._allowed(self.space.config(position)):
+                    return np.asarray(position)
+        for _ in range(100_000):
+            position = self.space.snap(rng.random((1, len(self.space))))[0]
+            if self._allowed(self.space.config(position)):
+                return np.asarray(position)
+        raise ModelError("No random configuration is allowed: the space's forbidden clauses rule out nearly all of it.")
+
+    def _fresh(self, positions: Array, history: _History) -> Array:
+        """Snapped candidates without the ones that were tried, or are there twice."""
+        snapped = self.space.snap(positions)
+        active = self.space.active(snapped)
+        keys = _keys(snapped, active)
+        keep, seen = [], set(history.seen)
+        for row, key in enumerate(keys):
+            if key not in seen:
+                seen.add(key)
+                keep.append(row)
+        return np.asarray(snapped[keep])
+
+    def _shown(self, history: _History, rng: np.random.Generator) -> Rows:
+        """The columns that the network sees."""
+        slots, d = self.encoding.slots, len(self.space)
+        if d <= slots:
+            return np.arange(d)
+        ranks = history.scores().argsort(kind="stable").argsort(kind="stable").astype(float)
+        ranks -= ranks.mean()
+        columns = history.positions.argsort(0, kind="stable").argsort(0, kind="stable") - (len(ranks) - 1) / 2
+        telling = np.argsort(-np.abs(ranks @ columns), kind="stable")
+        others = rng.permutation(telling[slots // 2 :])[: slots - slots // 2]
+        return np.sort(np.concatenate([telling[: slots // 2], others]))
+
+    def _encode(self, history: _History, rows: Rows, shown: Rows) -> Context:
+        values = torch.from_numpy(history.scores()[None].copy())
+        anchors = ScoreAnchors.of(values[:, : history.n_told], self.encoding.knee)
+        told = torch.as_tensor(anchors.squash(values)).float()[:, torch.from_numpy(rows)]
+        position, active = self._tensors(history.positions[rows], history.active[rows], shown)
+        failed = torch.from_numpy(history.failed[rows].copy())[None]
+        kinds = self.space.kinds(shown.tolist(), self.encoding.slots)
+        return self.decoder.encode(kinds, position, active, told, failed)
+
+    def _score(self, positions: Array, context: Context, shown: Rows, rng: np.random.Generator) -> Array:
+        if not len(positions):
+            return np.zeros(0)
+        position, active = self._tensors(positions, self.space.active(positions), shown)
+        logits = self.decoder.logits(context, position, active) / self.config.temperature
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        gain = acquisition.get(self.config.acquisition, self.encoding, margin=self.config.margin, generator=generator)
+        with torch.inference_mode():
+            return np.asarray(gain(torch.softmax(logits, -1)).double().numpy())
+
+    def _tensors(self, positions: Array, active: NDArray[np.bool_], shown: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+        """Positions and activity of the shown columns in the network's slots, (1, m, slots)."""
+        shape = 1, len(positions), self.encoding.slots
+        position, switched = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
+        position[0, :, : len(shown)] = torch.from_numpy(positions[:, shown]).float()
+        switched[0, :, : len(shown)] = torch.from_numpy(active[:, shown])
+        return position, switched
+
+
+@dataclass(eq=False)
+class _History:
+    """Trials and pending configurations as matrices; pending ones come last and count as the median."""
+
+    positions: Array
+    active: NDArray[np.bool_]
+    values: Array
+    failed: NDArray[np.bool_]
+    n_told: int
+    seen: set[bytes]
+
+    @classmethod
+    def of(cls, space: UnitSpace, trials: Sequence[Trial], pending: Sequence[Mapping[str, Any]]) -> _History:
+        d = len(space)
+        values = np.array([np.nan if t.value is None else float(t.value) for t in trials])
+        found = [space.position(t.config) for t in trials]
+        positions = np.array([p for p, _ in found]).reshape(-1, d)
+        active = np.array([a for _, a in found], dtype=bool).reshape(-1, d)
+        failed = ~np.isfinite(values)
+        history = cls(positions, active, values, failed, len(trials), set(_keys(positions, active)))
+        for config in pending:
+            history.add_pending(*space.position(config))
+        return history
+
+    @property
+    def n_succeeded(self) -> int:
+        return int((~self.failed[: self.n_told]).sum())
+
+    def add_pending(self, position: Array, active: NDArray[np.bool_]) -> None:
+        self.positions = np.concatenate([self.positions, position[None]])
+        self.active = np.concatenate([self.active, active[None]])
+        self.values, self.failed = np.append(self.values, np.nan), np.append(self.failed, False)
+        self.seen.update(_keys(position[None], active[None]))
+
+    def scores(self) -> Array:
+        """One finite value each: failures the worst success, pending ones the median; all 0 without a success."""
+        told = self.values[: self.n_told][~self.failed[: self.n_told]]
+        if not len(told):
+            return np.zeros(len(self.values))
+        filled = np.where(self.failed, told.max(), np.median(told))
+        return np.where(np.isfinite(self.values), self.values, filled)
+
+
+def _keys(positions: Array, active: NDArray[np.bool_]) -> list[bytes]:
+    """Equal for configurations that differ by less than about a millionth of every range."""
+    rounded = np.where(active, np.rint(positions * 1e6), -1).astype(np.int64)
+    return [row.tobytes() for row in rounded]
+
+
+def thin(scores: Array, failed: NDArray[np.bool_], most: int) -> Rows:
+    """Which trials to show of a history of any length, at most ``most``, in their own order."""
+    if len(scores) <= most:
+        return np.arange(len(scores))
+    worked, broken = np.flatnonzero(~failed), np.flatnonzero(failed)
+    room = most - min(len(broken), max(int(FAILED_SHARE * most), most - len(worked)))
+    order = worked[np.argsort(scores[worked], kind="stable")]
+    best = order[: int(BEST_SHARE * room)]
+    rest = order[len(best) :]
+    spread = rest[np.linspace(0, len(rest) - 1, min(room - len(best), len(rest))).round().astype(int)]
+    recent = broken[len(broken) - (most - len(best) - len(spread)) :] if most > len(best) + len(spread) else broken[:0]
+    return np.sort(np.concatenate([best, spread, recent]))
+
+
+def with_settings(preset: str, **changes: Any) -> ProposerConfig:
+    """A preset with changes.
+
+    Raises:
+        ModelError: There is no such preset, or a setting is out of its range.
+    """
+    if preset not in PRESETS:
+        raise ModelError(f"Unknown preset {preset!r}; there is {', '.join(PRESETS)}.")
+    return replace(PRESETS[preset], **changes)

@@ -1,0 +1,120 @@
+"""Checkpoints of the trial-set network: safetensors and JSON with checksums, never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.config import NetworkConfig, build
+from model.errors import ModelError
+from model.generate import write_atomically
+from model.trial_config import TrialSetConfig
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+NAME = "trialset"
+
+
+@dataclass(frozen=True, eq=False)
+class TrialSetCheckpoint:
+    """A trained trial-set network with what is needed to use it.
+
+    Attributes:
+        weights: Tensors by their names in :class:`~model.trial_network.TrialSetNetwork`, fp32.
+        encoding: The encoding.
+        config: The backbone's shape.
+        info: Steps, losses, the run's configuration.
+    """
+
+    weights: dict[str, torch.Tensor]
+    encoding: TrialSetConfig
+    config: NetworkConfig
+    info: dict[str, Any]
+
+
+def save(
+    folder: str | Path,
+    weights: dict[str, torch.Tensor],
+    encoding: TrialSetConfig,
+    config: NetworkConfig,
+    *,
+    info: dict[str, Any],
+    bf16: bool = False,
+) -> Path:
+    """Write a checkpoint.
+
+    Args:
+        folder: Where; created if missing.
+        weights: The network's state dictionary.
+        encoding: The encoding.
+        config: The backbone's shape.
+        info: Anything that JSON can hold.
+        bf16: Whether to halve the file by rounding to bf16.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    kept = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
+    write_atomically(folder / WEIGHTS, lambda path: save_file(kept, path, metadata={"format": "pt"}))
+    content = {
+        "encoding": NAME,
+        "trialset": asdict(encoding),
+        "network": asdict(config),
+        "weights_sha256": _sha256(folder / WEIGHTS),
+        "info": info,
+    }
+    write_atomically(folder / CONFIG, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))
+    return folder
+
+
+def load(folder: str | Path) -> TrialSetCheckpoint:
+    """Load a checkpoint after checking it.
+
+    Raises:
+        ModelError: A file is missing or corrupted, or the checkpoint is of another encoding.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    try:
+        content = json.loads((folder / CONFIG).read_text())
+        kind, digest, info = content["encoding"], content["weights_sha256"], content["info"]
+        if kind != NAME:
+            raise ModelError(f"{folder} is a checkpoint of the encoding {kind!r}; this needs one of {NAME!r}.")
+        encoding = build(TrialSetConfig, content["trialset"], f"{folder / CONFIG}: trialset")
+        config = build(NetworkConfig, content["network"], f"{folder / CONFIG}: network")
+        found = _sha256(folder / WEIGHTS)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder} is no complete checkpoint ({error}); it needs {WEIGHTS} and {CONFIG}.") from error
+    if found != digest:
+        raise ModelError(f"The weights {folder / WEIGHTS} are corrupted (their checksum is wrong); copy them again.")
+    try:
+        weights = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
+    except SafetensorError as error:
+        raise ModelError(
+            f"The weights {folder / WEIGHTS} are no safetensors file ({error}); copy them again."
+        ) from error
+    return TrialSetCheckpoint(weights, encoding, config, info)
+
+
+def default_checkpoint() -> Path:
+    """The trial-set checkpoint that comes with the package.
+
+    Raises:
+        ModelError: The package was installed without it.
+    """
+    folder = Path(__file__).parent / "checkpoints" / "optiformer"
+    if not (folder / WEIGHTS).exists():
+        raise ModelError(f"The checkpoint {folder} is missing; reinstall the package or train one and name its folder.")
+    return folder
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,186 @@
+"""The trial-set network: what sees what, the decoder, checkpoints, training through the common loop."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.config import NetworkConfig, RunConfig, TrainConfig
+from model.errors import ModelError
+from model.prior.draw import Draw
+from model.prior.histories import Batch, sample_batch
+from model.train import train
+from model.trial_checkpoint import TrialSetCheckpoint, load, save
+from model.trial_config import MixtureConfig, TrialSetConfig
+from model.trial_decoder import TrialSetDecoder
+from model.trial_features import ScoreAnchors, bin_centres, candidate_features, score_loss, trial_features
+from model.trial_network import TrialSetNetwork, attention_mask, build
+
+ENCODING = TrialSetConfig(slots=6, bins=32, queries=8, max_trials=16, prior=MixtureConfig(dimensions=(1, 2, 3, 6)))
+NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
+RUN = RunConfig(
+    "tiny",
+    encoding="trialset",
+    trialset=ENCODING,
+    network=NETWORK,
+    train=TrainConfig(steps=6, batch_tokens=200, validate_every=3, validation_batches=2, precision="fp32"),
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> TrialSetNetwork:
+    return build(ENCODING, NETWORK, seed=1).eval()
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    return sample_batch(Draw(5), ENCODING, 200)
+
+
+def positions(batch: Batch, order: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    order = torch.arange(batch.scores.shape[1]) if order is None else order
+    told = batch.trials[:, order], batch.trials_active[:, order], batch.scores[:, order], batch.failed[:, order]
+    trials = trial_features(ENCODING, batch.kinds, *told)
+    return trials, candidate_features(ENCODING, batch.kinds, batch.queries, batch.queries_active, len(order))
+
+
+@torch.no_grad()
+def test_the_order_of_trials_changes_nothing_beyond_rounding(network: TrialSetNetwork, batch: Batch) -> None:
+    order = torch.randperm(batch.scores.shape[1], generator=torch.Generator().manual_seed(0))
+    given, shuffled = (network(*positions(batch, o)) for o in (None, order))
+    torch.testing.assert_close(given, shuffled, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_candidates_do_not_see_each_other_and_trials_do_not_see_candidates(
+    network: TrialSetNetwork, batch: Batch
+) -> None:
+    trials, candidates = positions(batch)
+    together = network(trials, candidates)
+    alone = torch.cat([network(trials, candidates[:, i : i + 1]) for i in range(3)], 1)
+    torch.testing.assert_close(together[:, :3], alone, atol=1e-5, rtol=0)
+    changed = candidates.clone()
+    changed[:, 1:] += 1.0
+    torch.testing.assert_close(network(trials, changed)[:, :1], together[:, :1], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_candidates_do_see_every_trial(network: TrialSetNetwork, batch: Batch) -> None:
+    trials, candidates = positions(batch)
+    before = network(trials, candidates)
+    for index in range(trials.shape[1]):
+        changed = trials.clone()
+        changed[:, index] += 1.0
+        assert (network(changed, candidates) - before).abs().amax((1, 2)).min() > 1e-6
+
+
+def test_the_mask_says_so() -> None:
+    mask = attention_mask(2, 3)[0, 0] == 0
+    assert mask.int().tolist() == [
+        [1, 1, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 0, 1, 0],
+        [1, 1, 0, 0, 1],
+    ]
+
+
+def test_heads_start_tied(network: TrialSetNetwork) -> None:
+    for layer in network.backbone.layers:
+        assert torch.equal(layer.self_attn.k_proj.weight, layer.self_attn.q_proj.weight)
+
+
+@torch.no_grad()
+def test_the_decoder_is_the_network(network: TrialSetNetwork, batch: Batch) -> None:
+    decoder = TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), ENCODING, NETWORK, {}))
+    expected = network(*positions(batch))
+    for row in range(4):
+        part = slice(row, row + 1)
+        kinds = replace(
+            batch.kinds,
+            present=batch.kinds.present[part],
+            categorical=batch.kinds.categorical[part],
+            levels=batch.kinds.levels[part],
+        )
+        context = decoder.encode(
+            kinds, batch.trials[part], batch.trials_active[part], batch.scores[part], batch.failed[part]
+        )
+        logits = decoder.logits(context, batch.queries[part], batch.queries_active[part])
+        torch.testing.assert_close(logits, expected[row], atol=2e-5, rtol=0)
+
+
+def test_features_fill_the_width_and_absent_slots_are_zero(batch: Batch) -> None:
+    trials, candidates = positions(batch)
+    assert trials.shape[-1] == candidates.shape[-1] == ENCODING.width
+    absent = ~batch.kinds.present
+    slots = trials[..., : ENCODING.slots * ENCODING.slot_width].unflatten(-1, (ENCODING.slots, -1))
+    assert slots.transpose(1, 2)[absent].abs().max() == 0
+    assert slots.transpose(1, 2)[~absent].abs().amax((1, 2)).min() > 0
+
+
+def test_anchors_put_the_best_at_0_and_the_median_at_1_gap_whatever_the_units() -> None:
+    values = torch.tensor([[3.0, 1.0, 2.0, 10.0, 5.0]], dtype=torch.float64)
+    anchors = ScoreAnchors.of(values, 0.05)
+    squashed = anchors.squash(values)
+    assert squashed.min() == 0
+    torch.testing.assert_close(squashed[0, 0], torch.asinh(torch.tensor(1 / 0.05, dtype=torch.float64)))
+    again = 1e9 * values - 7e9
+    torch.testing.assert_close(ScoreAnchors.of(again, 0.05).squash(again), squashed)
+    assert anchors.threshold(0.02) == pytest.approx(float(anchors.squash(torch.tensor([[1.0 - 0.02 * 2]]))))
+
+
+@pytest.mark.parametrize("values", [[4.0, 4.0, 4.0], [1.0, 1.0, 1.0, 9.0], [7.0], [1e-300, 0.0, 1e-300]])
+def test_ties_leave_finite_scores(values: list[float]) -> None:
+    tensor = torch.tensor([values], dtype=torch.float64)
+    assert ScoreAnchors.of(tensor, 0.05).squash(tensor).isfinite().all()
+
+
+def test_the_loss_is_least_at_the_two_bins_around_the_score() -> None:
+    centres = bin_centres(ENCODING)
+    between = (centres[10] + 0.25 * (centres[11] - centres[10])).reshape(1)
+    best = torch.full((1, 32), -30.0)
+    best[0, 10], best[0, 11] = torch.log(torch.tensor(0.75)), torch.log(torch.tensor(0.25))
+    entropy = -(0.75 * torch.log(torch.tensor(0.75)) + 0.25 * torch.log(torch.tensor(0.25)))
+    assert float(score_loss(ENCODING, best, between)) == pytest.approx(float(entropy), abs=1e-3)
+    assert float(score_loss(ENCODING, torch.zeros(1, 32), torch.tensor([99.0]))) == pytest.approx(3.4657, abs=1e-3)
+
+
+def test_checkpoints_come_back_and_wrong_ones_are_refused(network: TrialSetNetwork, tmp_path: Path) -> None:
+    save(tmp_path, network.state_dict(), ENCODING, NETWORK, info={"steps": 3})
+    found = load(tmp_path)
+    assert found.encoding == ENCODING
+    assert found.config == NETWORK
+    assert all(torch.equal(found.weights[name], tensor) for name, tensor in network.state_dict().items())
+    content = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**content, "encoding": "seq"}))
+    with pytest.raises(ModelError, match="needs one of 'trialset'"):
+        load(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**content, "weights_sha256": "0"}))
+    with pytest.raises(ModelError, match="corrupted"):
+        load(tmp_path)
+    with pytest.raises(ModelError, match="no complete checkpoint"):
+        load(tmp_path / "nowhere")
+
+
+def test_it_trains_in_the_common_loop_and_resumes_exactly(tmp_path: Path) -> None:
+    whole = train(RUN, tmp_path, tmp_path / "whole", progress=False)
+    train(RUN, tmp_path, tmp_path / "parts", progress=False, steps=4)
+    train(RUN, tmp_path, tmp_path / "parts", progress=False)
+    first, second = (
+        (tmp_path / name / "checkpoints" / "step-00000006" / "state.safetensors").read_bytes()
+        for name in ("whole", "parts")
+    )
+    assert first == second
+    assert load(whole).info["run"]["encoding"] == "trialset"
+    losses = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert abs(losses[0]["loss"] - 3.4657) < 0.6
+
+
+def test_settings_of_the_other_encoding_do_not_change_a_run() -> None:
+    other = replace(RUN, trialset=replace(ENCODING, bins=64))
+    assert RUN.digest() != other.digest()
+    assert replace(RUN, encoding="seq").digest() == replace(other, encoding="seq").digest()
