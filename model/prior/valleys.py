@@ -22,6 +22,7 @@ def valleys(draw: Draw, relevant: torch.Tensor) -> Function:
     ceiling = draw.log_uniform(b, 1, slots, low=0.15, high=5.0)
     partner = draw.integer(b, slots, below=slots) % relevant.sum(1, keepdim=True).clamp(min=1)
     coupling = draw.normal(b, 1, slots) * 0.5 * draw.chance(b, 1, slots, of=0.35)
+    coupling = coupling * relevant.gather(1, partner)[:, None]
     cliff = draw.uniform(b, 2, slots)
     jump = draw.log_uniform(b, 2, slots, low=0.05, high=1.5) * draw.chance(b, 2, slots, of=0.06) * relevant[:, None]
     product = draw.chance(b, 1, of=0.35)

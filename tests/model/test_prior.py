@@ -1,0 +1,176 @@
+"""The trial-set model's prior: seeded, shaped as search spaces are, and free of the evaluation functions."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+from model.errors import ModelError
+from model.functions.audit import EVALUATION_FUNCTIONS, best_shifted_fit, is_separable_bowl
+from model.prior.draw import Draw
+from model.prior.histories import Batch, history, sample_batch
+from model.prior.mixture import FAMILIES, ProblemBatch, sample_problems
+from model.prior.spaces import SpaceBatch, sample_spaces
+from model.trial_config import MixtureConfig, TrialSetConfig
+
+CONFIG = TrialSetConfig()
+
+
+@pytest.fixture(scope="module")
+def spaces() -> SpaceBatch:
+    return sample_spaces(Draw(1), CONFIG.prior, 400, CONFIG.slots)
+
+
+@pytest.fixture(scope="module")
+def problems() -> ProblemBatch:
+    return sample_problems(Draw(2), CONFIG.prior, 200, CONFIG.slots)
+
+
+@pytest.fixture(scope="module")
+def batches() -> list[Batch]:
+    return [sample_batch(Draw(seed), CONFIG, 3000) for seed in range(12)]
+
+
+def tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    return {f.name: getattr(batch, f.name) for f in fields(batch) if f.name != "kinds"}
+
+
+def test_a_seed_determines_a_batch_and_nothing_else_does() -> None:
+    torch.manual_seed(1)
+    first = sample_batch(Draw(7), CONFIG, 1000)
+    torch.manual_seed(2)
+    second = sample_batch(Draw(7), CONFIG, 1000)
+    assert all(torch.equal(tensors(first)[name], tensor) for name, tensor in tensors(second).items())
+    other = sample_batch(Draw(8), CONFIG, 1000)
+    assert other.trials.shape != first.trials.shape or not torch.equal(other.trials, first.trials)
+
+
+def test_drawing_leaves_the_global_state_alone() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    sample_batch(Draw(7), CONFIG, 1000)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_spaces_have_every_kind_and_1_to_20_parameters(spaces: SpaceBatch) -> None:
+    sizes = spaces.kinds.present.sum(1)
+    assert sizes.min() == 1
+    assert sizes.max() == 20
+    discrete = (spaces.kinds.levels > 0).sum(1)
+    assert (discrete == 0).float().mean() > 0.3
+    assert (discrete == sizes).float().mean() > 0.05
+    assert (spaces.kinds.categorical.sum(1) == sizes).any()
+    assert 0.1 < spaces.child.any(1).float().mean() < 0.4
+    assert spaces.grandchild.any()
+    assert (spaces.relevant & ~spaces.kinds.present).sum() == 0
+    assert spaces.relevant.any(1).all()
+
+
+def test_snapping_is_idempotent_and_lands_on_cell_centres(spaces: SpaceBatch) -> None:
+    snapped = spaces.snap(torch.rand(400, 30, CONFIG.slots))
+    torch.testing.assert_close(spaces.snap(snapped), snapped)
+    cells = snapped * spaces.kinds.levels[:, None] - 0.5
+    on_grid = (spaces.kinds.levels[:, None] > 0) & spaces.kinds.present[:, None]
+    torch.testing.assert_close(
+        torch.where(on_grid, cells, 0.0), torch.where(on_grid, cells.round(), 0.0), atol=1e-4, rtol=0
+    )
+
+
+def test_children_follow_their_parents(spaces: SpaceBatch) -> None:
+    snapped = spaces.snap(torch.rand(400, 60, CONFIG.slots))
+    active = spaces.active(snapped)
+    root = ~spaces.child & spaces.kinds.present
+    assert active[root[:, None].expand_as(active)].all()
+    for row in spaces.child.any(1).nonzero().flatten()[:40].tolist():
+        index = (snapped[row, :, spaces.parent[row]] * spaces.kinds.levels[row, spaces.parent[row]]).long()
+        for slot in (spaces.child[row] & ~spaces.grandchild[row]).nonzero().flatten().tolist():
+            assert torch.equal(active[row, :, slot], spaces.shown_at[row, slot][index])
+
+
+def test_inactive_and_unused_parameters_change_nothing(problems: ProblemBatch) -> None:
+    space = problems.space
+    x = space.snap(torch.rand(200, 40, CONFIG.slots))
+    active = space.active(x)
+    idle = ~active | ~space.relevant[:, None]
+    parents = torch.zeros_like(space.relevant).scatter(1, space.parent[:, None], True)
+    parents.scatter_(1, space.second[:, None], True)
+    moved = torch.where(idle & ~parents[:, None], space.snap(torch.rand(200, 40, CONFIG.slots)), x)
+    assert not torch.equal(moved, x)
+    torch.testing.assert_close(problems.function(moved), problems.function(x), atol=1e-4, rtol=1e-4)
+
+
+def test_functions_are_finite_standardised_and_none_is_constant(problems: ProblemBatch) -> None:
+    values = problems.values
+    assert values.isfinite().all()
+    assert values.mean(1).abs().max() < 1e-3
+    assert ((values.std(1) - 1).abs() < 1e-2).float().mean() > 0.95  # a grid of two values may be flat
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_varies_with_its_parameters_alone(family: str) -> None:
+    relevant = torch.zeros(20, 5, dtype=torch.bool)
+    relevant[:, [0, 3]] = True
+    function = FAMILIES[family](Draw(3), relevant)
+    z = torch.rand(20, 50, 5)
+    y = function(z)
+    assert y.shape == (20, 50)
+    assert y.isfinite().all()
+    assert (y.std(1) > 1e-4).all()
+    other = z.clone()
+    other[..., [1, 2, 4]] = torch.rand(20, 50, 3)
+    torch.testing.assert_close(function(other), y, atol=1e-5, rtol=1e-5)
+
+
+def test_batches_hold_what_an_optimizer_meets(batches: list[Batch]) -> None:
+    lengths = {batch.scores.shape[1] for batch in batches}
+    assert min(lengths) < 16 < max(lengths)
+    for batch in batches:
+        assert all(tensor.isfinite().all() for tensor in tensors(batch).values())
+        assert ((batch.trials >= 0) & (batch.trials <= 1)).all()
+        assert (batch.scores.min(1).values == 0).all()  # the best trial is 0 on its own scale
+    better = torch.cat([(batch.targets < 0).float().flatten() for batch in batches]).mean()
+    assert 0.05 < better < 0.6
+    assert any(batch.failed.any() for batch in batches)
+
+
+def test_histories_are_better_than_random_ones_of_the_same_length(problems: ProblemBatch) -> None:
+    gains = []
+    for seed in range(6):
+        draw = Draw(seed)
+        trials, values = history(draw, problems, 60)
+        random = problems.function(problems.space.snap(draw.uniform(*trials.shape)))
+        gains.append((random.min(1).values - values.min(1).values).mean())
+    assert float(torch.stack(gains).mean()) > 0.05
+
+
+def test_no_function_of_the_prior_is_an_evaluation_function_or_a_shifted_copy() -> None:
+    continuous = MixtureConfig(dimensions=(2, 3), conditional=0.0, unused=0.0)
+    problems = sample_problems(Draw(11), continuous, 60, 3)
+    checked = 0
+    for row in range(60):
+        d = int(problems.space.kinds.present[row].sum())
+        if (problems.space.kinds.levels[row] > 0).any():
+            continue
+        checked += 1
+
+        def function(x: np.ndarray, row: int = row, d: int = d) -> np.ndarray:
+            position = torch.zeros(60, len(x), 3)
+            position[row, :, :d] = torch.from_numpy(x).float()
+            return problems.function(position)[row].double().numpy()
+
+        assert not is_separable_bowl(function, d)
+        if checked <= 6:
+            for name in EVALUATION_FUNCTIONS:
+                if name != "branin" or d == 2:
+                    assert best_shifted_fit(function, d, name, n_shifts=8) < 0.99
+    assert checked > 15
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ModelError, match="sum to 1"):
+        MixtureConfig(gp=0.9)
+    with pytest.raises(ModelError, match="more dimensions than there are slots"):
+        TrialSetConfig(slots=4)

@@ -1,0 +1,270 @@
+"""Proposals of the trial-set model: any space, no duplicates, failures, batches, long histories, many parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ConfigSpace import (
+    AndConjunction,
+    Categorical,
+    ConfigurationSpace,
+    EqualsCondition,
+    Float,
+    GreaterThanCondition,
+    InCondition,
+    Integer,
+    LessThanCondition,
+    NotEqualsCondition,
+    OrConjunction,
+    OrdinalHyperparameter,
+)
+from ConfigSpace.util import check_configuration
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model import candidates
+from model.config import NetworkConfig
+from model.errors import ModelError
+from model.proposer import PRESETS, Proposer, ProposerConfig, _History, thin, with_settings
+from model.space import Space
+from model.tokenizer import Trial
+from model.trial_checkpoint import TrialSetCheckpoint, save
+from model.trial_config import MixtureConfig, TrialSetConfig
+from model.trial_decoder import TrialSetDecoder
+from model.trial_network import build
+from model.unit_space import UnitSpace
+from optimizers.base import Observation, OptimizerError
+from optimizers.optiformer_surrogate import OptiFormer
+from optimizers.spaces import SearchSpace
+
+ENCODING = TrialSetConfig(slots=6, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
+NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
+SMALL = ProposerConfig(uniform=32, local=32, refinements=2, refined=16)
+
+
+@pytest.fixture(scope="module")
+def decoder() -> TrialSetDecoder:
+    network = build(ENCODING, NETWORK, seed=0)
+    with torch.no_grad():
+        network.head.weight.mul_(30)  # opinions, if wrong ones
+    return TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), ENCODING, NETWORK, {}))
+
+
+def nested() -> ConfigurationSpace:
+    space = ConfigurationSpace()
+    kind = Categorical("kind", ["a", "b", "c"])
+    size = OrdinalHyperparameter("size", [1, 2, 4, 8])
+    depth, rate = Integer("depth", (1, 9)), Float("rate", (1e-4, 1.0), log=True)
+    count, momentum, extra = Integer("count", (1, 500), log=True), Float("momentum", (0.0, 1.0)), Float("extra", (0, 1))
+    space.add(kind, size, depth, rate, count, momentum, extra)
+    space.add(
+        InCondition(depth, kind, ["a", "c"]),
+        NotEqualsCondition(rate, kind, "b"),
+        AndConjunction(EqualsCondition(momentum, kind, "a"), GreaterThanCondition(momentum, depth, 4)),
+        OrConjunction(LessThanCondition(extra, count, 20), EqualsCondition(extra, kind, "b")),
+    )
+    return space
+
+
+def flat(d: int) -> ConfigurationSpace:
+    return ConfigurationSpace({f"x{i}": (0.0, 1.0) for i in range(d)})
+
+
+def choices() -> ConfigurationSpace:
+    return ConfigurationSpace({"many": [f"v{i}" for i in range(30)], "few": ["p", "q"], "n": (1, 4), "fixed": 3})
+
+
+SPACES: dict[str, Callable[[], ConfigurationSpace]] = {
+    "nested": nested,
+    "line": lambda: flat(1),
+    "twenty": lambda: flat(20),
+    "choices": choices,
+}
+
+
+def told(space: ConfigurationSpace, n: int, seed: int = 0) -> list[Trial]:
+    unit = UnitSpace(Space.from_configspace(space))
+    rng = np.random.default_rng(seed)
+    positions = unit.snap(rng.random((n, len(unit))))
+    return [Trial(unit.config(p), float(((p - 0.3) ** 2).sum())) for p in positions]
+
+
+def suggest(
+    decoder: TrialSetDecoder, space: ConfigurationSpace, trials: Sequence[Trial], n: int = 1, seed: int = 0, **kw: Any
+) -> list[dict[str, Any]]:
+    proposer = Proposer(Space.from_configspace(space), decoder, SMALL)
+    return proposer.suggest(trials, n, rng=np.random.default_rng(seed), **kw)
+
+
+def key(config: Any) -> tuple[Any, ...]:
+    return tuple(sorted(config.items()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6))
+def test_positions_and_conditions_are_those_of_the_space(seed: int) -> None:
+    space = Space.from_configspace(nested())
+    unit = UnitSpace(space)
+    snapped = unit.snap(np.random.default_rng(seed).random((1, len(unit))))
+    active = unit.active(snapped)[0]
+    config = unit.config(snapped[0])
+    assert {p.name for p, on in zip(unit.parameters, active, strict=True) if on} == set(config)
+    position, same = unit.position(config)
+    assert np.array_equal(same, active)
+    np.testing.assert_allclose(position[active], snapped[0][active], atol=1e-9)
+    np.testing.assert_allclose(unit.snap(snapped), snapped, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("n", [0, 3, 12, 60])
+def test_proposals_are_valid_and_new_in_any_space_after_any_number_of_trials(
+    decoder: TrialSetDecoder, name: str, n: int
+) -> None:
+    space = SPACES[name]()
+    trials = told(space, n)
+    asked = suggest(decoder, space, trials, 3)
+    for config in asked:
+        check_configuration(space, SearchSpace(space).vector(config))
+    assert len({key(c) for c in asked} | {key(t.config) for t in trials}) == 3 + len({key(t.config) for t in trials})
+
+
+def test_a_proposal_depends_on_seed_and_trials_alone_and_not_on_their_order(decoder: TrialSetDecoder) -> None:
+    trials = told(flat(3), 15)
+    first = suggest(decoder, flat(3), trials)
+    torch.manual_seed(9)
+    assert suggest(decoder, flat(3), trials) == first
+    assert suggest(decoder, flat(3), trials, seed=1) != first
+    assert suggest(decoder, flat(3), told(flat(3), 16)) != first
+
+
+def test_pending_configurations_are_not_proposed_again_and_shift_the_batch(decoder: TrialSetDecoder) -> None:
+    trials = told(flat(2), 12)
+    alone = suggest(decoder, flat(2), trials)
+    assert suggest(decoder, flat(2), trials, pending=alone) != alone
+    batch = suggest(decoder, flat(2), trials, 5)
+    assert batch[0] == alone[0]
+    assert len({key(config) for config in batch}) == 5
+
+
+def test_a_small_discrete_space_is_searched_to_its_last_configuration(decoder: TrialSetDecoder) -> None:
+    space = ConfigurationSpace({"a": ["x", "y", "z"], "n": (1, 3), "fixed": 1})
+    trials: list[Trial] = []
+    for index in range(9):
+        (config,) = suggest(decoder, space, trials, seed=index)
+        trials.append(Trial(config, float(index)))
+    assert len({key(t.config) for t in trials}) == 9
+    assert key(suggest(decoder, space, trials)[0]) in {key(t.config) for t in trials}
+
+
+@pytest.mark.parametrize("failures", [1, 6, 12])
+def test_failed_trials_are_survived(decoder: TrialSetDecoder, failures: int) -> None:
+    trials = told(nested(), 12)
+    trials = [Trial(t.config, None if i < failures else t.value) for i, t in enumerate(trials)]
+    assert len(suggest(decoder, nested(), trials, 2)) == 2
+
+
+@pytest.mark.parametrize("value", [0.0, -1e300, 1e300])
+def test_constant_and_huge_values_are_survived(decoder: TrialSetDecoder, value: float) -> None:
+    trials = [Trial(t.config, value) for t in told(flat(2), 8)]
+    assert len(suggest(decoder, flat(2), trials)) == 1
+
+
+def test_more_parameters_than_slots_show_the_telling_ones_and_some_others(decoder: TrialSetDecoder) -> None:
+    space = flat(20)
+    unit = UnitSpace(Space.from_configspace(space))
+    positions = np.random.default_rng(0).random((60, 20))
+    trials = [Trial(unit.config(p), float(p[4] + p[11] - p[17])) for p in positions]
+    proposer = Proposer(Space.from_configspace(space), decoder, SMALL)
+    history = _History.of(proposer.space, trials, [])
+    shown = [set(proposer._shown(history, np.random.default_rng(seed)).tolist()) for seed in range(12)]
+    assert all(len(columns) == ENCODING.slots and {4, 11, 17} <= columns for columns in shown)
+    assert len(set().union(*shown)) > 15
+
+
+def test_local_candidates_leave_hidden_parameters_at_an_elite_s_values() -> None:
+    rng = np.random.default_rng(0)
+    pool = candidates.Pool(
+        rng.random((10, 8)), rng.random(10), np.zeros(8), np.zeros(8, dtype=bool), np.array([1, 3, 4])
+    )
+    moved = candidates.perturb(pool, pool.positions, np.full((10, 1), 0.1), rng) != pool.positions
+    assert not moved[:, [0, 2, 5, 6, 7]].any()
+    assert moved[:, [1, 3, 4]].any(1).all()
+
+
+def test_generators_stay_in_the_cube_and_elites_are_the_better_trials() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.permutation(40).astype(float)
+    pool = candidates.Pool(
+        rng.random((40, 5)), values, np.array([0, 4, 0, 3, 0.0]), np.array([0, 0, 0, 1, 0], dtype=bool), np.arange(5)
+    )
+    for generate in (candidates.sobol, candidates.perturbed_elites, candidates.crossed_elites, candidates.walls):
+        found = generate(pool, 37, rng)
+        assert found.shape == (37, 5)
+        assert found.min() >= 0
+        assert found.max() <= 1
+    chosen = candidates.elites(pool, 500, rng)
+    ranks = [float(values[(pool.positions == row).all(1)][0]) for row in chosen]
+    assert max(ranks) < 10
+    assert ranks.count(0.0) > 100
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 300), st.integers(0, 300), st.integers(4, 64))
+def test_long_histories_are_thinned_to_the_best_some_failures_and_the_rest_by_rank(
+    worked: int, broken: int, most: int
+) -> None:
+    rng = np.random.default_rng(worked)
+    failed = rng.permutation(np.arange(worked + broken) < broken)
+    scores = np.where(failed, 9.0, rng.random(worked + broken))
+    rows = thin(scores, failed, most)
+    assert len(rows) == min(most, worked + broken)
+    assert len(set(rows.tolist())) == len(rows)
+    assert int(np.argmin(np.where(failed, np.inf, scores))) in rows
+    assert (np.diff(rows) > 0).all()
+
+
+def test_forbidden_configurations_are_not_proposed(decoder: TrialSetDecoder) -> None:
+    proposer = Proposer(Space.from_configspace(flat(2)), decoder, SMALL, allowed=lambda c: c["x0"] > 0.8)
+    for n in (0, 10):
+        config = proposer.suggest(told(flat(2), n), rng=np.random.default_rng(n))[0]
+        assert config["x0"] > 0.8
+
+
+def test_presets_are_ordered_by_effort_and_wrong_settings_refused() -> None:
+    efforts = [p.uniform + p.local + p.refinements * p.refined for p in PRESETS.values()]
+    assert efforts == sorted(efforts)
+    assert list(PRESETS) == ["fast", "default", "thorough"]
+    with pytest.raises(ModelError, match="there is fast, default, thorough"):
+        with_settings("slow")
+    with pytest.raises(ModelError, match="temperature must be above 0"):
+        with_settings("fast", temperature=0.0)
+    with pytest.raises(ModelError, match="Unknown acquisition"):
+        with_settings("fast", acquisition="ucb")
+
+
+def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(
+    decoder: TrialSetDecoder, tmp_path: Path
+) -> None:
+    save(tmp_path, build(ENCODING, NETWORK, seed=0).state_dict(), ENCODING, NETWORK, info={})
+    runs = []
+    for _ in range(2):
+        optimizer = OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), preset="fast")
+        optimizer.tell([Observation(t.config, t.value or 0.0) for t in told(nested(), 8)])
+        asked = []
+        for _ in range(3):
+            (suggestion,) = optimizer.ask()
+            asked.append(suggestion.config)
+            optimizer.tell([Observation(suggestion.config, float(len(asked)))])
+        runs.append(asked)
+    assert runs[0] == runs[1]
+    with pytest.raises(OptimizerError, match="there is fast, default, thorough"):
+        OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), preset="slow")
+    with pytest.raises(OptimizerError, match="no complete checkpoint"):
+        OptiFormer(nested(), seed=4, n_trials=20, checkpoint="nowhere")
+    with pytest.raises(OptimizerError, match="'margin' must be a number"):
+        OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), margin="wide")  # type: ignore[arg-type]
