@@ -15,6 +15,9 @@ from reports.results import ReportError, Results
 
 SHOWN_COUNTS = (5, 10, 20, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
 
+BAYES_DRAWS = 10_000
+"""The posterior probabilities then have a standard error of at most 0.005."""
+
 
 @dataclass(frozen=True)
 class Seconds:
@@ -111,7 +114,10 @@ def analyse(
         counts=counts,
         scores=scores,
         overall=tuple(overall),
-        comparisons=tuple(None if found is None else compare(found, against) for found in overall),
+        comparisons=tuple(
+            None if found is None else compare(found, against, draws=min(draws, BAYES_DRAWS), seed=seed)
+            for found in overall
+        ),
         families={name: tuple(found) for name, found in families.items()},
         headline=size.index(max(size)),
         seconds=_seconds(results.trials, grid.optimizers),

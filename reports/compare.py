@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reports.bayes import Posterior, bayesian_signed_rank
 from reports.bootstrap import cluster_bootstrap, interval, rank_interval
 from reports.cube import Bools, Floats, Grid, Ints
 from reports.effects import PairedT, a12, paired_t
@@ -171,6 +172,7 @@ class Pair:
         p_holm: Its p, Holm-adjusted over the family.
         t: The paired t test and Cohen's d.
         a12: Vargha and Delaney's probability that a run of ``a`` beats one of ``b``.
+        bayes: Posterior probabilities of the Bayesian signed-rank test.
     """
 
     a: int
@@ -185,6 +187,7 @@ class Pair:
     p_holm: float
     t: PairedT
     a12: float
+    bayes: Posterior
 
 
 @dataclass(frozen=True)
@@ -206,12 +209,14 @@ class Comparison:
     attainable: bool
 
 
-def compare(found: Aggregate, control: int | None = None) -> Comparison:
-    """Friedman over ranks, signed-rank tests over tasks with Holm over the declared family.
+def compare(found: Aggregate, control: int | None = None, *, draws: int, seed: int) -> Comparison:
+    """Friedman over ranks, signed-rank tests over tasks with Holm over the declared family, and the Bayesian test.
 
     Args:
         found: The aggregate to test.
         control: An optimizer of the grid: the family is then "everyone against it"; ``None`` for all pairs.
+        draws: Monte Carlo draws of the Bayesian test.
+        seed: Drives them.
     """
     chosen = found.selection.optimizers
     n = int(found.with_regret.sum())
@@ -225,8 +230,9 @@ def compare(found: Aggregate, control: int | None = None) -> Comparison:
         difference = np.where(tolerant_sign(x, y) == 0, 0.0, x - y)
         drafts.append((i, j, difference, signed_rank(difference)))
     adjusted = holm(np.array([test.p for *_, test in drafts]))
+    posteriors = bayesian_signed_rank(np.reshape([d for *_, d, _ in drafts], (len(drafts), n)), draws=draws, seed=seed)
     pairs = []
-    for (i, j, difference, test), p_holm in zip(drafts, adjusted, strict=True):
+    for (i, j, difference, test), p_holm, posterior in zip(drafts, adjusted, posteriors, strict=True):
         low, high = interval(found.mean_draws[:, i] - found.mean_draws[:, j])
         pairs.append(
             Pair(
@@ -242,6 +248,7 @@ def compare(found: Aggregate, control: int | None = None) -> Comparison:
                 p_holm=float(p_holm),
                 t=paired_t(difference),
                 a12=a12(*(found.seed_scores[o, found.with_regret] for o in (i, j))),
+                bayes=posterior,
             )
         )
     return Comparison(

@@ -8,11 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from reports.compare import Aggregate, Comparison
+from reports.drawing import COLUMN
 from reports.significance import significant
 from reports.style import Style
 from reports.text import rank
-
-COLUMN = 3.4
 
 
 def cliques(found: Aggregate, tests: Comparison) -> list[tuple[int, int]]:

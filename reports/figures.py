@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,19 +10,25 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reports.analysis import Analysis
+from reports.compare import TIE
 from reports.critical import cliques, critical_difference
 from reports.curves import BAND_DRAWS, FEWEST_RANKED, Curves
+from reports.distributions import (
+    asking_figure,
+    box_plots,
+    boxed_tasks,
+    heat_map,
+    profile_figure,
+    targets_figure,
+)
+from reports.drawing import COLUMN, framed, save, steps, wants_log
+from reports.profiles import PROFILE_TARGET, TARGETS
 from reports.style import RC, Style, styles
 from reports.tables import ranking
 from reports.text import many
-
-COLUMN = 3.4
-"""Width of one column of a paper, in inches."""
-LEGEND_ROW = 0.16
 
 
 def draw(analysis: Analysis, folder: Path, drawn: tuple[Curves, list[Curves]]) -> list[tuple[str, str]]:
@@ -51,24 +57,69 @@ def draw(analysis: Analysis, folder: Path, drawn: tuple[Curves, list[Curves]]) -
                     shown = [curve for curve in shown if curve.n_tasks.max() >= FEWEST_RANKED]
                 if shown:
                     figure = _anytime(analysis, shown, quantity, names, looks)
-                    _save(figure, folder / f"anytime_{words}{suffix}")
+                    save(figure, folder / f"anytime_{words}{suffix}")
                     done.append((f"anytime_{words}{suffix}", _caption(analysis, shown, words)))
         if np.isfinite(overall.mean).any() and (overall.asked > 0).any():
-            _save(_cost(analysis, overall, names, looks), folder / "regret_by_ask_time")
+            save(_cost(analysis, overall, names, looks), folder / "regret_by_ask_time")
             caption = "Mean normalised regret against the mean time an optimizer has spent on its suggestions so far"
             done.append(("regret_by_ask_time", f"{caption}, trial by trial from the first suggestion on"))
-        found, tests = analysis.overall[analysis.headline], analysis.comparisons[analysis.headline]
-        if found is not None and tests is not None and len(found.selection.optimizers) > 2 and tests.attainable:
-            groups = cliques(found, tests)
-            _save(critical_difference(found, groups, analysis.grid.optimizers, looks), folder / "critical_difference")
-            done.append(
-                (
-                    "critical_difference",
-                    f"Mean ranks after {analysis.counts[analysis.headline]} trials. A bar joins neighbours of which no "
-                    "two differ significantly (Wilcoxon's signed-rank test, Holm-adjusted); the table has the pairs",
-                )
-            )
+        for name, figure, caption in _of_the_headline(analysis, names, looks):
+            save(figure, folder / name)
+            done.append((name, caption))
+        if (analysis.grid.ask > 0).any():
+            save(asking_figure(analysis, names, looks), folder / "ask_time_by_history")
+            caption = "Mean time of one suggestion against the number of trials before it, over all cells"
+            done.append(("ask_time_by_history", f"{caption} (in bins; suggestions that took no time are left out)"))
     return done
+
+
+def _of_the_headline(
+    analysis: Analysis, names: Sequence[str], looks: dict[str, Style]
+) -> Iterator[tuple[str, Figure, str]]:
+    """Figures of the trial count that the summary speaks of: file name, figure, caption."""
+    found, tests = analysis.overall[analysis.headline], analysis.comparisons[analysis.headline]
+    if found is None or tests is None:
+        return
+    count, n = analysis.counts[analysis.headline], int(found.with_regret.sum())
+    if len(found.selection.optimizers) > 2 and tests.attainable:
+        groups = cliques(found, tests)
+        yield (
+            "critical_difference",
+            critical_difference(found, groups, analysis.grid.optimizers, looks),
+            f"Mean ranks after {count} trials. A bar joins neighbours of which no "
+            "two differ significantly (Wilcoxon's signed-rank test, Holm-adjusted); the table has the pairs",
+        )
+    if tests.pairs:
+        yield (
+            "win_rate",
+            heat_map(analysis, found, tests, names),
+            f"Share of {many(n, 'task')} on which the row's mean regret after {count} trials is lower than the "
+            f"column's, in per cent; a tie (within {TIE:g}) counts half. Bold: significant (Wilcoxon's signed-rank "
+            "test, Holm-adjusted)",
+        )
+    if not n:
+        return
+    yield (
+        "targets_reached",
+        targets_figure(analysis, found, names, looks),
+        f"Share of {len(TARGETS)} targets of the normalised regret, from {TARGETS[0]:g} to {TARGETS[-1]:g} on a "
+        f"logarithmic scale, that the runs have reached; mean over seeds, then over {many(n, 'task')}",
+    )
+    yield (
+        "performance_profile",
+        profile_figure(analysis, found, names, looks),
+        f"Performance profile: share of {many(n, 'task')} on which the median run comes to a regret of "
+        f"{PROFILE_TARGET:g} within {count} trials and within a factor of the trials that the fastest optimizer needs "
+        "there",
+    )
+    shown = len(boxed_tasks(found))
+    which = many(n, "task") if shown == n else f"{shown} of {n} tasks, evenly spaced in the list of their names"
+    yield (
+        "regret_by_task",
+        box_plots(analysis, found, names, looks),
+        f"Regret of the runs after {count} trials on {which}: median, quartiles, whiskers to the farthest run within "
+        "1.5 times their distance, runs beyond",
+    )
 
 
 def _caption(analysis: Analysis, shown: list[Curves], words: str) -> str:
@@ -90,12 +141,8 @@ def _anytime(
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
     width = COLUMN if columns == 1 else min(7.0, 2.4 * columns)
-    legend_columns = _legend_columns(names, width)
-    legend = LEGEND_ROW * -(-len(names) // legend_columns) + 0.1
-    height = (2.3 if columns == 1 else 1.9 * rows) + legend
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, legend / height, 1, 1 - legend / height))  # type: ignore[union-attr,call-arg]
-    axes = figure.subplots(rows, columns, squeeze=False)
+    height = 2.3 if columns == 1 else 1.9 * rows
+    figure, axes = framed(names, looks, rows=rows, columns=columns, width=width, height=height)
     for place, axis in enumerate(axes.flat):
         if place >= len(shown):
             axis.set_axis_off()
@@ -110,60 +157,24 @@ def _anytime(
             axis.set_ylabel("mean normalised regret" if quantity == "mean" else "mean rank")
         if place + columns >= len(shown):
             axis.set_xlabel("trials")
-    handles = [_handle(name, looks[name]) for name in names]
-    figure.legend(handles=handles, loc="lower center", ncols=legend_columns, columnspacing=1.2, handlelength=2.4)
     return figure
 
 
 def _cost(analysis: Analysis, curve: Curves, names: Sequence[str], looks: dict[str, Style]) -> Figure:
     """What thinking buys: each optimizer's curve of regret over its own seconds of asking."""
-    legend_columns = _legend_columns(names, COLUMN)
-    legend = LEGEND_ROW * -(-len(names) // legend_columns) + 0.1
-    figure = Figure(figsize=(COLUMN, 2.3 + legend), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, legend / (2.3 + legend), 1, 2.3 / (2.3 + legend)))  # type: ignore[union-attr,call-arg]
-    axis = figure.subplots()
+    figure, axes = framed(names, looks, width=COLUMN, height=2.3)
+    axis = axes[0, 0]
     for name in reversed(names):
         o, look = analysis.grid.optimizers.index(name), looks[name]
         shown = (curve.asked[o] > 0) & (curve.mean[o] > 0)
-        axis.plot(
-            curve.asked[o, shown],
-            curve.mean[o, shown],
-            drawstyle="steps-post",
-            color=look.colour,
-            linestyle=look.line,
-            marker=look.marker,
-            markevery=max(1, int(shown.sum()) // 5),
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-        )
+        steps(axis, curve.asked[o, shown], curve.mean[o, shown], look)
     axis.set_xscale("log")
-    if _wants_log(curve.mean):
+    if wants_log(curve.mean):
         axis.set_yscale("log")
         axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("seconds of asking so far (one run)")
     axis.set_ylabel("mean normalised regret")
-    handles = [_handle(name, looks[name]) for name in names]
-    figure.legend(handles=handles, loc="lower center", ncols=legend_columns, columnspacing=1.2, handlelength=2.4)
     return figure
-
-
-def _handle(name: str, look: Style) -> Line2D:
-    label = _short(name).replace("$", r"\$")
-    return Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=label)
-
-
-def _legend_columns(names: Sequence[str], width: float) -> int:
-    """As many columns as fit: a handle, and about 0.056 inches for each letter of a column's longest name."""
-    for columns in range(min(5, len(names)), 1, -1):
-        rows = -(-len(names) // columns)
-        parts = [names[start : start + rows] for start in range(0, len(names), rows)]
-        if sum(0.55 + 0.056 * max(len(_short(name)) for name in part) for part in parts) <= width:
-            return columns
-    return 1
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 22 else name[:21] + "…"
 
 
 def _panel(
@@ -176,7 +187,7 @@ def _panel(
     bands: bool,
 ) -> None:
     middle, low, high = (getattr(curve, quantity + suffix) for suffix in ("", "_low", "_high"))
-    logarithmic = quantity == "mean" and _wants_log(middle)
+    logarithmic = quantity == "mean" and wants_log(middle)
     floor = np.nanmin(middle[middle > 0]) / 3 if logarithmic else -np.inf
     every = max(1, len(curve.counts) // 6)
     position = {name: o for o, name in enumerate(analysis.grid.optimizers)}
@@ -186,17 +197,7 @@ def _panel(
         if bands:
             bottom = np.maximum(low[o], floor)
             axis.fill_between(curve.counts, bottom, high[o], step="mid", color=look.colour, alpha=0.11, linewidth=0)
-        axis.plot(
-            curve.counts,
-            y,
-            drawstyle="steps-mid",
-            color=look.colour,
-            linestyle=look.line,
-            marker=look.marker,
-            markevery=(index * every // max(1, len(names)), every),
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-        )
+        steps(axis, curve.counts, y, look, markers=6, offset=index * every // max(1, len(names)), where="mid")
     for count in curve.breaks:
         axis.axvline(count + 0.5, color="#555555", linewidth=0.8, linestyle=":")
     if logarithmic:
@@ -207,15 +208,3 @@ def _panel(
         axis.invert_yaxis()
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axis.margins(x=0.02)
-
-
-def _wants_log(middle: np.ndarray[Any, Any]) -> bool:
-    """A logarithmic axis where the curves span more than a factor of 5 and there is something positive to show."""
-    positive = middle[middle > 0]
-    return bool(positive.size) and float(positive.max()) > 5 * float(positive.min())
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Both formats, without the clock that matplotlib writes into a PDF."""
-    figure.savefig(path.with_suffix(".png"), dpi=200, metadata={"Software": None})
-    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})

@@ -25,6 +25,7 @@ from reports.text import Table, many
 MOST_NUMBERS = 400_000
 """Numbers in the curves of single tasks: about 2.5 MB. More tasks or optimizers get fewer points each."""
 FEWEST_COUNTS = 12
+TWO_COLUMNS = 600
 DARK_GROUND = "#14181d"
 """The page's background in the dark; lines are lightened until they can be told from it."""
 
@@ -112,7 +113,11 @@ def _hash(text: str) -> str:
 def _embedded(path: Path, caption: str) -> dict[str, Any]:
     png = path.read_bytes()
     width, height = (round(0.75 * size) for size in struct.unpack(">II", png[16:24]))  # in the header of every PNG
-    return {"png": base64.b64encode(png).decode(), "caption": caption, "width": width, "height": height}
+    # A figure of two columns gets the page's whole width.
+    return {
+        **{"png": base64.b64encode(png).decode(), "caption": caption},
+        **{"width": width, "height": height, "wide": width > TWO_COLUMNS},
+    }
 
 
 def _data(analysis: Analysis, drawn: Drawn) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from reports.analysis import Analysis
+from reports.bayes import ROPE
 from reports.compare import TIE, Comparison
 from reports.statistics import ALPHA, EXACT_LIMIT, smallest_p
 from reports.text import MISSING, Cell, Table, bracket, many, p_value
@@ -13,7 +14,7 @@ _FRIEDMAN = ("trials", "optimizers", "tasks", "chi2", "df", "p_chi2", "iman_dave
 _PAIRS = (
     *("trials", "a", "b", "tasks", "mean_difference", "difference_low", "difference_high", "wins", "ties", "losses"),
     *("rank_biserial", "rank_sum_positive", "rank_sum_negative", "nonzero", "exact", "p", "p_holm", "family_size"),
-    *("a12", "cohens_d", "paired_t", "paired_t_p"),
+    *("a12", "cohens_d", "paired_t", "paired_t_p", "bayes_a", "bayes_same", "bayes_b"),
 )
 
 
@@ -64,7 +65,7 @@ def pairs_table(analysis: Analysis, a: int) -> Table:
             *(analysis.counts[a], names[pair.a], names[pair.b], tests.n, pair.difference, pair.low, pair.high),
             *(pair.wins, pair.ties, pair.losses, pair.test.effect, pair.test.positive, pair.test.negative),
             *(pair.test.nonzero, pair.test.exact, *p, len(tests.pairs)),
-            *(pair.a12, pair.t.d, pair.t.t, pair.t.p),
+            *(pair.a12, pair.t.d, pair.t.t, pair.t.p, pair.bayes.a, pair.bayes.same, pair.bayes.b),
         )
         data.append(dict(zip(_PAIRS, values, strict=True)))
         rows.append(
@@ -76,13 +77,14 @@ def pairs_table(analysis: Analysis, a: int) -> Table:
                 Cell(f"{pair.test.effect:+.2f}"),
                 Cell(p_value(pair.test.p) if tests.attainable else MISSING),
                 Cell(p_value(pair.p_holm) if tests.attainable else MISSING, bold=significant(tests, pair.p_holm)),
+                Cell(f"{pair.bayes.a:.2f}/{pair.bayes.same:.2f}/{pair.bayes.b:.2f}"),
             )
         )
     return Table(
         name=f"pairs_at_{analysis.counts[a]}",
         title=f"Pairwise comparison after {analysis.counts[a]} trials",
         note=_pairs_note(analysis, tests),
-        header=("a", "b", "regret of a - b", "a wins/ties/loses", "effect", "p", "p (Holm)"),
+        header=("a", "b", "regret of a - b", "a wins/ties/loses", "effect", "p", "p (Holm)", "P(a/same/b)"),
         rows=tuple(rows),
         data=pd.DataFrame(data, columns=list(_PAIRS)),
         labels=2,
@@ -152,4 +154,8 @@ def _pairs_note(analysis: Analysis, tests: Comparison | None) -> str:
         f"{'exact' if tests.n <= EXACT_LIMIT else 'normal approximation'}), Holm-adjusted over "
         f"{family_words(analysis, tests)}"
     )
-    return words if tests.attainable else f"{words}. Here {impossible(analysis, tests)}"
+    words = words if tests.attainable else f"{words}. Here {impossible(analysis, tests)}"
+    return (
+        f"{words}. P: posterior probabilities that a is better, that they are practically the same (within {ROPE:g} of "
+        "regret), and that b is better (Bayesian signed-rank test)"
+    )

@@ -12,7 +12,7 @@ from reports.compare import Aggregate, seed_means
 from reports.cube import Floats, Ints
 from reports.effects import interquartile_mean
 from reports.statistics import not_worse, t_interval
-from reports.text import MISSING, Cell, Table, bracket, plus_minus, rank
+from reports.text import MISSING, Cell, Table, bracket, number, plus_minus, rank
 
 
 def regret_tables(analysis: Analysis) -> list[Table]:
@@ -90,6 +90,8 @@ def ranks_table(analysis: Analysis) -> Table:
         header += [f"rank after {count}", f"regret after {count}"]
         columns += _aggregate_columns(found, order)
         data += _aggregate_data(analysis, "all", count, found)
+    header.append(f"IQM after {analysis.counts[analysis.headline]}")
+    columns.append(_iqm_column(analysis.overall[analysis.headline], order))
     rows = [(Cell(grid.optimizers[o]), *(column[i] for column in columns)) for i, o in enumerate(order)]
     return Table(
         name="ranks",
@@ -97,7 +99,8 @@ def ranks_table(analysis: Analysis) -> Table:
         note=(
             f"With 95% cluster-bootstrap intervals (tasks, then seeds; {analysis.draws} draws; that of the rank is "
             "corrected for bias). Over complete "
-            "tasks only: those where every compared optimizer reached the trial count. Bold: best"
+            "tasks only: those where every compared optimizer reached the trial count. IQM: interquartile mean of the "
+            "regrets of all runs there. Bold: best"
         ),
         header=tuple(header),
         rows=tuple(rows),
@@ -179,6 +182,18 @@ def _aggregate_columns(found: Aggregate | None, order: list[int]) -> tuple[list[
         text = bracket(found.mean[i], found.mean_low[i], found.mean_high[i])
         mean.append(Cell(text, bold=bool(found.mean[i] == found.mean.min() < found.mean.max())))
     return ranked, mean
+
+
+def _iqm_column(found: Aggregate | None, order: list[int]) -> list[Cell]:
+    """Interquartile means of the regret in the given order of optimizers."""
+    if found is None:
+        return [Cell(MISSING)] * len(order)
+    means = [interquartile_mean(scores[found.with_regret]) for scores in found.seed_scores]
+    place = {int(o): i for i, o in enumerate(found.selection.optimizers)}
+    return [
+        Cell(number(means[place[o]]), bold=min(means) == means[place[o]] < max(means)) if o in place else Cell(MISSING)
+        for o in order
+    ]
 
 
 def ranking(analysis: Analysis) -> list[int]:

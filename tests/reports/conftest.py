@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import reports
 from reports.results import Results
 
 OPTIMIZERS = ("random", "sobol", "tpe", "tpe:group=true", "gp-botorch", "smac-rf", "cmaes")
@@ -109,7 +111,11 @@ def make_results(
         }
         for index, task in enumerate(tasks)
     }
-    provenance = {"git_revision": "0123abc", "packages": {"numpy": "2.4.6", "optuna": "5.0.0"}, "cpu": "test | <cpu>"}
+    runs = [
+        {"command": f"optibench run mine.yaml -j {jobs}", "git_revision": revision, "cpu": "test | <cpu>"}
+        for jobs, revision in ((2, "0123abc"), (4, "0123abc+dirty"))
+    ]
+    provenance = {"runs": runs, "packages": {"numpy": "2.4.6", "optuna": "5.0.0"}}
     return Results(table[keep].reset_index(drop=True), info, planned, provenance)
 
 
@@ -119,6 +125,12 @@ def realistic() -> Results:
     missing = [("gp-botorch", "yahpo/lcbench/3945", seed) for seed in (7, 8, 9)]
     missing += [("cmaes", "hpobench/nn/53", seed) for seed in range(10)]
     return make_results(missing=missing)
+
+
+@pytest.fixture(scope="session")
+def written(realistic: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of its report."""
+    return reports.write(realistic, tmp_path_factory.mktemp("report") / "out", bootstrap_draws=500).path.parent
 
 
 @pytest.fixture(scope="session")

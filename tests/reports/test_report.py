@@ -30,11 +30,6 @@ Make = Callable[..., Results]
 NASTY = 'a_b|c*d`<script>$x^{2}$ 50% #1 & "q" ~\\end{x} [l](u) é'
 
 
-@pytest.fixture(scope="module")
-def written(realistic: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return reports.write(realistic, tmp_path_factory.mktemp("report") / "out", bootstrap_draws=500).path.parent
-
-
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that look at text only: drawing takes most of a report's seconds."""
@@ -43,6 +38,12 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(results: Results) -> Analysis:
     return analyse(results, at=None, draws=100, seed=0)
+
+
+@pytest.fixture
+def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that need figures, but no fine ones: writing them takes longer than drawing."""
+    monkeypatch.setattr("reports.figures.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20))
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -54,6 +55,7 @@ def test_everything_promised_is_there(written: Path) -> None:
     assert sorted(path.name for path in written.iterdir()) == ["figures", "report.html", "report.md", "tables"]
     figures = {path.stem for path in (written / "figures").iterdir()}
     assert {"anytime_regret", "anytime_rank", "anytime_regret_by_family", "critical_difference"} <= figures
+    assert {"win_rate", "targets_reached", "performance_profile", "regret_by_task", "ask_time_by_history"} <= figures
     for stem in figures:
         assert (written / "figures" / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
         assert (written / "figures" / f"{stem}.pdf").read_bytes().startswith(b"%PDF")
@@ -91,6 +93,9 @@ def test_tables_hold_all_digits(written: Path, realistic: Results) -> None:
     assert row["mean_regret"] == pytest.approx(trials.loc[cell, "regret"].mean(), rel=1e-12)
     assert row["sd"] == pytest.approx(trials.loc[cell, "regret"].std(), rel=1e-12)
     assert (row["seeds"], row["seeds_planned"]) == (7, 10)
+    ranks = (written / "tables" / "ranks.md").read_text(encoding="utf-8")
+    iqm = pd.read_csv(written / "tables" / "ranks.csv").query("trials == 60").set_index("optimizer")["iqm_regret"]
+    assert f"| **{number(iqm.min())}** |" in ranks
     missing = pd.read_csv(written / "tables" / "missing.csv")
     assert missing["missing_seeds"].tolist() == ["0 1 2 3 4 5 6 7 8 9", "7 8 9"]
 
@@ -140,6 +145,7 @@ def test_a_new_report_replaces_the_old_one_and_nothing_else(make: Make, tmp_path
     assert sorted(path.name for path in out.iterdir()) == ["figures", "notes.txt", "report.html", "report.md", "tables"]
 
 
+@pytest.mark.usefixtures("quick_figures")
 def test_a_failure_leaves_the_old_report_alone(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = make(("random", "tpe"), seeds=2, trials=6)
     out = tmp_path / "out"
@@ -149,7 +155,7 @@ def test_a_failure_leaves_the_old_report_alone(make: Make, tmp_path: Path, monke
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("reports.figures._save", full)
+    monkeypatch.setattr("reports.figures.save", full)
     with pytest.raises(reports.ReportError, match="No space left"):
         reports.write(results, out, at=[3], bootstrap_draws=100)
     assert digests(out) == before
@@ -167,6 +173,7 @@ def test_a_failure_leaves_the_old_report_alone(make: Make, tmp_path: Path, monke
     ],
     ids=["one optimizer", "one task", "one trial", "no reference", "mixed lengths", "all failed"],
 )
+@pytest.mark.usefixtures("quick_figures")
 def test_thin_grids_give_a_report(make: Make, tmp_path: Path, settings: dict[str, object]) -> None:
     chosen = {"optimizers": ("random", "tpe", "cmaes"), "tasks": ("a/x", "b/y"), "seeds": 2, "trials": 8, **settings}
     if chosen.get("without_reference") == "all":

@@ -1,0 +1,84 @@
+"""What the figures share: their width, their legend, their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from reports.style import Style
+
+COLUMN = 3.4
+"""Width of one column of a paper, in inches."""
+LEGEND_ROW = 0.16
+
+
+def framed(
+    names: Sequence[str], looks: Mapping[str, Style], *, rows: int = 1, columns: int = 1, width: float, height: float
+) -> tuple[Figure, np.ndarray[Any, np.dtype[Any]]]:
+    """Axes with the legend of all optimizers below them.
+
+    Returns:
+        The figure and its axes, (rows, columns).
+    """
+    legend_rows = legend_columns(names, width)
+    legend = LEGEND_ROW * -(-len(names) // legend_rows) + 0.1
+    figure = Figure(figsize=(width, height + legend), layout="constrained")
+    share = legend / (height + legend)
+    figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))  # type: ignore[union-attr,call-arg]
+    axes = figure.subplots(rows, columns, squeeze=False)
+    handles = [handle(name, looks[name]) for name in names]
+    figure.legend(handles=handles, loc="lower center", ncols=legend_rows, columnspacing=1.2, handlelength=2.4)
+    return figure, axes
+
+
+def steps(axis: Axes, x: Any, y: Any, look: Style, *, markers: int = 5, offset: int = 0, where: str = "post") -> None:
+    """A step function in an optimizer's style, with about ``markers`` markers."""
+    every = max(1, len(x) // markers)
+    axis.plot(
+        x,
+        y,
+        drawstyle=f"steps-{where}",
+        color=look.colour,
+        linestyle=look.line,
+        marker=look.marker,
+        markevery=(offset % every, every),
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+    )
+
+
+def handle(name: str, look: Style) -> Line2D:
+    label = short(name).replace("$", r"\$")
+    return Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=label)
+
+
+def legend_columns(names: Sequence[str], width: float) -> int:
+    """As many columns as fit: a handle, and about 0.056 inches for each letter of a column's longest name."""
+    for columns in range(min(5, len(names)), 1, -1):
+        rows = -(-len(names) // columns)
+        parts = [names[start : start + rows] for start in range(0, len(names), rows)]
+        if sum(0.55 + 0.056 * max(len(short(name)) for name in part) for part in parts) <= width:
+            return columns
+    return 1
+
+
+def short(name: str) -> str:
+    return name if len(name) <= 22 else name[:21] + "…"
+
+
+def wants_log(middle: np.ndarray[Any, Any]) -> bool:
+    """A logarithmic axis where the curves span more than a factor of 5 and there is something positive to show."""
+    positive = middle[middle > 0]
+    return bool(positive.size) and float(positive.max()) > 5 * float(positive.min())
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Both formats, without the clock that matplotlib writes into a PDF."""
+    figure.savefig(path.with_suffix(".png"), dpi=200, metadata={"Software": None})
+    figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
