@@ -25,7 +25,7 @@ from reports.text import Table, many
 MOST_NUMBERS = 400_000
 """Numbers in the curves of single tasks: about 2.5 MB. More tasks or optimizers get fewer points each."""
 FEWEST_COUNTS = 12
-TWO_COLUMNS = 600
+TWO_COLUMNS = 700
 DARK_GROUND = "#14181d"
 """The page's background in the dark; lines are lightened until they can be told from it."""
 
