@@ -70,6 +70,7 @@ REFINED_FROM, FIRST_STEP = 6, 0.1
 #: Of a context that is too long, the share that is the best trials and the share that may be failures.
 BEST_SHARE, FAILED_SHARE = 0.6, 0.2
 Allowed = Callable[[Config], bool]
+Locate = Callable[[Mapping[str, Any]], tuple[Array, NDArray[np.bool_]]]
 
 
 class Proposer:
@@ -101,6 +102,7 @@ class Proposer:
         self.decoder, self.encoding = decoder, decoder.encoding
         self.config = config or PRESETS["default"]
         self._allowed = allowed
+        self._known: dict[tuple[Any, ...], tuple[Array, NDArray[np.bool_]]] = {}
 
     def suggest(
         self,
@@ -124,14 +126,21 @@ class Proposer:
         Raises:
             ModelError: A past configuration has a value outside its range.
         """
-        history = _History.of(self.space, trials, pending)
+        history = _History.of(self._position, trials, pending)
         chosen: list[Config] = []
         for _ in range(n):
             position = self._propose(history, rng)
             config = self.space.config(position)
-            history.add_pending(*self.space.position(config))
+            history.add_pending(*self._position(config))
             chosen.append(config)
         return chosen
+
+    def _position(self, config: Mapping[str, Any]) -> tuple[Array, NDArray[np.bool_]]:
+        """A configuration's positions, remembered: every ask sees the same trials again."""
+        key = tuple(config.items())
+        if key not in self._known:
+            self._known[key] = self.space.position(config)
+        return self._known[key]
 
     def _propose(self, history: _History, rng: np.random.Generator) -> Array:
         if history.n_succeeded < self.config.n_startup:
@@ -219,7 +228,7 @@ class Proposer:
         told = torch.as_tensor(anchors.squash(values)).float()[:, torch.from_numpy(rows)]
         position, active = self._tensors(history.positions[rows], history.active[rows], shown)
         failed = torch.from_numpy(history.failed[rows].copy())[None]
-        kinds = self.space.kinds(shown.tolist(), self.encoding.slots)
+        kinds = self.space.kinds(shown.tolist())
         return self.decoder.encode(kinds, position, active, told, failed)
 
     def _score(self, positions: Array, context: Context, shown: Rows, rng: np.random.Generator) -> Array:
@@ -233,12 +242,8 @@ class Proposer:
             return np.asarray(gain(torch.softmax(logits, -1)).double().numpy())
 
     def _tensors(self, positions: Array, active: NDArray[np.bool_], shown: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-        """Positions and activity of the shown columns in the network's slots, (1, m, slots)."""
-        shape = 1, len(positions), self.encoding.slots
-        position, switched = torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
-        position[0, :, : len(shown)] = torch.from_numpy(positions[:, shown]).float()
-        switched[0, :, : len(shown)] = torch.from_numpy(active[:, shown])
-        return position, switched
+        """Positions and activity of the shown columns, (1, m, len(shown))."""
+        return torch.from_numpy(positions[:, shown]).float()[None], torch.from_numpy(active[:, shown])[None]
 
 
 @dataclass(eq=False)
@@ -253,16 +258,16 @@ class _History:
     seen: set[bytes]
 
     @classmethod
-    def of(cls, space: UnitSpace, trials: Sequence[Trial], pending: Sequence[Mapping[str, Any]]) -> _History:
-        d = len(space)
+    def of(cls, position: Locate, trials: Sequence[Trial], pending: Sequence[Mapping[str, Any]]) -> _History:
+        d = len(position({})[0])
         values = np.array([np.nan if t.value is None else float(t.value) for t in trials])
-        found = [space.position(t.config) for t in trials]
+        found = [position(t.config) for t in trials]
         positions = np.array([p for p, _ in found]).reshape(-1, d)
         active = np.array([a for _, a in found], dtype=bool).reshape(-1, d)
         failed = ~np.isfinite(values)
         history = cls(positions, active, values, failed, len(trials), set(_keys(positions, active)))
         for config in pending:
-            history.add_pending(*space.position(config))
+            history.add_pending(*position(config))
         return history
 
     @property

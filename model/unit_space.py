@@ -102,13 +102,11 @@ class UnitSpace:
                 axes.append((np.arange(self.levels[column]) + 0.5) / self.levels[column])
         return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
 
-    def kinds(self, columns: Sequence[int], slots: int) -> SlotKinds:
+    def kinds(self, columns: Sequence[int]) -> SlotKinds:
         """The slots that hold the given columns, as a batch of one."""
-        present, categorical, levels = torch.zeros(slots), torch.zeros(slots), torch.zeros(slots)
-        present[: len(columns)] = 1
-        categorical[: len(columns)] = torch.from_numpy(self.categorical[list(columns)]).float()
-        levels[: len(columns)] = torch.from_numpy(self.levels[list(columns)]).float()
-        return SlotKinds(present.bool()[None], categorical.bool()[None], levels[None])
+        present = torch.ones(1, len(columns), dtype=torch.bool)
+        categorical = torch.from_numpy(self.categorical[list(columns)])
+        return SlotKinds(present, categorical[None], torch.from_numpy(self.levels[list(columns)]).float()[None])
 
     def _holds(self, condition: Condition | None, positions: Array, active: Mapping[str, Mask]) -> Mask:
         assert condition is not None

@@ -180,7 +180,7 @@ def test_more_parameters_than_slots_show_the_telling_ones_and_some_others(decode
     positions = np.random.default_rng(0).random((60, 20))
     trials = [Trial(unit.config(p), float(p[4] + p[11] - p[17])) for p in positions]
     proposer = Proposer(Space.from_configspace(space), decoder, SMALL)
-    history = _History.of(proposer.space, trials, [])
+    history = _History.of(proposer._position, trials, [])
     shown = [set(proposer._shown(history, np.random.default_rng(seed)).tolist()) for seed in range(12)]
     assert all(len(columns) == ENCODING.slots and {4, 11, 17} <= columns for columns in shown)
     assert len(set().union(*shown)) > 15

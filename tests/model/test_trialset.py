@@ -113,6 +113,27 @@ def test_the_decoder_is_the_network(network: TrialSetNetwork, batch: Batch) -> N
         torch.testing.assert_close(logits, expected[row], atol=2e-5, rtol=0)
 
 
+@torch.no_grad()
+def test_absent_slots_may_be_left_out_of_the_decoder(network: TrialSetNetwork, batch: Batch) -> None:
+    decoder = TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), ENCODING, NETWORK, {}))
+    expected = network(*positions(batch))
+    sizes = batch.kinds.present.sum(1)
+    row = int((sizes < ENCODING.slots).nonzero()[0])
+    part, used = slice(row, row + 1), slice(0, int(sizes[row]))
+    kinds = replace(
+        batch.kinds,
+        present=batch.kinds.present[part, used],
+        categorical=batch.kinds.categorical[part, used],
+        levels=batch.kinds.levels[part, used],
+    )
+    trials, queries = (
+        (position[part, :, used], active[part, :, used])
+        for position, active in ((batch.trials, batch.trials_active), (batch.queries, batch.queries_active))
+    )
+    context = decoder.encode(kinds, *trials, batch.scores[part], batch.failed[part])
+    torch.testing.assert_close(decoder.logits(context, *queries), expected[row], atol=2e-5, rtol=0)
+
+
 def test_features_fill_the_width_and_absent_slots_are_zero(batch: Batch) -> None:
     trials, candidates = positions(batch)
     assert trials.shape[-1] == candidates.shape[-1] == ENCODING.width
