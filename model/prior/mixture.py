@@ -88,8 +88,11 @@ def _without_bowls(draw: Draw, function: Function, space: SpaceBatch, probes: to
     z = space.coordinates(probes, space.active(probes)) * space.relevant[:, None]
     basis = torch.cat([torch.ones_like(z[..., :1]), z, z.square()], -1)
     y = function(probes)[..., None]
-    gram = basis.transpose(1, 2) @ basis + 1e-4 * torch.eye(basis.shape[-1], device=draw.device)
-    rest = (y - basis @ torch.linalg.solve(gram, basis.transpose(1, 2) @ y)).square().mean((1, 2))
+    # In double precision: two levels of a grid make a parameter and its square collinear.
+    exact = basis.double()
+    ridge = 1e-4 * torch.eye(basis.shape[-1], device=draw.device, dtype=torch.float64)
+    fit = exact @ torch.linalg.solve(exact.transpose(1, 2) @ exact + ridge, exact.transpose(1, 2) @ y.double())
+    rest = (y - fit).square().mean((1, 2))
     continuous = (space.kinds.levels == 0) | ~space.relevant
     bowl = (rest < 1 - BOWL) & continuous.any(1)
     omega = draw.normal(len(z), z.shape[2], 1) * 9.0 * space.relevant[..., None]
