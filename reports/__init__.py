@@ -13,12 +13,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reports.grids import Agreement, agreement, compare_grids, merge
     from reports.results import ReportError, Results
     from reports.write import Report, write
 
-__all__ = ["Report", "ReportError", "Results", "write"]
+__all__ = ["Agreement", "Report", "ReportError", "Results", "agreement", "compare_grids", "merge", "write"]
 
-_HOMES = {"Report": "write", "ReportError": "results", "Results": "results", "write": "write"}
+_HOMES = {
+    **dict.fromkeys(("Report", "write"), "write"),
+    **dict.fromkeys(("ReportError", "Results"), "results"),
+    **dict.fromkeys(("Agreement", "agreement", "compare_grids", "merge"), "grids"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ class Seconds:
     """Seconds of thinking and of evaluating, per optimizer, (O,).
 
     ``mean``, ``median`` and ``p95`` are per suggestion of the search phase (the shared initial design costs nothing);
-    the totals are over all trials. NaN where an optimizer made no suggestion.
+    the totals are over all trials. NaN where an optimizer made no suggestion, or none whose seconds are known.
     """
 
     suggestions: Ints
@@ -154,8 +154,10 @@ def _seconds(trials: pd.DataFrame, optimizers: tuple[str, ...]) -> Seconds:
         return np.array([statistic(part) if len(part) else np.nan for part in parts])
 
     def total(column: str) -> Floats:
-        seconds = np.nan_to_num(trials[column].to_numpy(float), posinf=0.0, neginf=0.0)
-        return np.asarray(np.bincount(code, weights=seconds, minlength=len(optimizers)), dtype=float)
+        seconds = trials[column].to_numpy(float)
+        known = np.isfinite(seconds)
+        sums = np.bincount(code[known], weights=seconds[known], minlength=len(optimizers))
+        return np.where(np.bincount(code[known], minlength=len(optimizers)) > 0, sums, np.nan)
 
     return Seconds(
         suggestions=counts,

@@ -24,7 +24,8 @@ def first_reached(analysis: Analysis, threshold: float, horizon: int) -> tuple[F
         horizon: Later trials do not count.
 
     Returns:
-        Two arrays (O, T, S): infinite where a cell never got there, NaN where it is missing or too short.
+        Two arrays (O, T, S): infinite where a cell never got there, NaN where it is missing or too short, or where the
+        seconds of an optimizer are not known.
     """
     grid = analysis.grid
     trials, seconds = np.full(grid.finished.size, np.inf), np.full(grid.finished.size, np.inf)
@@ -36,7 +37,9 @@ def first_reached(analysis: Analysis, threshold: float, horizon: int) -> tuple[F
     seconds[cells] = grid.spent[rows]
     absent = grid.finished.ravel() < horizon
     trials[absent] = seconds[absent] = np.nan
-    return trials.reshape(grid.finished.shape), seconds.reshape(grid.finished.shape)
+    by_optimizer = seconds.reshape(grid.finished.shape)
+    by_optimizer[~grid.timed] = np.nan
+    return trials.reshape(grid.finished.shape), by_optimizer
 
 
 def convergence_table(analysis: Analysis) -> Table:
@@ -86,7 +89,9 @@ def convergence_table(analysis: Analysis) -> Table:
 
 
 def _median_of_medians(runs: Floats) -> float:
-    """Median over seeds, then over tasks; infinite values are ordinary large ones, and NaN are left out."""
+    """Median over seeds, then over tasks; infinite values are ordinary large ones, and NaN are left out (all: NaN)."""
+    if np.isnan(runs).all():
+        return float("nan")
     with np.errstate(invalid="ignore"):
         # Between a finite and an infinite middle value numpy gives inf, as it should.
         return float(np.median(np.nanmedian(runs, axis=1)))

@@ -44,6 +44,7 @@ class Grid:
         score: What is compared, (R,): lower is better and never negative. With a reference, the normalised regret
             clipped at 0; without one, the distance of the incumbent from the best value any optimizer found there.
         ask: Seconds of asking of each row, (R,); 0 where unknown.
+        timed: Optimizers of which any suggestion's seconds are known, (O,).
         clipped: Trials whose regret was clipped at 0, (O, T).
         lowest: The lowest regret before clipping, (T,); NaN without a reference.
         states: Trials in each of ``STATES``, (O, 4).
@@ -61,6 +62,7 @@ class Grid:
     trial: Ints
     score: Floats
     ask: Floats
+    timed: Bools
     clipped: Ints
     lowest: Floats
     states: Ints
@@ -127,7 +129,7 @@ def read(results: Results) -> Grid:
     wanted = np.where(wanted == 0, finished, wanted)
 
     has_regret = np.array([results.tasks.get(task, {}).get("reference") is not None for task in tasks])
-    regret = trials["regret"].to_numpy(float)
+    regret, ask = trials["regret"].to_numpy(float), trials["ask_seconds"].to_numpy(float)
     score = np.where(has_regret[t], np.maximum(regret, 0.0), _distance(results, tasks, t))
     negative = has_regret[t] & (regret < 0)
     clipped = np.bincount((o * len(tasks) + t)[negative], minlength=shape[0] * shape[1]).reshape(shape[:2])
@@ -146,7 +148,8 @@ def read(results: Results) -> Grid:
         cell=cell[order],
         trial=trial[order],
         score=score[order],
-        ask=np.nan_to_num(trials["ask_seconds"].to_numpy(float), posinf=0.0)[order],
+        ask=np.nan_to_num(ask, posinf=0.0)[order],
+        timed=np.bincount(o[np.isfinite(ask)], minlength=len(optimizers)) > 0,
         clipped=clipped,
         lowest=np.where(np.isfinite(lowest), lowest, np.nan),
         states=states.reshape(shape[0], len(STATES)),

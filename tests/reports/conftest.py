@@ -100,13 +100,16 @@ def make_results(
         index=False
     )
     planned = cells.assign(n_trials=[(lengths or {}).get(name, n) for name in cells["optimizer"]], initial="shared")
-    frozen = {"f_best": 0.0, "f_ref": 1.0, "f_worst": 3.0, "source": "made up", "version": 1}
+    frozen = [
+        {"f_best": 0.0, "f_ref": side * 1.0, "f_worst": side * 3.0, "source": "made up", "version": 1}
+        for side in (1, -1)  # tasks minimize and maximize in turn
+    ]
     info = {
         task: {
             "direction": "minimize" if index % 2 == 0 else "maximize",
             "sampling": "deterministic",
             "dimensions": 5,
-            "reference": frozen if reference[index] else None,
+            "reference": frozen[index % 2] if reference[index] else None,
             "data_version": "1",
         }
         for index, task in enumerate(tasks)

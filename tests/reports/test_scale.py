@@ -1,13 +1,19 @@
-"""A report over 1,000,000 trials: at most 60 s of processor time and 4 GiB."""
+"""A report over 1,000,000 trials: at most 60 s of processor time, 4 GiB and a page of 10 MB; merging them is cheap."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+import reports
+from reports.results import Results
 
 SCRIPT = """
 import importlib.util, pathlib, resource, sys, time
@@ -42,3 +48,21 @@ def test_a_million_trials(tmp_path: Path) -> None:
     # Processor time, since other work on the machine must not fail the test; one thread, so wall is the same when idle.
     assert cpu <= 60
     assert gibibytes <= 4
+    assert (tmp_path / "out" / "report.html").stat().st_size <= 10e6
+
+
+@pytest.mark.heavy
+def test_merging_a_million_trials(make: Callable[..., Results]) -> None:
+    results = make(tasks=[f"f/{i}" for i in range(143)], seeds=10, trials=100)
+    assert len(results.trials) >= 1_000_000
+    late = results.trials["seed"] >= 4
+    halves = [
+        replace(results, trials=results.trials[rows], planned=results.planned[results.planned["seed"].isin(seeds)])
+        for rows, seeds in ((~late | (results.trials["seed"] == 4), range(5)), (late, range(4, 10)))
+    ]
+    started = time.process_time()
+    merged = reports.merge(halves)
+    seconds = time.process_time() - started
+    print(f"{seconds:.1f} s of processor")
+    assert len(merged.trials) == len(results.trials)
+    assert seconds <= 10

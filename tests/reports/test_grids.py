@@ -1,0 +1,159 @@
+"""Several grids as one, side by side, and what cannot be put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import reports
+from reports.analysis import analyse
+from reports.results import Results
+from reports.significance import pairs_table
+
+Make = Callable[..., Results]
+ROWS = ["optimizer", "task", "seed", "trial"]
+
+
+@pytest.fixture(scope="module")
+def whole(make: Make) -> Results:
+    return make(("random", "tpe", "cmaes"), seeds=4, trials=10)
+
+
+def part(results: Results, keep: Callable[[pd.DataFrame], Any]) -> Results:
+    """The rows of trials and plan that ``keep`` chooses."""
+    trials, planned = results.trials, results.planned
+    return replace(results, trials=trials[keep(trials)], planned=planned[keep(planned)])
+
+
+def with_trials(results: Results, **columns: Any) -> Results:
+    return replace(results, trials=results.trials.assign(**columns))
+
+
+def with_task(results: Results, task: str, **changes: Any) -> Results:
+    return replace(results, tasks={**results.tasks, task: {**results.tasks[task], **changes}})
+
+
+def plain(results: Results) -> pd.DataFrame:
+    text = dict.fromkeys(("optimizer", "task", "phase", "state"), str)
+    return results.trials.astype(text).sort_values(ROWS, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    "halves",
+    [
+        (lambda x: x["optimizer"] == "tpe", lambda x: x["optimizer"] != "tpe"),
+        (lambda x: x["seed"] < 2, lambda x: x["seed"] >= 2),
+        (lambda x: x["seed"] < 3, lambda x: x["seed"] >= 1),  # seeds 1 and 2 are in both
+        (lambda x: x["task"].astype(str) < "s", lambda x: x["optimizer"] != "tpe", lambda x: x["optimizer"] == "tpe"),
+    ],
+    ids=["optimizers", "seeds", "overlap", "three"],
+)
+def test_parts_make_the_whole(whole: Results, halves: tuple[Callable[[pd.DataFrame], Any], ...]) -> None:
+    merged = reports.merge([part(whole, keep) for keep in halves])
+    pd.testing.assert_frame_equal(plain(merged), plain(whole))
+    assert sorted(merged.planned["n_trials"]) == sorted(whole.planned["n_trials"])
+    one, other = (analyse(results, at=None, draws=100, seed=0) for results in (merged, whole))
+    pd.testing.assert_frame_equal(pairs_table(one, 0).data, pairs_table(other, 0).data)
+
+
+def test_one_grid_stays_what_it_is_and_none_is_refused(whole: Results) -> None:
+    assert reports.merge([whole]) is whole
+    with pytest.raises(reports.ReportError, match="no grid to report"):
+        reports.merge([])
+
+
+def test_a_grid_without_a_plan_brings_its_cells(whole: Results) -> None:
+    first = part(whole, lambda x: x["optimizer"] == "tpe")
+    second = part(whole, lambda x: x["optimizer"] != "tpe")
+    merged = reports.merge([first, replace(second, planned=second.planned.iloc[:0])])
+    assert len(merged.planned) == len(whole.planned)
+    assert analyse(merged, at=None, draws=100, seed=0).grid.unplanned == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"direction": "maximize"}, "direction 'minimize' in one grid and 'maximize'"),
+        ({"data_version": "2"}, "data version '1' in one grid and '2'"),
+        ({"reference": None}, "other reference values"),
+        ({"reference": {"f_best": 0.1, "f_ref": 1.0, "f_worst": 3.0, "version": 1}}, "other reference values"),
+        ({"reference": {"f_best": 0.0, "f_ref": 1.0, "f_worst": 3.0, "version": 2}}, "other reference values"),
+    ],
+)
+def test_grids_that_disagree_on_a_task_are_refused(whole: Results, change: dict[str, Any], words: str) -> None:
+    task = "yahpo/lcbench/3945"
+    other = part(whole, lambda x: x["optimizer"] == "cmaes")
+    with pytest.raises(reports.ReportError, match=f"{task}' has .*{words}"):
+        reports.merge([whole, with_task(other, task, **change)])
+
+
+def test_a_cell_with_other_trials_is_refused_and_named(whole: Results) -> None:
+    changed = whole.trials["value"].to_numpy().copy()
+    row = int(np.flatnonzero((whole.trials["seed"] == 2) & (whole.trials["state"] == "ok"))[0])
+    changed[row] += 1e-9
+    with pytest.raises(
+        reports.ReportError, match=r"1 cell in two grids with different trials, first random on .*seed 2"
+    ):
+        reports.merge([whole, with_trials(whole, value=changed)])
+    shorter = part(whole, lambda x: x["trial"] < 5 if "trial" in x else x["seed"] >= 0)
+    with pytest.raises(reports.ReportError, match="144 cells in two grids"):
+        reports.merge([whole, shorter])
+
+
+def test_seconds_may_differ_between_runs_of_one_cell(whole: Results) -> None:
+    again = with_trials(whole, ask_seconds=whole.trials["ask_seconds"] * 2)
+    pd.testing.assert_frame_equal(plain(reports.merge([whole, again])), plain(whole))
+
+
+def test_provenance_of_all_grids_is_kept(whole: Results) -> None:
+    trained = {"key": "k", "seconds": 5.0}
+    first = replace(whole, provenance={"runs": [{"cpu": "x"}], "site": "here", "training": {"tpe": trained}})
+    second = replace(whole, provenance={"runs": [{"cpu": "y"}, {"cpu": "x"}], "site": "there", "training": {}})
+    merged = reports.merge([first, second]).provenance
+    assert merged == {"runs": [{"cpu": "x"}, {"cpu": "y"}], "site": ["here", "there"], "training": {"tpe": trained}}
+    other = replace(whole, provenance={"training": {"tpe": {"key": "other", "seconds": 5.0}}})
+    with pytest.raises(reports.ReportError, match="'tpe' was trained differently"):
+        reports.merge([first, other])
+
+
+def test_agreement_counts_cells(whole: Results) -> None:
+    first, second = part(whole, lambda x: x["seed"] < 3), part(whole, lambda x: x["seed"] >= 1)
+    value = second.trials["value"].where(~((second.trials["optimizer"] == "tpe") & (second.trials["seed"] == 1)), -1.0)
+    found = reports.agreement(first, with_trials(second, value=value.where(second.trials["state"] == "ok")))
+    assert (found.common, found.identical, found.only_a, found.only_b) == (72, 60, 36, 36)
+    assert found.differing[0] == "tpe on hpobench/nn/10101, seed 1"
+    assert str(found).startswith("60 of 72 common cells are identical; different are tpe on hpobench/nn/10101, seed 1")
+    assert str(reports.agreement(whole, whole)).startswith("144 of 144 common cells are identical; 0 are")
+
+
+def test_comparing_tells_apart_what_changed(whole: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    better = np.where(whole.trials["optimizer"] == "tpe", 0.5, 1.0)
+    trials = whole.trials
+    new = with_trials(whole, regret=trials["regret"] * better, value=trials["value"] * better)
+    found = reports.compare_grids(whole, new, ("old", "new"))
+    assert sorted(found.trials["optimizer"].unique()) == ["cmaes", "random", "tpe (new)", "tpe (old)"]
+    pairs = pairs_table(analyse(found, at=None, draws=100, seed=0), 0).data
+    row = pairs[(pairs["a"] == "tpe (new)") & (pairs["b"] == "tpe (old)")].iloc[0]
+    assert (row["wins"], row["losses"]) == (12, 0)
+    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+    assert "tpe (new)" in reports.write(found, tmp_path / "out", bootstrap_draws=100).summary
+
+
+def test_comparing_uses_the_common_tasks_and_both_seeds(whole: Results) -> None:
+    first = part(whole, lambda x: x["task"].astype(str).str.startswith("y"))
+    second = part(whole, lambda x: (x["seed"] < 2) & (x["optimizer"] != "cmaes"))
+    found = reports.compare_grids(first, second)
+    assert set(found.trials["task"].unique()) == set(first.trials["task"].unique())
+    names = sorted(found.trials["optimizer"].unique())
+    assert names == ["cmaes", "random (a)", "random (b)", "tpe (a)", "tpe (b)"]
+    elsewhere = part(whole, lambda x: x["task"].astype(str).str.startswith("s"))
+    with pytest.raises(reports.ReportError, match="no task in common"):
+        reports.compare_grids(first, elsewhere)
+    with pytest.raises(reports.ReportError, match="both grids are called 'x'"):
+        reports.compare_grids(first, second, ("x", "x"))
