@@ -6,18 +6,22 @@ The network, its candidates and its acquisition live in ``model/``; this file on
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from model.cache import train_cached
+from model.config import RunConfig
 from model.errors import ModelError
 from model.proposer import Proposer, with_settings
 from model.space import Space
 from model.tokenizer import Trial
-from model.trial_checkpoint import default_checkpoint, load
+from model.trial_checkpoint import CONFIG, default_checkpoint, load
 from model.trial_decoder import TrialSetDecoder
-from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
+from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion, Training
 from optimizers.history import succeeded
 from optimizers.settings import library_seed, number, whole
 from optimizers.spaces import Config, SearchSpace
@@ -32,6 +36,8 @@ class OptiFormer(Optimizer):
     Args:
         space, seed, n_trials: See :class:`~optimizers.base.Optimizer`.
         checkpoint: A checkpoint's folder; the one that comes with the package if empty.
+        train: A training configuration (YAML or a shipped one's name) of the encoding ``trialset``; its cached
+            checkpoint is used, and trained first if there is none.
         preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored.
         acquisition: ``pi`` | ``squashed-ei`` | ``clipped-ei`` | ``ei`` | ``thompson``.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
@@ -49,6 +55,7 @@ class OptiFormer(Optimizer):
         seed: int,
         n_trials: int,
         checkpoint: str = "",
+        train: str = "",
         preset: str = "default",
         acquisition: str = "pi",
         margin: float = 0.02,
@@ -59,6 +66,8 @@ class OptiFormer(Optimizer):
         self._history: list[Trial] = []
         self._pending: list[Config] = []
         self._asked = 0
+        if checkpoint and train:
+            raise OptimizerError("Give optiformer either a checkpoint or a configuration to train, not both.")
         try:
             config = with_settings(
                 preset,
@@ -66,10 +75,23 @@ class OptiFormer(Optimizer):
                 margin=number("margin", margin),
                 temperature=number("temperature", temperature),
             )
-            decoder = _decoder(checkpoint or str(default_checkpoint()))
+            trained = str(train_cached(train, progress=False).checkpoint) if train else ""
+            decoder = _decoder(checkpoint or trained or str(default_checkpoint()))
             self._proposer = Proposer(Space.from_configspace(space), decoder, config, allowed=self._space.is_allowed)
         except ModelError as error:
             raise OptimizerError(str(error)) from error
+
+    @classmethod
+    def training(cls, settings: Mapping[str, Any]) -> Training | None:
+        """The configuration that the setting ``train`` names, if any."""
+        config = settings.get("train")
+        if not config:
+            return None
+        try:
+            key = RunConfig.load(config).digest()
+        except ModelError as error:
+            raise OptimizerError(str(error)) from error
+        return Training(key, lambda: {"seconds": train_cached(config, progress=False).seconds})
 
     def ask(self, n: int = 1) -> list[Suggestion]:
         rng = np.random.default_rng([self._seed, len(self._history), self._asked])
@@ -88,6 +110,20 @@ class OptiFormer(Optimizer):
             if config in self._pending:
                 self._pending.remove(config)
             self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))
+
+
+def fingerprint(checkpoint: str = "") -> str:
+    """What identifies a checkpoint's proposals beyond package versions: a hash of its configuration and weights.
+
+    Raises:
+        OptimizerError: The checkpoint is missing or damaged.
+    """
+    try:
+        folder = Path(checkpoint or default_checkpoint())
+        load(folder)
+        return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()[:16]
+    except ModelError as error:
+        raise OptimizerError(str(error)) from error
 
 
 @functools.cache

@@ -39,7 +39,7 @@ from model.trial_decoder import TrialSetDecoder
 from model.trial_network import build
 from model.unit_space import UnitSpace
 from optimizers.base import Observation, OptimizerError
-from optimizers.optiformer_surrogate import OptiFormer
+from optimizers.optiformer_surrogate import OptiFormer, fingerprint
 from optimizers.spaces import SearchSpace
 
 ENCODING = TrialSetConfig(slots=6, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
@@ -268,3 +268,28 @@ def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(
         OptiFormer(nested(), seed=4, n_trials=20, checkpoint="nowhere")
     with pytest.raises(OptimizerError, match="'margin' must be a number"):
         OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), margin="wide")  # type: ignore[arg-type]
+
+
+def test_a_training_phase_is_declared_keyed_and_its_checkpoint_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text(
+        "encoding: trialset\n"
+        "trialset: {slots: 6, bins: 64, queries: 8, max_trials: 16, prior: {dimensions: [2]}}\n"
+        "network: {hidden_size: 32, n_layers: 1, n_heads: 2, intermediate_size: 32}\n"
+        "train: {steps: 2, batch_tokens: 100, validation_batches: 1, precision: fp32}\n"
+    )
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache"))
+    assert OptiFormer.training({}) is None
+    training = OptiFormer.training({"train": str(config)})
+    assert training is not None
+    assert training.run()["seconds"] > 0
+    optimizer = OptiFormer(flat(2), seed=0, n_trials=10, train=str(config))
+    optimizer.tell([Observation(t.config, t.value or 0.0) for t in told(flat(2), 8)])
+    assert len(optimizer.ask(2)) == 2
+    assert fingerprint(str(tmp_path / "cache" / "trained" / training.key / "best"))
+    with pytest.raises(OptimizerError, match="not both"):
+        OptiFormer(flat(2), seed=0, n_trials=10, train=str(config), checkpoint="x")
+    with pytest.raises(OptimizerError, match="cannot be read"):
+        OptiFormer.training({"train": "nowhere.yaml"})

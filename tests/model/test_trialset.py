@@ -14,6 +14,7 @@ from model.errors import ModelError
 from model.prior.draw import Draw
 from model.prior.histories import Batch, sample_batch
 from model.train import train
+from model.trial_card import ship
 from model.trial_checkpoint import TrialSetCheckpoint, load, save
 from model.trial_config import MixtureConfig, TrialSetConfig
 from model.trial_decoder import TrialSetDecoder
@@ -205,3 +206,15 @@ def test_settings_of_the_other_encoding_do_not_change_a_run() -> None:
     other = replace(RUN, trialset=replace(ENCODING, bins=64))
     assert RUN.digest() != other.digest()
     assert replace(RUN, encoding="seq").digest() == replace(other, encoding="seq").digest()
+
+
+def test_a_shipped_checkpoint_is_half_as_large_and_tells_where_it_comes_from(tmp_path: Path) -> None:
+    best = train(RUN, tmp_path, tmp_path / "run", progress=False)
+    folder = ship(
+        best, tmp_path / "shipped", date="today", hardware="a laptop", command="train", figures="None.", limits="Many."
+    )
+    assert load(folder).encoding == ENCODING
+    sizes = [(path / "model.safetensors").stat().st_size for path in (folder, best)]
+    assert sizes[0] < 0.6 * sizes[1]
+    text = (folder / "README.md").read_text()
+    assert all(part in text for part in ("today", "a laptop", "`train`", "62% Gaussian", "## Limits\n\nMany."))
