@@ -216,8 +216,8 @@ class SamplingConfig:
         temperature: Divides the logits; 0 is greedy.
         top_k: Keep the k likeliest tokens of a value; 0 for all.
         top_p: Keep the smallest set of tokens with this probability; 1 for all.
-        exploration: Share of uniform probability mixed into every parameter's distribution; as a mutation rate does,
-            it keeps a policy that copies its best trials from repeating one level of a parameter for ever.
+        exploration: How many parameters of a configuration are drawn uniformly on average; as a mutation rate does, it
+            keeps a policy that copies its best trials from repeating one level of a parameter for ever.
         candidates: Draw this many configurations and propose the likeliest one (all parameters together).
         margin: How far below the best score the target lies, in gaps between best and median.
         context_trials: At most this many past trials are shown: most of them the best, the others spread by rank.
@@ -239,7 +239,7 @@ class SamplingConfig:
         _require(math.isfinite(self.temperature) and self.temperature >= 0, "SamplingConfig: temperature must be >= 0.")
         _require(0 < self.top_p <= 1 and self.top_k >= 0, "SamplingConfig: top_p is in (0, 1] and top_k is >= 0.")
         _require(self.candidates >= 1, "SamplingConfig: candidates must be at least 1.")
-        _require(0 <= self.exploration <= 1, "SamplingConfig: exploration is a share between 0 and 1.")
+        _require(self.exploration >= 0, "SamplingConfig: exploration is a number of parameters, at least 0.")
         _require(self.margin >= 0 and self.context_trials >= 1, "SamplingConfig: margin >= 0 and context_trials >= 1.")
 
 

@@ -163,8 +163,9 @@ class Policy:
         """A token a row and its log-likelihood: a discrete value's is that of all the bins in its cell."""
         valid = self._valid[parameter.name]
         logits = self.decoder.logits(hidden, valid).double().cpu().numpy()
-        sampling = replace(self.sampling, temperature=max(self.sampling.temperature, 0.2 * (heat > 1)) * heat)
-        index = choose(logits, sampling, rng.random(len(logits)))
+        temperature = max(self.sampling.temperature, 0.2 * (heat > 1)) * heat
+        share = min(self.sampling.exploration / len(self.tokenizer.parameters), 1.0)
+        index = choose(logits, replace(self.sampling, temperature=temperature), rng.random(len(logits)), share)
         likelihood = np.zeros(len(logits))
         if self.sampling.candidates > 1:
             probabilities = token_probabilities(logits, UNTOUCHED)
@@ -178,15 +179,19 @@ class Policy:
         return np.asarray(valid.cpu().numpy()[index]), likelihood
 
 
-def choose(logits: NDArray[np.float64], sampling: SamplingConfig, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+def choose(
+    logits: NDArray[np.float64], sampling: SamplingConfig, uniforms: NDArray[np.float64], uniform_share: float = 0.0
+) -> NDArray[np.int64]:
     """Sample an index a row, (B, V) -> (B,), by inverting the cumulative distribution at ``uniforms``, (B,)."""
-    cumulative = token_probabilities(logits, sampling).cumsum(axis=1)
+    cumulative = token_probabilities(logits, sampling, uniform_share).cumsum(axis=1)
     cumulative /= cumulative[:, -1:]
     return np.asarray((cumulative <= uniforms[:, None]).sum(axis=1).clip(max=logits.shape[1] - 1))
 
 
-def token_probabilities(logits: NDArray[np.float64], sampling: SamplingConfig) -> NDArray[np.float64]:
-    """Probabilities after temperature, top-k and top-p, which cut tokens off, and exploration; (B, V)."""
+def token_probabilities(
+    logits: NDArray[np.float64], sampling: SamplingConfig, uniform_share: float = 0.0
+) -> NDArray[np.float64]:
+    """Probabilities after temperature, top-k and top-p, which cut tokens off; then a share of uniform ones; (B, V)."""
     if sampling.temperature == 0:
         probabilities = np.asarray(logits == logits.max(axis=1, keepdims=True), dtype=np.float64)
         probabilities = probabilities * (probabilities.cumsum(axis=1) <= 1)  # the first of several equals
@@ -201,8 +206,7 @@ def token_probabilities(logits: NDArray[np.float64], sampling: SamplingConfig) -
             keep[:, sampling.top_k :] = False
         np.put_along_axis(probabilities, order, np.where(keep, ranked, 0.0), axis=1)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-    share = sampling.exploration
-    return np.asarray((1 - share) * probabilities + share / logits.shape[1])
+    return np.asarray((1 - uniform_share) * probabilities + uniform_share / logits.shape[1])
 
 
 def select_context(values: NDArray[np.float64], limit: int) -> NDArray[np.int64]:

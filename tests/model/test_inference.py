@@ -158,10 +158,22 @@ def test_sampling_follows_the_probabilities() -> None:
 
 def test_exploration_mixes_in_uniform_probability() -> None:
     row = np.array([[9.0, 0.0, -3.0, 1.0]])
-    mixed = token_probabilities(row, SamplingConfig(top_k=1, exploration=0.2))[0]
+    mixed = token_probabilities(row, SamplingConfig(top_k=1), 0.2)[0]
     assert mixed == pytest.approx([0.85, 0.05, 0.05, 0.05])
-    greedy = token_probabilities(np.array([[1.0, 2.0, 2.0]]), SamplingConfig(temperature=0, exploration=0.3))[0]
+    greedy = token_probabilities(np.array([[1.0, 2.0, 2.0]]), SamplingConfig(temperature=0), 0.3)[0]
     assert greedy == pytest.approx([0.1, 0.8, 0.1])
+
+
+def test_exploration_draws_that_many_parameters_uniformly(checkpoint: Checkpoint) -> None:
+    wide = Space(tuple(Parameter(f"p{i}", "float") for i in range(8)))
+    rng = np.random.default_rng(0)
+    trials = [Trial({f"p{i}": 0.5 for i in range(8)}, float(v)) for v in range(6)]
+    policy = Policy(wide, checkpoint, sampling=SamplingConfig(temperature=0, exploration=1.0))
+    cache = policy.decoder.empty()
+    policy.decoder.advance(policy._encode(trials), cache)
+    drawn = [config["p0"] for config in policy._sample(800, cache, rng, 1.0)[0]]
+    first = [value != max(set(drawn), key=drawn.count) for value in drawn]
+    assert np.mean(first) == pytest.approx(1 / 8, abs=0.04)
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-5, 5)), min_size=1, max_size=60), st.integers(2, 30))
