@@ -1,0 +1,161 @@
+"""How good the predictions are: likelihood against Gaussian processes, by context length, and calibration.
+
+``python -m model.trial_evaluation FOLDER`` prints a table and writes ``calibration.png`` beside a checkpoint. The exact
+GP knows the kernel that a function was drawn from; the fitted one (Matern 5/2, ARD, maximum marginal likelihood,
+scikit-learn) does not, as in use. All densities are of the squashed score, in nats.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.acquisition import cumulative
+from model.prior.draw import Draw
+from model.prior.histories import sample_batch
+from model.trial_checkpoint import TrialSetCheckpoint, load
+from model.trial_config import TrialSetConfig
+from model.trial_decoder import TrialSetDecoder
+from model.trial_features import ScoreAnchors, SlotKinds, score_loss
+
+Array = NDArray[np.float64]
+JITTER = 1e-6
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Mean negative log density of held-out scores, nats, after ``n`` trials of GP functions."""
+
+    n: int
+    network: float
+    exact: float
+    fitted: float
+
+
+def gp_likelihood(
+    checkpoint: TrialSetCheckpoint, *, n: int, functions: int = 24, queries: int = 32, seed: int = 0
+) -> Likelihood:
+    """Compare on exact draws of Matern-5/2 processes with random lengthscales in 2 to 7 dimensions.
+
+    Scores outside the bins' range are left out, for all three.
+    """
+    rng, decoder = np.random.default_rng(seed), TrialSetDecoder(checkpoint)
+    totals = []
+    for _ in range(functions):
+        d = int(rng.choice([2, 3, 5, 7]))
+        lengthscale = (
+            math.sqrt(d) * np.exp(rng.uniform(math.log(0.15), math.log(0.9))) * np.exp(0.4 * rng.standard_normal(d))
+        )
+        x = rng.random((n + queries, d))
+        covariance = matern(x, x, lengthscale) + JITTER * np.eye(n + queries)
+        y = np.linalg.cholesky(covariance) @ rng.standard_normal(n + queries)
+        totals.append(_one(decoder, x, y, n, lengthscale))
+    network, exact, fitted = np.concatenate(totals).mean(0)
+    return Likelihood(n, float(network), float(exact), float(fitted))
+
+
+def _one(decoder: TrialSetDecoder, x: Array, y: Array, n: int, lengthscale: Array) -> Array:
+    """Negative log densities of the counted queries: network, exact GP, fitted GP; (counted, 3)."""
+    encoding, d = decoder.encoding, x.shape[1]
+    anchors = ScoreAnchors.of(torch.from_numpy(y[None, :n].copy()), encoding.knee)
+    u = anchors.squash(torch.from_numpy(y[None]))[0]
+    kinds = SlotKinds(torch.ones(1, d, dtype=torch.bool), torch.zeros(1, d, dtype=torch.bool), torch.zeros(1, d))
+    position = torch.from_numpy(x).float()[None]
+    active = torch.ones_like(position, dtype=torch.bool)
+    context = decoder.encode(
+        kinds, position[:, :n], active[:, :n], u[None, :n].float(), torch.zeros(1, n, dtype=torch.bool)
+    )
+    logits = decoder.logits(context, position[:, n:], active[:, n:])
+    width = (encoding.high - encoding.low) / encoding.bins
+    network = score_loss(encoding, logits, u[n:].float()).double().numpy() + math.log(width)
+    # u = asinh(z): the density of u is that of the value times dy/du = gap * knee * cosh(u).
+    stretch = np.log(float(anchors.gap) * encoding.knee * np.cosh(u[n:].numpy()))
+    columns = [network]
+    for mean, variance in (_exact(x, y, n, lengthscale), _fitted(x, y, n)):
+        density = -0.5 * (np.log(2 * math.pi * variance) + (y[n:] - mean) ** 2 / variance)
+        columns.append(-(density + stretch))
+    counted = (u[n:] > encoding.low).numpy() & (u[n:] < encoding.high).numpy()
+    return np.asarray(np.stack(columns, 1)[counted])
+
+
+def matern(a: Array, b: Array, lengthscale: Array) -> Array:
+    """The Matern-5/2 kernel of unit variance, (len(a), len(b))."""
+    r = math.sqrt(5) * np.sqrt((((a[:, None] - b[None]) / lengthscale) ** 2).sum(-1))
+    return np.asarray((1 + r + r * r / 3) * np.exp(-r))
+
+
+def _exact(x: Array, y: Array, n: int, lengthscale: Array) -> tuple[Array, Array]:
+    inner = matern(x[:n], x[:n], lengthscale) + JITTER * np.eye(n)
+    weights = np.linalg.solve(inner, matern(x[:n], x[n:], lengthscale))
+    variance = 1 + JITTER - (matern(x[:n], x[n:], lengthscale) * weights).sum(0)
+    return weights.T @ y[:n], np.maximum(variance, JITTER)
+
+
+def _fitted(x: Array, y: Array, n: int) -> tuple[Array, Array]:
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    d = x.shape[1]
+    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(np.ones(d), (5e-2, 2e1), nu=2.5) + WhiteKernel(
+        1e-4, (1e-7, 1e-1)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=1, random_state=0)
+        mean, std = model.fit(x[:n], y[:n]).predict(x[n:], return_std=True)
+    return mean, np.maximum(std**2, JITTER)
+
+
+def calibration(checkpoint: TrialSetCheckpoint, *, batches: int = 6, seed: int = 10**13) -> tuple[Array, Array]:
+    """Nominal and observed shares of held-out scores of the mixed prior below each predicted quantile, (19,) each."""
+    encoding, decoder = checkpoint.encoding, TrialSetDecoder(checkpoint)
+    ranks = []
+    for number in range(batches):
+        batch = sample_batch(Draw(seed + number), encoding, 3000)
+        for row in range(len(batch.scores)):
+            part = slice(row, row + 1)
+            kinds = SlotKinds(batch.kinds.present[part], batch.kinds.categorical[part], batch.kinds.levels[part])
+            told = batch.trials[part], batch.trials_active[part], batch.scores[part], batch.failed[part]
+            logits = decoder.logits(decoder.encode(kinds, *told), batch.queries[part], batch.queries_active[part])
+            ranks.append(_ranks(encoding, torch.softmax(logits, -1), batch.targets[row]))
+    nominal = np.arange(1, 20) / 20
+    found = np.concatenate(ranks)
+    return nominal, np.array([(found < share).mean() for share in nominal])
+
+
+def _ranks(encoding: TrialSetConfig, probabilities: torch.Tensor, targets: torch.Tensor) -> Array:
+    """Predicted mass below each target, (q,)."""
+    rows = zip(probabilities, targets, strict=True)
+    return np.array([float(cumulative(p[None], encoding, float(target))) for p, target in rows])
+
+
+def main(folder: str) -> None:
+    """Print the likelihoods and draw the calibration."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    checkpoint = load(folder)
+    print("| trials | network | exact GP | fitted GP |\n| --- | --- | --- | --- |")
+    for n in (10, 25, 50, 100):
+        found = gp_likelihood(checkpoint, n=n)
+        print(f"| {n} | {found.network:.2f} | {found.exact:.2f} | {found.fitted:.2f} |", flush=True)
+    nominal, observed = calibration(checkpoint)
+    print("largest calibration error:", round(float(np.abs(nominal - observed).max()), 3))
+    figure = Figure(figsize=(3.5, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    axes.plot(nominal, observed, marker="o", markersize=3)
+    axes.set(xlabel="predicted quantile", ylabel="share of scores below it", title="mixed prior, held out")
+    figure.savefig(Path(folder) / "calibration.png", dpi=80)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
