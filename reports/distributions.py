@@ -72,6 +72,8 @@ def heat_map(analysis: Analysis, found: Aggregate, tests: Comparison, names: Seq
         bold[a, b] = bold[b, a] = significant(tests, pair.p_holm)
     size = max(COLUMN, 0.32 * k + 1.2)
     figure = Figure(figsize=(size, size * 0.8), layout="constrained")
+    # Room for the slanted names, which the layout counts as narrower than they are.
+    figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr,call-arg]
     axis = figure.subplots()
     # Purple and orange differ for every kind of colour vision; white is an even match.
     image = axis.imshow(rate, cmap="PuOr_r", vmin=0, vmax=1)
@@ -125,7 +127,8 @@ def box_plots(analysis: Analysis, found: Aggregate, names: Sequence[str], looks:
         axis.set_xticks([])
         axis.set_title(_title(analysis.grid.tasks[int(t)]), fontsize=6.5)
         axis.tick_params(labelsize=6)
-    figure.supylabel("normalised regret", fontsize=7.5)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("regret")
     return figure
 
 

@@ -59,11 +59,11 @@ def handle(name: str, look: Style) -> Line2D:
 
 
 def legend_columns(names: Sequence[str], width: float) -> int:
-    """As many columns as fit: a handle, and about 0.056 inches for each letter of a column's longest name."""
+    """As many columns as fit: a handle, and about 0.06 inches for each letter of a column's longest name."""
     for columns in range(min(5, len(names)), 1, -1):
         rows = -(-len(names) // columns)
         parts = [names[start : start + rows] for start in range(0, len(names), rows)]
-        if sum(0.55 + 0.056 * max(len(short(name)) for name in part) for part in parts) <= width:
+        if sum(0.58 + 0.06 * max(len(short(name)) for name in part) for part in parts) <= width:
             return columns
     return 1
 

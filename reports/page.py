@@ -55,7 +55,7 @@ def page(
         lstrip_blocks=True,
         autoescape=True,
     )
-    style, *scripts = (_source(environment, name) for name in ("page.css", "page.js", "chart.js"))
+    style, *scripts = (_source(environment, name) for name in ("page.css", "page.js", "markers.js", "chart.js"))
     script = "".join(scripts)
     # The data can then hold any name: nothing in it closes the element, and only the page's own script may run.
     data = json.dumps(_data(analysis, drawn), separators=(",", ":"), allow_nan=False)

@@ -13,6 +13,7 @@
   let counts = [];
   let at = 0;
   let draw = null;
+  let strong = null; // the optimizer that the list points at: its band is drawn, the others step back
 
   const svg = (name, attributes = {}, parent = null) => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -29,40 +30,9 @@
     return x.toFixed(size === 0 ? 0 : size < 0.1 ? 4 : size < 1 ? 3 : size < 10 ? 2 : 1);
   };
 
-  // Markers by matplotlib's letters, so that the page and the figures agree.
-  const polygon = (corners, turn, radius, inner = 0) => {
-    const n = inner ? 2 * corners : corners;
-    const point = (i) => {
-      const r = inner && i % 2 ? inner * radius : radius;
-      const angle = (2 * Math.PI * i) / n + turn - Math.PI / 2;
-      return `${(r * Math.cos(angle)).toFixed(2)},${(r * Math.sin(angle)).toFixed(2)}`;
-    };
-    return `M${Array.from({ length: n }, (_, i) => point(i)).join("L")}Z`;
-  };
-  const cross = (r) => {
-    const a = r * 0.4;
-    return `M${-a},${-r}H${a}V${-a}H${r}V${a}H${a}V${r}H${-a}V${a}H${-r}V${-a}H${-a}Z`;
-  };
-  const shapes = {
-    o: () => `M-4,0A4,4 0 1 1 4,0A4,4 0 1 1 -4,0Z`,
-    s: () => polygon(4, Math.PI / 4, 5),
-    D: () => polygon(4, 0, 5),
-    d: () => "M0,-5.5L3.2,0L0,5.5L-3.2,0Z",
-    "^": () => polygon(3, 0, 5),
-    v: () => polygon(3, Math.PI, 5),
-    "<": () => polygon(3, -Math.PI / 2, 5),
-    ">": () => polygon(3, Math.PI / 2, 5),
-    p: () => polygon(5, 0, 5),
-    h: () => polygon(6, 0, 5),
-    H: () => polygon(6, Math.PI / 6, 5),
-    8: () => polygon(8, Math.PI / 8, 5),
-    "*": () => polygon(5, 0, 6, 0.42),
-    P: () => cross(4.6),
-    X: () => cross(4.6),
-  };
   const mark = (optimizer, x, y, parent) => {
     const turn = optimizer.marker === "X" ? " rotate(45)" : "";
-    const path = svg("path", { d: shapes[optimizer.marker](), transform: `translate(${x},${y})${turn}` }, parent);
+    const path = svg("path", { d: markers[optimizer.marker](), transform: `translate(${x},${y})${turn}` }, parent);
     path.style.fill = colour(optimizer);
     path.style.stroke = "var(--ground)";
     path.style.strokeWidth = 0.8;
@@ -163,19 +133,25 @@
       }
       return points;
     };
-    if (banded)
-      for (const o of active) {
-        const areas = runs(middle[o]).map((run) => [...steps(low[o], run), ...steps(high[o], run).reverse()].join("L"));
-        const area = svg("path", { d: areas.map((points) => `M${points}Z`).join(""), "fill-opacity": 0.13 }, plot);
-        area.style.fill = colour(optimizers[o]);
-      }
+    const frame = svg("clipPath", { id: "frame" }, plot);
+    svg("rect", { x: 0, y: margin.top, width, height: height - margin.top - margin.bottom }, frame);
+    const emphasis = active.includes(strong);
+    const framed = low && high ? (emphasis ? [strong] : banded ? active : []) : [];
+    for (const o of framed) {
+      const areas = runs(middle[o]).map((run) => [...steps(low[o], run), ...steps(high[o], run).reverse()].join("L"));
+      const d = areas.map((points) => `M${points}Z`).join("");
+      const area = svg("path", { d, class: "band", "fill-opacity": 0.12, "clip-path": "url(#frame)" }, plot);
+      area.style.fill = colour(optimizers[o]);
+    }
     const every = Math.max(1, Math.floor(counts.length / 6));
-    // The best lies on top.
-    for (const o of active.slice().reverse()) {
-      line(optimizers[o], runs(middle[o]).map((run) => `M${steps(middle[o], run).join("L")}`).join(""), plot);
+    // The best lies on top, or the one pointed at.
+    const order = active.filter((o) => o !== strong).reverse();
+    for (const o of emphasis ? [...order, strong] : order) {
+      const layer = svg("g", emphasis && o !== strong ? { opacity: 0.3 } : {}, plot);
+      line(optimizers[o], runs(middle[o]).map((run) => `M${steps(middle[o], run).join("L")}`).join(""), layer);
       const offset = Math.floor((o * every) / optimizers.length);
       middle[o].forEach((value, g) => {
-        if (value !== null && g % every === offset) mark(optimizers[o], x(counts[g]).toFixed(1), place(value), plot);
+        if (value !== null && g % every === offset) mark(optimizers[o], x(counts[g]).toFixed(1), place(value), layer);
       });
     }
     const cursor = svg("g", {}, plot);
@@ -263,6 +239,12 @@
       button.setAttribute("aria-pressed", String(shown[o]));
       render();
     });
+    const aim = (to) => () => {
+      strong = to;
+      render();
+    };
+    for (const kind of ["pointerenter", "focus"]) button.addEventListener(kind, aim(o));
+    for (const kind of ["pointerleave", "blur"]) button.addEventListener(kind, aim(null));
     item.append(button);
     get("legend").append(item);
   });
@@ -275,6 +257,7 @@
   get("none").addEventListener("click", everybody(false));
 
   get("chart").hidden = false;
+  get("bands").checked = optimizers.length <= 5; // more of them hide each other
   for (const id of ["view", "quantity"]) get(id).addEventListener("change", change);
   for (const id of ["log-y", "log-x", "bands"]) get(id).addEventListener("change", render);
   get("find").addEventListener("input", options);
