@@ -135,7 +135,7 @@ def _data(analysis: Analysis, drawn: Drawn) -> dict[str, Any]:
     overall, families = drawn
     most = MOST_NUMBERS // (len(grid.optimizers) * len(grid.tasks))
     counts = curve_counts(grid.longest, min(max(most, FEWEST_COUNTS), MOST_COUNTS))
-    views = [_aggregate_view(overall, order, "all", FEWEST_RANKED if len(families) else 1)]
+    views = [_aggregate_view(overall, order, "all", 1)]
     views += [_aggregate_view(family, order, "family", FEWEST_RANKED) for family in families]
     views += _task_views(analysis, order, [int(count) for count in counts])
     return {"optimizers": optimizers, "counts": [_plain(overall.counts), _plain(counts)], "views": views}

@@ -7,6 +7,7 @@ import html
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -67,6 +68,7 @@ class Page:
 
     def read(self) -> dict[str, Any]:
         while b"\0" not in self.buffer:
+            assert select.select([self.back], [], [], 60)[0], "the browser does not answer"
             part = os.read(self.back, 1 << 20)
             assert part, "the browser went away"
             self.buffer += part
