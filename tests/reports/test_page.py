@@ -19,7 +19,6 @@ import pytest
 
 import reports
 from reports.results import Results
-from reports.style import KNOWN, lighten, luminance
 
 Make = Callable[..., Results]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -283,9 +282,17 @@ def test_any_name_is_shown_as_text(make: Make, browser: Page, tmp_path: Path, mo
     assert browser.complaints == []
 
 
-def test_lines_can_be_told_from_a_dark_ground() -> None:
-    for style in KNOWN.values():
-        colour = lighten(style.colour, "#14181d")
-        assert (luminance(colour) + 0.05) / (luminance("#14181d") + 0.05) >= 4.5
-    assert lighten("#ffffff", "#14181d") == "#ffffff"
-    assert luminance("#ffffff") == pytest.approx(1.0)
+@needs_chromium
+@pytest.mark.heavy
+def test_a_large_page_is_small_and_soon_usable(
+    make: Make, browser: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+    tasks = [f"family_{i % 8}/{i}" for i in range(200)]
+    results = make([f"optimizer-{i}" for i in range(10)], tasks, seeds=2, trials=100)
+    page = reports.write(results, tmp_path / "out", bootstrap_draws=100).path.with_suffix(".html")
+    assert page.stat().st_size < 8e6  # the figures come on top
+    browser.open(page)
+    milliseconds = int(browser("document.documentElement.dataset.ready"))
+    print(f"{page.stat().st_size / 1e6:.1f} MB without figures, ready after {milliseconds} ms")
+    assert milliseconds <= 2000

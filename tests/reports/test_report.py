@@ -23,7 +23,7 @@ from reports.analysis import Analysis, analyse
 from reports.facts import facts
 from reports.latex import escape
 from reports.results import Results
-from reports.style import KNOWN, mix, styles
+from reports.style import KNOWN, lighten, luminance, mix, styles
 from reports.text import markdown_escape, number, p_value, plus_minus
 
 Make = Callable[..., Results]
@@ -231,6 +231,14 @@ def test_styles_are_distinct_and_belong_to_the_name() -> None:
     assert all(everyone[name] == look for name, look in KNOWN.items())
     assert styles(["mine", "random"])["mine"] == everyone["mine"]
     assert everyone["tpe:group=true"].colour == mix(everyone["tpe"].colour, "#000000")
+
+
+def test_lines_can_be_told_from_a_dark_ground() -> None:
+    for style in KNOWN.values():
+        colour = lighten(style.colour, "#14181d")
+        assert (luminance(colour) + 0.05) / (luminance("#14181d") + 0.05) >= 4.5
+    assert lighten("#ffffff", "#14181d") == "#ffffff"
+    assert luminance("#ffffff") == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
