@@ -69,7 +69,8 @@ def card(info: dict[str, Any], sampling: SamplingConfig, limits: str, folder: Pa
         "Steps": f"{info['steps']:,} ({info['tokens']:,} tokens, {info['training_minutes']:.0f} minutes)",
         "Validation loss": f"{info['validation_loss']:.3f} nats a counted token "
         f"(a uniform guess: {info['uninformed_loss']:.3f})",
-        "Sampling": f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, margin {sampling.margin:g}, "
+        "Sampling": f"temperature {sampling.temperature:g}, top-p {sampling.top_p:g}, "
+        f"exploration {sampling.exploration:g}, margin {sampling.margin:g}, "
         f"at most {sampling.context_trials} past trials shown",
         "Configuration": f"`{info['run_digest']}` (in `config.json`), vocabulary in `{VOCABULARY}`",
     }
