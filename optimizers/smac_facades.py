@@ -14,6 +14,7 @@ import joblib  # type: ignore[import-untyped]
 import numpy as np
 from ConfigSpace import Configuration
 from smac import BlackBoxFacade, HyperparameterOptimizationFacade, Scenario
+from smac.acquisition.maximizer import LocalAndSortedRandomSearch
 from smac.facade.abstract_facade import AbstractFacade
 from smac.main.exceptions import ConfigurationSpaceExhaustedException
 from smac.runhistory.dataclasses import TrialInfo, TrialValue
@@ -26,6 +27,23 @@ from optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
+
+
+def repeatable(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSearch:
+    """Give the points that SMAC's local search starts from one order.
+
+    SMAC passes them through a set, whose order depends on Python's hash seed: in every process another one, and with it
+    other suggestions.
+    """
+    search = maximizer._local_search
+    unordered = search._get_init_points_from_previous_configs
+
+    def ordered(*arguments: Any, **keywords: Any) -> list[Configuration]:
+        points = unordered(*arguments, **keywords)
+        return sorted(points, key=lambda point: np.nan_to_num(point.get_array(), nan=-1.0).tolist())
+
+    search._get_init_points_from_previous_configs = ordered  # type: ignore[method-assign]
+    return maximizer
 
 
 class SMAC(Optimizer):
@@ -85,6 +103,7 @@ class SMAC(Optimizer):
             return self.facade(
                 scenario,
                 initial_design=None if initial_design else self.facade.get_initial_design(scenario, n_configs=0),
+                acquisition_maximizer=repeatable(self.facade.get_acquisition_maximizer(scenario)),
                 config_selector=self.facade.get_config_selector(scenario, retrain_after=self._retrain_after),
                 logging_level=False,
                 overwrite=True,

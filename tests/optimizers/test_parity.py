@@ -104,10 +104,15 @@ def test_smac(name: str, n_trials: int, tmp_path: Path) -> None:
     import joblib
     import smac
 
+    from optimizers.smac_facades import repeatable
+
     space = conditional()
     facade = {"smac-rf": smac.HyperparameterOptimizationFacade, "smac-gp": smac.BlackBoxFacade}[name]
     scenario = smac.Scenario(space, deterministic=True, n_trials=n_trials, seed=SEED, output_directory=tmp_path)
-    run = facade(scenario, lambda config, seed=0: loss(dict(config)), logging_level=False)
+    maximizer = repeatable(facade.get_acquisition_maximizer(scenario))
+    run = facade(
+        scenario, lambda config, seed=0: loss(dict(config)), acquisition_maximizer=maximizer, logging_level=False
+    )
     with joblib.parallel_config(backend="sequential"):
         run.optimize()
     view = SearchSpace(space)
