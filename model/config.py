@@ -217,7 +217,8 @@ class SamplingConfig:
         top_k: Keep the k likeliest tokens of a value; 0 for all.
         top_p: Keep the smallest set of tokens with this probability; 1 for all.
         exploration: How many parameters of a configuration are drawn uniformly on average; as a mutation rate does, it
-            keeps a policy that copies its best trials from repeating one level of a parameter for ever.
+            keeps a policy that copies its best trials from repeating one level of a parameter for ever. At most a
+            tenth of each parameter's probability.
         candidates: Draw this many configurations and propose the likeliest one (all parameters together).
         margin: How far below the best score the target lies, in gaps between best and median.
         context_trials: At most this many past trials are shown: most of them the best, the others spread by rank.

@@ -23,6 +23,8 @@ Config = dict[str, Any]
 BEST_SHARE = 0.6
 FAILED_SHARE = 0.2
 REPEATS = 4
+#: The most of a parameter's probability that exploration may take, in spaces of few parameters.
+EXPLORED_AT_MOST = 0.1
 UNTOUCHED = SamplingConfig()
 
 
@@ -164,7 +166,7 @@ class Policy:
         valid = self._valid[parameter.name]
         logits = self.decoder.logits(hidden, valid).double().cpu().numpy()
         temperature = max(self.sampling.temperature, 0.2 * (heat > 1)) * heat
-        share = min(self.sampling.exploration / len(self.tokenizer.parameters), 1.0)
+        share = min(self.sampling.exploration / len(self.tokenizer.parameters), EXPLORED_AT_MOST)
         index = choose(logits, replace(self.sampling, temperature=temperature), rng.random(len(logits)), share)
         likelihood = np.zeros(len(logits))
         if self.sampling.candidates > 1:
