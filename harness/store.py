@@ -32,7 +32,7 @@ GRID = "grid.yaml"
 TRIALS = "trials.parquet"
 TRAINING = "training.json"
 STAMP = b"optibench.cells"
-"""In a compacted table's metadata: a hash of the cells it holds."""
+"""In a compacted table's metadata: a hash of the cells it holds and of when they were written."""
 
 
 class Store:
@@ -135,12 +135,16 @@ class Store:
         """Keys of the cells whose results are in place."""
         if self.published():
             return set(self._compacted("cell").column("cell").unique().to_pylist())
-        keys = set()
+        return set(self._cell_files())
+
+    def _cell_files(self) -> dict[str, int]:
+        """When each finished cell's file was written, by the cell's key."""
+        found = {}
         with os.scandir(self.folder / "cells") as folders:
             for folder in folders:
                 with os.scandir(folder.path) as files:
-                    keys |= {file.name[:-8] for file in files if file.name.endswith(".parquet")}
-        return keys
+                    found |= {f.name[:-8]: f.stat().st_mtime_ns for f in files if f.name.endswith(".parquet")}
+        return found
 
     def set_aside_damaged(self, keys: Iterable[str]) -> list[str]:
         """Rename the cell files that cannot be read, so that their cells run again; returns their keys."""
@@ -211,9 +215,9 @@ class Store:
 
         if self.published():
             return self._compacted(*columns)
-        finished = self.finished()
-        keys = [cell.key for cell in cells if cell.key in finished]
-        stamp = hashlib.sha256("".join(keys).encode()).hexdigest()[:20].encode()
+        written = self._cell_files()
+        keys = [cell.key for cell in cells if cell.key in written]
+        stamp = hashlib.sha256("".join(f"{key}{written[key]}" for key in keys).encode()).hexdigest()[:20].encode()
         with contextlib.suppress(HarnessError):
             whole = self._compacted(*columns)
             if (whole.schema.metadata or {}).get(STAMP) == stamp:
@@ -278,7 +282,8 @@ class Store:
             for name in (GRID, "tasks.json", "provenance.json", TRAINING):
                 if (self.folder / name).exists():
                     shutil.copyfile(self.folder / name, part / name)
-            pq.write_table(self.trials(cells), part / TRIALS, compression="zstd", compression_level=19)
+            table = self.trials(cells).replace_schema_metadata()
+            pq.write_table(table, part / TRIALS, compression="zstd", compression_level=19)
             part.rename(folder)
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)

@@ -180,3 +180,11 @@ def test_an_unfinished_run_is_not_published(optibench: Any, tmp_path: Path) -> N
     next((tmp_path / "out" / "cells").glob("*/*.parquet")).unlink()
     assert "1 cells of out are not finished" in optibench("publish", "out", "small", check=2).stderr
     assert not (tmp_path / "small").exists()
+
+
+def test_a_cell_that_was_run_again_is_compacted_again(optibench: Any, table: Any, tmp_path: Path) -> None:
+    optibench("run", "--no-report", "-o", "forgetful", "-b", "misbehaving/log", "-s", 1, "-t", 15, "--out", "out")
+    before = table(tmp_path / "out")
+    next((tmp_path / "out" / "cells").glob("*/*.parquet")).unlink()
+    optibench("run", "--no-report", "--out", "out")
+    assert table(tmp_path / "out").value.tolist() != before.value.tolist()
