@@ -261,6 +261,9 @@ def _resolve_optimizer(entry: Entry, settings: dict[str, Any], benchmark: Benchm
     import optimizers
 
     resolved = {"name": entry.name, "settings": dict(sorted(settings.items())), "packages": entry.versions()}
+    fingerprint = entry.identify(settings)
+    if fingerprint is not None:
+        resolved["fingerprint"] = fingerprint
     if settings:  # a wrong value is found here, not in every cell
         optimizers.check_settings(entry, settings)
         training = entry.load().training(settings)

@@ -139,7 +139,7 @@ class Store:
 
     def _cell_files(self) -> dict[str, int]:
         """When each finished cell's file was written, by the cell's key."""
-        found = {}
+        found: dict[str, int] = {}
         with os.scandir(self.folder / "cells") as folders:
             for folder in folders:
                 with os.scandir(folder.path) as files:

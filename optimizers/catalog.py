@@ -135,7 +135,7 @@ register(
         target="optimizers.optiformer:OptiFormerSeq",
         capabilities=_SEQ,
         packages=("ConfigSpace", "numpy", "torch"),
-        install="pip install torch",
+        fingerprint="optimizers.optiformer:fingerprint",
     )
 )
 register(
@@ -145,6 +145,6 @@ register(
         target="optimizers.optiformer:OptiFormerSeq",
         capabilities=_SEQ,
         packages=("ConfigSpace", "numpy", "torch"),
-        install="pip install torch",
+        fingerprint="optimizers.optiformer:fingerprint",
     )
 )

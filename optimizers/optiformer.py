@@ -5,25 +5,24 @@ The network, its tokens and its sampling live in ``model/``; this file only spea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from model.config import RunConfig
 from model.errors import ModelError
 from model.inference import Policy
 from model.network import Checkpoint, default_checkpoint, load
 from model.space import Space
 from model.tokenizer import Trial
-from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
+from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion, Training
 from optimizers.history import succeeded
 from optimizers.settings import library_seed, number, whole
 from optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ConfigSpace import ConfigurationSpace
 
     from model.cache import Trained
@@ -67,7 +66,7 @@ class OptiFormerSeq(Optimizer):
         if checkpoint and train:
             raise OptimizerError("Give optiformer-seq either a checkpoint or a configuration to train, not both.")
         try:
-            loaded = _load(checkpoint or (str(training_phase(train).checkpoint) if train else ""))
+            loaded = _load(checkpoint or (str(_trained(train).checkpoint) if train else ""))
             sampling = loaded.sampling
             if number("temperature", temperature) >= 0:
                 sampling = replace(sampling, temperature=float(temperature))
@@ -78,6 +77,18 @@ class OptiFormerSeq(Optimizer):
             self._policy = Policy(Space.from_configspace(space), loaded, sampling=sampling)
         except ModelError as error:
             raise OptimizerError(str(error)) from error
+
+    @classmethod
+    def training(cls, settings: Mapping[str, Any]) -> Training | None:
+        config = settings.get("train")
+        if not config:
+            return None
+
+        def run() -> dict[str, Any]:
+            trained = _trained(str(config), progress=True)
+            return {"seconds": trained.seconds, "cached": trained.cached}
+
+        return Training(fingerprint(settings), run)
 
     def ask(self, n: int = 1) -> list[Suggestion]:
         rng = np.random.default_rng([self._seed, len(self._history), self._asked])
@@ -102,29 +113,28 @@ class OptiFormerSeq(Optimizer):
             self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))
 
 
-def fingerprint(checkpoint: str = "") -> str:
-    """What identifies a checkpoint's proposals beyond package versions: the sums of its weights, tokens and sampling.
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """What identifies proposals beyond package versions: the sums of the checkpoint's weights, tokens and sampling.
+
+    A checkpoint that is yet to be trained is identified by its configuration.
 
     Raises:
-        OptimizerError: The checkpoint is missing or damaged.
+        OptimizerError: The checkpoint or the configuration is missing or damaged.
     """
     try:
-        loaded = _load(checkpoint)
+        if settings.get("train"):
+            return RunConfig.load(settings["train"]).digest()
+        return _load(str(settings.get("checkpoint", ""))).digest()
     except ModelError as error:
         raise OptimizerError(str(error)) from error
-    return loaded.digest()
 
 
-def training_phase(train: str, cache_dir: str | Path | None = None) -> Trained:
-    """What the setting ``train`` stands for: train that configuration once (cached, resumable) before any cell.
-
-    Raises:
-        OptimizerError: The configuration is wrong or training failed.
-    """
+def _trained(config: str, *, progress: bool = False) -> Trained:
+    """The cached checkpoint of a configuration, trained first if there is none."""
     from model.cache import train_cached
 
     try:
-        return train_cached(train, cache_dir, progress=False)
+        return train_cached(config, progress=progress)
     except ModelError as error:
         raise OptimizerError(str(error)) from error
 

@@ -41,6 +41,8 @@ class Entry:
             two together).
         packages: The distributions whose versions determine its results: part of a cell's key.
         install: The ``pip install`` command that brings them.
+        fingerprint: ``module:function`` of what else determines its results, such as the weights of a network: takes
+            the settings, gives a word for a cell's key. Empty if there is nothing.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Entry:
     capabilities: Capabilities
     packages: tuple[str, ...] = ()
     install: str = "pip install optiformer-bench"
+    fingerprint: str = ""
 
     def load(self) -> type[Optimizer]:
         """Import the optimizer's class.
@@ -64,6 +67,14 @@ class Entry:
                 f"Optimizer {self.name!r} needs the package {error.name!r}, which is missing; run `{self.install}`."
             ) from error
         return cls
+
+    def identify(self, settings: Mapping[str, Any]) -> str | None:
+        """What besides settings and package versions determines the results; ``None`` if nothing does."""
+        if not self.fingerprint:
+            return None
+        module, _, attribute = self.fingerprint.partition(":")
+        found: str = getattr(importlib.import_module(module), attribute)(settings)
+        return found
 
     def versions(self) -> dict[str, str]:
         """The installed version of each of :attr:`packages` (``missing`` where there is none)."""

@@ -11,7 +11,7 @@ from ConfigSpace import ConfigurationSpace, Float
 from model.cache import cache_folder
 from model.network import load
 from optimizers.base import Observation, OptimizerError
-from optimizers.optiformer import OptiFormerSeq, fingerprint, training_phase
+from optimizers.optiformer import OptiFormerSeq, fingerprint
 
 CONFIG = """
 data: {n_trajectories: 60, shard_size: 60, teachers: [{name: random, share: 1, n_trials: 30}]}
@@ -40,7 +40,7 @@ def test_a_batch_is_distinct_and_pending_configurations_are_not_asked_again(tiny
 
 def test_a_fingerprint_changes_with_the_weights_and_the_sampling(tiny_checkpoint: Path) -> None:
     first = load(tiny_checkpoint)
-    assert fingerprint(str(tiny_checkpoint)) == first.digest() == load(tiny_checkpoint).digest()
+    assert fingerprint({"checkpoint": str(tiny_checkpoint)}) == first.digest() == load(tiny_checkpoint).digest()
     cooler = replace(first, sampling=replace(first.sampling, temperature=0.5))
     shifted = replace(first, weights={name: tensor + 1e-3 for name, tensor in first.weights.items()})
     assert len({first.digest(), cooler.digest(), shifted.digest()}) == 3
@@ -78,10 +78,14 @@ def test_a_training_phase_runs_once_and_its_checkpoint_is_used(tmp_path: Path, m
     config = tmp_path / "small.yaml"
     config.write_text(CONFIG)
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache"))
-    trained = training_phase(str(config))
-    assert trained.checkpoint == cache_folder(config) / "best"
-    assert not trained.cached
-    assert training_phase(str(config)).cached
+    assert OptiFormerSeq.training({}) is None
+    training = OptiFormerSeq.training({"train": str(config)})
+    assert training is not None
+    assert training.key == fingerprint({"train": str(config)})
+    first, again = training.run(), training.run()
+    assert (first["cached"], again["cached"]) == (False, True)
+    assert first["seconds"] == again["seconds"] > 0
+    assert (cache_folder(config) / "best").exists()
     optimizer = OptiFormerSeq(space(), seed=0, n_trials=10, train=str(config))
     optimizer.tell(told(5))
     assert len(optimizer.ask()) == 1
