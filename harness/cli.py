@@ -65,6 +65,7 @@ def _build_parser() -> _Parser:
     _add_run(commands)
     _add_status(commands)
     _add_report(commands)
+    _add_compare(commands)
     _add_publish(commands)
     _add_train(commands)
     _add_smoke(commands)
@@ -126,10 +127,21 @@ def _add_status(commands: Any) -> None:
 
 
 def _add_report(commands: Any) -> None:
-    parser = commands.add_parser("report", help="statistics, tables and figures of a run")
-    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser = commands.add_parser("report", help="statistics, tables, figures and one HTML page of one or more runs")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR")
     parser.add_argument("--at", type=_positive, nargs="+", metavar="N", help="trial counts to report regret at")
+    parser.add_argument("--control", metavar="NAME", help="test every optimizer against this one, not all pairs")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes; default DIR/report")
     parser.set_defaults(command="report_run")
+
+
+def _add_compare(commands: Any) -> None:
+    parser = commands.add_parser("compare", help="two runs side by side, on the tasks they share")
+    parser.add_argument("first", type=Path, metavar="DIR1")
+    parser.add_argument("second", type=Path, metavar="DIR2")
+    parser.add_argument("--at", type=_positive, nargs="+", metavar="N", help="trial counts to report regret at")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report goes")
+    parser.set_defaults(command="compare_runs")
 
 
 def _positive(text: str) -> int:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import HarnessError
+
 if TYPE_CHECKING:
     from harness.grid import Settings
 
@@ -38,12 +40,12 @@ def run_grid(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 130
-    return 0 if arguments.no_report else _write_report(outcome.store.folder, at=None)
+    folder = outcome.store.folder
+    return 0 if arguments.no_report else _write_report([folder], folder / "report")
 
 
 def _resume_settings(flags: dict[str, Any]) -> Settings:
     """The settings of a run that only resumes what is in its folder."""
-    from harness.errors import HarnessError
     from harness.grid import load_settings
 
     for name in ("seeds", "trials", "initial", "initial_size"):
@@ -80,16 +82,37 @@ def show_status(arguments: argparse.Namespace) -> None:
 
 def report_run(arguments: argparse.Namespace) -> int:
     """`optibench report`: statistics, tables and figures of a run."""
-    return _write_report(arguments.folder, at=arguments.at)
+    folders = arguments.folders
+    if arguments.out is None and len(folders) > 1:
+        raise HarnessError("A report of several runs belongs to none of them: say where it goes with --out DIR.")
+    return _write_report(folders, arguments.out or folders[0] / "report", at=arguments.at, control=arguments.control)
 
 
-def _write_report(folder: Path, *, at: Sequence[int] | None) -> int:
+def _write_report(
+    folders: Sequence[Path], out: Path, *, at: Sequence[int] | None = None, control: str | None = None
+) -> int:
     from harness.results import load
-    from reports import write
+    from reports import merge, write
 
-    report = write(load(folder), folder / "report", at=at)
+    report = write(merge([load(folder) for folder in folders]), out, at=at, control=control)
     print(report.summary)
-    print(f"\nReport: {report.path}")
+    print(f"\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
+    return 0
+
+
+def compare_runs(arguments: argparse.Namespace) -> int:
+    """`optibench compare`: two runs side by side."""
+    from harness.results import load
+    from reports import agreement, compare_grids, write
+
+    first, second = (load(folder) for folder in (arguments.first, arguments.second))
+    print(f"{agreement(first, second)}\n")
+    names = (arguments.first.name, arguments.second.name)
+    if names[0] == names[1]:
+        names = (str(arguments.first), str(arguments.second))
+    report = write(compare_grids(first, second, names=names), arguments.out, at=arguments.at)
+    print(report.summary)
+    print(f"\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
     return 0
 
 
