@@ -23,7 +23,7 @@ def get(
     name: str,
     encoding: TrialSetConfig,
     *,
-    margin: float = 0.02,
+    margin: float = 0.005,
     cap: float = 0.25,
     generator: torch.Generator | None = None,
 ) -> Acquisition:

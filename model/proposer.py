@@ -47,7 +47,7 @@ class ProposerConfig:
     refinements: int = 2
     refined: int = 96
     acquisition: str = "pi"
-    margin: float = 0.02
+    margin: float = 0.005
     temperature: float = 1.0
     n_startup: int = 5
 

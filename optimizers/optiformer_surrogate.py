@@ -58,7 +58,7 @@ class OptiFormer(Optimizer):
         train: str = "",
         preset: str = "default",
         acquisition: str = "pi",
-        margin: float = 0.02,
+        margin: float = 0.005,
         temperature: float = 1.0,
     ) -> None:
         self._space = SearchSpace(space)
