@@ -141,10 +141,11 @@ register(
 register(
     Entry(
         name="optiformer",
-        summary="OptiFormer, the best one there is: optiformer-seq at present.",
-        target="optimizers.optiformer:OptiFormerSeq",
-        capabilities=_SEQ,
-        packages=("ConfigSpace", "numpy", "torch"),
-        fingerprint="optimizers.optiformer:fingerprint",
+        summary="OptiFormer: a transformer that predicts candidates' scores from the set of past trials "
+        "(preset=fast|default|thorough).",
+        target="optimizers.optiformer_surrogate:OptiFormer",
+        capabilities=Capabilities(batch=True, failed="shown to the network as failed, with the worst value so far"),
+        packages=("ConfigSpace", "numpy", "scipy", "torch"),
+        install="pip install torch",
     )
 )

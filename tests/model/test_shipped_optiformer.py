@@ -1,0 +1,66 @@
+"""The checkpoint that comes with the package: whole, small, documented, and better than random."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+
+import optimizers
+from model.config import RunConfig
+from model.space import Space
+from model.trial_checkpoint import default_checkpoint, load
+from model.unit_space import UnitSpace
+from optimizers import Observation
+
+
+def space() -> ConfigurationSpace:
+    made = ConfigurationSpace()
+    made.add(
+        Float("rate", (1e-5, 1.0), log=True),
+        Float("decay", (0.0, 1.0)),
+        Integer("depth", (1, 12)),
+        Categorical("kind", ["a", "b", "c"]),
+        Float("momentum", (0.0, 1.0)),
+    )
+    made.add(EqualsCondition(made["momentum"], made["kind"], "b"))
+    return made
+
+
+def loss(config: dict[str, object], unit: UnitSpace) -> float:
+    """Curved, coupled, a step between kinds; in none of the benchmarks."""
+    place = dict(zip((p.name for p in unit.parameters), unit.position(config)[0], strict=True))
+    value = abs(place["rate"] - 0.4 - 0.2 * (place["decay"] - 0.5)) ** 1.5
+    value += 0.4 * (1 - np.exp(-3 * abs(place["depth"] - 0.7)))
+    value += {"a": 0.3, "b": 0.0, "c": 0.5}[str(config["kind"])]
+    return float(value + (0.3 * place["momentum"] if "momentum" in config else 0.0))
+
+
+def best_after(name: str, seed: int, n_trials: int = 40) -> float:
+    unit = UnitSpace(Space.from_configspace(space()))
+    optimizer = optimizers.create(name, space(), seed=seed, n_trials=n_trials)
+    values = []
+    for _ in range(n_trials):
+        (suggestion,) = optimizer.ask()
+        values.append(loss(dict(suggestion.config), unit))
+        optimizer.tell([Observation(suggestion.config, values[-1])])
+    return min(values)
+
+
+def test_it_is_whole_small_and_says_how_it_was_made() -> None:
+    found, folder = load(default_checkpoint()), default_checkpoint()
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 16 * 2**20
+    text = (folder / "README.md").read_text()
+    assert found.info["command"] in text
+    assert "## Limits" in text
+    recipe = RunConfig.load("optiformer")
+    assert found.info["run_digest"] == recipe.digest()
+    assert found.encoding == recipe.trialset
+
+
+@pytest.mark.parametrize("preset", ["fast", "default"])
+def test_it_beats_random_search_with_a_third_of_the_trials(preset: str) -> None:
+    learned = [best_after(f"optiformer:preset={preset}", seed, 30) for seed in range(3)]
+    random = [best_after("random", seed, 90) for seed in range(3)]
+    assert np.mean(learned) < np.mean(random)
+    assert np.median(learned) < 0.06
