@@ -21,10 +21,10 @@ from model.space import Space
 from model.tokenizer import Trial
 from model.trial_decoder import Context, TrialSetDecoder
 from model.trial_features import ScoreAnchors
+from model.trial_history import History, Rows, keys, thin
 from model.unit_space import MAX_LISTED, Array, UnitSpace
 
 Config = dict[str, Any]
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,7 @@ PRESETS = {
 }
 #: How many of the best-scored candidates each refinement starts from, and its largest step.
 REFINED_FROM, FIRST_STEP = 6, 0.1
-#: Of a context that is too long, the share that is the best trials and the share that may be failures.
-BEST_SHARE, FAILED_SHARE = 0.6, 0.2
 Allowed = Callable[[Config], bool]
-Locate = Callable[[Mapping[str, Any]], tuple[Array, NDArray[np.bool_]]]
 
 
 class Proposer:
@@ -126,7 +123,7 @@ class Proposer:
         Raises:
             ModelError: A past configuration has a value outside its range.
         """
-        history = _History.of(self._position, trials, pending)
+        history = History.of(self._position, trials, pending)
         chosen: list[Config] = []
         for _ in range(n):
             position = self._propose(history, rng)
@@ -142,7 +139,7 @@ class Proposer:
             self._known[key] = self.space.position(config)
         return self._known[key]
 
-    def _propose(self, history: _History, rng: np.random.Generator) -> Array:
+    def _propose(self, history: History, rng: np.random.Generator) -> Array:
         if history.n_succeeded < self.config.n_startup:
             return self._first(history, rng)
         shown = self._shown(history, rng)
@@ -183,7 +180,7 @@ class Proposer:
         )
         return np.concatenate([generate(pool, n, rng) for generate, n in parts if n])
 
-    def _first(self, history: _History, rng: np.random.Generator) -> Array:
+    def _first(self, history: History, rng: np.random.Generator) -> Array:
         """A fresh random configuration that is allowed; an old one if there is no other."""
         pool = Pool(history.positions, history.scores(), self.space.levels, self.space.categorical, np.arange(1))
         found = self._start(pool, rng) if self._listed else candidates.sobol(pool, 64, rng)
@@ -198,19 +195,18 @@ class Proposer:
                 return np.asarray(position)
         raise ModelError("No random configuration is allowed: the space's forbidden clauses rule out nearly all of it.")
 
-    def _fresh(self, positions: Array, history: _History) -> Array:
+    def _fresh(self, positions: Array, history: History) -> Array:
         """Snapped candidates without the ones that were tried, or are there twice."""
         snapped = self.space.snap(positions)
         active = self.space.active(snapped)
-        keys = _keys(snapped, active)
         keep, seen = [], set(history.seen)
-        for row, key in enumerate(keys):
+        for row, key in enumerate(keys(snapped, active)):
             if key not in seen:
                 seen.add(key)
                 keep.append(row)
         return np.asarray(snapped[keep])
 
-    def _shown(self, history: _History, rng: np.random.Generator) -> Rows:
+    def _shown(self, history: History, rng: np.random.Generator) -> Rows:
         """The columns that the network sees."""
         slots, d = self.encoding.slots, len(self.space)
         if d <= slots:
@@ -222,7 +218,7 @@ class Proposer:
         others = rng.permutation(telling[slots // 2 :])[: slots - slots // 2]
         return np.sort(np.concatenate([telling[: slots // 2], others]))
 
-    def _encode(self, history: _History, rows: Rows, shown: Rows) -> Context:
+    def _encode(self, history: History, rows: Rows, shown: Rows) -> Context:
         values = torch.from_numpy(history.scores()[None].copy())
         anchors = ScoreAnchors.of(values[:, : history.n_told], self.encoding.knee)
         told = torch.as_tensor(anchors.squash(values)).float()[:, torch.from_numpy(rows)]
@@ -244,69 +240,6 @@ class Proposer:
     def _tensors(self, positions: Array, active: NDArray[np.bool_], shown: Rows) -> tuple[torch.Tensor, torch.Tensor]:
         """Positions and activity of the shown columns, (1, m, len(shown))."""
         return torch.from_numpy(positions[:, shown]).float()[None], torch.from_numpy(active[:, shown])[None]
-
-
-@dataclass(eq=False)
-class _History:
-    """Trials and pending configurations as matrices; pending ones come last and count as the median."""
-
-    positions: Array
-    active: NDArray[np.bool_]
-    values: Array
-    failed: NDArray[np.bool_]
-    n_told: int
-    seen: set[bytes]
-
-    @classmethod
-    def of(cls, position: Locate, trials: Sequence[Trial], pending: Sequence[Mapping[str, Any]]) -> _History:
-        d = len(position({})[0])
-        values = np.array([np.nan if t.value is None else float(t.value) for t in trials])
-        found = [position(t.config) for t in trials]
-        positions = np.array([p for p, _ in found]).reshape(-1, d)
-        active = np.array([a for _, a in found], dtype=bool).reshape(-1, d)
-        failed = ~np.isfinite(values)
-        history = cls(positions, active, values, failed, len(trials), set(_keys(positions, active)))
-        for config in pending:
-            history.add_pending(*position(config))
-        return history
-
-    @property
-    def n_succeeded(self) -> int:
-        return int((~self.failed[: self.n_told]).sum())
-
-    def add_pending(self, position: Array, active: NDArray[np.bool_]) -> None:
-        self.positions = np.concatenate([self.positions, position[None]])
-        self.active = np.concatenate([self.active, active[None]])
-        self.values, self.failed = np.append(self.values, np.nan), np.append(self.failed, False)
-        self.seen.update(_keys(position[None], active[None]))
-
-    def scores(self) -> Array:
-        """One finite value each: failures the worst success, pending ones the median; all 0 without a success."""
-        told = self.values[: self.n_told][~self.failed[: self.n_told]]
-        if not len(told):
-            return np.zeros(len(self.values))
-        filled = np.where(self.failed, told.max(), np.median(told))
-        return np.where(np.isfinite(self.values), self.values, filled)
-
-
-def _keys(positions: Array, active: NDArray[np.bool_]) -> list[bytes]:
-    """Equal for configurations that differ by less than about a millionth of every range."""
-    rounded = np.where(active, np.rint(positions * 1e6), -1).astype(np.int64)
-    return [row.tobytes() for row in rounded]
-
-
-def thin(scores: Array, failed: NDArray[np.bool_], most: int) -> Rows:
-    """Which trials to show of a history of any length, at most ``most``, in their own order."""
-    if len(scores) <= most:
-        return np.arange(len(scores))
-    worked, broken = np.flatnonzero(~failed), np.flatnonzero(failed)
-    room = most - min(len(broken), max(int(FAILED_SHARE * most), most - len(worked)))
-    order = worked[np.argsort(scores[worked], kind="stable")]
-    best = order[: int(BEST_SHARE * room)]
-    rest = order[len(best) :]
-    spread = rest[np.linspace(0, len(rest) - 1, min(room - len(best), len(rest))).round().astype(int)]
-    recent = broken[len(broken) - (most - len(best) - len(spread)) :] if most > len(best) + len(spread) else broken[:0]
-    return np.sort(np.concatenate([best, spread, recent]))
 
 
 def with_settings(preset: str, **changes: Any) -> ProposerConfig:

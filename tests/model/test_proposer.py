@@ -30,12 +30,13 @@ from hypothesis import strategies as st
 from model import candidates
 from model.config import NetworkConfig
 from model.errors import ModelError
-from model.proposer import PRESETS, Proposer, ProposerConfig, _History, thin, with_settings
+from model.proposer import PRESETS, Proposer, ProposerConfig, with_settings
 from model.space import Space
 from model.tokenizer import Trial
 from model.trial_checkpoint import TrialSetCheckpoint, save
 from model.trial_config import MixtureConfig, TrialSetConfig
 from model.trial_decoder import TrialSetDecoder
+from model.trial_history import History, thin
 from model.trial_network import build
 from model.unit_space import UnitSpace
 from optimizers.base import Observation, OptimizerError
@@ -180,7 +181,7 @@ def test_more_parameters_than_slots_show_the_telling_ones_and_some_others(decode
     positions = np.random.default_rng(0).random((60, 20))
     trials = [Trial(unit.config(p), float(p[4] + p[11] - p[17])) for p in positions]
     proposer = Proposer(Space.from_configspace(space), decoder, SMALL)
-    history = _History.of(proposer._position, trials, [])
+    history = History.of(proposer._position, trials, [])
     shown = [set(proposer._shown(history, np.random.default_rng(seed)).tolist()) for seed in range(12)]
     assert all(len(columns) == ENCODING.slots and {4, 11, 17} <= columns for columns in shown)
     assert len(set().union(*shown)) > 15
