@@ -146,6 +146,6 @@ register(
         target="optimizers.optiformer_surrogate:OptiFormer",
         capabilities=Capabilities(batch=True, failed="shown to the network as failed, with the worst value so far"),
         packages=("ConfigSpace", "numpy", "scipy", "torch"),
-        install="pip install torch",
+        fingerprint="optimizers.optiformer_surrogate:fingerprint",
     )
 )

@@ -112,14 +112,17 @@ class OptiFormer(Optimizer):
             self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))
 
 
-def fingerprint(checkpoint: str = "") -> str:
+def fingerprint(settings: Mapping[str, Any]) -> str:
     """What identifies a checkpoint's proposals beyond package versions: a hash of its configuration and weights.
 
     Raises:
         OptimizerError: The checkpoint is missing or damaged.
     """
+    training = OptiFormer.training(settings)
+    if training is not None:
+        return training.key
     try:
-        folder = Path(checkpoint or default_checkpoint())
+        folder = Path(settings.get("checkpoint") or default_checkpoint())
         load(folder)
         return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()[:16]
     except ModelError as error:

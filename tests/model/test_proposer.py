@@ -289,7 +289,8 @@ def test_a_training_phase_is_declared_keyed_and_its_checkpoint_used(
     optimizer = OptiFormer(flat(2), seed=0, n_trials=10, train=str(config))
     optimizer.tell([Observation(t.config, t.value or 0.0) for t in told(flat(2), 8)])
     assert len(optimizer.ask(2)) == 2
-    assert fingerprint(str(tmp_path / "cache" / "trained" / training.key / "best"))
+    assert fingerprint({"checkpoint": str(tmp_path / "cache" / "trained" / training.key / "best")})
+    assert fingerprint({"train": str(config)}) == training.key
     with pytest.raises(OptimizerError, match="not both"):
         OptiFormer(flat(2), seed=0, n_trials=10, train=str(config), checkpoint="x")
     with pytest.raises(OptimizerError, match="cannot be read"):
