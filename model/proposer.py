@@ -42,10 +42,10 @@ class ProposerConfig:
         n_startup: Successful trials before the network is asked; until then proposals are a Sobol' sequence.
     """
 
-    uniform: int = 256
-    local: int = 128
-    refinements: int = 2
-    refined: int = 96
+    uniform: int = 64
+    local: int = 64
+    refinements: int = 1
+    refined: int = 48
     acquisition: str = "pi"
     margin: float = 0.005
     temperature: float = 1.0
@@ -61,9 +61,10 @@ class ProposerConfig:
 
 
 PRESETS = {
-    "fast": ProposerConfig(uniform=64, local=64, refinements=1, refined=48),
+    "fast": ProposerConfig(uniform=32, local=48, refinements=1, refined=24),
     "default": ProposerConfig(),
-    "thorough": ProposerConfig(uniform=512, local=512, refinements=3, refined=256),
+    # More candidates find more places where the network is wrong: on dev this was no better than default.
+    "thorough": ProposerConfig(uniform=256, local=128, refinements=2, refined=96),
 }
 #: How many of the best-scored candidates each refinement starts from, and its largest step.
 REFINED_FROM, FIRST_STEP = 6, 0.1
