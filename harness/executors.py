@@ -122,18 +122,23 @@ def serial(cells: Iterable[Cell], runner: CellRunner, report: Report, stopping: 
 
 
 class _Worker:
-    """A worker process, its pipe and the cell that it is busy with."""
+    """A worker process, its pipe and its cells: the one it is busy with, then the next."""
 
     def __init__(self, context: Any, runner: CellRunner, stop: Any) -> None:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, runner, stop), daemon=True)
         self.process.start()
         theirs.close()
-        self.cell: Cell | None = None
+        self.cells: deque[Cell] = deque()
 
-    def give(self, cell: Cell) -> None:
-        self.cell = cell
-        self.connection.send(cell)
+    def fill(self, waiting: deque[Cell], jobs: int) -> None:
+        """Keep a cell at hand beside the one in work, so that the worker never waits for the coordinator.
+
+        Not towards the end, where another worker may be free earlier.
+        """
+        while waiting and (not self.cells or (len(self.cells) < 2 and len(waiting) > jobs)):
+            self.cells.append(waiting.popleft())
+            self.connection.send(self.cells[-1])
 
 
 def processes(
@@ -149,15 +154,15 @@ def processes(
     deadline: float | None = None
     try:
         for worker in workers:
-            worker.give(waiting.popleft())
-        while any(worker.cell is not None for worker in workers):
+            worker.fill(waiting, jobs)
+        while any(worker.cells for worker in workers):
             if deadline is None and stopping():
                 stop.set()
                 waiting.clear()
                 deadline = time.monotonic() + GRACE_SECONDS
             if deadline is not None and time.monotonic() > deadline:
                 return
-            busy = {worker.connection: worker for worker in workers if worker.cell is not None}
+            busy = {worker.connection: worker for worker in workers if worker.cells}
             for ready in wait(list(busy), timeout=0.2):
                 worker = busy[ready]
                 try:
@@ -174,13 +179,14 @@ def processes(
                     if deadline is None:
                         _bury(worker, runner, report, waiting, deaths)
                         workers[workers.index(worker)] = worker = _Worker(context, runner, stop)
-                worker.cell = None
-                if waiting:
-                    worker.give(waiting.popleft())
+                    worker.cells.clear()
+                else:
+                    worker.cells.popleft()
+                worker.fill(waiting, jobs)
     finally:
         for worker in workers:
             worker.connection.close()
-            if worker.cell is not None:
+            if worker.cells:
                 worker.process.kill()
         for worker in workers:
             worker.process.join(timeout=5)
@@ -200,8 +206,8 @@ class _Broken:
 
 
 def _bury(worker: _Worker, runner: CellRunner, report: Report, waiting: deque[Cell], deaths: dict[str, int]) -> None:
-    cell, code = worker.cell, worker.process.exitcode
-    assert cell is not None
+    (cell, *rest), code = worker.cells, worker.process.exitcode
+    waiting.extendleft(reversed(rest))
     cause = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit status {code}"
     deaths[cell.key] = deaths.get(cell.key, 0) + 1
     where = f"{cell.optimizer} on {cell.task}, seed {cell.seed}"

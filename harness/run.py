@@ -63,8 +63,6 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
             provenance.record(store, provenance.describe(settings.executor, jobs))
             _execute(cells, waiting, store, resolved, settings.executor, jobs, stopping)
         finished = store.finished() & {cell.key for cell in cells}
-        if len(finished) == len(cells):
-            store.trials(cells)
     return Outcome(store, len(finished), len(cells), stopped=len(finished) < len(cells))
 
 

@@ -15,6 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,7 +223,8 @@ class Store:
             whole = self._compacted(*columns)
             if (whole.schema.metadata or {}).get(STAMP) == stamp:
                 return whole
-        tables = [self._cell_table(key) for key in keys]
+        with ThreadPoolExecutor() as pool:  # Parquet is read outside of Python's lock
+            tables = list(pool.map(self._cell_table, keys))
         table = pa.concat_tables(tables) if tables else schema().empty_table()
         table = table.unify_dictionaries().replace_schema_metadata({STAMP: stamp})
         with contextlib.suppress(OSError):  # reading a folder that cannot be written is fine
