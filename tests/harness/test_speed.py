@@ -10,7 +10,7 @@ from typing import Any
 from harness.grid import Grid, Settings
 from harness.run import run
 
-TRIALS, SEEDS = 100, 400
+TRIALS, SEEDS = 100, 1000
 
 
 def wall_seconds(folder: Path, executor: str, jobs: int) -> float:

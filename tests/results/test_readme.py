@@ -34,8 +34,8 @@ def test_the_measured_table(readme: str) -> None:
         assert f"| `{optimizer}` | {numbers} | {int(cells[0]['count'])} |" in readme
 
 
-def test_the_table_of_optiformer_seq(readme: str) -> None:
-    trials = regrets("dev-seq")
+def test_the_table_of_both_optiformers(readme: str) -> None:
+    trials = regrets("dev")
     tasks = trials[trials.trial.isin([24, 49])].groupby(["optimizer", "trial", "task"]).regret.mean().unstack()
     ranks = tasks.xs(49, level="trial").rank().mean(axis=1)
     for optimizer, rank in ranks.items():
