@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness import provenance
 from harness.cells import plan
@@ -37,5 +38,13 @@ def load(folder: Path) -> Results:
             "initial": resolved["grid"]["initial"],
         }
     )
-    history = provenance.read(store) | {"training": provenance.training(store)}
+    history = {"initial_design": _initial_design(resolved["grid"]), **provenance.read(store)}
+    history["training"] = provenance.training(store)
     return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=history)
+
+
+def _initial_design(grid: Mapping[str, Any]) -> str:
+    """In words, since a table must say which."""
+    if grid["initial"] == "own":
+        return "each library's own"
+    return f"shared: {grid['initial_size']} random configurations, the same for all optimizers of a task and seed"

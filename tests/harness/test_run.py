@@ -188,3 +188,9 @@ def test_a_cell_that_was_run_again_is_compacted_again(optibench: Any, table: Any
     next((tmp_path / "out" / "cells").glob("*/*.parquet")).unlink()
     optibench("run", "--no-report", "--out", "out")
     assert table(tmp_path / "out").value.tolist() != before.value.tolist()
+
+
+@pytest.mark.parametrize(("initial", "words"), [("shared", "shared: 10 random"), ("own", "each library's own")])
+def test_a_report_says_which_initial_design(initial: str, words: str, optibench: Any, tmp_path: Path) -> None:
+    optibench("run", *CHEAP, "--initial", initial, "--out", "out")
+    assert words in (tmp_path / "out" / "report" / "report.md").read_text()
