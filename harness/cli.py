@@ -67,6 +67,7 @@ def _build_parser() -> _Parser:
     _add_report(commands)
     _add_compare(commands)
     _add_publish(commands)
+    _add_import(commands)
     _add_train(commands)
     _add_smoke(commands)
     _add_doctor(commands)
@@ -155,6 +156,21 @@ def _add_publish(commands: Any) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("target", type=Path, metavar="NEW", help="e.g. results/NAME; `optibench report NEW` reads it")
     parser.set_defaults(command="publish_run")
+
+
+def _add_import(commands: Any) -> None:
+    parser = commands.add_parser(
+        "import",
+        help="take trials of another framework into the same statistics",
+        description="Read trials from CSV or Parquet files (columns optimizer, task, seed, trial, value; more in "
+        "docs/import.md) and write a run folder that report and compare take.",
+    )
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help=".csv or .parquet")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run folder to write")
+    parser.add_argument(
+        "--suffix", default="", metavar="TEXT", help="appended to the optimizers' labels, e.g. ' (theirs)'"
+    )
+    parser.set_defaults(command="import_trials")
 
 
 def _add_train(commands: Any) -> None:

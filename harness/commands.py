@@ -122,8 +122,21 @@ def publish_run(arguments: argparse.Namespace) -> None:
     from harness.store import Store
 
     store = Store.open(arguments.folder)
+    store.refuse_imported()
     published = store.publish(list(plan(store.resolved())), arguments.target)
     print(f"Published: {published.folder}")
+
+
+def import_trials(arguments: argparse.Namespace) -> None:
+    """`optibench import`: trials of another framework as a run folder."""
+    from harness.importing import import_trials
+    from reports.text import many
+
+    store = import_trials(arguments.files, arguments.out, suffix=arguments.suffix)
+    grid = store.resolved()["grid"]
+    nouns = {"optimizers": "optimizer", "benchmarks": "task", "seeds": "seed"}
+    counts = ", ".join(many(len(grid[key]), noun) for key, noun in nouns.items())
+    print(f"Imported: {store.folder} ({counts}); `optibench report {store.folder}` reports it.")
 
 
 def train_model(arguments: argparse.Namespace) -> None:

@@ -246,7 +246,7 @@ def resolve(grid: Grid) -> dict[str, Any]:
                 f"{len(widest.space)}: leave one of the two out."
             )
         resolved_optimizers[label(entry.name, settings)] = _resolve_optimizer(entry, settings, found[0], grid)
-    tasks = {benchmark.name: _describe(benchmark) for benchmark in found}
+    tasks = {benchmark.name: describe(benchmark) for benchmark in found}
     plain = dataclasses.asdict(grid) | {
         "optimizers": list(resolved_optimizers),
         "benchmarks": list(tasks),
@@ -285,7 +285,8 @@ def _scalar(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
-def _describe(benchmark: Benchmark) -> dict[str, Any]:
+def describe(benchmark: Benchmark) -> dict[str, Any]:
+    """What ``tasks.json`` says of a task."""
     reference = benchmark.reference
     return {
         "direction": benchmark.direction,

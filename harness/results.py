@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import provenance
-from harness.cells import plan
+from harness.cells import Cell, plan
 from harness.store import Store
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from reports import Results
 
 
@@ -20,27 +22,41 @@ def load(folder: Path) -> Results:
     Raises:
         HarnessError: It is not a run folder, or a file of it is damaged.
     """
-    import pandas as pd
-
     from reports import Results
     from reports.results import COLUMNS
 
     store = Store.open(folder)
     resolved = store.resolved()
-    cells = list(plan(resolved))
+    imported = "imported" in resolved
+    cells = [] if imported else list(plan(resolved))
     trials = store.trials(cells, COLUMNS).to_pandas(split_blocks=True, self_destruct=True)
-    planned = pd.DataFrame(
+    planned = _found(trials) if imported else _planned(cells, resolved["grid"]["initial"])
+    return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=_history(store, resolved))
+
+
+def _planned(cells: Sequence[Cell], initial: str) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
         {
             "optimizer": [cell.optimizer for cell in cells],
             "task": [cell.task for cell in cells],
             "seed": [cell.seed for cell in cells],
             "n_trials": [cell.trials for cell in cells],
-            "initial": resolved["grid"]["initial"],
+            "initial": initial,
         }
     )
+
+
+def _found(trials: pd.DataFrame) -> pd.DataFrame:
+    """The cells that there are: what else was planned in another framework nobody can say."""
+    counts = trials.groupby(["optimizer", "task", "seed"], observed=True).size().rename("n_trials").reset_index()
+    return counts.assign(initial="own").astype({"optimizer": str, "task": str})
+
+
+def _history(store: Store, resolved: Mapping[str, Any]) -> dict[str, Any]:
     history = {"initial_design": _initial_design(resolved["grid"]), **provenance.read(store)}
-    history["training"] = provenance.training(store)
-    return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=history)
+    return history | {"training": provenance.training(store)}
 
 
 def _initial_design(grid: Mapping[str, Any]) -> str:

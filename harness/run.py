@@ -106,6 +106,7 @@ def _execute(
 
 def stored_grid(store: Store) -> Grid:
     """The grid that a run folder holds."""
+    store.refuse_imported()
     plain = store.resolved()["grid"]
     try:
         lists = {name: tuple(plain[name]) for name in ("optimizers", "benchmarks", "seeds")}
@@ -116,6 +117,7 @@ def stored_grid(store: Store) -> Grid:
 
 def status(store: Store) -> dict[str, Any]:
     """Counts of a run folder's cells and trials, by optimizer."""
+    store.refuse_imported()
     cells = list(plan(store.resolved()))
     finished = store.finished()
     running = store.running()

@@ -93,12 +93,25 @@ class Store:
         try:
             plain = yaml.safe_load((self.folder / GRID).read_text(encoding="utf-8"))
             tasks = json.loads((self.folder / "tasks.json").read_text(encoding="utf-8"))
-            return {**{key: plain[key] for key in ("grid", "packages", "optimizers")}, "tasks": tasks}
+            wanted = ("grid", "packages", "optimizers", *(["imported"] if "imported" in plain else []))
+            return {**{key: plain[key] for key in wanted}, "tasks": tasks}
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
             raise HarnessError(
                 f"{self.folder / GRID} or tasks.json beside it is damaged ({type(error).__name__}); restore the file, "
                 "or run the grid into another folder."
             ) from error
+
+    def refuse_imported(self) -> None:
+        """Refuse a folder of trials that another framework ran.
+
+        Raises:
+            HarnessError: It is one.
+        """
+        if "imported" in self.resolved():
+            raise HarnessError(
+                f"{self.folder} holds imported trials, which are neither run nor published here; "
+                f"`optibench report {self.folder}` reports them."
+            )
 
     def refuse_difference(self, resolved: Mapping[str, Any]) -> None:
         """Refuse another grid than the folder's.

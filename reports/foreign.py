@@ -50,11 +50,6 @@ def load(path: Path, tasks: Mapping[str, Mapping[str, Any]], *, suffix: str = ""
     """
     path = Path(path)
     trials = _read(path)
-    missing = [column for column in NEEDED if column not in trials.columns]
-    if missing:
-        raise ReportError(f"{path} lacks the column(s) {', '.join(missing)}: needed are {', '.join(NEEDED)}")
-    if trials.empty:
-        raise ReportError(f"{path} has no trial: there is nothing to report")
     frame = _typed(path, trials, suffix)
     unknown = sorted(set(frame["task"].unique()) - set(tasks))
     if unknown:
@@ -74,7 +69,27 @@ def load(path: Path, tasks: Mapping[str, Mapping[str, Any]], *, suffix: str = ""
     return Results(frame, used, planned, {"imported": path.name})
 
 
+def task_names(path: Path) -> list[str]:
+    """The tasks that a file has trials of, sorted: what :func:`load` must be told of.
+
+    Raises:
+        ReportError: The file cannot be read or lacks a column.
+    """
+    return sorted({str(name) for name in _read(Path(path))["task"].dropna().unique()})
+
+
 def _read(path: Path) -> pd.DataFrame:
+    """The table as it is in the file, with all columns that are needed and at least one row."""
+    trials = _parse(path)
+    missing = [column for column in NEEDED if column not in trials.columns]
+    if missing:
+        raise ReportError(f"{path} lacks the column(s) {', '.join(missing)}: needed are {', '.join(NEEDED)}")
+    if trials.empty:
+        raise ReportError(f"{path} has no trial: there is nothing to report")
+    return trials
+
+
+def _parse(path: Path) -> pd.DataFrame:
     kind = path.suffix.lower()
     if kind not in (".csv", ".parquet"):
         raise ReportError(f"{path} is neither .csv nor .parquet: export the trials as one of the two")
