@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint types bench figures heavy clean
+.PHONY: demo test lint types bench latency figures heavy clean
 
 # A range that admits PyTorch 2.13 and nothing newer comes from constraints.txt.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -35,7 +35,17 @@ heavy: $(INSTALLED)
 
 # Speed, as ratios in one run.
 bench: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --benchmark-only --benchmark-columns=median,mean,stddev,rounds tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --benchmark-only --benchmark-columns=median,mean,stddev,rounds \
+		--ignore=tests/optimizers/test_latency.py tests
+
+# What a suggestion of every optimizer costs, in about an hour; docs/latency.md. ARGS='-k "random or tpe"' for some.
+ARGS ?=
+latency: $(INSTALLED)
+	mkdir -p runs
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest --benchmark-only -rs \
+		--benchmark-columns=median,mean,max,rounds --benchmark-json=runs/latency.json \
+		--benchmark-save=latency --benchmark-save-data tests/optimizers/test_latency.py $(ARGS)
+	$(BIN)/optibench latency runs/latency.json --out runs/latency
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

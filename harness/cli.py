@@ -68,6 +68,7 @@ def _build_parser() -> _Parser:
     _add_compare(commands)
     _add_publish(commands)
     _add_import(commands)
+    _add_latency(commands)
     _add_train(commands)
     _add_smoke(commands)
     _add_doctor(commands)
@@ -171,6 +172,13 @@ def _add_import(commands: Any) -> None:
         "--suffix", default="", metavar="TEXT", help="appended to the optimizers' labels, e.g. ' (theirs)'"
     )
     parser.set_defaults(command="import_trials")
+
+
+def _add_latency(commands: Any) -> None:
+    parser = commands.add_parser("latency", help="table and figure of what a suggestion costs, from `make latency`")
+    parser.add_argument("file", type=Path, metavar="FILE.json", help="what pytest-benchmark saved, raw data included")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: a folder beside FILE, called like it")
+    parser.set_defaults(command="show_latency")
 
 
 def _add_train(commands: Any) -> None:

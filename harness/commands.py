@@ -139,6 +139,15 @@ def import_trials(arguments: argparse.Namespace) -> None:
     print(f"Imported: {store.folder} ({counts}); `optibench report {store.folder}` reports it.")
 
 
+def show_latency(arguments: argparse.Namespace) -> None:
+    """`optibench latency`: what a suggestion costs, from pytest-benchmark's file."""
+    from reports.latency import write
+
+    out = arguments.out or arguments.file.with_suffix("")
+    print(write(arguments.file, out))
+    print(f"\nWritten: {out / 'latency.md'}")
+
+
 def train_model(arguments: argparse.Namespace) -> None:
     """`optibench train`: train an OptiFormer."""
     from model.train import main as train

@@ -16,6 +16,8 @@ from reports.style import Style
 COLUMN = 3.4
 """Width of one column of a paper, in inches."""
 LEGEND_ROW = 0.16
+LEGEND_NAME = 28
+"""Letters of a name that a legend shows: ``optiformer:preset=thorough`` in full."""
 
 
 def framed(
@@ -54,7 +56,7 @@ def steps(axis: Axes, x: Any, y: Any, look: Style, *, markers: int = 5, offset: 
 
 
 def handle(name: str, look: Style) -> Line2D:
-    label = short(name).replace("$", r"\$")
+    label = short(name, LEGEND_NAME).replace("$", r"\$")
     return Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=label)
 
 
@@ -63,13 +65,14 @@ def legend_columns(names: Sequence[str], width: float) -> int:
     for columns in range(min(5, len(names)), 1, -1):
         rows = -(-len(names) // columns)
         parts = [names[start : start + rows] for start in range(0, len(names), rows)]
-        if sum(0.58 + 0.06 * max(len(short(name)) for name in part) for part in parts) <= width:
+        if sum(0.58 + 0.06 * max(len(short(name, LEGEND_NAME)) for name in part) for part in parts) <= width:
             return columns
     return 1
 
 
-def short(name: str) -> str:
-    return name if len(name) <= 22 else name[:21] + "…"
+def short(name: str, most: int = 22) -> str:
+    """A name of at most ``most`` letters."""
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def wants_log(middle: np.ndarray[Any, Any]) -> bool:
