@@ -1,8 +1,8 @@
 """Acquisition functions of a binned predictive distribution: what makes a candidate worth a trial.
 
-Every function takes probabilities (m, bins) of the squashed score and gives one number a candidate, the larger the
-better. In squashed scores 0 is the best value so far; ``z = knee * sinh(u)`` is the value's distance from it in gaps
-between best and median, negative for an improvement. Mass is spread evenly within a bin.
+Every function takes a prediction for m candidates and gives one number each, the larger the better. In squashed scores
+0 is the best value so far; ``z = knee * sinh(u)`` is the value's distance from it in gaps between best and median,
+negative for an improvement. Mass is spread evenly within a bin.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from collections.abc import Callable
 import torch
 
 from model.errors import ModelError
+from model.prediction import Prediction
 from model.trial_config import TrialSetConfig
 
-Acquisition = Callable[[torch.Tensor], torch.Tensor]
-NAMES = ("pi", "squashed-ei", "clipped-ei", "ei", "thompson")
+Acquisition = Callable[[Prediction], torch.Tensor]
+NAMES = ("pi", "squashed-ei", "clipped-ei", "ei", "thompson", "alternating")
 
 
 def get(
     name: str,
     encoding: TrialSetConfig,
     *,
-    margin: float = 0.005,
+    margin: float = 0.01,
     cap: float = 0.25,
+    temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Acquisition:
     """An acquisition function by name.
@@ -34,27 +36,28 @@ def get(
         encoding: The bins.
         margin: For ``pi``: how far below the best value counts, in gaps between best and median.
         cap: For ``clipped-ei``: the largest gain that counts, in gaps.
+        temperature: Divides the log probabilities; above 1 they are flatter, which explores more.
         generator: For ``thompson``: its random numbers.
 
     Raises:
         ModelError: There is no such acquisition function.
     """
     if name == "pi":
-        return lambda p: probability_of_improvement(p, encoding, margin)
-    if name == "squashed-ei":
-        return lambda p: p @ _mean_in_bins(encoding, lambda u: (-u).clamp(min=0))
-    if name == "clipped-ei":
-        return lambda p: p @ _mean_in_bins(encoding, lambda u: (-encoding.knee * u.sinh()).clamp(0, cap))
-    if name == "ei":
-        return lambda p: p @ _mean_in_bins(encoding, lambda u: (-encoding.knee * u.sinh()).clamp(min=0))
+        threshold = -math.asinh(margin / encoding.knee)
+        if temperature == 1.0:  # no need of the bins
+            return lambda prediction: prediction.below(encoding, threshold)
+        return lambda prediction: cumulative(prediction.probabilities(encoding, temperature), encoding, threshold)
     if name == "thompson":
-        return lambda p: -sample(p, encoding, generator)
-    raise ModelError(f"Unknown acquisition {name!r}; there is {', '.join(NAMES)}.")
-
-
-def probability_of_improvement(probabilities: torch.Tensor, encoding: TrialSetConfig, margin: float) -> torch.Tensor:
-    """Mass below ``-margin`` gaps, (m,)."""
-    return cumulative(probabilities, encoding, -math.asinh(margin / encoding.knee))
+        return lambda prediction: -sample(prediction.probabilities(encoding, temperature), encoding, generator)
+    gains: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+        "squashed-ei": lambda u: (-u).clamp(min=0),
+        "clipped-ei": lambda u: (-encoding.knee * u.sinh()).clamp(0, cap),
+        "ei": lambda u: (-encoding.knee * u.sinh()).clamp(min=0),
+    }
+    if name not in gains:
+        raise ModelError(f"Unknown acquisition {name!r}; there is {', '.join(NAMES)}.")
+    mean = _mean_in_bins(encoding, gains[name])
+    return lambda prediction: prediction.probabilities(encoding, temperature) @ mean
 
 
 def cumulative(probabilities: torch.Tensor, encoding: TrialSetConfig, threshold: float) -> torch.Tensor:

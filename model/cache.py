@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.checkpoint_files import CONFIG, WEIGHTS
 from model.config import RunConfig
-from model.network import CONFIG, WEIGHTS
 
 
 @dataclass(frozen=True)

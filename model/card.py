@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from model.checkpoint_files import WEIGHTS
 from model.config import SamplingConfig
-from model.network import VOCABULARY, WEIGHTS, load, save
+from model.network import VOCABULARY, load, save
 
 CARD = "README.md"
 

@@ -35,6 +35,8 @@ class Policy:
         space: The search space. Parameters beyond the vocabulary's names are drawn uniformly.
         checkpoint: A loaded checkpoint, the folder of one, or ``None`` for the one that comes with the package.
         sampling: Overrides the checkpoint's own settings.
+        rerank: So many samples are drawn for every proposal, and the one with the largest expected improvement, as the
+            network predicts its score, is proposed (Chen et al., 2022, section 5.3). 0: the policy alone.
         device: Where to run, if the checkpoint is loaded here.
     """
 
@@ -44,13 +46,17 @@ class Policy:
         checkpoint: Checkpoint | str | Path | None = None,
         *,
         sampling: SamplingConfig | None = None,
+        rerank: int = 0,
         device: str = "cpu",
     ) -> None:
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = load(default_checkpoint() if checkpoint is None else checkpoint, device=device)
         if checkpoint.encoding != "seq":
             raise ModelError(f"A policy needs a checkpoint of the encoding seq; this one's is {checkpoint.encoding!r}.")
+        if rerank < 0:
+            raise ModelError(f"Policy: rerank counts samples, 0 or more; not {rerank}.")
         self.space = space
+        self.rerank = rerank
         self.sampling = sampling or checkpoint.sampling
         self.tokenizer = Tokenizer(space, checkpoint.vocabulary, overflow=True)
         self.decoder = checkpoint.decoder
@@ -121,16 +127,19 @@ class Policy:
         return torch.from_numpy(tokens)[None].to(self.decoder.device)
 
     def _propose(self, n: int, context: Cache, rng: np.random.Generator, heat: float) -> list[Config]:
-        """The likeliest of every ``candidates`` draws, ``n`` in all."""
-        k = self.sampling.candidates
-        configs, likelihoods = self._sample(n * k, context, rng, heat)
-        best = likelihoods.reshape(n, k).argmax(axis=1)
+        """The likeliest of every ``candidates`` draws, or the most promising of every ``rerank``; ``n`` in all."""
+        k = self.rerank or self.sampling.candidates
+        configs, merits = self._sample(n * k, context, rng, heat)
+        best = merits.reshape(n, k).argmax(axis=1)
         return [configs[i * k + int(j)] for i, j in enumerate(best)]
 
     def _sample(
         self, n: int, context: Cache, rng: np.random.Generator, heat: float
     ) -> tuple[list[Config], NDArray[np.float64]]:
-        """Continue the context by ``n`` configurations; also their log-likelihoods at temperature 1, (n,)."""
+        """Continue the context by ``n`` configurations; also their merits, (n,).
+
+        That is the expected improvement if samples are to be re-ranked, else the log-likelihood at temperature 1.
+        """
         vocabulary = self.tokenizer.vocabulary
         cache = context.expand(n)
         configs: list[Config] = [{} for _ in range(n)]
@@ -157,7 +166,21 @@ class Policy:
                     configs[row][parameter.name] = value
                     tokens[row] = self.tokenizer.encode_value(parameter, value)  # a discrete value's own bin
             waiting.append(tokens)
-        return configs, likelihoods
+        if not self.rerank:
+            return configs, likelihoods
+        waiting.append(np.full(n, vocabulary.special("SCORE")))
+        hidden = self.decoder.advance(torch.from_numpy(np.stack(waiting, axis=1)).to(self.decoder.device), cache)
+        return configs, self._expected_improvement(hidden)
+
+    def _expected_improvement(self, hidden: torch.Tensor) -> NDArray[np.float64]:
+        """Improvement over the best trial, in gaps between target and median, expected of the predicted score; (B,)."""
+        n_bins = self.tokenizer.vocabulary.n_bins
+        bins = torch.arange(n_bins, device=self.decoder.device)
+        probabilities = token_probabilities(self.decoder.logits(hidden, bins).double().cpu().numpy(), UNTOUCHED)
+        unit = ScoreScale(0.0, 1.0)  # the target at 0, the median at 1
+        values = unit.value((np.arange(n_bins) + 0.5) / n_bins)
+        best = self.sampling.margin / (1 + self.sampling.margin)
+        return np.asarray(probabilities @ np.maximum(best - values, 0.0))
 
     def _choose(
         self, parameter: Parameter, hidden: torch.Tensor, rng: np.random.Generator, heat: float

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.checkpoint_files import CONFIG, WEIGHTS, sha256, shipped
 from model.config import PRESETS, NetworkConfig, SamplingConfig, build
 from model.errors import ModelError
 from model.generate import write_atomically
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from model.decoder import Decoder
 
-WEIGHTS, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.json"
+VOCABULARY = "vocabulary.json"
 MAX_POSITIONS = 8192
 NORM_EPSILON, ROPE_THETA = 1e-6, 10_000.0
 
@@ -189,7 +190,7 @@ def save(
         "network": asdict(config),
         "sampling": asdict(sampling),
         "vocabulary_sha256": vocabulary.digest(),
-        "weights_sha256": _sha256(folder / WEIGHTS),
+        "weights_sha256": sha256(folder / WEIGHTS),
         "info": info,
     }
     write_atomically(folder / CONFIG, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))
@@ -218,7 +219,7 @@ def load(folder: str | Path, *, device: str = "cpu", vocabulary: Vocabulary | No
         config = build(NetworkConfig, content["network"], f"{folder / CONFIG}: network")
         sampling = build(SamplingConfig, content["sampling"], f"{folder / CONFIG}: sampling")
         trained_with, encoding, info = content["vocabulary_sha256"], content["encoding"], content["info"]
-        found = _sha256(folder / WEIGHTS)
+        found = sha256(folder / WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder} is no complete checkpoint ({error}); it needs {WEIGHTS} and {CONFIG}.") from error
     saved = Vocabulary.load(folder / VOCABULARY)
@@ -247,11 +248,4 @@ def default_checkpoint() -> Path:
     Raises:
         ModelError: The package was installed without it.
     """
-    folder = Path(__file__).parent / "checkpoints" / "optiformer-seq"
-    if not (folder / WEIGHTS).exists():
-        raise ModelError(f"The checkpoint {folder} is missing; reinstall the package or train one and name its folder.")
-    return folder
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return shipped("optiformer-seq")

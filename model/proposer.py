@@ -36,8 +36,10 @@ class ProposerConfig:
         local: Candidates around, between and beyond the better trials.
         refinements: Rounds of further candidates around the best-scored ones, each at a quarter of the scale.
         refined: Candidates a refinement round.
+        climbs: Steps of gradient ascent from the best-scored candidates, over the numbers among their parameters.
         acquisition: See :func:`model.acquisition.get`.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
+        cap: The largest gain that counts for ``clipped-ei``, in gaps.
         temperature: Divides the logits; above 1 explores more.
         n_startup: Successful trials before the network is asked; until then proposals are a Sobol' sequence.
     """
@@ -46,16 +48,22 @@ class ProposerConfig:
     local: int = 64
     refinements: int = 1
     refined: int = 48
+    climbs: int = 0
     acquisition: str = "pi"
-    margin: float = 0.005
+    margin: float = 0.01
+    cap: float = 0.25
     temperature: float = 1.0
     n_startup: int = 5
 
     def __post_init__(self) -> None:
-        if min(self.uniform, self.local, self.refined) < 1 or self.refinements < 0 or self.n_startup < 1:
+        if (
+            min(self.uniform, self.local, self.refined) < 1
+            or min(self.refinements, self.climbs) < 0
+            or self.n_startup < 1
+        ):
             raise ModelError("ProposerConfig: give at least 1 candidate of each kind and 1 startup trial.")
-        if not (self.temperature > 0 and self.margin >= 0):
-            raise ModelError("ProposerConfig: temperature must be above 0 and margin at least 0.")
+        if not (self.temperature > 0 and self.margin >= 0 and self.cap > 0):
+            raise ModelError("ProposerConfig: temperature must be above 0, cap too, and margin at least 0.")
         if self.acquisition not in acquisition.NAMES:
             raise ModelError(f"Unknown acquisition {self.acquisition!r}; there is {', '.join(acquisition.NAMES)}.")
 
@@ -68,6 +76,8 @@ PRESETS = {
 }
 #: How many of the best-scored candidates each refinement starts from, and its largest step.
 REFINED_FROM, FIRST_STEP = 6, 0.1
+#: How many candidates gradient ascent starts from, and Adam's step, a share of the range.
+CLIMBERS, CLIMB = 4, 0.015
 Allowed = Callable[[Config], bool]
 
 
@@ -159,6 +169,12 @@ class Proposer:
             near = self._fresh(near, history)
             found = np.concatenate([found, near])
             score = np.concatenate([score, self._score(near, context, shown, rng)])
+        if self.config.climbs and not self._listed and len(found):
+            climbed = self._fresh(
+                self._climb(found[np.argsort(-score, kind="stable")[:CLIMBERS]], context, shown), history
+            )
+            found = np.concatenate([found, climbed])
+            score = np.concatenate([score, self._score(climbed, context, shown, rng)])
         for index in np.argsort(-score, kind="stable"):
             if self._allowed(self.space.config(found[index])):
                 return np.asarray(found[index])
@@ -231,12 +247,42 @@ class Proposer:
     def _score(self, positions: Array, context: Context, shown: Rows, rng: np.random.Generator) -> Array:
         if not len(positions):
             return np.zeros(0)
-        position, active = self._tensors(positions, self.space.active(positions), shown)
-        logits = self.decoder.logits(context, position, active) / self.config.temperature
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        gain = acquisition.get(self.config.acquisition, self.encoding, margin=self.config.margin, generator=generator)
         with torch.inference_mode():
-            return np.asarray(gain(torch.softmax(logits, -1)).double().numpy())
+            predicted = self.decoder.predict(context, *self._tensors(positions, self.space.active(positions), shown))
+            return np.asarray(self._gain(generator, context.n_trials)(predicted).double().numpy())
+
+    def _climb(self, positions: Array, context: Context, shown: Rows) -> Array:
+        """Where Adam on the log acquisition leads from each position, (m, D); discrete parameters stay."""
+        position, active = self._tensors(positions, self.space.active(positions), shown)
+        moves = torch.from_numpy(self.space.levels[shown] == 0) & active
+        gain, place = self._gain(torch.Generator().manual_seed(0), context.n_trials), position.clone().requires_grad_()
+        optimizer = torch.optim.Adam([place], lr=CLIMB, betas=(0.8, 0.9))
+        for _ in range(self.config.climbs):
+            (slope,) = torch.autograd.grad(
+                gain(self.decoder.predict(context, place, active)).clamp(min=1e-12).log().sum(), place
+            )
+            place.grad = -torch.where(moves, slope, 0.0).nan_to_num()
+            optimizer.step()
+            with torch.no_grad():
+                place.copy_(torch.where(moves, place.clamp(0, 1), position))
+        climbed = positions.copy()
+        climbed[:, shown] = np.where(moves[0].numpy(), place.detach()[0].double().numpy(), positions[:, shown])
+        return climbed
+
+    def _gain(self, generator: torch.Generator, turn: int) -> acquisition.Acquisition:
+        config = self.config
+        name = config.acquisition
+        if name == "alternating":
+            name = ("pi", "clipped-ei")[turn % 2]
+        return acquisition.get(
+            name,
+            self.encoding,
+            margin=config.margin,
+            cap=config.cap,
+            temperature=config.temperature,
+            generator=generator,
+        )
 
     def _tensors(self, positions: Array, active: NDArray[np.bool_], shown: Rows) -> tuple[torch.Tensor, torch.Tensor]:
         """Positions and activity of the shown columns, (1, m, len(shown))."""

@@ -1,10 +1,14 @@
-"""OptiFormer as an Optuna sampler: ``optuna.create_study(sampler=OptiFormerSampler())``."""
+"""OptiFormer as an Optuna sampler: ``optuna.create_study(sampler=OptiFormerSampler())``.
+
+By default the trial-set network proposes, as the optimizer ``optiformer`` does; a checkpoint of named tokens makes it
+``optiformer-seq``.
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +18,18 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from model.checkpoint_files import encoding_of
 from model.config import SamplingConfig
+from model.errors import ModelError
 from model.inference import Policy
-from model.network import Checkpoint, default_checkpoint, load
+from model.network import Checkpoint
+from model.network import load as load_seq
+from model.proposer import Proposer, ProposerConfig, with_settings
 from model.space import Space
 from model.tokenizer import Trial
+from model.trial_checkpoint import NAME, TrialSetCheckpoint, default_checkpoint
+from model.trial_checkpoint import load as load_trialset
+from model.trial_decoder import TrialSetDecoder
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 Distributions = dict[str, BaseDistribution]
@@ -28,35 +39,51 @@ class OptiFormerSampler(BaseSampler):
     """Samples with a trained OptiFormer; no arguments are needed.
 
     The relative search space is the *union* of the parameters seen so far, each with its latest distribution: a
-    parameter that a trial did not suggest is INACTIVE in that trial's tokens, so define-by-run conditions are part of
-    what the network sees. A parameter never seen before is sampled independently, by the network from the history of
+    parameter that a trial did not suggest is inactive in that trial, so define-by-run conditions are part of what the
+    network sees. A parameter never seen before is sampled independently, by the network from the history of
     that parameter alone (uniformly while there is none).
 
     Args:
-        checkpoint: A checkpoint folder or a loaded checkpoint; the one that comes with the package if ``None``.
+        checkpoint: A checkpoint folder or a loaded checkpoint of either encoding; the trial-set one that comes with the
+            package if ``None``.
+        preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored (trial-set checkpoints only).
         seed: Makes the sampling reproducible: a proposal depends on the seed, the trial's number and the history.
-        temperature: Overrides the checkpoint's sampling temperature.
-        n_startup_trials: Trials before the network is asked; until then sampling is uniform.
-        device: Where the network runs.
+        temperature: Above 1 explores more; a named-token checkpoint has its own unless told.
+        n_startup_trials: Trials before the network is asked; until then sampling is random.
+        device: Where a named-token network runs; trial-set ones run on the CPU.
+
+    Raises:
+        ModelError: The checkpoint is missing or damaged, or a setting does not fit it.
     """
 
     def __init__(
         self,
-        checkpoint: str | Path | Checkpoint | None = None,
+        checkpoint: str | Path | Checkpoint | TrialSetCheckpoint | None = None,
         *,
+        preset: str = "default",
         seed: int | None = None,
         temperature: float | None = None,
         n_startup_trials: int | None = None,
         device: str = "cpu",
     ) -> None:
-        if not isinstance(checkpoint, Checkpoint):
-            checkpoint = load(default_checkpoint() if checkpoint is None else checkpoint, device=device)
-        self._checkpoint = checkpoint
-        self._sampling: SamplingConfig = checkpoint.sampling
+        if not isinstance(checkpoint, Checkpoint | TrialSetCheckpoint):
+            folder = default_checkpoint() if checkpoint is None else Path(checkpoint)
+            is_set = encoding_of(folder) == NAME
+            checkpoint = load_trialset(folder) if is_set else load_seq(folder, device=device)
+        changes: dict[str, Any] = {}
         if temperature is not None:
-            self._sampling = replace(self._sampling, temperature=float(temperature))
+            changes["temperature"] = float(temperature)
         if n_startup_trials is not None:
-            self._sampling = replace(self._sampling, n_startup=int(n_startup_trials))
+            changes["n_startup"] = int(n_startup_trials)
+        self._engine: _TrialSet | _NamedTokens
+        if isinstance(checkpoint, TrialSetCheckpoint):
+            if device != "cpu":
+                raise ModelError(f"OptiFormerSampler: a trial-set network runs on the CPU, not on {device!r}.")
+            self._engine = _TrialSet(TrialSetDecoder(checkpoint), with_settings(preset, **changes))
+        else:
+            if preset != "default":
+                raise ModelError("OptiFormerSampler: presets are for trial-set checkpoints; leave preset out.")
+            self._engine = _NamedTokens(checkpoint, replace(checkpoint.sampling, **changes))
         self._seed = _entropy() if seed is None else seed
 
     def __str__(self) -> str:
@@ -97,15 +124,33 @@ class OptiFormerSampler(BaseSampler):
         return self._sample(study, trial, {param_name: param_distribution}, param_name)[param_name]
 
     def _sample(self, study: Study, trial: FrozenTrial, space: Distributions, stream: str) -> dict[str, Any]:
-        policy = Policy(Space.from_optuna(space), self._checkpoint, sampling=self._sampling)
+        proposer = self._engine.on(Space.from_optuna(space))
         rng = np.random.default_rng([self._seed, trial.number, zlib.crc32(stream.encode())])
         finished = study._get_trials(deepcopy=False, states=FINISHED, use_cache=True)
         running = study._get_trials(deepcopy=False, states=(TrialState.RUNNING,), use_cache=False)
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         history = [Trial(_internal(past.params, space), _value(past, sign)) for past in finished]
         pending = [_internal(other.params, space) for other in running if other.number != trial.number]
-        config = policy.suggest([t for t in history if t.config], 1, rng=rng, pending=[c for c in pending if c])[0]
+        config = proposer.suggest([t for t in history if t.config], 1, rng=rng, pending=[c for c in pending if c])[0]
         return {name: _external(config[name], distribution) for name, distribution in space.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _TrialSet:
+    decoder: TrialSetDecoder
+    config: ProposerConfig
+
+    def on(self, space: Space) -> Proposer:
+        return Proposer(space, self.decoder, self.config)
+
+
+@dataclass(frozen=True, eq=False)
+class _NamedTokens:
+    checkpoint: Checkpoint
+    sampling: SamplingConfig
+
+    def on(self, space: Space) -> Policy:
+        return Policy(space, self.checkpoint, sampling=self.sampling)
 
 
 def _entropy() -> int:

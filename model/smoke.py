@@ -17,6 +17,8 @@ from model.functions.prior import PriorConfig, find_flaw
 from model.generate import generate, rejections
 from model.inference import Policy
 from model.network import build_network, count_parameters
+from model.probes import probe
+from model.probes import space as probe_space
 from model.space import Parameter, Space
 from model.tokenizer import SPECIAL, ScoreScale, Tokenizer, Trial
 
@@ -170,35 +172,22 @@ def check_training(workplace: Workplace) -> tuple[bool, str]:
 
 def check_probes(workplace: Workplace) -> tuple[bool, str]:
     """The shipped network comes closer to the best trial than chance does, and still tries different things."""
-    n = 48 if workplace.quick else 256
-    space = Space(tuple(Parameter(f"p{i}", "float") for i in range(3)))
-    policy = Policy(space)
-    rng = np.random.default_rng(0)
-    optimum = np.array([0.7, 0.3, 0.55])
-    ratios, spreads, repeats = [], [], 0
-    for _ in range(4 if workplace.quick else 12):
-        past = rng.random((20, 3))
-        values = ((past - optimum) ** 2).sum(axis=1)
-        trials = [
-            Trial(dict(zip(("p0", "p1", "p2"), map(float, row), strict=True)), float(v))
-            for row, v in zip(past, values, strict=True)
-        ]
-        proposals = np.array([list(c.values()) for c in policy.suggest(trials, n, rng=rng)])
-        best = past[values.argmin()]
-        near = np.median(np.linalg.norm(proposals - best, axis=1))
-        chance = np.median(np.linalg.norm(rng.random((1000, 3)) - best, axis=1))
-        ratios.append(near / chance)
-        spreads.append(float(proposals.std(axis=0).mean()))
-        repeats += n - len(np.unique(proposals, axis=0))
-    ratio, spread = float(np.mean(ratios)), float(np.mean(spreads))
-    figures = f"exploitation: distance to the best {ratio:.2f}x that of chance; exploration: spread {spread:.3f}"
-    return ratio < 0.85 and spread > 0.02 and repeats == 0, f"{figures} (uniform .289), {repeats} repeats"
+    policy = Policy(probe_space())
+    found = probe(
+        lambda trials, n, rng: policy.suggest(trials, n, rng=rng),
+        histories=4 if workplace.quick else 12,
+        batch=48 if workplace.quick else 256,
+    )
+    figures = f"exploitation: distance to the best {found.exploitation:.2f}x that of chance; "
+    figures += f"exploration: spread {found.exploration:.3f} (uniform .289), {found.repeats} repeats"
+    return found.exploitation < 0.85 and found.exploration > 0.02 and found.repeats == 0, figures
 
 
 def check_study(workplace: Workplace) -> tuple[bool, str]:
     """Ten-trial Optuna studies on (x - 2)^2."""
     import optuna
 
+    from model.network import default_checkpoint
     from model.sampler import OptiFormerSampler
 
     verbosity = optuna.logging.get_verbosity()
@@ -206,7 +195,7 @@ def check_study(workplace: Workplace) -> tuple[bool, str]:
     bests = []
     try:
         for seed in range(7 if workplace.quick else 15):
-            study = optuna.create_study(sampler=OptiFormerSampler(seed=seed))
+            study = optuna.create_study(sampler=OptiFormerSampler(default_checkpoint(), seed=seed))
             study.optimize(lambda trial: (trial.suggest_float("x", -10, 10) - 2) ** 2, n_trials=10)
             bests.append(study.best_value)
             if len(study.trials) != 10 or not all(-10 <= t.params["x"] <= 10 for t in study.trials):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from model.trial_checkpoint import WEIGHTS, load, save
+from model.checkpoint_files import WEIGHTS
+from model.trial_checkpoint import load, save
 
 CARD = "README.md"
 
@@ -43,7 +44,8 @@ def card(info: dict[str, Any], figures: str, limits: str, folder: Path) -> str:
         "Command": f"`{info['command']}`",
         "Network": f"Llama over sets of trials, {info['parameters']:,} parameters, {size:.1f} MiB in bf16",
         "Data": f"synthetic functions only, drawn as they are needed: {prior['gp']:.0%} Gaussian processes, "
-        f"{prior['valleys']:.0%} valleys, {prior['trees']:.0%} trees, {prior['mlp']:.0%} perceptrons; "
+        f"{prior['valleys']:.0%} valleys, {prior['trees']:.0%} trees, {prior['mlp']:.0%} perceptrons, "
+        f"{prior['symbolic']:.0%} expressions; "
         f"{min(prior['dimensions'])} to {max(prior['dimensions'])} parameters, 2 to {encoding['max_trials']} trials",
         "Steps": f"{info['steps']:,} ({info['tokens']:,} positions, {info['training_minutes']:.0f} minutes)",
         "Validation loss": f"{info['validation_loss']:.3f} nats a candidate over {encoding['bins']} bins "

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from model.checkpoint_files import CONFIG, WEIGHTS, sha256, shipped
 from model.config import NetworkConfig, build
 from model.errors import ModelError
 from model.generate import write_atomically
 from model.trial_config import TrialSetConfig
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
 NAME = "trialset"
 
 
@@ -34,6 +34,13 @@ class TrialSetCheckpoint:
     encoding: TrialSetConfig
     config: NetworkConfig
     info: dict[str, Any]
+
+    def digest(self) -> str:
+        """A hash of everything that determines what it predicts."""
+        digest = hashlib.sha256(json.dumps([asdict(self.encoding), asdict(self.config)], sort_keys=True).encode())
+        for name in sorted(self.weights):
+            digest.update(name.encode() + self.weights[name].contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
 
 def save(
@@ -66,7 +73,7 @@ def save(
         "encoding": NAME,
         "trialset": asdict(encoding),
         "network": asdict(config),
-        "weights_sha256": _sha256(folder / WEIGHTS),
+        "weights_sha256": sha256(folder / WEIGHTS),
         "info": info,
     }
     write_atomically(folder / CONFIG, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))
@@ -90,7 +97,7 @@ def load(folder: str | Path) -> TrialSetCheckpoint:
             raise ModelError(f"{folder} is a checkpoint of the encoding {kind!r}; this needs one of {NAME!r}.")
         encoding = build(TrialSetConfig, content["trialset"], f"{folder / CONFIG}: trialset")
         config = build(NetworkConfig, content["network"], f"{folder / CONFIG}: network")
-        found = _sha256(folder / WEIGHTS)
+        found = sha256(folder / WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder} is no complete checkpoint ({error}); it needs {WEIGHTS} and {CONFIG}.") from error
     if found != digest:
@@ -110,11 +117,4 @@ def default_checkpoint() -> Path:
     Raises:
         ModelError: The package was installed without it.
     """
-    folder = Path(__file__).parent / "checkpoints" / "optiformer"
-    if not (folder / WEIGHTS).exists():
-        raise ModelError(f"The checkpoint {folder} is missing; reinstall the package or train one and name its folder.")
-    return folder
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return shipped("optiformer")

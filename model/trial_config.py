@@ -21,6 +21,7 @@ class MixtureConfig:
         mlp: Share of random multilayer perceptrons.
         trees: Share of sums of oblivious trees.
         valleys: Share of hyperparameter-shaped valleys.
+        symbolic: Share of random expressions.
         dimensions: Numbers of parameters to draw from.
         unused: Probability that a parameter does not matter.
         conditional: Probability that a space with a small discrete parameter has children of it.
@@ -32,6 +33,7 @@ class MixtureConfig:
     mlp: float = 0.10
     trees: float = 0.12
     valleys: float = 0.16
+    symbolic: float = 0.0
     dimensions: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 7, 7, 8, 8, 9, 10, 11, 12, 13, 14, 14, 16, 20)
     unused: float = 0.25
     conditional: float = 0.4
@@ -40,10 +42,10 @@ class MixtureConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dimensions", tuple(self.dimensions))
-        shares = self.gp, self.mlp, self.trees, self.valleys
+        shares = self.gp, self.mlp, self.trees, self.valleys, self.symbolic
         _require(
             min(shares) >= 0 and abs(sum(shares) - 1) < 1e-9,
-            "MixtureConfig: gp, mlp, trees and valleys are shares and must sum to 1.",
+            "MixtureConfig: gp, mlp, trees, valleys and symbolic are shares and must sum to 1.",
         )
         _require(len(self.dimensions) > 0 and min(self.dimensions) >= 1, "MixtureConfig: dimensions must be 1 or more.")
         for name in ("unused", "conditional", "noisy", "crashes"):
@@ -66,6 +68,7 @@ class TrialSetConfig:
         short_share: Share of batches whose context's length is log-uniform between 2 and 32; the others' is uniform
             between 16 and ``max_trials``.
         queries: Candidates a function in training.
+        kernels_after: After how many layers the kernel heads join (see :mod:`model.kernel_heads`); 0: there are none.
         prior: The functions.
     """
 
@@ -79,6 +82,7 @@ class TrialSetConfig:
     max_trials: int = 128
     short_share: float = 0.45
     queries: int = 64
+    kernels_after: int = 0
     prior: MixtureConfig = field(default_factory=MixtureConfig)
 
     def __post_init__(self) -> None:
@@ -87,6 +91,7 @@ class TrialSetConfig:
         )
         _require(self.bins >= 8 and self.low < 0 < self.high, "TrialSetConfig: 8 bins at least, around 0.")
         _require(self.knee > 0 and self.max_trials >= 16, "TrialSetConfig: knee > 0 and max_trials >= 16.")
+        _require(self.kernels_after >= 0, "TrialSetConfig: kernels_after counts layers, 0 or more.")
         _require(0 <= self.short_share <= 1, "TrialSetConfig: short_share is a share between 0 and 1.")
         _require(
             max(self.prior.dimensions) <= self.slots,

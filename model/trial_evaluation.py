@@ -23,7 +23,7 @@ from model.prior.histories import sample_batch
 from model.trial_checkpoint import TrialSetCheckpoint, load
 from model.trial_config import TrialSetConfig
 from model.trial_decoder import TrialSetDecoder
-from model.trial_features import ScoreAnchors, SlotKinds, score_loss
+from model.trial_features import ScoreAnchors, SlotKinds
 
 Array = NDArray[np.float64]
 JITTER = 1e-6
@@ -72,9 +72,9 @@ def _one(decoder: TrialSetDecoder, x: Array, y: Array, n: int, lengthscale: Arra
     context = decoder.encode(
         kinds, position[:, :n], active[:, :n], u[None, :n].float(), torch.zeros(1, n, dtype=torch.bool)
     )
-    logits = decoder.logits(context, position[:, n:], active[:, n:])
+    predicted = decoder.predict(context, position[:, n:], active[:, n:])
     width = (encoding.high - encoding.low) / encoding.bins
-    network = score_loss(encoding, logits, u[n:].float()).double().numpy() + math.log(width)
+    network = predicted.loss(encoding, u[n:].float()).double().numpy() + math.log(width)
     # u = asinh(z): the density of u is that of the value times dy/du = gap * knee * cosh(u).
     stretch = np.log(float(anchors.gap) * encoding.knee * np.cosh(u[n:].numpy()))
     columns = [network]
@@ -123,8 +123,8 @@ def calibration(checkpoint: TrialSetCheckpoint, *, batches: int = 6, seed: int =
             part = slice(row, row + 1)
             kinds = SlotKinds(batch.kinds.present[part], batch.kinds.categorical[part], batch.kinds.levels[part])
             told = batch.trials[part], batch.trials_active[part], batch.scores[part], batch.failed[part]
-            logits = decoder.logits(decoder.encode(kinds, *told), batch.queries[part], batch.queries_active[part])
-            ranks.append(_ranks(encoding, torch.softmax(logits, -1), batch.targets[row]))
+            predicted = decoder.predict(decoder.encode(kinds, *told), batch.queries[part], batch.queries_active[part])
+            ranks.append(_ranks(encoding, predicted.log_mass(encoding).exp(), batch.targets[row]))
     nominal = np.arange(1, 20) / 20
     found = np.concatenate(ranks)
     return nominal, np.array([(found < share).mean() for share in nominal])

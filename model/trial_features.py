@@ -149,19 +149,3 @@ def bin_centres(config: TrialSetConfig, device: torch.device | str = "cpu") -> t
     """Squashed scores in the middle of the bins, (bins,)."""
     width = (config.high - config.low) / config.bins
     return config.low + width * (torch.arange(config.bins, device=device) + 0.5)
-
-
-def score_loss(config: TrialSetConfig, logits: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy in nats against the two bins around each score, in proportion to nearness.
-
-    Args:
-        config: The encoding.
-        logits: (..., bins).
-        score: Squashed scores, (...); clamped to the range.
-    """
-    width = (config.high - config.low) / config.bins
-    place = ((score - config.low) / width - 0.5).clamp(0, config.bins - 1)
-    low = place.floor().long().clamp(max=config.bins - 2)
-    share = (place - low)[..., None]
-    pair = torch.log_softmax(logits.float(), -1).gather(-1, torch.stack([low, low + 1], -1))
-    return -(pair[..., :1] * (1 - share) + pair[..., 1:] * share).squeeze(-1)

@@ -2,7 +2,8 @@
 
 One position is one past trial (configuration and score together) or one candidate (configuration only). All
 ``position_ids`` are equal, so positions carry no order; a 4-D mask lets trials see trials and lets a candidate see the
-trials and itself. One forward pass gives a distribution of the squashed score for every candidate.
+trials and itself. One forward pass gives a distribution of the squashed score for every candidate. After
+``kernels_after`` layers, :mod:`model.kernel_heads` join, if the encoding has them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from typing import Any
 import torch
 
 from model.config import NetworkConfig
+from model.kernel_heads import KernelHeads
+from model.prediction import Prediction
 from model.trial_config import TrialSetConfig
+from model.trial_features import SlotKinds, candidate_features, trial_features
 
 MASKED = -1e9
 NORM_EPSILON = 1e-6
@@ -53,6 +57,8 @@ class TrialSetNetwork(torch.nn.Module):
         backbone.set_input_embeddings(torch.nn.Identity())  # positions come as vectors: there is no vocabulary
         backbone.set_attn_implementation("sdpa")
         self.backbone = backbone
+        self.encoding = encoding
+        self.kernels = KernelHeads(encoding, config.hidden_size) if encoding.kernels_after else None
         self.head = torch.nn.Linear(config.hidden_size, encoding.bins)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
@@ -62,28 +68,50 @@ class TrialSetNetwork(torch.nn.Module):
                     layer.self_attn.q_proj.weight.mul_(SHARPNESS)
                     layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
 
-    def forward(self, trials: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-        """Logits of the candidates' scores.
+    def forward(
+        self,
+        kinds: SlotKinds,
+        trials: torch.Tensor,
+        trials_active: torch.Tensor,
+        score: torch.Tensor,
+        failed: torch.Tensor,
+        candidates: torch.Tensor,
+        candidates_active: torch.Tensor,
+    ) -> Prediction:
+        """The candidates' predicted scores.
 
         Args:
-            trials: (B, n, width), from :func:`model.trial_features.trial_features`.
-            candidates: (B, q, width), from :func:`model.trial_features.candidate_features`.
+            kinds: The slots' kinds.
+            trials: Positions of past trials, (B, n, S); see :func:`model.trial_features.trial_features`.
+            trials_active: Which parameters they have, (B, n, S).
+            score: Their squashed scores, (B, n).
+            failed: Which failed, (B, n).
+            candidates: Positions of candidates, (B, q, S).
+            candidates_active: Which parameters they have, (B, q, S).
 
         Returns:
-            (B, q, bins).
+            A mixture for every candidate, (B, q, ...).
         """
-        n = trials.shape[1]
-        embedded = self.embed(torch.cat([trials, candidates], 1))
-        mask = attention_mask(n, candidates.shape[1], embedded.device).to(embedded.dtype)
-        places = torch.zeros(1, embedded.shape[1], dtype=torch.long, device=embedded.device)
-        hidden = self.backbone(
-            inputs_embeds=embedded,
-            attention_mask=mask.expand(len(embedded), -1, -1, -1),
-            position_ids=places,
-            use_cache=False,
-        ).last_hidden_state
-        logits: torch.Tensor = self.head(hidden[:, n:])
-        return logits
+        n, q = trials.shape[1], candidates.shape[1]
+        told = trial_features(self.encoding, kinds, trials, trials_active, score, failed)
+        asked = candidate_features(self.encoding, kinds, candidates, candidates_active, n)
+        hidden = self.embed(torch.cat([told, asked], 1))
+        mask = attention_mask(n, q, hidden.device).to(hidden.dtype).expand(len(hidden), -1, -1, -1)
+        places = torch.zeros(1, n + q, dtype=torch.long, device=hidden.device)
+        turns = self.backbone.rotary_emb(hidden, places)
+        mean = deviation = None
+        for index, layer in enumerate(self.backbone.layers):
+            if self.kernels is not None and index == self.encoding.kernels_after:
+                solved, left_out = self.kernels.solve(kinds, trials, trials_active, score, hidden[:, :n])
+                mean, deviation = self.kernels.posterior(solved, kinds, candidates, candidates_active)
+                posteriors = torch.cat([left_out, self.kernels.features(solved, mean, deviation)], 1)
+                hidden = hidden + self.kernels.inject(posteriors)
+            hidden = layer(hidden, attention_mask=mask, position_ids=places, position_embeddings=turns)
+        hidden = self.backbone.norm(hidden[:, n:])
+        logits = self.head(hidden)
+        if self.kernels is None or mean is None or deviation is None:
+            return Prediction(logits)
+        return self.kernels.mixture(hidden, logits, mean, deviation)
 
 
 def attention_mask(n_trials: int, n_candidates: int, device: torch.device | str = "cpu") -> torch.Tensor:

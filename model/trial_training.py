@@ -18,7 +18,6 @@ from model.encodings import Loss, Position
 from model.prior.draw import Draw
 from model.prior.histories import Batch, sample_batch
 from model.trial_checkpoint import save
-from model.trial_features import candidate_features, score_loss, trial_features
 from model.trial_network import TrialSetNetwork, build
 
 if TYPE_CHECKING:
@@ -57,8 +56,8 @@ class TrialSetEncoding:
         """Cross-entropy of the candidates' binned scores."""
         config = self.run.trialset
         drawn = self._draw(batch, device)
-        candidates = candidate_features(config, drawn.kinds, drawn.queries, drawn.queries_active, drawn.trials.shape[1])
-        losses = score_loss(config, network(features(config, drawn), candidates), drawn.targets)
+        told = drawn.trials, drawn.trials_active, drawn.scores, drawn.failed
+        losses = network(drawn.kinds, *told, drawn.queries, drawn.queries_active).loss(config, drawn.targets)
         positions = losses.numel() + drawn.scores.numel()
         return Loss(losses.sum(), torch.tensor(float(losses.numel()), device=losses.device), positions)
 
@@ -75,11 +74,6 @@ class TrialSetEncoding:
         if seed >= HELD_OUT:
             self._held_out[seed, device] = batch
         return batch
-
-
-def features(config: Any, batch: Batch) -> torch.Tensor:
-    """A batch's trials as positions."""
-    return trial_features(config, batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed)
 
 
 def identity(network: Any) -> Any:

@@ -42,6 +42,7 @@ class OptiFormerSeq(Optimizer):
         top_p: Keep the likeliest tokens with this probability; the checkpoint's own if 0.
         margin: How far below the best value the target lies, in gaps between best and median; the checkpoint's own if
             negative.
+        rerank: Samples a proposal; the one with the largest expected improvement is taken; 0: the policy alone.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(failed="shown to the network as infeasible")
@@ -57,6 +58,7 @@ class OptiFormerSeq(Optimizer):
         temperature: float = -1.0,
         top_p: float = 0.0,
         margin: float = -1.0,
+        rerank: int = 0,
     ) -> None:
         self._space = SearchSpace(space)
         self._seed = library_seed(seed)
@@ -74,7 +76,9 @@ class OptiFormerSeq(Optimizer):
                 sampling = replace(sampling, margin=float(margin))
             if number("top_p", top_p) > 0:
                 sampling = replace(sampling, top_p=float(top_p))
-            self._policy = Policy(Space.from_configspace(space), loaded, sampling=sampling)
+            self._policy = Policy(
+                Space.from_configspace(space), loaded, sampling=sampling, rerank=whole("rerank", rerank, least=0)
+            )
         except ModelError as error:
             raise OptimizerError(str(error)) from error
 

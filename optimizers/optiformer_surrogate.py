@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from model.cache import train_cached
+from model.checkpoint_files import CONFIG
 from model.config import RunConfig
 from model.errors import ModelError
 from model.proposer import Proposer, with_settings
 from model.space import Space
 from model.tokenizer import Trial
-from model.trial_checkpoint import CONFIG, default_checkpoint, load
+from model.trial_checkpoint import default_checkpoint, load
 from model.trial_decoder import TrialSetDecoder
 from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion, Training
 from optimizers.history import succeeded
@@ -28,6 +29,9 @@ from optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
+
+
+BACKENDS = ("torch", "onnx", "onnx-int8")
 
 
 class OptiFormer(Optimizer):
@@ -39,9 +43,13 @@ class OptiFormer(Optimizer):
         train: A training configuration (YAML or a shipped one's name) of the encoding ``trialset``; its cached
             checkpoint is used, and trained first if there is none.
         preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored.
-        acquisition: ``pi`` | ``squashed-ei`` | ``clipped-ei`` | ``ei`` | ``thompson``.
+        acquisition: ``pi`` | ``squashed-ei`` | ``clipped-ei`` | ``ei`` | ``thompson`` | ``alternating`` (``pi`` and
+            ``clipped-ei`` in turn).
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
+        cap: The largest gain that counts for ``clipped-ei``, in gaps.
         temperature: Of the predicted distribution; above 1 explores more.
+        refinements: Rounds of candidates around the best-scored ones; the preset's own if negative.
+        backend: ``torch`` | ``onnx`` | ``onnx-int8``: what computes the network.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -58,8 +66,11 @@ class OptiFormer(Optimizer):
         train: str = "",
         preset: str = "default",
         acquisition: str = "pi",
-        margin: float = 0.005,
+        margin: float = 0.01,
+        cap: float = 0.25,
         temperature: float = 1.0,
+        refinements: int = -1,
+        backend: str = "torch",
     ) -> None:
         self._space = SearchSpace(space)
         self._seed = library_seed(seed)
@@ -73,10 +84,12 @@ class OptiFormer(Optimizer):
                 preset,
                 acquisition=acquisition,
                 margin=number("margin", margin),
+                cap=number("cap", cap),
                 temperature=number("temperature", temperature),
+                **({} if refinements < 0 else {"refinements": whole("refinements", refinements, least=0)}),
             )
             trained = str(train_cached(train, progress=False).checkpoint) if train else ""
-            decoder = _decoder(checkpoint or trained or str(default_checkpoint()))
+            decoder = _decoder(checkpoint or trained or str(default_checkpoint()), backend)
             self._proposer = Proposer(Space.from_configspace(space), decoder, config, allowed=self._space.is_allowed)
         except ModelError as error:
             raise OptimizerError(str(error)) from error
@@ -130,6 +143,12 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 
 
 @functools.cache
-def _decoder(folder: str) -> TrialSetDecoder:
+def _decoder(folder: str, backend: str) -> TrialSetDecoder:
     """A checkpoint's network, read once a process."""
-    return TrialSetDecoder(load(folder))
+    if backend not in BACKENDS:
+        raise OptimizerError(f"Setting backend must be {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}, not {backend!r}.")
+    if backend == "torch":
+        return TrialSetDecoder(load(folder))
+    from model.onnx_decoder import OnnxDecoder
+
+    return OnnxDecoder(load(folder), int8=backend == "onnx-int8")

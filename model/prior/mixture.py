@@ -13,12 +13,13 @@ from model.prior.draw import Draw, Function
 from model.prior.gaussian_process import gaussian_process
 from model.prior.perceptrons import perceptron
 from model.prior.spaces import SpaceBatch, sample_spaces
+from model.prior.symbolic import symbolic
 from model.prior.trees import trees
 from model.prior.valleys import valleys
 from model.trial_config import MixtureConfig
 
 N_PROBES = 192
-FAMILIES = {"gp": gaussian_process, "mlp": perceptron, "trees": trees, "valleys": valleys}
+FAMILIES = {"gp": gaussian_process, "mlp": perceptron, "trees": trees, "valleys": valleys, "symbolic": symbolic}
 #: A separable parabola explains this share of a function's variance: it is Sphere's sister and gets ripples.
 BOWL = 0.995
 

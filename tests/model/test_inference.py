@@ -7,10 +7,13 @@ from pathlib import Path
 import ConfigSpace as cs
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from model.config import SamplingConfig
+from model.errors import ModelError
 from model.inference import Policy, choose, select_context, token_probabilities
 from model.network import Checkpoint, load
 from model.space import Parameter, Space
@@ -188,3 +191,35 @@ def test_the_context_is_sorted_short_and_ends_with_the_best(values: list[float |
     assert np.isnan(shown[: len(shown) - len(good)]).all()
     if not np.isnan(array).all():
         assert good[-1] == np.nanmin(array)
+
+
+def test_reranking_takes_the_sample_with_the_largest_expected_improvement(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = Policy(Space.from_configspace(space()), checkpoint, rerank=6)
+    drawn: list[list[dict[str, object]]] = []
+    sample = policy._sample
+
+    def watched(*args: object) -> tuple[list[dict[str, object]], NDArray[np.float64]]:
+        configs, _ = sample(*args)  # type: ignore[arg-type]
+        drawn.append(configs)
+        return configs, np.arange(len(configs), dtype=float)
+
+    monkeypatch.setattr(policy, "_sample", watched)
+    proposals = policy.suggest(history(8), 2, rng=np.random.default_rng(0))
+    assert proposals == [drawn[0][5], drawn[0][11]]
+
+
+def test_expected_improvement_is_that_of_the_predicted_score(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = Policy(Space.from_configspace(space()), checkpoint, rerank=6)
+    certain = torch.full((2, policy.tokenizer.vocabulary.n_bins), -100.0)
+    certain[0, 0] = certain[1, certain.shape[1] // 2] = 100.0  # at the target, and far beyond the best one
+    monkeypatch.setattr(policy.decoder, "logits", lambda hidden, tokens: certain)
+    margin = policy.sampling.margin
+    found = policy._expected_improvement(torch.zeros(2, 1))
+    assert found[0] == pytest.approx(margin / (1 + margin), abs=0.01)
+    assert found[1] == pytest.approx(0.0, abs=1e-12)
+    with pytest.raises(ModelError, match="rerank counts samples"):
+        Policy(Space.from_configspace(space()), checkpoint, rerank=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,16 @@ from optimizers.spaces import SearchSpace
 
 ENCODING = TrialSetConfig(slots=6, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
-SMALL = ProposerConfig(uniform=32, local=32, refinements=2, refined=16)
+SMALL = ProposerConfig(uniform=32, local=32, refinements=2, refined=16, climbs=2)
 
 
-@pytest.fixture(scope="module")
-def decoder() -> TrialSetDecoder:
-    network = build(ENCODING, NETWORK, seed=0)
+@pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
+def decoder(request: pytest.FixtureRequest) -> TrialSetDecoder:
+    encoding = replace(ENCODING, kernels_after=request.param)
+    network = build(encoding, NETWORK, seed=0)
     with torch.no_grad():
         network.head.weight.mul_(30)  # opinions, if wrong ones
-    return TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), ENCODING, NETWORK, {}))
+    return TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), encoding, NETWORK, {}), torch.float32)
 
 
 def nested() -> ConfigurationSpace:
@@ -160,6 +162,23 @@ def test_a_small_discrete_space_is_searched_to_its_last_configuration(decoder: T
         trials.append(Trial(config, float(index)))
     assert len({key(t.config) for t in trials}) == 9
     assert key(suggest(decoder, space, trials)[0]) in {key(t.config) for t in trials}
+
+
+def test_gradient_ascent_climbs_and_leaves_discrete_parameters_alone(decoder: TrialSetDecoder) -> None:
+    space = nested()
+    proposer = Proposer(Space.from_configspace(space), decoder, replace(SMALL, climbs=12, acquisition="squashed-ei"))
+    history = History.of(proposer._position, told(space, 15), [])
+    rng = np.random.default_rng(0)
+    shown = proposer._shown(history, rng)
+    context = proposer._encode(history, np.arange(15), shown)
+    start = proposer.space.snap(rng.random((8, len(proposer.space))))
+    climbed = proposer._climb(start, context, shown)
+    discrete = proposer.space.levels > 0
+    assert np.array_equal(climbed[:, discrete], start[:, discrete])
+    assert climbed.min() >= 0
+    assert climbed.max() <= 1
+    before, after = (proposer._score(place, context, shown, rng) for place in (start, climbed))
+    assert (after > before).mean() > 0.6
 
 
 @pytest.mark.parametrize("failures", [1, 6, 12])

@@ -13,21 +13,26 @@ from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
 from optuna.trial import Trial, TrialState
 
-from model import OptiFormerSampler
+from model import ModelError, OptiFormerSampler
 from model.network import Checkpoint, load
+from model.trial_checkpoint import TrialSetCheckpoint, default_checkpoint
+from model.trial_checkpoint import load as load_trialset
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
-    return load(tiny_checkpoint)
+Loaded = Checkpoint | TrialSetCheckpoint
+
+
+@pytest.fixture(scope="module", params=["named tokens", "trial set"])
+def checkpoint(request: pytest.FixtureRequest, tiny_checkpoint: Path) -> Loaded:
+    return load(tiny_checkpoint) if request.param == "named tokens" else load_trialset(default_checkpoint())
 
 
 class TestOptunasOwn(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
     @pytest.fixture
-    def sampler(self, checkpoint: Checkpoint) -> Callable[[], BaseSampler]:
-        return lambda: OptiFormerSampler(checkpoint)
+    def sampler(self, checkpoint: Loaded) -> Callable[[], BaseSampler]:
+        return lambda: OptiFormerSampler(checkpoint, n_startup_trials=1)
 
 
 def bowl(trial: Trial) -> float:
@@ -52,14 +57,14 @@ def run(sampler: BaseSampler, n: int = 15, **kwargs: object) -> optuna.Study:
     return study
 
 
-def test_a_seed_reproduces_a_study(checkpoint: Checkpoint) -> None:
+def test_a_seed_reproduces_a_study(checkpoint: Loaded) -> None:
     first, second = (run(OptiFormerSampler(checkpoint, seed=4)) for _ in range(2))
     other = run(OptiFormerSampler(checkpoint, seed=5))
     assert [t.params for t in first.trials] == [t.params for t in second.trials]
     assert [t.params for t in first.trials] != [t.params for t in other.trials]
 
 
-def test_maximizing_is_minimizing_the_negative(checkpoint: Checkpoint) -> None:
+def test_maximizing_is_minimizing_the_negative(checkpoint: Loaded) -> None:
     def negative(trial: Trial) -> float:
         return -bowl(trial)
 
@@ -69,7 +74,7 @@ def test_maximizing_is_minimizing_the_negative(checkpoint: Checkpoint) -> None:
     assert [t.params for t in down.trials] == [t.params for t in up.trials]
 
 
-def test_failed_and_pruned_trials_do_not_stop_a_study(checkpoint: Checkpoint) -> None:
+def test_failed_and_pruned_trials_do_not_stop_a_study(checkpoint: Loaded) -> None:
     def fragile(trial: Trial) -> float:
         x = trial.suggest_float("x", 0, 1)
         trial.report(x, 0)
@@ -86,13 +91,13 @@ def test_failed_and_pruned_trials_do_not_stop_a_study(checkpoint: Checkpoint) ->
     assert states.count(TrialState.FAIL) == 12
 
 
-def test_threads_share_one_sampler(checkpoint: Checkpoint) -> None:
+def test_threads_share_one_sampler(checkpoint: Loaded) -> None:
     study = optuna.create_study(sampler=OptiFormerSampler(checkpoint))
     study.optimize(bowl, n_trials=16, n_jobs=2)
     assert len({tuple(sorted(t.params.items(), key=str)) for t in study.trials}) == 16
 
 
-def test_a_study_in_a_database_resumes_as_if_it_had_not_stopped(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_a_study_in_a_database_resumes_as_if_it_had_not_stopped(checkpoint: Loaded, tmp_path: Path) -> None:
     whole = run(OptiFormerSampler(checkpoint, seed=9), 14)
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     run(OptiFormerSampler(checkpoint, seed=9), 8, storage=storage, study_name="s")
@@ -101,7 +106,7 @@ def test_a_study_in_a_database_resumes_as_if_it_had_not_stopped(checkpoint: Chec
     assert [t.params for t in again.trials] == [t.params for t in whole.trials]
 
 
-def test_reseeding_and_pickling(checkpoint: Checkpoint) -> None:
+def test_reseeding_and_pickling(checkpoint: Loaded) -> None:
     sampler = OptiFormerSampler(checkpoint, seed=3)
     copy = pickle.loads(pickle.dumps(sampler))
     assert [t.params for t in run(copy, 8).trials] == [t.params for t in run(sampler, 8).trials]
@@ -110,7 +115,7 @@ def test_reseeding_and_pickling(checkpoint: Checkpoint) -> None:
     assert sampler._seed != before
 
 
-def test_define_by_run_conditions_are_sampled_together_once_seen(checkpoint: Checkpoint) -> None:
+def test_define_by_run_conditions_are_sampled_together_once_seen(checkpoint: Loaded) -> None:
     study = run(OptiFormerSampler(checkpoint, seed=2), 20)
     space = study.sampler.infer_relative_search_space(study, study.trials[-1])
     assert list(space) == ["kind", "n", "only_a", "step", "x"]
@@ -118,9 +123,20 @@ def test_define_by_run_conditions_are_sampled_together_once_seen(checkpoint: Che
     assert proposal.keys() == space.keys()
 
 
-def test_a_history_outside_a_narrowed_range_is_left_out(checkpoint: Checkpoint) -> None:
+def test_a_history_outside_a_narrowed_range_is_left_out(checkpoint: Loaded) -> None:
     study = optuna.create_study(sampler=OptiFormerSampler(checkpoint, seed=0))
     study.optimize(lambda t: t.suggest_float("x", 0, 100), n_trials=8)
     study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=8)
     assert all(0 <= t.params["x"] <= 1 for t in study.trials[8:])
     assert np.isfinite(study.best_value)
+
+
+def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="presets are for trial-set checkpoints"):
+        OptiFormerSampler(tiny_checkpoint, preset="fast")
+    with pytest.raises(ModelError, match="Unknown preset 'quick'"):
+        OptiFormerSampler(preset="quick")
+    with pytest.raises(ModelError, match="runs on the CPU, not on 'cuda'"):
+        OptiFormerSampler(device="cuda")
+    with pytest.raises(ModelError, match="no complete checkpoint"):
+        OptiFormerSampler(tmp_path)

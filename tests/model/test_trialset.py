@@ -11,6 +11,7 @@ import torch
 
 from model.config import NetworkConfig, RunConfig, TrainConfig
 from model.errors import ModelError
+from model.prediction import Prediction
 from model.prior.draw import Draw
 from model.prior.histories import Batch, sample_batch
 from model.train import train
@@ -18,7 +19,7 @@ from model.trial_card import ship
 from model.trial_checkpoint import TrialSetCheckpoint, load, save
 from model.trial_config import MixtureConfig, TrialSetConfig
 from model.trial_decoder import TrialSetDecoder
-from model.trial_features import ScoreAnchors, bin_centres, candidate_features, score_loss, trial_features
+from model.trial_features import ScoreAnchors, bin_centres, candidate_features, trial_features
 from model.trial_network import TrialSetNetwork, attention_mask, build
 
 ENCODING = TrialSetConfig(slots=6, bins=32, queries=8, max_trials=16, prior=MixtureConfig(dimensions=(1, 2, 3, 6)))
@@ -32,9 +33,12 @@ RUN = RunConfig(
 )
 
 
-@pytest.fixture(scope="module")
-def network() -> TrialSetNetwork:
-    return build(ENCODING, NETWORK, seed=1).eval()
+@pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
+def network(request: pytest.FixtureRequest) -> TrialSetNetwork:
+    network = build(replace(ENCODING, kernels_after=request.param), NETWORK, seed=1)
+    if network.kernels is not None:  # as after training: nothing is neutral any more
+        torch.nn.init.normal_(network.kernels.combine.weight, std=0.3)
+    return network.eval()
 
 
 @pytest.fixture(scope="module")
@@ -42,41 +46,48 @@ def batch() -> Batch:
     return sample_batch(Draw(5), ENCODING, 200)
 
 
-def positions(batch: Batch, order: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    order = torch.arange(batch.scores.shape[1]) if order is None else order
-    told = batch.trials[:, order], batch.trials_active[:, order], batch.scores[:, order], batch.failed[:, order]
+def positions(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    told = batch.trials, batch.trials_active, batch.scores, batch.failed
     trials = trial_features(ENCODING, batch.kinds, *told)
-    return trials, candidate_features(ENCODING, batch.kinds, batch.queries, batch.queries_active, len(order))
+    return trials, candidate_features(ENCODING, batch.kinds, batch.queries, batch.queries_active, told[0].shape[1])
+
+
+def predict(network: TrialSetNetwork, batch: Batch) -> torch.Tensor:
+    told = batch.trials, batch.trials_active, batch.scores, batch.failed
+    return network(batch.kinds, *told, batch.queries, batch.queries_active).log_mass(ENCODING).exp()
 
 
 @torch.no_grad()
 def test_the_order_of_trials_changes_nothing_beyond_rounding(network: TrialSetNetwork, batch: Batch) -> None:
     order = torch.randperm(batch.scores.shape[1], generator=torch.Generator().manual_seed(0))
-    given, shuffled = (network(*positions(batch, o)) for o in (None, order))
-    torch.testing.assert_close(given, shuffled, atol=1e-5, rtol=0)
+    shuffled = replace(
+        batch,
+        trials=batch.trials[:, order],
+        trials_active=batch.trials_active[:, order],
+        scores=batch.scores[:, order],
+        failed=batch.failed[:, order],
+    )
+    torch.testing.assert_close(predict(network, batch), predict(network, shuffled), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_candidates_do_not_see_each_other_and_trials_do_not_see_candidates(
     network: TrialSetNetwork, batch: Batch
 ) -> None:
-    trials, candidates = positions(batch)
-    together = network(trials, candidates)
-    alone = torch.cat([network(trials, candidates[:, i : i + 1]) for i in range(3)], 1)
-    torch.testing.assert_close(together[:, :3], alone, atol=1e-5, rtol=0)
-    changed = candidates.clone()
-    changed[:, 1:] += 1.0
-    torch.testing.assert_close(network(trials, changed)[:, :1], together[:, :1], atol=1e-5, rtol=0)
+    together = predict(network, batch)
+    for index in range(3):
+        part = slice(index, index + 1)
+        alone = replace(batch, queries=batch.queries[:, part], queries_active=batch.queries_active[:, part])
+        torch.testing.assert_close(together[:, part], predict(network, alone), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_candidates_do_see_every_trial(network: TrialSetNetwork, batch: Batch) -> None:
-    trials, candidates = positions(batch)
-    before = network(trials, candidates)
-    for index in range(trials.shape[1]):
-        changed = trials.clone()
-        changed[:, index] += 1.0
-        assert (network(changed, candidates) - before).abs().amax((1, 2)).min() > 1e-6
+    before = predict(network, batch)
+    for index in range(batch.scores.shape[1]):
+        scores = batch.scores.clone()
+        scores[:, index] += 0.5
+        assert (predict(network, replace(batch, scores=scores)) - before).abs().amax((1, 2)).min() > 1e-7
 
 
 def test_the_mask_says_so() -> None:
@@ -95,10 +106,14 @@ def test_heads_start_tied(network: TrialSetNetwork) -> None:
         assert torch.equal(layer.self_attn.k_proj.weight, layer.self_attn.q_proj.weight)
 
 
+def _decoder(network: TrialSetNetwork) -> TrialSetDecoder:
+    return TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), network.encoding, NETWORK, {}), torch.float32)
+
+
 @torch.no_grad()
 def test_the_decoder_is_the_network(network: TrialSetNetwork, batch: Batch) -> None:
-    decoder = TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), ENCODING, NETWORK, {}))
-    expected = network(*positions(batch))
+    decoder = _decoder(network)
+    expected = predict(network, batch)
     for row in range(4):
         part = slice(row, row + 1)
         kinds = replace(
@@ -110,14 +125,14 @@ def test_the_decoder_is_the_network(network: TrialSetNetwork, batch: Batch) -> N
         context = decoder.encode(
             kinds, batch.trials[part], batch.trials_active[part], batch.scores[part], batch.failed[part]
         )
-        logits = decoder.logits(context, batch.queries[part], batch.queries_active[part])
-        torch.testing.assert_close(logits, expected[row], atol=2e-5, rtol=0)
+        found = decoder.predict(context, batch.queries[part], batch.queries_active[part]).log_mass(ENCODING).exp()
+        torch.testing.assert_close(found, expected[row], atol=2e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_absent_slots_may_be_left_out_of_the_decoder(network: TrialSetNetwork, batch: Batch) -> None:
-    decoder = TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), ENCODING, NETWORK, {}))
-    expected = network(*positions(batch))
+    decoder = _decoder(network)
+    expected = predict(network, batch)
     sizes = batch.kinds.present.sum(1)
     row = int((sizes < ENCODING.slots).nonzero()[0])
     part, used = slice(row, row + 1), slice(0, int(sizes[row]))
@@ -132,7 +147,8 @@ def test_absent_slots_may_be_left_out_of_the_decoder(network: TrialSetNetwork, b
         for position, active in ((batch.trials, batch.trials_active), (batch.queries, batch.queries_active))
     )
     context = decoder.encode(kinds, *trials, batch.scores[part], batch.failed[part])
-    torch.testing.assert_close(decoder.logits(context, *queries), expected[row], atol=2e-5, rtol=0)
+    found = decoder.predict(context, *queries).log_mass(ENCODING).exp()
+    torch.testing.assert_close(found, expected[row], atol=2e-5, rtol=0)
 
 
 def test_features_fill_the_width_and_absent_slots_are_zero(batch: Batch) -> None:
@@ -167,14 +183,15 @@ def test_the_loss_is_least_at_the_two_bins_around_the_score() -> None:
     best = torch.full((1, 32), -30.0)
     best[0, 10], best[0, 11] = torch.log(torch.tensor(0.75)), torch.log(torch.tensor(0.25))
     entropy = -(0.75 * torch.log(torch.tensor(0.75)) + 0.25 * torch.log(torch.tensor(0.25)))
-    assert float(score_loss(ENCODING, best, between)) == pytest.approx(float(entropy), abs=1e-3)
-    assert float(score_loss(ENCODING, torch.zeros(1, 32), torch.tensor([99.0]))) == pytest.approx(3.4657, abs=1e-3)
+    assert float(Prediction(best).loss(ENCODING, between)) == pytest.approx(float(entropy), abs=1e-3)
+    uniform = Prediction(torch.zeros(1, 32))
+    assert float(uniform.loss(ENCODING, torch.tensor([99.0]))) == pytest.approx(3.4657, abs=1e-3)
 
 
 def test_checkpoints_come_back_and_wrong_ones_are_refused(network: TrialSetNetwork, tmp_path: Path) -> None:
-    save(tmp_path, network.state_dict(), ENCODING, NETWORK, info={"steps": 3})
+    save(tmp_path, network.state_dict(), network.encoding, NETWORK, info={"steps": 3})
     found = load(tmp_path)
-    assert found.encoding == ENCODING
+    assert found.encoding == network.encoding
     assert found.config == NETWORK
     assert all(torch.equal(found.weights[name], tensor) for name, tensor in network.state_dict().items())
     content = json.loads((tmp_path / "config.json").read_text())

@@ -1,0 +1,232 @@
+"""The kernel heads' linear systems: Gaussian processes of bent scores, a batch of histories at a time, in doubles.
+
+A head ``h`` models bent scores ``g_h(u) = asinh(z / k_h)``, where ``z = knee * sinh(u)`` is the distance from the best
+value in gaps to the median: ``k_h`` goes from logarithmic (what the network sees) to nearly linear. Its mean is the
+generalised least squares constant and its amplitude the profile likelihood's, both closed forms (Rasmussen & Williams,
+2006, sections 2.7 and 5.4.2; the latter also has the leave-one-out formulas).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from model.trial_config import TrialSetConfig
+from model.trial_features import SlotKinds
+
+#: Where each head's bending of the scores turns from linear to logarithmic, in gaps, and its kernel.
+KNEES = (0.05, 0.5, 30.0, 5.0, 0.5)
+KERNELS = ("matern52", "matern52", "matern52", "rbf", "exponential")
+N_HEADS = len(KNEES)
+LEAST_NOISE, TINY = 1e-5, 1e-12
+#: Strength of the prior belief that a head's amplitude is the history's own spread, in trials.
+BELIEF = 2.0
+#: Squared distance between two choices, and between an inactive parameter and an active one.
+APART = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class BentHistory:
+    """A batch of histories as the heads see it.
+
+    Attributes:
+        config: The encoding.
+        points: The trials' coordinates, (B, n, C).
+        score: Squashed scores, (B, n).
+        bent: Standardised bent scores, (B, H, n).
+        location: Mean and deviation that standardise bent scores, (B, H, 1) each.
+        scale: See ``location``.
+    """
+
+    config: TrialSetConfig
+    points: torch.Tensor
+    score: torch.Tensor
+    bent: torch.Tensor
+    location: torch.Tensor
+    scale: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        config: TrialSetConfig,
+        kinds: SlotKinds,
+        position: torch.Tensor,
+        active: torch.Tensor,
+        score: torch.Tensor,
+    ) -> BentHistory:
+        u = score.double()
+        bent = bend(config, u[..., None]).transpose(1, 2)
+        location = bent.mean(2, keepdim=True)
+        scale = (bent - location).square().mean(2, keepdim=True).sqrt().clamp(min=1e-3)
+        return cls(config, coordinates(config, kinds, position, active), u, (bent - location) / scale, location, scale)
+
+    def part(self, most: int) -> BentHistory:
+        """At most ``most`` of the trials, the best and the worst one among them."""
+        n = self.score.shape[1]
+        if n <= most:
+            return self
+        even = torch.linspace(0, n - 1, most, device=self.score.device).round().long()
+        rows = self.score.argsort(1)[:, even]
+        points = self.points.gather(1, rows[..., None].expand(-1, -1, self.points.shape[2]))
+        bent = self.bent.gather(2, rows[:, None].expand(-1, N_HEADS, -1))
+        return replace(self, points=points, score=self.score.gather(1, rows), bent=bent)
+
+    def solve(self, log_lengthscale: torch.Tensor, log_noise: torch.Tensor) -> Solved:
+        """Factorise the heads' covariances, from log lengthscales (B, S, H) and log noise shares (B, H)."""
+        n = self.bent.shape[2]
+        bounded = log_lengthscale.to(self.points.dtype).clamp(math.log(0.02), math.log(100)).transpose(1, 2)
+        weights = (-bounded).exp().repeat_interleave(self.points.shape[2] // bounded.shape[2], -1)
+        noise = LEAST_NOISE + log_noise.to(self.points.dtype).clamp(-14, 1).exp()[..., None]
+        scaled = self.points[:, None] * weights[:, :, None]
+        square = squares(scaled, scaled)
+        eye = torch.eye(n, device=scaled.device, dtype=scaled.dtype)
+        factor = torch.linalg.cholesky_ex(correlation(square) + noise[..., None] * eye).L
+        inverse_factor = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
+        ones = inverse_factor.sum(-1)
+        scores = (inverse_factor @ self.bent[..., None]).squeeze(-1)
+        mean = (ones * scores).sum(-1, keepdim=True) / (ones.square().sum(-1, keepdim=True) + 1e-3)
+        residual = scores - mean * ones
+        amplitude = (residual.square().sum(-1, keepdim=True) + BELIEF) / (n + BELIEF)
+        return Solved(self, scaled, square, inverse_factor, residual, mean, amplitude, noise, weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """The heads' systems for a batch of histories; H heads.
+
+    Attributes:
+        history: What they were solved for.
+        scaled: The trials' coordinates over the lengthscales, (B, H, n, C).
+        square: Their squared distances, (B, H, n, n).
+        inverse_factor: Inverse of the lower Cholesky factor, (B, H, n, n).
+        residual: ``inverse_factor`` times the scores less the mean, (B, H, n).
+        mean: The heads' means, standardised bent scores, (B, H, 1).
+        amplitude: Their variances, (B, H, 1).
+        noise: Shares of the variance, (B, H, 1).
+        weights: Inverse lengthscales of the coordinates, (B, H, C).
+    """
+
+    history: BentHistory
+    scaled: torch.Tensor
+    square: torch.Tensor
+    inverse_factor: torch.Tensor
+    residual: torch.Tensor
+    mean: torch.Tensor
+    amplitude: torch.Tensor
+    noise: torch.Tensor
+    weights: torch.Tensor
+
+    def slopes(self, slots: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The log marginal likelihood's derivatives by log lengthscales (B, S, H) and log noise (B, H)."""
+        alpha = (self.inverse_factor * self.residual[..., None]).sum(-2)
+        precision = self.inverse_factor.transpose(-1, -2) @ self.inverse_factor
+        outer = 0.5 * (alpha[..., :, None] * alpha[..., None, :] / self.amplitude[..., None] - precision)
+        by_noise = outer.diagonal(dim1=-2, dim2=-1).sum(-1) * self.noise.squeeze(-1)
+        pull, x = outer * correlation_slope(self.square), self.scaled
+        by_coordinate = pull.sum(-1)[..., None] * x.square() - x * (pull @ x)
+        each = x.shape[-1] // slots
+        by_slot = -4 * by_coordinate.sum(-2).view(*x.shape[:2], slots, each).sum(-1)
+        return by_slot.transpose(1, 2).float(), by_noise.float()
+
+    def posterior(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Means and deviations of bent scores at coordinates (B, m, C), noise included, (B, m, H) each."""
+        scaled = points[:, None] * self.weights[:, :, None]
+        projected = self.inverse_factor @ correlation(squares(self.scaled, scaled))
+        mean = self.mean + (self.residual[..., None] * projected).sum(2)
+        left = (1 - projected.square().sum(2)).clamp(min=1e-9)
+        deviation = self.history.scale * (self.amplitude * (left + self.noise)).sqrt()
+        mean = self.history.location + self.history.scale * mean
+        return mean.transpose(1, 2).float(), deviation.transpose(1, 2).float()
+
+    @property
+    def evidence(self) -> torch.Tensor:
+        """Mean leave-one-out log density of the squashed scores, (B, H)."""
+        return self.left_out()[3].mean(-1).float()
+
+    def left_out(self) -> tuple[torch.Tensor, ...]:
+        """Each trial given the others: error and deviation, standardised error, log density of the squashed score.
+
+        The first two are in standardised bent scores; (B, H, n) each.
+        """
+        precision = self.inverse_factor.square().sum(-2)
+        error = (self.inverse_factor * self.residual[..., None]).sum(-2) / precision
+        deviation = (self.amplitude / precision).sqrt()
+        standardised = error / deviation
+        slope = log_slope(self.history.config, self.history.score[:, None].expand_as(error), heads=1)
+        normal = -0.5 * (standardised.square() + math.log(2 * math.pi))
+        density = normal - (deviation * self.history.scale).log() + slope
+        return error, deviation, standardised, density.clamp(-8, 8)
+
+
+def coordinates(config: TrialSetConfig, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
+    """Points whose squared distances the kernels weigh, doubles, (B, m, S * (2 + choices)).
+
+    Without categorical parameters they are (B, m, S * 2).
+    """
+    shown = active & kinds.present[:, None]
+    place = torch.where(shown & ~kinds.categorical[:, None], position.double() - 0.5, 0.0)[..., None]
+    absent = (~active & kinds.present[:, None]).double()[..., None] * math.sqrt(APART)
+    if not kinds.categorical.any():
+        return torch.cat([place, absent], -1).flatten(-2)
+    index = (position * kinds.levels[:, None]).long().clamp(min=0) % config.choices
+    choice = torch.nn.functional.one_hot(index, config.choices) * (shown & kinds.categorical[:, None])[..., None]
+    return torch.cat([place, absent, choice.double() * math.sqrt(APART / 2)], -1).flatten(-2)
+
+
+def squares(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Squared distances of scaled coordinates (B, H, n, C) and (B, H, m, C): (B, H, n, m)."""
+    norms = a.square().sum(-1)[..., :, None] + b.square().sum(-1)[..., None, :]
+    return (norms - 2 * a @ b.transpose(-1, -2)).clamp(min=0)
+
+
+def correlation(squared: torch.Tensor) -> torch.Tensor:
+    """The heads' correlations at squared distances (B, H, n, m)."""
+    parts = []
+    for kernel, square in zip(KERNELS, squared.unbind(1), strict=True):
+        if kernel == "rbf":
+            parts.append(torch.exp(-0.5 * square))
+        elif kernel == "exponential":
+            parts.append(torch.exp(-(square + TINY).sqrt()))
+        else:
+            r = (5 * square + TINY).sqrt()
+            parts.append((1 + r + r.square() / 3) * torch.exp(-r))
+    return torch.stack(parts, 1)
+
+
+def correlation_slope(squared: torch.Tensor) -> torch.Tensor:
+    """The correlations' derivatives by the squared distance."""
+    parts = []
+    for kernel, square in zip(KERNELS, squared.unbind(1), strict=True):
+        if kernel == "rbf":
+            parts.append(-0.5 * torch.exp(-0.5 * square))
+        elif kernel == "exponential":
+            r = (square + TINY).sqrt()
+            parts.append(-0.5 / r * torch.exp(-r) * (square > 1e-9))
+        else:
+            r = (5 * square + TINY).sqrt()
+            parts.append(-5 / 6 * (1 + r) * torch.exp(-r))
+    return torch.stack(parts, 1)
+
+
+def bend(config: TrialSetConfig, u: torch.Tensor) -> torch.Tensor:
+    """Squashed scores (..., 1) to the heads' bent ones, (..., H)."""
+    knees = torch.tensor(KNEES, device=u.device, dtype=u.dtype if u.is_floating_point() else torch.float32)
+    return torch.asinh(config.knee * torch.sinh(u) / knees)
+
+
+def unbend(config: TrialSetConfig, bent: torch.Tensor) -> torch.Tensor:
+    """The inverse of :func:`bend`, (..., H) to (..., H)."""
+    knees = torch.tensor(KNEES, device=bent.device, dtype=bent.dtype)
+    return torch.asinh(knees * torch.sinh(bent.clamp(-12, 12)) / config.knee)
+
+
+def log_slope(config: TrialSetConfig, u: torch.Tensor, heads: int = -1) -> torch.Tensor:
+    """Log derivative of :func:`bend` at squashed scores; ``heads`` is the dimension of the heads."""
+    shape = [1] * u.dim()
+    shape[heads] = N_HEADS
+    knees = torch.tensor(KNEES, device=u.device, dtype=u.dtype).view(shape)
+    inner = u.clamp(-12, 12)
+    z = config.knee * inner.sinh() / knees
+    return (config.knee / knees * inner.cosh()).log() - 0.5 * (1 + z.square()).log()
