@@ -156,6 +156,9 @@ def _add_publish(commands: Any) -> None:
     parser = commands.add_parser("publish", help="write a finished run as a small folder to commit or share")
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("target", type=Path, metavar="NEW", help="e.g. results/NAME; `optibench report NEW` reads it")
+    parser.add_argument(
+        "--compact", action="store_true", help="a quarter of the size: no configurations, seconds to three digits"
+    )
     parser.set_defaults(command="publish_run")
 
 

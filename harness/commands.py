@@ -123,7 +123,7 @@ def publish_run(arguments: argparse.Namespace) -> None:
 
     store = Store.open(arguments.folder)
     store.refuse_imported()
-    published = store.publish(list(plan(store.resolved())), arguments.target)
+    published = store.publish(list(plan(store.resolved())), arguments.target, compact=arguments.compact)
     print(f"Published: {published.folder}")
 
 

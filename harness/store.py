@@ -24,7 +24,7 @@ import yaml
 from harness.cells import Cell
 from harness.errors import HarnessError
 from harness.journal import Journal
-from harness.trials import Trial, schema, to_table
+from harness.trials import Trial, compacted, schema, to_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -276,8 +276,13 @@ class Store:
         """Whether this is a folder that :meth:`publish` wrote: one table, no cells."""
         return (self.folder / TRIALS).exists() and not (self.folder / "cells").exists()
 
-    def publish(self, cells: Sequence[Cell], folder: Path) -> Store:
+    def publish(self, cells: Sequence[Cell], folder: Path, *, compact: bool = False) -> Store:
         """Write a finished grid as a small folder to commit or share: its table and what produced it.
+
+        Args:
+            cells: The plan.
+            folder: A new folder.
+            compact: Leave out configurations and the times that no table shows; see :func:`harness.trials.compacted`.
 
         Raises:
             HarnessError: The grid is not finished, or the folder exists or cannot be written.
@@ -298,6 +303,7 @@ class Store:
                 if (self.folder / name).exists():
                     shutil.copyfile(self.folder / name, part / name)
             table = self.trials(cells).replace_schema_metadata()
+            table = compacted(table) if compact else table
             pq.write_table(table, part / TRIALS, compression="zstd", compression_level=19)
             part.rename(folder)
         except OSError as error:

@@ -175,6 +175,26 @@ def test_a_published_run_reports_the_same_and_needs_no_cells(optibench: Any, tab
     assert "exists" in optibench("publish", "out", "small", check=2).stderr
 
 
+def test_a_compact_one_is_smaller_and_has_the_same_regrets(optibench: Any, table: Any, tmp_path: Path) -> None:
+    optibench("run", "--no-report", *CHEAP, "--out", "out")
+    optibench("publish", "out", "whole")
+    optibench("publish", "out", "small", "--compact")
+    sizes = {name: (tmp_path / name / "trials.parquet").stat().st_size for name in ("whole", "small")}
+    assert sizes["small"] < 0.7 * sizes["whole"]
+    pd.testing.assert_frame_equal(
+        table(tmp_path / "whole").drop(columns="config"), table(tmp_path / "small").drop(columns="config")
+    )
+    whole, small = (pd.read_parquet(tmp_path / name / "trials.parquet") for name in ("whole", "small"))
+    assert small["config"].isna().all()
+    assert small["started_at"].isna().all()
+    known = whole["ask_seconds"] > 0
+    assert (small["ask_seconds"][known] / whole["ask_seconds"][known] - 1).abs().max() < 0.006
+    texts = [optibench("report", name).stdout for name in ("whole", "small")]
+    assert [line for line in texts[0].splitlines() if "regret" in line] == [
+        line for line in texts[1].splitlines() if "regret" in line
+    ]
+
+
 def test_an_unfinished_run_is_not_published(optibench: Any, tmp_path: Path) -> None:
     optibench("run", "--no-report", *CHEAP, "--out", "out")
     next((tmp_path / "out" / "cells").glob("*/*.parquet")).unlink()
