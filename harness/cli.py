@@ -70,6 +70,7 @@ def _build_parser() -> _Parser:
     _add_import(commands)
     _add_latency(commands)
     _add_train(commands)
+    _add_scaling(commands)
     _add_smoke(commands)
     _add_doctor(commands)
     _add_data(commands)
@@ -206,6 +207,14 @@ def _minutes(text: str) -> float:
     if not 0 < minutes < float("inf"):
         raise argparse.ArgumentTypeError(f"a time limit is a positive number of minutes, not {text!r}")
     return minutes
+
+
+def _add_scaling(commands: Any) -> None:
+    parser = commands.add_parser("scaling", help="held-out loss of trained networks against size or training, fitted")
+    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="training configurations, at least three")
+    parser.add_argument("--against", choices=("parameters", "positions", "minutes"), default="parameters")
+    parser.add_argument("--out", type=Path, default=Path("runs/scaling"), metavar="DIR")
+    parser.set_defaults(command="fit_scaling")
 
 
 def _add_smoke(commands: Any) -> None:

@@ -158,6 +158,13 @@ def train_model(arguments: argparse.Namespace) -> None:
     print(f"Checkpoint: {checkpoint}")
 
 
+def fit_scaling(arguments: argparse.Namespace) -> None:
+    """`optibench scaling`: held-out loss against size or training."""
+    from harness.scaling import measure, write
+
+    print(write(measure(arguments.configs), arguments.against, arguments.out))
+
+
 def smoke_test(arguments: argparse.Namespace) -> int:
     """`optibench smoke`: its pipeline end to end."""
     from model.smoke import run

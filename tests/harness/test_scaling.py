@@ -1,0 +1,63 @@
+"""`optibench scaling`: what was trained is tabulated and fitted, and unlike things are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.scaling import Point, measure, write
+from model.cache import Trained
+from model.config import RunConfig
+from reports import ReportError
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints as training leaves them, with losses that follow a power law."""
+
+    def cached(name: str, *, progress: bool) -> Trained:
+        from dataclasses import asdict
+
+        run = RunConfig.load(name)
+        size = run.network.hidden_size**2
+        info = {
+            "run": asdict(run),
+            "parameters": size,
+            "tokens": 1000,
+            "training_minutes": 2.0,
+            "validation_loss": 8.0 * size**-0.1,
+        }
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text(json.dumps({"info": info}))
+        return Trained(folder, 120.0, True)
+
+    monkeypatch.setattr("model.cache.train_cached", cached)
+
+
+def test_a_power_law_is_found_again(trained: None, tmp_path: Path) -> None:
+    points = measure(["set-small", "set-medium", "set-kernels", "set-large"])
+    text = write(points, "parameters", tmp_path / "out")
+    assert "exponent -0.1000" in text
+    assert "| set-large | 36,864 |" in text
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "scaling.csv",
+        "scaling.md",
+        "scaling.pdf",
+        "scaling.png",
+    }
+
+
+def test_losses_on_different_functions_are_not_compared(trained: None) -> None:
+    with pytest.raises(HarnessError, match="set-gp-prior and set-small are validated on different functions"):
+        measure(["set-small", "set-medium", "set-gp-prior"])
+    with pytest.raises(HarnessError, match="There is no configuration 'set-huge'"):
+        measure(["set-huge"])
+
+
+def test_points_of_one_size_allow_no_fit(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="all points have the size"):
+        write([Point(str(i), 10, 10, 1.0, 2.0) for i in range(3)], "parameters", tmp_path)
