@@ -104,8 +104,8 @@ def write(points: Sequence[Point], against: str, folder: Path) -> str:
     expected = ", ".join(f"{factor}x: {float(fit(factor * max(x))):.3f}" for factor in (10, 100))
     text = "\n".join(lines) + (
         f"\n\nLoss against {AXES[against]}: exponent {fit.slope:.4f} [{fit.low:.4f}, {fit.high:.4f}] (95%, "
-        f"{fit.n} points, r2 {fit.r2:.2f}). The line's continuation from the largest point: {expected}. It has no irreducible term, so "
-        "it promises too much far away.\n"
+        f"{fit.n} points, r2 {fit.r2:.2f}). The line's continuation from the largest point: {expected}. It has no "
+        "irreducible term, so it promises too much far away.\n"
     )
     (folder / "scaling.md").write_text(text)
     return text
