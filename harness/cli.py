@@ -66,6 +66,7 @@ def _build_parser() -> _Parser:
     _add_status(commands)
     _add_report(commands)
     _add_compare(commands)
+    _add_paper(commands)
     _add_publish(commands)
     _add_import(commands)
     _add_latency(commands)
@@ -145,6 +146,20 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument("--at", type=_positive, nargs="+", metavar="N", help="trial counts to report regret at")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report goes")
     parser.set_defaults(command="compare_runs")
+
+
+def _add_paper(commands: Any) -> None:
+    parser = commands.add_parser(
+        "paper",
+        help="every table and figure of a paper, and a LaTeX file that includes them",
+        description="Reuse the result folders that the paper names, or run their grids where they are absent, and "
+        "write main.tex, tables/ and figures/; docs/paper.md.",
+    )
+    parser.add_argument(
+        "spec", nargs="?", default="published", metavar="SPEC", help="a YAML file, or a shipped one; default published"
+    )
+    parser.add_argument("--out", type=Path, default=Path("paper"), metavar="DIR", help="default paper")
+    parser.set_defaults(command="make_paper")
 
 
 def _positive(text: str) -> int:

@@ -116,6 +116,18 @@ def compare_runs(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def make_paper(arguments: argparse.Namespace) -> int:
+    """`optibench paper`: tables, figures and LaTeX of a paper."""
+    from harness import paper
+
+    spec = paper.load(arguments.spec)
+    folders = paper.collect(spec)
+    if folders is None:
+        return 130
+    print(f"Written: {paper.write(spec, folders, arguments.out)}")
+    return 0
+
+
 def publish_run(arguments: argparse.Namespace) -> None:
     """`optibench publish`: a finished run as a small folder."""
     from harness.cells import plan

@@ -64,7 +64,7 @@ class Settings:
 
 
 @dataclass
-class _Source:
+class Source:
     """A YAML file's values and the line each key stands on."""
 
     path: str = ""
@@ -85,7 +85,7 @@ def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
     Raises:
         HarnessError: The file is missing or malformed, or a value is out of range; the message gives the line.
     """
-    source = _read(path) if path is not None else _Source()
+    source = read_mapping(path, "grid", KEYS, shipped()) if path is not None else Source()
     for key, value in flags.items():
         if value is not None:
             source.values[key] = value
@@ -117,10 +117,10 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
     Raises:
         HarnessError: A value is out of range.
     """
-    return _settings(_Source(values={key: value for key, value in flags.items() if value is not None}))
+    return _settings(Source(values={key: value for key, value in flags.items() if value is not None}))
 
 
-def _settings(source: _Source) -> Settings:
+def _settings(source: Source) -> Settings:
     return Settings(
         out=Path(str(source.values["out"])) if "out" in source.values else None,
         jobs=_count(source, "jobs", 1) if "jobs" in source.values else None,
@@ -133,14 +133,19 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
 
 
-def _read(path: str) -> _Source:
-    file = shipped().get(path, Path(path))
+def read_mapping(path: str, noun: str, keys: Sequence[str], files: Mapping[str, Path]) -> Source:
+    """Read a YAML file that holds one mapping with known keys; ``path`` may be a name among ``files``.
+
+    Raises:
+        HarnessError: The file is missing or malformed, or a key is unknown or stands twice; with the line.
+    """
+    file = files.get(path, Path(path))
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        names = ", ".join(shipped())
+        names = ", ".join(files)
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise HarnessError(f"Cannot read the grid {path}: {reason}; give a YAML file or one of: {names}.") from error
+        raise HarnessError(f"Cannot read the {noun} {path}: {reason}; give a YAML file or one of: {names}.") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
@@ -150,21 +155,21 @@ def _read(path: str) -> _Source:
         problem = getattr(error, "problem", None) or "not YAML"
         raise HarnessError(f"{path}{line}: malformed YAML ({problem}).") from error
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
-        raise HarnessError(f"{path}: a grid is a mapping with the keys {', '.join(KEYS)}; this file is not one.")
+        raise HarnessError(f"{path}: a {noun} is a mapping with the keys {', '.join(keys)}; this file is not one.")
     lines: dict[str, int] = {}
     for key_node, _ in node.value:
         key, line = str(key_node.value), key_node.start_mark.line + 1
-        if key not in KEYS:
-            close = difflib.get_close_matches(key, KEYS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(KEYS)}."
+        if key not in keys:
+            close = difflib.get_close_matches(key, keys, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(keys)}."
             raise HarnessError(f"{path}, line {line}: unknown key {key!r}; {hint}")
         if key in lines:
             raise HarnessError(f"{path}, line {line}: key {key!r} stands twice (first on line {lines[key]}).")
         lines[key] = line
-    return _Source(path, values, lines)
+    return Source(path, values, lines)
 
 
-def _words(source: _Source, key: str) -> tuple[str, ...]:
+def _words(source: Source, key: str) -> tuple[str, ...]:
     value = source.values[key]
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, Sequence) or not all(isinstance(item, str) and item for item in items):
@@ -172,7 +177,7 @@ def _words(source: _Source, key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(items))
 
 
-def _count(source: _Source, key: str, default: int) -> int:
+def _count(source: Source, key: str, default: int) -> int:
     value = source.values.get(key, default)
     try:
         number = int(value) if isinstance(value, str) else value
@@ -183,7 +188,7 @@ def _count(source: _Source, key: str, default: int) -> int:
     return number
 
 
-def _choice(source: _Source, key: str, choices: Sequence[str], default: str) -> str:
+def _choice(source: Source, key: str, choices: Sequence[str], default: str) -> str:
     value = source.values.get(key, default)
     if value not in choices:
         raise HarnessError(f"{source.where(key)}: `{key}` is one of {', '.join(choices)}, not {value!r}.")

@@ -49,6 +49,21 @@ def merge(grids: Sequence[Results]) -> Results:
     return Results(seen, tasks, plans.reset_index(drop=True), _provenance(grids))
 
 
+def on_shared_tasks(grids: Sequence[Results]) -> Results:
+    """The grids merged on the tasks that all of them have.
+
+    An optimizer that ran on a part of the tasks only is compared with the others there, instead of being left out.
+
+    Raises:
+        ReportError: As :func:`merge`, or no task is in all grids.
+    """
+    found = [set(map(str, grid.trials["task"].unique())) for grid in grids]
+    common = set.intersection(*found) if found else set()
+    if grids and not common:
+        raise ReportError("the grids have no task in common: there is nothing to compare")
+    return merge([_restricted(grid, common) for grid in grids])
+
+
 @dataclass(frozen=True)
 class Agreement:
     """How far two grids hold the same: their cells, and among those in both, the ones with equal trials.

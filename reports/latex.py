@@ -61,8 +61,13 @@ def _cell(cell: Cell) -> str:
     return rf"{text}$^{{\approx}}$" if cell.similar else text
 
 
-def to_latex(table: Table) -> str:
-    """One table to ``\\input``, in parts of ``PART`` rows; needs the packages booktabs, graphicx and textcomp."""
+def to_latex(table: Table, *, environment: str = "table") -> str:
+    """One table to ``\\input``, in parts of ``PART`` rows; needs the packages booktabs, graphicx and textcomp.
+
+    Args:
+        table: What to write.
+        environment: ``table``, or ``table*`` for one as wide as both columns of a page.
+    """
     parts = [table.rows[start : start + PART] for start in range(0, len(table.rows), PART)]
     lines = ["% needs \\usepackage{booktabs,graphicx,textcomp} and \\usepackage[T1]{fontenc}"]
     for index, rows in enumerate(parts):
@@ -71,7 +76,7 @@ def to_latex(table: Table) -> str:
         if index:
             caption = rf"\caption{{{escape(table.title)}, part {index + 1} of {len(parts)}}}"
         lines += [
-            r"\begin{table}[htbp]\centering\small",
+            rf"\begin{{{environment}}}[htbp]\centering\small",
             caption,
             # Shrunk to the text's width if wider; never enlarged.
             r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
@@ -82,7 +87,7 @@ def to_latex(table: Table) -> str:
             *(" & ".join(_cell(cell) for cell in row) + r" \\" for row in rows),
             r"\bottomrule",
             r"\end{tabular}}",
-            r"\end{table}",
+            rf"\end{{{environment}}}",
         ]
     return "\n".join(lines) + "\n"
 

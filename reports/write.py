@@ -74,7 +74,7 @@ def write(
         # Inside `out`, so that the moves never cross a file system.
         with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as temporary:
             _build(analysis, Path(temporary))
-            _move(Path(temporary), out)
+            put_in_place(Path(temporary), out, ("report.html", "report.md"))
     except OSError as error:
         raise ReportError(
             f"cannot write the report to {out}: {error.strerror or error}; give another folder"
@@ -82,14 +82,17 @@ def write(
     return Report(path=out / "report.md", summary=terminal(analysis))
 
 
-def _move(made: Path, out: Path) -> None:
-    """Put the finished parts in place, ``report.md`` last, so that it never points to what is not there yet."""
+def put_in_place(made: Path, out: Path, files: Sequence[str]) -> None:
+    """Move the finished figures, tables and files from ``made`` to ``out``, replacing those of an earlier time.
+
+    The files come last, so that they never point to what is not there yet.
+    """
     for name in ("figures", "tables"):
         old = made / f"old-{name}"
         if (out / name).exists():
             (out / name).rename(old)
         (made / name).rename(out / name)
-    for name in ("report.html", "report.md"):
+    for name in files:
         (made / name).replace(out / name)
 
 
@@ -98,7 +101,7 @@ def _build(analysis: Analysis, folder: Path) -> None:
 
     (folder / "tables").mkdir()
     (folder / "figures").mkdir()
-    sections = _sections(analysis)
+    sections = every_table(analysis)
     shown = []
     for table in sections:
         _write_table(table, folder / "tables")
@@ -111,7 +114,8 @@ def _build(analysis: Analysis, folder: Path) -> None:
     (folder / "report.html").write_text(page(analysis, shown, figures, folder / "figures", drawn), encoding="utf-8")
 
 
-def _sections(analysis: Analysis) -> list[Table]:
+def every_table(analysis: Analysis) -> list[Table]:
+    """All tables of a report, in its order; some may have no rows."""
     every = range(len(analysis.counts))
     return [
         ranks_table(analysis),
