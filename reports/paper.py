@@ -45,8 +45,17 @@ _HEAD = r"""% Written by `optibench paper`, which replaces this file: keep your 
 \usepackage[utf8]{inputenc}
 \usepackage[margin=0.75in]{geometry}
 \usepackage{booktabs,graphicx,textcomp}
+\usepackage[font=small,skip=5pt]{caption}
 \IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \setlength{\emergencystretch}{3em}
+% Pages full of tables and figures, from the top, rather than nearly empty ones
+\setcounter{topnumber}{4}\setcounter{dbltopnumber}{4}\setcounter{totalnumber}{6}
+\renewcommand{\topfraction}{.95}\renewcommand{\dbltopfraction}{.95}\renewcommand{\textfraction}{.05}
+\renewcommand{\floatpagefraction}{.8}\renewcommand{\dblfloatpagefraction}{.8}
+\makeatletter
+\setlength{\@fptop}{0pt}\setlength{\@dblfptop}{0pt}
+\setlength{\@fpsep}{14pt plus 2pt}\setlength{\@dblfpsep}{14pt plus 2pt}
+\makeatother
 """
 
 
@@ -210,7 +219,8 @@ def _figures(part: Part, analysis: Analysis, made: Path) -> dict[str, str]:
     captions = {}
     for name, words in drawn:
         family = f" over {family_words(analysis, tests)}" if name in ALL_PAIRS and tests else ""
-        words = words.replace("Holm-adjusted", f"Holm-adjusted{family}")
+        # The paper's table of pairs may have only those with the control.
+        words = words.replace("; the table has the pairs", "").replace("Holm-adjusted", f"Holm-adjusted{family}")
         captions[name] = f"{words}. {_who(analysis, a)}, {_seeds(analysis)}"
     return captions
 
