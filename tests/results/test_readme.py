@@ -11,6 +11,9 @@ from harness.cells import plan
 from harness.store import Store
 
 ROOT = Path(__file__).parents[2]
+#: Regrets that differ by less are a tie, as in the report.
+TIE = 1e-3
+RIVALS = ("tpe", "tpe:group=true", "tpe-univariate", "cmaes", "random")
 
 
 def regrets(*grids: str) -> pd.DataFrame:
@@ -41,3 +44,41 @@ def test_the_table_of_both_optiformers(readme: str) -> None:
     for optimizer, rank in ranks.items():
         early, late = (tasks.loc[(optimizer, trial)].mean() for trial in (24, 49))
         assert f"| `{optimizer}` | {early:.3f} | {late:.3f} | {rank:.2f} |" in readme
+
+
+def at(trials: pd.DataFrame, n: int) -> pd.DataFrame:
+    """Mean regret after n trials, tasks by optimizers."""
+    return trials[trials.trial == n - 1].groupby(["task", "optimizer"]).regret.mean().unstack()
+
+
+def against(tasks: pd.DataFrame, rival: str) -> str:
+    """Wins, ties and losses of ``optiformer``, with the report's tolerance for a tie."""
+    gain = tasks[rival] - tasks["optiformer"]
+    return f"{(gain > TIE).sum()} / {(gain.abs() <= TIE).sum()} / {(gain < -TIE).sum()}"
+
+
+def test_the_table_of_the_test_suite(readme: str) -> None:
+    trials = regrets("test")
+    middle, late = at(trials, 50), at(trials, 100)
+    assert len(late) == 193
+    for optimizer in late:
+        cells = [f"{t[optimizer].mean():.3f} | {t.rank(axis=1)[optimizer].mean():.2f}" for t in (middle, late)]
+        versus = "" if optimizer == "optiformer" else against(late, optimizer)
+        assert f"| `{optimizer}` | {cells[0]} | {cells[1]} | {versus} |" in readme
+
+
+def test_the_table_by_family(readme: str) -> None:
+    late = at(regrets("test"), 100)
+    family = late.index.str.extract(r"^(yahpo/[^/]+|[^/]+)", expand=False)
+    for name, tasks in late.groupby(family):
+        means = " | ".join(f"{tasks[optimizer].mean():.3f}" for optimizer in ("optiformer", *RIVALS))
+        assert f"| {name} | {len(tasks)} | {means} | {against(tasks, 'tpe:group=true')} |" in readme
+
+
+def test_the_table_beside_a_gaussian_process(readme: str) -> None:
+    slow = at(regrets("test-slow"), 50)
+    tasks = at(regrets("test"), 50).loc[slow.index].join(slow)
+    family = tasks.index.str.extract(r"^(yahpo/[^/]+|[^/]+)", expand=False)
+    for name, part in [("all", tasks), *tasks.groupby(family)]:
+        means = " | ".join(f"{part[optimizer].mean():.3f}" for optimizer in ("optiformer", "gp-optuna"))
+        assert f"| {name} | {len(part)} | {means} | {against(part, 'gp-optuna')} |" in readme
