@@ -29,11 +29,11 @@ class MixtureConfig:
         crashes: Probability that a region of the space fails.
     """
 
-    gp: float = 0.62
+    gp: float = 0.56
     mlp: float = 0.10
-    trees: float = 0.12
+    trees: float = 0.13
     valleys: float = 0.16
-    symbolic: float = 0.0
+    symbolic: float = 0.05
     dimensions: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 7, 7, 8, 8, 9, 10, 11, 12, 13, 14, 14, 16, 20)
     unused: float = 0.25
     conditional: float = 0.4

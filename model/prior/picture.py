@@ -31,7 +31,7 @@ def draw_family(family: str, path: Path, *, seed: int = 0) -> Path:
 
 def draw_histories(path: Path, *, seed: int = 3) -> Path:
     """Histories of 60 trials over their functions: clusters around elites, some elsewhere, some at the walls."""
-    config = MixtureConfig(gp=1.0, mlp=0.0, trees=0.0, valleys=0.0, **PLAIN)  # type: ignore[arg-type]
+    config = MixtureConfig(gp=1.0, mlp=0.0, trees=0.0, valleys=0.0, symbolic=0.0, **PLAIN)  # type: ignore[arg-type]
     draw = Draw(seed)
     problems = sample_problems(draw, config, MANY, 2)
     trials, _ = history(draw, problems, 60)
