@@ -13,11 +13,11 @@ from collections.abc import Callable
 import torch
 
 from model.errors import ModelError
-from model.prediction import Prediction
+from model.prediction import Prediction, cumulative
 from model.trial_config import TrialSetConfig
 
 Acquisition = Callable[[Prediction], torch.Tensor]
-NAMES = ("pi", "squashed-ei", "clipped-ei", "ei", "thompson", "alternating")
+NAMES = ("pi", "squashed-ei", "clipped-ei", "ei", "thompson")
 
 
 def get(
@@ -58,14 +58,6 @@ def get(
         raise ModelError(f"Unknown acquisition {name!r}; there is {', '.join(NAMES)}.")
     mean = _mean_in_bins(encoding, gains[name])
     return lambda prediction: prediction.probabilities(encoding, temperature) @ mean
-
-
-def cumulative(probabilities: torch.Tensor, encoding: TrialSetConfig, threshold: float) -> torch.Tensor:
-    """Mass below a squashed score, (m,)."""
-    width = (encoding.high - encoding.low) / encoding.bins
-    place = min(max((threshold - encoding.low) / width, 0.0), float(encoding.bins))
-    share = (place - torch.arange(encoding.bins, device=probabilities.device)).clamp(0, 1)
-    return probabilities @ share
 
 
 def sample(

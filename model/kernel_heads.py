@@ -116,7 +116,7 @@ class KernelHeads(torch.nn.Module):
 
     def _left_out(self, solved: Solved) -> torch.Tensor:
         """Features of every trial's posterior given the others, (B, n, WIDTH)."""
-        error, deviation, standardised, density = solved.left_out()
+        error, deviation, standardised, density = solved.left_out
         location, scale = solved.history.location, solved.history.scale
         mean = location + scale * (solved.history.bent - error)
         told = (mean, scale * deviation, standardised, density)

@@ -8,6 +8,7 @@ generalised least squares constant and its amplitude the profile likelihood's, b
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -143,8 +144,9 @@ class Solved:
     @property
     def evidence(self) -> torch.Tensor:
         """Mean leave-one-out log density of the squashed scores, (B, H)."""
-        return self.left_out()[3].mean(-1).float()
+        return self.left_out[3].mean(-1).float()
 
+    @functools.cached_property
     def left_out(self) -> tuple[torch.Tensor, ...]:
         """Each trial given the others: error and deviation, standardised error, log density of the squashed score.
 

@@ -43,9 +43,7 @@ class Prediction:
 
     def below(self, config: TrialSetConfig, threshold: float) -> torch.Tensor:
         """Probability of a squashed score below a threshold, (...); exact for the heads, even within an own bin."""
-        place = (threshold - config.low) / ((config.high - config.low) / config.bins)
-        share = (place - torch.arange(config.bins, device=self.logits.device)).clamp(0, 1)
-        own: torch.Tensor = torch.softmax(self.logits.float(), -1) @ share
+        own = cumulative(torch.softmax(self.logits.float(), -1), config, threshold)
         if self.log_weights is None or self.mean is None or self.deviation is None:
             return own
         weights = self.log_weights.exp()
@@ -79,3 +77,11 @@ class Prediction:
         standard = (bend(config, u) - self.mean[..., None, :]) / self.deviation[..., None, :]
         inside = torch.special.ndtr(standard)
         return torch.where(edge <= 0, torch.zeros_like(inside), torch.where(edge >= config.bins, 1.0, inside))
+
+
+def cumulative(probabilities: torch.Tensor, encoding: TrialSetConfig, threshold: float) -> torch.Tensor:
+    """Mass below a squashed score, (...)."""
+    width = (encoding.high - encoding.low) / encoding.bins
+    place = min(max((threshold - encoding.low) / width, 0.0), float(encoding.bins))
+    share = (place - torch.arange(encoding.bins, device=probabilities.device)).clamp(0, 1)
+    return probabilities @ share

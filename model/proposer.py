@@ -250,13 +250,13 @@ class Proposer:
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         with torch.inference_mode():
             predicted = self.decoder.predict(context, *self._tensors(positions, self.space.active(positions), shown))
-            return np.asarray(self._gain(generator, context.n_trials)(predicted).double().numpy())
+            return np.asarray(self._gain(generator)(predicted).double().numpy())
 
     def _climb(self, positions: Array, context: Context, shown: Rows) -> Array:
         """Where Adam on the log acquisition leads from each position, (m, D); discrete parameters stay."""
         position, active = self._tensors(positions, self.space.active(positions), shown)
         moves = torch.from_numpy(self.space.levels[shown] == 0) & active
-        gain, place = self._gain(torch.Generator().manual_seed(0), context.n_trials), position.clone().requires_grad_()
+        gain, place = self._gain(torch.Generator().manual_seed(0)), position.clone().requires_grad_()
         optimizer = torch.optim.Adam([place], lr=CLIMB, betas=(0.8, 0.9))
         for _ in range(self.config.climbs):
             (slope,) = torch.autograd.grad(
@@ -270,13 +270,10 @@ class Proposer:
         climbed[:, shown] = np.where(moves[0].numpy(), place.detach()[0].double().numpy(), positions[:, shown])
         return climbed
 
-    def _gain(self, generator: torch.Generator, turn: int) -> acquisition.Acquisition:
+    def _gain(self, generator: torch.Generator) -> acquisition.Acquisition:
         config = self.config
-        name = config.acquisition
-        if name == "alternating":
-            name = ("pi", "clipped-ei")[turn % 2]
         return acquisition.get(
-            name,
+            config.acquisition,
             self.encoding,
             margin=config.margin,
             cap=config.cap,

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.acquisition import cumulative
+from model.prediction import cumulative
 from model.prior.draw import Draw
 from model.prior.histories import sample_batch
 from model.trial_checkpoint import TrialSetCheckpoint, load

@@ -43,8 +43,7 @@ class OptiFormer(Optimizer):
         train: A training configuration (YAML or a shipped one's name) of the encoding ``trialset``; its cached
             checkpoint is used, and trained first if there is none.
         preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored.
-        acquisition: ``pi`` | ``squashed-ei`` | ``clipped-ei`` | ``ei`` | ``thompson`` | ``alternating`` (``pi`` and
-            ``clipped-ei`` in turn).
+        acquisition: ``pi`` | ``squashed-ei`` | ``clipped-ei`` | ``ei`` | ``thompson``.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
         cap: The largest gain that counts for ``clipped-ei``, in gaps.
         temperature: Of the predicted distribution; above 1 explores more.

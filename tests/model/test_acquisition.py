@@ -10,7 +10,7 @@ import torch
 from model import acquisition
 from model.errors import ModelError
 from model.kernel_systems import N_HEADS, bend
-from model.prediction import Prediction
+from model.prediction import Prediction, cumulative
 from model.trial_config import TrialSetConfig
 
 ENCODING = TrialSetConfig(bins=4096)
@@ -86,9 +86,9 @@ def test_the_cumulative_distribution_is_linear_within_a_bin() -> None:
     one[0, 100] = 1.0
     left = ENCODING.low + 100 * WIDTH
     for share in (0.0, 0.25, 1.0):
-        assert float(acquisition.cumulative(one, ENCODING, left + share * WIDTH)) == pytest.approx(share, abs=1e-3)
-    assert float(acquisition.cumulative(one, ENCODING, -99.0)) == 0
-    assert float(acquisition.cumulative(one, ENCODING, 99.0)) == 1
+        assert float(cumulative(one, ENCODING, left + share * WIDTH)) == pytest.approx(share, abs=1e-3)
+    assert float(cumulative(one, ENCODING, -99.0)) == 0
+    assert float(cumulative(one, ENCODING, 99.0)) == 1
 
 
 def test_the_median_is_the_middle() -> None:

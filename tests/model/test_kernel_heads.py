@@ -68,7 +68,7 @@ def test_leave_one_out_is_leaving_one_out() -> None:
     history = BentHistory.of(ENCODING, kinds, position, active, score)
     log_lengthscale, log_noise = torch.full((1, 2, N_HEADS), math.log(0.4)), torch.full((1, N_HEADS), -4.0)
     solved = history.solve(log_lengthscale, log_noise)
-    error, deviation, _, _ = solved.left_out()
+    error, deviation, _, _ = solved.left_out
     kept = torch.tensor([0, 1, 2, 3, 4, 5, 6, 8])
     rest = replace(history, points=history.points[:, kept], bent=history.bent[..., kept], score=history.score[:, kept])
     without = rest.solve(log_lengthscale, log_noise)
