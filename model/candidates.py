@@ -5,6 +5,7 @@ All take a :class:`Pool` and a random generator and return raw positions (m, D),
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +34,16 @@ class Pool:
 
 
 def sobol(pool: Pool, n: int, rng: np.random.Generator) -> Array:
-    """A scrambled Sobol' sequence over all parameters (scipy.stats.qmc)."""
+    """A Sobol' sequence over all parameters, shifted at random modulo 1 (Cranley & Patterson, 1976)."""
+    net = _sobol_net(len(pool.levels), max(0, int(np.ceil(np.log2(max(n, 1))))))
+    return np.asarray((net[:n] + rng.random(len(pool.levels))) % 1.0)
+
+
+@functools.lru_cache(maxsize=32)
+def _sobol_net(d: int, log_n: int) -> Array:
     from scipy.stats import qmc
 
-    engine = qmc.Sobol(d=len(pool.levels), scramble=True, rng=rng)
-    return np.asarray(engine.random_base2(max(0, int(np.ceil(np.log2(max(n, 1))))))[:n])
+    return np.asarray(qmc.Sobol(d=d, scramble=False).random_base2(log_n))
 
 
 def elites(pool: Pool, n: int, rng: np.random.Generator) -> Array:

@@ -141,6 +141,11 @@ class Solved:
         mean = self.history.location + self.history.scale * mean
         return mean.transpose(1, 2).float(), deviation.transpose(1, 2).float()
 
+    def alike(self, points: torch.Tensor, row: int) -> torch.Tensor:
+        """The kernels' correlations of one of the points (B, m, C) with all, (B, H, m)."""
+        scaled = points[:, None] * self.weights[:, :, None]
+        return correlation(squares(scaled, scaled[:, :, row : row + 1])).squeeze(-1)
+
     @property
     def evidence(self) -> torch.Tensor:
         """Mean leave-one-out log density of the squashed scores, (B, H)."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from model.kernel_systems import bend
+from model.kernel_systems import bend, log_slope
 from model.trial_config import TrialSetConfig
 
 
@@ -68,6 +69,19 @@ class Prediction:
             mass = (below[..., 1:, :] - below[..., :-1, :]).clamp(min=1e-12) * self.log_weights[..., None, 1:].exp()
             pair = torch.logaddexp(pair + self.log_weights[..., :1], mass.sum(-1).log())
         return -(pair[..., :1] * (1 - share) + pair[..., 1:] * share).squeeze(-1)
+
+    def log_density(self, config: TrialSetConfig, score: torch.Tensor) -> torch.Tensor:
+        """Log density at one squashed score a candidate, (...), in nats; the own bins' mass is even within a bin."""
+        width = (config.high - config.low) / config.bins
+        bin_ = ((score - config.low) / width).floor().long().clamp(0, config.bins - 1)
+        own = torch.log_softmax(self.logits.float(), -1).gather(-1, bin_[..., None]).squeeze(-1) - math.log(width)
+        if self.log_weights is None or self.mean is None or self.deviation is None:
+            return own
+        standard = (bend(config, score[..., None]) - self.mean) / self.deviation
+        slope = log_slope(config, score[..., None].expand_as(standard))
+        heads = -0.5 * (standard.square() + math.log(2 * math.pi)) - self.deviation.log() + slope
+        together = torch.cat([own[..., None], heads], -1) + self.log_weights
+        return torch.logsumexp(together, -1)
 
     def _below(self, config: TrialSetConfig, edge: torch.Tensor) -> torch.Tensor:
         """The heads' mass below edges of bins, numbered (..., m, 1); nothing is beyond the first and the last."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from model import acquisition, candidates
 from model.candidates import Pool
 from model.errors import ModelError
+from model.plan import Plan, diverse
 from model.space import Space
 from model.tokenizer import Trial
 from model.trial_decoder import Context, TrialSetDecoder
@@ -37,7 +38,9 @@ class ProposerConfig:
         refinements: Rounds of further candidates around the best-scored ones, each at a quarter of the scale.
         refined: Candidates a refinement round.
         climbs: Steps of gradient ascent from the best-scored candidates, over the numbers among their parameters.
-        acquisition: See :func:`model.acquisition.get`.
+        acquisition: See :func:`model.acquisition.get`; several joined by ``+`` take turns, trial by trial.
+        ahead: How many proposals are planned at a time, a share of the number of trials: with .05 a history of 100
+            trials is encoded at every fifth ask. A plan is dropped when the history is not a continuation of its own.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
         cap: The largest gain that counts for ``clipped-ei``, in gaps.
         temperature: Divides the logits; above 1 explores more.
@@ -50,6 +53,7 @@ class ProposerConfig:
     refined: int = 48
     climbs: int = 0
     acquisition: str = "pi"
+    ahead: float = 0.0
     margin: float = 0.01
     cap: float = 0.25
     temperature: float = 1.0
@@ -64,8 +68,16 @@ class ProposerConfig:
             raise ModelError("ProposerConfig: give at least 1 candidate of each kind and 1 startup trial.")
         if not (self.temperature > 0 and self.margin >= 0 and self.cap > 0):
             raise ModelError("ProposerConfig: temperature must be above 0, cap too, and margin at least 0.")
-        if self.acquisition not in acquisition.NAMES:
-            raise ModelError(f"Unknown acquisition {self.acquisition!r}; there is {', '.join(acquisition.NAMES)}.")
+        if not 0 <= self.ahead <= 1:
+            raise ModelError(f"ProposerConfig: ahead is a share of the trials between 0 and 1, not {self.ahead}.")
+        for name in self.acquisitions:
+            if name not in acquisition.NAMES:
+                raise ModelError(f"Unknown acquisition {name!r}; there is {', '.join(acquisition.NAMES)}.")
+
+    @property
+    def acquisitions(self) -> tuple[str, ...]:
+        """The acquisition functions that take turns."""
+        return tuple(self.acquisition.split("+"))
 
 
 PRESETS = {
@@ -110,6 +122,7 @@ class Proposer:
         self.decoder, self.encoding = decoder, decoder.encoding
         self.config = config or PRESETS["default"]
         self._allowed = allowed
+        self._plan = Plan([], [])
         self._known: dict[tuple[Any, ...], tuple[Array, NDArray[np.bool_]]] = {}
 
     def suggest(
@@ -134,12 +147,14 @@ class Proposer:
         Raises:
             ModelError: A past configuration has a value outside its range.
         """
-        history = History.of(self._position, trials, pending)
         chosen: list[Config] = []
         for _ in range(n):
-            position = self._propose(history, rng)
-            config = self.space.config(position)
-            history.add_pending(*self._position(config))
+            running = [*pending, *chosen]
+            config = self._plan.next(trials, running)
+            if config is None:
+                history = History.of(self._position, trials, running)
+                config, *later = self._propose(history, rng)
+                self._plan = Plan(list(trials), later)
             chosen.append(config)
         return chosen
 
@@ -150,35 +165,59 @@ class Proposer:
             self._known[key] = self.space.position(config)
         return self._known[key]
 
-    def _propose(self, history: History, rng: np.random.Generator) -> Array:
+    def _propose(self, history: History, rng: np.random.Generator) -> list[Config]:
+        """The next proposals, best first: one, or as many as are planned ahead."""
         if history.n_succeeded < self.config.n_startup:
-            return self._first(history, rng)
+            return [self.space.config(self._first(history, rng))]
+        turns = [
+            (len(history.values) + i) % len(self.config.acquisitions)
+            for i in range(max(1, int(self.config.ahead * history.n_told)))
+        ]
         shown = self._shown(history, rng)
         rows = thin(history.scores(), history.failed, self.encoding.max_trials)
         context = self._encode(history, rows, shown)
         pool = Pool(history.positions, history.scores(), self.space.levels, self.space.categorical, shown)
         found = self._fresh(self._start(pool, rng), history)
-        score = self._score(found, context, shown, rng)
+        gains = self._score(found, context, shown, rng)
         for round_ in range(self.config.refinements if not self._listed else 0):
             if not len(found):
                 break
-            best = found[np.argsort(-score, kind="stable")[:REFINED_FROM]]
+            best = self._best(found, gains, turns, context, shown)
             step = FIRST_STEP / 4**round_
             centres = best[rng.integers(len(best), size=self.config.refined)]
             near = candidates.perturb(pool, centres, candidates.scales(len(centres), rng, step / 16, step), rng)
             near = self._fresh(near, history)
             found = np.concatenate([found, near])
-            score = np.concatenate([score, self._score(near, context, shown, rng)])
+            gains = np.concatenate([gains, self._score(near, context, shown, rng)])
         if self.config.climbs and not self._listed and len(found):
-            climbed = self._fresh(
-                self._climb(found[np.argsort(-score, kind="stable")[:CLIMBERS]], context, shown), history
-            )
+            best = self._best(found, gains, turns, context, shown)[:CLIMBERS]
+            climbed = self._fresh(self._climb(best, context, shown), history)
             found = np.concatenate([found, climbed])
-            score = np.concatenate([score, self._score(climbed, context, shown, rng)])
-        for index in np.argsort(-score, kind="stable"):
-            if self._allowed(self.space.config(found[index])):
-                return np.asarray(found[index])
-        return self._first(history, rng)
+            gains = np.concatenate([gains, self._score(climbed, context, shown, rng)])
+        chosen = self._diverse(found, gains, turns, context, shown, self._allowed)
+        return [self.space.config(found[i]) for i in chosen] or [self.space.config(self._first(history, rng))]
+
+    def _best(self, found: Array, gains: Array, turns: list[int], context: Context, shown: Rows) -> Array:
+        """The candidates whose surroundings are worth more candidates."""
+        if len(turns) == 1:
+            return np.asarray(found[np.argsort(-gains[:, turns[0]], kind="stable")[:REFINED_FROM]])
+        more = (turns * REFINED_FROM)[: max(len(turns), REFINED_FROM)]
+        return np.asarray(found[self._diverse(found, gains, more, context, shown)])
+
+    def _diverse(
+        self,
+        found: Array,
+        gains: Array,
+        turns: list[int],
+        context: Context,
+        shown: Rows,
+        allowed: Allowed = lambda config: True,
+    ) -> list[int]:
+        def alike(row: int) -> Array:
+            tensors = self._tensors(found, self.space.active(found), shown)
+            return np.asarray(self.decoder.alike(context, *tensors, row).numpy())
+
+        return diverse(gains, turns, alike, lambda row: allowed(self.space.config(found[row])))
 
     @property
     def _listed(self) -> bool:
@@ -245,18 +284,19 @@ class Proposer:
         return self.decoder.encode(kinds, position, active, told, failed)
 
     def _score(self, positions: Array, context: Context, shown: Rows, rng: np.random.Generator) -> Array:
+        """What each acquisition function makes of positions, (m, A)."""
+        gains = self._gains(torch.Generator().manual_seed(int(rng.integers(2**31))))
         if not len(positions):
-            return np.zeros(0)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+            return np.zeros((0, len(gains)))
         with torch.inference_mode():
             predicted = self.decoder.predict(context, *self._tensors(positions, self.space.active(positions), shown))
-            return np.asarray(self._gain(generator)(predicted).double().numpy())
+            return np.asarray(torch.stack([gain(predicted) for gain in gains], 1).double().numpy())
 
     def _climb(self, positions: Array, context: Context, shown: Rows) -> Array:
         """Where Adam on the log acquisition leads from each position, (m, D); discrete parameters stay."""
         position, active = self._tensors(positions, self.space.active(positions), shown)
         moves = torch.from_numpy(self.space.levels[shown] == 0) & active
-        gain, place = self._gain(torch.Generator().manual_seed(0)), position.clone().requires_grad_()
+        gain, place = self._gains(torch.Generator().manual_seed(0))[0], position.clone().requires_grad_()
         optimizer = torch.optim.Adam([place], lr=CLIMB, betas=(0.8, 0.9))
         for _ in range(self.config.climbs):
             (slope,) = torch.autograd.grad(
@@ -270,16 +310,19 @@ class Proposer:
         climbed[:, shown] = np.where(moves[0].numpy(), place.detach()[0].double().numpy(), positions[:, shown])
         return climbed
 
-    def _gain(self, generator: torch.Generator) -> acquisition.Acquisition:
+    def _gains(self, generator: torch.Generator) -> list[acquisition.Acquisition]:
         config = self.config
-        return acquisition.get(
-            config.acquisition,
-            self.encoding,
-            margin=config.margin,
-            cap=config.cap,
-            temperature=config.temperature,
-            generator=generator,
-        )
+        return [
+            acquisition.get(
+                name,
+                self.encoding,
+                margin=config.margin,
+                cap=config.cap,
+                temperature=config.temperature,
+                generator=generator,
+            )
+            for name in config.acquisitions
+        ]
 
     def _tensors(self, positions: Array, active: NDArray[np.bool_], shown: Rows) -> tuple[torch.Tensor, torch.Tensor]:
         """Positions and activity of the shown columns, (1, m, len(shown))."""

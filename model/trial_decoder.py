@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import silu
 
 from model.kernel_heads import KernelHeads
-from model.kernel_systems import Solved
+from model.kernel_systems import Solved, coordinates
 from model.prediction import Prediction
 from model.trial_checkpoint import TrialSetCheckpoint
 from model.trial_features import SlotKinds, candidate_features, trial_features
@@ -94,6 +94,18 @@ class TrialSetDecoder:
         told = self._kernels.features(context.solved, mean, deviation)
         hidden, logits = self.candidates(features, told, context.keys, context.values)
         return self._kernels.mixture(hidden, logits, mean[0], deviation[0])
+
+    @torch.no_grad()
+    def alike(self, context: Context, position: torch.Tensor, active: torch.Tensor, row: int) -> torch.Tensor:
+        """How the function's values at candidates correlate with the value at one of them, (m,).
+
+        The mean over the kernel heads; without any, of a Gaussian with a tenth of the diagonal as lengthscale.
+        """
+        if context.solved is None or self._kernels is None:
+            square = (position - position[:, row : row + 1]).square().sum(-1)[0]
+            return torch.exp(-50 * square / context.kinds.present.sum()).double()
+        points = coordinates(self.encoding, context.kinds, position, active)
+        return context.solved.alike(points, row)[0].mean(0)
 
     def lower(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Trials' features (1, n, width) to states (n, hidden), keys and values of the layers below the kernel heads.

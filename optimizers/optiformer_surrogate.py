@@ -69,6 +69,7 @@ class OptiFormer(Optimizer):
         cap: float = 0.25,
         temperature: float = 1.0,
         refinements: int = -1,
+        ahead: float = -1.0,
         backend: str = "torch",
     ) -> None:
         self._space = SearchSpace(space)
@@ -85,6 +86,7 @@ class OptiFormer(Optimizer):
                 margin=number("margin", margin),
                 cap=number("cap", cap),
                 temperature=number("temperature", temperature),
+                **({} if ahead < 0 else {"ahead": number("ahead", ahead)}),
                 **({} if refinements < 0 else {"refinements": whole("refinements", refinements, least=0)}),
             )
             trained = str(train_cached(train, progress=False).checkpoint) if train else ""

@@ -11,6 +11,7 @@ from scipy.special import ndtr
 
 from model import trial_evaluation as evaluation
 from model.config import NetworkConfig
+from model.prediction import Prediction
 from model.trial_checkpoint import TrialSetCheckpoint
 from model.trial_config import MixtureConfig, TrialSetConfig
 from model.trial_decoder import TrialSetDecoder
@@ -59,6 +60,39 @@ def test_densities_are_of_the_squashed_score(ignorant: TrialSetCheckpoint) -> No
     low, high = (ndtr((best + gap * ENCODING.knee * np.sinh(u + h) - mean) / np.sqrt(variance)) for h in (-step, step))
     expected = -np.log((high - low) / (2 * step))[np.abs(u - 0.5) < 5.5]
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_the_mixture_density_integrates_to_its_mass() -> None:
+    generator = torch.Generator().manual_seed(0)
+    heads = torch.randn(4, 5, generator=generator)
+    prediction = Prediction(
+        torch.randn(4, ENCODING.bins, generator=generator),
+        torch.log_softmax(torch.randn(4, 6, generator=generator), -1),
+        heads,
+        torch.rand(4, 5, generator=generator) + 0.5,
+    )
+    fine = torch.linspace(ENCODING.low, ENCODING.high, ENCODING.bins * 64 + 1)
+    middle = (fine[1:] + fine[:-1]) / 2
+    density = torch.stack([prediction.log_density(ENCODING, u.expand(4)) for u in middle], 1).exp()
+    mass = density.view(4, ENCODING.bins, 64).mean(2) * (ENCODING.high - ENCODING.low) / ENCODING.bins
+    inner = slice(1, -1)  # the outermost bins hold the tails as well
+    np.testing.assert_allclose(mass[:, inner], prediction.log_mass(ENCODING).exp()[:, inner], atol=1e-5)
+
+
+def test_on_the_mixed_prior_a_fitted_gp_beats_an_ignorant_network_on_long_histories(
+    ignorant: TrialSetCheckpoint,
+) -> None:
+    found = evaluation.prior_likelihood(ignorant, functions=8, queries=16)
+    assert all(entry.network == pytest.approx(math.log(ENCODING.bins), abs=1e-2) for entry in found)
+    assert [entry.n for entry in found] == sorted(entry.n for entry in found)
+    assert found[-1].fitted < found[-1].network
+
+
+def test_a_gp_s_masses_sum_to_one() -> None:
+    rng = np.random.default_rng(0)
+    mass = evaluation._fitted_mass(ENCODING, rng.random((14, 2)), rng.random(10))
+    assert mass.shape == (4, ENCODING.bins)
+    np.testing.assert_allclose(np.exp(mass).sum(1), 1)
 
 
 def test_an_ignorant_network_is_not_calibrated(ignorant: TrialSetCheckpoint) -> None:
