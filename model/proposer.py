@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from model import acquisition, candidates
 from model.candidates import Pool
 from model.errors import ModelError
+from model.inference import Policy
 from model.plan import Plan, diverse
 from model.space import Space
 from model.tokenizer import Trial
@@ -35,6 +36,7 @@ class ProposerConfig:
     Attributes:
         uniform: Candidates from a Sobol' sequence over the whole space.
         local: Candidates around, between and beyond the better trials.
+        policy: Candidates sampled from a named-token network's policy, where the proposer has one.
         refinements: Rounds of further candidates around the best-scored ones, each at a quarter of the scale.
         refined: Candidates a refinement round.
         climbs: Steps of gradient ascent from the best-scored candidates, over the numbers among their parameters.
@@ -49,6 +51,7 @@ class ProposerConfig:
 
     uniform: int = 64
     local: int = 64
+    policy: int = 0
     refinements: int = 1
     refined: int = 48
     climbs: int = 0
@@ -62,7 +65,7 @@ class ProposerConfig:
     def __post_init__(self) -> None:
         if (
             min(self.uniform, self.local, self.refined) < 1
-            or min(self.refinements, self.climbs) < 0
+            or min(self.refinements, self.climbs, self.policy) < 0
             or self.n_startup < 1
         ):
             raise ModelError("ProposerConfig: give at least 1 candidate of each kind and 1 startup trial.")
@@ -106,6 +109,10 @@ class Proposer:
         decoder: The trained network.
         config: How to search.
         allowed: Whether a configuration may be proposed (forbidden clauses).
+        policy: Samples the candidates that ``config.policy`` asks for.
+
+    Raises:
+        ModelError: Nothing can vary in the space, or candidates are asked of a policy that is not there.
     """
 
     def __init__(
@@ -115,13 +122,16 @@ class Proposer:
         config: ProposerConfig | None = None,
         *,
         allowed: Allowed = lambda config: True,
+        policy: Policy | None = None,
     ) -> None:
         self.space = UnitSpace(space)
         if not len(self.space):
             raise ModelError("The space has no parameter with more than one value: nothing to propose.")
         self.decoder, self.encoding = decoder, decoder.encoding
         self.config = config or PRESETS["default"]
-        self._allowed = allowed
+        if self.config.policy and policy is None:
+            raise ModelError("ProposerConfig.policy asks for a policy's samples: give the proposer a policy.")
+        self._allowed, self._policy = allowed, policy
         self._plan = Plan([], [])
         self._known: dict[tuple[Any, ...], tuple[Array, NDArray[np.bool_]]] = {}
 
@@ -149,11 +159,11 @@ class Proposer:
         """
         chosen: list[Config] = []
         for _ in range(n):
-            running = [*pending, *chosen]
+            running = [*map(dict, pending), *chosen]
             config = self._plan.next(trials, running)
             if config is None:
                 history = History.of(self._position, trials, running)
-                config, *later = self._propose(history, rng)
+                config, *later = self._propose(history, trials, running, rng)
                 self._plan = Plan(list(trials), later)
             chosen.append(config)
         return chosen
@@ -165,7 +175,9 @@ class Proposer:
             self._known[key] = self.space.position(config)
         return self._known[key]
 
-    def _propose(self, history: History, rng: np.random.Generator) -> list[Config]:
+    def _propose(
+        self, history: History, trials: Sequence[Trial], running: Sequence[Config], rng: np.random.Generator
+    ) -> list[Config]:
         """The next proposals, best first: one, or as many as are planned ahead."""
         if history.n_succeeded < self.config.n_startup:
             return [self.space.config(self._first(history, rng))]
@@ -177,7 +189,11 @@ class Proposer:
         rows = thin(history.scores(), history.failed, self.encoding.max_trials)
         context = self._encode(history, rows, shown)
         pool = Pool(history.positions, history.scores(), self.space.levels, self.space.categorical, shown)
-        found = self._fresh(self._start(pool, rng), history)
+        start = self._start(pool, rng)
+        if self._policy is not None and self.config.policy and not self._listed:
+            sampled = self._policy.suggest(trials, self.config.policy, rng=rng, pending=running)
+            start = np.concatenate([start, [self.space.position(config)[0] for config in sampled]])
+        found = self._fresh(start, history)
         gains = self._score(found, context, shown, rng)
         for round_ in range(self.config.refinements if not self._listed else 0):
             if not len(found):

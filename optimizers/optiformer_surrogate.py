@@ -8,15 +8,17 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from model.cache import train_cached
-from model.checkpoint_files import CONFIG
+from model.checkpoint_files import CONFIG, shipped
 from model.config import RunConfig
 from model.errors import ModelError
+from model.inference import Policy
 from model.proposer import Proposer, with_settings
 from model.space import Space
 from model.tokenizer import Trial
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 
 BACKENDS = ("torch", "onnx", "onnx-int8")
+#: The shipped checkpoint that the setting ``policy`` samples from.
+POLICY = "optiformer-seq"
 
 
 class OptiFormer(Optimizer):
@@ -48,6 +52,8 @@ class OptiFormer(Optimizer):
         cap: The largest gain that counts for ``clipped-ei``, in gaps.
         temperature: Of the predicted distribution; above 1 explores more.
         refinements: Rounds of candidates around the best-scored ones; the preset's own if negative.
+        ahead: How many proposals are planned at a time, a share of the trials so far; the preset's own if negative.
+        policy: Candidates sampled from ``optiformer-seq``'s policy, beside the preset's.
         backend: ``torch`` | ``onnx`` | ``onnx-int8``: what computes the network.
     """
 
@@ -70,6 +76,7 @@ class OptiFormer(Optimizer):
         temperature: float = 1.0,
         refinements: int = -1,
         ahead: float = -1.0,
+        policy: int = 0,
         backend: str = "torch",
     ) -> None:
         self._space = SearchSpace(space)
@@ -86,12 +93,19 @@ class OptiFormer(Optimizer):
                 margin=number("margin", margin),
                 cap=number("cap", cap),
                 temperature=number("temperature", temperature),
-                **({} if ahead < 0 else {"ahead": number("ahead", ahead)}),
+                policy=whole("policy", policy, least=0),
+                **({} if number("ahead", ahead) < 0 else {"ahead": ahead}),
                 **({} if refinements < 0 else {"refinements": whole("refinements", refinements, least=0)}),
             )
             trained = str(train_cached(train, progress=False).checkpoint) if train else ""
             decoder = _decoder(checkpoint or trained or str(default_checkpoint()), backend)
-            self._proposer = Proposer(Space.from_configspace(space), decoder, config, allowed=self._space.is_allowed)
+            self._proposer = Proposer(
+                Space.from_configspace(space),
+                decoder,
+                config,
+                allowed=self._space.is_allowed,
+                policy=_policy(Space.from_configspace(space)) if policy else None,
+            )
         except ModelError as error:
             raise OptimizerError(str(error)) from error
 
@@ -138,9 +152,18 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     try:
         folder = Path(settings.get("checkpoint") or default_checkpoint())
         load(folder)
-        return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()[:16]
+        folders = [folder, *([shipped(POLICY)] if settings.get("policy") else [])]
+        return hashlib.sha256(b"".join((f / CONFIG).read_bytes() for f in folders)).hexdigest()[:16]
     except ModelError as error:
         raise OptimizerError(str(error)) from error
+
+
+def _policy(space: Space) -> Policy:
+    """The shipped named-token network's policy, every sample taken as it comes."""
+    from model.network import load as load_seq
+
+    checkpoint = load_seq(shipped(POLICY))
+    return Policy(space, checkpoint, sampling=replace(checkpoint.sampling, candidates=1))
 
 
 @functools.cache
