@@ -42,11 +42,14 @@ class Evaluation:
         cost_seconds: What the evaluation would have cost for real (a surrogate's predicted or a table's recorded
             training time), in seconds; 0.0 where that is unknown or free.
         info: Further numbers or words worth keeping (other metrics, an epoch count).
+        curve: The learning curve of a training: by quantity, one number for each step, all of the same length. The
+            first quantity is the step itself (``epoch``, ``n_estimators``). Empty where nothing was trained in steps.
     """
 
     value: float
     cost_seconds: float = 0.0
     info: Mapping[str, float | str] = field(default_factory=dict)
+    curve: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

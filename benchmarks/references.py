@@ -4,7 +4,9 @@ They are read from ``references.json``, one line for each task, and never depend
 
 * a synthetic function: its analytic minimum; the median and the worst of random configurations;
 * a table: its exact best, median and worst over every configuration;
-* a surrogate: the best value of a dedicated search; the median and the worst of random configurations.
+* a surrogate: the best value of a dedicated search; the median and the worst of random configurations;
+* a training: likewise, with as many evaluations as are affordable, and the best is a mean over seeds
+  (:mod:`benchmarks.training.reference`).
 
 The first two give their own (``measure_reference() -> Reference``, which any benchmark may offer).
 
@@ -124,8 +126,9 @@ def compute(
 
     Args:
         names: The tasks.
-        evaluations: How many configurations the search for a surrogate's best value evaluates, about.
-        seed: Of that search and of a surrogate's random configurations.
+        evaluations: How many configurations the search for a surrogate's best value evaluates, about. A task that
+            trains has its own plan.
+        seed: Of that search and of its random configurations.
         progress: Called with each task's name before its work.
 
     Yields:
@@ -135,6 +138,7 @@ def compute(
         BenchmarkError: A task is unknown, its data is missing, or it offers nothing to make a reference from.
     """
     from benchmarks.registry import create
+    from benchmarks.training.base import TrainingBenchmark
     from benchmarks.yahpo import YahpoBenchmark
 
     if evaluations < 1000:
@@ -145,6 +149,11 @@ def compute(
         benchmark = create(name)
         if isinstance(benchmark, YahpoBenchmark):
             yield _searched(benchmark, evaluations, seed)
+        elif isinstance(benchmark, TrainingBenchmark):
+            from benchmarks.training.reference import search
+
+            reference, best = search(benchmark, seed=seed)
+            yield Entry(benchmark.name, reference, benchmark.data_version, best, seed)
         else:
             yield Entry(benchmark.name, benchmark.measure_reference(), benchmark.data_version)
 
@@ -249,7 +258,7 @@ def check(names: Iterable[str] | None = None, *, progress: Callable[[str], None]
     """Compare committed references with the benchmarks, without repeating any search.
 
     Tables and synthetic functions are done over; of a surrogate, the stored best configuration is evaluated and the
-    random configurations are drawn again.
+    random configurations are drawn again; of a training, the stored best configuration is trained again.
 
     Args:
         names: The tasks; all that have a reference if ``None``.
@@ -278,8 +287,14 @@ def check(names: Iterable[str] | None = None, *, progress: Callable[[str], None]
 
 
 def _again(benchmark: Benchmark, entry: Entry) -> Reference:
+    from benchmarks.training.base import TrainingBenchmark
     from benchmarks.yahpo import YahpoBenchmark
 
+    if isinstance(benchmark, TrainingBenchmark) and entry.best is not None:
+        from benchmarks.training.reference import again
+
+        f_best = again(benchmark, entry.best, entry.reference)
+        return replace(entry.reference, f_best=f_best)
     if not isinstance(benchmark, YahpoBenchmark) or entry.best is None or entry.seed is None:
         return benchmark.measure_reference()
     _, values = _random(benchmark, entry.seed)

@@ -91,6 +91,8 @@ register(Family("hpobench", "HPOBench's neural network tables, 8 OpenML tasks", 
 register(Family("hpolib", "HPOLib's fully connected networks, 4 regression tasks", "benchmarks.tabular:hpolib"))
 register(Family("nasbench201", "NAS-Bench-201 cells, 3 image tasks", "benchmarks.tabular:nasbench201"))
 register(Family("yahpo", "YAHPO Gym surrogates on OpenML tasks", "benchmarks.yahpo:provider"))
+register(Family("mnist", "trains a perceptron on MNIST", "benchmarks.training.digits:mnist"))
+register(Family("digits", "trains a perceptron on scikit-learn's digits", "benchmarks.training.digits:digits"))
 
 
 @functools.cache

@@ -8,12 +8,23 @@ address. To add one, put its files below :func:`root`, write their entries (``pa
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.data.store import DataFile, Dataset, Status, datasets, locate, manifest, root, verify
+from benchmarks.data.store import ROOT_VARIABLE, DataFile, Dataset, Status, datasets, locate, manifest, root, verify
 
 if TYPE_CHECKING:
     from benchmarks.data.download import fetch
 
-__all__ = ["DataFile", "Dataset", "Status", "datasets", "fetch", "locate", "manifest", "root", "verify"]
+__all__ = [
+    "ROOT_VARIABLE",
+    "DataFile",
+    "Dataset",
+    "Status",
+    "datasets",
+    "fetch",
+    "locate",
+    "manifest",
+    "root",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

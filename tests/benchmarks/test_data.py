@@ -307,7 +307,7 @@ def test_the_committed_manifest_is_complete():
         assert dataset.licence, name
         assert dataset.files
         for file in dataset.files:
-            assert file.path.startswith(f"{name}/")
+            assert file.path.startswith(name)
             assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
             assert file.url.startswith("https://")
             assert file.url.endswith(Path(file.path).name)
