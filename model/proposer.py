@@ -55,8 +55,8 @@ class ProposerConfig:
     refinements: int = 1
     refined: int = 48
     climbs: int = 0
-    acquisition: str = "pi"
-    ahead: float = 0.0
+    acquisition: str = "pi+squashed-ei"
+    ahead: float = 0.05
     margin: float = 0.01
     cap: float = 0.25
     temperature: float = 1.0
@@ -84,10 +84,10 @@ class ProposerConfig:
 
 
 PRESETS = {
-    "fast": ProposerConfig(uniform=32, local=48, refinements=1, refined=24),
+    "fast": ProposerConfig(ahead=0.1),
     "default": ProposerConfig(),
     # More candidates find more places where the network is wrong: on dev this was no better than default.
-    "thorough": ProposerConfig(uniform=256, local=128, refinements=2, refined=96),
+    "thorough": ProposerConfig(uniform=256, local=128, refinements=2, refined=96, ahead=0.0),
 }
 #: How many of the best-scored candidates each refinement starts from, and its largest step.
 REFINED_FROM, FIRST_STEP = 6, 0.1

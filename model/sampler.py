@@ -46,7 +46,8 @@ class OptiFormerSampler(BaseSampler):
     Args:
         checkpoint: A checkpoint folder or a loaded checkpoint of either encoding; the trial-set one that comes with the
             package if ``None``.
-        preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored (trial-set checkpoints only).
+        preset: ``default`` | ``thorough``: how many candidates are scored (trial-set checkpoints only). Every
+            suggestion is made of all trials that have finished, none is planned ahead; so ``fast`` is ``default``.
         seed: Makes the sampling reproducible: a proposal depends on the seed, the trial's number and the history.
         temperature: Above 1 explores more; a named-token checkpoint has its own unless told.
         n_startup_trials: Trials before the network is asked; until then sampling is random.
@@ -79,7 +80,7 @@ class OptiFormerSampler(BaseSampler):
         if isinstance(checkpoint, TrialSetCheckpoint):
             if device != "cpu":
                 raise ModelError(f"OptiFormerSampler: a trial-set network runs on the CPU, not on {device!r}.")
-            self._engine = _TrialSet(TrialSetDecoder(checkpoint), with_settings(preset, **changes))
+            self._engine = _TrialSet(TrialSetDecoder(checkpoint), with_settings(preset, ahead=0.0, **changes))
         else:
             if preset != "default":
                 raise ModelError("OptiFormerSampler: presets are for trial-set checkpoints; leave preset out.")

@@ -46,8 +46,8 @@ class OptiFormer(Optimizer):
         checkpoint: A checkpoint's folder; the one that comes with the package if empty.
         train: A training configuration (YAML or a shipped one's name) of the encoding ``trialset``; its cached
             checkpoint is used, and trained first if there is none.
-        preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored.
-        acquisition: ``pi`` | ``squashed-ei`` | ``clipped-ei`` | ``ei`` | ``thompson``.
+        preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored, and for how many asks.
+        acquisition: ``pi`` | ``squashed-ei`` | ``clipped-ei`` | ``ei`` | ``thompson``; joined by ``+`` they take turns.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
         cap: The largest gain that counts for ``clipped-ei``, in gaps.
         temperature: Of the predicted distribution; above 1 explores more.
@@ -70,7 +70,7 @@ class OptiFormer(Optimizer):
         checkpoint: str = "",
         train: str = "",
         preset: str = "default",
-        acquisition: str = "pi",
+        acquisition: str = "pi+squashed-ei",
         margin: float = 0.01,
         cap: float = 0.25,
         temperature: float = 1.0,

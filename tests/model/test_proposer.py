@@ -46,7 +46,7 @@ from optimizers.spaces import SearchSpace
 
 ENCODING = TrialSetConfig(slots=6, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
-SMALL = ProposerConfig(uniform=32, local=32, refinements=2, refined=16, climbs=2)
+SMALL = ProposerConfig(uniform=32, local=32, refinements=2, refined=16, climbs=2, ahead=0.0)
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
@@ -256,7 +256,7 @@ def test_forbidden_configurations_are_not_proposed(decoder: TrialSetDecoder) -> 
 
 
 def test_presets_are_ordered_by_effort_and_wrong_settings_refused() -> None:
-    efforts = [p.uniform + p.local + p.refinements * p.refined for p in PRESETS.values()]
+    efforts = [(p.uniform + p.local + p.refinements * p.refined) / (1 + 100 * p.ahead) for p in PRESETS.values()]
     assert efforts == sorted(efforts)
     assert list(PRESETS) == ["fast", "default", "thorough"]
     with pytest.raises(ModelError, match="there is fast, default, thorough"):
