@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint types bench latency figures heavy clean
+.PHONY: demo test lint types bench report-bench latency figures heavy clean
 
 # A range that admits PyTorch 2.13 and nothing newer comes from constraints.txt.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -37,6 +37,10 @@ heavy: $(INSTALLED)
 bench: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --benchmark-only --benchmark-columns=median,mean,stddev,rounds \
 		--ignore=tests/optimizers/test_latency.py tests
+
+# What a report of 2,000,000 trials costs: seconds, memory, the size of its page and when a browser can use it.
+report-bench: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy -s tests/reports/test_scale.py
 
 # What a suggestion of every optimizer costs, in about an hour; docs/latency.md. ARGS='-k "random or tpe"' for some.
 ARGS ?=

@@ -1,9 +1,16 @@
-"""A generator of trial tables in the harness's format."""
+"""A generator of trial tables in the harness's format, and a headless Chromium."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -140,3 +147,113 @@ def written(realistic: Results, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def make() -> Callable[..., Results]:
     """The generator itself, for tests that need a grid of their own."""
     return make_results
+
+
+class Page:
+    """One tab of a headless Chromium, driven through its debugging pipe: no driver, no network, no port.
+
+    Whatever the page complains about or asks the network for is kept.
+    """
+
+    def __init__(self, chromium: str, folder: Path) -> None:
+        # The browser reads commands from its descriptor 3 and answers on 4, each message ended by a zero byte.
+        theirs, self.to = os.pipe()
+        self.back, answers = os.pipe()
+        flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run"
+        shell = f'exec "$0" {flags} --remote-debugging-pipe --user-data-dir="$1" about:blank 3<&{theirs} 4>&{answers}'
+        self.process = subprocess.Popen(
+            ["bash", "-c", shell, chromium, str(folder)],
+            pass_fds=(theirs, answers),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs)
+        os.close(answers)
+        self.buffer, self.number = b"", 0
+        self.session: str | None = None
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        targets = self.call("Target.getTargets")["targetInfos"]
+        tab = next(target["targetId"] for target in targets if target["type"] == "page")
+        self.session = self.call("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
+        for domain in ("Runtime", "Log", "Page", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": parameters}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.to, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self.read()
+            if answer.get("id") == self.number:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    def read(self) -> dict[str, Any]:
+        while b"\0" not in self.buffer:
+            assert select.select([self.back], [], [], 60)[0], "the browser does not answer"
+            part = os.read(self.back, 1 << 20)
+            assert part, "the browser went away"
+            self.buffer += part
+        text, _, self.buffer = self.buffer.partition(b"\0")
+        found: dict[str, Any] = json.loads(text)
+        if found.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
+            self.complaints.append(str(found["params"]))
+        if found.get("method") == "Network.requestWillBeSent":
+            self.requests.append(found["params"]["request"]["url"])
+        return found
+
+    def open(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        self.complaints, self.requests = [], []
+        media = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.call("Emulation.setEmulatedMedia", features=media)
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.call("Page.navigate", url=path.as_uri())
+        while self.read().get("method") != "Page.loadEventFired":
+            pass
+
+    def __call__(self, script: str) -> Any:
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def click(self, selector: str) -> None:
+        """With the mouse, in the middle of the element: it fails if something lies over it."""
+        element = f"document.querySelector({json.dumps(selector)})"
+        script = (
+            f"(e => {{ e.scrollIntoView({{block: 'center'}}); return e.getBoundingClientRect().toJSON(); }})({element})"
+        )
+        box = self(script)
+        place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+
+    def key(self, key: str) -> None:
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, windowsVirtualKeyCode=KEYS[key])
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=KEYS[key])
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
+
+    def close(self) -> None:
+        self.session = None
+        self.call("Browser.close")
+        self.process.wait(timeout=30)
+        os.close(self.to)
+        os.close(self.back)
+
+
+KEYS = {"ArrowLeft": 37, "Home": 36, "Enter": 13}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("needs a Chromium (Debian: chromium)")
+    page = Page(chromium, tmp_path_factory.mktemp("browser"))
+    yield page
+    page.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import scipy.stats
@@ -123,11 +121,3 @@ def test_rank_interval_covers_the_population_and_holds_the_estimate() -> None:
         assert np.all((low <= estimate) & (estimate <= high))
         covered.append((low[:, 0] <= truth) & (truth <= high[:, 0]))
     assert np.mean(covered) > 0.92
-
-
-@pytest.mark.heavy
-def test_ten_thousand_draws_of_a_large_grid_take_at_most_ten_seconds() -> None:
-    x = scores(k=10, tasks=200, seeds=10, counts=3)
-    started = time.process_time()
-    cluster_bootstrap(x, np.ones(200, dtype=bool), draws=10_000, seed=0)
-    assert time.process_time() - started < 10

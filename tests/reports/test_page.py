@@ -1,133 +1,24 @@
-"""The HTML page, driven in a headless Chromium through its debugging pipe: no driver, no network, no port."""
+"""The HTML page, opened and used in a headless Chromium."""
 
 from __future__ import annotations
 
-import base64
 import html
-import json
-import os
 import re
-import select
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 import reports
 from reports.results import Results
 
+if TYPE_CHECKING:
+    from tests.reports.conftest import Page
+
 Make = Callable[..., Results]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium (Debian: chromium)")
 NASTY = "a_b</script><script>document.title='hacked'</script><img src=x onerror=document.title='hacked'>&amp;\"'"
-
-
-class Page:
-    """One tab of a browser. Whatever the page complains about or asks the network for is kept."""
-
-    def __init__(self, folder: Path) -> None:
-        # The browser reads commands from its descriptor 3 and answers on 4, each message ended by a zero byte.
-        theirs, self.to = os.pipe()
-        self.back, answers = os.pipe()
-        flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run"
-        shell = f'exec "$0" {flags} --remote-debugging-pipe --user-data-dir="$1" about:blank 3<&{theirs} 4>&{answers}'
-        self.process = subprocess.Popen(
-            ["bash", "-c", shell, str(CHROMIUM), str(folder)],
-            pass_fds=(theirs, answers),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(theirs)
-        os.close(answers)
-        self.buffer, self.number = b"", 0
-        self.session: str | None = None
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        targets = self.call("Target.getTargets")["targetInfos"]
-        tab = next(target["targetId"] for target in targets if target["type"] == "page")
-        self.session = self.call("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
-        for domain in ("Runtime", "Log", "Page", "Network"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: Any) -> Any:
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
-        os.write(self.to, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self.read()
-            if answer.get("id") == self.number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def read(self) -> dict[str, Any]:
-        while b"\0" not in self.buffer:
-            assert select.select([self.back], [], [], 60)[0], "the browser does not answer"
-            part = os.read(self.back, 1 << 20)
-            assert part, "the browser went away"
-            self.buffer += part
-        text, _, self.buffer = self.buffer.partition(b"\0")
-        found: dict[str, Any] = json.loads(text)
-        if found.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
-            self.complaints.append(str(found["params"]))
-        if found.get("method") == "Network.requestWillBeSent":
-            self.requests.append(found["params"]["request"]["url"])
-        return found
-
-    def open(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        self.complaints, self.requests = [], []
-        media = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.call("Emulation.setEmulatedMedia", features=media)
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.call("Emulation.setDeviceMetricsOverride", **size)
-        self.call("Page.navigate", url=path.as_uri())
-        while self.read().get("method") != "Page.loadEventFired":
-            pass
-
-    def __call__(self, script: str) -> Any:
-        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        return answer["result"].get("value")
-
-    def click(self, selector: str) -> None:
-        """With the mouse, in the middle of the element: it fails if something lies over it."""
-        element = f"document.querySelector({json.dumps(selector)})"
-        script = (
-            f"(e => {{ e.scrollIntoView({{block: 'center'}}); return e.getBoundingClientRect().toJSON(); }})({element})"
-        )
-        box = self(script)
-        place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
-
-    def key(self, key: str) -> None:
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, windowsVirtualKeyCode=KEYS[key])
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=KEYS[key])
-
-    def screenshot(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
-
-    def close(self) -> None:
-        self.session = None
-        self.call("Browser.close")
-        self.process.wait(timeout=30)
-        os.close(self.to)
-        os.close(self.back)
-
-
-KEYS = {"ArrowLeft": 37, "Home": 36, "Enter": 13}
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    page = Page(tmp_path_factory.mktemp("browser"))
-    yield page
-    page.close()
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +37,6 @@ def test_the_page_is_whole_without_a_script_or_network(page: Path) -> None:
     assert len(text) < 1_500_000
 
 
-@needs_chromium
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_the_page_opens_without_complaint(page: Path, browser: Page, width: int, dark: bool) -> None:
     browser.open(page, width, dark=dark)
@@ -158,7 +48,6 @@ def test_the_page_opens_without_complaint(page: Path, browser: Page, width: int,
     assert browser.complaints == []
 
 
-@needs_chromium
 def test_tables_sort_both_ways_and_missing_values_stay_last(page: Path, browser: Page) -> None:
     browser.open(page)
     order = "[...document.querySelectorAll('#ranks tbody tr')].map(row => row.cells[0].textContent)"
@@ -181,7 +70,6 @@ def test_tables_sort_both_ways_and_missing_values_stay_last(page: Path, browser:
     assert browser.complaints == []
 
 
-@needs_chromium
 def test_tables_filter_by_every_word(page: Path, browser: Page) -> None:
     browser.open(page)
     browser.click("#pairs_at_60 input")
@@ -193,7 +81,6 @@ def test_tables_filter_by_every_word(page: Path, browser: Page) -> None:
     assert browser("document.querySelector('#pairs_at_60 [role=status]').textContent") == "2 of 21 rows"
 
 
-@needs_chromium
 def test_curves_follow_the_controls(page: Path, browser: Page, realistic: Results) -> None:
     browser.open(page)
     curves = "document.querySelectorAll('#plot path.curve').length"
@@ -231,7 +118,6 @@ def test_curves_follow_the_controls(page: Path, browser: Page, realistic: Result
     assert browser.complaints == []
 
 
-@needs_chromium
 def test_pointing_at_an_optimizer_brings_out_its_curve_and_band(page: Path, browser: Page) -> None:
     browser.open(page)
     bands = "document.querySelectorAll('#plot path.band').length"
@@ -247,7 +133,6 @@ def test_pointing_at_an_optimizer_brings_out_its_curve_and_band(page: Path, brow
     assert browser.complaints == []
 
 
-@needs_chromium
 def test_hovering_shows_the_values_of_that_trial(page: Path, browser: Page) -> None:
     browser.open(page)
     script = "document.getElementById('plot').scrollIntoView({block: 'center'}); "
@@ -266,7 +151,6 @@ def test_hovering_shows_the_values_of_that_trial(page: Path, browser: Page) -> N
     assert browser("document.getElementById('at').textContent").startswith(f"{trial - 1} trial")
 
 
-@needs_chromium
 def test_any_name_is_shown_as_text(make: Make, browser: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reports.figures.draw", lambda *_: [])
     results = make(("random", NASTY), ("a/x", f"b/{NASTY}"), seeds=2, trials=4)
@@ -280,19 +164,3 @@ def test_any_name_is_shown_as_text(make: Make, browser: Page, tmp_path: Path, mo
     assert sorted(names) == sorted(["random", NASTY])
     assert NASTY in browser("document.querySelector('pre').textContent")
     assert browser.complaints == []
-
-
-@needs_chromium
-@pytest.mark.heavy
-def test_a_large_page_is_small_and_soon_usable(
-    make: Make, browser: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
-    tasks = [f"family_{i % 8}/{i}" for i in range(200)]
-    results = make([f"optimizer-{i}" for i in range(10)], tasks, seeds=2, trials=100)
-    page = reports.write(results, tmp_path / "out", bootstrap_draws=100).path.with_suffix(".html")
-    assert page.stat().st_size < 8e6  # the figures come on top
-    browser.open(page)
-    milliseconds = int(browser("document.documentElement.dataset.ready"))
-    print(f"{page.stat().st_size / 1e6:.1f} MB without figures, ready after {milliseconds} ms")
-    assert milliseconds <= 2000

@@ -1,58 +1,158 @@
-"""A report over 1,000,000 trials: at most 60 s of processor time, 4 GiB and a page of 10 MB; merging them is cheap."""
+"""The figures that a report of 2,000,000 trials must meet; ``make report-bench`` prints them.
+
+Asserted is processor time, since other work on the machine must not fail a test: a report uses one thread nearly all
+the time, so that on an idle machine the wall-clock time is the same.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 import reports
 from reports.results import Results
 
-SCRIPT = """
-import importlib.util, pathlib, resource, sys, time
-spec = importlib.util.spec_from_file_location("generator", sys.argv[1])
-generator = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(generator)
-names = [*generator.OPTIMIZERS, "gp-skopt", "smac-gp", "optiformer"]
-tasks = [f"yahpo/{scenario}/{i}" for scenario in ("lcbench", "iaml", "rbv2_svm", "nb301") for i in range(25)]
-results = generator.make_results(names, tasks, 10, 100)
-assert len(results.trials) == 1_000_000
-import reports
-started, cpu = time.perf_counter(), time.process_time()
-reports.write(results, pathlib.Path(sys.argv[2]))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-print(time.perf_counter() - started, time.process_time() - cpu, peak)
-"""
+if TYPE_CHECKING:
+    from tests.reports.conftest import Page
+
+pytestmark = pytest.mark.heavy
+ROOT = Path(__file__).parents[2]
+OPENINGS = 3
+"""Times that the page is opened; the quickest counts, for what slows the others is not the page."""
 
 
-@pytest.mark.heavy
-def test_a_million_trials(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-    generator = Path(__file__).with_name("conftest.py")
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(generator), str(tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+@dataclass(frozen=True)
+class Cost:
+    """Of a command: seconds by the clock and of processor, and GiB of memory at its peak."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+def measured(*command: str | Path, threads: int = 1) -> Cost:
+    """Run a command of Python and see what it takes."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
+    started = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *map(str, command)], env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return Cost(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20)
+
+
+@pytest.fixture(scope="module")
+def figures() -> Iterator[list[tuple[str, str, str]]]:
+    """What was measured: what, how much, and how much it may be; printed at the end."""
+    rows: list[tuple[str, str, str]] = []
+    yield rows
+    rows = [("figure", "measured", "at most"), *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    print(f"\n\nAt a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores:")
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """10 optimizers x 200 tasks x 10 seeds x 100 trials as a published folder."""
+    folder = tmp_path_factory.mktemp("large") / "grid"
+    measured(Path(__file__).with_name("large.py"), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(large: Path, figures: list[tuple[str, str, str]]) -> Path:
+    """The folder of its report, whose cost is noted and checked."""
+    out = large.with_name("report")
+    cost = measured("-m", "harness.cli", "report", large, "--out", out)
+    figures += [
+        ("report of 2,000,000 trials", f"{cost.cpu:.1f} s of processor, {cost.wall:.1f} s by the clock", "120 s"),
+        ("its memory at the peak", f"{cost.memory:.2f} GiB", "6 GiB"),
+    ]
+    assert cost.cpu <= 120
+    assert cost.memory <= 6
+    return out
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_its_page_is_small_and_soon_usable(written: Path, browser: Page, figures: list[tuple[str, str, str]]) -> None:
+    page = written / "report.html"
+    size = page.stat().st_size
+    milliseconds = []
+    for _ in range(OPENINGS):
+        browser.open(page)
+        milliseconds.append(int(browser("document.documentElement.dataset.ready")))
+    figures += [
+        ("size of the page", f"{size / 1e6:.2f} MB", "10 MB"),
+        ("page ready to use", f"{min(milliseconds)} ms ({', '.join(map(str, milliseconds))})", "2000 ms"),
+    ]
+    assert size <= 10e6
+    assert min(milliseconds) <= 2000
+    # Ready means that it answers: another task's curves, a sorted and a filtered table.
+    browser.click("#find")
+    browser.call("Input.insertText", text="synthetic/1197")
+    assert browser("document.getElementById('view').selectedOptions[0].textContent") == "synthetic/1197"
+    assert browser("document.querySelectorAll('#plot path.curve').length") == 10
+    browser.click("#ranks th:nth-child(1) button")
+    assert browser("document.querySelector('#ranks tbody tr').cells[0].textContent") == "cmaes"
+    browser.click("#regret_at_100 input")
+    browser.call("Input.insertText", text="synthetic/1197")
+    assert browser("document.querySelectorAll('#regret_at_100 tbody tr:not([hidden])').length") == 1
+    assert browser.complaints == []
+
+
+def test_a_second_report_has_the_same_bytes(written: Path) -> None:
+    out = written.with_name("again")
+    measured("-m", "harness.cli", "report", written.with_name("grid"), "--out", out, threads=2)
+    assert digests(out) == digests(written)
+
+
+def test_one_more_grid(large: Path, figures: list[tuple[str, str, str]]) -> None:
+    more, out = large.with_name("more"), large.with_name("both")
+    measured(Path(__file__).with_name("large.py"), more, "--optimizers", "smac-gp", "--random-seed", "1")
+    cost = measured("-m", "harness.cli", "report", large, more, "--out", out)
+    figures.append(
+        (
+            "report with a grid of 200,000 trials more",
+            f"{cost.cpu:.1f} s of processor, {cost.wall:.1f} s by the clock",
+            "60 s",
+        )
     )
-    wall, cpu, gibibytes = map(float, done.stdout.split())
-    print(f"{wall:.1f} s wall, {cpu:.1f} s of processor, {gibibytes:.2f} GiB with the generator")
-    # Processor time, since other work on the machine must not fail the test; one thread, so wall is the same when idle.
-    assert cpu <= 60
-    assert gibibytes <= 4
-    assert (tmp_path / "out" / "report.html").stat().st_size <= 10e6
+    assert cost.cpu <= 60
+    assert "smac-gp" in (out / "report.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.heavy
-def test_merging_a_million_trials(make: Callable[..., Results]) -> None:
+def test_ten_thousand_draws(large: Path, figures: list[tuple[str, str, str]]) -> None:
+    from harness.results import load
+    from reports.compare import aggregate
+    from reports.cube import read
+
+    grid = read(load(large))
+    counts = (25, 50, 100)
+    scores = grid.at(counts)
+    started = time.process_time()
+    aggregate(grid, scores, counts, np.arange(len(grid.tasks)), draws=10_000, seed=0)
+    seconds = time.process_time() - started
+    figures.append(("bootstrap of 10,000 draws at 3 trial counts", f"{seconds:.1f} s of processor", "10 s"))
+    assert seconds <= 10
+
+
+def test_merging_a_million_trials(make: Callable[..., Results], figures: list[tuple[str, str, str]]) -> None:
     results = make(tasks=[f"f/{i}" for i in range(143)], seeds=10, trials=100)
     assert len(results.trials) >= 1_000_000
     late = results.trials["seed"] >= 4
@@ -63,6 +163,6 @@ def test_merging_a_million_trials(make: Callable[..., Results]) -> None:
     started = time.process_time()
     merged = reports.merge(halves)
     seconds = time.process_time() - started
-    print(f"{seconds:.1f} s of processor")
+    figures.append(("two grids of 1,000,000 trials merged, a tenth in both", f"{seconds:.1f} s of processor", "10 s"))
     assert len(merged.trials) == len(results.trials)
     assert seconds <= 10

@@ -1,0 +1,88 @@
+"""A large grid as a published folder, made up, to measure a report with: ``python tests/reports/large.py FOLDER``.
+
+The trials are those of the generator beside this file, so that they look like a grid's; the folder is in the form of
+``optibench publish``, so that ``optibench report FOLDER`` takes the way that it takes for anyone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from harness.trials import schema
+
+OPTIMIZERS = (
+    *("random", "sobol", "tpe", "tpe:group=true", "tpe-univariate"),
+    *("gp-botorch", "gp-skopt", "smac-rf", "cmaes", "optiformer"),
+)
+FAMILIES = ("yahpo/lcbench", "yahpo/iaml_glmnet", "yahpo/rbv2_svm", "yahpo/nb301", "hpobench/nn", "synthetic")
+SEEDS, TRIALS = 10, 100
+
+
+def task_names(number: int) -> list[str]:
+    """Names in six families."""
+    return [f"{FAMILIES[i % len(FAMILIES)]}/{1000 + i}" for i in range(number)]
+
+
+def make_folder(folder: Path, optimizers: Sequence[str], tasks: int, seeds: int, trials: int, random_seed: int) -> int:
+    """Write a published folder; returns its number of trials."""
+    spec = importlib.util.spec_from_file_location("generator", Path(__file__).with_name("conftest.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    generator = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generator)
+    results = generator.make_results(optimizers, task_names(tasks), seeds, trials, random_seed=random_seed)
+    grid = {
+        "grid": {
+            **{"optimizers": list(optimizers), "benchmarks": task_names(tasks), "seeds": list(range(seeds))},
+            **{"trials": trials, "initial": "shared", "initial_size": 5, "name": folder.name},
+        },
+        "packages": {},
+        "optimizers": {name: {"name": name, "settings": {}, "packages": {}} for name in optimizers},
+    }
+    folder.mkdir(parents=True)
+    (folder / "tasks.json").write_text(json.dumps(results.tasks, indent=1), encoding="utf-8")
+    (folder / "provenance.json").write_text(json.dumps(dict(results.provenance), indent=1), encoding="utf-8")
+    pq.write_table(_table(results.trials), folder / "trials.parquet", compression="zstd")
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False), encoding="utf-8")
+    return len(results.trials)
+
+
+def _table(trials: pd.DataFrame) -> pa.Table:
+    """The columns of every run folder; what the generator does not make is empty."""
+    cell = trials.groupby(["optimizer", "task", "seed"], sort=False, observed=True).ngroup().to_numpy()
+    columns: dict[str, Any] = {"cell": np.array([f"{i:020x}" for i in range(cell.max() + 1)])[cell]}
+    arrays = []
+    for field in schema():
+        values = columns.get(field.name, trials.get(field.name))
+        arrays.append(
+            pa.nulls(len(trials), field.type) if values is None else pa.array(values, from_pandas=True).cast(field.type)
+        )
+    return pa.Table.from_arrays(arrays, schema=schema())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make a large grid as a published folder.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--optimizers", nargs="+", default=OPTIMIZERS)
+    parser.add_argument("--tasks", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument("--random-seed", type=int, default=0)
+    arguments = parser.parse_args()
+    sizes = (arguments.tasks, arguments.seeds, arguments.trials, arguments.random_seed)
+    print(f"{make_folder(arguments.folder, arguments.optimizers, *sizes):,} trials: {arguments.folder}")
+
+
+if __name__ == "__main__":
+    main()
