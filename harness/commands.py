@@ -106,12 +106,11 @@ def compare_runs(arguments: argparse.Namespace) -> int:
     from reports import agreement, compare_grids, write
 
     first, second = (load(folder) for folder in (arguments.first, arguments.second))
-    print(f"{agreement(first, second)}\n")
     names = (arguments.first.name, arguments.second.name)
     if names[0] == names[1]:
         names = (str(arguments.first), str(arguments.second))
     report = write(compare_grids(first, second, names=names), arguments.out, at=arguments.at)
-    print(report.summary)
+    print(f"{agreement(first, second)}\n\n{report.summary}")
     print(f"\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
     return 0
 

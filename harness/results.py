@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness import provenance
 from harness.cells import Cell, plan
-from harness.store import Store
+from harness.errors import HarnessError
+from harness.store import GRID, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +29,17 @@ def load(folder: Path) -> Results:
     store = Store.open(folder)
     resolved = store.resolved()
     imported = "imported" in resolved
-    cells = [] if imported else list(plan(resolved))
+    try:
+        cells = [] if imported else list(plan(resolved))
+        initial, history = resolved["grid"]["initial"], _history(store, resolved)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise HarnessError(
+            f"{store.folder / GRID} is no grid that optibench wrote ({type(error).__name__}: {error}): it is damaged; "
+            "restore the file, or run the grid into another folder."
+        ) from error
     trials = store.trials(cells, COLUMNS).to_pandas(split_blocks=True, self_destruct=True)
-    planned = _found(trials) if imported else _planned(cells, resolved["grid"]["initial"])
-    return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=_history(store, resolved))
+    planned = _found(trials) if imported else _planned(cells, initial)
+    return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=history)
 
 
 def _planned(cells: Sequence[Cell], initial: str) -> pd.DataFrame:
@@ -56,7 +64,8 @@ def _found(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _history(store: Store, resolved: Mapping[str, Any]) -> dict[str, Any]:
     history = {"initial_design": _initial_design(resolved["grid"]), **provenance.read(store)}
-    return history | {"training": provenance.training(store)}
+    versions = {label: optimizer["packages"] for label, optimizer in resolved["optimizers"].items()}
+    return history | {"training": provenance.training(store), "optimizer_packages": versions}
 
 
 def _initial_design(grid: Mapping[str, Any]) -> str:

@@ -37,7 +37,9 @@ def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
     """One line a key; of a list of runs (a grid that was resumed), every distinct value of each key."""
     lines = []
     for name, value in provenance.items():
-        if isinstance(value, Sequence) and value and all(isinstance(item, Mapping) for item in value):
+        if name == "optimizer_packages" and isinstance(value, Mapping):
+            lines.append((name, _cut(_packages(value))))
+        elif isinstance(value, Sequence) and value and all(isinstance(item, Mapping) for item in value):
             lines.append((name, str(len(value))))
             for key in dict.fromkeys(key for item in value for key in item):
                 distinct = dict.fromkeys(_line(key, item[key]) for item in value if key in item)
@@ -45,6 +47,16 @@ def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
         else:
             lines.append((name, _cut(_line(name, value))))
     return [(str(name).replace("_", " "), text) for name, text in lines if text]
+
+
+def _packages(by_optimizer: Mapping[str, Any]) -> str:
+    """Every package of any optimizer once, with its versions."""
+    versions: dict[str, dict[str, None]] = {}
+    for found in by_optimizer.values():
+        for each in found if isinstance(found, (list, tuple)) else [found]:
+            for package, version in each.items():
+                versions.setdefault(str(package), {})[str(version)] = None
+    return ", ".join(f"{package} {' and '.join(versions[package])}" for package in sorted(versions, key=str.lower))
 
 
 def _line(name: str, value: Any) -> str:

@@ -16,6 +16,8 @@ from reports.text import listing, many
 CELL = ["optimizer", "task", "seed"]
 SAME = ("phase", "state", "value")
 """What two runs of one cell must agree on, trial by trial; seconds always differ."""
+BY_OPTIMIZER = ("training", "optimizer_packages")
+"""Keys of the provenance that say something of each optimizer."""
 _FROZEN = ("f_best", "f_ref", "f_worst", "version")
 
 
@@ -148,9 +150,10 @@ def _renamed(grid: Results, optimizers: set[str], name: str) -> Results:
         return pd.Series(pd.Categorical.from_codes(codes, names), index=column.index)
 
     provenance = dict(grid.provenance)
-    if provenance.get("training"):
-        training = provenance["training"].items()
-        provenance["training"] = {f"{key} ({name})" if key in optimizers else key: value for key, value in training}
+    for key in BY_OPTIMIZER:
+        if provenance.get(key):
+            entries = provenance[key].items()
+            provenance[key] = {f"{label} ({name})" if label in optimizers else label: each for label, each in entries}
     return Results(
         trials=grid.trials.assign(optimizer=rename(grid.trials["optimizer"])),
         tasks=grid.tasks,
@@ -271,12 +274,13 @@ def _plan(grid: Results) -> pd.DataFrame:
 
 
 def _provenance(grids: Sequence[Results]) -> dict[str, Any]:
-    """All runs, all training, and every distinct value of anything else."""
+    """All runs, all training, each optimizer's packages, and every distinct value of anything else."""
     merged: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    packages: dict[str, list[Any]] = {}
     for grid in grids:
         for key, value in grid.provenance.items():
-            if key != "training":
+            if key not in BY_OPTIMIZER:
                 items = list(value) if isinstance(value, (list, tuple)) else [value]
                 merged.setdefault(key, []).extend(item for item in items if item not in merged.get(key, []))
         for name, entry in (grid.provenance.get("training") or {}).items():
@@ -286,5 +290,12 @@ def _provenance(grids: Sequence[Results]) -> dict[str, Any]:
                     f"{name!r} was trained differently in two grids: it is not one optimizer; compare the grids "
                     "instead, or report them one by one"
                 )
+        for name, versions in (grid.provenance.get("optimizer_packages") or {}).items():
+            if versions not in packages.setdefault(name, []):
+                packages[name].append(versions)
     single = {key: value[0] if len(value) == 1 and key != "runs" else value for key, value in merged.items()}
-    return {**single, **({"training": training} if training else {})}
+    if training:
+        single["training"] = training
+    if packages:
+        single["optimizer_packages"] = {name: each[0] if len(each) == 1 else each for name, each in packages.items()}
+    return single

@@ -32,8 +32,9 @@ class Results:
             ``None`` for a task without regret).
         planned: One row per cell that the grid wants: ``optimizer, task, seed, n_trials``. May be empty: then the
             cells found in ``trials`` are taken for the plan and nothing can be called missing.
-        provenance: Whatever identifies the run; printed. One key is interpreted: ``training``, by optimizer what its
-            training phase cost (``seconds``), stands beside the cost of suggestions.
+        provenance: Whatever identifies the run; printed. Three keys are interpreted: ``training``, by optimizer what
+            its training phase cost (``seconds``), stands beside the cost of suggestions; of ``initial_design`` and of
+            ``optimizer_packages`` (by optimizer, package -> version) merged grids should have one, or the report warns.
 
     Raises:
         ReportError: A column, a task or a regret is missing, a state is unknown, or a cell has a trial twice or a gap.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from reports.analysis import Analysis
@@ -155,6 +157,25 @@ def cautions(analysis: Analysis) -> list[str]:
         notes.append(
             f"With an initial design of their own: {listing(list(analysis.own_initial))}; their seeds are no pairs."
         )
+    return notes + _unlike_grids(analysis)
+
+
+def _unlike_grids(analysis: Analysis) -> list[str]:
+    """In what merged grids differ that makes their runs less comparable."""
+    notes = []
+    designs = analysis.provenance.get("initial_design")
+    if isinstance(designs, (list, tuple)) and len(designs) > 1:
+        notes.append(
+            f"The grids differ in their initial designs ({'; '.join(map(str, designs))}): seeds of optimizers of "
+            "different grids are no pairs."
+        )
+    versions = analysis.provenance.get("optimizer_packages")
+    for name, found in versions.items() if isinstance(versions, Mapping) else ():
+        if isinstance(found, (list, tuple)) and len(found) > 1:
+            names = sorted({package for each in found for package in each})
+            unlike = [package for package in names if len({each.get(package) for each in found}) > 1]
+            words = ", ".join(f"{p} {' and '.join(str(each.get(p, MISSING)) for each in found)}" for p in unlike)
+            notes.append(f"{name} ran with other packages in one grid than in another ({words}) and counts as one.")
     return notes
 
 

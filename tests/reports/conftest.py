@@ -14,9 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import reports
+from harness.trials import schema
 from reports.results import Results
 
 OPTIMIZERS = ("random", "sobol", "tpe", "tpe:group=true", "gp-botorch", "smac-rf", "cmaes")
@@ -129,6 +133,34 @@ def make_results(
     return Results(table[keep].reset_index(drop=True), info, planned, provenance)
 
 
+def publish(results: Results, folder: Path) -> Path:
+    """Write results as ``optibench publish`` would: every optimizer planned on every task with every seed."""
+    planned = results.planned
+    names, tasks = (list(dict.fromkeys(map(str, planned[column]))) for column in ("optimizer", "task"))
+    grid = {
+        "grid": {
+            **{"optimizers": names, "benchmarks": tasks, "seeds": sorted(map(int, planned["seed"].unique()))},
+            **{"trials": int(planned["n_trials"].max()), "initial": "shared", "initial_size": 5, "name": folder.name},
+        },
+        "packages": {},
+        "optimizers": {name: {"name": name, "settings": {}, "packages": {}} for name in names},
+    }
+    trials = results.trials
+    cell = trials.groupby(["optimizer", "task", "seed"], sort=False, observed=True).ngroup().to_numpy()
+    columns = {"cell": np.array([f"{i:020x}" for i in range(len(planned))])[cell]}
+    arrays = []
+    for field in schema():
+        values = columns.get(field.name, trials.get(field.name))
+        empty = pa.nulls(len(trials), field.type)
+        arrays.append(empty if values is None else pa.array(values, from_pandas=True).cast(field.type))
+    folder.mkdir(parents=True)
+    (folder / "tasks.json").write_text(json.dumps(dict(results.tasks), indent=1), encoding="utf-8")
+    (folder / "provenance.json").write_text(json.dumps(dict(results.provenance), indent=1), encoding="utf-8")
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema()), folder / "trials.parquet", compression="zstd")
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False), encoding="utf-8")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def realistic() -> Results:
     """7 optimizers x 12 tasks x 10 seeds x 60 trials with missing cells, failures and a shorter budget."""
@@ -147,6 +179,12 @@ def written(realistic: Results, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def make() -> Callable[..., Results]:
     """The generator itself, for tests that need a grid of their own."""
     return make_results
+
+
+@pytest.fixture(scope="session")
+def as_folder() -> Callable[[Results, Path], Path]:
+    """Writes results as a folder that the command line takes."""
+    return publish
 
 
 class Page:

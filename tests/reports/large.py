@@ -8,18 +8,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-import yaml
-
-from harness.trials import schema
 
 OPTIMIZERS = (
     *("random", "sobol", "tpe", "tpe:group=true", "tpe-univariate"),
@@ -42,33 +32,8 @@ def make_folder(folder: Path, optimizers: Sequence[str], tasks: int, seeds: int,
     generator = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generator)
     results = generator.make_results(optimizers, task_names(tasks), seeds, trials, random_seed=random_seed)
-    grid = {
-        "grid": {
-            **{"optimizers": list(optimizers), "benchmarks": task_names(tasks), "seeds": list(range(seeds))},
-            **{"trials": trials, "initial": "shared", "initial_size": 5, "name": folder.name},
-        },
-        "packages": {},
-        "optimizers": {name: {"name": name, "settings": {}, "packages": {}} for name in optimizers},
-    }
-    folder.mkdir(parents=True)
-    (folder / "tasks.json").write_text(json.dumps(results.tasks, indent=1), encoding="utf-8")
-    (folder / "provenance.json").write_text(json.dumps(dict(results.provenance), indent=1), encoding="utf-8")
-    pq.write_table(_table(results.trials), folder / "trials.parquet", compression="zstd")
-    (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False), encoding="utf-8")
+    generator.publish(results, folder)
     return len(results.trials)
-
-
-def _table(trials: pd.DataFrame) -> pa.Table:
-    """The columns of every run folder; what the generator does not make is empty."""
-    cell = trials.groupby(["optimizer", "task", "seed"], sort=False, observed=True).ngroup().to_numpy()
-    columns: dict[str, Any] = {"cell": np.array([f"{i:020x}" for i in range(cell.max() + 1)])[cell]}
-    arrays = []
-    for field in schema():
-        values = columns.get(field.name, trials.get(field.name))
-        arrays.append(
-            pa.nulls(len(trials), field.type) if values is None else pa.array(values, from_pandas=True).cast(field.type)
-        )
-    return pa.Table.from_arrays(arrays, schema=schema())
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import reports
 from reports.analysis import analyse
 from reports.results import Results
 from reports.significance import pairs_table
+from reports.summary import cautions
 
 Make = Callable[..., Results]
 ROWS = ["optimizer", "task", "seed", "trial"]
@@ -157,3 +158,19 @@ def test_comparing_uses_the_common_tasks_and_both_seeds(whole: Results) -> None:
         reports.compare_grids(first, elsewhere)
     with pytest.raises(reports.ReportError, match="both grids are called 'x'"):
         reports.compare_grids(first, second, ("x", "x"))
+
+
+def test_a_merged_report_warns_where_grids_are_unlike(whole: Results) -> None:
+    halves = []
+    for keep, design, version in (("tpe", "shared: 5", "4.9.0"), ("cmaes", "shared: 10", "5.0.0")):
+        packages = {"tpe": {"optuna": version, "numpy": "2.4.6"}, "cmaes": {"cmaes": "0.13"}}
+        provenance = {"runs": [], "initial_design": design, "optimizer_packages": packages}
+        halves.append(replace(part(whole, lambda x, keep=keep: x["optimizer"] == keep), provenance=provenance))
+    notes = cautions(analyse(reports.merge(halves), at=None, draws=100, seed=0))
+    assert any("initial designs (shared: 5; shared: 10): seeds" in note and "no pairs" in note for note in notes)
+    assert (
+        "tpe ran with other packages in one grid than in another (optuna 4.9.0 and 5.0.0) and counts as one." in notes
+    )
+    alike = reports.merge([halves[0], halves[0]])
+    assert alike.provenance["optimizer_packages"] == halves[0].provenance["optimizer_packages"]
+    assert not any("grid" in note for note in cautions(analyse(alike, at=None, draws=100, seed=0)))

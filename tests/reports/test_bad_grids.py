@@ -1,0 +1,271 @@
+"""`optibench report` of grids that carry little or nothing: it says what can be concluded, or why nothing can."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+import yaml
+
+from harness.cli import main
+from reports.results import Results
+
+Make = Callable[..., Results]
+AsFolder = Callable[[Results, Path], Path]
+THREE = ("random", "tpe", "gp-botorch")
+TEN = [f"{family}/{i}" for i in range(5) for family in ("a", "b")]
+pytestmark = [pytest.mark.usefixtures("quick_figures"), pytest.mark.filterwarnings("error")]
+
+
+@pytest.fixture
+def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every figure is drawn, but not finely: writing them takes longer than drawing."""
+    monkeypatch.setattr("reports.figures.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20))
+
+
+@pytest.fixture
+def report(as_folder: AsFolder, tmp_path: Path) -> Callable[..., Path]:
+    """Publish the results, each in a folder, and report them with the command; the folder of the report."""
+
+    def write(*grids: Results, options: tuple[str, ...] = ()) -> Path:
+        folders = [as_folder(grid, tmp_path / f"grid-{i}") for i, grid in enumerate(grids)]
+        out = tmp_path / "out"
+        assert main(["report", *map(str, folders), "--out", str(out), *options]) == 0
+        return out
+
+    return write
+
+
+def words(out: Path) -> str:
+    """What the report says, on one line; it has no number that is none."""
+    text = (out / "report.md").read_text(encoding="utf-8")
+    assert not {"nan", "inf", "none"} & set(re.sub(r"\W", " ", text.lower()).split())
+    return re.sub(r"\\(.)", r"\1", " ".join(text.split()))
+
+
+def table(out: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(out / "tables" / f"{name}.csv")
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one sentence on standard error of a command that ends with 2."""
+    capsys.readouterr()
+    assert main(arguments) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert re.fullmatch(r"optibench: [^\n]+\n", streams.err)
+    return streams.err
+
+
+def final(results: Results) -> pd.DataFrame:
+    """Mean regret of each task (row) and optimizer (column) after the last trial, with pandas."""
+    trials = results.trials.astype({"optimizer": str, "task": str})
+    last = trials[trials["trial"] == trials["trial"].max()]
+    return last.groupby(["task", "optimizer"])["regret"].mean().unstack()
+
+
+def test_an_empty_grid(make: Make, as_folder: AsFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = as_folder(make(THREE, TEN, seeds=2, trials=6), tmp_path / "grid")
+    (folder / "trials.parquet").unlink()
+    (folder / "cells").mkdir()
+    (folder / "journal").mkdir()
+    message = refused(["report", str(folder)], capsys)
+    assert "there is no finished trial to report yet: run the grid first" in message
+    assert not (folder / "report").exists()
+
+
+def test_a_grid_of_nothing(make: Make, as_folder: AsFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = as_folder(make(THREE, TEN, seeds=2, trials=6), tmp_path / "grid")
+    grid = yaml.safe_load((folder / "grid.yaml").read_text())
+    grid["grid"]["optimizers"] = None
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid))
+    assert "damaged" in refused(["report", str(folder)], capsys)
+
+
+def test_a_partial_grid_counts_what_is_missing_and_compares_complete_tasks(
+    make: Make, report: Callable[..., Path]
+) -> None:
+    missing = [("tpe", "a/0", seed) for seed in range(3)] + [("gp-botorch", "b/1", 2)]
+    results = make(THREE, TEN, seeds=3, trials=12, missing=missing)
+    out = report(results)
+    text = words(out)
+    assert "Of 90 planned cells, 4 are missing and 0 short." in text
+    assert "1 task left out of ranks, means and tests, for want of a seed of a compared optimizer: a/0." in text
+    assert "1 (2/3)" not in text
+    complete = final(results).dropna()
+    assert len(complete) == 9
+    ranks = table(out, "ranks").query("trials == 12").set_index("optimizer")
+    np.testing.assert_allclose(ranks.loc[complete.columns, "mean_regret"], complete.mean())
+    expected = scipy.stats.rankdata(complete, axis=1).mean(axis=0)
+    np.testing.assert_allclose(ranks.loc[complete.columns, "mean_rank"], expected)
+    assert table(out, "missing")["missing_seeds"].astype(str).tolist() == ["2", "0 1 2"]
+
+
+def test_a_grid_of_which_one_cell_is_done(make: Make, report: Callable[..., Path]) -> None:
+    results = make(THREE, TEN, seeds=3, trials=12)
+    trials = results.trials.astype({"optimizer": str, "task": str})
+    one = (trials["optimizer"] == "tpe") & (trials["task"] == "b/3") & (trials["seed"] == 1)
+    text = words(report(replace(results, trials=trials[one].reset_index(drop=True))))
+    assert "Only tpe was run, so nobody wins." in text
+    assert "Of 90 planned cells, 89 are missing and 0 short." in text
+    assert "There is one complete task" in text
+    assert "1 pair of optimizer and task have a single seed: no interval, no mark." in text
+
+
+def test_optimizers_without_a_common_task(make: Make, report: Callable[..., Path]) -> None:
+    results = make(("random", "tpe"), TEN, seeds=2, trials=8)
+    trials = results.trials.astype({"optimizer": str, "task": str})
+    apart = (trials["optimizer"] == "tpe") == trials["task"].str.startswith("a/")
+    text = words(report(replace(results, trials=trials[apart].reset_index(drop=True))))
+    assert "No task was reached by enough optimizers for a comparison after 8 trials." in text
+    assert "Nothing can be tested." in text
+
+
+def test_one_optimizer(make: Make, report: Callable[..., Path]) -> None:
+    results = make(("tpe",), TEN, seeds=3, trials=12)
+    out = report(results)
+    text = words(out)
+    assert "Only tpe was run, so nobody wins." in text
+    assert "With a single optimizer there is nothing to test." in text
+    assert table(out, "ranks")["mean_regret"].iloc[-1] == pytest.approx(final(results)["tpe"].mean())
+    assert table(out, "pairs_at_12").empty
+    assert table(out, "friedman").empty
+    assert not (out / "figures" / "critical_difference.png").exists()
+
+
+def test_one_task(make: Make, report: Callable[..., Path]) -> None:
+    out = report(make(THREE, ("a/0",), seeds=5, trials=12))
+    text = words(out)
+    assert "There is one complete task: intervals reflect its seeds only and say nothing about other tasks." in text
+    assert "Whether that is significant cannot be said: no p value is given: over 1 task" in text
+    assert table(out, "friedman").empty
+    assert table(out, "pairs_at_12")[["p", "p_holm", "paired_t_p", "cohens_d"]].isna().all(axis=None)
+
+
+def test_all_ties(make: Make, report: Callable[..., Path]) -> None:
+    results = make(THREE, TEN, seeds=3, trials=12, failures=0.0)
+    out = report(replace(results, trials=results.trials.assign(regret=0.25)))
+    text = words(out)
+    assert "gp-botorch, random and tpe share the best mean rank of 3 optimizers over 10 tasks" in text
+    assert "not significant over any other optimizer (smallest p 1;" in text
+    assert "All optimizers tie on 10 tasks after 12 trials: nothing is learned there." in text
+    ranks = table(out, "ranks").query("trials == 12")
+    assert (ranks["mean_rank"] == 2.0).all()
+    assert (ranks["mean_regret"] == 0.25).all()
+    pairs = table(out, "pairs_at_12")
+    assert (pairs["ties"] == 10).all()
+    assert (pairs["p_holm"] == 1.0).all()
+    assert (pairs["a12"] == 0.5).all()
+    assert table(out, "friedman")["p"].tolist() == [1.0] * len(table(out, "friedman"))
+
+
+@pytest.mark.parametrize("regret", [0.0, 0.3, -1e-3])
+def test_a_constant_task(make: Make, report: Callable[..., Path], regret: float) -> None:
+    results = make(THREE, TEN, seeds=3, trials=12, missing=[("tpe", "b/4", 1)])
+    trials = results.trials.copy()
+    trials.loc[trials["task"] == "b/4", "regret"] = regret
+    out = report(replace(results, trials=trials))
+    text = words(out)
+    assert "All optimizers tie on 1 task after 12 trials: nothing is learned there." in text
+    rows = table(out, "regret_at_12").query("task == 'b/4'")
+    np.testing.assert_allclose(rows["mean_regret"], max(regret, 0.0), atol=1e-15)
+    assert not rows["best"].any()
+    expected = scipy.stats.rankdata(final(replace(results, trials=trials)).clip(lower=0).round(12), axis=1)
+    ranks = table(out, "ranks").query("trials == 12").set_index("optimizer")["mean_rank"]
+    np.testing.assert_allclose(ranks.loc[sorted(THREE)], expected.mean(axis=0))
+    clipped = "Regret was below 0 and clipped in 96 trials on 1 task (lowest -0.0010)"
+    assert (clipped in text) == (regret < 0)
+
+
+def test_a_value_that_is_no_number_where_it_says_ok(
+    make: Make, as_folder: AsFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = make(THREE, TEN, seeds=2, trials=6, failures=0.0)
+    trials = results.trials.copy()
+    trials["state"] = "failed"  # so that it can be made and published; changed back below
+    trials.loc[7, "value"] = np.nan
+    folder = as_folder(replace(results, trials=trials), tmp_path / "grid")
+    _rewrite(folder, state="ok")
+    message = refused(["report", str(folder)], capsys)
+    assert "1 trial(s) are marked ok without a finite value, first random on a/0, seed 1, trial 1" in message
+    assert not (folder / "report").exists()
+
+
+def test_a_regret_that_is_no_number(
+    make: Make, as_folder: AsFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = as_folder(make(THREE, TEN, seeds=2, trials=6), tmp_path / "grid")
+    _rewrite(folder, regret=np.nan)
+    assert "have no finite regret, first random on a/0, seed 0, trial 0" in refused(["report", str(folder)], capsys)
+
+
+def test_runs_that_only_failed_stand_at_the_worst_reference(make: Make, report: Callable[..., Path]) -> None:
+    results = make(THREE, TEN, seeds=2, trials=6, failures=0.0)
+    trials = results.trials.astype({"optimizer": str, "state": str})
+    gone = trials["optimizer"] == "tpe"
+    trials.loc[gone, ["value", "incumbent"]] = np.nan
+    trials.loc[gone, "state"] = "failed"
+    trials.loc[gone, "regret"] = 3.0  # f_worst of the generator's tasks
+    out = report(replace(results, trials=trials))
+    assert table(out, "failures").set_index("optimizer").loc["tpe", "trials_failed"] == 120
+    ranks = table(out, "ranks").query("trials == 6").set_index("optimizer")
+    assert ranks.loc["tpe", "mean_regret"] == pytest.approx(3.0)
+    assert ranks.loc["tpe", "mean_rank"] == 3.0
+    words(out)
+
+
+def test_seconds_that_are_not_known(make: Make, report: Callable[..., Path]) -> None:
+    results = make(THREE, TEN, seeds=2, trials=8)
+    columns = dict.fromkeys(("ask_seconds", "evaluate_seconds", "tell_seconds", "cost_seconds"), np.nan)
+    out = report(replace(results, trials=results.trials.assign(**columns)))
+    words(out)
+    assert not (out / "figures" / "regret_by_ask_time.png").exists()
+    assert table(out, "latency")["ask_mean_seconds"].isna().all()
+    assert table(out, "convergence")["median_ask_seconds"].isna().all()
+
+
+def test_mixed_trial_counts_are_compared_where_all_are(make: Make, report: Callable[..., Path]) -> None:
+    fast, slow = (make(names, TEN, seeds=3, trials=n) for names, n in ((("random", "tpe"), 40), (("gp-botorch",), 20)))
+    out = report(fast, slow, options=("--at", "20", "40"))
+    text = words(out)
+    assert "gp-botorch has the best mean rank of 3 optimizers over 10 tasks after 20 trials" in text
+    assert "After 40 trials: not compared, as on fewer than 50% of the tasks there: gp-botorch (0 of 10 tasks)." in text
+    ranks = table(out, "ranks").set_index(["trials", "optimizer"])
+    for count, grids in ((20, (fast, slow)), (40, (fast,))):
+        rows = pd.concat([grid.trials[grid.trials["trial"] == count - 1] for grid in grids])
+        expected = rows.astype({"optimizer": str, "task": str}).groupby(["optimizer", "task"])["regret"].mean()
+        for optimizer, mean in expected.groupby("optimizer").mean().items():
+            assert ranks.loc[(count, optimizer), "mean_regret"] == pytest.approx(mean)
+    assert np.isnan(ranks["mean_regret"].get((40, "gp-botorch"), np.nan))
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_two_grids_with_different_references(
+    make: Make, as_folder: AsFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    one, other = (make((name,), TEN, seeds=2, trials=6) for name in ("random", "tpe"))
+    folders = [as_folder(grid, tmp_path / name) for grid, name in ((one, "one"), (other, "other"))]
+    tasks = json.loads((folders[1] / "tasks.json").read_text())
+    tasks["b/2"]["reference"]["f_best"] -= 0.5
+    (folders[1] / "tasks.json").write_text(json.dumps(tasks))
+    message = refused([command, *map(str, folders), "--out", str(tmp_path / "out")], capsys)
+    assert "task 'b/2' has other reference values in one grid than in another" in message
+    assert not (tmp_path / "out").exists()
+
+
+def _rewrite(folder: Path, **changes: Any) -> None:
+    """Change columns of the stored table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stored = pq.read_table(folder / "trials.parquet")
+    frame = stored.to_pandas().assign(**changes)
+    pq.write_table(pa.Table.from_pandas(frame, schema=stored.schema), folder / "trials.parquet")
