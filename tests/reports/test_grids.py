@@ -13,6 +13,7 @@ import pytest
 
 import reports
 from reports.analysis import analyse
+from reports.facts import facts
 from reports.results import Results
 from reports.significance import pairs_table
 from reports.summary import cautions
@@ -168,9 +169,10 @@ def test_a_merged_report_warns_where_grids_are_unlike(whole: Results) -> None:
         halves.append(replace(part(whole, lambda x, keep=keep: x["optimizer"] == keep), provenance=provenance))
     notes = cautions(analyse(reports.merge(halves), at=None, draws=100, seed=0))
     assert any("initial designs (shared: 5; shared: 10): seeds" in note and "no pairs" in note for note in notes)
-    assert (
-        "tpe ran with other packages in one grid than in another (optuna 4.9.0 and 5.0.0) and counts as one." in notes
-    )
+    words = "tpe ran with other packages in one grid than in another (optuna 4.9.0 and 5.0.0) and counts as one."
+    assert words in notes
+    shown = dict(facts(analyse(reports.merge(halves), at=None, draws=100, seed=0)))
+    assert shown["optimizer packages"] == "cmaes 0.13, numpy 2.4.6, optuna 4.9.0 and 5.0.0"
     alike = reports.merge([halves[0], halves[0]])
     assert alike.provenance["optimizer_packages"] == halves[0].provenance["optimizer_packages"]
     assert not any("grid" in note for note in cautions(analyse(alike, at=None, draws=100, seed=0)))
