@@ -153,12 +153,13 @@ def _add_paper(commands: Any) -> None:
         "paper",
         help="every table and figure of a paper, and a LaTeX file that includes them",
         description="Reuse the result folders that the paper names, or run their grids where they are absent, and "
-        "write main.tex, tables/ and figures/; docs/paper.md.",
+        "write main.tex, tables/ and figures/; docs/paper.md. Before a grid is run, it says how long that takes.",
     )
     parser.add_argument(
         "spec", nargs="?", default="published", metavar="SPEC", help="a YAML file, or a shipped one; default published"
     )
     parser.add_argument("--out", type=Path, default=Path("paper"), metavar="DIR", help="default paper")
+    parser.add_argument("--no-run", action="store_true", help="run no grid: say what is missing, and how to make it")
     parser.set_defaults(command="make_paper")
 
 

@@ -120,7 +120,7 @@ def make_paper(arguments: argparse.Namespace) -> int:
     from harness import paper
 
     spec = paper.load(arguments.spec)
-    folders = paper.collect(spec)
+    folders = paper.collect(spec, may_run=not arguments.no_run)
     if folders is None:
         return 130
     print(f"Written: {paper.write(spec, folders, arguments.out)}")

@@ -100,30 +100,48 @@ def load(path: str) -> Paper:
     )
 
 
-def collect(paper: Paper) -> dict[str, Path] | None:
-    """The folders to read, by their names in the paper; runs or resumes the grid of one that is absent.
+def collect(paper: Paper, *, may_run: bool = True) -> dict[str, Path] | None:
+    """The folders to read, by their names in the paper; runs or resumes the grids of those that are absent.
+
+    Before anything is run, what would be is printed, and about how long it takes.
+
+    Args:
+        paper: What to make.
+        may_run: Whether grids may be run; one that has been run before is taken from its run folder in any case.
 
     Returns:
         ``None`` if a run was asked to stop: the same command resumes it.
 
     Raises:
-        HarnessError: A folder is absent and has no grid, or its grid cannot be run.
+        HarnessError: A folder is absent and has no grid, its grid cannot be run, or it must not be.
     """
+    from harness.forecast import about, forecast
     from harness.run import run
 
-    folders = {}
-    for name, grid in paper.sources.items():
-        if Path(name).exists():
-            folders[name] = Path(name)
-            continue
+    absent = {name: grid for name, grid in paper.sources.items() if not Path(name).exists()}
+    for name, grid in absent.items():
         if grid is None:
             raise HarnessError(
                 f"There is no folder {name}, and the paper names no grid to run in its place: give one, or start "
                 "where the folder lies."
             )
-        print(f"There is no folder {name}: running the grid {grid}.", flush=True)
-        outcome = run(*grids.load(grid, {}))
-        folders[name] = outcome.store.folder
+    plans = {name: forecast(grid, *grids.load(grid, {})) for name, grid in absent.items() if grid is not None}
+    waiting = {name: plan for name, plan in plans.items() if not plan.done}
+    if waiting and not may_run:
+        words = "; ".join(f"{name}, which `{plan.command}` makes ({plan})" for name, plan in waiting.items())
+        raise HarnessError(f"There is no folder {words}; run that, or leave out --no-run.")
+    for name, plan in plans.items():
+        what = f"it takes running the grid {plan.spec} into {plan.folder}: {plan}" if name in waiting else "reusing"
+        print(f"There is no folder {name}: {what}{'.' if name in waiting else f' {plan.folder}.'}", flush=True)
+    if waiting:
+        seconds = sum(plan.seconds for plan in waiting.values())
+        print(f"In all {about(seconds)}; stopped with Ctrl-C, it goes on with the same command.", flush=True)
+    folders = {name: Path(name) for name in paper.sources}
+    for name, plan in plans.items():
+        folders[name] = plan.folder
+        if name not in waiting:
+            continue
+        outcome = run(*grids.load(plan.spec, {}))
         if outcome.stopped:
             print(
                 f"Stopped with {outcome.finished} of {outcome.cells} cells finished; the same command resumes.",

@@ -1,0 +1,102 @@
+"""What a grid that is to be run would cost: its cells, and about how long they take."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.grid import Grid, Settings, resolve
+from harness.store import GRID, Store
+
+SUGGESTION = {
+    **{"random": 1e-5, "sobol": 1e-5, "cmaes": 1.1e-4, "tpe": 6e-3, "tpe-univariate": 8e-3},
+    **{"optiformer": 0.029, "optiformer-seq": 0.028, "gp-optuna": 0.15},
+}
+"""Mean seconds of one suggestion in the published grids, 50 to 100 trials on one thread of a two-core AMD EPYC."""
+TRIAL = 2e-4
+"""Seconds of one trial beside its suggestion: a surrogate's or a table's evaluation, and the journal."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is left to do of a grid.
+
+    Attributes:
+        spec: The grid, as it was named.
+        folder: The run folder that it goes to.
+        cells, finished: Cells in all, and those whose results are in the folder.
+        trials: Trials of the others.
+        seconds: About how long they take; of those optimizers whose speed is known.
+        unknown: The optimizers whose speed is not known.
+    """
+
+    spec: str
+    folder: Path
+    cells: int
+    finished: int
+    trials: int
+    seconds: float
+    unknown: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        return self.finished == self.cells
+
+    @property
+    def command(self) -> str:
+        """What to type to run it."""
+        return f"optibench run {self.spec}"
+
+    def __str__(self) -> str:
+        of = f" of {self.cells:,}" if self.finished else ""
+        left = f"cells left: {self.cells - self.finished:,}{of}, trials: {self.trials:,}, {about(self.seconds)}"
+        return left + (f" beside the time of {', '.join(self.unknown)}, which is not known" if self.unknown else "")
+
+
+def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
+    """Look up what is left to do of a grid; nothing is run, made or changed.
+
+    The seconds are those of a machine like the one of ``SUGGESTION``, shared out evenly among the workers, with tasks
+    that are looked up rather than trained.
+
+    Raises:
+        HarnessError, BenchmarkError, OptimizerError: The grid cannot be run, or its folder holds another one.
+    """
+    from harness.cells import plan
+    from optimizers import parse
+
+    resolved = resolve(grid)
+    folder = settings.out or Path("runs") / grid.name
+    cells = list(plan(resolved))
+    finished: set[str] = set()
+    if (folder / GRID).exists():
+        store = Store.open(folder)
+        store.refuse_difference(resolved)
+        finished = {cell.key for cell in cells} if store.published() else store.finished()
+    left = [cell for cell in cells if cell.key not in finished]
+    names = {label: parse(label)[0].name for label in resolved["optimizers"]}
+    waiting = {cell.optimizer for cell in left}
+    seconds = sum(
+        cell.trials * TRIAL + (cell.trials - cell.initial_size) * SUGGESTION.get(names[cell.optimizer], 0.0)
+        for cell in left
+    )
+    return Forecast(
+        spec=spec,
+        folder=folder,
+        cells=len(cells),
+        finished=len(cells) - len(left),
+        trials=sum(cell.trials for cell in left),
+        seconds=seconds / (1 if settings.executor == "serial" else settings.jobs or os.cpu_count() or 1),
+        unknown=tuple(label for label in names if label in waiting and names[label] not in SUGGESTION),
+    )
+
+
+def about(seconds: float) -> str:
+    """``about 3 hours``, ``about 20 minutes``, ``less than a minute``."""
+    if seconds < 60:
+        return "less than a minute"
+    if seconds < 5400:
+        minutes = round(seconds / 60)
+        return f"about {minutes} minute{'s' if minutes > 1 else ''}"
+    return f"about {seconds / 3600:.1f} hours"
