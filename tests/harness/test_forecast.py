@@ -45,7 +45,7 @@ def test_no_run_names_what_is_missing_and_the_command(capsys: pytest.CaptureFixt
         "results/other, which `optibench run other.yaml` makes (cells left: 2, trials: 22, less than a minute beside"
         in streams.err
     )
-    assert "the time of gp-skopt, which is not known)" in streams.err
+    assert "less than a minute beside the time of gp-skopt, which is not known)" in streams.err
     assert streams.out == ""
     assert sorted(path.name for path in Path().iterdir()) == ["other.yaml", "spec.yaml", "tiny.yaml"]
 
