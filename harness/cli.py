@@ -136,6 +136,12 @@ def _add_report(commands: Any) -> None:
     parser.add_argument("--at", type=_positive, nargs="+", metavar="N", help="trial counts to report regret at")
     parser.add_argument("--control", metavar="NAME", help="test every optimizer against this one, not all pairs")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes; default DIR/report")
+    parser.add_argument(
+        "--run",
+        nargs=3,
+        metavar=("OPTIMIZER", "TASK", "SEED"),
+        help="draw this run too, as parallel coordinates of its configurations and objective",
+    )
     parser.set_defaults(command="report_run")
 
 

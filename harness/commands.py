@@ -85,16 +85,23 @@ def report_run(arguments: argparse.Namespace) -> int:
     folders = arguments.folders
     if arguments.out is None and len(folders) > 1:
         raise HarnessError("A report of several runs belongs to none of them: say where it goes with --out DIR.")
-    return _write_report(folders, arguments.out or folders[0] / "report", at=arguments.at, control=arguments.control)
+    out = arguments.out or folders[0] / "report"
+    return _write_report(folders, out, at=arguments.at, control=arguments.control, run=arguments.run)
 
 
 def _write_report(
-    folders: Sequence[Path], out: Path, *, at: Sequence[int] | None = None, control: str | None = None
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    at: Sequence[int] | None = None,
+    control: str | None = None,
+    run: Sequence[str] | None = None,
 ) -> int:
-    from harness.results import load
+    from harness.results import load, load_run
     from reports import merge, write
 
-    report = write(merge([load(folder) for folder in folders]), out, at=at, control=control)
+    drawn = None if run is None else load_run(folders, *run)
+    report = write(merge([load(folder) for folder in folders]), out, at=at, control=control, run=drawn)
     print(report.summary)
     print(f"\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
     return 0

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from reports import Results
+    from reports.parallel import Run
 
 
 def load(folder: Path) -> Results:
@@ -40,6 +41,34 @@ def load(folder: Path) -> Results:
     trials = store.trials(cells, COLUMNS).to_pandas(split_blocks=True, self_destruct=True)
     planned = _found(trials) if imported else _planned(cells, initial)
     return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=history)
+
+
+def load_run(folders: Sequence[Path], optimizer: str, task: str, seed: str) -> Run:
+    """The trials of one finished cell, configurations included, from the first of the folders that has it.
+
+    Raises:
+        HarnessError: No folder has it, or a file is damaged.
+    """
+    from pyarrow import compute
+
+    from reports.parallel import Run
+
+    number = int(seed) if seed.isdigit() else -1
+    wanted: dict[str, str | int] = {"optimizer": optimizer, "task": task, "seed": number}
+    for folder in folders:
+        store = Store.open(folder)
+        resolved = store.resolved()
+        cells = [] if "imported" in resolved else list(plan(resolved))
+        table = store.trials(cells, [*wanted, "trial", "config", "value", "state"])
+        for column, value in wanted.items():
+            table = table.filter(compute.equal(table.column(column), value))
+        if len(table):
+            trials = table.sort_by("trial").to_pandas()
+            return Run(optimizer, task, number, resolved["tasks"][task]["direction"], trials)
+    raise HarnessError(
+        f"No finished run of {optimizer} on {task} with seed {seed} is in {', '.join(map(str, folders))}; "
+        "`optibench status DIR` lists the optimizers, tasks.json beside it the tasks."
+    )
 
 
 def _planned(cells: Sequence[Cell], initial: str) -> pd.DataFrame:

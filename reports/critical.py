@@ -8,10 +8,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from reports.compare import Aggregate, Comparison
-from reports.drawing import COLUMN
+from reports.drawing import COLUMN, marker_size, short
 from reports.significance import significant
 from reports.style import Style
 from reports.text import rank
+
+LONGEST = 16
+"""Letters of a name that the diagram shows."""
+LETTER = 0.05
+"""Width of a letter of these names, in inches."""
+ROOM = 0.24
+"""Between the axis and the names, for the mean ranks, in inches."""
 
 
 def cliques(found: Aggregate, tests: Comparison) -> list[tuple[int, int]]:
@@ -53,14 +60,17 @@ def critical_difference(
     k = len(names)
     left = (k + 1) // 2
     bars = 0.17 * len(groups)
-    step = 0.19
+    step = 0.2
     height = 0.45 + bars + step * left + 0.1
     figure = Figure(figsize=(COLUMN, height))
     axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axis.set_axis_off()
     axis.set_xlim(0, COLUMN)
     axis.set_ylim(height, 0)
-    start, end = 1.15, COLUMN - 1.15
+    shown = [short(name, LONGEST).replace("$", r"\$") for name in names]
+    # The axis gets all that the names to both sides of it leave.
+    start = LETTER * max(map(len, shown[:left])) + ROOM + 0.1
+    end = COLUMN - LETTER * max(map(len, shown[left:])) - ROOM - 0.1
 
     def x(value: float) -> float:
         return start + (value - 1) / (k - 1) * (end - start)
@@ -78,11 +88,11 @@ def critical_difference(
         row = position if position < left else k - 1 - position
         y = line + 0.18 + bars + step * row
         look = looks[name]
-        edge = start - 0.05 if position < left else end + 0.05
+        edge = start - ROOM if position < left else end + ROOM
         axis.plot([x(ranks[position])] * 2 + [edge], [line, y, y], color=look.colour, linestyle=look.line, linewidth=1)
-        axis.plot([x(ranks[position])], [line], marker=look.marker, color=look.colour, markersize=4)
-        shown = (name if len(name) <= 14 else name[:13] + "…").replace("$", r"\$")
-        words = f"{shown} {rank(ranks[position])}" if position < left else f"{rank(ranks[position])} {shown}"
-        side = "right" if position < left else "left"
-        axis.text(edge + (-0.03 if position < left else 0.03), y, words, ha=side, va="center", fontsize=6.5)
+        axis.plot([x(ranks[position])], [line], marker=look.marker, color=look.colour, markersize=marker_size(look))
+        side, other, outward = ("right", "left", -0.03) if position < left else ("left", "right", 0.03)
+        axis.text(edge + outward, y, shown[position], ha=side, va="center", fontsize=6.5)
+        # The mean rank stands on its line, at the outer end, where no other line passes.
+        axis.text(edge, y - 0.01, rank(ranks[position]), ha=other, va="bottom", fontsize=5.5)
     return figure

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from reports.analysis import Analysis
 from reports.compare import Aggregate, Comparison
-from reports.drawing import COLUMN, framed, short, steps
+from reports.drawing import COLUMN, framed, log_y, short, steps
 from reports.profiles import asking_by_history, performance_profile, targets_reached
 from reports.significance import significant
 from reports.style import Style
@@ -122,8 +122,7 @@ def box_plots(analysis: Analysis, found: Aggregate, names: Sequence[str], looks:
             points.set(marker=looks[name].marker, markersize=2.5, markeredgecolor=looks[name].colour)
         positive = np.concatenate(runs)
         if (positive > 0).all() and positive.max() > 5 * positive.min():
-            axis.set_yscale("log")
-            axis.yaxis.set_minor_formatter(NullFormatter())
+            log_y(axis)
         axis.set_xticks([])
         axis.set_title(_title(analysis.grid.tasks[int(t)]), fontsize=6.5)
         axis.tick_params(labelsize=6)
@@ -142,8 +141,7 @@ def asking_figure(analysis: Analysis, names: Sequence[str], looks: Looks) -> Fig
         y = 1e3 * seconds[analysis.grid.optimizers.index(name)]
         known = np.isfinite(y)
         steps(axis, history[known], y[known], looks[name])
-    axis.set_yscale("log")
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    log_y(axis)
     axis.set_xlabel("trials so far")
     axis.set_ylabel("mean ms per suggestion")
     return figure

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.style import Style
 
@@ -28,14 +29,16 @@ def framed(
     Returns:
         The figure and its axes, (rows, columns).
     """
-    legend_rows = legend_columns(names, width)
-    legend = LEGEND_ROW * -(-len(names) // legend_rows) + 0.1
+    rows_of_names = -(-len(names) // legend_columns(names, width))
+    legend = LEGEND_ROW * rows_of_names + 0.1
     figure = Figure(figsize=(width, height + legend), layout="constrained")
     share = legend / (height + legend)
     figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))  # type: ignore[union-attr,call-arg]
     axes = figure.subplots(rows, columns, squeeze=False)
     handles = [handle(name, looks[name]) for name in names]
-    figure.legend(handles=handles, loc="lower center", ncols=legend_rows, columnspacing=1.2, handlelength=2.4)
+    # As few columns as these rows need: six names are two rows of three, not one of five and one left over.
+    columns_of_names = -(-len(names) // rows_of_names)
+    figure.legend(handles=handles, loc="lower center", ncols=columns_of_names, columnspacing=1.2, handlelength=2.4)
     return figure, axes
 
 
@@ -49,6 +52,7 @@ def steps(axis: Axes, x: Any, y: Any, look: Style, *, markers: int = 5, offset: 
         color=look.colour,
         linestyle=look.line,
         marker=look.marker,
+        markersize=marker_size(look),
         markevery=(offset % every, every),
         markeredgecolor="white",
         markeredgewidth=0.4,
@@ -57,7 +61,13 @@ def steps(axis: Axes, x: Any, y: Any, look: Style, *, markers: int = 5, offset: 
 
 def handle(name: str, look: Style) -> Line2D:
     label = short(name, LEGEND_NAME).replace("$", r"\$")
-    return Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=label)
+    size = marker_size(look)
+    return Line2D([], [], color=look.colour, marker=look.marker, markersize=size, linestyle=look.line, label=label)
+
+
+def marker_size(look: Style) -> float:
+    """In points; a star covers less of its size than the others, and would vanish in its white edge."""
+    return 7.0 if look.marker == "*" else 4.0
 
 
 def legend_columns(names: Sequence[str], width: float) -> int:
@@ -79,6 +89,16 @@ def wants_log(middle: np.ndarray[Any, Any]) -> bool:
     """A logarithmic axis where the curves span more than a factor of 5 and there is something positive to show."""
     positive = middle[middle > 0]
     return bool(positive.size) and float(positive.max()) > 5 * float(positive.min())
+
+
+def log_y(axis: Axes) -> None:
+    """Make the vertical axis logarithmic, once the curves are drawn; over two decades or less, more than 1 a decade."""
+    axis.set_yscale("log")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axis.get_ylim()
+    if high <= 100 * low:
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high >= 6 * low else tuple(range(1, 10))))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def save(figure: Figure, path: Path) -> None:

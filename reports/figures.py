@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from reports.analysis import Analysis
 from reports.compare import TIE
@@ -24,7 +24,7 @@ from reports.distributions import (
     profile_figure,
     targets_figure,
 )
-from reports.drawing import COLUMN, framed, save, steps, wants_log
+from reports.drawing import COLUMN, framed, log_y, save, steps, wants_log
 from reports.profiles import PROFILE_TARGET, TARGETS
 from reports.style import RC, Style, styles
 from reports.tables import ranking
@@ -170,8 +170,7 @@ def _cost(analysis: Analysis, curve: Curves, names: Sequence[str], looks: dict[s
         steps(axis, curve.asked[o, shown], curve.mean[o, shown], look)
     axis.set_xscale("log")
     if wants_log(curve.mean):
-        axis.set_yscale("log")
-        axis.yaxis.set_minor_formatter(NullFormatter())
+        log_y(axis)
     axis.set_xlabel("seconds of asking so far (one run)")
     axis.set_ylabel("mean normalised regret")
     return figure
@@ -201,8 +200,7 @@ def _panel(
     for count in curve.breaks:
         axis.axvline(count + 0.5, color="#555555", linewidth=0.8, linestyle=":")
     if logarithmic:
-        axis.set_yscale("log")
-        axis.yaxis.set_minor_formatter(NullFormatter())
+        log_y(axis)
     if quantity == "rank":
         axis.yaxis.set_major_locator(MaxNLocator(7, integer=True))
         axis.invert_yaxis()

@@ -15,10 +15,10 @@ import numpy as np
 from reports.analysis import Analysis
 from reports.compare import seed_means
 from reports.cube import Floats
-from reports.curves import FEWEST_RANKED, MOST_COUNTS, Curves, curve_counts
+from reports.curves import BAND_DRAWS, FEWEST_RANKED, MOST_COUNTS, Curves, curve_counts
 from reports.facts import facts
 from reports.style import lighten, styles
-from reports.summary import cautions, sentences
+from reports.summary import POLICY, cautions, sentences
 from reports.tables import ranking
 from reports.text import Table, many
 
@@ -73,6 +73,7 @@ def page(
         cautions=cautions(analysis),
         facts=facts(analysis),
         commands=commands(analysis),
+        policy=POLICY,
         tables=[
             {**vars(table), "open": table.name.rpartition("_at_")[2] in (table.name, headline)} for table in tables
         ],
@@ -135,15 +136,15 @@ def _data(analysis: Analysis, drawn: Drawn) -> dict[str, Any]:
     overall, families = drawn
     most = MOST_NUMBERS // (len(grid.optimizers) * len(grid.tasks))
     counts = curve_counts(grid.longest, min(max(most, FEWEST_COUNTS), MOST_COUNTS))
-    views = [_aggregate_view(overall, order, "all", 1)]
-    views += [_aggregate_view(family, order, "family", FEWEST_RANKED) for family in families]
+    views = [_aggregate_view(overall, order, "all", 1, analysis.draws)]
+    views += [_aggregate_view(family, order, "family", FEWEST_RANKED, analysis.draws) for family in families]
     views += _task_views(analysis, order, [int(count) for count in counts])
     return {"optimizers": optimizers, "counts": [_plain(overall.counts), _plain(counts)], "views": views}
 
 
-def _aggregate_view(curve: Curves, order: Sequence[int], kind: str, fewest: int) -> dict[str, Any]:
+def _aggregate_view(curve: Curves, order: Sequence[int], kind: str, fewest: int, draws: int) -> dict[str, Any]:
     n = int(curve.n_tasks.max())
-    about = f"Mean over {many(n, 'complete task')}; bands: 95% cluster bootstrap."
+    about = f"Mean over {many(n, 'complete task')}; bands: 95% cluster bootstrap, {min(draws, BAND_DRAWS):,} draws."
     if curve.breaks:
         about += " Dotted vertical line: from here on other optimizers or tasks are compared, curves may jump."
     regret = _lines(curve.mean, curve.mean_low, curve.mean_high, order)

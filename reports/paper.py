@@ -16,7 +16,7 @@ import numpy as np
 from reports.analysis import BAYES_DRAWS, Analysis, analyse
 from reports.compare import compare
 from reports.curves import FEWEST_RANKED, curves
-from reports.latex import escape, to_latex
+from reports.latex import escape, to_latex, width
 from reports.results import ReportError, Results
 from reports.significance import family_words, matrix_table
 from reports.summary import cautions, sentences
@@ -25,7 +25,7 @@ from reports.training import training_curve
 from reports.write import every_table, put_in_place
 
 ONCE = ("ranks", "friedman", "convergence", "latency", "failures", "missing", "clips")
-COUNTED = ("families", "pairs", "matrix", "regret")
+COUNTED = ("families", "pairs", "effects", "matrix", "regret")
 """Tables that there are at each trial count, as ``pairs_at_50``; ``pairs`` names them all."""
 FIGURES = (
     *("anytime_regret", "anytime_regret_by_family", "anytime_rank", "anytime_rank_by_family", "regret_by_ask_time"),
@@ -242,8 +242,13 @@ def _captioned(analysis: Analysis, table: Table) -> Table:
 def _scope(analysis: Analysis) -> str:
     """Who is compared on what at every trial count; a sentence."""
     words: dict[str, list[str]] = {}
-    for a, count in enumerate(analysis.counts):
-        words.setdefault(_who(analysis, a), []).append(str(count))
+    said: dict[tuple[bytes, int], str] = {}
+    # From the last count on, whose order of ranks speaks for the earlier ones that have the same optimizers.
+    for a in reversed(range(len(analysis.counts))):
+        found = analysis.overall[a]
+        same = (b"", 0) if found is None else (found.selection.optimizers.tobytes(), len(found.selection.tasks))
+        words.setdefault(said.setdefault(same, _who(analysis, a)), []).insert(0, str(analysis.counts[a]))
+    words = dict(reversed(words.items()))
     parts = [f"after {listing(counts)} trials: {who}" for who, counts in words.items()]
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}; {_seeds(analysis)}."
@@ -265,9 +270,7 @@ def _seeds(analysis: Analysis) -> str:
 
 
 def _float(table: Table) -> str:
-    rows = [table.header, *([cell.text for cell in row] for row in table.rows)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
-    return "table*" if sum(widths) + 2 * len(widths) > WIDEST else "table"
+    return "table*" if width(table) > WIDEST else "table"
 
 
 def _figure(made: Path, name: str, caption: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -11,9 +12,11 @@ import pandas as pd
 
 from reports.cube import Floats
 from reports.results import ReportError
-from reports.text import number
+from reports.text import many, number
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
 
 DECADES = 2.0
@@ -21,6 +24,39 @@ DECADES = 2.0
 MISSING_PLACE = -0.12
 """Where a trial without the hyperparameter (inactive) passes, below the axis from 0 to 1."""
 Ticks = list[tuple[float, str]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to draw beside a report.
+
+    Attributes:
+        optimizer, task, seed: Which it is.
+        direction: ``minimize`` or ``maximize``.
+        trials: Its trials, as :func:`parallel_coordinates` takes them.
+    """
+
+    optimizer: str
+    task: str
+    seed: int
+    direction: str
+    trials: pd.DataFrame
+
+    def draw(self, folder: Path) -> tuple[str, str]:
+        """Write its figure into the folder; returns (file name without suffix, caption).
+
+        Raises:
+            ReportError: As :func:`parallel_coordinates`.
+        """
+        from reports.drawing import save
+
+        save(parallel_coordinates(self.trials, direction=self.direction), folder / "run")
+        shown = int((self.trials["state"] == "ok").sum())
+        return "run", (
+            f"One run, {self.optimizer} on {self.task} with seed {self.seed}: a line for each of its "
+            f"{many(shown, 'successful trial')} across the hyperparameters and the objective ({self.direction}d), the "
+            "better the darker"
+        )
 
 
 def axis_of(values: Sequence[Any]) -> tuple[Floats, Ticks]:
@@ -63,6 +99,8 @@ def parallel_coordinates(run: pd.DataFrame, *, direction: str, value: str = "obj
     good = run[(run["state"] == "ok").to_numpy()]
     if good.empty:
         raise ReportError("the run has no successful trial: there is no line to draw")
+    if good["config"].isna().any():
+        raise ReportError("the run has no configurations, which `optibench publish --compact` leaves out: take another")
     try:
         configs = [json.loads(text) for text in good["config"]]
     except (TypeError, ValueError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from reports.analysis import Analysis
@@ -91,6 +93,53 @@ def pairs_table(analysis: Analysis, a: int) -> Table:
     )
 
 
+def effects_table(analysis: Analysis, a: int) -> Table:
+    """Effect sizes of every pair of the family at one trial count, and Student's test beside Wilcoxon's."""
+    names, tests = analysis.grid.optimizers, analysis.comparisons[a]
+    rows, data = [], []
+    for pair in tests.pairs if tests else ():
+        assert tests is not None
+        rate = (pair.wins + pair.ties / 2) / tests.n
+        values = (rate, pair.test.effect, pair.a12, pair.t.d, pair.t.t, pair.t.p)
+        keys = ("win_rate", "rank_biserial", "a12", "cohens_d", "paired_t", "paired_t_p")
+        label = {"trials": analysis.counts[a], "a": names[pair.a], "b": names[pair.b], "tasks": tests.n}
+        data.append({**label, **dict(zip(keys, values, strict=True))})
+        known = not math.isnan(pair.t.p)
+        rows.append(
+            (
+                Cell(names[pair.a]),
+                Cell(names[pair.b]),
+                Cell(f"{rate:.0%}"),
+                Cell(f"{pair.test.effect:+.2f}"),
+                Cell(f"{pair.a12:.2f}"),
+                Cell(f"{pair.t.d:+.2f}" if known else MISSING),
+                Cell(f"{pair.t.t:+.2f}" if known else MISSING),
+                Cell(p_value(pair.t.p) if known else MISSING),
+            )
+        )
+    return Table(
+        name=f"effects_at_{analysis.counts[a]}",
+        title=f"Effect sizes after {analysis.counts[a]} trials",
+        note=(
+            f"Over tasks. Win rate: tasks on which a is better by more than {TIE:g}, ties half. Effect: matched-pairs "
+            "rank-biserial correlation. A12: probability that a run of a beats one of b on the same task (Vargha and "
+            "Delaney), mean over tasks. d: Cohen's d of the differences of regret, a - b, with Student's paired t and "
+            "its p, not adjusted; they assume nearly normal differences, which regrets of unlike tasks seldom are: "
+            "Wilcoxon's test is the one to read"
+        ),
+        header=("a", "b", "win rate", "effect", "A12", "d", "t", "p of t"),
+        rows=tuple(rows),
+        data=pd.DataFrame(
+            data,
+            columns=[
+                *("trials", "a", "b", "tasks", "win_rate", "rank_biserial", "a12"),
+                *("cohens_d", "paired_t", "paired_t_p"),
+            ],
+        ),
+        labels=2,
+    )
+
+
 def matrix_table(analysis: Analysis, a: int) -> Table:
     """Wins, ties and losses of every optimizer (row) against every other one (column) at one trial count."""
     names, tests, found = analysis.grid.optimizers, analysis.comparisons[a], analysis.overall[a]
@@ -116,7 +165,9 @@ def matrix_table(analysis: Analysis, a: int) -> Table:
     return Table(
         name=f"matrix_at_{analysis.counts[a]}",
         title=f"Wins/ties/losses after {analysis.counts[a]} trials",
-        note=f"Row against column, over tasks; a tie is a difference of at most {TIE:g}. Bold: p (Holm) <= {ALPHA}",
+        note=(
+            f"Row against column, over tasks; a tie is a difference of at most {TIE:g}. Bold: p (Holm) at most {ALPHA}"
+        ),
         header=("", *(names[o] for o in order)),
         rows=tuple(rows),
         data=pd.DataFrame(data, columns=columns),

@@ -13,6 +13,19 @@ from reports.tables import ranking
 from reports.text import MISSING, bracket, listing, many, number, p_value, rank
 
 FEW_TASKS = 10
+POLICY = (
+    "Normalised regret is (value - f_best) / (f_ref - f_best) of the best value so far: 0 at the best value known, 1 "
+    "at a median random configuration. References are frozen; regret below 0 is clipped at 0 and counted.",
+    "A failed trial keeps the incumbent; before the first success a cell stands at the worst reference value.",
+    "The task is the unit of analysis: the seeds of an optimizer are averaged inside a task first, over those there "
+    "are; (7/10) marks an average over 7 of 10 planned seeds.",
+    "Missing cells stay missing. Ranks, means over tasks and tests use complete tasks only, those where every compared "
+    "optimizer has at least one seed, because ranks among different competitors are not comparable. An optimizer that "
+    "reached a trial count on less than half of the tasks is not compared there, so that it cannot remove the tasks of "
+    "all others. A cell shorter than a trial count is missing at that count.",
+    "On a task without reference values optimizers are ranked by value; it counts for ranks and Friedman's test only.",
+)
+"""What is computed from what, and what becomes of missing and failed cells; plain text, one item each."""
 
 
 def sentences(analysis: Analysis) -> tuple[str, str, str]:

@@ -93,8 +93,8 @@ def smoothed(log: TrainingLog) -> tuple[Floats, Floats, Floats, Floats]:
 def caption(log: TrainingLog) -> str:
     """What the figure shows, in words and numbers; plain text without a full stop."""
     words = (
-        f"Training loss of OptiFormer over {many(len(log.steps), 'step')} ({number(log.seconds / 60)} minutes): mean "
-        "and quartiles of the batches in windows of a fiftieth of the steps"
+        f"Training loss of OptiFormer over {many(int(log.steps[-1]), 'step')} ({number(log.seconds / 60)} minutes): "
+        "mean and quartiles of the batches in windows of a fiftieth of the steps"
     )
     if not len(log.validation_steps):
         return words
@@ -135,7 +135,7 @@ def training_figure(log: TrainingLog) -> Figure:
         axis.margins(x=0.02)
         axis.set_xlabel("training step")
         axis.set_ylabel("loss (nats per token)")
-        axis.legend()
+        figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 

@@ -17,9 +17,10 @@ from reports.curves import curves
 from reports.facts import facts
 from reports.latex import document, to_latex
 from reports.page import page
+from reports.parallel import Run
 from reports.results import ReportError, Results
-from reports.significance import friedman_table, matrix_table, pairs_table
-from reports.summary import cautions, sentences, terminal
+from reports.significance import effects_table, friedman_table, matrix_table, pairs_table
+from reports.summary import POLICY, cautions, sentences, terminal
 from reports.tables import families_table, ranks_table, regret_tables
 from reports.text import Table, many, markdown_escape, to_markdown
 
@@ -48,6 +49,7 @@ def write(
     bootstrap_draws: int = 10_000,
     seed: int = 0,
     control: str | None = None,
+    run: Run | None = None,
 ) -> Report:
     """Write ``report.md``, ``report.html``, ``tables/`` and ``figures/`` into ``out``.
 
@@ -61,6 +63,7 @@ def write(
         bootstrap_draws: Replicates of the cluster bootstrap.
         seed: Seed of the bootstrap.
         control: An optimizer to test everyone against; by default all pairs are tested.
+        run: A run to draw as parallel coordinates.
 
     Raises:
         ReportError: Unusable input, or a folder that cannot be written.
@@ -73,7 +76,7 @@ def write(
         out.mkdir(parents=True, exist_ok=True)
         # Inside `out`, so that the moves never cross a file system.
         with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as temporary:
-            _build(analysis, Path(temporary))
+            _build(analysis, Path(temporary), run)
             put_in_place(Path(temporary), out, ("report.html", "report.md"))
     except OSError as error:
         raise ReportError(
@@ -96,7 +99,7 @@ def put_in_place(made: Path, out: Path, files: Sequence[str]) -> None:
         (made / name).replace(out / name)
 
 
-def _build(analysis: Analysis, folder: Path) -> None:
+def _build(analysis: Analysis, folder: Path, run: Run | None) -> None:
     from reports.figures import draw
 
     (folder / "tables").mkdir()
@@ -110,6 +113,8 @@ def _build(analysis: Analysis, folder: Path) -> None:
     (folder / "tables" / "all.tex").write_text(document([table.name for table in shown]), encoding="utf-8")
     drawn = curves(analysis)
     figures = draw(analysis, folder / "figures", drawn)
+    if run is not None:
+        figures.append(run.draw(folder / "figures"))
     (folder / "report.md").write_text(_markdown(analysis, shown, figures), encoding="utf-8")
     (folder / "report.html").write_text(page(analysis, shown, figures, folder / "figures", drawn), encoding="utf-8")
 
@@ -122,6 +127,7 @@ def every_table(analysis: Analysis) -> list[Table]:
         *([families_table(analysis, a) for a in every] if len(analysis.families) > 1 else []),
         friedman_table(analysis),
         *(pairs_table(analysis, a) for a in every),
+        *(effects_table(analysis, a) for a in every),
         *(matrix_table(analysis, a) for a in every),
         *regret_tables(analysis),
         convergence_table(analysis),
@@ -161,6 +167,7 @@ def _markdown(analysis: Analysis, tables: Sequence[Table], figures: Sequence[tup
     text = environment.get_template("report.md.j2").render(
         sentences=[markdown_escape(sentence) for sentence in sentences(analysis)],
         cautions=[markdown_escape(caution) for caution in cautions(analysis)],
+        policy=[markdown_escape(item) for item in POLICY],
         facts=[(markdown_escape(name), markdown_escape(value)) for name, value in facts(analysis)],
         sections=sections,
         elsewhere=elsewhere,

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from harness.cli import main
 from reports.parallel import MISSING_PLACE, axis_of, parallel_coordinates
-from reports.results import ReportError
+from reports.results import ReportError, Results
+
+drawn = parallel_coordinates
 
 
 def test_numbers_lie_linearly_or_by_their_logarithm() -> None:
@@ -54,3 +60,50 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         parallel_coordinates(trials.assign(state="failed"), direction="minimize")
     with pytest.raises(ReportError, match="not JSON"):
         parallel_coordinates(trials.assign(config="{"), direction="minimize")
+
+
+@pytest.fixture
+def folder(make: Callable[..., Results], as_folder: Callable[[Results, Path], Path], tmp_path: Path) -> Path:
+    """A grid whose trials have configurations, but for those of one optimizer."""
+    results = make(("random", "tpe"), ("a/x", "b/y"), seeds=2, trials=6)
+    trials = results.trials
+    config = [json.dumps({"x": float(i), "kernel": "rbf" if i % 2 else "linear"}) for i in trials["trial"]]
+    config = np.where(trials["optimizer"] == "tpe", config, None)
+    return as_folder(replace(results, trials=trials.assign(config=config)), tmp_path / "grid")
+
+
+def test_a_report_draws_a_run_on_request(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+    seen = []
+    monkeypatch.setattr("reports.parallel.parallel_coordinates", lambda run, **kw: seen.append(run) or drawn(run, **kw))
+    out = tmp_path / "out"
+    assert main(["report", str(folder), "--out", str(out), "--run", "tpe", "b/y", "1"]) == 0
+    assert sorted(path.name for path in (out / "figures").iterdir()) == ["run.pdf", "run.png"]
+    words = "One run, tpe on b/y with seed 1: a line for each of its"
+    assert all(words in (out / f"report.{kind}").read_text(encoding="utf-8") for kind in ("md", "html"))
+    assert seen[0]["trial"].tolist() == list(range(6))
+    assert set(seen[0]["task"].astype(str)) == {"b/y"}
+
+
+@pytest.mark.parametrize(
+    ("which", "words"),
+    [
+        (("tpe", "b/y", "7"), "No finished run of tpe on b/y with seed 7"),
+        (("tpe", "b/y", "one"), "No finished run of tpe on b/y with seed one"),
+        (("random", "a/x", "0"), "the run has no configurations"),
+    ],
+)
+def test_a_run_that_cannot_be_drawn_is_one_sentence(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    which: tuple[str, ...],
+    words: str,
+) -> None:
+    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+    assert main(["report", str(folder), "--out", str(tmp_path / "out"), "--run", *which]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out" / "report.md").exists()

@@ -199,6 +199,7 @@ def test_latex_escapes_every_special_character() -> None:
     assert escape("tpe_a&b%$#{}") == r"tpe\_a\&b\%\$\#\{\}"
     assert escape("\\end") == r"\textbackslash{}end"
     assert escape("é 漢 ± ≈") == r"e ? $\pm$ $\approx$"
+    assert escape("-0.5 [-1, 4.1e-05] optiformer-2") == r"$-$0.5 [$-$1, 4.1e-05] optiformer-2"
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-recommended)")
