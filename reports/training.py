@@ -92,8 +92,9 @@ def smoothed(log: TrainingLog) -> tuple[Floats, Floats, Floats, Floats]:
 
 def caption(log: TrainingLog) -> str:
     """What the figure shows, in words and numbers; plain text without a full stop."""
+    last = int(max(log.steps[-1], *log.validation_steps[-1:]))
     words = (
-        f"Training loss of OptiFormer over {many(int(log.steps[-1]), 'step')} ({number(log.seconds / 60)} minutes): "
+        f"Training loss of OptiFormer over {many(last, 'step')} ({number(log.seconds / 60)} minutes): "
         "mean and quartiles of the batches in windows of a fiftieth of the steps"
     )
     if not len(log.validation_steps):
