@@ -33,11 +33,13 @@ class Cell:
 def plan(resolved: Mapping[str, Any]) -> Iterator[Cell]:
     """The cells of a resolved grid, seed by seed so that an unfinished grid is balanced.
 
-    The key covers the optimizer's settings and package versions, the task's data and reference, the seed, the budget
-    and the initial design.
+    The key covers the optimizer's settings and package versions, the task's data and reference, the seed, the budget,
+    the initial design and the limits.
     """
     grid = resolved["grid"]
     common = [resolved["packages"], grid["trials"], grid["initial_size"]]
+    if "limits" in grid:  # where there are none, a cell has the key it always had
+        common.append(grid["limits"])
     prefixes = {
         (optimizer, task): hashlib.sha256(
             json.dumps(

@@ -114,6 +114,7 @@ def _add_run(commands: Any) -> None:
         help="the first trials: random configurations that all optimizers share (default), or each library's own",
     )
     parser.add_argument("--initial-size", metavar="N", help="size of the shared initial design; default 10")
+    _add_limits(parser.add_argument_group("limits", "part of the grid; a trial that meets one fails, the cell goes on"))
     parser.add_argument("-j", "--jobs", metavar="N", help="worker processes; default: one for each core")
     parser.add_argument("--executor", choices=("processes", "serial"), help="default: processes")
     parser.add_argument("--out", metavar="DIR", help="the run folder; default runs/NAME")
@@ -121,6 +122,14 @@ def _add_run(commands: Any) -> None:
         "--no-report", action="store_true", help="only run; `optibench report DIR` makes the report later"
     )
     parser.set_defaults(command="run_grid")
+
+
+def _add_limits(parser: Any) -> None:
+    parser.add_argument("--evaluation-limit", metavar="TIME", help="for one evaluation: 90, 90s, 5m, 2h; default none")
+    parser.add_argument("--ask-limit", metavar="TIME", help="for one ask, and for one tell; default none")
+    parser.add_argument("--cell-limit", metavar="TIME", help="for the trials of a cell; default none")
+    parser.add_argument("--memory-limit", metavar="SIZE", help="resident memory of a worker: 500M, 4G; default none")
+    parser.add_argument("--retries", metavar="N", help="for a trial that a worker died of; default 1")
 
 
 def _add_status(commands: Any) -> None:

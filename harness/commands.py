@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import limits
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.grid import Settings
+
+GRID_FLAGS = ("seeds", "trials", "initial", "initial_size", *limits.KEYS)
+"""Options of `optibench run` that make another grid."""
 
 
 def show_list(arguments: argparse.Namespace) -> None:
@@ -26,7 +30,7 @@ def run_grid(arguments: argparse.Namespace) -> int:
     from harness.grid import load
     from harness.run import run
 
-    names = ("optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "jobs", "executor", "out")
+    names = ("optimizers", "benchmarks", *GRID_FLAGS, "jobs", "executor", "out")
     flags = {name: getattr(arguments, name) for name in names}
     if arguments.grid is None and not (arguments.optimizers or arguments.benchmarks):
         grid, settings = None, _resume_settings(flags)
@@ -48,7 +52,7 @@ def _resume_settings(flags: dict[str, Any]) -> Settings:
     """The settings of a run that only resumes what is in its folder."""
     from harness.grid import load_settings
 
-    for name in ("seeds", "trials", "initial", "initial_size"):
+    for name in GRID_FLAGS:
         if flags[name] is not None and flags["out"] is not None:
             raise HarnessError(
                 f"--{name.replace('_', '-')} would make another grid than the one in {flags['out']}: leave it out to "

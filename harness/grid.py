@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from harness import limits
 from harness.errors import HarnessError
+from harness.limits import Limits
 
 if TYPE_CHECKING:
     from benchmarks import Benchmark
@@ -43,6 +45,7 @@ class Grid:
             ``own``: each optimizer's library makes its own, as a user would get it.
         initial_size: Configurations in the shared initial design (at most ``trials``).
         name: What the grid is called; names the default output folder.
+        limits: What a worker may take, and how often a trial that it died of is tried again.
     """
 
     optimizers: tuple[str, ...]
@@ -52,6 +55,7 @@ class Grid:
     initial: Initial = "shared"
     initial_size: int = 10
     name: str = "grid"
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,11 @@ class Source:
         return f"{self.path}, line {self.lines[key]}" if key in self.lines else "The command line"
 
 
-KEYS = ("name", "optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "jobs", "executor", "out")
+KEYS = (
+    *("name", "optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size"),
+    *limits.KEYS,
+    *("jobs", "executor", "out"),
+)
 EXECUTORS = ("serial", "processes")
 
 
@@ -103,6 +111,7 @@ def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
         initial=_choice(source, "initial", ("shared", "own"), "shared"),  # type: ignore[arg-type]
         initial_size=_count(source, "initial_size", 10),
         name=str(values.get("name", "grid")),
+        limits=limits.parse(values, source.where),
     )
     if not re.fullmatch(r"[\w.-]+", grid.name) or grid.name.startswith("."):
         raise HarnessError(
@@ -258,6 +267,9 @@ def resolve(grid: Grid) -> dict[str, Any]:
         "seeds": list(grid.seeds),
         "initial_size": min(grid.initial_size, grid.trials) if grid.initial == "shared" else 0,
     }
+    plain["limits"] = grid.limits.changed()
+    if not plain["limits"]:  # as in the folders of before there were limits
+        del plain["limits"]
     packages = {"schema": SCHEMA, "ConfigSpace": version("ConfigSpace"), "numpy": version("numpy")}
     return {"grid": plain, "packages": packages, "optimizers": resolved_optimizers, "tasks": tasks}
 

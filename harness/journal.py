@@ -1,60 +1,183 @@
-"""The journal of a running cell: what survives a kill between two trials."""
+"""The journal of a running cell: what survives a kill between two trials.
+
+One line a trial, and one for each worker that ended in the middle of one: what it died of, and whether the trial is to
+be tried again. A line that a kill or a full disk cut short is dropped, with what follows it.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import fcntl
-from collections.abc import Sequence
+import json
+import os
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
+from harness.errors import HarnessError
 from harness.trials import Trial
+
+LOCK_SECONDS = 30.0
+"""How long to wait for another process that holds a journal."""
+ABANDONED = -1
+"""The trial of a fault that belongs to an attempt at the whole cell that was given up."""
+FATAL = ("set-up", "replay", "cell")
+"""Steps whose failure leaves a cell without further trials: no worker gets beyond them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """How a worker ended in the middle of a trial.
+
+    Attributes:
+        trial: The trial, or :data:`ABANDONED`.
+        step: Where it was: ``set-up``, ``replay``, ``ask``, ``evaluate`` or ``tell``; or ``cell``: its time was over.
+        state: The trial's state if this is the last word: ``failed`` or ``timeout``.
+        error: What the trial's error text then is.
+        seconds: How long the step had taken.
+        retry: Whether the trial is to be tried again.
+    """
+
+    trial: int
+    step: str
+    state: str
+    error: str
+    seconds: float
+    retry: bool = False
+
+    def to_json(self) -> str:
+        return json.dumps({"fault": dataclasses.astuple(self)})
+
+    @classmethod
+    def from_json(cls, line: str) -> Fault:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: The line is not a whole record.
+        """
+        values = json.loads(line)
+        if not isinstance(values, dict) or len(values.get("fault", ())) != len(dataclasses.fields(cls)):
+            raise ValueError(f"not a fault: {line[:80]!r}")
+        return cls(*values["fault"])
+
+
+@dataclass
+class History:
+    """What a journal holds: the trials done, in order, and the faults."""
+
+    trials: list[Trial] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    def attempts(self, trial: int) -> int:
+        """How many workers ended in that trial so far."""
+        return sum(fault.trial == trial for fault in self.faults)
+
+    def verdict(self, trial: int) -> Fault | None:
+        """The fault that decided what became of a trial; ``None`` if none did."""
+        return next((fault for fault in self.faults if fault.trial == trial and not fault.retry), None)
+
+    def end(self) -> Fault | None:
+        """The fault after which no trial of the cell can run; ``None`` if there is none."""
+        final = (fault for fault in self.faults if fault.trial != ABANDONED and not fault.retry)
+        return next((fault for fault in final if fault.step in FATAL), None)
+
+    def seconds(self) -> float:
+        """What the cell took: the trials' steps, and the attempts that are in no trial's row."""
+        lost = sum(fault.seconds for fault in self.faults if fault.retry and fault.trial != ABANDONED)
+        return lost + sum(trial.ask_seconds + trial.evaluate_seconds + trial.tell_seconds for trial in self.trials)
+
+    def add(self, line: str) -> None:
+        """Take in a line.
+
+        Raises:
+            ValueError: It is damaged, or not the next one.
+        """
+        if line.startswith("{"):
+            fault = Fault.from_json(line)
+            if fault.trial not in (ABANDONED, len(self.trials)):
+                raise ValueError(f"a fault of trial {fault.trial} after {len(self.trials)} trials")
+            self.faults.append(fault)
+            return
+        trial = Trial.from_json(line)
+        if trial.trial != len(self.trials):
+            raise ValueError(f"trial {trial.trial} after {len(self.trials)} trials")
+        self.trials.append(trial)
 
 
 class Journal:
-    """The trials of a running cell, one line each; a line that a kill cut short is dropped."""
+    """The journal of one cell; see the module."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: TextIO | None = None
+        self._file: Any = None
 
-    def read(self) -> list[Trial]:
-        """The whole trials so far, in order."""
+    def read(self) -> History:
+        """The whole lines so far."""
         try:
-            text = self.path.read_bytes().decode("utf-8", errors="replace")
+            return _parse(self.path.read_bytes())[0]
         except FileNotFoundError:
-            return []
-        trials: list[Trial] = []
-        for line in text.splitlines(keepends=True):
-            try:
-                trial = Trial.from_json(line) if line.endswith("\n") else None
-            except ValueError:
-                trial = None
-            if trial is None or trial.trial != len(trials):
-                break
-            trials.append(trial)
-        return trials
+            return History()
 
-    def open(self, trials: Sequence[Trial]) -> None:
-        """Begin to append after ``trials``, which is what the journal then holds.
+    def open(self) -> History:
+        """Begin to append; what a kill cut short is cut off, what is whole is left as it is, and returned.
 
         Waits for another process that still holds the journal (a worker whose runner was killed).
-        """
-        self._file = self.path.open("a+", encoding="utf-8")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._file.seek(0)
-        text = "".join(trial.to_json() + "\n" for trial in trials)
-        if self._file.read() != text:
-            self._file.truncate(0)
-            self._file.write(text)
-            self._file.flush()
 
-    def append(self, trial: Trial) -> None:
-        """Add a trial; in the operating system's hands when this returns."""
+        Raises:
+            HarnessError: It does not let go.
+        """
+        self._file = self.path.open("a+b", buffering=0)  # a failed write is not tried again on closing
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise HarnessError(
+                        f"Another process holds {self.path}, perhaps one that an objective started: end it"
+                    ) from None
+                time.sleep(0.02)
+        self._file.seek(0)
+        content = self._file.read()
+        history, whole = _parse(content)
+        if whole < len(content):
+            self._file.truncate(whole)
+        return history
+
+    def append(self, record: Trial | Fault) -> None:
+        """Add a record; in the operating system's hands when this returns."""
         assert self._file is not None, "open() comes first"
-        self._file.write(trial.to_json() + "\n")
-        self._file.flush()
+        line = record.to_json().encode() + b"\n"
+        if self._file.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def start_over(self, history: History) -> History:
+        """Drop all trials; the faults stay, as those of an attempt that was given up."""
+        assert self._file is not None, "open() comes first"
+        self._file.truncate(0)
+        faults = [dataclasses.replace(fault, trial=ABANDONED) for fault in history.faults]
+        for fault in faults:
+            self.append(fault)
+        return History([], faults)
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _parse(content: bytes) -> tuple[History, int]:
+    """A journal's records, and how many bytes of it are whole."""
+    history, whole = History(), 0
+    for line in content.splitlines(keepends=True):
+        try:
+            if not line.endswith(b"\n"):
+                break
+            history.add(line.decode())
+        except (ValueError, TypeError):  # UnicodeDecodeError is a ValueError
+            break
+        whole += len(line)
+    return history, whole

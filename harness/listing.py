@@ -26,6 +26,7 @@ def listing(sections: tuple[str, ...]) -> dict[str, Any]:
                 "multi_fidelity": entry.capabilities.multi_fidelity,
                 "max_dimensions": entry.capabilities.max_dimensions,
                 "failed": entry.capabilities.failed,
+                "replay": entry.capabilities.replay,
                 "packages": entry.versions(),
             }
             for entry in optimizers.entries().values()
@@ -75,6 +76,8 @@ def _show_optimizers(console: Any, entries: Mapping[str, Any]) -> None:
         _row(console, name, entry["summary"])
         if entry["conditional"] != "native":
             _row(console, "", f"conditional parameters: {entry['conditional']}", style="dim")
+        if not entry["replay"]:
+            _row(console, "", "cannot be replayed: a cell that is interrupted starts over", style="dim")
         missing = [package for package, version in entry["packages"].items() if version == "missing"]
         if missing:
             _row(console, "", f"not installed: {', '.join(missing)}", style="red")

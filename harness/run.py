@@ -16,6 +16,7 @@ from harness.cells import Cell, plan
 from harness.errors import HarnessError
 from harness.executors import EXECUTORS, CellRunner
 from harness.grid import Grid, Settings, resolve
+from harness.limits import Limits
 from harness.store import TRAINING, Store, write_atomically
 
 
@@ -48,6 +49,8 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
                 "Nothing to run: give a grid (a YAML file, or -o and -b), or the --out of one to resume."
             )
         grid = stored_grid(Store.open(settings.out))
+    if settings.executor == "serial":
+        grid.limits.refuse_in_process()
     resolved = resolve(grid)
     store = Store.create(settings.out or Path("runs") / grid.name, resolved)
     if store.published():
@@ -61,7 +64,8 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
         if waiting:
             _train(store, resolved)
             provenance.record(store, provenance.describe(settings.executor, jobs))
-            _execute(cells, waiting, store, resolved, settings.executor, jobs, stopping)
+            runner = CellRunner(store.folder, resolved["tasks"], grid.limits)
+            _execute(cells, waiting, runner, settings.executor, jobs, stopping)
         finished = store.finished() & {cell.key for cell in cells}
     return Outcome(store, len(finished), len(cells), stopped=len(finished) < len(cells))
 
@@ -82,25 +86,18 @@ def _train(store: Store, resolved: dict[str, Any]) -> None:
 
 
 def _execute(
-    cells: list[Cell],
-    waiting: list[Cell],
-    store: Store,
-    resolved: dict[str, Any],
-    executor: str,
-    jobs: int,
-    stopping: Any,
+    cells: list[Cell], waiting: list[Cell], runner: CellRunner, executor: str, jobs: int, stopping: Any
 ) -> None:
     from harness.progress import ProgressBar
 
     done = len(cells) - len(waiting)
-    trials = resolved["grid"]["trials"]
-    runner = CellRunner(store.folder, resolved["tasks"])
+    trials, folder = cells[0].trials, runner.store.folder
     with ProgressBar(trials * len(cells), len(cells), done_trials=trials * done, done_cells=done) as bar:
         try:
             EXECUTORS[executor](waiting, runner, bar.update, stopping, jobs)
         except OSError as error:
             raise HarnessError(
-                f"Cannot write to {store.folder}: {error.strerror}; mend that and run the same command again to resume."
+                f"Cannot write to {folder}: {error.strerror}; mend that and run the same command again to resume."
             ) from error
 
 
@@ -110,7 +107,8 @@ def stored_grid(store: Store) -> Grid:
     plain = store.resolved()["grid"]
     try:
         lists = {name: tuple(plain[name]) for name in ("optimizers", "benchmarks", "seeds")}
-        return Grid(**{**plain, **lists, "initial_size": plain["initial_size"] or 10})
+        limits = Limits(**plain.get("limits", {}))
+        return Grid(**{**plain, **lists, "initial_size": plain["initial_size"] or 10, "limits": limits})
     except (KeyError, TypeError) as error:
         raise HarnessError(f"{store.folder}/grid.yaml is damaged; run the grid into another folder.") from error
 

@@ -3,6 +3,10 @@
 A cell resumes by *replay*: the optimizer is built anew from its seed, asked again for every trial in the journal and
 told what the journal says came of it, and nothing is evaluated twice. An optimizer that then asks for something else
 than it did before is not reproducible; its cell starts over.
+
+What a worker died of is in the journal too. The worker that takes the cell up does not repeat it: a trial whose ask was
+cut off has no configuration, one whose evaluation was is told as failed or timed out, and one whose tell was is
+evaluated again and not told.
 """
 
 from __future__ import annotations
@@ -12,9 +16,9 @@ import functools
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from ConfigSpace import Configuration
 
@@ -22,6 +26,8 @@ import benchmarks
 import optimizers
 from benchmarks import Benchmark
 from harness.cells import Cell, derived_seed
+from harness.journal import Fault, History
+from harness.limits import Step, cell_timeout, unwatched
 from harness.trials import Trial
 from optimizers import Observation, Optimizer, State
 
@@ -56,52 +62,113 @@ def initial_design(problem: Benchmark, seed: int, size: int) -> list[dict[str, A
 def run_cell(
     cell: Cell,
     *,
-    replay: Sequence[Trial] = (),
+    past: History | None = None,
     on_trial: Callable[[Trial], None] = lambda trial: None,
     stopping: Callable[[], bool] = lambda: False,
+    pulse: Callable[[Step, int, float], None] = unwatched,
+    time_limit: float | None = None,
 ) -> list[Trial]:
     """Run a cell to its end.
 
     Args:
         cell: The cell.
-        replay: The trials already done, in order, from an earlier attempt's journal.
+        past: The trials already done and the faults so far, from an earlier attempt's journal.
         on_trial: Called with each new trial once it is told, not with replayed ones.
         stopping: Asked before each new trial.
+        pulse: Told which step of which trial begins, and how many seconds the cell took before that trial.
+        time_limit: Seconds that the cell may take, looked at before each new trial.
 
     Returns:
         All trials of the cell, the replayed ones included.
 
     Raises:
         Stopped: ``stopping`` said so.
-        NotReproducibleError: The replay went another way than ``replay``.
+        NotReproducibleError: The replay went another way than ``past``.
     """
+    past = past or History()
+    trials = list(past.trials)
+    used = past.seconds()
+    end = past.end()
+    if end is None and time_limit is not None and used > time_limit:
+        end = cell_timeout(len(trials), time_limit, 0.0)
+    if end is not None:
+        _give_up(cell, trials, end, past.attempts(len(trials)), on_trial)
+        return trials
+    pulse("set-up", len(trials), 0.0)
     problem = benchmark(cell.task)
     sign = 1.0 if problem.direction == "minimize" else -1.0
     evaluation_seed = derived_seed("evaluation", cell.task, cell.seed)
     design = initial_design(problem, cell.seed, cell.initial_size)
-    trials = list(replay)
     optimizer = _build(cell, problem)
     try:
         for index in range(cell.trials):
             done = trials[index] if index < len(trials) else None
+            fault = past.verdict(index)
             if done is None and stopping():
                 raise Stopped
+            if done is None and time_limit is not None and used > time_limit:
+                _give_up(cell, trials, cell_timeout(index, time_limit, 0.0), 0, on_trial)
+                break
+            pulse("ask" if done is None else "replay", index, 0.0 if done else used)
             started_at = time.time()
-            proposal = _propose(optimizer, problem, design[index] if index < len(design) else None)
-            trial = done or proposal.trial(index, "initial" if index < len(design) else "search", started_at)
+            initial = design[index] if index < len(design) else None
+            proposal = _no_proposal(fault) if _fell(fault, "ask") else _propose(optimizer, problem, initial)
+            trial = done or proposal.trial(index, "search" if initial is None else "initial", started_at)
             if done is not None and (done.config, done.fidelity) != (proposal.config_json, proposal.fidelity_json):
                 raise NotReproducibleError(f"trial {index} was {done.config} and became {proposal.config_json}")
-            if done is None and trial.state == "ok":
-                _evaluate(problem, trial, proposal, seed=(evaluation_seed + index) % 2**31)
-            seconds = _tell(optimizer, proposal, trial, sign)
+            if done is None:
+                trial.attempts = past.attempts(index) + (fault is None or fault.step == "tell")
+                if _fell(fault, "evaluate", "ask"):
+                    _judge(trial, fault)
+                elif trial.state == "ok":
+                    pulse("evaluate", index, used + trial.ask_seconds)
+                    _evaluate(problem, trial, proposal, seed=(evaluation_seed + index) % 2**31)
+                pulse("tell", index, used + trial.ask_seconds + trial.evaluate_seconds)
+            if _fell(fault, "tell"):
+                seconds, trial.error = fault.seconds, trial.error or fault.error
+            else:
+                seconds = _tell(optimizer, proposal, trial, sign)
             if done is None:
                 trial.tell_seconds = seconds
+                used += trial.ask_seconds + trial.evaluate_seconds + seconds
                 trials.append(trial)
                 on_trial(trial)
     finally:
         if isinstance(optimizer, Optimizer):
             optimizer.close()
+    pulse("finish", cell.trials, 0.0)
     return trials
+
+
+def replays(cell: Cell) -> bool:
+    """Whether the cell's optimizer says that a replay brings it back."""
+    return optimizers.parse(cell.optimizer)[0].capabilities.replay
+
+
+def _fell(fault: Fault | None, *steps: str) -> TypeGuard[Fault]:
+    return fault is not None and fault.step in steps
+
+
+def _judge(trial: Trial, fault: Fault) -> None:
+    """Make a fault the trial's outcome."""
+    trial.state, trial.error, trial.value = fault.state, fault.error, math.nan
+    if fault.step == "evaluate":
+        trial.evaluate_seconds = fault.seconds
+
+
+def _give_up(cell: Cell, trials: list[Trial], end: Fault, attempts: int, on_trial: Callable[[Trial], None]) -> None:
+    """Record the rest of a cell's trials as not run; ``attempts`` are those at the first of them."""
+    for index in range(len(trials), cell.trials):
+        phase = "initial" if index < cell.initial_size else "search"
+        times = (0.0, 0.0, 0.0, 0.0, time.time())
+        trial = Trial(index, phase, None, None, math.nan, end.state, end.error, *times, attempts)
+        trials.append(trial)
+        on_trial(trial)
+        attempts = 0
+
+
+def _no_proposal(fault: Fault) -> _Proposal:
+    return _Proposal(None, None, fault.error, fault.seconds)
 
 
 @dataclass(slots=True)

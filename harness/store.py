@@ -183,10 +183,14 @@ class Store:
         path = self.cell_path(cell.key)
         path.parent.mkdir(exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.tmp")
-        with part.open("wb") as file:
-            pq.write_table(to_table(cell, trials, task), file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with part.open("wb") as file:
+                pq.write_table(to_table(cell, trials, task), file, compression="zstd")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            part.unlink(missing_ok=True)  # what a full disk has no room for
+            raise
         part.replace(path)
         (self.folder / "journal" / f"{cell.key}.jsonl").unlink(missing_ok=True)
 
@@ -195,13 +199,17 @@ class Store:
 
     def running(self) -> dict[str, int]:
         """Trials so far of the cells that have begun and not finished, by key."""
-        return {path.stem: len(Journal(path).read()) for path in (self.folder / "journal").glob("*.jsonl")}
+        return {path.stem: len(Journal(path).read().trials) for path in (self.folder / "journal").glob("*.jsonl")}
 
     def event(self, event: str, *, cell: str | None = None, text: str = "") -> None:
         """Append to the run's log of what went otherwise than planned."""
         record = {"time": round(time.time(), 3), "event": event, "cell": cell, "text": text}
-        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        line = json.dumps(record).encode() + b"\n"
+        with (self.folder / "events.jsonl").open("ab+", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":  # a kill cut the last line short
+                line = b"\n" + line
+            file.write(line)
 
     def events(self) -> list[dict[str, Any]]:
         try:

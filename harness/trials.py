@@ -30,6 +30,7 @@ class Trial:
         cost_seconds: What the evaluation would have cost for real, as the benchmark says.
         ask_seconds, evaluate_seconds, tell_seconds: Wall-clock time of each step.
         started_at: Unix time.
+        attempts: How often it was begun: more than once if a worker died of it and it was tried again.
     """
 
     trial: int
@@ -44,6 +45,7 @@ class Trial:
     evaluate_seconds: float
     tell_seconds: float
     started_at: float
+    attempts: int = 1
 
     def to_json(self) -> str:
         """One line; ``NaN`` is written as null."""
@@ -57,7 +59,7 @@ class Trial:
             ValueError: The line is not a whole record.
         """
         values = json.loads(line)
-        if not isinstance(values, list) or len(values) != len(FIELDS):
+        if not isinstance(values, list) or len(values) not in (len(FIELDS) - 1, len(FIELDS)):  # without attempts: 0.1
             raise ValueError(f"not a trial: {line[:80]!r}")
         trial = cls(*values)
         trial.value = math.nan if trial.value is None else trial.value
@@ -137,6 +139,7 @@ def schema() -> pa.Schema:
             ("evaluate_seconds", pa.float64()),
             ("tell_seconds", pa.float64()),
             ("started_at", pa.float64()),
+            ("attempts", pa.int32()),
         ]
     )
 

@@ -63,6 +63,8 @@ class Capabilities:
         multi_fidelity: Whether it chooses fidelities.
         max_dimensions: The most parameters it can handle; ``None`` for no limit.
         failed: What it learns from a failed trial, in a few words.
+        replay: Whether asking again and telling what came of it brings back its state, as the invariants above promise:
+            then a killed cell resumes exactly. A cell of one that says no starts over.
     """
 
     conditional: str = "native"
@@ -70,6 +72,7 @@ class Capabilities:
     multi_fidelity: bool = False
     max_dimensions: int | None = None
     failed: str = "left out"
+    replay: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ _spec.loader.exec_module(_plugin)
 def environment(tmp_path: Path) -> dict[str, str]:
     """An environment in which the misbehaving third-party package is installed."""
     folder = _plugin.install(tmp_path / "site")
-    return {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "OPTIBENCH_DATA": str(tmp_path / "no-data")}
+    path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])  # this checkout, wherever it is installed
+    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "OPTIBENCH_DATA": str(tmp_path / "no-data")}
 
 
 @pytest.fixture
