@@ -89,7 +89,7 @@ class CellRunner:
 
         how |= {"on_trial": on_trial, "time_limit": self.limits.cell_limit}
         try:
-            if past.trials and not replays(cell):
+            if (past.trials or past.faults) and not replays(cell):
                 raise NotReproducibleError("its capabilities say that it cannot be replayed")
             return run_cell(cell, past=past, **how)
         except NotReproducibleError as error:

@@ -15,14 +15,19 @@ bad-tell = misbehaving:BAD_TELL
 bad-setup = misbehaving:BAD_SETUP
 illegal = misbehaving:ILLEGAL
 forgetful = misbehaving:FORGETFUL
+stubborn = misbehaving:STUBBORN
+hang-setup = misbehaving:HANG_SETUP
+hang-ask = misbehaving:HANG_ASK
+hang-tell = misbehaving:HANG_TELL
+crash-ask = misbehaving:CRASH_ASK
 [optibench.benchmarks]
 misbehaving = misbehaving:FAMILY
 """
 
 CODE = '''
-import math, os, time
+import ctypes, dataclasses, itertools, math, os, signal, time
 from pathlib import Path
-from ConfigSpace import ConfigurationSpace, Float
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 from benchmarks import Benchmark, Evaluation, Family, Reference
 from optimizers import Entry, Optimizer, Suggestion
 from optimizers.random_search import RandomSearch
@@ -55,16 +60,68 @@ class Forgetful(RandomSearch):
         super().__init__(space, seed=int.from_bytes(os.urandom(3), "big"), n_trials=n_trials)
 
 
-def entry(name, cls):
-    return Entry(name=name, summary=name, target=f"misbehaving:{cls}", capabilities=RandomSearch.capabilities)
+class Stubborn(Forgetful):
+    """The same, and says so."""
+
+    capabilities = dataclasses.replace(RandomSearch.capabilities, replay=False)
 
 
+def hang():
+    """A loop in C that answers no signal."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    sum(itertools.repeat(0))
+
+
+def crash():
+    ctypes.string_at(0)
+
+
+class HangSetup(RandomSearch):
+    def __init__(self, space, *, seed, n_trials):
+        hang()
+
+
+class Counting(RandomSearch):
+    told = 0
+
+    def tell(self, observations):
+        self.told += len(observations)
+
+
+class HangAsk(Counting):
+    def ask(self, n=1):
+        if self.told == 6:
+            hang()
+        return super().ask(n)
+
+
+class HangTell(Counting):
+    def tell(self, observations):
+        super().tell(observations)
+        if self.told == 6:
+            hang()
+
+
+class CrashAsk(Counting):
+    def ask(self, n=1):
+        if self.told == 6:
+            crash()
+        return super().ask(n)
+
+
+def entry(name, cls, capabilities=RandomSearch.capabilities):
+    return Entry(name=name, summary=name, target=f"misbehaving:{cls}", capabilities=capabilities)
+
+
+STUBBORN = entry("stubborn", "Stubborn", Stubborn.capabilities)
+HANG_SETUP, HANG_ASK = entry("hang-setup", "HangSetup"), entry("hang-ask", "HangAsk")
+HANG_TELL, CRASH_ASK = entry("hang-tell", "HangTell"), entry("crash-ask", "CrashAsk")
 BAD_ASK, BAD_TELL, BAD_SETUP = entry("bad-ask", "BadAsk"), entry("bad-tell", "BadTell"), entry("bad-setup", "BadSetup")
 ILLEGAL, FORGETFUL = entry("illegal", "Illegal"), entry("forgetful", "Forgetful")
 
 
 class Misbehaving(Benchmark):
-    """sphere in one dimension, with a habit: raise | nan | inf | die | sleep | log."""
+    """sphere in one dimension, with a habit."""
 
     reference = Reference(f_best=0.0, f_ref=0.25, f_worst=1.0, source="analytic")
 
@@ -80,6 +137,17 @@ class Misbehaving(Benchmark):
             return Evaluation(getattr(math, self.habit))
         if self.habit == "die" and x < -0.5:
             os.kill(os.getpid(), 9)
+        if self.habit == "die-once" and x < -0.5 and first(self.name, seed):
+            os.kill(os.getpid(), 9)
+        if self.habit == "exit" and x < -0.5:
+            os._exit(3)
+        if self.habit == "crash" and x < -0.5:
+            crash()
+        if self.habit == "hang" and x < -0.5:
+            hang()
+        if self.habit == "hog" and x < -0.5:
+            kept = b"x" * 500_000_000
+            time.sleep(60)
         if self.habit == "sleep":
             time.sleep(0.02)
         if "EVALUATION_LOG" in os.environ:
@@ -88,14 +156,46 @@ class Misbehaving(Benchmark):
         return Evaluation(x * x)
 
 
+def first(*words):
+    """Whether this is asked for the first time, of any process; never without a folder to note it in."""
+    if "ONCE" not in os.environ:
+        return False
+    try:
+        (Path(os.environ["ONCE"]) / "-".join(map(str, words)).replace("/", "-")).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+class Conditional(Benchmark):
+    """A conditional space of four parameters; kills its worker once, in the 13th trial."""
+
+    name = "misbehaving/conditional"
+    reference = Reference(f_best=0.0, f_ref=0.25, f_worst=1.0, source="analytic")
+
+    def __init__(self):
+        kind, depth = Categorical("kind", ["a", "b", "c"]), Integer("depth", (1, 9))
+        self.space = ConfigurationSpace()
+        self.space.add(Float("x", (-1.0, 1.0)), Float("rate", (1e-5, 1.0), log=True), kind, depth)
+        self.space.add(EqualsCondition(depth, kind, "b"))
+
+    def evaluate(self, config, *, seed, fidelity=None):
+        from harness.cells import derived_seed
+
+        index = (seed - derived_seed("evaluation", self.name, 0)) % 2**31  # the grid has one seed
+        if index == 12 and first(self.name, *sorted(config.items())):
+            os.kill(os.getpid(), 9)
+        return Evaluation(config["x"] ** 2 + config["rate"] + 0.1 * config.get("depth", 3) + len(config["kind"]))
+
+
 class Provider:
-    habits = ("raise", "nan", "inf", "die", "sleep", "log")
+    habits = ("raise", "nan", "inf", "die", "die-once", "exit", "crash", "hang", "hog", "sleep", "log")
 
     def names(self):
-        return [f"misbehaving/{habit}" for habit in self.habits]
+        return [f"misbehaving/{habit}" for habit in (*self.habits, "conditional")]
 
     def create(self, name):
-        return Misbehaving(name)
+        return Conditional() if name == Conditional.name else Misbehaving(name)
 
     def missing(self):
         return None
