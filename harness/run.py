@@ -58,6 +58,7 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
     jobs = settings.jobs or os.cpu_count() or 1
     cells = list(plan(resolved))
     with store.lock(), _stop_on_signal() as stopping:
+        store.cells.remove_partial()
         finished = store.finished() & {cell.key for cell in cells}
         finished -= set(store.set_aside_damaged(sorted(finished)))
         waiting = [cell for cell in cells if cell.key not in finished]

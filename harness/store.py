@@ -1,8 +1,9 @@
 """The run folder: durable results that survive a kill at any moment.
 
-A finished cell is one Parquet file, renamed into place once it is whole; a running cell is an append-only journal, one
-line a trial. ``grid.yaml``, ``tasks.json`` and ``provenance.json`` say what was run; ``events.jsonl`` what happened on
-the way (a worker that died, a cell that started over); ``trials.parquet`` is all cells in one table.
+A finished cell is one file, renamed into place once it is whole (:mod:`harness.cellfiles`); a running cell is an
+append-only journal, one line a trial. ``grid.yaml``, ``tasks.json`` and ``provenance.json`` say what was run;
+``events.jsonl`` what happened on the way (a worker that died, a cell that started over); ``trials.parquet`` is all
+cells in one table.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from harness.cellfiles import CellFiles, DamagedError
 from harness.cells import Cell
 from harness.errors import HarnessError
 from harness.journal import Journal
@@ -45,6 +46,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.cells = CellFiles(folder / "cells")
 
     @classmethod
     def create(cls, folder: Path, resolved: Mapping[str, Any]) -> Store:
@@ -142,56 +144,27 @@ class Store:
                 ) from error
             yield
 
-    def cell_path(self, key: str) -> Path:
-        return self.folder / "cells" / key[:2] / f"{key}.parquet"
-
     def finished(self) -> set[str]:
         """Keys of the cells whose results are in place."""
         if self.published():
             return set(self._compacted("cell").column("cell").unique().to_pylist())
-        return set(self._cell_files())
-
-    def _cell_files(self) -> dict[str, int]:
-        """When each finished cell's file was written, by the cell's key."""
-        found: dict[str, int] = {}
-        with os.scandir(self.folder / "cells") as folders:
-            for folder in folders:
-                with os.scandir(folder.path) as files:
-                    found |= {f.name[:-8]: f.stat().st_mtime_ns for f in files if f.name.endswith(".parquet")}
-        return found
+        return set(self.cells.written())
 
     def set_aside_damaged(self, keys: Iterable[str]) -> list[str]:
         """Rename the cell files that cannot be read, so that their cells run again; returns their keys."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         damaged = []
         for key in keys:
-            path = self.cell_path(key)
-            try:
-                pq.ParquetFile(path).close()
-            except (pa.ArrowException, OSError) as error:
+            problem = self.cells.damaged(key)
+            if problem is not None:
+                path = self.cells.path(key)
                 path.replace(path.with_suffix(".damaged"))
-                self.event("damaged result set aside, its cell runs again", cell=key, text=str(error)[:200])
+                self.event("damaged result set aside, its cell runs again", cell=key, text=problem)
                 damaged.append(key)
         return damaged
 
     def finish(self, cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any]) -> None:
         """Put a finished cell's result in place, then drop its journal."""
-        import pyarrow.parquet as pq
-
-        path = self.cell_path(cell.key)
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            with part.open("wb") as file:
-                pq.write_table(to_table(cell, trials, task), file, compression="zstd")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            part.unlink(missing_ok=True)  # what a full disk has no room for
-            raise
-        part.replace(path)
+        self.cells.write(cell.key, to_table(cell, trials, task))
         (self.folder / "journal" / f"{cell.key}.jsonl").unlink(missing_ok=True)
 
     def journal(self, cell: Cell) -> Journal:
@@ -237,36 +210,29 @@ class Store:
 
         if self.published():
             return self._compacted(*columns)
-        written = self._cell_files()
+        written = self.cells.written()
         keys = [cell.key for cell in cells if cell.key in written]
         stamp = hashlib.sha256("".join(f"{key}{written[key]}" for key in keys).encode()).hexdigest()[:20].encode()
         with contextlib.suppress(HarnessError):
             whole = self._compacted(*columns)
             if (whole.schema.metadata or {}).get(STAMP) == stamp:
                 return whole
-        with ThreadPoolExecutor() as pool:  # Parquet is read outside of Python's lock
-            tables = list(pool.map(self._cell_table, keys))
-        table = pa.concat_tables(tables) if tables else schema().empty_table()
-        table = table.unify_dictionaries().replace_schema_metadata({STAMP: stamp})
+        try:
+            tables = list(self.cells.tables(keys))
+        except DamagedError as error:
+            raise HarnessError(
+                f"{error.path} is damaged ({(error.text or 'empty').splitlines()[0][:100]}); run `optibench run --out "
+                f"{self.folder}` to compute that cell again."
+            ) from error
+        table = pa.concat_tables(tables, promote_options="default") if tables else schema().empty_table()
+        del tables
+        table = table.unify_dictionaries().combine_chunks().replace_schema_metadata({STAMP: stamp})
         with contextlib.suppress(OSError):  # reading a folder that cannot be written is fine
             path = self.folder / TRIALS
             part = path.with_suffix(f".{os.getpid()}.tmp")
             pq.write_table(table, part, compression="zstd")
             part.replace(path)
         return table.select(list(columns)) if columns else table
-
-    def _cell_table(self, key: str) -> pa.Table:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            with pq.ParquetFile(self.cell_path(key)) as file:
-                return file.read()
-        except (pa.ArrowException, OSError) as error:
-            raise HarnessError(
-                f"{self.cell_path(key)} is damaged ({str(error).splitlines()[0][:100]}); run `optibench run --out "
-                f"{self.folder}` to compute that cell again."
-            ) from error
 
     def _compacted(self, *columns: str) -> pa.Table:
         import pyarrow as pa

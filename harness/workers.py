@@ -165,7 +165,7 @@ class Crew:
     def _bury(self, worker: _Worker, cells: deque[Cell]) -> None:
         """Record what a worker died of, and have its cells taken up again."""
         cell = cells[0]
-        if self._runner.store.cell_path(cell.key).exists():  # it died after its work was done
+        if self._runner.store.cells.path(cell.key).exists():  # it died after its work was done
             self._report(Progress(trials=cell.trials - worker.told.trials, cells=1 - worker.told.cells))
             cells.popleft()
         else:

@@ -19,6 +19,13 @@ from harness.store import Store
 GRID = Grid(("random",), ("synthetic/sphere-2d",), (0, 1), 8)
 
 
+def trials_of(folder: Path) -> pd.DataFrame:
+    """A run's trials with their timings."""
+    store = Store.open(folder)
+    frame: pd.DataFrame = store.trials(plan(store.resolved())).to_pandas()
+    return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
+
+
 def test_an_evaluation_that_ends_its_worker_costs_only_its_own_trial(optibench: Any, tmp_path: Path) -> None:
     habits = {
         "die": ("failed", "evaluate: the worker died (signal SIGKILL)", 3),
@@ -34,7 +41,7 @@ def test_an_evaluation_that_ends_its_worker_costs_only_its_own_trial(optibench: 
         "trials: 9\ninitial_size: 4\nevaluation_limit: 3s\nmemory_limit: 400M\nretries: 2\n"
     )
     optibench("run", "grid.yaml", "--no-report", "-j", 2, "--out", "out", ONCE=str(tmp_path / "once"))
-    trials = pd.read_parquet(tmp_path / "out" / "cells").astype({"task": str, "state": str})
+    trials = trials_of(tmp_path / "out")
     assert len(trials) == len(habits) * 9
     for habit, (state, text, attempts) in habits.items():
         cell = trials[trials.task == f"misbehaving/{habit}"].sort_values("trial")
@@ -68,7 +75,7 @@ def test_an_optimizer_that_ends_its_worker_is_named_with_its_step(optibench: Any
         *("-t", "8", "--initial-size", "4", "--ask-limit", "1", "--cell-limit", "6s", "--no-report", "-j", 2),
         *("--out", "out"),
     )
-    trials = pd.read_parquet(tmp_path / "out" / "cells").astype({"optimizer": str, "state": str})
+    trials = trials_of(tmp_path / "out")
     cells = {name: cell.sort_values("trial") for name, cell in trials.groupby("optimizer")}
     assert all(cell.trial.tolist() == list(range(8)) for cell in cells.values())
     asks = cells["hang-ask"].iloc[6:]
@@ -95,7 +102,7 @@ def test_a_cell_that_takes_too_long_times_out_between_trials_and_inside_one(opti
         *("run", "-o", "random", "-b", "misbehaving/sleep", "misbehaving/hang", "-s", "3-3", "-t", "400"),
         *("--cell-limit", "2", "--no-report", "-j", 2, "--out", "out"),
     )
-    trials = pd.read_parquet(tmp_path / "out" / "cells").astype({"task": str, "state": str})
+    trials = trials_of(tmp_path / "out")
     for task, cell in trials.groupby("task"):
         cell = cell.sort_values("trial")
         done = (cell.state == "ok").sum()
@@ -112,7 +119,7 @@ def test_an_optimizer_that_cannot_be_replayed_loses_the_rest_of_its_cell_at_a_li
         *("run", "-o", "stubborn", "-b", "misbehaving/hang", "-s", "2", "-t", "40", "-j", "2"),
         *("--initial", "own", "--evaluation-limit", "1", "--no-report", "--out", "out"),
     )
-    trials = pd.read_parquet(tmp_path / "out" / "cells").astype({"state": str})
+    trials = trials_of(tmp_path / "out")
     for seed, cell in trials.groupby("seed"):
         cell = cell.sort_values("trial")
         done = (cell.state == "ok").sum()

@@ -31,7 +31,7 @@ def killed_and_whole(names: list[str], optibench: Any, table: Any, tmp_path: Pat
     for name in names:
         one, other = (frame[frame.optimizer == name].reset_index(drop=True) for frame in (killed, whole))
         assert (one.state == "ok").all(), one.error.tolist()
-        if optimizers.entries()[name].capabilities.replay if name in NAMES else name == "forgetful":
+        if optimizers.entries()[name].capabilities.replay:
             assert one.attempts.tolist() == [1] * 12 + [2] + [1] * 2, f"{name}: its worker was killed in trial 12"
             assert events[name] == ["worker died, its trial is tried again"]
             pd.testing.assert_frame_equal(one.drop(columns="attempts"), other.drop(columns="attempts"))

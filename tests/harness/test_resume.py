@@ -32,7 +32,7 @@ def wait_for(condition: Any, seconds: float = 60.0) -> None:
 
 
 def cell_files(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in (folder / "cells").glob("*/*.parquet")}
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "cells").glob("*/*.arrow")}
 
 
 def begun(folder: Path) -> bool:

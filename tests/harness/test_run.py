@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.ipc
+import pyarrow.parquet
 import pytest
 
 from harness.store import Store
@@ -61,7 +63,7 @@ def test_regret_follows_the_incumbent_and_the_reference(optibench: Any, table: A
         ("bad-ask", "synthetic/sphere-2d", "ask: RuntimeError: no idea"),
         ("bad-setup", "synthetic/sphere-2d", "setting up the optimizer: RuntimeError: no such file"),
         ("illegal", "synthetic/sphere-2d", "the optimizer proposed an illegal configuration"),
-        ("random", "misbehaving/die", "the worker died (signal SIGKILL)"),
+        ("random", "misbehaving/die", "evaluate: the worker died (signal SIGKILL)"),
     ],
 )
 def test_a_fault_becomes_failed_trials_and_the_grid_goes_on(
@@ -112,8 +114,8 @@ def test_a_dead_worker_is_replaced_and_the_event_recorded(optibench: Any, table:
     )
     events = Store.open(tmp_path / "out").events()
     assert {event["event"] for event in events} == {
-        "worker died, its cell is taken up again",
-        "worker died again, its cell is given up",
+        "worker died, its trial is tried again",
+        "worker died, its trial is recorded as failed",
     }
     status = json.loads(optibench("status", "out", "--json").stdout)
     assert status["finished"] == status["cells"] == 3
@@ -122,7 +124,7 @@ def test_a_dead_worker_is_replaced_and_the_event_recorded(optibench: Any, table:
 def test_a_truncated_result_is_refused_and_mended_by_a_run(optibench: Any, table: Any, tmp_path: Path) -> None:
     optibench("run", "--no-report", *CHEAP, "--out", "out")
     whole = table(tmp_path / "out")
-    victim = sorted((tmp_path / "out" / "cells").glob("*/*.parquet"))[0]
+    victim = sorted((tmp_path / "out" / "cells").glob("*/*.arrow"))[0]
     victim.write_bytes(victim.read_bytes()[:100])
     (tmp_path / "out" / "trials.parquet").unlink()
     done = optibench("report", "out", check=2)
@@ -197,7 +199,7 @@ def test_a_compact_one_is_smaller_and_has_the_same_regrets(optibench: Any, table
 
 def test_an_unfinished_run_is_not_published(optibench: Any, tmp_path: Path) -> None:
     optibench("run", "--no-report", *CHEAP, "--out", "out")
-    next((tmp_path / "out" / "cells").glob("*/*.parquet")).unlink()
+    next((tmp_path / "out" / "cells").glob("*/*.arrow")).unlink()
     assert "1 cells of out are not finished" in optibench("publish", "out", "small", check=2).stderr
     assert not (tmp_path / "small").exists()
 
@@ -205,7 +207,7 @@ def test_an_unfinished_run_is_not_published(optibench: Any, tmp_path: Path) -> N
 def test_a_cell_that_was_run_again_is_compacted_again(optibench: Any, table: Any, tmp_path: Path) -> None:
     optibench("run", "--no-report", "-o", "forgetful", "-b", "misbehaving/log", "-s", 1, "-t", 15, "--out", "out")
     before = table(tmp_path / "out")
-    next((tmp_path / "out" / "cells").glob("*/*.parquet")).unlink()
+    next((tmp_path / "out" / "cells").glob("*/*.arrow")).unlink()
     optibench("run", "--no-report", "--out", "out")
     assert table(tmp_path / "out").value.tolist() != before.value.tolist()
 
@@ -214,3 +216,18 @@ def test_a_cell_that_was_run_again_is_compacted_again(optibench: Any, table: Any
 def test_a_report_says_which_initial_design(initial: str, words: str, optibench: Any, tmp_path: Path) -> None:
     optibench("run", *CHEAP, "--initial", initial, "--out", "out")
     assert words in (tmp_path / "out" / "report" / "report.md").read_text()
+
+
+def test_cells_that_an_earlier_version_wrote_as_parquet_are_read_and_not_run_again(
+    optibench: Any, table: Any, tmp_path: Path
+) -> None:
+    optibench("run", "--no-report", *CHEAP, "--out", "out")
+    whole = table(tmp_path / "out")
+    for path in sorted((tmp_path / "out" / "cells").glob("*/*.arrow"))[:5]:
+        cell = pyarrow.ipc.open_file(path).read_all().drop_columns("attempts")
+        pyarrow.parquet.write_table(cell, path.with_suffix(".parquet"))
+        path.unlink()
+    (tmp_path / "out" / "trials.parquet").unlink(missing_ok=True)
+    optibench("run", "--no-report", "--out", "out")
+    assert len(list((tmp_path / "out" / "cells").glob("*/*.parquet"))) == 5
+    pd.testing.assert_frame_equal(table(tmp_path / "out").drop(columns="attempts"), whole.drop(columns="attempts"))
