@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint types bench report-bench latency figures heavy clean
+.PHONY: demo test lint types bench report-bench latency figures heavy storm scale clean
 
 # A range that admits PyTorch 2.13 and nothing newer comes from constraints.txt.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -32,6 +32,15 @@ figures: $(INSTALLED)
 
 heavy: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy tests
+
+# A grid of 216 cells under fire: killed workers and coordinators, hangs, crashes, full disks, cut files. Prints its seed.
+storm: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s -m storm tests/harness/test_storm.py
+
+# What 1,000, 10,000 and 100,000 trivial cells cost; docs/scale.md.
+SIZES ?= 1000 10000 100000
+scale: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/harness/scale.py $(SIZES)
 
 # Speed, as ratios in one run.
 bench: $(INSTALLED)

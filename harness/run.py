@@ -57,7 +57,7 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
         return Outcome(store, len(store.finished()), len(store.finished()), stopped=False)
     jobs = settings.jobs or os.cpu_count() or 1
     cells = list(plan(resolved))
-    with store.lock(), _stop_on_signal() as stopping:
+    with store.lock(), _stop_on_signal() as stopping, _sentence(store.folder):
         store.cells.remove_partial()
         finished = store.finished() & {cell.key for cell in cells}
         finished -= set(store.set_aside_damaged(sorted(finished)))
@@ -92,14 +92,20 @@ def _execute(
     from harness.progress import ProgressBar
 
     done = len(cells) - len(waiting)
-    trials, folder = cells[0].trials, runner.store.folder
+    trials = cells[0].trials
     with ProgressBar(trials * len(cells), len(cells), done_trials=trials * done, done_cells=done) as bar:
-        try:
-            EXECUTORS[executor](waiting, runner, bar.update, stopping, jobs)
-        except OSError as error:
-            raise HarnessError(
-                f"Cannot write to {folder}: {error.strerror}; mend that and run the same command again to resume."
-            ) from error
+        EXECUTORS[executor](waiting, runner, bar.update, stopping, jobs)
+
+
+@contextmanager
+def _sentence(folder: Path) -> Iterator[None]:
+    """A full disk, or a folder that vanished, in words."""
+    try:
+        yield
+    except OSError as error:
+        raise HarnessError(
+            f"Cannot write to {folder}: {error.strerror}; mend that and run the same command again to resume."
+        ) from error
 
 
 def stored_grid(store: Store) -> Grid:

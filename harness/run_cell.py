@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from ConfigSpace import Configuration
+from ConfigSpace import Configuration, ConfigurationSpace
 
 import benchmarks
 import optimizers
@@ -53,10 +53,16 @@ def initial_design(problem: Benchmark, seed: int, size: int) -> list[dict[str, A
     """The random configurations that all optimizers of one (task, seed) are told first."""
     if size == 0:
         return []
-    space = copy.deepcopy(problem.space)
+    space = _sampling_space(problem)
     space.seed(derived_seed("initial design", problem.name, seed))
     # one more than needed: for a size of 1 ConfigSpace returns no list
     return [plain(dict(config)) for config in space.sample_configuration(size + 1)[:size]]
+
+
+@functools.lru_cache(maxsize=8)
+def _sampling_space(problem: Benchmark) -> ConfigurationSpace:
+    """A copy to be seeded: the problem's own random state is nobody's business."""
+    return copy.deepcopy(problem.space)
 
 
 def run_cell(

@@ -145,9 +145,9 @@ class Crew:
             worker.connection.close()
             if replace:
                 self._bury(worker, cells)
-                fresh = self._hire()
-                self._workers[self._workers.index(worker)] = fresh
-                fresh.fill(self._waiting, self._jobs)
+                self._workers[self._workers.index(worker)] = self._hire()
+                for idle in self._workers:  # its cells are anybody's
+                    idle.fill(self._waiting, self._jobs)
             return
         if isinstance(message, _Broken):
             raise HarnessError(f"{message.text}; mend that and run the same command again to resume.")

@@ -1,0 +1,141 @@
+"""What a run folder costs grows no faster than the grid, and what a kill or a full disk leaves behind is mended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cells import Cell, plan
+from harness.grid import Grid, resolve
+from harness.journal import ABANDONED, Fault, Journal
+from harness.run import status
+from harness.store import Store
+from harness.trials import Trial
+
+
+def trials(n: int) -> list[Trial]:
+    return [
+        Trial(i, "search", '{"x": 0.5}', None, 1.0 / (i + 1), "ok", None, 0.0, 1e-5, 1e-5, 1e-6, 1e9) for i in range(n)
+    ]
+
+
+def fill(folder: Path, seeds: int) -> tuple[Store, list[Cell], dict[str, Any]]:
+    """A folder of ten cells a seed, all but the last ten finished."""
+    tasks = tuple(
+        f"synthetic/{name}-{dimensions}d" for name in ("sphere", "levy", "ackley") for dimensions in (2, 3, 5)
+    )
+    resolved = resolve(Grid(("random",), (*tasks, "synthetic/rastrigin-2d"), tuple(range(seeds)), 4))
+    store, cells = Store.create(folder, resolved), list(plan(resolved))
+    for cell in cells[:-10]:
+        store.finish(cell, trials(4), resolved["tasks"][cell.task])
+    return store, cells, resolved
+
+
+def test_cost_grows_no_faster_than_the_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    small, large = (fill(tmp_path / str(seeds), seeds) for seeds in (10, 100))
+
+    def seconds(do: Callable[..., object], *folder: Any) -> float:
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            do(*folder)
+            times.append(time.process_time() - start)
+        return min(times)
+
+    steps: dict[str, Callable[[Store, list[Cell], dict[str, Any]], object]] = {
+        "plan": lambda store, cells, resolved: list(plan(resolved)),
+        "status": lambda store, cells, resolved: status(store),
+        "check": lambda store, cells, resolved: store.set_aside_damaged(sorted(store.finished())),
+        "compact": lambda store, cells, resolved: list(store.cells.tables([cell.key for cell in cells[:-10]])),
+    }
+    for name, step in steps.items():
+        # a quadratic cost would be a hundredfold; the addition is for what does not depend on the size
+        assert seconds(step, *large) < 25 * seconds(step, *small) + 0.05, name
+
+
+def test_a_journal_keeps_what_is_whole_and_cuts_off_the_rest(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "cell.jsonl")
+    records = [
+        *trials(3),
+        Fault(3, "evaluate", "failed", "died", 0.5, retry=True),
+        Fault(3, "ask", "timeout", "slow", 1.0),
+    ]
+    journal.open()
+    for record in records:
+        journal.append(record)
+    journal.close()
+    content = journal.path.read_bytes()
+    lengths = [len(line) for line in content.splitlines(keepends=True)]
+    for size in range(len(content) + 1):
+        journal.path.write_bytes(content[:size])
+        whole = sum(sum(lengths[: n + 1]) <= size for n in range(len(lengths)))
+        history = journal.open()
+        journal.close()
+        assert [*history.trials, *history.faults] == records[:whole]
+        assert journal.path.read_bytes() == content[: sum(lengths[:whole])]
+    history = Journal(journal.path).read()
+    assert history.attempts(3) == 2
+    assert history.verdict(3) == records[4]
+    assert history.end() is None, "a worker gets beyond an ask that was cut off"
+    assert history.seconds() == pytest.approx(0.5 + 3 * 2.1e-5)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\n", b"{}\n", b'{"fault": [1]}\n', b"[1, 2]\n", b"\xff\xfe\n", b'{"fault": 7}\n', b"null\n"]
+)
+def test_a_damaged_line_ends_a_journal(damage: bytes, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "cell.jsonl")
+    first, second = (trial.to_json().encode() + b"\n" for trial in trials(2))
+    journal.path.write_bytes(first + damage + second)
+    assert journal.open().trials == trials(1)
+    journal.append(trials(2)[1])
+    journal.close()
+    assert journal.read().trials == trials(2)
+
+
+def test_the_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    line = trials(1)[0].to_json().removesuffix(", 1]") + "]\n"
+    (tmp_path / "cell.jsonl").write_text(line)
+    assert Journal(tmp_path / "cell.jsonl").read().trials == trials(1)
+
+
+def test_a_journal_that_starts_over_keeps_its_faults_apart(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "cell.jsonl")
+    journal.open()
+    for record in (*trials(2), Fault(2, "tell", "failed", "died", 0.5, retry=True)):
+        journal.append(record)
+    journal.start_over(journal.read())
+    journal.append(trials(1)[0])
+    journal.close()
+    history = journal.read()
+    assert history.trials == trials(1)
+    assert [history.attempts(trial) for trial in (ABANDONED, 0, 1, 2)] == [1, 0, 0, 0]
+
+
+def test_a_disk_that_fills_up_while_a_cell_is_written_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, cells, resolved = fill(tmp_path / "out", 2)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        store.finish(cells[-1], trials(4), resolved["tasks"][cells[-1].task])
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    assert cells[-1].key not in store.finished()
+
+
+def test_an_event_after_a_line_that_was_cut_short_is_kept(tmp_path: Path) -> None:
+    store, *_ = fill(tmp_path / "out", 1)
+    store.event("one")
+    with (tmp_path / "out" / "events.jsonl").open("ab") as file:
+        file.write(b'{"time": 17')
+    store.event("two")
+    assert [event["event"] for event in store.events()] == ["one", "two"]
