@@ -10,7 +10,7 @@ from benchmarks.base import (
     Reference,
     Sampling,
 )
-from benchmarks.registry import Family, UnknownBenchmarkError, create, expand, families, names, register
+from benchmarks.registry import Family, UnknownBenchmarkError, broken, create, expand, families, names, register
 
 __all__ = [
     "Benchmark",
@@ -23,6 +23,7 @@ __all__ = [
     "Reference",
     "Sampling",
     "UnknownBenchmarkError",
+    "broken",
     "create",
     "expand",
     "families",

@@ -6,11 +6,12 @@ build on this machine and builds one. Nothing is imported before a name of its f
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import fnmatch
 import functools
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Protocol
@@ -61,12 +62,50 @@ class Family:
     target: str
 
     def provider(self) -> Provider:
+        """Import the family's code.
+
+        Raises:
+            BenchmarkError: It cannot be imported.
+        """
         module, _, attribute = self.target.partition(":")
-        provider: Provider = getattr(importlib.import_module(module), attribute)
+        with self._blamed():
+            provider: Provider = getattr(importlib.import_module(module), attribute)
         return provider
+
+    def names(self) -> list[str]:
+        """The tasks that can be listed on this machine.
+
+        Raises:
+            BenchmarkError: The family's code is broken.
+        """
+        with self._blamed():
+            return list(self.provider().names())
+
+    def create(self, name: str) -> Benchmark:
+        """Build one task.
+
+        Raises:
+            UnknownBenchmarkError, MissingDataError: See :class:`Provider`.
+            BenchmarkError: The family's code is broken.
+        """
+        with self._blamed():
+            return self.provider().create(name)
+
+    @contextlib.contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Turn what a family's code raises into one sentence that names the family."""
+        try:
+            yield
+        except BenchmarkError:
+            raise
+        except Exception as error:
+            raise BenchmarkError(
+                f"Benchmark family {self.prefix!r} ({self.target}) is broken: {type(error).__name__}: {error}"
+            ) from error
 
 
 _families: dict[str, Family] = {}
+_broken: dict[str, str] = {}
 
 
 def register(family: Family) -> None:
@@ -98,12 +137,16 @@ register(Family("digits", "trains a perceptron on scikit-learn's digits", "bench
 @functools.cache
 def _load_entry_points() -> None:
     for point in entry_points(group=ENTRY_POINT_GROUP):
-        family = point.load()
-        if not isinstance(family, Family):
-            raise BenchmarkError(
-                f"Entry point {point.name!r} of {point.value} is a {type(family).__name__}, not a benchmarks.Family."
-            )
-        register(family)
+        name = point.name
+        try:
+            family = point.load()
+            if not isinstance(family, Family):
+                raise BenchmarkError(f"it is a {type(family).__name__}, not a benchmarks.Family.")
+            name = family.prefix
+            register(family)
+        except Exception as error:  # whatever a third party's module does when it is imported
+            reason = error if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}"
+            _broken[name] = f"Plug-in {point.name!r} ({point.value}, of {ENTRY_POINT_GROUP}) is broken: {reason}"
 
 
 def families() -> dict[str, Family]:
@@ -112,9 +155,21 @@ def families() -> dict[str, Family]:
     return dict(_families)
 
 
+def broken() -> dict[str, str]:
+    """The plug-ins that could not be registered or listed: one sentence each, by the prefix that is out of use."""
+    _load_entry_points()
+    return dict(_broken)
+
+
 def names() -> list[str]:
-    """Every task that can be listed on this machine, family by family."""
-    return [name for family in families().values() for name in family.provider().names()]
+    """Every task that can be listed on this machine, family by family; a broken family has none (:func:`broken`)."""
+    found: list[str] = []
+    for family in families().values():
+        try:
+            found += family.names()
+        except BenchmarkError as error:
+            _broken[family.prefix] = str(error)
+    return found
 
 
 def create(name: str) -> Benchmark:
@@ -123,11 +178,15 @@ def create(name: str) -> Benchmark:
     Raises:
         UnknownBenchmarkError: No family can build it; the message gives the closest names.
         MissingDataError: Its data is not on this machine; the message says how to fetch it.
+        BenchmarkError: The plug-in of that prefix is broken.
     """
-    family = families().get(name.partition("/")[0])
+    prefix = name.partition("/")[0]
+    family = families().get(prefix)
+    if prefix in _broken:
+        raise BenchmarkError(_broken[prefix])
     if family is None:
         raise UnknownBenchmarkError(unknown("benchmark", name, [*names(), *suites.load()], "optibench list benchmarks"))
-    return family.provider().create(name)
+    return family.create(name)
 
 
 def expand(patterns: Iterable[str]) -> list[str]:
@@ -167,7 +226,7 @@ def _matches(pattern: str) -> list[str]:
     # Only the families that the glob can mean are listed: another's listing may have to read its data.
     prefix = glob.partition("/")[0]
     meant = [family for family in families().values() if fnmatch.fnmatchcase(family.prefix, prefix) or "/" not in glob]
-    listed = [name for family in meant for name in family.provider().names()]
+    listed = [name for family in meant for name in family.names()]
     matches = [name for name in listed if fnmatch.fnmatchcase(name, glob)]
     if not matches:
         family = families().get(prefix)

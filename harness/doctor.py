@@ -45,11 +45,16 @@ def _data() -> list[tuple[str, str, str]]:
 
 
 def _plugins() -> list[tuple[str, str, str]]:
-    return [
-        (f"plug-in {point.name}", f"{point.value} ({group})", "")
-        for group in ("optibench.optimizers", "optibench.benchmarks")
-        for point in entry_points(group=group)
-    ]
+    import benchmarks
+    import optimizers
+
+    rows = []
+    groups = (("optibench.optimizers", optimizers.broken()), ("optibench.benchmarks", benchmarks.broken()))
+    for group, broken in groups:
+        found = list(entry_points(group=group))
+        rows += [(f"plug-in {point.name}", f"{point.value} ({group})", "") for point in found]
+        rows += [(f"plug-in {name}", sentence, "mend or uninstall it") for name, sentence in broken.items()]
+    return rows
 
 
 def show() -> bool:

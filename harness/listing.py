@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmarks import Family
 
 SECTIONS = ("optimizers", "benchmarks", "suites", "grids")
 
@@ -33,12 +37,7 @@ def listing(sections: tuple[str, ...]) -> dict[str, Any]:
         }
     if "benchmarks" in sections:
         found["benchmarks"] = {
-            family.prefix: {
-                "summary": family.summary,
-                "missing": family.provider().missing(),
-                "names": list(family.provider().names()),
-            }
-            for family in benchmarks.families().values()
+            family.prefix: {"summary": family.summary, **_tasks(family)} for family in benchmarks.families().values()
         }
     if "suites" in sections:
         summaries = suites.summaries()
@@ -50,9 +49,29 @@ def listing(sections: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
+def _tasks(family: Family) -> dict[str, Any]:
+    from benchmarks import BenchmarkError
+
+    try:
+        return {"missing": family.provider().missing(), "names": family.names()}
+    except BenchmarkError as error:  # a broken plug-in must not hide the others
+        return {"missing": str(error), "names": []}
+
+
+def broken(sections: tuple[str, ...]) -> list[str]:
+    """One sentence for each plug-in that could not be registered."""
+    import benchmarks
+    import optimizers
+
+    found = list(optimizers.broken().values()) if "optimizers" in sections else []
+    return found + (list(benchmarks.broken().values()) if "benchmarks" in sections else [])
+
+
 def show(sections: tuple[str, ...], *, as_json: bool) -> None:
     """Print what is registered."""
     found = listing(sections)
+    for sentence in broken(sections):
+        print(f"optibench: {sentence}", file=sys.stderr)
     if as_json:
         print(json.dumps(found if len(sections) > 1 else found[sections[0]], indent=2))
         return

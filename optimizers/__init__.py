@@ -1,7 +1,7 @@
 """Strategies behind one ask/tell contract."""
 
 from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, State, Suggestion, Training
-from optimizers.registry import Entry, UnknownOptimizerError, check_settings, create, entries, parse, register
+from optimizers.registry import Entry, UnknownOptimizerError, broken, check_settings, create, entries, parse, register
 
 __all__ = [
     "Capabilities",
@@ -13,6 +13,7 @@ __all__ = [
     "Suggestion",
     "Training",
     "UnknownOptimizerError",
+    "broken",
     "check_settings",
     "create",
     "entries",

@@ -11,6 +11,9 @@ from optimizers.base import Observation
 
 T = TypeVar("T")
 
+HUGE = 1e100
+"""What values are clipped to before a model sees them: their squares must stay finite."""
+
 
 def succeeded(observation: Observation) -> bool:
     """Whether there is a value to learn from; infinity and NaN count as failures, whatever the state says."""
@@ -63,9 +66,10 @@ class Values:
 
     def add(self, observation: Observation) -> None:
         if succeeded(observation):
-            self.worst = max(self.worst, observation.value)
-            self.best = min(self.best, observation.value)
-            self._values.append(float(observation.value))
+            value = min(max(float(observation.value), -HUGE), HUGE)
+            self.worst = max(self.worst, value)
+            self.best = min(self.best, value)
+            self._values.append(value)
         else:
             self._values.append(None)
 

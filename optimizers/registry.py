@@ -88,6 +88,7 @@ class Entry:
 
 
 _entries: dict[str, Entry] = {}
+_broken: dict[str, str] = {}
 
 
 def register(entry: Entry) -> None:
@@ -111,12 +112,16 @@ def _load_entry_points() -> None:
     import optimizers.catalog  # noqa: F401  (registers ours)
 
     for point in entry_points(group=ENTRY_POINT_GROUP):
-        entry = point.load()
-        if not isinstance(entry, Entry):
-            raise OptimizerError(
-                f"Entry point {point.name!r} of {point.value} is a {type(entry).__name__}, not an optimizers.Entry."
-            )
-        register(entry)
+        name = point.name
+        try:
+            entry = point.load()
+            if not isinstance(entry, Entry):
+                raise OptimizerError(f"it is a {type(entry).__name__}, not an optimizers.Entry.")
+            name = entry.name
+            register(entry)
+        except Exception as error:  # whatever a third party's module does when it is imported
+            reason = error if isinstance(error, OptimizerError) else f"{type(error).__name__}: {error}"
+            _broken[name] = f"Plug-in {point.name!r} ({point.value}, of {ENTRY_POINT_GROUP}) is broken: {reason}"
 
 
 def entries() -> dict[str, Entry]:
@@ -125,15 +130,23 @@ def entries() -> dict[str, Entry]:
     return dict(_entries)
 
 
+def broken() -> dict[str, str]:
+    """The plug-ins that could not be registered: one sentence each, by the name that cannot be used for it."""
+    _load_entry_points()
+    return dict(_broken)
+
+
 def parse(spec: str) -> tuple[Entry, dict[str, Any]]:
     """Read ``name`` or ``name:key=value,key=value``; values are YAML scalars.
 
     Raises:
         UnknownOptimizerError: No optimizer has that name.
-        OptimizerError: The settings are malformed.
+        OptimizerError: The settings are malformed, or the plug-in of that name is broken.
     """
     name, colon, rest = spec.partition(":")
     known = entries()
+    if name in _broken:
+        raise OptimizerError(_broken[name])
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else "see `optibench list optimizers`."

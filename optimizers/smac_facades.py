@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from smac.acquisition.maximizer import LocalAndSortedRandomSearch
 from smac.facade.abstract_facade import AbstractFacade
 from smac.main.exceptions import ConfigurationSpaceExhaustedException
 from smac.runhistory.dataclasses import TrialInfo, TrialValue
+from smac.runhistory.encoder import RunHistoryEncoder, RunHistoryLogScaledEncoder
 from smac.runhistory.enumerations import StatusType
 
 from optimizers.base import Capabilities, Observation, Optimizer, Suggestion
@@ -27,6 +29,7 @@ from optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
+    from numpy.typing import NDArray
 
 
 def repeatable(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSearch:
@@ -105,9 +108,13 @@ class SMAC(Optimizer):
                 initial_design=None if initial_design else self.facade.get_initial_design(scenario, n_configs=0),
                 acquisition_maximizer=repeatable(self.facade.get_acquisition_maximizer(scenario)),
                 config_selector=self.facade.get_config_selector(scenario, retrain_after=self._retrain_after),
+                runhistory_encoder=self._encoder(scenario),
                 logging_level=False,
                 overwrite=True,
             )
+
+    def _encoder(self, scenario: Scenario) -> RunHistoryEncoder:
+        return self.facade.get_runhistory_encoder(scenario)
 
     def _ask_one(self, smac: AbstractFacade) -> Config:
         if not self._exhausted:
@@ -148,6 +155,20 @@ class SMAC(Optimizer):
         self._untold.clear()
 
 
+class _FiniteLogEncoder(RunHistoryLogScaledEncoder):
+    """SMAC's log scale without its minus infinity.
+
+    SMAC lowers the minimum by 1e-10 before it takes logarithms, which is nothing beside values of a million and more:
+    where the best value is a tie, it then takes the logarithm of 0 and its forest refuses to train. The smallest
+    relative difference that a double holds stands in for that 0.
+    """
+
+    def transform_response_values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        scaled: NDArray[np.float64] = super().transform_response_values(values)
+        scaled[np.isneginf(scaled)] = math.log(np.finfo(np.float64).eps)
+        return scaled
+
+
 class SMACForest(SMAC):
     """SMAC's hyperparameter-optimization facade: a random forest on log-scaled costs, log expected improvement."""
 
@@ -156,6 +177,9 @@ class SMACForest(SMAC):
 
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 8) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
+
+    def _encoder(self, scenario: Scenario) -> RunHistoryEncoder:
+        return _FiniteLogEncoder(scenario)
 
 
 class SMACGP(SMAC):

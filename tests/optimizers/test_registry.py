@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
@@ -115,3 +116,37 @@ def test_settings_are_read_as_numbers_truths_and_words() -> None:
     _, settings = optimizers.parse("cmaes:sigma0=1e-6,popsize=8,margin=false")
     assert settings == {"sigma0": 1e-6, "popsize": 8, "margin": False}
     assert optimizers.parse("gp-skopt:acq_func=EI")[1] == {"acq_func": "EI"}
+
+
+@pytest.mark.parametrize(
+    ("loaded", "words"),
+    [
+        (ImportError("no module named theirs_dependency"), "ImportError: no module named theirs_dependency"),
+        (SyntaxError("invalid syntax"), "SyntaxError: invalid syntax"),
+        ("nonsense", "it is a str, not an optimizers.Entry"),
+        (Entry("random", "Another.", "elsewhere:Random", Capabilities()), "'random' is registered twice"),
+    ],
+)
+def test_a_broken_plug_in_is_named_and_hurts_nobody_else(
+    loaded: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Point(EntryPoint):
+        def load(self) -> Any:
+            if isinstance(loaded, Exception):
+                raise loaded
+            return loaded
+
+    registry = optimizers.registry
+    optimizers.entries()
+    monkeypatch.setattr(registry, "_broken", {})
+    monkeypatch.setattr(registry, "entry_points", lambda group: [Point("theirs", "module:ENTRY", group)])
+    registry._load_entry_points.cache_clear()
+    try:
+        create("tpe")
+        ((name, sentence),) = optimizers.broken().items()
+        assert words in sentence
+        assert "\n" not in sentence
+        with pytest.raises(OptimizerError, match="is broken"):
+            create(name)
+    finally:
+        registry._load_entry_points.cache_clear()

@@ -1,0 +1,159 @@
+"""The shipped suite on a few tasks of every registered family, and on every registered task where time allows."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from ConfigSpace import ConfigurationSpace, Integer
+
+import benchmarks
+from benchmarks import Benchmark, BenchmarkError, Config, Direction, Evaluation, Reference, Sampling
+from benchmarks.conformance import BenchmarkConformance
+
+# Of each family: the plain, the odd, and what wrappers make of them. A family that is not here gives its first task.
+CHOSEN = {
+    "synthetic": (
+        "synthetic/ackley-1d",
+        "synthetic/branin-2d",
+        "synthetic/hartmann6-6d",
+        "synthetic/rotated/levy-5d/3",
+        "synthetic/sphere-50d",
+        "synthetic/ackley-2d+unused=2+monotone=log+noise=0.1",
+    ),
+    "hpobench": ("hpobench/nn/car", "hpobench/nn/vehicle+seeds=sampled"),
+    "hpolib": ("hpolib/protein_structure",),
+    "nasbench201": ("nasbench201/cifar10",),
+    "yahpo": ("yahpo/lcbench/3945", "yahpo/rbv2_xgboost/12", "yahpo/rbv2_xgboost/1489/auc"),
+}
+
+
+def conformance(name: str, **attributes: Any) -> type[BenchmarkConformance]:
+    """The test class of one task."""
+    words = re.sub(r"\W+", "_", name)
+    return type(f"Test_{words}", (BenchmarkConformance,), {"name": name, "__module__": __name__, **attributes})
+
+
+globals().update({cls.__name__: cls for names in CHOSEN.values() for cls in map(conformance, names)})
+
+
+def passes(tests: BenchmarkConformance, task: Benchmark) -> None:
+    """Run every test of the suite that applies."""
+    for name in (name for name in dir(tests) if name.startswith("test_")):
+        with contextlib.suppress(pytest.skip.Exception):
+            getattr(tests, name)(task)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", [name for name in benchmarks.names() if name.partition("/")[0] in CHOSEN])
+def test_every_task_conforms(name: str) -> None:
+    passes(conformance(name)(), benchmarks.create(name))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("family", [family for family in benchmarks.families() if family not in CHOSEN])
+def test_the_first_task_of_every_other_family_conforms(family: str) -> None:
+    """Tasks that train, and plug-ins that are installed here: few evaluations, and not in `make test`."""
+    (first, *_) = benchmarks.families()[family].provider().names()
+    passes(conformance(first, n=3)(), benchmarks.create(first))
+
+
+class Good(Benchmark):
+    """What every broken task below would be."""
+
+    sampling: Sampling = "deterministic"
+    reference = Reference(f_best=0.0, f_ref=0.25, f_worst=1.0, source="analytic")
+
+    def __init__(self) -> None:
+        self.name, self.space = "good", ConfigurationSpace({"x": (-1.0, 1.0), "c": ["a", "b"]})
+        self.fidelity_space = ConfigurationSpace({"epochs": Integer("epochs", (1, 10), default=10)})
+
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        if set(fidelity or {}) - {"epochs"}:
+            raise BenchmarkError("no such fidelity")
+        return Evaluation(config["x"] ** 2)
+
+
+class WrongDirection(Good):
+    direction: Direction = "maximize"
+
+
+class BeatsItsBest(Good):
+    reference = Reference(f_best=0.1, f_ref=0.25, f_worst=1.0, source="guess")
+
+
+class NotTheMedian(Good):
+    reference = Reference(f_best=0.0, f_ref=0.999, f_worst=1.0, source="guess")
+
+
+class SaysNotThatItIsNoisy(Good):
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        return Evaluation(config["x"] ** 2 + seed)
+
+
+class OfItsOwnClock(Good):
+    count = 0
+
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        OfItsOwnClock.count += 1
+        return Evaluation(config["x"] ** 2 + self.count)
+
+
+class GlobalRandom(Good):
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        random.seed(seed)
+        return Evaluation(config["x"] ** 2)
+
+
+class NotPlain(Good):
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        return Evaluation(np.float64(config["x"] ** 2))
+
+
+class NaNAtTheEnd(Good):
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        return Evaluation(math.nan if config["x"] == 1.0 else config["x"] ** 2)
+
+
+class OtherBatch(Good):
+    def evaluate_batch(
+        self, configs: Sequence[Config], *, seed: int, fidelity: Config | None = None
+    ) -> list[Evaluation]:
+        return [Evaluation(config["x"] ** 2 + 0.01) for config in configs]
+
+
+class LowestFidelity(Good):
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        return Evaluation(config["x"] ** 2 + 1 / (fidelity or {}).get("epochs", 1))
+
+
+class AnyFidelity(Good):
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        return Evaluation(config["x"] ** 2)
+
+
+class ChangesTheConfig(Good):
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        return Evaluation(config.pop("x") ** 2)  # type: ignore[attr-defined]
+
+
+def check(cls: type[Benchmark]) -> None:
+    suite = type("Suite", (BenchmarkConformance,), {"create": lambda self: cls()})
+    passes(suite(), cls())
+
+
+def test_a_good_task_passes() -> None:
+    check(Good)
+
+
+@pytest.mark.parametrize("broken", Good.__subclasses__())
+def test_a_broken_task_is_caught(broken: type[Benchmark]) -> None:
+    with pytest.raises(BaseException) as caught:
+        check(broken)
+    assert isinstance(caught.value, AssertionError | KeyError | pytest.fail.Exception), caught.value
