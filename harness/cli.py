@@ -7,6 +7,7 @@ Whatever the user can mend is one sentence on standard error and exit status 2.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from harness import commands
 
     try:
+        if os.environ.get("OPTIBENCH_EXTERNAL"):
+            from harness import external
+
+            external.registered()
         return int(getattr(commands, arguments.command)(arguments) or 0)
     except KeyboardInterrupt:
         print("optibench: stopped.", file=sys.stderr)

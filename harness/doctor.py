@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from harness import provenance, threads
+from harness import external, provenance, threads
 
 
 def examine() -> tuple[list[tuple[str, str, str]], bool]:
@@ -54,6 +55,8 @@ def _plugins() -> list[tuple[str, str, str]]:
         found = list(entry_points(group=group))
         rows += [(f"plug-in {point.name}", f"{point.value} ({group})", "") for point in found]
         rows += [(f"plug-in {name}", sentence, "mend or uninstall it") for name, sentence in broken.items()]
+    for one in external.registered():
+        rows.append((f"external {one.kind} {one.name}", f"runs {shlex.join(one.command)} in {one.folder}", ""))
     return rows
 
 

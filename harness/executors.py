@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import external
 from harness.cells import Cell
 from harness.journal import Fault, History, Journal
 from harness.limits import Limits, Step, unwatched
@@ -40,6 +41,12 @@ class CellRunner:
         self.store = Store(folder)
         self.tasks = tasks
         self.limits = limits or Limits()
+        self.external = external.registered()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In a worker: external optimizers and benchmarks are registered there too."""
+        self.__dict__.update(state)
+        external.register(self.external)
 
     def run(
         self,

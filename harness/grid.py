@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from harness import limits
+from harness import external, limits
 from harness.errors import HarnessError
 from harness.limits import Limits
 
@@ -82,13 +82,15 @@ class Source:
 KEYS = (
     *("name", "optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size"),
     *limits.KEYS,
-    *("jobs", "executor", "out"),
+    *("jobs", "executor", "out", "external"),
 )
 EXECUTORS = ("serial", "processes")
 
 
 def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
     """Read a grid from a YAML file (or the name of one that is shipped) and from flags, which win.
+
+    The external optimizers and benchmarks that the file defines are registered.
 
     Raises:
         HarnessError: The file is missing or malformed, or a value is out of range; the message gives the line.
@@ -99,6 +101,8 @@ def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
             source.values[key] = value
             source.lines.pop(key, None)
     values = source.values
+    if "external" in values:
+        external.register(external.parse(values["external"], source.where("external"), Path(source.path).parent))
     for key in ("optimizers", "benchmarks"):
         if not values.get(key):
             flag = {"optimizers": "-o", "benchmarks": "-b"}[key]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import provenance, threads
+from harness import external, provenance, threads
 from harness.cells import Cell, plan
 from harness.errors import HarnessError
 from harness.executors import EXECUTORS, CellRunner
@@ -53,6 +53,7 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
         grid.limits.refuse_in_process()
     resolved = resolve(grid)
     store = Store.create(settings.out or Path("runs") / grid.name, resolved)
+    external.record(store.folder, resolved)
     if store.published():
         return Outcome(store, len(store.finished()), len(store.finished()), stopped=False)
     jobs = settings.jobs or os.cpu_count() or 1
@@ -111,6 +112,7 @@ def _sentence(folder: Path) -> Iterator[None]:
 def stored_grid(store: Store) -> Grid:
     """The grid that a run folder holds."""
     store.refuse_imported()
+    external.recall(store.folder)
     plain = store.resolved()["grid"]
     try:
         lists = {name: tuple(plain[name]) for name in ("optimizers", "benchmarks", "seeds")}
