@@ -1,0 +1,20 @@
+"""The conformance suites of optibench on what this package registers."""
+
+from benchmarks.conformance import BenchmarkConformance
+from optimizers.conformance import OptimizerConformance
+
+
+class TestHillClimber(OptimizerConformance):
+    spec = "hill-climber"
+
+
+class TestBoldHillClimber(OptimizerConformance):
+    spec = "hill-climber:stdev=0.8"
+
+
+class TestBits(BenchmarkConformance):
+    name = "bits/20"
+
+
+class TestOneBit(BenchmarkConformance):
+    name = "bits/1"
