@@ -175,7 +175,8 @@ class OptimizerConformance:
         first = self.search(self.spaces[space_name]())
         journal = [Observation(json.loads(json.dumps(o.config)), o.value, o.state) for o in first]
         again = self.search(self.spaces[space_name](), before_each=disturb, recorded=journal)
-        assert [o.config for o in again] == [o.config for o in first]
+        if self.capabilities.replay:
+            assert [o.config for o in again] == [o.config for o in first]
 
     def test_the_global_random_states_are_left_alone(self) -> None:
         space = mixed()
@@ -200,7 +201,7 @@ class OptimizerConformance:
 
     def test_its_own_initial_design_works_and_repeats(self) -> None:
         one, other = (self.search(conditional(), told=[], n=self.own_design_trials) for _ in range(2))
-        assert [o.config for o in one] == [o.config for o in other]
+        assert not self.capabilities.replay or [o.config for o in one] == [o.config for o in other]
 
     def test_it_minimizes(self) -> None:
         if not self.learns:
@@ -232,7 +233,8 @@ class OptimizerConformance:
             return asked
 
         first = batches()
-        assert first == batches()
+        again = batches()
+        assert first == again or not self.capabilities.replay
         if self.capabilities.batch:
             different = {json.dumps(config, sort_keys=True) for batch in first for config in batch}
             assert len(different) == 4, "it declares batch=True and suggested the same configuration twice in a batch"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,8 +58,6 @@ class ExternalBenchmark(Benchmark):
     """
 
     def __init__(self, external: External, task: str) -> None:
-        from ConfigSpace import ConfigurationSpace
-
         self.name = f"{external.name}/{task}"
         self.external, self.task = external, task
         try:
@@ -66,17 +65,9 @@ class ExternalBenchmark(Benchmark):
         except Refusal as error:
             raise UnknownBenchmarkError(f"External benchmark {external.name!r} refuses {task!r}: {error}") from error
         try:
-            self.space = ConfigurationSpace.from_serialized_dict(found["space"])
-            self.direction = found["direction"]
-            self.sampling = found.get("sampling", "deterministic")
-            if found.get("fidelity_space") is not None:
-                self.fidelity_space = ConfigurationSpace.from_serialized_dict(found["fidelity_space"])
-            if found.get("reference") is not None:
-                self.reference = Reference(**found["reference"])
-            if self.direction not in ("minimize", "maximize"):
-                raise ValueError(f"`direction` is minimize or maximize, not {self.direction!r}")
-            if self.sampling not in ("deterministic", "noisy"):
-                raise ValueError(f"`sampling` is deterministic or noisy, not {self.sampling!r}")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # ConfigSpace's older JSON says `default` for a default
+                self._describe(found)
         except Exception as error:  # ConfigSpace raises whatever it meets in a malformed space
             raise BenchmarkError(
                 f"External benchmark {external.name!r} describes {task!r} wrongly ({type(error).__name__}: {error}); "
@@ -84,6 +75,22 @@ class ExternalBenchmark(Benchmark):
             ) from error
         version = worker(external)[1]
         self.data_version = f"external {version}; {external.sources()}; {found.get('data_version', '1')}"
+
+    def _describe(self, found: Mapping[str, Any]) -> None:
+        """Read what the worker says of the task; raises whatever is wrong with it."""
+        from ConfigSpace import ConfigurationSpace
+
+        self.space = ConfigurationSpace.from_serialized_dict(found["space"])
+        self.direction = found["direction"]
+        self.sampling = found.get("sampling", "deterministic")
+        if found.get("fidelity_space") is not None:
+            self.fidelity_space = ConfigurationSpace.from_serialized_dict(found["fidelity_space"])
+        if found.get("reference") is not None:
+            self.reference = Reference(**found["reference"])
+        if self.direction not in ("minimize", "maximize"):
+            raise ValueError(f"`direction` is minimize or maximize, not {self.direction!r}")
+        if self.sampling not in ("deterministic", "noisy"):
+            raise ValueError(f"`sampling` is deterministic or noisy, not {self.sampling!r}")
 
     def __reduce__(self) -> tuple[type[ExternalBenchmark], tuple[External, str]]:
         """A process does not pickle: another one starts its own worker."""
