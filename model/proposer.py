@@ -49,13 +49,13 @@ class ProposerConfig:
         n_startup: Successful trials before the network is asked; until then proposals are a Sobol' sequence.
     """
 
-    uniform: int = 64
-    local: int = 64
+    uniform: int = 128
+    local: int = 192
     policy: int = 0
-    refinements: int = 1
+    refinements: int = 3
     refined: int = 48
     climbs: int = 0
-    acquisition: str = "pi+squashed-ei"
+    acquisition: str = "pi"
     ahead: float = 0.05
     margin: float = 0.01
     cap: float = 0.25
@@ -84,10 +84,9 @@ class ProposerConfig:
 
 
 PRESETS = {
-    "fast": ProposerConfig(ahead=0.1),
+    "fast": ProposerConfig(uniform=64, local=64, refinements=1, ahead=0.1),
     "default": ProposerConfig(),
-    # More candidates find more places where the network is wrong: on dev this was no better than default.
-    "thorough": ProposerConfig(uniform=256, local=128, refinements=2, refined=96, ahead=0.0),
+    "thorough": ProposerConfig(uniform=256, local=256, refined=96, ahead=0.0),
 }
 #: How many of the best-scored candidates each refinement starts from, and its largest step.
 REFINED_FROM, FIRST_STEP = 6, 0.1

@@ -70,7 +70,7 @@ class OptiFormer(Optimizer):
         checkpoint: str = "",
         train: str = "",
         preset: str = "default",
-        acquisition: str = "pi+squashed-ei",
+        acquisition: str = "pi",
         margin: float = 0.01,
         cap: float = 0.25,
         temperature: float = 1.0,
