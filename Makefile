@@ -60,5 +60,22 @@ latency: $(INSTALLED)
 		--benchmark-save=latency --benchmark-save-data tests/optimizers/test_latency.py $(ARGS)
 	$(BIN)/optibench latency runs/latency.json --out runs/latency
 
+# Workers in environments of their own (docs/external.md): YAHPO Gym 1.0.2 against our adapter, and HEBO's environment.
+WORKERS := examples/external/venvs
+$(WORKERS)/yahpo/.installed:
+	$(PYTHON) -m venv $(WORKERS)/yahpo
+	$(WORKERS)/yahpo/bin/python -m pip install --quiet --disable-pip-version-check yahpo-gym==1.0.2
+	touch $@
+
+$(WORKERS)/hebo/.installed: examples/external/hebo-requirements.txt
+	$(PYTHON) -m venv $(WORKERS)/hebo
+	$(WORKERS)/hebo/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+external: $(INSTALLED) $(WORKERS)/yahpo/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not figures" -rs tests/harness/test_workers_of_examples.py
+
+hebo: $(WORKERS)/hebo/.installed
+
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -59,7 +59,8 @@ class Capabilities:
     Attributes:
         conditional: ``native`` if the library knows conditional parameters; otherwise one sentence on how this adapter
             flattens them.
-        batch: Whether ``ask(n)`` for ``n > 1`` proposes points that know of each other.
+        batch: Whether ``ask`` takes account of what is still out: the other points of ``ask(n)``, and what earlier asks
+            gave and nobody has told yet.
         multi_fidelity: Whether it chooses fidelities.
         max_dimensions: The most parameters it can handle; ``None`` for no limit.
         failed: What it learns from a failed trial, in a few words.

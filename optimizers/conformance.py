@@ -239,6 +239,20 @@ class OptimizerConformance:
             different = {json.dumps(config, sort_keys=True) for batch in first for config in batch}
             assert len(different) == 4, "it declares batch=True and suggested the same configuration twice in a batch"
 
+    def test_it_can_be_asked_again_before_it_is_told(self) -> None:
+        """As parallel workers do: whoever is first tells first."""
+        view = SearchSpace(mixed())
+        with closing(self.create(mixed(), seed=2, n_trials=N_INITIAL + 3)) as optimizer:
+            optimizer.tell(initial_design(view))
+            first, second = (optimizer.ask()[0] for _ in range(2))
+            optimizer.tell([observe(second.config, view, bowl)])
+            (third,) = optimizer.ask()
+            optimizer.tell([observe(one.config, view, bowl) for one in (third, first)])
+        for one in (first, second, third):
+            check_valid(one.config, view)
+        if self.capabilities.batch:
+            assert first.config != second.config, "it declares batch=True and forgot what it was waiting for"
+
     def test_it_starts_no_threads_and_no_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         if self.own_workers:
             pytest.skip("declares workers of its own")

@@ -31,7 +31,7 @@ from gpytorch.priors import LogNormalPrior
 from scipy.stats import qmc
 
 from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
-from optimizers.history import Values, key
+from optimizers.history import Pending, Values, key
 from optimizers.settings import library_seed, whole
 from optimizers.spaces import MAX_DRAWS, Config, SearchSpace
 
@@ -96,21 +96,26 @@ class BoTorchGP(Optimizer):
         self._points: list[list[float]] = []
         self._tried: set[Any] = set()
         self._values = Values()
+        self._pending: Pending[Config] = Pending()
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
+            self._pending.pop(observation.config)
             self._points.append(self._encode(observation.config))
             self._tried.add(key(observation.config))
             self._values.add(observation)
 
     def ask(self, n: int = 1) -> list[Suggestion]:
-        lies: list[Config] = []
-        for i in range(n):
-            if len(self._values) + i < self._n_initial or not self._values.any_succeeded:
+        lies = self._pending.waiting()  # what is still out counts as the best value so far
+        out = len(lies)
+        for _ in range(n):
+            if len(self._values) + len(lies) < self._n_initial or not self._values.any_succeeded:
                 lies.append(self._initial())
             else:
                 lies.append(self._propose(lies))
-        return [Suggestion(config) for config in lies]
+        for config in lies[out:]:
+            self._pending.add(config, config)
+        return [Suggestion(config) for config in lies[out:]]
 
     def _initial(self) -> Config:
         for _ in range(MAX_DRAWS):

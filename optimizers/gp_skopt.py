@@ -10,7 +10,7 @@ from skopt import Optimizer as SkoptOptimizer
 from skopt.space import Categorical, Dimension, Integer, Real
 
 from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
-from optimizers.history import Values
+from optimizers.history import Pending, Values
 from optimizers.parameters import Parameter
 from optimizers.settings import choice, library_seed, whole
 from optimizers.spaces import Config, SearchSpace
@@ -62,6 +62,7 @@ class SkoptGP(Optimizer):
     ) -> None:
         self._space = SearchSpace(space)
         self._values = Values()
+        self._pending: Pending[list[Any]] = Pending()
         self._told: list[list[Any]] = []
         self._optimizer = SkoptOptimizer(
             [dimension(parameter) for parameter in self._space.parameters],
@@ -78,14 +79,25 @@ class SkoptGP(Optimizer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "has been evaluated before": it then takes a random point, as documented
             self._learn()
-            points = [self._optimizer.ask()] if n == 1 else self._optimizer.ask(n_points=n)
+            optimizer = self._liar() if self._pending.waiting() else self._optimizer
+            points = [optimizer.ask()] if n == 1 else optimizer.ask(n_points=n)
         configs = [self._config(point) for point in points]
         if not all(map(self._space.is_allowed, configs)):
             raise OptimizerError("scikit-optimize proposed a forbidden configuration; use `random` on this space.")
+        for config in configs:
+            self._pending.add(config, self._point(config))
         return [Suggestion(config) for config in configs]
+
+    def _liar(self) -> SkoptOptimizer:
+        """A copy that takes what is still out for the best value so far; the library's own lies end with the ask."""
+        optimizer = self._optimizer.copy(random_state=self._optimizer.rng.randint(2**31 - 1))
+        waiting = self._pending.waiting()
+        optimizer.tell(waiting, [min(optimizer.yi, default=0.0)] * len(waiting))
+        return optimizer
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
+            self._pending.pop(observation.config)
             self._told.append(self._point(observation.config))
             self._values.add(observation)
 

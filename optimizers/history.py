@@ -34,6 +34,10 @@ class Pending(Generic[T]):
     def add(self, config: Mapping[str, Any], handle: T) -> None:
         self._handles[key(config)].append(handle)
 
+    def waiting(self) -> list[T]:
+        """The handles of everything that is still out."""
+        return [handle for handles in self._handles.values() for handle in handles]
+
     def pop(self, config: Mapping[str, Any]) -> T | None:
         """The oldest handle of that configuration; ``None`` if it was never asked, or was told already."""
         handles = self._handles.get(key(config))

@@ -77,12 +77,13 @@ class Process:
         self._buffer = bytearray()
         self._failure: str | None = None
         self._next = 0
-        python_path = os.pathsep.join(filter(None, [str(SDK), os.environ.get("PYTHONPATH", "")]))
+        given = {**os.environ, **environment}
+        given["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SDK), given.get("PYTHONPATH", "")]))
         try:
             self._popen = subprocess.Popen(
                 list(command),
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": python_path, **environment},
+                env=given,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
