@@ -26,6 +26,7 @@ import benchmarks
 import optimizers
 from benchmarks import Benchmark
 from harness.cells import Cell, derived_seed
+from harness.external.benchmark import ExternalTimeout
 from harness.journal import Fault, History
 from harness.limits import Step, cell_timeout, unwatched
 from harness.trials import Trial
@@ -255,6 +256,8 @@ def _evaluate(problem: Benchmark, trial: Trial, proposal: _Proposal, *, seed: in
             trial.value = value
         else:
             trial.state, trial.error = "failed", f"the objective returned {value}"
+    except ExternalTimeout as raised:
+        trial.state, trial.error = "timeout", _text("evaluate", raised)
     except Exception as raised:
         trial.state, trial.error = "failed", _text("evaluate", raised)
     trial.evaluate_seconds = time.perf_counter() - start

@@ -27,7 +27,9 @@ PROTOCOL = 1
 LONGEST_LINE = 64 * 2**20
 """Bytes of a reply that are accepted."""
 TAIL = 2000
-"""Bytes of standard error that are kept for error messages."""
+"""Bytes of standard error that are kept."""
+SHOWN = 300
+"""Characters of it that an error message ends with: a trial keeps 500 in all."""
 GRACE_SECONDS = 1.0
 """How long a worker may take to end once its standard input is closed."""
 
@@ -200,7 +202,7 @@ class Process:
             self._tail = (self._tail + (self._popen.stderr.read() or b""))[-TAIL:]
         self.close()
         words = " | ".join(line.strip() for line in self._tail.decode("utf-8", "replace").splitlines() if line.strip())
-        self._failure = f"{self.name} {what}" + (f"; its standard error ends: {words[-800:]}" if words else "")
+        self._failure = f"{self.name} {what}" + (f"; its standard error ends: {words[-SHOWN:]}" if words else "")
         return (ProcessTimeout if timeout else ProcessError)(self._failure)
 
     def close(self) -> None:

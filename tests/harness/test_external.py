@@ -350,6 +350,29 @@ def test_a_grid_with_its_own_definitions_runs_resumes_and_repeats(
     assert frame.equals(table(tmp_path / "one"))
 
 
+def test_hanging_and_dying_workers_cost_their_trials_and_the_grid_goes_on(
+    optibench: Callable[..., Any], tmp_path: Path, table: Callable[[Path], Any]
+) -> None:
+    (tmp_path / "worker.py").write_text(textwrap.dedent(HABITS))
+    lines = "".join(
+        f"    {name}: {{command: [{sys.executable}, worker.py, {name}], tasks: [line], seconds: 1}}\n"
+        for name in ("hang", "die", "good")
+    )
+    (tmp_path / "grid.yaml").write_text(
+        f"external:\n  benchmarks:\n{lines}optimizers: [random]\n"
+        "benchmarks: [hang/line, die/line, good/line]\nseeds: 1\ntrials: 3\n"
+    )
+    optibench("run", "grid.yaml", "--out", "out", "--no-report", PIDS=str(tmp_path / "pids"))
+    trials = table(tmp_path / "out")
+    found = {
+        name: set(group["state"]) for name, group in trials.groupby("benchmark" if "benchmark" in trials else "task")
+    }
+    assert found == {"hang/line": {"timeout"}, "die/line": {"failed"}, "good/line": {"ok"}}
+    errors = " ".join(trials["error"].dropna())
+    assert "did not answer 'evaluate' within 1 s and was killed; its standard error ends: about to hang" in errors
+    assert "ended (exit status 3) instead of answering 'evaluate'" in errors
+
+
 def test_list_and_doctor_show_external_commands(optibench: Callable[..., Any]) -> None:
     variable = {"OPTIBENCH_EXTERNAL": str(EXAMPLES / "plain.yaml")}
     assert "plain-random" in optibench("list", "optimizers", **variable).stdout
