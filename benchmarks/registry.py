@@ -126,11 +126,16 @@ def register(family: Family) -> None:
 
 
 register(Family("synthetic", "analytic test functions, optima shifted (or rotated)", "benchmarks.synthetic:provider"))
-register(Family("hpobench", "HPOBench's neural network tables, 8 OpenML tasks", "benchmarks.tabular:hpobench"))
+register(
+    Family(
+        "hpobench", "HPOBench: tables of neural networks; six models, trained", "benchmarks.training.hpobench:provider"
+    )
+)
 register(Family("hpolib", "HPOLib's fully connected networks, 4 regression tasks", "benchmarks.tabular:hpolib"))
 register(Family("nasbench201", "NAS-Bench-201 cells, 3 image tasks", "benchmarks.tabular:nasbench201"))
 register(Family("yahpo", "YAHPO Gym surrogates on OpenML tasks", "benchmarks.yahpo:provider"))
 register(Family("mnist", "trains a perceptron on MNIST", "benchmarks.training.digits:mnist"))
+register(Family("moe-router", "trains a predictor of expert routing", "benchmarks.training.moe:provider"))
 register(Family("digits", "trains a perceptron on scikit-learn's digits", "benchmarks.training.digits:digits"))
 
 
