@@ -54,7 +54,7 @@ def test_no_run_reuses_what_has_been_run(capsys: pytest.CaptureFixture[str]) -> 
     write_grid()
     paper = write_paper(tiny="tiny.yaml")
     assert main(["run", "tiny.yaml", "--no-report"]) == 0
-    cells = list(Path("runs/tiny/cells").rglob("*.parquet"))
+    cells = list(Path("runs/tiny/cells").rglob("*.arrow"))
     assert len(cells) == 6
     assert main(["paper", paper, "--no-run"]) == 0
     assert "There is no folder results/tiny: reusing runs/tiny." in capsys.readouterr().out

@@ -39,11 +39,10 @@ def test_the_measured_table(readme: str) -> None:
 
 def test_the_table_of_both_optiformers(readme: str) -> None:
     trials = regrets("dev")
-    tasks = trials[trials.trial.isin([24, 49])].groupby(["optimizer", "trial", "task"]).regret.mean().unstack()
-    ranks = tasks.xs(49, level="trial").rank().mean(axis=1)
-    for optimizer, rank in ranks.items():
-        early, late = (tasks.loc[(optimizer, trial)].mean() for trial in (24, 49))
-        assert f"| `{optimizer}` | {early:.3f} | {late:.3f} | {rank:.2f} |" in readme
+    tables = [at(trials, n) for n in (25, 50, 100)]
+    for optimizer in tables[0]:
+        means = " | ".join(f"{tasks[optimizer].mean():.3f}" for tasks in tables)
+        assert f"| `{optimizer}` | {means} | {tables[2].rank(axis=1)[optimizer].mean():.2f} |" in readme
 
 
 def at(trials: pd.DataFrame, n: int) -> pd.DataFrame:
@@ -82,3 +81,15 @@ def test_the_table_beside_a_gaussian_process(readme: str) -> None:
     for name, part in [("all", tasks), *tasks.groupby(family)]:
         means = " | ".join(f"{part[optimizer].mean():.3f}" for optimizer in ("optiformer", "gp-optuna"))
         assert f"| {name} | {len(part)} | {means} | {against(part, 'gp-optuna')} |" in readme
+
+
+def test_the_figures_of_the_fast_preset(readme: str) -> None:
+    trials, fast = regrets("test"), regrets("test-fast")
+    for n in (50, 100):
+        tasks = at(fast, n).set_axis(["optiformer"], axis=1)
+        tasks = tasks.join(at(trials, n)["tpe"])
+        assert len(tasks) == 61
+        assert f"{tasks['optiformer'].mean():.3f} against {tasks['tpe'].mean():.3f} after {n}" in " ".join(
+            readme.split()
+        )
+    assert f"({against(tasks, 'tpe')}," in " ".join(readme.split())
