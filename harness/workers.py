@@ -7,12 +7,10 @@ trial is tried again as often as the grid allows, then it is failed or timed out
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import multiprocessing as mp
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -86,7 +84,7 @@ class Crew:
         threads.limit()
         self._runner, self._report, self._stopping, self._jobs = runner, report, stopping, jobs
         self._context: Any = mp.get_context("forkserver")
-        self._context.set_forkserver_preload(["harness.run_cell", "pyarrow.parquet"])
+        self._context.set_forkserver_preload(["harness.mortal", "harness.run_cell", "pyarrow"])
         self._stop = self._context.Event()
         self._waiting = deque(cells)
         self._workers: list[_Worker] = []
@@ -237,11 +235,12 @@ class _Broken:
 
 def _work(connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse) -> None:
     """A worker's life: cells until the coordinator closes the pipe."""
+    from harness import mortal
     from harness.run_cell import Stopped
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _die_with_parent()
+    mortal.die_with_parent()
     os.setpgid(0, 0)  # what a benchmark or optimizer starts is killed with its worker
     parent = os.getppid()
 
@@ -264,9 +263,3 @@ def _work(connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse) -
             return
         pulse("idle")
         connection.send(None)
-
-
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it is gone, even by kill -9 (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -114,6 +114,24 @@ def test_a_cell_that_cannot_be_replayed_starts_over(environment: dict[str, str],
     assert [event["event"] for event in Store.open(tmp_path / "out").events()] == ["not reproducible, cell starts over"]
 
 
+def descendants(pid: int) -> list[int]:
+    found = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*found, *(grandchild for child in found for grandchild in descendants(child))]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process that its parent is gone")
+def test_a_worker_that_hangs_dies_with_a_killed_run(environment: dict[str, str], tmp_path: Path) -> None:
+    arguments = ("-o", "random", "-b", "misbehaving/hang", "-s", "2", "-t", "60", "-j", "2")
+    process = start(environment, tmp_path, *arguments, "--out", "out")
+    wait_for(lambda: len(list((tmp_path / "out").glob("journal/*.jsonl"))) == 2)
+    time.sleep(2)  # by then at least one of the two hangs
+    children = descendants(process.pid)
+    assert len(children) >= 4, "two workers, what starts them and what cleans up after them"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 20)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_cleanly_and_says_how_to_resume(
     number: int, environment: dict[str, str], table: Any, tmp_path: Path
