@@ -146,7 +146,7 @@ class Misbehaving(Benchmark):
         if self.habit == "hang" and x < -0.5:
             hang()
         if self.habit == "hog" and x < -0.5:
-            kept = b"x" * 500_000_000
+            kept = b"x" * 300_000_000
             time.sleep(60)
         if self.habit == "sleep":
             time.sleep(0.02)
