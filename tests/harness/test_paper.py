@@ -193,7 +193,7 @@ def test_an_absent_folder_is_run_and_resumed(spec: Write, tmp_path: Path, monkey
         ({"parts": [part(tasks="some")]}, "`tasks` is all or shared"),
         ({"parts": [part(results=["elsewhere"])]}, "not 'elsewhere'"),
         ({"at": [0]}, "`at` is a list of trial counts"),
-        ({"at": [25, 100], "parts": [part(tables=[])]}, "cannot report after 100 trials"),
+        ({"at": [25, 200], "parts": [part(tables=[])]}, "cannot report after 200 trials"),
         ({"control": "nobody"}, "the control 'nobody' is not among the optimizers"),
         ({"controls": "nobody"}, "did you mean 'control'"),
         ({"title": 7}, "`title` is a text"),
