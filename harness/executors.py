@@ -95,6 +95,7 @@ class CellRunner:
         from harness.run_cell import NotReproducibleError, replays, run_cell
 
         how |= {"on_trial": on_trial, "time_limit": self.limits.cell_limit}
+        how["evaluation_limit"] = self.limits.evaluation_limit
         try:
             if (past.trials or past.faults) and not replays(cell):
                 raise NotReproducibleError("its capabilities say that it cannot be replayed")

@@ -70,6 +70,11 @@ class History:
     trials: list[Trial] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
+    def like(self, fault: Fault) -> int:
+        """How many workers ended as this one: on the way to its trial, or in it."""
+        alike = (other for other in self.faults if other.trial in (fault.trial, ABANDONED))
+        return sum((other.step in FATAL) == (fault.step in FATAL) for other in alike)
+
     def attempts(self, trial: int) -> int:
         """How many workers ended in that trial so far."""
         return sum(fault.trial == trial for fault in self.faults)

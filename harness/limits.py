@@ -174,6 +174,11 @@ class Watch:
         return None
 
 
+def evaluation_timeout(trial: int, limit: float, seconds: float) -> Fault:
+    """The fault of an evaluation that is out of time."""
+    return Fault(trial, "evaluate", "timeout", f"evaluate: stopped at its limit of {limit:g} s", seconds)
+
+
 def cell_timeout(trial: int, limit: float, seconds: float) -> Fault:
     """The fault that ends a cell whose time is over."""
     return Fault(trial, "cell", "timeout", f"cell: stopped at its limit of {limit:g} s", seconds)

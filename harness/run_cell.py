@@ -28,7 +28,7 @@ from benchmarks import Benchmark
 from harness.cells import Cell, derived_seed
 from harness.external.benchmark import ExternalTimeout
 from harness.journal import Fault, History
-from harness.limits import Step, cell_timeout, unwatched
+from harness.limits import Step, cell_timeout, evaluation_timeout, unwatched
 from harness.trials import Trial
 from optimizers import Observation, Optimizer, State
 
@@ -74,6 +74,7 @@ def run_cell(
     stopping: Callable[[], bool] = lambda: False,
     pulse: Callable[[Step, int, float], None] = unwatched,
     time_limit: float | None = None,
+    evaluation_limit: float | None = None,
 ) -> list[Trial]:
     """Run a cell to its end.
 
@@ -84,6 +85,8 @@ def run_cell(
         stopping: Asked before each new trial.
         pulse: Told which step of which trial begins, and how many seconds the cell took before that trial.
         time_limit: Seconds that the cell may take, looked at before each new trial.
+        evaluation_limit: Seconds that an evaluation may take; one that took longer, and that nobody cut off, has no
+            value either.
 
     Returns:
         All trials of the cell, the replayed ones included.
@@ -130,6 +133,8 @@ def run_cell(
                 elif trial.state == "ok":
                     pulse("evaluate", index, used + trial.ask_seconds)
                     _evaluate(problem, trial, proposal, seed=(evaluation_seed + index) % 2**31)
+                    if evaluation_limit is not None and trial.evaluate_seconds > evaluation_limit:
+                        _judge(trial, evaluation_timeout(index, evaluation_limit, trial.evaluate_seconds))
                 pulse("tell", index, used + trial.ask_seconds + trial.evaluate_seconds)
             if _fell(fault, "tell"):
                 seconds, trial.error = fault.seconds, trial.error or fault.error

@@ -22,7 +22,7 @@ from harness import threads
 from harness.cells import Cell
 from harness.errors import HarnessError
 from harness.executors import CellRunner, Progress, Report
-from harness.journal import ABANDONED, Fault
+from harness.journal import Fault
 from harness.limits import POLL_SECONDS, Pulse, Watch
 
 GRACE_SECONDS = 20.0
@@ -118,7 +118,12 @@ class Crew:
             self._dismiss()
 
     def _hire(self) -> _Worker:
-        return _Worker(self._context, self._runner, self._stop)
+        for _ in range(MOST_BARREN):
+            with contextlib.suppress(
+                EOFError, ConnectionError
+            ):  # the fork server was killed just then: a new one starts
+                return _Worker(self._context, self._runner, self._stop)
+        raise HarnessError("No worker process can be started: see `optibench doctor`, and run the same command again.")
 
     def _enforce(self) -> None:
         """Kill the workers that are over a limit."""
@@ -184,9 +189,10 @@ class Crew:
                 self._between(cause, cell)  # it got through the trial that took too long, or was in none
                 return
             fault = worker.sentence or Fault(trial, step, "failed", f"{step}: the worker died ({cause})", 0.0)
-            before = past.attempts(trial) + past.attempts(ABANDONED)
-            retry = fault.state != "timeout" and before < self._runner.limits.retries
-            fault = dataclasses.replace(fault, trial=trial, retry=retry)
+            fault = dataclasses.replace(fault, trial=trial)
+            # those on the way to a trial count apart: a stray kill there is no reason to give the whole cell up
+            retry = fault.state != "timeout" and past.like(fault) < self._runner.limits.retries
+            fault = dataclasses.replace(fault, retry=retry)
             journal.append(fault)
         finally:
             journal.close()

@@ -224,7 +224,9 @@ def check(storm: Storm, seconds: float) -> None:
     lost = [key for key, at in storm.finished.items() if begun[key] != at]
     kinds: Counter[str] = Counter()
     wrong, unlucky = [], 0
-    xs = trials.config.map(lambda config: json.loads(config)["x"])
+    given_up = trials.config.isna()  # the storm struck a cell three times before it had got to a trial
+    assert trials.error[given_up].str.endswith(BLOWN).all()
+    xs = trials.config.map(lambda config: json.loads(config)["x"] if isinstance(config, str) else 1.0)
     for row, x in zip(trials.itertuples(), xs, strict=True):
         kind = row.task.rpartition("/")[2]
         faulty = kind != "sleep" and x < (0 if kind in ("raise", "nan", "inf") else -0.5)
@@ -233,7 +235,7 @@ def check(storm: Storm, seconds: float) -> None:
         error = row.error if isinstance(row.error, str) else ""
         if row.state == state and error.startswith(text):
             continue
-        if row.attempts == 3 and error.endswith(BLOWN):  # the storm struck one trial three times
+        if row.attempts != 1 and error.endswith(BLOWN):  # the storm struck one trial three times
             unlucky += 1
         elif not (faulty and kind == "hog" and error == KINDS["hang"][1]):  # a slow machine: out of time before memory
             wrong.append((row.cell, row.trial, kind, x, row.state, row.error, row.attempts, row.evaluate_seconds))
@@ -248,6 +250,7 @@ def check(storm: Storm, seconds: float) -> None:
     assert not wrong
     assert set(kinds) == {"ok", *KINDS} - {"sleep"}
     for cell in plan(store.resolved()):
-        assert trials[trials.cell == cell.key].config.tolist() == expected_configs(cell)
+        asked = trials[trials.cell == cell.key].config.dropna().tolist()
+        assert asked == expected_configs(cell)[: len(asked)]
     for blow in ("worker killed", "fork server killed", "coordinator killed", "journal cut", "cell cut", "disk full"):
         assert storm.blows[blow] > 0, storm.blows
