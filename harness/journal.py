@@ -7,10 +7,8 @@ be tried again. A line that a kill or a full disk cut short is dropped, with wha
 from __future__ import annotations
 
 import dataclasses
-import errno
 import fcntl
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,8 +154,8 @@ class Journal:
         """Add a record; in the operating system's hands when this returns."""
         assert self._file is not None, "open() comes first"
         line = record.to_json().encode() + b"\n"
-        if self._file.write(line) < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        while line:  # a disk that fills up takes a part, and says why when it refuses the rest
+            line = line[self._file.write(line) :]
 
     def start_over(self, history: History) -> History:
         """Drop all trials; the faults stay, as those of an attempt that was given up."""
