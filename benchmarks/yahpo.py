@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks import data, references
-from benchmarks.base import Benchmark, BenchmarkError, Config, Evaluation, MissingDataError
+from benchmarks.base import Benchmark, Config, Evaluation, MissingDataError
+from benchmarks.fidelities import complete
 from benchmarks.registry import UnknownBenchmarkError
 from benchmarks.yahpo_scenarios import SCENARIOS
 from benchmarks.yahpo_space import fidelity_space, search_space
@@ -54,8 +55,7 @@ class YahpoBenchmark(Benchmark):
         self.sampling = "deterministic"
         self.data_version = surrogate.version
         self.reference = references.lookup(self.name, data_version=surrogate.version)
-        self._highest: dict[str, Any] = dict(self.fidelity_space.get_default_configuration())
-        self._encoder = Encoder(surrogate, task, self._highest)
+        self._encoder = Encoder(surrogate, task, complete(self.name, self.fidelity_space, None))
         self._encoders: dict[tuple[tuple[str, Any], ...], Encoder] = {}
         metrics = list(scenario.metrics)
         self._column = metrics.index(metric)
@@ -82,17 +82,7 @@ class YahpoBenchmark(Benchmark):
 
     def _encoder_at(self, fidelity: Config) -> Encoder:
         assert self.fidelity_space is not None
-        for name, value in fidelity.items():
-            if name not in self.fidelity_space:
-                known = ", ".join(self.fidelity_space) or "none"
-                raise BenchmarkError(f"{self.name} has no fidelity {name!r}; it has {known}.")
-            parameter: Any = self.fidelity_space[name]
-            if not parameter.legal_value(value):
-                raise BenchmarkError(
-                    f"Fidelity {name} of {self.name} lies between {parameter.lower} and {parameter.upper}, "
-                    f"which {value!r} does not."
-                )
-        return Encoder(self.surrogate, self.task, {**self._highest, **fidelity})
+        return Encoder(self.surrogate, self.task, complete(self.name, self.fidelity_space, fidelity))
 
     def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
         row = self.surrogate.predict(*self.encoder(fidelity)((config,)))[0]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.base import Benchmark, BenchmarkError, Config, Direction, Evaluation, Reference, Sampling
+from benchmarks.fidelities import complete
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -132,12 +133,12 @@ class TrainingBenchmark(Benchmark):
         """
         from ConfigSpace import Configuration
 
-        complete = self.fidelities(fidelity)
+        all_fidelities = self.fidelities(fidelity)
         try:
             Configuration(self.space, values=dict(config))
         except Exception as error:
             raise BenchmarkError(f"{self.name} cannot train {dict(config)}: {_one_line(error)}.") from None
-        return self.train(config, seed, complete)
+        return self.train(config, seed, all_fidelities)
 
     def fidelities(self, given: Config | None) -> dict[str, Any]:
         """All fidelities: those given, the others at their highest.
@@ -145,18 +146,7 @@ class TrainingBenchmark(Benchmark):
         Raises:
             BenchmarkError: One is unknown or out of its range.
         """
-        complete: dict[str, Any] = dict(self.fidelity_space.get_default_configuration())
-        for name, value in (given or {}).items():
-            if name not in complete:
-                raise BenchmarkError(f"{self.name} has no fidelity {name!r}; it has {', '.join(complete)}.")
-            parameter: Any = self.fidelity_space[name]
-            if not parameter.legal_value(value):
-                raise BenchmarkError(
-                    f"Fidelity {name} of {self.name} lies between {parameter.lower} and {parameter.upper}, "
-                    f"which {value!r} does not."
-                )
-            complete[name] = value
-        return complete
+        return complete(self.name, self.fidelity_space, given)
 
 
 def fidelity_space(**ranges: tuple[float, float]) -> ConfigurationSpace:

@@ -4,13 +4,16 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import benchmarks
+import optimizers
 from harness.cells import plan
+from harness.external import definitions
 from harness.store import Store
 from harness.trials import TIMINGS
 
@@ -61,3 +64,16 @@ def table() -> Callable[[Path], pd.DataFrame]:
         return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
 
     return read
+
+
+@pytest.fixture
+def fresh_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The registries as a new process has them; external definitions of a test are forgotten afterwards."""
+    optimizers.entries(), benchmarks.families()
+    monkeypatch.setattr("harness.external.definitions._registered", {})
+    monkeypatch.setattr("harness.external.benchmark._workers", {})
+    monkeypatch.setattr("optimizers.registry._entries", dict(optimizers.registry._entries))
+    monkeypatch.setattr("benchmarks.registry._families", dict(benchmarks.registry._families))
+    definitions._load_variable.cache_clear()
+    yield
+    definitions._load_variable.cache_clear()
