@@ -100,6 +100,10 @@ class Benchmark(ABC):
         sampling: ``deterministic`` if the value does not depend on ``seed``, ``noisy`` otherwise.
         fidelity_space: The parameters that make an evaluation cheaper (epochs, a data fraction); ``None`` if there
             are none.
+        main_fidelity: The one that a multi-fidelity optimizer varies, the others staying at their highest; ``None``
+            stands for the only one of :attr:`fidelity_space`.
+        has_cost: Whether ``cost_seconds`` of an evaluation is what a real one would take, the same every time: then
+            budgets can be seconds, and parallel evaluation can be simulated.
         reference: Frozen reference values; ``None`` where none have been found yet (such a task has no regret).
         data_version: Identifies the data behind the task (a checksum or a package version): part of a cell's key.
     """
@@ -109,6 +113,8 @@ class Benchmark(ABC):
     direction: Direction = "minimize"
     sampling: Sampling = "deterministic"
     fidelity_space: ConfigurationSpace | None = None
+    main_fidelity: str | None = None
+    has_cost: bool = False
     reference: Reference | None = None
     data_version: str = "1"
 

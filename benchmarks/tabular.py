@@ -200,6 +200,7 @@ class Tabular(Benchmark):
         self.space = _space(collection, self.name)
         self.direction = collection.direction
         self.sampling = "noisy" if sampled else "deterministic"
+        self.has_cost = True
         self.data_version = package_version()
         self._reference: Reference | None = None
         self._index: list[tuple[str, dict[Any, int]]] = []

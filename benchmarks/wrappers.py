@@ -50,6 +50,7 @@ class Wrapper(Benchmark):
         self.direction = base.direction
         self.sampling = base.sampling
         self.fidelity_space = base.fidelity_space
+        self.main_fidelity, self.has_cost = base.main_fidelity, base.has_cost
         self.data_version = base.data_version
 
     @property

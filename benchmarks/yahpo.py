@@ -51,6 +51,8 @@ class YahpoBenchmark(Benchmark):
         fixed = {*scenario.fidelities, *([scenario.instance] if scenario.instance else [])}
         self.space = search_space(surrogate.content, fixed)
         self.fidelity_space = fidelity_space(surrogate.content, scenario.fidelities)
+        self.main_fidelity = scenario.fidelities[0]
+        self.has_cost = scenario.runtime is not None
         self.direction = scenario.metrics[metric]
         self.sampling = "deterministic"
         self.data_version = surrogate.version

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.budget import Budget
+from harness.fidelity import Choice
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -20,6 +23,9 @@ class Cell:
         seed: The grid's seed; the seeds of optimizer, initial design and evaluations derive from it and the task.
         trials: Trials in all.
         initial_size: How many of them are the shared initial design (0: the optimizer makes its own).
+        budget: What it may spend, where that is no count of trials; ``trials`` is then what the optimizer plans with.
+        workers: How many evaluations are under way at a time on a simulated clock; 0: there is no such clock.
+        fidelity: The grid's own choice of what multi-fidelity optimizers vary.
     """
 
     key: str
@@ -28,6 +34,9 @@ class Cell:
     seed: int
     trials: int
     initial_size: int
+    budget: Budget | None = None
+    workers: int = 0
+    fidelity: Choice | None = None
 
 
 def plan(resolved: Mapping[str, Any]) -> Iterator[Cell]:
@@ -40,6 +49,12 @@ def plan(resolved: Mapping[str, Any]) -> Iterator[Cell]:
     common = [resolved["packages"], grid["trials"], grid["initial_size"]]
     if "limits" in grid:  # where there are none, a cell has the key it always had
         common.append(grid["limits"])
+    common += [{name: grid[name]} for name in ("budget", "simulated_workers", "fidelity") if name in grid]
+    more = (
+        Budget(**grid["budget"]) if "budget" in grid else None,
+        grid.get("simulated_workers", 0),
+        Choice(*grid["fidelity"]) if "fidelity" in grid else None,
+    )
     prefixes = {
         (optimizer, task): hashlib.sha256(
             json.dumps(
@@ -54,7 +69,7 @@ def plan(resolved: Mapping[str, Any]) -> Iterator[Cell]:
             for optimizer in grid["optimizers"]:
                 digest = prefixes[optimizer, task].copy()
                 digest.update(str(seed).encode())
-                yield Cell(digest.hexdigest()[:20], optimizer, task, seed, grid["trials"], grid["initial_size"])
+                yield Cell(digest.hexdigest()[:20], optimizer, task, seed, grid["trials"], grid["initial_size"], *more)
 
 
 def derived_seed(*parts: str | int) -> int:

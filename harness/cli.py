@@ -114,6 +114,19 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("-s", "--seeds", help="a count (5: seeds 0 to 4), a range (0-9) or a list (1,3,7); default 5")
     parser.add_argument("-t", "--trials", help="trials in each cell, the initial design included; default 50")
     parser.add_argument(
+        "--budget",
+        metavar="UNIT=X",
+        help="instead of trials: fidelity=50 (full evaluations) or seconds=3600 (simulated)",
+    )
+    parser.add_argument(
+        "--simulated-workers", metavar="N", help="evaluations at a time, on a clock simulated from what they cost"
+    )
+    parser.add_argument(
+        "--fidelity",
+        metavar="NAME",
+        help="what multi-fidelity optimizers vary: epochs, or epochs=3 for the lowest value",
+    )
+    parser.add_argument(
         "--initial",
         choices=("shared", "own"),
         help="the first trials: random configurations that all optimizers share (default), or each library's own",

@@ -14,7 +14,8 @@ from harness.errors import HarnessError
 if TYPE_CHECKING:
     from harness.grid import Settings
 
-GRID_FLAGS = ("seeds", "trials", "initial", "initial_size", *limits.KEYS)
+COSTS = ("budget", "simulated_workers", "fidelity")
+GRID_FLAGS = ("seeds", "trials", "initial", "initial_size", *COSTS, *limits.KEYS)
 """Options of `optibench run` that make another grid."""
 
 
@@ -73,7 +74,10 @@ def show_status(arguments: argparse.Namespace) -> None:
         print(json.dumps(found, indent=2))
         return
     print(f"{found['folder']}: {found['finished']:,} of {found['cells']:,} cells finished,", end=" ")
-    print(f"{found['trials']:,} of {found['trials_in_all']:,} trials done")
+    if found["trials_in_all"] is None:  # the budget is a cost: how many trials that is shows when a cell is done
+        print(f"{found['trials']:,} trials in those that have begun")
+    else:
+        print(f"{found['trials']:,} of {found['trials_in_all']:,} trials done")
     width = max(map(len, found["optimizers"]))
     for name, counts in found["optimizers"].items():
         begun = f", {counts['begun']} begun" if counts["begun"] else ""

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from harness import external, limits
+from harness import budget, external, fidelity, limits
+from harness.budget import Budget
 from harness.errors import HarnessError
+from harness.fidelity import Choice
 from harness.limits import Limits
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from optimizers import Entry
 
 Initial = Literal["shared", "own"]
+DEFAULT_TRIALS = 50
 SHIPPED = Path(__file__).parent / "grids"
 SCHEMA = 1
 """Raised when the way a cell is run or stored changes its result."""
@@ -40,12 +43,17 @@ class Grid:
         optimizers: Names with settings, e.g. ``tpe:group=true``.
         benchmarks: Names of tasks and suites, and globs.
         seeds: The seeds, each a non-negative integer.
-        trials: Trials in each cell, the initial design included.
+        trials: Trials in each cell, the initial design included. Where there is another ``budget``, what optimizers
+            are told that they have.
         initial: ``shared``: all optimizers of one (task, seed) are told the same random configurations first;
             ``own``: each optimizer's library makes its own, as a user would get it.
         initial_size: Configurations in the shared initial design (at most ``trials``).
         name: What the grid is called; names the default output folder.
         limits: What a worker may take, and how often a trial that it died of is tried again.
+        budget: A cell's budget where it is a cost and no count of trials.
+        simulated_workers: Evaluations under way at a time, on a clock simulated from what they cost; 0: one after the
+            other, without a clock.
+        fidelity: What multi-fidelity optimizers vary; ``None``: each task's main fidelity, from its lowest on.
     """
 
     optimizers: tuple[str, ...]
@@ -56,6 +64,9 @@ class Grid:
     initial_size: int = 10
     name: str = "grid"
     limits: Limits = field(default_factory=Limits)
+    budget: Budget | None = None
+    simulated_workers: int = 0
+    fidelity: Choice | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ class Source:
 
 KEYS = (
     *("name", "optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size"),
+    *("budget", "simulated_workers", "fidelity"),
     *limits.KEYS,
     *("jobs", "executor", "out", "external"),
 )
@@ -96,6 +108,9 @@ def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
         HarnessError: The file is missing or malformed, or a value is out of range; the message gives the line.
     """
     source = read_mapping(path, "grid", KEYS, shipped()) if path is not None else Source()
+    if any(flags.get(key) is not None for key in ("trials", "budget")):  # either takes the place of either
+        for key in ("trials", "budget"):
+            source.values.pop(key, None)
     for key, value in flags.items():
         if value is not None:
             source.values[key] = value
@@ -107,15 +122,19 @@ def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
         if not values.get(key):
             flag = {"optimizers": "-o", "benchmarks": "-b"}[key]
             raise HarnessError(f"The grid names no {key}: give them with {flag} or under `{key}:` in a YAML file.")
+    trials, spend = _budget(source)
     grid = Grid(
         optimizers=_words(source, "optimizers"),
         benchmarks=_words(source, "benchmarks"),
         seeds=parse_seeds(values.get("seeds", 5), source.where("seeds")),
-        trials=_count(source, "trials", 50),
+        trials=trials,
         initial=_choice(source, "initial", ("shared", "own"), "shared"),  # type: ignore[arg-type]
         initial_size=_count(source, "initial_size", 10),
         name=str(values.get("name", "grid")),
         limits=limits.parse(values, source.where),
+        budget=spend,
+        simulated_workers=_count(source, "simulated_workers", 1) if "simulated_workers" in values else 0,
+        fidelity=fidelity.parse(values["fidelity"], source.where("fidelity")) if "fidelity" in values else None,
     )
     if not re.fullmatch(r"[\w.-]+", grid.name) or grid.name.startswith("."):
         raise HarnessError(
@@ -180,6 +199,18 @@ def read_mapping(path: str, noun: str, keys: Sequence[str], files: Mapping[str, 
             raise HarnessError(f"{path}, line {line}: key {key!r} stands twice (first on line {lines[key]}).")
         lines[key] = line
     return Source(path, values, lines)
+
+
+def _budget(source: Source) -> tuple[int, Budget | None]:
+    """The number of trials, and the budget if it is another one."""
+    if "budget" not in source.values:
+        return _count(source, "trials", DEFAULT_TRIALS), None
+    if "trials" in source.values:
+        raise HarnessError(
+            f"{source.where('budget')}: the budget is given twice, as `budget` and as `trials`: leave one of them out."
+        )
+    found = budget.parse(source.values["budget"], source.where("budget"))
+    return (found, None) if isinstance(found, int) else (found.trials or DEFAULT_TRIALS, found)
 
 
 def _words(source: Source, key: str) -> tuple[str, ...]:
@@ -265,6 +296,7 @@ def resolve(grid: Grid) -> dict[str, Any]:
             )
         resolved_optimizers[label(entry.name, settings)] = _resolve_optimizer(entry, settings, found[0], grid)
     tasks = {benchmark.name: describe(benchmark) for benchmark in found}
+    _resolve_costs(grid, found, tasks)
     plain = dataclasses.asdict(grid) | {
         "optimizers": list(resolved_optimizers),
         "benchmarks": list(tasks),
@@ -272,10 +304,42 @@ def resolve(grid: Grid) -> dict[str, Any]:
         "initial_size": min(grid.initial_size, grid.trials) if grid.initial == "shared" else 0,
     }
     plain["limits"] = grid.limits.changed()
-    if not plain["limits"]:  # as in the folders of before there were limits
-        del plain["limits"]
+    plain["fidelity"] = list(grid.fidelity) if grid.fidelity else None
+    for name in ("limits", "budget", "simulated_workers", "fidelity"):
+        if not plain[name]:  # as in the folders of before there were any
+            del plain[name]
     packages = {"schema": SCHEMA, "ConfigSpace": version("ConfigSpace"), "numpy": version("numpy")}
     return {"grid": plain, "packages": packages, "optimizers": resolved_optimizers, "tasks": tasks}
+
+
+def _resolve_costs(grid: Grid, found: Sequence[Benchmark], tasks: Mapping[str, dict[str, Any]]) -> None:
+    """Check that every task has what the grid's budget, clock and optimizers need; note the fidelities that vary.
+
+    Raises:
+        HarnessError: A task lacks it.
+    """
+    import optimizers
+
+    clock = "simulated_workers" if grid.simulated_workers else "budget: {seconds: ...}"
+    if grid.simulated_workers or (grid.budget is not None and grid.budget.unit == "seconds"):
+        for benchmark in found:
+            if not benchmark.has_cost:
+                raise HarnessError(
+                    f"`{clock}` needs tasks whose evaluations have a known cost in seconds, as surrogates and tables "
+                    f"do, and {benchmark.name} does not: leave the task out, or use another budget."
+                )
+    choosing = [spec for spec in grid.optimizers if optimizers.parse(spec)[0].capabilities.multi_fidelity]
+    if grid.fidelity is not None and not choosing:
+        raise HarnessError(
+            f"`fidelity: {grid.fidelity.name}` is for optimizers that choose fidelities and this grid has none: leave "
+            "it out, or see `optibench list optimizers`."
+        )
+    for benchmark in found if choosing else ():
+        try:
+            varied = fidelity.varied(benchmark, grid.fidelity)
+        except HarnessError as error:
+            raise HarnessError(f"{choosing[0]} varies a fidelity: {error}") from error
+        tasks[benchmark.name]["fidelity"] = dataclasses.asdict(varied)
 
 
 def _resolve_optimizer(entry: Entry, settings: dict[str, Any], benchmark: Benchmark, grid: Grid) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import external, provenance, threads
+from harness.budget import Budget
 from harness.cells import Cell, plan
 from harness.errors import HarnessError
 from harness.executors import EXECUTORS, CellRunner
+from harness.fidelity import Choice
 from harness.grid import Grid, Settings, resolve
 from harness.limits import Limits
 from harness.store import TRAINING, Store, write_atomically
@@ -93,8 +95,9 @@ def _execute(
     from harness.progress import ProgressBar
 
     done = len(cells) - len(waiting)
-    trials = cells[0].trials
-    with ProgressBar(trials * len(cells), len(cells), done_trials=trials * done, done_cells=done) as bar:
+    # how many trials a cell with another budget takes shows when it is done
+    trials = cells[0].trials if cells[0].budget is None else None
+    with ProgressBar(trials, len(cells), done_cells=done) as bar:
         EXECUTORS[executor](waiting, runner, bar.update, stopping, jobs)
 
 
@@ -115,9 +118,13 @@ def stored_grid(store: Store) -> Grid:
     external.recall(store.folder)
     plain = store.resolved()["grid"]
     try:
-        lists = {name: tuple(plain[name]) for name in ("optimizers", "benchmarks", "seeds")}
-        limits = Limits(**plain.get("limits", {}))
-        return Grid(**{**plain, **lists, "initial_size": plain["initial_size"] or 10, "limits": limits})
+        changed: dict[str, Any] = {name: tuple(plain[name]) for name in ("optimizers", "benchmarks", "seeds")}
+        changed |= {"initial_size": plain["initial_size"] or 10, "limits": Limits(**plain.get("limits", {}))}
+        if "budget" in plain:
+            changed["budget"] = Budget(**plain["budget"])
+        if "fidelity" in plain:
+            changed["fidelity"] = Choice(*plain["fidelity"])
+        return Grid(**{**plain, **changed})
     except (KeyError, TypeError) as error:
         raise HarnessError(f"{store.folder}/grid.yaml is damaged; run the grid into another folder.") from error
 
@@ -134,7 +141,7 @@ def status(store: Store) -> dict[str, Any]:
         counts["cells"] += 1
         if cell.key in finished:
             counts["finished"] += 1
-            counts["trials"] += cell.trials
+            counts["trials"] += cell.trials if cell.budget is None else 0
         elif cell.key in running:
             counts["begun"] += 1
             counts["trials"] += running[cell.key]
@@ -143,7 +150,7 @@ def status(store: Store) -> dict[str, Any]:
         "cells": len(cells),
         "finished": sum(counts["finished"] for counts in by_optimizer.values()),
         "trials": sum(counts["trials"] for counts in by_optimizer.values()),
-        "trials_in_all": sum(cell.trials for cell in cells),
+        "trials_in_all": None if cells and cells[0].budget else sum(cell.trials for cell in cells),
         "optimizers": by_optimizer,
         "events": store.events(),
     }

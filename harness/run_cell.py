@@ -7,12 +7,17 @@ than it did before is not reproducible; its cell starts over.
 What a worker died of is in the journal too. The worker that takes the cell up does not repeat it: a trial whose ask was
 cut off has no configuration, one whose evaluation was is told as failed or timed out, and one whose tell was is
 evaluated again and not told.
+
+On a simulated clock (:mod:`harness.budget`) a trial is told when it has ended there: before the ask of the trial that
+takes its worker, or of a later one. The seconds of those tells, and what they die of, are that later trial's.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
+import itertools
 import json
 import math
 import time
@@ -25,8 +30,11 @@ from ConfigSpace import Configuration, ConfigurationSpace
 import benchmarks
 import optimizers
 from benchmarks import Benchmark
+from harness.budget import Account
 from harness.cells import Cell, derived_seed
 from harness.external.benchmark import ExternalTimeout
+from harness.fidelity import illegal as illegal_fidelity
+from harness.fidelity import share, varied
 from harness.journal import Fault, History
 from harness.limits import Step, cell_timeout, evaluation_timeout, unwatched
 from harness.trials import Trial
@@ -110,8 +118,9 @@ def run_cell(
     evaluation_seed = derived_seed("evaluation", cell.task, cell.seed)
     design = initial_design(problem, cell.seed, cell.initial_size)
     optimizer = _build(cell, problem)
+    account: Account[tuple[_Proposal, Trial]] = Account(cell)
     try:
-        for index in range(cell.trials):
+        for index in itertools.takewhile(account.open, itertools.count()):
             done = trials[index] if index < len(trials) else None
             fault = past.verdict(index)
             if done is None and stopping():
@@ -119,11 +128,15 @@ def run_cell(
             if done is None and time_limit is not None and used > time_limit:
                 _give_up(cell, trials, cell_timeout(index, time_limit, 0.0), 0, on_trial)
                 break
+            tell_seconds, due = 0.0, account.due()
+            if due and not _fell(fault, "tell"):
+                pulse("tell" if done is None else "replay", index, 0.0 if done else used)
+                tell_seconds = sum(_tell(optimizer, *each, sign) for each in due)
             pulse("ask" if done is None else "replay", index, 0.0 if done else used)
             started_at = time.time()
             initial = design[index] if index < len(design) else None
             proposal = _no_proposal(fault) if _fell(fault, "ask") else _propose(optimizer, problem, initial)
-            trial = done or proposal.trial(index, "search" if initial is None else "initial", started_at)
+            trial = done or proposal.trial(problem, index, "search" if initial is None else "initial", started_at)
             if done is not None and (done.config, done.fidelity) != (proposal.config_json, proposal.fidelity_json):
                 raise NotReproducibleError(f"trial {index} was {done.config} and became {proposal.config_json}")
             if done is None:
@@ -135,14 +148,16 @@ def run_cell(
                     _evaluate(problem, trial, proposal, seed=(evaluation_seed + index) % 2**31)
                     if evaluation_limit is not None and trial.evaluate_seconds > evaluation_limit:
                         _judge(trial, evaluation_timeout(index, evaluation_limit, trial.evaluate_seconds))
-                pulse("tell", index, used + trial.ask_seconds + trial.evaluate_seconds)
+            account.add(trial, (proposal, trial))
             if _fell(fault, "tell"):
-                seconds, trial.error = fault.seconds, trial.error or fault.error
-            else:
-                seconds = _tell(optimizer, proposal, trial, sign)
+                tell_seconds, trial.error = fault.seconds, trial.error or fault.error
+            elif not account.simulated:
+                if done is None:
+                    pulse("tell", index, used + trial.ask_seconds + trial.evaluate_seconds)
+                tell_seconds = _tell(optimizer, proposal, trial, sign)
             if done is None:
-                trial.tell_seconds = seconds
-                used += trial.ask_seconds + trial.evaluate_seconds + seconds
+                trial.tell_seconds = tell_seconds
+                used += trial.ask_seconds + trial.evaluate_seconds + tell_seconds
                 trials.append(trial)
                 on_trial(trial)
     finally:
@@ -170,7 +185,12 @@ def _judge(trial: Trial, fault: Fault) -> None:
 
 def _give_up(cell: Cell, trials: list[Trial], end: Fault, attempts: int, on_trial: Callable[[Trial], None]) -> None:
     """Record the rest of a cell's trials as not run; ``attempts`` are those at the first of them."""
-    for index in range(len(trials), cell.trials):
+    account: Account[None] = Account(cell)
+    for trial in trials:
+        account.add(dataclasses.replace(trial), None)
+    begun = bool(trials) and trials[-1].error == end.error  # a kill came between these rows
+    whole = cell.trials if cell.budget is None else len(trials) + account.left() - (begun and account.simulated)
+    for index in range(len(trials), whole):
         phase = "initial" if index < cell.initial_size else "search"
         times = (0.0, 0.0, 0.0, 0.0, time.time())
         trial = Trial(index, phase, None, None, math.nan, end.state, end.error, *times, attempts)
@@ -200,18 +220,24 @@ class _Proposal:
     def fidelity_json(self) -> str | None:
         return None if self.fidelity is None else json.dumps(self.fidelity)
 
-    def trial(self, index: int, phase: str, started_at: float) -> Trial:
+    def trial(self, problem: Benchmark, index: int, phase: str, started_at: float) -> Trial:
         """The trial as it stands before the evaluation."""
         state = "ok" if self.error is None else "failed"
         values = (math.nan, state, self.error, 0.0, self.ask_seconds, 0.0, 0.0)
-        return Trial(index, phase, self.config_json, self.fidelity_json, *values, started_at=started_at)
+        found = Trial(index, phase, self.config_json, self.fidelity_json, *values, started_at=started_at)
+        if self.error is None and self.fidelity is not None:
+            found.cost_fidelity = share(problem, self.fidelity)
+        return found
 
 
 def _build(cell: Cell, problem: Benchmark) -> Optimizer | str:
     """The cell's optimizer, or why there is none."""
     seed = derived_seed("optimizer", cell.task, cell.seed)
     try:
-        return optimizers.create(cell.optimizer, problem.space, seed=seed, n_trials=cell.trials)
+        fidelity = None
+        if optimizers.parse(cell.optimizer)[0].capabilities.multi_fidelity:
+            fidelity = varied(problem, cell.fidelity)
+        return optimizers.create(cell.optimizer, problem.space, seed=seed, n_trials=cell.trials, fidelity=fidelity)
     except Exception as raised:
         return _text("setting up the optimizer", raised)
 
@@ -234,6 +260,9 @@ def _propose(optimizer: Optimizer | str, problem: Benchmark, initial: dict[str, 
         Configuration(problem.space, values=config)
     except Exception as raised:
         illegal = _text("the optimizer proposed an illegal configuration", raised)
+    wrong = None if fidelity is None else illegal_fidelity(problem, fidelity)
+    if wrong is not None:
+        illegal = illegal or f"the optimizer proposed an illegal fidelity: {wrong}"[:ERROR_LENGTH]
     return _Proposal(config, fidelity, illegal, seconds)
 
 

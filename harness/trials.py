@@ -31,6 +31,8 @@ class Trial:
         ask_seconds, evaluate_seconds, tell_seconds: Wall-clock time of each step.
         started_at: Unix time.
         attempts: How often it was begun: more than once if a worker died of it and it was tried again.
+        cost_fidelity: What it costs in full evaluations: 1 for a full one (:func:`harness.fidelity.share`).
+        simulated_start, simulated_end: When it ran on the simulated clock, in seconds; ``None`` where there is none.
     """
 
     trial: int
@@ -46,6 +48,9 @@ class Trial:
     tell_seconds: float
     started_at: float
     attempts: int = 1
+    cost_fidelity: float = 1.0
+    simulated_start: float | None = None
+    simulated_end: float | None = None
 
     def to_json(self) -> str:
         """One line; ``NaN`` is written as null."""
@@ -59,7 +64,7 @@ class Trial:
             ValueError: The line is not a whole record.
         """
         values = json.loads(line)
-        if not isinstance(values, list) or len(values) not in (len(FIELDS) - 1, len(FIELDS)):  # without attempts: 0.1
+        if not isinstance(values, list) or not FIELDS.index("attempts") <= len(values) <= len(FIELDS):  # less: older
             raise ValueError(f"not a trial: {line[:80]!r}")
         trial = cls(*values)
         trial.value = math.nan if trial.value is None else trial.value
@@ -71,11 +76,18 @@ TIMINGS = ("ask_seconds", "evaluate_seconds", "tell_seconds", "started_at")
 """The columns that differ between two runs of the same cell."""
 
 
-def incumbents(values: Sequence[float], states: Sequence[str], direction: str) -> list[float]:
-    """Best ok value so far after each trial, in the benchmark's direction; NaN before the first."""
+def incumbents(values: Sequence[float], states: Sequence[str], shares: Sequence[float], direction: str) -> list[float]:
+    """Best ok value so far after each trial, in the benchmark's direction; NaN before the first.
+
+    Only full evaluations count, those with a share of 1: what a lower fidelity gives is another quantity.
+    """
     best, out = math.nan, []
-    for value, state in zip(values, states, strict=True):
-        if state == "ok" and (best != best or (value < best if direction == "minimize" else value > best)):
+    for value, state, share in zip(values, states, shares, strict=True):
+        if (
+            state == "ok"
+            and share >= 1.0
+            and (best != best or (value < best if direction == "minimize" else value > best))
+        ):
             best = value
         out.append(best)
     return out
@@ -87,7 +99,7 @@ def to_table(cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any]) -> pa
 
     n = len(trials)
     columns: dict[str, Any] = {name: [getattr(trial, name) for trial in trials] for name in FIELDS}
-    best = incumbents(columns["value"], columns["state"], task["direction"])
+    best = incumbents(columns["value"], columns["state"], columns["cost_fidelity"], task["direction"])
     reference = task["reference"]
     if reference is None:
         regret = [math.nan] * n
@@ -140,6 +152,9 @@ def schema() -> pa.Schema:
             ("tell_seconds", pa.float64()),
             ("started_at", pa.float64()),
             ("attempts", pa.int32()),
+            ("cost_fidelity", pa.float64()),
+            ("simulated_start", pa.float64()),
+            ("simulated_end", pa.float64()),
         ]
     )
 

@@ -169,7 +169,8 @@ class Crew:
         """Record what a worker died of, and have its cells taken up again."""
         cell = cells[0]
         if self._runner.store.cells.path(cell.key).exists():  # it died after its work was done
-            self._report(Progress(trials=cell.trials - worker.told.trials, cells=1 - worker.told.cells))
+            trials = cell.trials - worker.told.trials if cell.budget is None else 0
+            self._report(Progress(trials=trials, cells=1 - worker.told.cells))
             cells.popleft()
         else:
             self._report(Progress(trials=-worker.told.trials, failed=-worker.told.failed))

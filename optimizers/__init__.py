@@ -1,11 +1,12 @@
 """Strategies behind one ask/tell contract."""
 
-from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, State, Suggestion, Training
+from optimizers.base import Capabilities, Fidelity, Observation, Optimizer, OptimizerError, State, Suggestion, Training
 from optimizers.registry import Entry, UnknownOptimizerError, broken, check_settings, create, entries, parse, register
 
 __all__ = [
     "Capabilities",
     "Entry",
+    "Fidelity",
     "Observation",
     "Optimizer",
     "OptimizerError",

@@ -8,10 +8,12 @@ Invariants that the harness relies on and the conformance tests check:
   makes a resumed cell exact.
 * Configurations are plain mappings of active parameters to Python values, valid in the space.
 * Observations that were never asked for (the shared initial design) may be told at any time, and are used.
+* A suggestion without a fidelity is a full evaluation; only an optimizer that declares ``multi_fidelity`` makes others.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +55,44 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Fidelity:
+    """The fidelity that a multi-fidelity optimizer varies: one number, what an evaluation costs is in proportion to it.
+
+    Attributes:
+        name: The parameter's name in the benchmark's fidelity space.
+        low: The lowest one to ask for, above 0.
+        high: The full one.
+        whole: Whether it counts something (epochs): then suggestions have whole numbers.
+    """
+
+    name: str
+    low: float
+    high: float
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.low <= self.high < math.inf:
+            raise OptimizerError(
+                f"Fidelity {self.name!r} must lie between two positive numbers, not {self.low!r} and {self.high!r}."
+            )
+
+    def at(self, value: float) -> dict[str, Any]:
+        """The fidelity that a suggestion carries: ``value``, rounded where whole and kept between low and high."""
+        inside = min(max(value, self.low), self.high)
+        return {self.name: round(inside) if self.whole else float(inside)}
+
+    def rungs(self, eta: int) -> list[float]:
+        """The levels of successive halving: ``high / eta**k`` down to the lowest one that is not below ``low``.
+
+        Returns:
+            Ascending, the full fidelity last; not rounded.
+        """
+        # the tolerance keeps the lowest rung of 1 to 27, whose logarithm is 2.9999999999999996
+        most = math.floor(math.log(self.high / self.low) / math.log(eta) + 1e-9)
+        return [self.high / eta**k for k in range(most, -1, -1)]
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What an optimizer can do, as data.
 
@@ -61,7 +101,8 @@ class Capabilities:
             flattens them.
         batch: Whether ``ask`` takes account of what is still out: the other points of ``ask(n)``, and what earlier asks
             gave and nobody has told yet.
-        multi_fidelity: Whether it chooses fidelities.
+        multi_fidelity: Whether it chooses fidelities. Such an optimizer takes a keyword argument ``fidelity``, the
+            :class:`Fidelity` it may vary; without one (``None``, the default) it proposes full evaluations only.
         max_dimensions: The most parameters it can handle; ``None`` for no limit.
         failed: What it learns from a failed trial, in a few words.
         replay: Whether asking again and telling what came of it brings back its state, as the invariants above promise:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from optimizers.base import Capabilities, Optimizer, OptimizerError
+from optimizers.base import Capabilities, Fidelity, Optimizer, OptimizerError
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -176,9 +176,17 @@ def _scalar(text: str) -> Any:
 
 
 def create(
-    spec: str, space: ConfigurationSpace, *, seed: int, n_trials: int, settings: Mapping[str, Any] | None = None
+    spec: str,
+    space: ConfigurationSpace,
+    *,
+    seed: int,
+    n_trials: int,
+    settings: Mapping[str, Any] | None = None,
+    fidelity: Fidelity | None = None,
 ) -> Optimizer:
     """Build an optimizer from its name, with the settings in the name and in ``settings``.
+
+    An optimizer that declares ``multi_fidelity`` is given ``fidelity``; the others evaluate in full.
 
     Raises:
         UnknownOptimizerError: No optimizer has that name.
@@ -192,6 +200,8 @@ def create(
         raise OptimizerError(
             f"Optimizer {entry.name!r} handles at most {limit} parameters; this space has {len(space)}."
         )
+    if entry.capabilities.multi_fidelity:
+        given["fidelity"] = fidelity
     return entry.load()(space, seed=seed, n_trials=n_trials, **given)
 
 
@@ -204,7 +214,7 @@ def check_settings(entry: Entry, settings: Mapping[str, Any]) -> None:
     if not settings:
         return
     parameters = inspect.signature(entry.load()).parameters
-    known = [name for name in parameters if name not in ("space", "seed", "n_trials")]
+    known = [name for name in parameters if name not in ("space", "seed", "n_trials", "fidelity")]
     for key in settings:
         if key not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"

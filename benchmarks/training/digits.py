@@ -127,6 +127,7 @@ class Perceptron(TrainingBenchmark):
         self.name, self.source = name, SOURCES[name]
         self.space = search_space(name)
         self.fidelity_space = fidelity_space(epochs=(1, self.source.epochs), data_fraction=(0.1, 1.0))
+        self.main_fidelity = "epochs"
         self.data_version = self.source.version
         self.reference_plan = self.source.plan
 

@@ -55,6 +55,7 @@ class LiveHPOBench(TrainingBenchmark):
         if self.model.step:
             ranges[self.model.step] = self.model.published if full else self.model.affordable
         self.fidelity_space = fidelity_space(**ranges)
+        self.main_fidelity = self.model.step or "subsample"
         self.sampling = "noisy" if self.model.random else "deterministic"
         self.reference_plan = _plan(self.model)
         origin = "scikit-learn" if dataset in hpobench_data.SHIPPED else "OpenML"

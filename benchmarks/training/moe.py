@@ -138,6 +138,7 @@ class MoERouter(TrainingBenchmark):
         self.name, self.size = name, SIZES[name]
         self.space = search_space(name)
         self.fidelity_space = fidelity_space(epochs=(1, self.size.epochs), data_fraction=(0.1, 1.0))
+        self.main_fidelity = "epochs"
         self.data_version = "generator 1" if self.size.sequences else _fingerprint(file())
 
     def train(self, config: Config, seed: int, fidelity: Mapping[str, Any]) -> Evaluation:

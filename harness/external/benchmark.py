@@ -85,6 +85,8 @@ class ExternalBenchmark(Benchmark):
         self.sampling = found.get("sampling", "deterministic")
         if found.get("fidelity_space") is not None:
             self.fidelity_space = ConfigurationSpace.from_serialized_dict(found["fidelity_space"])
+        self.main_fidelity = found.get("main_fidelity")
+        self.has_cost = bool(found.get("has_cost", False))
         if found.get("reference") is not None:
             self.reference = Reference(**found["reference"])
         if self.direction not in ("minimize", "maximize"):

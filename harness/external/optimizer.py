@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.external.definitions import External
 from harness.external.process import PROTOCOL, Process, ProcessError, Refusal
-from optimizers import Capabilities, Entry, Observation, Optimizer, OptimizerError, Suggestion
+from optimizers import Capabilities, Entry, Fidelity, Observation, Optimizer, OptimizerError, Suggestion
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -26,7 +27,15 @@ class ExternalOptimizer(Optimizer):
 
     external: ClassVar[External]
 
-    def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, **settings: Any) -> None:
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        fidelity: Fidelity | None = None,
+        **settings: Any,
+    ) -> None:
         self._space = space
         self._process = start(self.external)
         params = {
@@ -35,6 +44,8 @@ class ExternalOptimizer(Optimizer):
             "n_trials": n_trials,
             "settings": {**self.external.settings, **settings},
         }
+        if self.external.multi_fidelity:
+            params["fidelity"] = None if fidelity is None else dataclasses.asdict(fidelity)
         try:
             self._request("start", params, self.external.start_seconds)
         except OptimizerError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from harness.grid import Grid, resolve
 from harness.journal import ABANDONED, Fault, Journal
 from harness.run import status
 from harness.store import Store
-from harness.trials import Trial
+from harness.trials import FIELDS, Trial
 
 
 def trials(n: int) -> list[Trial]:
@@ -101,7 +102,8 @@ def test_a_damaged_line_ends_a_journal(damage: bytes, tmp_path: Path) -> None:
 
 
 def test_the_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    line = trials(1)[0].to_json().removesuffix(", 1]") + "]\n"
+    whole = json.loads(trials(1)[0].to_json())
+    line = json.dumps(whole[: FIELDS.index("attempts")]) + "\n"
     (tmp_path / "cell.jsonl").write_text(line)
     assert Journal(tmp_path / "cell.jsonl").read().trials == trials(1)
 

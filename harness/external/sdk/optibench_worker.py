@@ -39,10 +39,12 @@ def serve(optimizer: Callable[..., Any] | None = None, benchmark: Any | None = N
     """Answer requests until optibench closes the pipe.
 
     Args:
-        optimizer: Called with ``space`` (ConfigSpace's JSON as a dictionary), ``seed``, ``n_trials`` and the settings.
-            What it returns has ``ask(n)``, a list of configurations (dictionaries of the active parameters) or of
-            ``(configuration, fidelity)``, and ``tell(observations)``, which takes dictionaries with ``config``,
-            ``value`` (``None`` unless ``state`` is ``"ok"``), ``state`` and ``fidelity``.
+        optimizer: Called with ``space`` (ConfigSpace's JSON as a dictionary), ``seed``, ``n_trials`` and the settings;
+            one that is declared ``multi_fidelity`` also with ``fidelity`` (``name``, ``low``, ``high``, ``whole``, or
+            ``None`` where there is none to vary). What it returns has ``ask(n)``, a list of configurations
+            (dictionaries of the active parameters) or of ``(configuration, fidelity)``, and ``tell(observations)``,
+            which takes dictionaries with ``config``, ``value`` (``None`` unless ``state`` is ``"ok"``), ``state`` and
+            ``fidelity``.
         benchmark: Has ``describe(task)``, which returns a dictionary with ``space`` and ``direction`` (more in
             docs/external.md), and ``evaluate(task, config, seed, fidelity)``, which returns a number or a dictionary
             with ``value`` and, if known, ``cost_seconds`` and ``info``.
@@ -94,10 +96,12 @@ class _Handlers:
             raise Refused(f"This worker is no {kind}.")
         return {"protocol": PROTOCOL, "version": self.version}
 
-    def on_start(self, space: dict[str, Any], seed: int, n_trials: int, settings: dict[str, Any]) -> dict[str, Any]:
+    def on_start(
+        self, space: dict[str, Any], seed: int, n_trials: int, settings: dict[str, Any], **more: Any
+    ) -> dict[str, Any]:
         assert self.make is not None
         random.seed(seed)  # for libraries that know no other generator; a worker may seed more
-        self.optimizer = self.make(space=space, seed=seed, n_trials=n_trials, **settings)
+        self.optimizer = self.make(space=space, seed=seed, n_trials=n_trials, **more, **settings)
         return {}
 
     def on_ask(self, n: int) -> dict[str, Any]:
