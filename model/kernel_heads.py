@@ -14,6 +14,7 @@ import math
 
 import torch
 
+from model.kernel_fit import fit
 from model.kernel_systems import N_HEADS, BentHistory, Solved, coordinates, log_slope, unbend
 from model.prediction import Prediction
 from model.trial_config import TrialSetConfig
@@ -67,6 +68,7 @@ class KernelHeads(torch.nn.Module):
         active: torch.Tensor,
         score: torch.Tensor,
         hidden: torch.Tensor,
+        evaluations: int = 0,
     ) -> tuple[Solved, torch.Tensor]:
         """Solve the heads' systems.
 
@@ -76,6 +78,8 @@ class KernelHeads(torch.nn.Module):
             active: Which parameters they have, (B, n, S).
             score: Squashed scores, (B, n).
             hidden: The backbone's states of the trials, (B, n, hidden size).
+            evaluations: Of the marginal likelihood, to fit what is inferred (:func:`model.kernel_fit.fit`); not
+                differentiable.
 
         Returns:
             The systems, and the features of the trials' leave-one-out posteriors, (B, n, WIDTH).
@@ -104,6 +108,8 @@ class KernelHeads(torch.nn.Module):
                 noise_facts = torch.stack([noise_slope.asinh(), (noise_slope / 10).asinh(), log_noise / 4], -1)
                 noise_facts = torch.cat([noise_facts, _each_head(shared)], -1)
                 log_noise = log_noise + refine_noise(noise_facts).squeeze(-1) + step * (noise_slope / 2).asinh()
+            if evaluations:
+                log_lengthscale, log_noise = fit(history, log_lengthscale, log_noise, evaluations)
             solved = history.solve(log_lengthscale, log_noise)
             return solved, self._left_out(solved)
 

@@ -147,6 +147,15 @@ class Solved:
         return correlation(squares(scaled, scaled[:, :, row : row + 1])).squeeze(-1)
 
     @property
+    def log_marginal(self) -> torch.Tensor:
+        """Log marginal likelihood of the standardised bent scores up to a constant, amplitude maximised, (B, H).
+
+        The amplitude's belief counts as ``BELIEF`` further trials.
+        """
+        fit = -0.5 * (self.history.bent.shape[2] + BELIEF) * self.amplitude.squeeze(-1).log()
+        return fit + self.inverse_factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+    @property
     def evidence(self) -> torch.Tensor:
         """Mean leave-one-out log density of the squashed scores, (B, H)."""
         return self.left_out[3].mean(-1).float()

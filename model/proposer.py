@@ -39,6 +39,7 @@ class ProposerConfig:
         policy: Candidates sampled from a named-token network's policy, where the proposer has one.
         refinements: Rounds of further candidates around the best-scored ones, each at a quarter of the scale.
         refined: Candidates a refinement round.
+        evaluations: Of the marginal likelihood, to fit the kernel heads to the history (:mod:`model.kernel_fit`).
         climbs: Steps of gradient ascent from the best-scored candidates, over the numbers among their parameters.
         acquisition: See :func:`model.acquisition.get`; several joined by ``+`` take turns, trial by trial.
         ahead: How many proposals are planned at a time, a share of the number of trials: with .05 a history of 100
@@ -54,6 +55,7 @@ class ProposerConfig:
     policy: int = 0
     refinements: int = 3
     refined: int = 48
+    evaluations: int = 3
     climbs: int = 0
     acquisition: str = "pi"
     ahead: float = 0.05
@@ -65,7 +67,7 @@ class ProposerConfig:
     def __post_init__(self) -> None:
         if (
             min(self.uniform, self.local, self.refined) < 1
-            or min(self.refinements, self.climbs, self.policy) < 0
+            or min(self.refinements, self.climbs, self.policy, self.evaluations) < 0
             or self.n_startup < 1
         ):
             raise ModelError("ProposerConfig: give at least 1 candidate of each kind and 1 startup trial.")
@@ -84,9 +86,9 @@ class ProposerConfig:
 
 
 PRESETS = {
-    "fast": ProposerConfig(uniform=64, local=64, refinements=1, ahead=0.1),
+    "fast": ProposerConfig(uniform=64, local=64, refinements=1, ahead=0.1, evaluations=0),
     "default": ProposerConfig(),
-    "thorough": ProposerConfig(uniform=256, local=256, refined=96, ahead=0.0),
+    "thorough": ProposerConfig(uniform=256, local=256, refined=96, ahead=0.0, evaluations=12),
 }
 #: How many of the best-scored candidates each refinement starts from, and its largest step.
 REFINED_FROM, FIRST_STEP = 6, 0.1
@@ -296,7 +298,7 @@ class Proposer:
         position, active = self._tensors(history.positions[rows], history.active[rows], shown)
         failed = torch.from_numpy(history.failed[rows].copy())[None]
         kinds = self.space.kinds(shown.tolist())
-        return self.decoder.encode(kinds, position, active, told, failed)
+        return self.decoder.encode(kinds, position, active, told, failed, evaluations=self.config.evaluations)
 
     def _score(self, positions: Array, context: Context, shown: Rows, rng: np.random.Generator) -> Array:
         """What each acquisition function makes of positions, (m, A)."""

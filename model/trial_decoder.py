@@ -67,16 +67,19 @@ class TrialSetDecoder:
         active: torch.Tensor,
         score: torch.Tensor,
         failed: torch.Tensor,
+        *,
+        evaluations: int = 0,
     ) -> Context:
         """Encode a history: positions and activity (1, n, S), squashed scores and failures (1, n).
 
-        S may be smaller than the encoding's number of slots: the last ones are then absent.
+        S may be smaller than the encoding's number of slots: the last ones are then absent. ``evaluations`` of the
+        marginal likelihood fit the kernel heads to the history (:mod:`model.kernel_fit`).
         """
         features = trial_features(self.encoding, kinds, position, active, score, failed)
         hidden, keys, values = self.lower(features)
         solved = None
         if self._kernels is not None:
-            solved, left_out = self._kernels.solve(kinds, position, active, score, hidden[None])
+            solved, left_out = self._kernels.solve(kinds, position, active, score, hidden[None], evaluations)
             upper_keys, upper_values = self.upper(hidden, left_out)
             keys, values = torch.cat([keys, upper_keys]), torch.cat([values, upper_values])
         return Context(kinds, score.shape[1], keys, values, solved)

@@ -12,6 +12,7 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +23,10 @@ from model.kernel_systems import coordinates
 from model.prediction import cumulative
 from model.prior.draw import Draw
 from model.prior.histories import sample_batch
+from model.proposer import ProposerConfig
 from model.trial_checkpoint import TrialSetCheckpoint, load
 from model.trial_config import TrialSetConfig
-from model.trial_decoder import TrialSetDecoder
+from model.trial_decoder import Context, TrialSetDecoder
 from model.trial_features import ScoreAnchors, SlotKinds
 
 Array = NDArray[np.float64]
@@ -63,6 +65,11 @@ def gp_likelihood(
     return Likelihood(n, float(network), float(exact), float(fitted))
 
 
+def _encode(decoder: TrialSetDecoder, *told: Any) -> Context:
+    """Encode a history as the preset ``default`` does."""
+    return decoder.encode(*told, evaluations=ProposerConfig().evaluations)
+
+
 def _one(decoder: TrialSetDecoder, x: Array, y: Array, n: int, lengthscale: Array) -> Array:
     """Negative log densities of the counted queries: network, exact GP, fitted GP; (counted, 3)."""
     encoding, d = decoder.encoding, x.shape[1]
@@ -71,9 +78,8 @@ def _one(decoder: TrialSetDecoder, x: Array, y: Array, n: int, lengthscale: Arra
     kinds = SlotKinds(torch.ones(1, d, dtype=torch.bool), torch.zeros(1, d, dtype=torch.bool), torch.zeros(1, d))
     position = torch.from_numpy(x).float()[None]
     active = torch.ones_like(position, dtype=torch.bool)
-    context = decoder.encode(
-        kinds, position[:, :n], active[:, :n], u[None, :n].float(), torch.zeros(1, n, dtype=torch.bool)
-    )
+    failed = torch.zeros(1, n, dtype=torch.bool)
+    context = _encode(decoder, kinds, position[:, :n], active[:, :n], u[None, :n].float(), failed)
     predicted = decoder.predict(context, position[:, n:], active[:, n:])
     network = -predicted.log_density(encoding, u[n:].float()).double().numpy()
     # u = asinh(z): the density of u is that of the value times dy/du = gap * knee * cosh(u).
@@ -111,7 +117,7 @@ def prior_likelihood(
         kinds = SlotKinds(batch.kinds.present[:1], batch.kinds.categorical[:1], batch.kinds.levels[:1])
         told = batch.trials[:1], batch.trials_active[:1], batch.scores[:1], batch.failed[:1]
         asked = batch.queries[:1, :queries], batch.queries_active[:1, :queries]
-        network = decoder.predict(decoder.encode(kinds, *told), *asked).log_mass(encoding).double().numpy()
+        network = decoder.predict(_encode(decoder, kinds, *told), *asked).log_mass(encoding).double().numpy()
         points = torch.cat([coordinates(encoding, kinds, *pair) for pair in (told[:2], asked)], 1)[0].numpy()
         fitted = _fitted_mass(encoding, points[:, points.std(0) > 0], told[2][0].double().numpy())
         width = (encoding.high - encoding.low) / encoding.bins
@@ -170,7 +176,7 @@ def calibration(checkpoint: TrialSetCheckpoint, *, batches: int = 6, seed: int =
             part = slice(row, row + 1)
             kinds = SlotKinds(batch.kinds.present[part], batch.kinds.categorical[part], batch.kinds.levels[part])
             told = batch.trials[part], batch.trials_active[part], batch.scores[part], batch.failed[part]
-            predicted = decoder.predict(decoder.encode(kinds, *told), batch.queries[part], batch.queries_active[part])
+            predicted = decoder.predict(_encode(decoder, kinds, *told), batch.queries[part], batch.queries_active[part])
             ranks.append(_ranks(encoding, predicted.log_mass(encoding).exp(), batch.targets[row]))
     nominal = np.arange(1, 20) / 20
     found = np.concatenate(ranks)

@@ -53,6 +53,8 @@ class OptiFormer(Optimizer):
         temperature: Of the predicted distribution; above 1 explores more.
         refinements: Rounds of candidates around the best-scored ones; the preset's own if negative.
         ahead: How many proposals are planned at a time, a share of the trials so far; the preset's own if negative.
+        evaluations: Of the marginal likelihood, to fit the network's kernel heads to the history; the preset's own if
+            negative.
         policy: Candidates sampled from ``optiformer-seq``'s policy, beside the preset's.
         backend: ``torch`` | ``onnx`` | ``onnx-int8``: what computes the network.
     """
@@ -76,6 +78,7 @@ class OptiFormer(Optimizer):
         temperature: float = 1.0,
         refinements: int = -1,
         ahead: float = -1.0,
+        evaluations: int = -1,
         policy: int = 0,
         backend: str = "torch",
     ) -> None:
@@ -95,6 +98,7 @@ class OptiFormer(Optimizer):
                 temperature=number("temperature", temperature),
                 policy=whole("policy", policy, least=0),
                 **({} if number("ahead", ahead) < 0 else {"ahead": ahead}),
+                **({} if evaluations < 0 else {"evaluations": whole("evaluations", evaluations, least=0)}),
                 **({} if refinements < 0 else {"refinements": whole("refinements", refinements, least=0)}),
             )
             trained = str(train_cached(train, progress=False).checkpoint) if train else ""
