@@ -133,8 +133,11 @@ def _add_run(commands: Any) -> None:
     )
     parser.add_argument("--initial-size", metavar="N", help="size of the shared initial design; default 10")
     _add_limits(parser.add_argument_group("limits", "part of the grid; a trial that meets one fails, the cell goes on"))
-    parser.add_argument("-j", "--jobs", metavar="N", help="worker processes; default: one for each core")
-    parser.add_argument("--executor", choices=("processes", "serial"), help="default: processes")
+    parser.add_argument(
+        "-j", "--jobs", metavar="N", help="worker processes; default: one for each core. On Dask: most cells at a time"
+    )
+    parser.add_argument("--executor", choices=("processes", "serial", "dask"), help="default: processes")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, with --executor dask; docs/dask.md")
     parser.add_argument("--out", metavar="DIR", help="the run folder; default runs/NAME")
     parser.add_argument(
         "--no-report", action="store_true", help="only run; `optibench report DIR` makes the report later"

@@ -6,7 +6,7 @@ Whoever runs a cell writes its results itself; what reaches the coordinator is o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,11 +76,15 @@ class CellRunner:
 
         try:
             trials = self._run(cell, journal, past, on_trial, report, stopping=stopping, pulse=pulse)
-            self.store.finish(cell, trials, self.tasks[cell.task])
+            self.finish(cell, trials)
             pending.cells += 1
         finally:
             report(pending)
             journal.close()
+
+    def finish(self, cell: Cell, trials: Sequence[Trial]) -> None:
+        """Put a finished cell's result in place."""
+        self.store.finish(cell, trials, self.tasks[cell.task])
 
     def _run(
         self,
@@ -137,7 +141,29 @@ def processes(
     """Run cells on ``jobs`` worker processes."""
     from harness.workers import Crew
 
-    Crew(cells, runner, report, stopping, jobs).run()
+    with Crew(runner, report, stopping, jobs) as crew:
+        crew.run(cells)
 
 
-EXECUTORS: dict[str, Callable[..., None]] = {"serial": serial, "processes": processes}
+def dask(
+    cells: Iterable[Cell],
+    runner: CellRunner,
+    report: Report,
+    stopping: Callable[[], bool],
+    jobs: int | None,
+    *,
+    scheduler: str,
+    packages: Mapping[str, str],
+) -> None:
+    """Run cells on the workers of a Dask scheduler, at most ``jobs`` at a time.
+
+    Raises:
+        HarnessError: There is no scheduler, or its workers are not as the coordinator is (``packages``).
+    """
+    from harness.cluster.coordinator import Coordinator
+
+    with Coordinator(runner, report, stopping, jobs, scheduler, packages) as coordinator:
+        coordinator.run(cells)
+
+
+EXECUTORS: dict[str, Callable[..., None]] = {"serial": serial, "processes": processes, "dask": dask}

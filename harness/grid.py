@@ -76,6 +76,8 @@ class Settings:
     out: Path | None = None
     jobs: int | None = None
     executor: str = "processes"
+    scheduler: str | None = None
+    """Of the dask executor: its address, or the JSON file that it writes."""
 
 
 @dataclass
@@ -94,9 +96,9 @@ KEYS = (
     *("name", "optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size"),
     *("budget", "simulated_workers", "fidelity"),
     *limits.KEYS,
-    *("jobs", "executor", "out", "external"),
+    *("jobs", "executor", "scheduler", "out", "external"),
 )
-EXECUTORS = ("serial", "processes")
+EXECUTORS = ("serial", "processes", "dask")
 
 
 def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
@@ -153,10 +155,21 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
 
 
 def _settings(source: Source) -> Settings:
+    executor = _choice(source, "executor", EXECUTORS, "processes")
+    scheduler = source.values.get("scheduler")
+    if executor == "dask" and (not isinstance(scheduler, str) or not scheduler):
+        raise HarnessError(
+            "The dask executor needs its scheduler: give --scheduler tcp://HOST:8786, as `dask scheduler` prints it."
+        )
+    if scheduler is not None and executor != "dask":
+        raise HarnessError(
+            f"{source.where('scheduler')}: `scheduler` belongs to the dask executor: add --executor dask."
+        )
     return Settings(
         out=Path(str(source.values["out"])) if "out" in source.values else None,
         jobs=_count(source, "jobs", 1) if "jobs" in source.values else None,
-        executor=_choice(source, "executor", EXECUTORS, "processes"),
+        executor=executor,
+        scheduler=scheduler,
     )
 
 

@@ -119,7 +119,7 @@ class Journal:
     def read(self) -> History:
         """The whole lines so far."""
         try:
-            return _parse(self.path.read_bytes())[0]
+            return parse(self.path.read_bytes())[0]
         except FileNotFoundError:
             return History()
 
@@ -145,7 +145,7 @@ class Journal:
                 time.sleep(0.02)
         self._file.seek(0)
         content = self._file.read()
-        history, whole = _parse(content)
+        history, whole = parse(content)
         if whole < len(content):
             self._file.truncate(whole)
         return history
@@ -172,7 +172,7 @@ class Journal:
             self._file = None
 
 
-def _parse(content: bytes) -> tuple[History, int]:
+def parse(content: bytes) -> tuple[History, int]:
     """A journal's records, and how many bytes of it are whole."""
     history, whole = History(), 0
     for line in content.splitlines(keepends=True):

@@ -80,7 +80,7 @@ def command(arguments: Sequence[str]) -> str:
     return shlex.join(["optibench", *kept])
 
 
-def describe(executor: str, jobs: int) -> dict[str, Any]:
+def describe(executor: str, jobs: int | None) -> dict[str, Any]:
     """Everything about this run that the resolved grid does not say; data checksums are in ``tasks.json``."""
     return {
         "started_at": round(time.time(), 3),

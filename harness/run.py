@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +55,15 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
     if settings.executor == "serial":
         grid.limits.refuse_in_process()
     resolved = resolve(grid)
+    if settings.executor == "dask":
+        from harness.cluster.connection import check
+
+        check(str(settings.scheduler))
     store = Store.create(settings.out or Path("runs") / grid.name, resolved)
     external.record(store.folder, resolved)
     if store.published():
         return Outcome(store, len(store.finished()), len(store.finished()), stopped=False)
-    jobs = settings.jobs or os.cpu_count() or 1
+    jobs = settings.jobs or (None if settings.executor == "dask" else os.cpu_count() or 1)
     cells = list(plan(resolved))
     with store.lock(), _stop_on_signal() as stopping, _sentence(store.folder):
         store.cells.remove_partial()
@@ -69,7 +74,9 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
             _train(store, resolved)
             provenance.record(store, provenance.describe(settings.executor, jobs))
             runner = CellRunner(store.folder, resolved["tasks"], grid.limits)
-            _execute(cells, waiting, runner, settings.executor, jobs, stopping)
+            more = {"scheduler": settings.scheduler, "packages": _packages(resolved)}
+            execute = functools.partial(EXECUTORS[settings.executor], **more if settings.executor == "dask" else {})
+            _execute(cells, waiting, runner, execute, jobs, stopping)
         finished = store.finished() & {cell.key for cell in cells}
     return Outcome(store, len(finished), len(cells), stopped=len(finished) < len(cells))
 
@@ -89,8 +96,21 @@ def _train(store: Store, resolved: dict[str, Any]) -> None:
         write_atomically(store.folder / TRAINING, json.dumps(costs, indent=1).encode())
 
 
+def _packages(resolved: dict[str, Any]) -> dict[str, str]:
+    """The distributions that cells depend on, with their versions."""
+    found = {name: version for name, version in resolved["packages"].items() if name != "schema"}
+    for optimizer in resolved["optimizers"].values():
+        found |= optimizer["packages"]
+    return found
+
+
 def _execute(
-    cells: list[Cell], waiting: list[Cell], runner: CellRunner, executor: str, jobs: int, stopping: Any
+    cells: list[Cell],
+    waiting: list[Cell],
+    runner: CellRunner,
+    execute: Callable[..., None],
+    jobs: int | None,
+    stopping: Callable[[], bool],
 ) -> None:
     from harness.progress import ProgressBar
 
@@ -98,7 +118,7 @@ def _execute(
     # how many trials a cell with another budget takes shows when it is done
     trials = cells[0].trials if cells[0].budget is None else None
     with ProgressBar(trials, len(cells), done_cells=done) as bar:
-        EXECUTORS[executor](waiting, runner, bar.update, stopping, jobs)
+        execute(waiting, runner, bar.update, stopping, jobs)
 
 
 @contextmanager

@@ -68,6 +68,7 @@ class Trial:
             raise ValueError(f"not a trial: {line[:80]!r}")
         trial = cls(*values)
         trial.value = math.nan if trial.value is None else trial.value
+        trial.cost_seconds = math.nan if trial.cost_seconds is None else trial.cost_seconds
         return trial
 
 

@@ -71,51 +71,53 @@ class Crew:
     """The workers of a run and what is left for them to do.
 
     Args:
-        cells: The cells to run.
-        runner: Runs one, in a worker.
+        runner: Runs a cell, in a worker.
         report: Called with news for the progress bar.
         stopping: Whether the run is to stop.
         jobs: Most workers at a time.
     """
 
-    def __init__(
-        self, cells: Iterable[Cell], runner: CellRunner, report: Report, stopping: Callable[[], bool], jobs: int
-    ) -> None:
+    def __init__(self, runner: CellRunner, report: Report, stopping: Callable[[], bool], jobs: int) -> None:
         threads.limit()
         self._runner, self._report, self._stopping, self._jobs = runner, report, stopping, jobs
         self._context: Any = mp.get_context("forkserver")
         self._context.set_forkserver_preload(["harness.mortal", "harness.run_cell", "pyarrow"])
         self._stop = self._context.Event()
-        self._waiting = deque(cells)
+        self._waiting: deque[Cell] = deque()
         self._workers: list[_Worker] = []
         self._barren = 0
         self._looked = 0.0
         self._limited = bool(runner.limits.changed())
 
-    def run(self) -> None:
-        """Run all cells.
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._dismiss()
+
+    def run(self, cells: Iterable[Cell]) -> None:
+        """Run cells; the workers stay for the next ones.
 
         Raises:
             HarnessError: A worker cannot go on, as on a full disk, or none can even begin.
         """
+        self._waiting.extend(cells)
         deadline: float | None = None
-        try:
-            self._workers = [self._hire() for _ in range(min(self._jobs, len(self._waiting)))]
-            for worker in self._workers:
-                worker.fill(self._waiting, self._jobs)
-            while any(worker.cells for worker in self._workers):
-                if deadline is None and self._stopping():
-                    self._stop.set()
-                    self._waiting.clear()
-                    deadline = time.monotonic() + GRACE_SECONDS
-                if deadline is not None and time.monotonic() > deadline:
-                    return
-                self._enforce()
-                busy = {worker.connection: worker for worker in self._workers if worker.cells}
-                for ready in wait(list(busy), timeout=POLL_SECONDS if self._limited else 0.2):
-                    self._hear(busy[ready], replace=deadline is None)
-        finally:
-            self._dismiss()
+        while len(self._workers) < min(self._jobs, len(self._waiting)):
+            self._workers.append(self._hire())
+        for worker in self._workers:
+            worker.fill(self._waiting, self._jobs)
+        while any(worker.cells for worker in self._workers):
+            if deadline is None and self._stopping():
+                self._stop.set()
+                self._waiting.clear()
+                deadline = time.monotonic() + GRACE_SECONDS
+            if deadline is not None and time.monotonic() > deadline:
+                return
+            self._enforce()
+            busy = {worker.connection: worker for worker in self._workers if worker.cells}
+            for ready in wait(list(busy), timeout=POLL_SECONDS if self._limited else 0.2):
+                self._hear(busy[ready], replace=deadline is None)
 
     def _hire(self) -> _Worker:
         for _ in range(MOST_BARREN):

@@ -1,0 +1,48 @@
+"""Running a cell where its run folder is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from harness.cells import Cell
+from harness.errors import HarnessError
+from harness.executors import CellRunner, Report
+from harness.limits import Limits, Step, unwatched
+from harness.trials import Trial
+
+
+class StationRunner(CellRunner):
+    """Runs cells of a run folder on another machine: what comes of one is its journal, which the coordinator is sent.
+
+    Args:
+        folder: With a folder ``journal``.
+        data_versions: Those of the coordinator's tasks.
+        limits: The grid's.
+    """
+
+    def __init__(self, folder: Path, data_versions: Mapping[str, str], limits: Limits) -> None:
+        super().__init__(folder, {}, limits)
+        self.data_versions = data_versions
+
+    def run(
+        self,
+        cell: Cell,
+        report: Report,
+        stopping: Callable[[], bool],
+        pulse: Callable[[Step, int, float], None] = unwatched,
+    ) -> None:
+        """Run one cell, or the rest of it.
+
+        Raises:
+            HarnessError: The task's data here is not the coordinator's.
+        """
+        from harness.run_cell import benchmark
+
+        here, there = benchmark(cell.task).data_version, self.data_versions[cell.task]
+        if here != there:
+            raise HarnessError(f"data of {cell.task} is version {here!r} there and {there!r} on the coordinator")
+        super().run(cell, report, stopping, pulse)
+
+    def finish(self, cell: Cell, trials: Sequence[Trial]) -> None:
+        """The journal is whole; there is no more to do here."""
