@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint types bench report-bench latency figures heavy storm scale clean
+.PHONY: demo test lint types bench report-bench latency figures heavy storm scale dask-bench clean
 
 # A range that admits PyTorch 2.13 and nothing newer comes from constraints.txt.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -41,6 +41,10 @@ storm: $(INSTALLED)
 SIZES ?= 1000 10000 100000
 scale: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/harness/scale.py $(SIZES)
+
+# Dask with two workers on this machine against two worker processes; docs/dask.md.
+dask-bench: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/harness/dask_speed.py
 
 # Speed, as ratios in one run.
 bench: $(INSTALLED)

@@ -53,6 +53,9 @@ class Station:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(message).encode() + b"\n")
 
+    def _path(self, cell: Mapping[str, Any]) -> Path:
+        return self.folder / "journal" / f"{cell['key']}.jsonl"
+
     def run(self, cell: Mapping[str, Any], journal: str, look: Callable[[str], None]) -> dict[str, Any]:
         """Run a cell.
 
@@ -65,7 +68,7 @@ class Station:
             ``journal`` at the end, ``events`` on the way, and ``error``: why it could not be run, or ``None``.
         """
         assert self.process.stdout is not None
-        path = self.folder / "journal" / f"{cell['key']}.jsonl"
+        path = self._path(cell)
         path.write_text(journal, encoding="utf-8")
         try:
             self._send(cell)
@@ -79,6 +82,13 @@ class Station:
         answer["journal"] = _whole_lines(path)
         path.unlink(missing_ok=True)
         return answer
+
+    def halt(self, cell: Mapping[str, Any]) -> str:
+        """End it in the middle of a cell; returns what the cell's journal then holds."""
+        self.process.kill()
+        self.process.wait()
+        time.sleep(POLL_SECONDS)  # what it started is killed with it, but not at once
+        return _whole_lines(self._path(cell))
 
     def close(self) -> None:
         """End it, and all that it started."""
@@ -149,7 +159,6 @@ def run_remotely(order: Mapping[str, Any]) -> dict[str, Any]:
 
     def look(journal: str) -> None:
         if not wanted():
-            send(journal, last=True)
             raise Cancelled
         if journal != sent and time.monotonic() - at > max(NEWS_SECONDS, len(journal) / BYTES_PER_SECOND):
             send(journal)
@@ -157,7 +166,11 @@ def run_remotely(order: Mapping[str, Any]) -> dict[str, Any]:
     send(order["journal"])
     try:
         with _station(order["setup"], worker.local_directory) as station:
-            result = station.run(order["cell"], order["journal"], look)
+            try:
+                result = station.run(order["cell"], order["journal"], look)
+            except Cancelled:
+                send(station.halt(order["cell"]), last=True)
+                raise
     except Cancelled:
         return {"error": "cancelled", "worker": worker.address, "journal": sent, "events": []}
     if not wanted():  # nobody will fetch the result

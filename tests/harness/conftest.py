@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,11 +21,18 @@ from harness.trials import TIMINGS
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
-_spec = importlib.util.spec_from_file_location("harness_plugin", Path(__file__).parent / "plugin.py")
-assert _spec is not None
-assert _spec.loader is not None
-_plugin = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_plugin)
+
+def _load(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"harness_{name}", Path(__file__).parent / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_plugin, _loopback = _load("plugin"), _load("loopback")
 
 
 @pytest.fixture
@@ -77,3 +86,21 @@ def fresh_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     definitions._load_variable.cache_clear()
     yield
     definitions._load_variable.cache_clear()
+
+
+@pytest.fixture
+def loopback(environment: dict[str, str], tmp_path: Path) -> Iterator[Any]:
+    found = _loopback.Loopback(
+        {**environment, "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "10s"}, tmp_path / "cluster"
+    )
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def dask_pair(loopback: Any) -> Any:
+    """A scheduler with two workers."""
+    loopback.start_scheduler()
+    for _ in range(2):
+        loopback.start_worker()
+    return loopback
