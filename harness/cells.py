@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.budget import Budget
@@ -37,6 +37,17 @@ class Cell:
     budget: Budget | None = None
     workers: int = 0
     fidelity: Choice | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """The cell as JSON can hold it; :meth:`of` reads it."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Cell:
+        """The cell that :meth:`plain` wrote."""
+        budget = None if plain["budget"] is None else Budget(**plain["budget"])
+        fidelity = None if plain["fidelity"] is None else Choice(*plain["fidelity"])
+        return cls(**{**plain, "budget": budget, "fidelity": fidelity})
 
 
 def plan(resolved: Mapping[str, Any]) -> Iterator[Cell]:

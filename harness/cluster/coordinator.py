@@ -7,7 +7,6 @@ elsewhere; and each whole journal comes back as the result of its task. Only the
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import queue
 import sys
@@ -157,7 +156,7 @@ class Coordinator:
             journal = self._journal(cell)
             self._count(cell, journal)
             attempt = uuid.uuid4().hex[:8]
-            order = {**self._shared, "cell": dataclasses.asdict(cell), "journal": journal, "attempt": attempt}
+            order = {**self._shared, "cell": cell.plain(), "journal": journal, "attempt": attempt}
             self._out[cell.key] = out = _Out(cell, attempt)
             with reaching():
                 out.future = self._client.submit(run_remotely, order, key=f"optibench-{cell.key}-{attempt}", pure=False)
@@ -226,7 +225,7 @@ class Coordinator:
                 raise HarnessError(result["error"])
             raise HarnessError(f"The Dask worker {result['worker']} cannot run {cell.task}: {result['error']}")
         trials = parse(result["journal"].encode())[0].trials
-        if len(trials) != cell.trials:
+        if cell.budget is None and len(trials) != cell.trials:
             raise HarnessError(
                 f"The Dask worker {result['worker']} returned {len(trials)} of {cell.trials} trials of "
                 f"{cell.optimizer} on {cell.task}: see its log, and run the same command again to resume."

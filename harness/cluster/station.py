@@ -54,7 +54,7 @@ def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any
                 return
             error = None
             try:
-                crew.run([Cell(**json.loads(line))])
+                crew.run([Cell.of(json.loads(line))])
             except (HarnessError, OSError) as raised:
                 error = str(raised)
             events = runner.store.events()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.cells import derived_seed, plan
+from harness.budget import Budget
+from harness.cells import Cell, derived_seed, plan
 from harness.errors import HarnessError
+from harness.fidelity import Choice
 from harness.grid import Grid, load, parse_seeds, resolve, shipped
 
 GRID = Grid(("random", "tpe:group=true"), ("synthetic/sphere-2d", "synthetic/levy-2d"), (0, 1), 8)
@@ -92,3 +95,11 @@ def test_derived_seeds_depend_on_every_part_and_are_frozen() -> None:
     seeds = {derived_seed(kind, task, seed) for kind in "ab" for task in "xyz" for seed in range(50)}
     assert len(seeds) == 2 * 3 * 50
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_a_cell_survives_json() -> None:
+    for cell in (
+        Cell("k", "random", "t", 1, 50, 10),
+        Cell("k", "asha", "t", 1, 50, 0, Budget("fidelity", 50.0), 4, Choice("epochs", 3.0)),
+    ):
+        assert Cell.of(json.loads(json.dumps(cell.plain()))) == cell
