@@ -95,11 +95,13 @@ def share(problem: Benchmark, fidelity: Mapping[str, Any] | None) -> float:
 
 def illegal(problem: Benchmark, fidelity: Mapping[str, Any]) -> str | None:
     """What is wrong with a fidelity that an optimizer proposed; ``None`` if nothing is."""
-    space = problem.fidelity_space
-    for name, value in fidelity.items():
-        if space is None or name not in space:
-            return f"{problem.name} has no fidelity {name!r}"
-        if not space[name].legal_value(value):
-            parameter: Any = space[name]
-            return f"fidelity {name} lies between {parameter.lower} and {parameter.upper}, which {value!r} does not"
+    from benchmarks import BenchmarkError
+    from benchmarks.fidelities import complete
+
+    if problem.fidelity_space is None:
+        return f"{problem.name} has no fidelities"
+    try:
+        complete(problem.name, problem.fidelity_space, fidelity)
+    except BenchmarkError as error:
+        return str(error)
     return None

@@ -95,6 +95,8 @@ def _show_optimizers(console: Any, entries: Mapping[str, Any]) -> None:
         _row(console, name, entry["summary"])
         if entry["conditional"] != "native":
             _row(console, "", f"conditional parameters: {entry['conditional']}", style="dim")
+        if entry["multi_fidelity"]:
+            _row(console, "", "multi-fidelity: needs tasks with a fidelity", style="dim")
         if not entry["replay"]:
             _row(console, "", "cannot be replayed: a cell that is interrupted starts over", style="dim")
         missing = [package for package, version in entry["packages"].items() if version == "missing"]

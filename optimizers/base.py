@@ -87,7 +87,7 @@ class Fidelity:
         Returns:
             Ascending, the full fidelity last; not rounded.
         """
-        # the tolerance keeps the lowest rung of 1 to 27, whose logarithm is 2.9999999999999996
+        # the tolerance keeps the lowest rung of 1 to 243, whose logarithm to the base 3 comes out as 4.999999999999999
         most = math.floor(math.log(self.high / self.low) / math.log(eta) + 1e-9)
         return [self.high / eta**k for k in range(most, -1, -1)]
 

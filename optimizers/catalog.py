@@ -126,6 +126,36 @@ register(
         install="pip install 'smac>=2.4'",
     )
 )
+register(
+    Entry(
+        name="hyperband",
+        summary="Hyperband over random configurations, SMAC3's: successive halving with several brackets.",
+        target="optimizers.smac_multi_fidelity:SMACHyperband",
+        capabilities=Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
+        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "smac"),
+        install="pip install 'smac>=2.4'",
+    )
+)
+register(
+    Entry(
+        name="smac-hb",
+        summary="SMAC3's multi-fidelity facade: Hyperband whose configurations a random forest proposes, like BOHB.",
+        target="optimizers.smac_multi_fidelity:SMACForestHyperband",
+        capabilities=Capabilities(multi_fidelity=True, failed=_WORST),
+        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "smac"),
+        install="pip install 'smac>=2.4'",
+    )
+)
+register(
+    Entry(
+        name="asha",
+        summary="Asynchronous successive halving, Optuna's pruner, over TPE (sampler=tpe|random).",
+        target="optimizers.asha:ASHA",
+        capabilities=Capabilities(batch=True, multi_fidelity=True, failed="left out"),
+        packages=("ConfigSpace", "numpy", "optuna"),
+        install="pip install 'optuna>=5'",
+    )
+)
 _SEQ = Capabilities(failed="shown to the network as infeasible")
 
 register(

@@ -20,9 +20,9 @@ def succeeded(observation: Observation) -> bool:
     return observation.state == "ok" and math.isfinite(observation.value)
 
 
-def key(config: Mapping[str, Any]) -> Hashable:
-    """Equal for equal configurations, whatever the order of their parameters."""
-    return frozenset(config.items())
+def key(config: Mapping[str, Any], fidelity: Mapping[str, Any] | None = None) -> Hashable:
+    """Equal for equal configurations at equal fidelities, whatever the order of their parameters."""
+    return frozenset(config.items()), frozenset((fidelity or {}).items())
 
 
 class Pending(Generic[T]):
@@ -31,21 +31,22 @@ class Pending(Generic[T]):
     def __init__(self) -> None:
         self._handles: defaultdict[Hashable, deque[T]] = defaultdict(deque)
 
-    def add(self, config: Mapping[str, Any], handle: T) -> None:
-        self._handles[key(config)].append(handle)
+    def add(self, config: Mapping[str, Any], handle: T, fidelity: Mapping[str, Any] | None = None) -> None:
+        self._handles[key(config, fidelity)].append(handle)
 
     def waiting(self) -> list[T]:
         """The handles of everything that is still out."""
         return [handle for handles in self._handles.values() for handle in handles]
 
-    def pop(self, config: Mapping[str, Any]) -> T | None:
+    def pop(self, config: Mapping[str, Any], fidelity: Mapping[str, Any] | None = None) -> T | None:
         """The oldest handle of that configuration; ``None`` if it was never asked, or was told already."""
-        handles = self._handles.get(key(config))
+        asked = key(config, fidelity)
+        handles = self._handles.get(asked)
         if handles is None:
             return None
         handle = handles.popleft()
         if not handles:
-            del self._handles[key(config)]
+            del self._handles[asked]
         return handle
 
 

@@ -55,17 +55,23 @@ class OptunaOptimizer(Optimizer):
         self._rng = np.random.RandomState(library_seed(seed))
 
     def ask(self, n: int = 1) -> list[Suggestion]:
-        return [Suggestion(self._ask_one()) for _ in range(n)]
+        suggestions = []
+        for _ in range(n):
+            trial, config = self._ask_trial()
+            if trial is not None:
+                self._pending.add(config, trial.number)
+            suggestions.append(Suggestion(config))
+        return suggestions
 
-    def _ask_one(self) -> Config:
+    def _ask_trial(self) -> tuple[optuna.Trial | None, Config]:
+        """The sampler's next configuration and its trial; a random one, and none, where it is stuck."""
         for _ in range(MAX_REJECTIONS):
             trial = self._study.ask()
             config = self._suggest(trial)
             if self._space.is_allowed(config):
-                self._pending.add(config, trial.number)
-                return config
+                return trial, config
             self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        return self._space.sample(1, self._rng)[0]
+        return None, self._space.sample(1, self._rng)[0]
 
     def _suggest(self, trial: optuna.Trial) -> Config:
         def choose(parameter: Parameter) -> float:

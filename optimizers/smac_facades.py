@@ -7,7 +7,7 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +19,7 @@ from smac.acquisition.maximizer import LocalAndSortedRandomSearch
 from smac.facade.abstract_facade import AbstractFacade
 from smac.main.exceptions import ConfigurationSpaceExhaustedException
 from smac.runhistory.dataclasses import TrialInfo, TrialValue
-from smac.runhistory.encoder import RunHistoryEncoder, RunHistoryLogScaledEncoder
+from smac.runhistory.encoder import RunHistoryLogScaledEncoder
 from smac.runhistory.enumerations import StatusType
 
 from optimizers.base import Capabilities, Observation, Optimizer, Suggestion
@@ -91,7 +91,7 @@ class SMAC(Optimizer):
         # SMAC's forest would take all cores, and adding up its trees in whatever order they finish is not repeatable.
         with joblib.parallel_config(backend="sequential"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a mean over no neighbours in its local search
-            return [Suggestion(self._ask_one(self._smac)) for _ in range(n)]
+            return [self._ask_one(self._smac) for _ in range(n)]
 
     def _start(self, *, initial_design: bool) -> AbstractFacade:
         # SMAC writes down how it was started and nothing later on, as it is told not to save: the folder may go.
@@ -102,21 +102,27 @@ class SMAC(Optimizer):
                 n_trials=self._n_trials,
                 seed=self._seed,
                 output_directory=Path(folder),
+                **self._scenario_settings(),
             )
-            return self.facade(
-                scenario,
-                initial_design=None if initial_design else self.facade.get_initial_design(scenario, n_configs=0),
-                acquisition_maximizer=repeatable(self.facade.get_acquisition_maximizer(scenario)),
-                config_selector=self.facade.get_config_selector(scenario, retrain_after=self._retrain_after),
-                runhistory_encoder=self._encoder(scenario),
-                logging_level=False,
-                overwrite=True,
-            )
+            components = self._components(scenario, initial_design=initial_design)
+            return self.facade(scenario, **components, logging_level=False, overwrite=True)
 
-    def _encoder(self, scenario: Scenario) -> RunHistoryEncoder:
-        return self.facade.get_runhistory_encoder(scenario)
+    def _scenario_settings(self) -> dict[str, Any]:
+        """What the scenario has beside what all have."""
+        return {}
 
-    def _ask_one(self, smac: AbstractFacade) -> Config:
+    def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
+        """The parts of the facade that are not its own."""
+        return {
+            "initial_design": None if initial_design else self.facade.get_initial_design(scenario, n_configs=0),
+            "acquisition_maximizer": repeatable(self.facade.get_acquisition_maximizer(scenario)),
+            "config_selector": self.facade.get_config_selector(scenario, retrain_after=self._retrain_after),
+        }
+
+    def _suggestion(self, info: TrialInfo, config: Config) -> Suggestion:
+        return Suggestion(config)
+
+    def _ask_one(self, smac: AbstractFacade) -> Suggestion:
         if not self._exhausted:
             try:
                 info = smac.ask()
@@ -124,18 +130,19 @@ class SMAC(Optimizer):
                 self._exhausted = True
             else:
                 self._trial_seed = info.seed
-                config = self._space.from_vector(info.config.get_array())
-                self._pending.add(config, info)
-                return config
-        return self._space.sample(1, self._rng)[0]
+                suggestion = self._suggestion(info, self._space.from_vector(info.config.get_array()))
+                self._pending.add(suggestion.config, info, suggestion.fidelity)
+                return suggestion
+        return Suggestion(self._space.sample(1, self._rng)[0])
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
             self._values.add(observation)
-            info = self._pending.pop(observation.config) or self._foreign(observation.config)
+            info = self._pending.pop(observation.config, observation.fidelity) or self._foreign(observation)
             self._untold.append((info, observation))
 
-    def _foreign(self, config: Mapping[str, Any]) -> TrialInfo:
+    def _foreign(self, observation: Observation) -> TrialInfo:
+        config = observation.config
         self._space.codes(config)  # refuses what is not of this space
         return TrialInfo(Configuration(self._own_space, vector=self._space.vector(config)), seed=self._trial_seed)
 
@@ -178,8 +185,9 @@ class SMACForest(SMAC):
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 8) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
 
-    def _encoder(self, scenario: Scenario) -> RunHistoryEncoder:
-        return _FiniteLogEncoder(scenario)
+    def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
+        found = super()._components(scenario, initial_design=initial_design)
+        return {**found, "runhistory_encoder": _FiniteLogEncoder(scenario)}
 
 
 class SMACGP(SMAC):

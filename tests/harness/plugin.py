@@ -178,6 +178,7 @@ class Conditional(Benchmark):
         self.space = ConfigurationSpace()
         self.space.add(Float("x", (-1.0, 1.0)), Float("rate", (1e-5, 1.0), log=True), kind, depth)
         self.space.add(EqualsCondition(depth, kind, "b"))
+        self.fidelity_space = ConfigurationSpace({"epochs": Integer("epochs", (1, 9), default=9)})
 
     def evaluate(self, config, *, seed, fidelity=None):
         from harness.cells import derived_seed
@@ -185,7 +186,8 @@ class Conditional(Benchmark):
         index = (seed - derived_seed("evaluation", self.name, 0)) % 2**31  # the grid has one seed
         if index == 12 and first(self.name, *sorted(config.items())):
             os.kill(os.getpid(), 9)
-        return Evaluation(config["x"] ** 2 + config["rate"] + 0.1 * config.get("depth", 3) + len(config["kind"]))
+        cut = 1 / (fidelity or {}).get("epochs", 9)
+        return Evaluation(config["x"] ** 2 + config["rate"] + 0.1 * config.get("depth", 3) + len(config["kind"]) + cut)
 
 
 class Provider:

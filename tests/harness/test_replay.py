@@ -11,7 +11,7 @@ import pytest
 import optimizers
 from harness.store import Store
 
-QUICK = {"random", "sobol", "tpe", "tpe-univariate", "cmaes", "optiformer"}
+QUICK = {"random", "sobol", "tpe", "tpe-univariate", "cmaes", "optiformer", "asha", "hyperband"}
 NAMES = sorted(optimizers.entries())
 GRID = ("-b", "misbehaving/conditional", "-s", 1, "-t", 15, "--no-report")
 """Ten trials of initial design, then the optimizer's own; the worker is killed in the third of those."""

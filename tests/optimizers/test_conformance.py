@@ -16,8 +16,8 @@ import pytest
 from ConfigSpace.exceptions import IllegalValueError, InactiveHyperparameterSetError
 
 import optimizers
-from optimizers import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
-from optimizers.conformance import OptimizerConformance, no_leftovers
+from optimizers import Capabilities, Fidelity, Observation, Optimizer, OptimizerError, Suggestion
+from optimizers.conformance import EPOCHS, OptimizerConformance, no_leftovers
 from optimizers.conformance_spaces import SPACES, line
 from optimizers.history import succeeded
 from optimizers.random_search import RandomSearch
@@ -25,7 +25,7 @@ from optimizers.spaces import SearchSpace
 
 NAMES = sorted(optimizers.entries())
 # A suggestion of these takes up to a second; these spaces hold most of what can go wrong.
-SLOW = {"gp-botorch", "gp-optuna", "gp-skopt", "smac-gp", "smac-rf"}
+SLOW = {"gp-botorch", "gp-optuna", "gp-skopt", "smac-gp", "smac-hb", "smac-rf"}
 QUICK_SPACES = ("mixed", "conditional", "categories", "scales")
 HEAVY = {name: pytest.mark.heavy for name in SPACES if name not in QUICK_SPACES}
 
@@ -34,7 +34,8 @@ def conformance(name: str) -> type[OptimizerConformance]:
     """The test class of one registered optimizer."""
     attributes: dict[str, Any] = {
         "spec": name,
-        "learns": not optimizers.entries()[name].capabilities.failed.startswith("nothing"),
+        # what Hyperband is told decides which fidelity comes next, and no configuration
+        "learns": name != "hyperband" and not optimizers.entries()[name].capabilities.failed.startswith("nothing"),
         "marks": HEAVY if name in SLOW else {},
         # SMAC's own design is a quarter of the trials, the others' is 10.
         "own_design_trials": 5 if name.startswith("smac") else 12,
@@ -151,23 +152,80 @@ class Litters(Good):
         return super().ask(n)
 
 
+class FidelityUnasked(Good):
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        return [Suggestion(s.config, {"epochs": 3}) for s in super().ask(n)]
+
+
 class UsesTheSpace(Good):
     def ask(self, n: int = 1) -> list[Suggestion]:
         self.view.space.sample_configuration()
         return super().ask(n)
 
 
+class Rungs(Good):
+    """Every third is evaluated in full, and is the best of the others so far; what every broken one below would be."""
+
+    def __init__(self, space: Any, *, seed: int, n_trials: int, fidelity: Fidelity | None = None) -> None:
+        super().__init__(space, seed=seed, n_trials=n_trials)
+        self.fidelity, self.turn = fidelity, 0
+        self.cheap: list[Observation] = []
+
+    def level(self, fidelity: Fidelity) -> float:
+        return fidelity.low if self.turn % 3 else fidelity.high
+
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        found = []
+        for suggestion in super().ask(n):
+            self.turn += 1
+            if self.fidelity is None:
+                found.append(suggestion)
+                continue
+            chosen = self.fidelity.at(self.level(self.fidelity))
+            full = chosen[self.fidelity.name] == self.fidelity.high and bool(self.cheap)
+            config = min(self.cheap, key=lambda o: o.value).config if full else suggestion.config
+            found.append(Suggestion(config, chosen))
+        return found
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        super().tell(observations)
+        self.cheap += [o for o in observations if succeeded(o) and o.fidelity and self.turn > 2]
+
+
+class NeverFull(Rungs):
+    def level(self, fidelity: Fidelity) -> float:
+        return fidelity.low
+
+
+class AlwaysFull(Rungs):
+    def level(self, fidelity: Fidelity) -> float:
+        return fidelity.high
+
+
+class FractionOfAnEpoch(Rungs):
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        half = {name: value / 2 for name, value in {"epochs": 3.0}.items()}
+        return [Suggestion(s.config, half if s.fidelity else None) for s in super().ask(n)]
+
+
+class PromotesTheWorst(Rungs):
+    def tell(self, observations: Sequence[Observation]) -> None:
+        super().tell([Observation(o.config, -o.value, o.state, o.fidelity) for o in observations])
+
+
 def check(cls: type[Optimizer], folder: Path) -> None:
     """Run every test of the suite on an optimizer that is not registered."""
 
     class Suite(OptimizerConformance):
-        capabilities = Capabilities(batch=True)  # type: ignore[assignment]
+        capabilities = Capabilities(batch=True, multi_fidelity=issubclass(cls, Rungs))  # type: ignore[assignment]
 
-        def create(self, space: Any, *, seed: int, n_trials: int) -> Optimizer:
+        def create(self, space: Any, *, seed: int, n_trials: int, fidelity: Any = None) -> Optimizer:
+            if issubclass(cls, Rungs):
+                return cls(space, seed=seed, n_trials=n_trials, fidelity=fidelity)
             return cls(space, seed=seed, n_trials=n_trials)
 
     suite = Suite()
-    arguments = {"slope": 0.0, "offset": 0.0}
+    arguments = {"slope": 0.0, "offset": 0.0, "fidelity": EPOCHS}
     for name in (name for name in dir(suite) if name.startswith("test_")):
         test = getattr(suite, name)
         names = list(inspect.signature(test).parameters)
@@ -178,11 +236,14 @@ def check(cls: type[Optimizer], folder: Path) -> None:
                     test(**{key: given[key] for key in names})
 
 
-def test_a_good_optimizer_passes(tmp_path: Path) -> None:
-    check(Good, tmp_path)
+@pytest.mark.parametrize("good", [Good, Rungs])
+def test_a_good_optimizer_passes(good: type[Optimizer], tmp_path: Path) -> None:
+    check(good, tmp_path)
 
 
-@pytest.mark.parametrize("broken", Good.__subclasses__())
+@pytest.mark.parametrize(
+    "broken", [cls for cls in (*Good.__subclasses__(), *Rungs.__subclasses__()) if cls is not Rungs]
+)
 def test_a_broken_optimizer_is_caught(broken: type[Optimizer], tmp_path: Path) -> None:
     with pytest.raises(
         (AssertionError, IllegalValueError, InactiveHyperparameterSetError, OverflowError, RuntimeError)
