@@ -10,7 +10,7 @@ CODE = """
 import hashlib, sys
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 import optimizers
-from optimizers import Observation
+from optimizers import Fidelity, Observation
 
 space = ConfigurationSpace()
 kind = Categorical("kind", ["a", "b", "c"])
@@ -33,6 +33,14 @@ for name in optimizers.entries():
         asked.append(sorted(suggestion.config.items()))
         optimizer.tell([Observation(suggestion.config, loss(suggestion.config))])
     optimizer.close()
+    if optimizers.entries()[name].capabilities.multi_fidelity:  # a whole bracket, and into the next
+        epochs = Fidelity("epochs", 1, 9, whole=True)
+        optimizer = optimizers.create(name, space, seed=3, n_trials=20, fidelity=epochs)
+        for _ in range(20):
+            (suggestion,) = optimizer.ask()
+            asked.append((sorted(suggestion.config.items()), suggestion.fidelity))
+            optimizer.tell([Observation(suggestion.config, loss(suggestion.config), "ok", suggestion.fidelity)])
+        optimizer.close()
     print(name, hashlib.sha256(repr(asked).encode()).hexdigest()[:16], asked[0])
 """
 
