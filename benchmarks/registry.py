@@ -136,6 +136,8 @@ register(Family("nasbench201", "NAS-Bench-201 cells, 3 image tasks", "benchmarks
 register(Family("yahpo", "YAHPO Gym surrogates on OpenML tasks", "benchmarks.yahpo:provider"))
 register(Family("mnist", "trains a perceptron on MNIST", "benchmarks.training.digits:mnist"))
 register(Family("moe-router", "trains a predictor of expert routing", "benchmarks.training.moe:provider"))
+register(Family("mainrun", "trains a small GPT on headlines", "benchmarks.training.mainrun:provider"))
+register(Family("attention", "trains language models, six attentions", "benchmarks.training.attention.tasks:provider"))
 register(Family("digits", "trains a perceptron on scikit-learn's digits", "benchmarks.training.digits:digits"))
 
 

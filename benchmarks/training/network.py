@@ -37,6 +37,7 @@ def fit(
     *,
     rows: int,
     batch_size: int,
+    accumulate: int = 1,
 ) -> None:
     """Train for ``curve.total`` epochs, recording ``train_loss`` and what ``measure`` says after each.
 
@@ -48,6 +49,7 @@ def fit(
         curve: Where the metrics go.
         rows: How many rows there are to train on; shuffled each epoch.
         batch_size: Rows in a batch. A last batch of a single row is left out: nothing can be normalised over it.
+        accumulate: Batches whose gradients are averaged for one update; at an epoch's end there may be fewer.
 
     Raises:
         DivergedError: A batch's loss is not finite.
@@ -55,19 +57,30 @@ def fit(
     for epoch in range(1, curve.total + 1):
         network.train()
         total = 0.0
-        batches = [batch for batch in portions(torch.randperm(rows), batch_size) if len(batch) > 1 or rows == 1]
-        for batch in batches:
+        batches = _batches(torch.randperm(rows), batch_size)
+        for group in range(0, len(batches), accumulate):
+            together = batches[group : group + accumulate]
             optimizer.zero_grad(set_to_none=True)
-            found = loss(batch)
-            value = found.item()
-            if not math.isfinite(value):
-                raise DivergedError(f"The training diverged: its loss became {value} in epoch {epoch}.")
-            found.backward()  # type: ignore[no-untyped-call]
+            for batch in together:
+                found = loss(batch)
+                value = found.item()
+                if not math.isfinite(value):
+                    raise DivergedError(f"The training diverged: its loss became {value} in epoch {epoch}.")
+                (found / len(together)).backward()  # type: ignore[no-untyped-call]
+                total += value
             optimizer.step()
-            total += value
         network.eval()
         with torch.inference_mode():
             curve.add(epoch, {"train_loss": total / len(batches), **measure()})
+
+
+def updates(rows: int, batch_size: int, accumulate: int = 1) -> int:
+    """How often :func:`fit` updates the weights in an epoch."""
+    return math.ceil(len(_batches(torch.arange(rows), batch_size)) / accumulate)
+
+
+def _batches(rows: Tensor, size: int) -> list[Tensor]:
+    return [batch for batch in portions(rows, size) if len(batch) > 1 or len(rows) == 1]
 
 
 def portions(rows: Tensor, size: int) -> list[Tensor]:
