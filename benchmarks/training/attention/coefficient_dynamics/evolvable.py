@@ -31,8 +31,8 @@ def mix(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     length, width = q.shape[-2:]
     steps = torch.arange(length)
     scaling = 1 / math.sqrt(width)
-    # q_i . A^(i - j) k_j: a rotation is undone by the opposite one, so both sides turn by their own position
-    readings = evolved(q, steps) @ evolved(scaling * k, steps).transpose(-2, -1)
+    # q_i . A^(i - j) k_j: a rotation keeps products, so both sides can be turned back by their own position
+    readings = evolved(q, -steps) @ evolved(scaling * k, -steps).transpose(-2, -1)
     later = torch.ones(length, length, dtype=torch.bool).triu(1)
     readings = readings.masked_fill(later, -math.inf)
     readout = (readings - readings.amax(dim=-1, keepdim=True)).exp()
