@@ -6,6 +6,8 @@
 | ``digits/mlp`` | the same network | scikit-learn's digits, shipped |
 | ``hpobench/ml/<model>/<data set>`` | HPOBench's six kinds of models | scikit-learn's, shipped; OpenML's, fetched |
 | ``moe-router`` | a predictor of a mixture of experts' routing | generated; real traces from Parquet |
+| ``mainrun/gpt`` | a small GPT | generated headlines; real ones from a file |
+| ``attention/<framework>-<variant>`` | language models that differ in attention | generated stories; TinyStories |
 
 All are :class:`~benchmarks.training.base.TrainingBenchmark`: a value is a validation metric at the last step, test data
 is scored and reported in ``info`` and never optimized, ``curve`` has the metrics by step, ``seed`` drives everything

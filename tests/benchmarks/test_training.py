@@ -227,9 +227,10 @@ def test_a_reference_search_is_repeatable_and_its_best_is_what_it_says(monkeypat
 def test_building_and_listing_tasks_import_nothing_heavy():
     code = (
         "import sys, benchmarks\n"
-        "tasks = [benchmarks.create(name) for name in ('digits/mlp', 'moe-router', 'hpobench/ml/svm/wine')]\n"
+        "tasks = [benchmarks.create(name) for name in ('digits/mlp', 'moe-router',\n"
+        "'hpobench/ml/svm/wine', 'mainrun/gpt', 'attention/matrix-mixer-evolvable')]\n"
         "benchmarks.names(); [task.reference for task in tasks]\n"
-        "print(sorted({'torch', 'sklearn', 'pandas', 'xgboost', 'pyarrow'} & set(sys.modules)))"
+        "print(sorted({'torch', 'sklearn', 'pandas', 'xgboost', 'pyarrow', 'tokenizers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
