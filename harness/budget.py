@@ -91,11 +91,18 @@ class Account(Generic[T]):
         workers = cell.workers or int(cell.budget is not None and cell.budget.unit == "seconds")
         self._free = [0.0] * workers
         self._under_way: list[tuple[float, int, T]] = []
+        self._batch = cell.batch
+        self._batched: list[T] = []
 
     @property
     def simulated(self) -> bool:
         """Whether there is a simulated clock: then a trial is told when it has ended on it, see :meth:`due`."""
         return bool(self._free)
+
+    @property
+    def deferred(self) -> bool:
+        """Whether trials are told later than at their end: on a simulated clock, and in batches."""
+        return self.simulated or self._batch > 1
 
     def open(self, index: int) -> bool:
         """Whether another trial may begin after the first ``index`` ones."""
@@ -106,9 +113,15 @@ class Account(Generic[T]):
         spent = self._spent if self._budget.unit == "fidelity" else self._free[0]
         return spent < self._budget.amount - 1e-9
 
-    def due(self) -> list[T]:
-        """What has ended when the next trial begins and was not due before, in the order of its end."""
-        found = []
+    def due(self, *, asks: bool) -> list[T]:
+        """What is to be told when the next trial begins and was not before, in the order of its end.
+
+        Args:
+            asks: Whether the optimizer is about to be asked; what came of a batch is told before the next one.
+        """
+        found: list[T] = []
+        if self._batch > 1 and asks:
+            found, self._batched = self._batched, []
         while self._under_way and self._under_way[0][0] <= self._free[0]:
             found.append(heapq.heappop(self._under_way)[2])
         return found
@@ -122,6 +135,8 @@ class Account(Generic[T]):
             trial.simulated_start, trial.simulated_end = start, end
             heapq.heappush(self._free, end)
             heapq.heappush(self._under_way, (end, trial.trial, handle))
+        elif self._batch > 1:
+            self._batched.append(handle)
 
     def left(self) -> int:
         """How many more full evaluations fit, for the rows of a cell that is given up; one where nobody knows."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness import batches
 from harness.budget import Budget
 from harness.fidelity import Choice
 
@@ -18,7 +19,7 @@ class Cell:
 
     Attributes:
         key: A hash of everything that determines the result (see :func:`plan`).
-        optimizer: The optimizer's label, which is also its specification.
+        optimizer: The optimizer's label.
         task: The benchmark's name.
         seed: The grid's seed; the seeds of optimizer, initial design and evaluations derive from it and the task.
         trials: Trials in all.
@@ -37,6 +38,16 @@ class Cell:
     budget: Budget | None = None
     workers: int = 0
     fidelity: Choice | None = None
+
+    @property
+    def specification(self) -> str:
+        """The optimizer's name and settings."""
+        return batches.split(self.optimizer)[0]
+
+    @property
+    def batch(self) -> int:
+        """How many configurations it proposes at a time."""
+        return batches.split(self.optimizer)[1]
 
     def plain(self) -> dict[str, Any]:
         """The cell as JSON can hold it; :meth:`of` reads it."""

@@ -122,6 +122,9 @@ def _add_run(commands: Any) -> None:
         "--simulated-workers", metavar="N", help="evaluations at a time, on a clock simulated from what they cost"
     )
     parser.add_argument(
+        "--batch-size", metavar="N", help="configurations that are proposed at a time: 4, or 1,4 for both; default 1"
+    )
+    parser.add_argument(
         "--fidelity",
         metavar="NAME",
         help="what multi-fidelity optimizers vary: epochs, or epochs=3 for the lowest value",

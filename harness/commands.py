@@ -14,7 +14,7 @@ from harness.errors import HarnessError
 if TYPE_CHECKING:
     from harness.grid import Settings
 
-COSTS = ("budget", "simulated_workers", "fidelity")
+COSTS = ("budget", "simulated_workers", "fidelity", "batch_size")
 GRID_FLAGS = ("seeds", "trials", "initial", "initial_size", *COSTS, *limits.KEYS)
 """Options of `optibench run` that make another grid."""
 

@@ -8,7 +8,6 @@ resumed run is compared with.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
-from harness import budget, external, fidelity, limits
+from harness import batches, budget, external, fidelity, limits
 from harness.budget import Budget
 from harness.errors import HarnessError
 from harness.fidelity import Choice
 from harness.limits import Limits
+from harness.mappings import Source, read_mapping
 
 if TYPE_CHECKING:
     from benchmarks import Benchmark
@@ -40,7 +38,7 @@ class Grid:
     """What to run.
 
     Attributes:
-        optimizers: Names with settings, e.g. ``tpe:group=true``.
+        optimizers: Names with settings, e.g. ``tpe:group=true``, and batch sizes, ``tpe (batch 4)``.
         benchmarks: Names of tasks and suites, and globs.
         seeds: The seeds, each a non-negative integer.
         trials: Trials in each cell, the initial design included. Where there is another ``budget``, what optimizers
@@ -80,21 +78,9 @@ class Settings:
     """Of the dask executor: its address, or the JSON file that it writes."""
 
 
-@dataclass
-class Source:
-    """A YAML file's values and the line each key stands on."""
-
-    path: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
-    lines: dict[str, int] = field(default_factory=dict)
-
-    def where(self, key: str) -> str:
-        return f"{self.path}, line {self.lines[key]}" if key in self.lines else "The command line"
-
-
 KEYS = (
     *("name", "optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size"),
-    *("budget", "simulated_workers", "fidelity"),
+    *("budget", "simulated_workers", "fidelity", "batch_size"),
     *limits.KEYS,
     *("jobs", "executor", "scheduler", "out", "external"),
 )
@@ -125,8 +111,9 @@ def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
             flag = {"optimizers": "-o", "benchmarks": "-b"}[key]
             raise HarnessError(f"The grid names no {key}: give them with {flag} or under `{key}:` in a YAML file.")
     trials, spend = _budget(source)
+    sizes = batches.parse(values.get("batch_size", 1), source.where("batch_size"))
     grid = Grid(
-        optimizers=_words(source, "optimizers"),
+        optimizers=batches.expand(_words(source, "optimizers"), sizes),
         benchmarks=_words(source, "benchmarks"),
         seeds=parse_seeds(values.get("seeds", 5), source.where("seeds")),
         trials=trials,
@@ -176,42 +163,6 @@ def _settings(source: Source) -> Settings:
 def shipped() -> dict[str, Path]:
     """The grids that come with the bench, by name."""
     return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
-
-
-def read_mapping(path: str, noun: str, keys: Sequence[str], files: Mapping[str, Path]) -> Source:
-    """Read a YAML file that holds one mapping with known keys; ``path`` may be a name among ``files``.
-
-    Raises:
-        HarnessError: The file is missing or malformed, or a key is unknown or stands twice; with the line.
-    """
-    file = files.get(path, Path(path))
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        names = ", ".join(files)
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise HarnessError(f"Cannot read the {noun} {path}: {reason}; give a YAML file or one of: {names}.") from error
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise HarnessError(f"{path}{line}: malformed YAML ({problem}).") from error
-    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
-        raise HarnessError(f"{path}: a {noun} is a mapping with the keys {', '.join(keys)}; this file is not one.")
-    lines: dict[str, int] = {}
-    for key_node, _ in node.value:
-        key, line = str(key_node.value), key_node.start_mark.line + 1
-        if key not in keys:
-            close = difflib.get_close_matches(key, keys, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(keys)}."
-            raise HarnessError(f"{path}, line {line}: unknown key {key!r}; {hint}")
-        if key in lines:
-            raise HarnessError(f"{path}, line {line}: key {key!r} stands twice (first on line {lines[key]}).")
-        lines[key] = line
-    return Source(path, values, lines)
 
 
 def _budget(source: Source) -> tuple[int, Budget | None]:
@@ -299,7 +250,8 @@ def resolve(grid: Grid) -> dict[str, Any]:
     found = [benchmarks.create(name) for name in benchmarks.expand(grid.benchmarks)]
     widest = max(found, key=lambda benchmark: len(benchmark.space))
     resolved_optimizers: dict[str, Any] = {}
-    for spec in grid.optimizers:
+    for name in grid.optimizers:
+        spec, size = batches.split(name)
         entry, settings = optimizers.parse(spec)
         limit = entry.capabilities.max_dimensions
         if limit is not None and len(widest.space) > limit:
@@ -307,7 +259,9 @@ def resolve(grid: Grid) -> dict[str, Any]:
                 f"Optimizer {entry.name!r} handles at most {limit} parameters and {widest.name} has "
                 f"{len(widest.space)}: leave one of the two out."
             )
-        resolved_optimizers[label(entry.name, settings)] = _resolve_optimizer(entry, settings, found[0], grid)
+        resolved = _resolve_optimizer(entry, settings, found[0], grid)
+        batch = {"batch": size} if size > 1 else {}  # a batch of one is the optimizer as it always was
+        resolved_optimizers[batches.label(label(entry.name, settings), size)] = resolved | batch
     tasks = {benchmark.name: describe(benchmark) for benchmark in found}
     _resolve_costs(grid, found, tasks)
     plain = dataclasses.asdict(grid) | {
@@ -335,13 +289,19 @@ def _resolve_costs(grid: Grid, found: Sequence[Benchmark], tasks: Mapping[str, d
 
     clock = "simulated_workers" if grid.simulated_workers else "budget: {seconds: ...}"
     if grid.simulated_workers or (grid.budget is not None and grid.budget.unit == "seconds"):
+        if any(batches.split(name)[1] > 1 for name in grid.optimizers):
+            raise HarnessError(
+                f"`batch_size` and `{clock}` exclude each other: on a simulated clock each worker asks for itself; "
+                "leave one of them out."
+            )
         for benchmark in found:
             if not benchmark.has_cost:
                 raise HarnessError(
                     f"`{clock}` needs tasks whose evaluations have a known cost in seconds, as surrogates and tables "
                     f"do, and {benchmark.name} does not: leave the task out, or use another budget."
                 )
-    choosing = [spec for spec in grid.optimizers if optimizers.parse(spec)[0].capabilities.multi_fidelity]
+    specs = [batches.split(name)[0] for name in grid.optimizers]
+    choosing = [spec for spec in specs if optimizers.parse(spec)[0].capabilities.multi_fidelity]
     if grid.fidelity is not None and not choosing:
         raise HarnessError(
             f"`fidelity: {grid.fidelity.name}` is for optimizers that choose fidelities and this grid has none: leave "

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import grid as grids
 from harness.errors import HarnessError
+from harness.mappings import read_mapping
 
 SHIPPED = Path(__file__).parent / "papers"
 KEYS = ("title", "results", "control", "at", "training", "parts")
@@ -73,7 +74,7 @@ def load(path: str) -> Paper:
         HarnessError: The file is missing or malformed, or a value is wrong; the message says where.
         ReportError: It asks for a table or figure that there is not.
     """
-    source = grids.read_mapping(path, "paper", KEYS, shipped())
+    source = read_mapping(path, "paper", KEYS, shipped())
     values = source.values
     for key in ("results", "parts"):
         if not values.get(key):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import external, provenance, threads
+from harness import batches, external, provenance, threads
 from harness.budget import Budget
 from harness.cells import Cell, plan
 from harness.errors import HarnessError
@@ -88,7 +88,7 @@ def _train(store: Store, resolved: dict[str, Any]) -> None:
     costs = {}
     for name, optimizer in resolved["optimizers"].items():
         if "training" in optimizer:
-            entry, settings = optimizers.parse(name)
+            entry, settings = optimizers.parse(batches.split(name)[0])
             training = entry.load().training(settings)
             assert training is not None, "the same settings asked for training when the grid was resolved"
             costs[name] = {"key": training.key, **training.run()}

@@ -21,6 +21,7 @@ import itertools
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -38,7 +39,7 @@ from harness.fidelity import share, varied
 from harness.journal import Fault, History
 from harness.limits import Step, cell_timeout, evaluation_timeout, unwatched
 from harness.trials import Trial
-from optimizers import Observation, Optimizer, State
+from optimizers import Observation, Optimizer, State, Suggestion
 
 ERROR_LENGTH = 500
 """Characters of a failure's text that are kept."""
@@ -119,6 +120,7 @@ def run_cell(
     design = initial_design(problem, cell.seed, cell.initial_size)
     optimizer = _build(cell, problem)
     account: Account[tuple[_Proposal, Trial]] = Account(cell)
+    batch: deque[_Proposal] = deque()
     try:
         for index in itertools.takewhile(account.open, itertools.count()):
             done = trials[index] if index < len(trials) else None
@@ -128,14 +130,24 @@ def run_cell(
             if done is None and time_limit is not None and used > time_limit:
                 _give_up(cell, trials, cell_timeout(index, time_limit, 0.0), 0, on_trial)
                 break
-            tell_seconds, due = 0.0, account.due()
+            initial = design[index] if index < len(design) else None
+            asks = initial is None and not batch
+            tell_seconds, tell_error, due = 0.0, None, account.due(asks=asks)
             if due and not _fell(fault, "tell"):
                 pulse("tell" if done is None else "replay", index, 0.0 if done else used)
-                tell_seconds = sum(_tell(optimizer, *each, sign) for each in due)
+                told = [_tell(optimizer, *each, sign) for each in due]
+                tell_seconds = sum(seconds for seconds, _ in told)
+                tell_error = next((error for _, error in told if error is not None), None)
             pulse("ask" if done is None else "replay", index, 0.0 if done else used)
             started_at = time.time()
-            initial = design[index] if index < len(design) else None
-            proposal = _no_proposal(fault) if _fell(fault, "ask") else _propose(optimizer, problem, initial)
+            if initial is not None:
+                batch.append(_Proposal(initial, None, None, 0.0))
+            elif asks and _fell(fault, "ask"):
+                batch.append(_no_proposal(fault))
+            elif asks:
+                most = cell.trials - index if cell.budget is None else cell.batch
+                batch.extend(_propose(optimizer, problem, min(cell.batch, most)))
+            proposal = batch.popleft()
             trial = done or proposal.trial(problem, index, "search" if initial is None else "initial", started_at)
             if done is not None and (done.config, done.fidelity) != (proposal.config_json, proposal.fidelity_json):
                 raise NotReproducibleError(f"trial {index} was {done.config} and became {proposal.config_json}")
@@ -151,12 +163,12 @@ def run_cell(
             account.add(trial, (proposal, trial))
             if _fell(fault, "tell"):
                 tell_seconds, trial.error = fault.seconds, trial.error or fault.error
-            elif not account.simulated:
+            elif not account.deferred:
                 if done is None:
                     pulse("tell", index, used + trial.ask_seconds + trial.evaluate_seconds)
-                tell_seconds = _tell(optimizer, proposal, trial, sign)
+                tell_seconds, tell_error = _tell(optimizer, proposal, trial, sign)
             if done is None:
-                trial.tell_seconds = tell_seconds
+                trial.tell_seconds, trial.error = tell_seconds, trial.error or tell_error
                 used += trial.ask_seconds + trial.evaluate_seconds + tell_seconds
                 trials.append(trial)
                 on_trial(trial)
@@ -169,7 +181,7 @@ def run_cell(
 
 def replays(cell: Cell) -> bool:
     """Whether the cell's optimizer says that a replay brings it back."""
-    return optimizers.parse(cell.optimizer)[0].capabilities.replay
+    return optimizers.parse(cell.specification)[0].capabilities.replay
 
 
 def _fell(fault: Fault | None, *steps: str) -> TypeGuard[Fault]:
@@ -235,25 +247,33 @@ def _build(cell: Cell, problem: Benchmark) -> Optimizer | str:
     seed = derived_seed("optimizer", cell.task, cell.seed)
     try:
         fidelity = None
-        if optimizers.parse(cell.optimizer)[0].capabilities.multi_fidelity:
+        if optimizers.parse(cell.specification)[0].capabilities.multi_fidelity:
             fidelity = varied(problem, cell.fidelity)
-        return optimizers.create(cell.optimizer, problem.space, seed=seed, n_trials=cell.trials, fidelity=fidelity)
+        return optimizers.create(cell.specification, problem.space, seed=seed, n_trials=cell.trials, fidelity=fidelity)
     except Exception as raised:
         return _text("setting up the optimizer", raised)
 
 
-def _propose(optimizer: Optimizer | str, problem: Benchmark, initial: dict[str, Any] | None) -> _Proposal:
-    """The next configuration: of the initial design if there is one left, else the optimizer's."""
-    if initial is not None:
-        return _Proposal(initial, None, None, 0.0)
+def _propose(optimizer: Optimizer | str, problem: Benchmark, n: int) -> list[_Proposal]:
+    """The optimizer's next configurations, or a single proposal without one that says what went wrong.
+
+    What the ask took is shared out evenly.
+    """
     if isinstance(optimizer, str):
-        return _Proposal(None, None, optimizer, 0.0)
+        return [_Proposal(None, None, optimizer, 0.0)]
     start = time.perf_counter()
     try:
-        (suggestion,) = optimizer.ask(1)
+        suggestions = optimizer.ask(n)
+        if len(suggestions) != n:
+            raise ValueError(f"it was asked for {n} and proposed {len(suggestions)}")
     except Exception as raised:
-        return _Proposal(None, None, _text("ask", raised), time.perf_counter() - start)
-    seconds = time.perf_counter() - start
+        return [_Proposal(None, None, _text("ask", raised), time.perf_counter() - start)]
+    seconds = (time.perf_counter() - start) / n
+    return [_checked(problem, suggestion, seconds) for suggestion in suggestions]
+
+
+def _checked(problem: Benchmark, suggestion: Suggestion, seconds: float) -> _Proposal:
+    """A suggestion as a proposal, which an illegal one makes a failed trial."""
     fidelity = None if suggestion.fidelity is None else plain(suggestion.fidelity)
     config, illegal = plain(suggestion.config), None
     try:
@@ -266,17 +286,18 @@ def _propose(optimizer: Optimizer | str, problem: Benchmark, initial: dict[str, 
     return _Proposal(config, fidelity, illegal, seconds)
 
 
-def _tell(optimizer: Optimizer | str, proposal: _Proposal, trial: Trial, sign: float) -> float:
-    """Tell the optimizer what became of a proposal; returns how long that took, in seconds."""
+def _tell(optimizer: Optimizer | str, proposal: _Proposal, trial: Trial, sign: float) -> tuple[float, str | None]:
+    """Tell the optimizer what became of a proposal; returns how long that took, in seconds, and what went wrong."""
     if isinstance(optimizer, str) or proposal.config is None:
-        return 0.0
+        return 0.0, None
+    error = None
     state: State = trial.state  # type: ignore[assignment]
     start = time.perf_counter()
     try:
         optimizer.tell([Observation(proposal.config, sign * trial.value, state, proposal.fidelity)])
     except Exception as raised:
-        trial.error = trial.error or _text("tell", raised)
-    return time.perf_counter() - start
+        error = _text("tell", raised)
+    return time.perf_counter() - start, error
 
 
 def _evaluate(problem: Benchmark, trial: Trial, proposal: _Proposal, *, seed: int) -> None:
