@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, families
+from benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, families, references
 from benchmarks.conformance import plain
 from benchmarks.training import ablation, gpt, headlines, language, text
 from benchmarks.training.base import Curve, DivergedError
@@ -410,3 +410,14 @@ def test_the_full_size_is_the_documents():
     task = create("mainrun/gpt-full")
     assert (task.size.shape, task.size.epochs, task.reference) == ((512, 6, 8), 7, None)
     assert plain(task.space.get_default_configuration())["vocab_size"] == 16_000
+
+
+def test_the_best_found_is_better_than_the_default():
+    entry = references.entries()["mainrun/gpt"]
+    assert entry.reference.f_best < 0.75 < entry.reference.f_ref
+    assert entry.data_version == create("mainrun/gpt").data_version
+
+
+@pytest.mark.heavy
+def test_the_committed_reference_holds():
+    assert references.check(["mainrun/gpt"]) == []

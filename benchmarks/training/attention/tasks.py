@@ -31,6 +31,8 @@ from benchmarks.training.base import Curve, ReferencePlan, TrainingBenchmark, fi
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
+    from benchmarks.training.attention.network import Mix
+
 FRAMEWORKS = ("coefficient-dynamics", "test-time-regression", "matrix-mixer")
 VARIANTS = ("standard", "evolvable")
 _SEPARATOR = "<|endoftext|>"
@@ -116,11 +118,13 @@ class AttentionLM(TrainingBenchmark):
 
     Attributes:
         framework, variant: Its attention.
+        mix: Another attention in its place, if there is one.
         size: How much is trained.
         source: The text.
     """
 
     direction = "minimize"
+    mix: Mix | None = None
     reference_plan = ReferencePlan(random=25, local=12, finalists=2, repeats=3)
 
     def __init__(self, name: str) -> None:
@@ -137,7 +141,7 @@ class AttentionLM(TrainingBenchmark):
 
         return train(
             text.encode(self.source, self.size.vocabulary),
-            shipped(self.framework, self.variant),
+            self.mix or shipped(self.framework, self.variant),
             config,
             seed,
             fidelity,

@@ -1,0 +1,202 @@
+"""Variants of one thing that was trained with the same seeds: who is better, by how much, and how sure is that?
+
+Unlike the grid's reports, whose unit is the task, the unit here is the seed: there is one task, and what is asked is
+whether a difference between two variants would be there with other seeds. Pairs share their seed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from reports.cube import Floats
+from reports.effects import PairedT, paired_t
+from reports.results import ReportError
+from reports.statistics import holm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("variant", "seed", "epoch", "value", "error")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant against the control; losses, so that less is better.
+
+    Attributes:
+        variant: Which one.
+        n: Seeds with a value.
+        failed: Seeds without.
+        mean: Of the last epoch's values, with its 95 % interval by Student's t, ``low`` to ``high``.
+        difference: Mean of the differences from the control with the same seed, with ``difference_low`` and
+            ``_high``; NaN for the control itself or with fewer than two pairs.
+        test: The paired t test and Cohen's d of these differences.
+        p_holm: Its p, corrected by Holm over all variants.
+    """
+
+    variant: str
+    n: int
+    failed: int
+    mean: float
+    low: float
+    high: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    test: PairedT
+    p_holm: float
+
+
+def compare(trained: pd.DataFrame, control: str) -> list[Row]:
+    """Compare every variant with one, the best first.
+
+    Args:
+        trained: One row for each epoch of each training, with :data:`COLUMNS`; a training that failed has no value.
+        control: The variant that the others are compared with.
+
+    Raises:
+        ReportError: A column is missing, or the control has no values.
+    """
+    last = final(trained)
+    if control not in last.index or last.loc[control].isna().all():
+        raise ReportError(f"The control {control!r} has no trainings to compare with.")
+    rows, none = [], PairedT(math.nan, math.nan, math.nan)
+    for variant in last.index:
+        values = last.loc[variant].to_numpy(dtype=float)
+        known = values[~np.isnan(values)]
+        low, high = _interval(known)
+        between = values - last.loc[control].to_numpy(dtype=float)
+        between = between[~np.isnan(between)]
+        pairs = variant != control and len(between) > 1
+        wide = _interval(between) if pairs else (math.nan, math.nan)
+        rows.append(
+            Row(
+                variant=str(variant),
+                n=len(known),
+                failed=int(trained[trained["variant"] == variant]["seed"].nunique() - len(known)),
+                mean=float(known.mean()) if len(known) else math.nan,
+                low=low,
+                high=high,
+                difference=float(between.mean()) if pairs else math.nan,
+                difference_low=wide[0],
+                difference_high=wide[1],
+                test=paired_t(between) if pairs else none,
+                p_holm=math.nan,
+            )
+        )
+    return sorted(_corrected(rows), key=lambda row: (math.isnan(row.mean), row.mean))
+
+
+def final(trained: pd.DataFrame) -> pd.DataFrame:
+    """The last epoch's values: a row for each variant, a column for each seed, NaN where a training failed.
+
+    Raises:
+        ReportError: A column is missing.
+    """
+    missing = [name for name in COLUMNS if name not in trained.columns]
+    if missing:
+        raise ReportError(f"The table of trainings has no column {', '.join(missing)}.")
+    last = trained.sort_values("epoch").groupby(["variant", "seed"], sort=False).tail(1)
+    wide = last.pivot(index="variant", columns="seed", values="value")
+    return wide.loc[list(dict.fromkeys(trained["variant"]))]
+
+
+def _interval(values: Floats) -> tuple[float, float]:
+    if len(values) < 2:
+        return math.nan, math.nan
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def _corrected(rows: list[Row]) -> list[Row]:
+    from dataclasses import replace
+
+    tested = [n for n, row in enumerate(rows) if not math.isnan(row.test.p)]
+    corrected = holm(np.array([rows[n].test.p for n in tested])) if tested else np.array([])
+    for n, p in zip(tested, corrected, strict=True):
+        rows[n] = replace(rows[n], p_holm=float(p))
+    return rows
+
+
+def markdown(rows: list[Row], control: str) -> str:
+    """The comparison as a Markdown table."""
+    lines = [
+        f"Validation loss after the last epoch, 95 % intervals over seeds; differences from {control}, paired by seed.",
+        "",
+        "| variant | seeds | loss | difference | t | p (Holm) | Cohen's d |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        seeds = f"{row.n}" + (f" ({row.failed} failed)" if row.failed else "")
+        loss = f"{row.mean:.4f} [{row.low:.4f}, {row.high:.4f}]" if row.n else "none"
+        if math.isnan(row.difference):
+            lines.append(f"| {row.variant} | {seeds} | {loss} | | | | |")
+            continue
+        difference = f"{row.difference:+.4f} [{row.difference_low:+.4f}, {row.difference_high:+.4f}]"
+        tests = f"{row.test.t:.1f} | {row.p_holm:.2g} | {row.test.d:+.2f}"
+        lines.append(f"| {row.variant} | {seeds} | {loss} | {difference} | {tests} |")
+    return "\n".join(lines)
+
+
+def write(trained: pd.DataFrame, out: Path, *, control: str) -> str:
+    """Write the comparison: ``variants.md``, ``variants.csv``, ``box.png`` and ``curves.png``.
+
+    Args:
+        trained: As in :func:`compare`.
+        out: The folder; files of that name in it are replaced.
+        control: The variant that the others are compared with.
+
+    Returns:
+        The Markdown.
+
+    Raises:
+        ReportError: See :func:`compare`.
+    """
+    rows = compare(trained, control)
+    out.mkdir(parents=True, exist_ok=True)
+    text = markdown(rows, control)
+    images = "\n\n![Losses by variant](box.png)\n\n![Training curves](curves.png)\n"
+    (out / "variants.md").write_text(text + images, encoding="utf-8")
+    trained.to_csv(out / "variants.csv", index=False)
+    order = [row.variant for row in rows if row.n]
+    _boxes(trained, order, out / "box.png")
+    _curves(trained, order, out / "curves.png")
+    return text
+
+
+def _boxes(trained: pd.DataFrame, order: list[str], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    last = final(trained)
+    figure = Figure(figsize=(7, 0.45 * len(order) + 1.2), layout="constrained")
+    axis = figure.add_subplot()
+    axis.boxplot([last.loc[variant].dropna() for variant in order], orientation="horizontal", tick_labels=order)
+    for place, variant in enumerate(order, start=1):
+        values = last.loc[variant].dropna()
+        axis.plot(values, [place] * len(values), "o", markersize=3, alpha=0.6, color="black")
+    axis.invert_yaxis()
+    axis.set_xlabel("validation loss, nats per byte")
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+
+
+def _curves(trained: pd.DataFrame, order: list[str], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axis = figure.add_subplot()
+    for variant in order:
+        rows = trained[(trained["variant"] == variant) & trained["value"].notna()]
+        by_epoch = rows.groupby("epoch")["value"]
+        mean, spread = by_epoch.mean(), by_epoch.std().fillna(0.0)
+        (line,) = axis.plot(mean.index, mean, label=variant)
+        axis.fill_between(mean.index, mean - spread, mean + spread, alpha=0.15, color=line.get_color())
+    axis.set_xlabel("epoch")
+    axis.set_ylabel("validation loss, nats per byte (mean ± standard deviation)")
+    axis.legend(fontsize="small")
+    figure.savefig(path, dpi=150, metadata={"Software": None})

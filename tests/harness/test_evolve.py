@@ -1,0 +1,445 @@
+"""The search for attentions: rules, limits, an endpoint that answers well and badly, validation and its report."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import math
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from benchmarks import BenchmarkError
+from benchmarks.training.attention import scaling
+from benchmarks.training.attention.tasks import FRAMEWORKS
+from harness.errors import HarnessError
+from harness.evolve import evaluator, runner, settings, validation
+from harness.evolve.__main__ import main
+from harness.evolve.client import EndpointError, complete
+from harness.evolve.evaluator import Answer, Limits
+from harness.evolve.program import END, START, RuleError, check, framework_of, parts, splice, template
+from reports import ReportError
+from reports.variants import compare, write
+
+MEAN = """def mix(q, k, v):
+    \"\"\"The running mean.\"\"\"
+    counts = torch.arange(1, v.shape[2] + 1)[:, None]
+    return v.cumsum(dim=2) / counts
+"""
+LEAKING = "def mix(q, k, v):\n    return v.mean(dim=2, keepdim=True).expand_as(v)\n"
+
+
+def fenced(code: str) -> str:
+    return f"Here is a better one:\n```python\n{code}\n```\nIt is faster."
+
+
+# --- the rules
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_shipped_programs_keep_the_rules(framework):
+    before, block, after = parts(template(framework))
+    check(block, longest=10_000)
+    assert before + block + after == template(framework)
+    assert framework_of(template(framework), FRAMEWORKS) == framework
+
+
+def test_a_block_is_put_into_the_frameworks_file_and_nothing_else_changes():
+    for answer in (
+        fenced(MEAN),
+        fenced(template("coefficient-dynamics").replace(*_swap("coefficient-dynamics", MEAN))),
+    ):
+        found = splice(answer, "coefficient-dynamics", longest=10_000)
+        before, block, after = parts(found)
+        assert block.strip() == MEAN.strip()
+        assert (before, after) == parts(template("coefficient-dynamics"))[::2]
+        compile(found, "found", "exec")
+    marked = splice(fenced(f"{START}\n{MEAN}{END}"), "matrix-mixer", longest=10_000)
+    assert parts(marked)[1].strip() == MEAN.strip()
+
+
+def _swap(framework: str, block: str) -> tuple[str, str]:
+    return parts(template(framework))[1], block
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("I cannot do that.", "no code in a fence"),
+        (fenced("def mix(q, k, v):\n  return ("), "no Python: .* line"),
+        (fenced("def attend(q, k, v):\n    return v"), "defines no function `mix`"),
+        (fenced("x" * 5001), "more than 5000"),
+        (fenced(f"import torch\n{START}\n{MEAN}{END}"), "Only what is between"),
+        (fenced(template("matrix-mixer").replace("from torch", "import os\nfrom torch", 1)), "Only what is between"),
+        (fenced(f"{START}\n{MEAN}"), "exactly|one line"),
+    ],
+)
+def test_an_answer_that_is_no_block_is_refused_with_the_reason(answer, message):
+    with pytest.raises(RuleError, match=message) as caught:
+        splice(answer, "matrix-mixer", longest=5000)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import os",
+        "import torch.hub",
+        "from torch import load",
+        "from torch.nn import Parameter",
+        "from . import evolvable",
+        "x = open('/etc/passwd')",
+        "x = eval('1')",
+        "x = __import__('os')",
+        "x = torch.load('weights')",
+        "x = torch.nn.Parameter(torch.zeros(3))",
+        "x = v.__class__",
+        "x = v._base",
+        "torch.manual_seed(0)",
+        "while True: pass",
+        "class Mixer: pass",
+        "y = [getattr(torch, 'load')]",
+    ],
+)
+def test_a_block_that_does_more_than_compute_is_refused(line):
+    with pytest.raises(RuleError, match=r"is not allowed|is no function, import or assignment"):
+        check(f"{line}\n{MEAN}", longest=5000)
+
+
+# --- configurations
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_shipped_configurations_are_read(framework):
+    found = settings.read(framework, api_base="http://127.0.0.1:1/v1/", model="m", iterations=3)
+    assert (found.iterations, found.endpoint.api_base) == (3, "http://127.0.0.1:1/v1")
+    assert found.endpoint.models == (("m", 1.0),)
+    assert found.timeout > 0
+    assert "mix(q, k, v)" in found.system_message
+
+
+def test_the_key_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    assert settings.read("matrix-mixer").endpoint.api_key == "secret"
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert settings.read("matrix-mixer").endpoint.api_key == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": 1}, "unknown keys at top level: colour"),
+        ({"llm": {"api_bass": 1}}, "unknown keys at section `llm`: api_bass"),
+        ({"diff_based_evolution": True}, "has to be false"),
+        ({"llm": {"api_base": "localhost", "models": [{"name": "a"}]}}, "has to begin with http"),
+        ({"llm": {"api_base": "http://a"}}, "at least one model"),
+        ({"max_iterations": "many"}, "of the wrong kind"),
+        ({"evaluator": {"timeout": 0}}, "above 0"),
+    ],
+)
+def test_a_wrong_configuration_is_one_sentence(tmp_path, change, message):
+    values = yaml.safe_load((settings.CONFIGS / "matrix-mixer.yaml").read_text()) | change
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(HarnessError, match=message) as caught:
+        settings.read(tmp_path / "c.yaml")
+    assert "\n" not in str(caught.value)
+
+
+# --- a stand-in for an endpoint
+
+
+class StandIn(http.server.ThreadingHTTPServer):
+    """Gives its answers in turn: a text, or a status to fail with, or bytes to send as they are."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: list[str | int | bytes] = []
+        self.requests: list[dict] = []
+        self.base = f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: StandIn
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(body | {"path": self.path, "key": self.headers.get("Authorization")})
+        answer = self.server.answers.pop(0)
+        content = answer if isinstance(answer, bytes) else b"{}"
+        if isinstance(answer, str):
+            content = json.dumps({"choices": [{"message": {"role": "assistant", "content": answer}}]}).encode()
+        self.send_response(answer if isinstance(answer, int) else 200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def endpoint():
+    server = StandIn()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def fast(endpoint, tmp_path, monkeypatch):
+    """Settings that ask the stand-in."""
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    values = yaml.safe_load((settings.CONFIGS / "matrix-mixer.yaml").read_text())
+    values["llm"] |= {"api_base": endpoint.base, "retries": 1, "retry_delay": 0.01, "timeout": 20}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
+    return lambda iterations: settings.read(tmp_path / "c.yaml", iterations=iterations)
+
+
+def test_a_completion_is_asked_for_as_the_interface_says(endpoint, fast):
+    endpoint.answers = [503, "hello"]
+    assert complete(fast(1).endpoint, "m", [{"role": "user", "content": "hi"}], 7) == "hello"
+    request = endpoint.requests[1]
+    assert (request["path"], request["key"], request["model"], request["seed"]) == (
+        *("/v1/chat/completions", "Bearer k", "m"),
+        7,
+    )
+    assert request["messages"] == [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ([401], "401"),
+        ([500, 500], "500"),
+        ([b"not json"], "without choices"),
+        ([b'{"choices": []}'], "without choices"),
+    ],
+)
+def test_an_endpoint_that_gives_nothing_is_one_sentence(endpoint, fast, answers, message):
+    endpoint.answers = list(answers)
+    with pytest.raises(EndpointError, match=message) as caught:
+        complete(fast(1).endpoint, "m", [], 0)
+    assert not endpoint.answers
+    assert "\n" not in str(caught.value)
+
+
+def scored(path: Path, framework: str, limits: Limits) -> Answer:
+    """A fitness without a training: longer blocks are better, and leaking ones are refused."""
+    block = parts(path.read_text())[1]
+    if "expand_as" in block:
+        return Answer(False, "contract", "`mix` is not causal")
+    return Answer(True, values={"fitness": len(block) / 1000, "losses": [2.0, 1.0]})
+
+
+def test_a_search_keeps_the_best_and_survives_bad_answers(endpoint, fast, tmp_path):
+    better = MEAN + "\n\n" + "".join(f"def f{n}(x):\n    return x + {n}\n\n\n" for n in range(60))
+    endpoint.answers = [
+        fenced(MEAN),  # valid, worse
+        fenced("def mix(q, k, v) return v"),  # no Python
+        fenced("import os\n" + MEAN),  # breaks a rule
+        fenced(LEAKING),  # breaks the contract
+        "no code at all",
+        fenced(better),
+        fenced(template("coefficient-dynamics")),  # changes what is outside of the block
+    ]
+    out = tmp_path / "out"
+    found = runner.run("matrix-mixer", fast(7), out, measure=scored)
+    lines = [json.loads(line) for line in (out / runner.CANDIDATES).read_text().splitlines()]
+    assert [line["reason"] for line in lines] == ["", "", "rules", "rules", "contract", "rules", "", "rules"]
+    assert found.iteration == 6
+    saved = (out / runner.BEST / "best_program.py").read_text()
+    assert parts(saved)[1].strip() == better.strip()
+    assert framework_of(saved, FRAMEWORKS) == "matrix-mixer"
+    info = json.loads((out / runner.BEST / "best_program_info.json").read_text())
+    assert info["metrics"]["combined_score"] == pytest.approx(found.fitness)
+    told = endpoint.requests[-1]["messages"][1]["content"]
+    assert "not causal" in told
+    assert "has no code" in told
+    assert not (out / "candidate.py").exists()
+
+
+def test_a_stopped_search_goes_on_where_it_was(endpoint, fast, tmp_path):
+    endpoint.answers = [fenced(MEAN), 401]
+    with pytest.raises(EndpointError):
+        runner.run("matrix-mixer", fast(3), tmp_path / "out", measure=scored)
+    journal = tmp_path / "out" / runner.CANDIDATES
+    journal.write_text(journal.read_text() + '{"iteration": 2, "par')
+    endpoint.answers = [fenced(MEAN + "\n\ndef g(x):\n    return x\n"), fenced(LEAKING)]
+    runner.run("matrix-mixer", fast(3), tmp_path / "out", measure=scored)
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == [0, 1, 2, 3]
+    assert not endpoint.answers
+    with pytest.raises(HarnessError, match="something else than a search of test-time-regression"):
+        runner.run("test-time-regression", fast(3), tmp_path / "out", measure=scored)
+
+
+# --- processes with limits
+
+
+def written(tmp_path: Path, block: str, framework: str = "matrix-mixer") -> Path:
+    before, _, after = parts(template(framework))
+    path = tmp_path / "program.py"
+    path.write_text(f"{before}import torch\n{block}{after}")
+    return path
+
+
+def test_a_candidate_is_measured_in_a_process_of_its_own(tmp_path):
+    found = evaluator.law(written(tmp_path, MEAN), "matrix-mixer", Limits(150.0), epochs=1)
+    assert found.ok, found
+    assert len(found.values["losses"]) == 4
+    assert list(found.values["parameters"]) == sorted(found.values["parameters"])
+    assert found.values["fitness"] == -found.values["slope"]
+    assert found.values["fitness"] > 0
+
+
+@pytest.mark.parametrize(
+    ("block", "limits", "reason", "error"),
+    [
+        (LEAKING, Limits(100.0), "contract", "is not causal"),
+        ("def mix(q, k, v):\n    return undefined\n", Limits(100.0), "raised", "NameError"),
+        ("while True: pass\n", Limits(4.0), "timeout", "its limit of 4 s"),
+        ("def mix(q, k, v):\n    return v\n", Limits(100.0, 2**20), "memory", "its limit of 1 MiB"),
+        ("import os\nos._exit(3)\n", Limits(100.0), "died", "status 3"),
+    ],
+)
+def test_a_candidate_that_fails_says_why_and_hurts_nobody(tmp_path, block, limits, reason, error):
+    found = evaluator.law(written(tmp_path, block), "matrix-mixer", limits, epochs=1)
+    assert (found.ok, found.reason) == (False, reason)
+    assert error in found.error
+
+
+def test_a_candidates_process_has_no_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    block = "import os, sys\nsys.exit(7 if 'OPENAI_API_KEY' in os.environ else 8)\n"
+    assert "status 8" in evaluator.law(written(tmp_path, block), "matrix-mixer", Limits(60.0)).error
+
+
+def test_openevolve_gets_metrics_and_a_low_score_for_what_breaks_a_rule(tmp_path, monkeypatch):
+    before, _, after = parts(template("matrix-mixer"))
+    bad = tmp_path / "bad.py"
+    bad.write_text(f"{before}import os\n{MEAN}{after}")
+    assert evaluator.evaluate(str(bad)) == {"combined_score": evaluator.FAILED, "valid": 0.0}
+    good = tmp_path / "good.py"
+    good.write_text(before + MEAN + after)
+    law = scaling.fit([1000, 2000, 4000, 8000], [2.0, 1.5, 1.2, 1.0]).plain()
+    monkeypatch.setattr(evaluator, "law", lambda path, framework, limits: Answer(True, values=law))
+    found = evaluator.evaluate(str(good))
+    assert found["combined_score"] == law["fitness"]
+    assert (found["valid"], found["loss"]) == (1.0, 1.0)
+
+
+# --- the scaling law
+
+
+def test_a_law_is_the_line_through_the_losses():
+    sizes = [1000, 3000, 9000, 27000]
+    found = scaling.fit(sizes, [3.0 - 0.25 * math.log(size) for size in sizes])
+    assert (found.slope, found.intercept, found.fitness) == pytest.approx((-0.25, 3.0, 0.25))
+    assert found.r2 == pytest.approx(1.0)
+    for losses in ([1.0, math.nan, 1.0, 1.0], [1.0, 1.0]):
+        with pytest.raises(BenchmarkError, match="at least 3 sizes"):
+            scaling.fit(sizes[: len(losses)], losses)
+
+
+# --- validation and its report
+
+
+def trainings(means: dict[str, float], seeds: int = 10) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(scale=0.02, size=seeds)
+    rows = [
+        {"variant": name, "seed": seed, "epoch": epoch, "value": mean + 1 / epoch + noise[seed] + own, "error": ""}
+        for name, mean in means.items()
+        for seed, own in enumerate(rng.normal(scale=0.01, size=seeds))
+        for epoch in (1, 2)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_variants_are_compared_by_seed():
+    from scipy import stats
+
+    table = trainings({"a": 0.5, "b": 0.4, "c": 0.5})
+    rows = {row.variant: row for row in compare(table, "a")}
+    assert next(iter(rows)) == "b"
+    last = table[table.epoch == 2].pivot(index="seed", columns="variant", values="value")
+    expected = stats.ttest_rel(last.b, last.a)
+    assert rows["b"].test.t == pytest.approx(expected.statistic)
+    assert rows["b"].p_holm == pytest.approx(2 * expected.pvalue)
+    difference = last.b - last.a
+    assert rows["b"].test.d == pytest.approx(difference.mean() / difference.std())
+    low, high = stats.ttest_rel(last.b, last.a).confidence_interval()
+    assert (rows["b"].difference_low, rows["b"].difference_high) == pytest.approx((low, high))
+    assert math.isnan(rows["a"].test.p)
+
+
+def test_a_failed_training_is_counted_and_costs_only_its_pair(tmp_path):
+    table = trainings({"a": 0.5, "b": 0.4})
+    table = table[~((table.variant == "b") & (table.seed == 3))]
+    failed = {"variant": "b", "seed": 3, "epoch": 0, "value": math.nan, "error": "diverged"}
+    table = pd.concat([table, pd.DataFrame([failed])], ignore_index=True)
+    row = next(row for row in compare(table, "a") if row.variant == "b")
+    assert (row.n, row.failed) == (9, 1)
+    text = write(table, tmp_path / "report", control="a")
+    assert "| b | 9 (1 failed) |" in text
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        *("variants.md", "variants.csv", "box.png", "curves.png")
+    }
+    with pytest.raises(ReportError, match="no trainings"):
+        compare(table, "z")
+    with pytest.raises(ReportError, match="no column error"):
+        compare(table.drop(columns="error"), "a")
+
+
+def test_evolved_and_shipped_variants_train_with_the_same_seeds(tmp_path, monkeypatch):
+    before, _, after = parts(template("matrix-mixer"))
+    path = tmp_path / "best_program.py"
+    path.write_text(before + MEAN + after)
+    compared = validation.variants({"matrix-mixer": path}, ("matrix-mixer",))
+    assert list(compared) == ["matrix-mixer standard", "matrix-mixer evolvable", "matrix-mixer evolved"]
+    asked = []
+
+    def answered(request, limits):
+        asked.append(request)
+        return Answer(True, values={"value": 1.0, "curve": {"epoch": [1], "validation_loss": [1.0]}})
+
+    monkeypatch.setattr(validation, "measure", answered)
+    found = validation.train({"matrix-mixer evolved": compared["matrix-mixer evolved"]}, 2, epochs=1)
+    assert [request["seed"] for request in asked] == sorted(found.seed.unique())
+    assert {request["task"] for request in asked} == {"attention/matrix-mixer-evolvable"}
+    path.write_text(template("coefficient-dynamics"))
+    with pytest.raises(HarnessError, match="no program of matrix-mixer"):
+        validation.variants({"matrix-mixer": path})
+    with pytest.raises(HarnessError, match="at least 2 seeds"):
+        validation.train(compared, 1)
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    for arguments, message in [
+        (["validate", "--best", "x", "--out", str(tmp_path / "r")], "--best wants FRAMEWORK=PROGRAM"),
+        (["validate", "--best", f"matrix-mixer={tmp_path / 'no'}", "--out", str(tmp_path / "r")], "cannot be read"),
+        (["run", "matrix-mixer", "--config", str(tmp_path / "no"), "--out", str(tmp_path / "r")], "cannot be read"),
+    ]:
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.heavy
+def test_a_search_from_end_to_end_with_real_trainings(endpoint, fast, tmp_path):
+    endpoint.answers = [fenced(MEAN), fenced(LEAKING)]
+    found = runner.run("matrix-mixer", fast(2), tmp_path / "out", measure=functools.partial(evaluator.law, epochs=1))
+    assert found.fitness is not None
+    best = tmp_path / "out" / runner.BEST / "best_program.py"
+    arguments = ["--frameworks", "matrix-mixer", "--seeds", "2", "--epochs", "1", "--out", str(tmp_path / "report")]
+    assert main(["validate", "--best", f"matrix-mixer={best}", *arguments]) == 0
+    assert "matrix-mixer evolved" in (tmp_path / "report" / "variants.md").read_text()
