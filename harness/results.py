@@ -25,7 +25,7 @@ def load(folder: Path) -> Results:
         HarnessError: It is not a run folder, or a file of it is damaged.
     """
     from reports import Results
-    from reports.results import COLUMNS
+    from reports.results import COLUMNS, COSTS
 
     store = Store.open(folder)
     resolved = store.resolved()
@@ -38,8 +38,9 @@ def load(folder: Path) -> Results:
             f"{store.folder / GRID} is no grid that optibench wrote ({type(error).__name__}: {error}): it is damaged; "
             "restore the file, or run the grid into another folder."
         ) from error
-    trials = store.trials(cells, COLUMNS).to_pandas(split_blocks=True, self_destruct=True)
-    planned = _found(trials) if imported else _planned(cells, initial)
+    columns = (*COLUMNS, *COSTS) if _has_costs(resolved) else COLUMNS
+    trials = store.trials(cells, columns).to_pandas(split_blocks=True, self_destruct=True)
+    planned = _found(trials) if imported else _planned(cells, initial, trials)
     return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=history)
 
 
@@ -71,10 +72,16 @@ def load_run(folders: Sequence[Path], optimizer: str, task: str, seed: str) -> R
     )
 
 
-def _planned(cells: Sequence[Cell], initial: str) -> pd.DataFrame:
+def _has_costs(resolved: Mapping[str, Any]) -> bool:
+    """Whether the trials of a grid differ in what they cost, or have times on a simulated clock."""
+    varied = any("fidelity" in task for task in resolved["tasks"].values())
+    return varied or any(name in resolved["grid"] for name in ("budget", "simulated_workers"))
+
+
+def _planned(cells: Sequence[Cell], initial: str, trials: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(
+    planned = pd.DataFrame(
         {
             "optimizer": [cell.optimizer for cell in cells],
             "task": [cell.task for cell in cells],
@@ -83,6 +90,14 @@ def _planned(cells: Sequence[Cell], initial: str) -> pd.DataFrame:
             "initial": initial,
         }
     )
+    budget = cells[0].budget if cells else None
+    if budget is None:
+        return planned
+    # how many trials the budget makes shows when a cell is finished
+    counts = _found(trials).set_index(["optimizer", "task", "seed"])["n_trials"]
+    found = planned.join(counts, on=["optimizer", "task", "seed"], rsuffix="_found")["n_trials_found"]
+    planned["n_trials"] = found.fillna(planned["n_trials"]).astype(int)
+    return planned.assign(unit=budget.unit, budget=budget.amount)
 
 
 def _found(trials: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from reports.compare import Aggregate, Comparison, aggregate, compare
+from reports.cost import Costs, costs
 from reports.cube import Floats, Grid, Ints, read
 from reports.results import ReportError, Results
 
@@ -55,6 +56,7 @@ class Analysis:
         control: The optimizer everyone is tested against; ``None`` for all pairs.
         provenance: As given.
         references: Reference values of each task that has some.
+        costs: The results against cost, where trials do not all cost the same.
     """
 
     grid: Grid
@@ -71,6 +73,7 @@ class Analysis:
     control: int | None
     provenance: Mapping[str, Any]
     references: Mapping[str, Mapping[str, Any]]
+    costs: tuple[Costs, ...]
 
 
 def default_counts(longest: int, initial: int = 0) -> tuple[int, ...]:
@@ -88,7 +91,7 @@ def analyse(
     """
     grid = read(results)
     initial = results.trials.loc[results.trials["phase"] == "initial", "trial"]
-    counts = _counts(at, grid.longest, 0 if initial.empty else int(initial.max()) + 1)
+    counts = _counts(at, grid.longest, _usual(grid), 0 if initial.empty else int(initial.max()) + 1)
     if draws < 100:
         raise ReportError(f"{draws} bootstrap draws give no interval: use at least 100, better 10000")
     if control is not None and control not in grid.optimizers:
@@ -126,13 +129,35 @@ def analyse(
         seed=seed,
         control=against,
         provenance=results.provenance,
+        costs=costs(
+            grid, _budgets(results.planned, grid.tasks), control=against, draws=min(draws, BAYES_DRAWS), seed=seed
+        ),
         references={name: task["reference"] for name, task in results.tasks.items() if task.get("reference")},
     )
 
 
-def _counts(at: Sequence[int] | None, longest: int, initial: int) -> tuple[int, ...]:
+def _usual(grid: Grid) -> int:
+    """The longest trial count that is worth a table: where a cell's trials depend on their cost, what all reach."""
+    if not grid.ends:
+        return grid.longest
+    lengths = [part[part > 0] for part in grid.finished.reshape(len(grid.optimizers), -1)]
+    return min(int(np.median(part)) for part in lengths if len(part))
+
+
+def _budgets(planned: pd.DataFrame, tasks: Sequence[str]) -> dict[str, Floats]:
+    """By unit, the budget of each task, (T,); NaN where it has none in that unit."""
+    if "unit" not in planned.columns:
+        return {}
+    found = {}
+    for unit, part in planned.groupby("unit"):
+        least = part.groupby("task", observed=True)["budget"].min()
+        found[str(unit)] = np.array([least.get(task, np.nan) for task in tasks], dtype=float)
+    return found
+
+
+def _counts(at: Sequence[int] | None, longest: int, usual: int, initial: int) -> tuple[int, ...]:
     if at is None:
-        return default_counts(longest, initial)
+        return default_counts(usual, initial)
     counts = tuple(sorted(set(at)))
     if not counts:
         raise ReportError("no trial count was given to report at: name at least one, or leave the choice to the report")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -48,6 +48,11 @@ class Grid:
         clipped: Trials whose regret was clipped at 0, (O, T).
         lowest: The lowest regret before clipping, (T,); NaN without a reference.
         states: Trials in each of ``STATES``, (O, 4).
+        ends: Where trials do not all cost the same: by unit (``fidelity``, ``seconds``) what the cell has cost when
+            the row is over, (R,); infinite where it never is.
+        own: With ``ends``, the row's own regret, clipped at 0, (R,); infinite unless it is a success in full.
+        full: Whether the row is a full evaluation, (R,).
+        worst: Regret of the worst reference, (T,); NaN without a reference.
     """
 
     optimizers: tuple[str, ...]
@@ -66,6 +71,10 @@ class Grid:
     clipped: Ints
     lowest: Floats
     states: Ints
+    ends: Mapping[str, Floats]
+    own: Floats
+    full: Bools
+    worst: Floats
 
     @property
     def longest(self) -> int:
@@ -136,6 +145,9 @@ def read(results: Results) -> Grid:
     lowest = np.full(len(tasks), np.inf)
     np.minimum.at(lowest, t[has_regret[t]], regret[has_regret[t]])
     states = np.bincount(o * len(STATES) + _codes(trials["state"], list(STATES)), minlength=shape[0] * len(STATES))
+    share = _shares(trials)
+    worst, own = _own_regret(results, tasks, t, share)
+    ends = _ends(trials, planned, share, cell[order], order)
     return Grid(
         optimizers=tuple(optimizers),
         tasks=tuple(tasks),
@@ -153,7 +165,45 @@ def read(results: Results) -> Grid:
         clipped=clipped,
         lowest=np.where(np.isfinite(lowest), lowest, np.nan),
         states=states.reshape(shape[0], len(STATES)),
+        ends=ends,
+        own=own[order],
+        full=(share >= 1.0)[order],
+        worst=worst,
     )
+
+
+def _shares(trials: pd.DataFrame) -> Floats:
+    """What each trial costs in full evaluations, (R,)."""
+    if "cost_fidelity" not in trials.columns:
+        return np.ones(len(trials))
+    return np.asarray(np.nan_to_num(trials["cost_fidelity"].to_numpy(float), nan=1.0))
+
+
+def _own_regret(results: Results, tasks: list[str], t: Ints, share: Floats) -> tuple[Floats, Floats]:
+    """The regret of each task's worst reference, (T,), and of each trial by itself, (R,)."""
+    frozen = [results.tasks.get(task, {}).get("reference") or {} for task in tasks]
+    best, middle, last = (np.array([r.get(key, np.nan) for r in frozen]) for key in ("f_best", "f_ref", "f_worst"))
+    value = results.trials["value"].to_numpy(float)
+    counts = (results.trials["state"] == "ok").to_numpy() & (share >= 1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        regret = np.maximum((value - best[t]) / (middle - best)[t], 0.0)
+        worst = (last - best) / (middle - best)
+    return worst, np.where(counts & np.isfinite(regret), regret, np.inf)
+
+
+def _ends(trials: pd.DataFrame, planned: pd.DataFrame, share: Floats, cell: Ints, order: Ints) -> dict[str, Floats]:
+    """What the rows' cells have cost when each is over, in the units in which trials differ."""
+    found = {}
+    if (share < 1.0).any() or ("unit" in planned.columns and (planned["unit"] == "fidelity").any()):
+        total = np.cumsum(share[order])
+        first = np.diff(cell, prepend=-1) != 0
+        before = np.where(first, total - share[order], -np.inf)
+        found["fidelity"] = total - np.maximum.accumulate(before)
+    if "simulated_end" in trials.columns:
+        over = trials["simulated_end"].to_numpy(float)[order]
+        if np.isfinite(over).any():
+            found["seconds"] = np.where(np.isfinite(over), over, np.inf)
+    return found
 
 
 def _codes(column: pd.Series, names: list[str]) -> Ints:
@@ -200,7 +250,7 @@ def _distance(results: Results, tasks: list[str], t: Ints) -> Floats:
     yet stands at the worst value of the task, as it would stand at ``f_worst`` if the task had a reference.
     """
     sign = np.array([-1.0 if results.tasks.get(task, {}).get("direction") == "maximize" else 1.0 for task in tasks])
-    value = results.trials["value"].to_numpy(float) * sign[t]
+    value = np.where(_shares(results.trials) >= 1.0, results.trials["value"].to_numpy(float), np.nan) * sign[t]
     incumbent = results.trials["incumbent"].to_numpy(float) * sign[t]
     ok = np.isfinite(value)
     best, worst = np.full(len(tasks), np.inf), np.full(len(tasks), -np.inf)

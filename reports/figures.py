@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.analysis import Analysis
 from reports.compare import TIE
+from reports.cost_figure import cost_caption, cost_figure
 from reports.critical import cliques, critical_difference
 from reports.curves import BAND_DRAWS, FEWEST_RANKED, Curves
 from reports.distributions import (
@@ -47,6 +48,9 @@ def draw(analysis: Analysis, folder: Path, drawn: tuple[Curves, list[Curves]]) -
     overall, families = drawn
     done = []
     with rc_context(cast(Any, RC)):
+        for found in analysis.costs:
+            save(cost_figure(found, analysis.grid.optimizers, names, looks), folder / f"regret_by_{found.unit}")
+            done.append((f"regret_by_{found.unit}", cost_caption(found)))
         for quantity, words in (("mean", "regret"), ("rank", "rank")):
             # Without reference values there is no regret, and one optimizer has no rank.
             if not np.isfinite(getattr(overall, quantity)).any() or (quantity == "rank" and len(names) == 1):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from reports.cube import Bools, Ints
-from reports.results import PLANNED, ReportError, Results
+from reports.results import COSTS, PLANNED, ReportError, Results
 from reports.text import listing, many
 
 CELL = ["optimizer", "task", "seed"]
@@ -251,7 +251,13 @@ def _words(cell: Sequence[Any]) -> str:
 
 
 def _concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Rows below each other, the columns that all have; names stay categories, which are small."""
+    """Rows below each other, the columns that all have; names stay categories, which are small.
+
+    Where some have costs, a trial of the others is a full evaluation, without a simulated clock.
+    """
+    for name, usual in zip(COSTS, (1.0, np.nan), strict=True):
+        if any(name in frame.columns for frame in frames):
+            frames = [frame if name in frame.columns else frame.assign(**{name: usual}) for frame in frames]
     columns = [column for column in frames[0].columns if all(column in frame.columns for frame in frames)]
     aligned = []
     for frame in frames:
@@ -267,7 +273,7 @@ def _concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _plan(grid: Results) -> pd.DataFrame:
     if not grid.planned.empty:
-        columns = [*PLANNED, *(["initial"] if "initial" in grid.planned.columns else [])]
+        columns = [*PLANNED, *(name for name in ("initial", "unit", "budget") if name in grid.planned.columns)]
         return grid.planned[columns].astype({"optimizer": str, "task": str})
     found = grid.trials.groupby(CELL, observed=True).size().rename("n_trials").reset_index()
     return found.astype({"optimizer": str, "task": str})

@@ -12,6 +12,8 @@ import pandas as pd
 STATES = ("ok", "failed", "timeout", "infeasible")
 NUMBERS = ("value", "incumbent", "regret", "ask_seconds", "evaluate_seconds", "cost_seconds")
 COLUMNS = ("optimizer", "task", "seed", "trial", "phase", "state", *NUMBERS)
+COSTS = ("cost_fidelity", "simulated_end")
+"""Further columns of trials that do not all cost the same: full evaluations, and the end on a simulated clock."""
 PLANNED = ("optimizer", "task", "seed", "n_trials")
 
 
@@ -31,7 +33,8 @@ class Results:
         tasks: Per task at least ``direction`` (``minimize`` or ``maximize``) and ``reference`` (a mapping, or
             ``None`` for a task without regret).
         planned: One row per cell that the grid wants: ``optimizer, task, seed, n_trials``. May be empty: then the
-            cells found in ``trials`` are taken for the plan and nothing can be called missing.
+            cells found in ``trials`` are taken for the plan and nothing can be called missing. Cells whose budget is a
+            cost have it in ``budget`` and its ``unit`` (``fidelity`` or ``seconds``).
         provenance: Whatever identifies the run; printed. Three keys are interpreted: ``training``, by optimizer what
             its training phase cost (``seconds``), stands beside the cost of suggestions; of ``initial_design`` and of
             ``optimizer_packages`` (by optimizer, package -> version) merged grids should have one, or the report warns.

@@ -8,6 +8,8 @@ import numpy as np
 
 from reports.analysis import Analysis
 from reports.compare import COVERAGE, Aggregate, Comparison
+from reports.cost import UNITS
+from reports.cost_table import COST_CAUTION, cost_lines, cost_sentence
 from reports.significance import family_words, impossible, significant
 from reports.tables import ranking
 from reports.text import MISSING, bracket, listing, many, number, p_value, rank
@@ -28,8 +30,16 @@ POLICY = (
 """What is computed from what, and what becomes of missing and failed cells; plain text, one item each."""
 
 
-def sentences(analysis: Analysis) -> tuple[str, str, str]:
-    """Who wins, by how much, and whether it is significant; plain text, one sentence each."""
+def sentences(analysis: Analysis) -> tuple[str, ...]:
+    """Who wins, by how much, and whether it is significant; plain text, one sentence each.
+
+    Where trials do not all cost the same, who is ahead at equal cost comes first.
+    """
+    at_cost = [cost_sentence(found, analysis.grid.optimizers) for found in analysis.costs]
+    return (*(sentence for sentence in at_cost if sentence), *_after_trials(analysis))
+
+
+def _after_trials(analysis: Analysis) -> tuple[str, str, str]:
     grid, a = analysis.grid, analysis.headline
     found, tests, count = analysis.overall[a], analysis.comparisons[a], analysis.counts[a]
     if found is None or tests is None:
@@ -127,7 +137,7 @@ def cautions(analysis: Analysis) -> list[str]:
     """What the numbers cannot carry, and what was left out; plain text, one item each."""
     grid, a = analysis.grid, analysis.headline
     found, tests, count = analysis.overall[a], analysis.comparisons[a], analysis.counts[a]
-    notes = []
+    notes = [COST_CAUTION] if analysis.costs else []
     if found is not None:
         k, n = found.task_ranks.shape
         if n == 1:
@@ -242,12 +252,10 @@ def terminal(analysis: Analysis) -> str:
         row.append(_against(tests, best, o))
         row.append(number(float(analysis.seconds.median[o]) * 1e3))
         lines.append(row)
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    text = [
-        "  ".join(x.ljust(w) if i == 0 else x.rjust(w) for i, (x, w) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
-    ]
-    text.insert(1, "  ".join("-" * width for width in widths))
+    at_cost: list[str] = []
+    for each in analysis.costs:
+        legend = f"@n: mean normalised regret at a cost of n, in {UNITS[each.unit]}; trials, in full: means of a run"
+        at_cost += [*_aligned(cost_lines(each, grid.optimizers)), *_wrapped(legend), ""]
     n = 0 if found is None else int(found.with_regret.sum())
     notes = cautions(analysis)
     legend = (
@@ -256,7 +264,8 @@ def terminal(analysis: Analysis) -> str:
     )
     return "\n".join(
         [
-            *(line.rstrip() for line in text),
+            *at_cost,
+            *_aligned(lines),
             *_wrapped(legend),
             "",
             *(w for s in sentences(analysis) for w in _wrapped(s)),
@@ -267,6 +276,18 @@ def terminal(analysis: Analysis) -> str:
             ),
         ]
     )
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    """Rows of words as lines with a rule below the first; the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    ruled = [lines[0], ["-" * width for width in widths], *lines[1:]]
+    return [
+        "  ".join(
+            x.ljust(w) if i == 0 else x.rjust(w) for i, (x, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in ruled
+    ]
 
 
 def _place(found: Aggregate | None, o: int) -> int | None:

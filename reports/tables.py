@@ -88,7 +88,7 @@ def ranks_table(analysis: Analysis) -> Table:
     data: list[dict[str, Any]] = []
     for count, found in zip(analysis.counts, analysis.overall, strict=True):
         header += [f"rank after {count}", f"regret after {count}"]
-        columns += _aggregate_columns(found, order)
+        columns += aggregate_columns(found, order)
         data += _aggregate_data(analysis, "all", count, found)
     header.append(f"IQM after {analysis.counts[analysis.headline]}")
     columns.append(_iqm_column(analysis.overall[analysis.headline], order))
@@ -117,7 +117,7 @@ def families_table(analysis: Analysis, a: int) -> Table:
     for name, aggregates in parts:
         found = aggregates[a]
         data += _aggregate_data(analysis, name, analysis.counts[a], found)
-        ranked, mean = _aggregate_columns(found, order)
+        ranked, mean = aggregate_columns(found, order)
         n = 0 if found is None else len(found.selection.tasks)
         with_regret = 0 if found is None else int(found.with_regret.sum())
         rows.append((Cell(name), Cell("regret"), Cell(str(with_regret)), *mean))
@@ -164,7 +164,7 @@ def _aggregate_data(analysis: Analysis, name: str, count: int, found: Aggregate 
     ]
 
 
-def _aggregate_columns(found: Aggregate | None, order: list[int]) -> tuple[list[Cell], list[Cell]]:
+def aggregate_columns(found: Aggregate | None, order: list[int]) -> tuple[list[Cell], list[Cell]]:
     """Cells of rank and of regret, in the given order of optimizers."""
     nothing = [Cell(MISSING)] * len(order)
     if found is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from reports.accounts import clips_table, failures_table, missing_table, seconds_table
 from reports.analysis import Analysis, analyse
 from reports.convergence import convergence_table
+from reports.cost_table import cost_table
 from reports.curves import curves
 from reports.facts import facts
 from reports.latex import document, to_latex
@@ -123,6 +124,7 @@ def every_table(analysis: Analysis) -> list[Table]:
     """All tables of a report, in its order; some may have no rows."""
     every = range(len(analysis.counts))
     return [
+        *(cost_table(found, analysis.grid.optimizers) for found in analysis.costs),
         ranks_table(analysis),
         *([families_table(analysis, a) for a in every] if len(analysis.families) > 1 else []),
         friedman_table(analysis),
