@@ -2,8 +2,8 @@
 
 ``hyperband`` is SMAC's Hyperband facade, which draws configurations at random; ``smac-hb`` its multi-fidelity facade,
 where the forest of ``smac-rf`` proposes them, trained on the highest fidelity there is data of. Why these: SMAC is kept
-well and installs beside the rest. HpBandSter, BOHB's own package, had its last release in 2018, so what is called BOHB
-here would be an imitation; ``smac-hb`` is the same idea with a forest in place of BOHB's kernel densities. DEHB is a
+well and installs beside the rest. HpBandSter, BOHB's own package, is not maintained any more; its authors recommend
+SMAC3, whose multi-fidelity facade is BOHB's idea with a forest in place of kernel densities, and DEHB, which would be a
 further dependency for one more optimizer.
 
 Both evaluate a promoted configuration anew: nobody keeps a half-trained network.
