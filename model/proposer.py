@@ -42,8 +42,8 @@ class ProposerConfig:
         evaluations: Of the marginal likelihood, to fit the kernel heads to the history (:mod:`model.kernel_fit`).
         climbs: Steps of gradient ascent from the best-scored candidates, over the numbers among their parameters.
         acquisition: See :func:`model.acquisition.get`; several joined by ``+`` take turns, trial by trial.
-        ahead: How many proposals are planned at a time, a share of the number of trials: with .05 a history of 100
-            trials is encoded at every fifth ask. A plan is dropped when the history is not a continuation of its own.
+        ahead: How many proposals are planned at a time, a share of the number of trials: with .06 a history of 100
+            trials is encoded at every sixth ask. A plan is dropped when the history is not a continuation of its own.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
         cap: The largest gain that counts for ``clipped-ei``, in gaps.
         temperature: Divides the logits; above 1 explores more.
@@ -55,10 +55,10 @@ class ProposerConfig:
     policy: int = 0
     refinements: int = 3
     refined: int = 48
-    evaluations: int = 3
+    evaluations: int = 6
     climbs: int = 0
     acquisition: str = "pi"
-    ahead: float = 0.05
+    ahead: float = 0.06
     margin: float = 0.01
     cap: float = 0.25
     temperature: float = 1.0
