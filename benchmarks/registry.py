@@ -137,6 +137,7 @@ register(Family("yahpo", "YAHPO Gym surrogates on OpenML tasks", "benchmarks.yah
 register(Family("mnist", "trains a perceptron on MNIST", "benchmarks.training.digits:mnist"))
 register(Family("moe-router", "trains a predictor of expert routing", "benchmarks.training.moe:provider"))
 register(Family("mainrun", "trains a small GPT on headlines", "benchmarks.training.mainrun:provider"))
+register(Family("cifar", "trains a convolutional network on CIFAR-10", "benchmarks.training.cifar:provider"))
 register(Family("attention", "trains language models, six attentions", "benchmarks.training.attention.tasks:provider"))
 register(Family("digits", "trains a perceptron on scikit-learn's digits", "benchmarks.training.digits:digits"))
 

@@ -6,6 +6,7 @@
 | ``digits/mlp`` | the same network | scikit-learn's digits, shipped |
 | ``hpobench/ml/<model>/<data set>`` | HPOBench's six kinds of models | scikit-learn's, shipped; OpenML's, fetched |
 | ``moe-router`` | a predictor of a mixture of experts' routing | generated; real traces from Parquet |
+| ``cifar/cnn`` | a small convolutional network | CIFAR-10, fetched |
 | ``mainrun/gpt`` | a small GPT | generated headlines; real ones from a file |
 | ``attention/<framework>-<variant>`` | language models that differ in attention | generated stories; TinyStories |
 

@@ -7,12 +7,13 @@ import math
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from benchmarks import MissingDataError, UnknownBenchmarkError, create, families
-from benchmarks.conformance import plain
+from benchmarks.conformance import BenchmarkConformance, plain
 from benchmarks.training import stories, text
 from benchmarks.training.attention import network
 from benchmarks.training.attention.network import AttentionError, Transformer, check_causal, shipped
@@ -21,6 +22,7 @@ from benchmarks.training.base import DivergedError
 
 SIX = [(framework, variant) for framework in FRAMEWORKS for variant in VARIANTS]
 CONFIG = {"learning_rate": 3e-3, "warmup": 0.1, "weight_decay": 0.1, "batch_size": 16}
+FEW = text.generated("generated stories 1", (20, 10, 10))
 SHORT = {"epochs": 1, "data_fraction": 0.1}
 
 
@@ -234,6 +236,18 @@ def test_parameters_of_the_training_do_not_change_the_network():
         for config in task.space.sample_configuration(3)
     }
     assert len(sizes) == 1
+
+
+@pytest.mark.heavy
+class TestConformance(BenchmarkConformance):
+    """The suite of every benchmark, on a few stories."""
+
+    name, n = "attention/test-time-regression-evolvable", 2
+
+    def create(self):
+        task = create(self.name)
+        task.size, task.source = replace(task.size, documents=(20, 10, 10)), FEW
+        return task
 
 
 # --- stories, names, references

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, families, references
-from benchmarks.conformance import plain
+from benchmarks.conformance import BenchmarkConformance, plain
 from benchmarks.training import ablation, gpt, headlines, language, text
 from benchmarks.training.base import Curve, DivergedError
 from benchmarks.training.network import fit, updates
@@ -298,6 +299,18 @@ def test_an_average_has_a_decay_only_where_there_is_one():
     space = create("mainrun/gpt").space
     for config in map(plain, space.sample_configuration(40)):
         assert ("ema_decay" in config) == config["ema"]
+
+
+@pytest.mark.heavy
+class TestConformance(BenchmarkConformance):
+    """The suite of every benchmark, on a hundred headlines."""
+
+    name, n = "mainrun/gpt", 2
+
+    def create(self):
+        task = create(self.name)
+        task.size, task.source = replace(task.size, documents=SMALL.sizes), SMALL
+        return task
 
 
 # --- the ablation
