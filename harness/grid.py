@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Initial = Literal["shared", "own"]
 DEFAULT_TRIALS = 50
+MOST_SEEDS = 1_000_000
 SHIPPED = Path(__file__).parent / "grids"
 SCHEMA = 1
 """Raised when the way a cell is run or stored changes its result."""
@@ -212,13 +213,13 @@ def parse_seeds(value: Any, where: str) -> tuple[int, ...]:
     try:
         if isinstance(value, bool):
             raise ValueError
-        if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\s*-?\d+\s*", value)):
-            seeds = list(range(int(value)))
+        if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,9}\s*", value)):
+            seeds = _seed_range(0, int(value) - 1)
         elif isinstance(value, str):
             seeds = []
             for part in filter(None, (part.strip() for part in value.split(","))):
                 first, dash, last = part.partition("-")
-                seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+                seeds += _seed_range(int(first), int(last)) if dash else [int(first)]
         else:
             if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in value):
                 raise ValueError
@@ -228,9 +229,15 @@ def parse_seeds(value: Any, where: str) -> tuple[int, ...]:
     if not seeds or min(seeds) < 0 or max(seeds) >= 2**31:
         raise HarnessError(
             f"{where}: `seeds` is a count of at least 1 (5 means seeds 0 to 4), a range like 0-9 or a list like 1,3,7 "
-            f"of seeds from 0 to 2147483647, not {value!r}."
+            f"of at most {MOST_SEEDS:,} seeds from 0 to 2147483647, not {value!r}."
         )
     return tuple(dict.fromkeys(seeds))
+
+
+def _seed_range(first: int, last: int) -> list[int]:
+    if last - first >= MOST_SEEDS:
+        raise ValueError
+    return list(range(first, last + 1))
 
 
 def resolve(grid: Grid) -> dict[str, Any]:

@@ -58,7 +58,13 @@ class Fault:
         values = json.loads(line)
         if not isinstance(values, dict) or len(values.get("fault", ())) != len(dataclasses.fields(cls)):
             raise ValueError(f"not a fault: {line[:80]!r}")
-        return cls(*values["fault"])
+        fault = cls(*values["fault"])
+        words = (fault.step, fault.state, fault.error)
+        if type(fault.trial) is not int or not all(isinstance(word, str) for word in words):
+            raise ValueError(f"not a fault: {line[:80]!r}")
+        if not isinstance(fault.seconds, int | float) or not isinstance(fault.retry, bool):
+            raise ValueError(f"not a fault: {line[:80]!r}")
+        return fault
 
 
 @dataclass

@@ -41,10 +41,10 @@ def read_mapping(path: str, noun: str, keys: Sequence[str], files: Mapping[str, 
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "not YAML"
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise HarnessError(f"{path}{line}: malformed YAML ({problem}).") from error
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
         raise HarnessError(f"{path}: a {noun} is a mapping with the keys {', '.join(keys)}; this file is not one.")

@@ -23,8 +23,9 @@ import yaml
 
 from harness.cellfiles import CellFiles, DamagedError
 from harness.cells import Cell
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reason
 from harness.journal import Journal
+from harness.resolved import flaw
 from harness.trials import Trial, compacted, schema, to_table
 
 if TYPE_CHECKING:
@@ -96,11 +97,15 @@ class Store:
             plain = yaml.safe_load((self.folder / GRID).read_text(encoding="utf-8"))
             tasks = json.loads((self.folder / "tasks.json").read_text(encoding="utf-8"))
             wanted = ("grid", "packages", "optimizers", *(["imported"] if "imported" in plain else []))
-            return {**{key: plain[key] for key in wanted}, "tasks": tasks}
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+            found = {**{key: plain[key] for key in wanted}, "tasks": tasks}
+            problem = flaw(found)
+            if problem is not None:
+                raise ValueError(problem)
+            return found
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
             raise HarnessError(
-                f"{self.folder / GRID} or tasks.json beside it is damaged ({type(error).__name__}); restore the file, "
-                "or run the grid into another folder."
+                f"{self.folder / GRID} or tasks.json beside it is damaged ({reason(error)}); restore the file, or run "
+                "the grid into another folder."
             ) from error
 
     def refuse_imported(self) -> None:
@@ -263,8 +268,8 @@ class Store:
         """
         import pyarrow.parquet as pq
 
-        missing = len(cells) - len(self.finished())
-        if missing > 0:
+        missing = len({cell.key for cell in cells} - self.finished())
+        if missing:
             raise HarnessError(
                 f"{missing} cells of {self.folder} are not finished; run `optibench run --out {self.folder}`."
             )

@@ -203,6 +203,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _require(self.steps >= 1 and self.accumulation >= 1, "TrainConfig: steps and accumulation must be at least 1.")
         _require(0 <= self.ema < 1, "TrainConfig: ema is a decay in [0, 1).")
+        _require(self.validate_every >= 1, "TrainConfig: validate_every must be at least 1.")
         _require(self.learning_rate > 0 and self.clip > 0, "TrainConfig: learning_rate and clip must be above 0.")
         _require(self.precision in ("fp32", "bf16", "fp16"), "TrainConfig: precision is fp32, bf16 or fp16.")
         _require(self.device in ("auto", "cpu", "cuda"), "TrainConfig: device is auto, cpu or cuda.")
@@ -286,10 +287,10 @@ class RunConfig:
 
         path = _find(Path(path))
         try:
-            content = yaml.safe_load(path.read_text())
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ModelError(f"The configuration {path} cannot be read: {error.strerror}.") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no text, or a date that is none
             raise ModelError(f"The configuration {path} is not YAML: {str(error).splitlines()[0]}.") from error
         if not isinstance(content, dict):
             raise ModelError(

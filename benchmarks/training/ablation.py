@@ -72,7 +72,7 @@ def read(spec: str) -> Ablation:
     path = FOLDER / f"{spec}.yaml" if (FOLDER / f"{spec}.yaml").is_file() else Path(spec)
     try:
         values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise BenchmarkError(f"The ablation {path} cannot be read ({' '.join(str(error).split())}).") from None
     if not isinstance(values, Mapping) or set(values) != set(_KEYS) or not isinstance(values["changes"], Mapping):
         raise BenchmarkError(f"The ablation {path} has to have the keys {', '.join(_KEYS)}, and `changes` by name.")

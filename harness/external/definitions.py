@@ -167,7 +167,7 @@ def load(path: Path) -> list[External]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ExternalError(f"Cannot read the external definitions {path}: {reason}; mend {VARIABLE}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
         raise ExternalError(

@@ -1,0 +1,173 @@
+"""Grids, external definitions, papers and training configurations that cannot be."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from malformed.case import Case
+
+JUNK = (
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    "",
+    "no such thing",
+    [],
+    [[]],
+    [None],
+    {},
+    {"a": 1},
+    float("nan"),
+    10**30,
+    "\u0000",
+    "💥",
+)
+GRID: dict[str, Any] = {"optimizers": ["random"], "benchmarks": ["synthetic/sphere-2d"], "seeds": 2, "trials": 5}
+QUICK = ("--executor", "serial", "--no-report", "--out", "out")
+
+
+def a_word(rng: random.Random) -> str:
+    return "".join(rng.choice("abcxyz0-_:=,/*é\\'\" ") for _ in range(rng.randint(1, 8))).strip() or "x"
+
+
+def dump(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()  # JSON is YAML, NaN apart
+
+
+_LEGAL: dict[str, tuple[Any, ...]] = {"retries": (None, 0)}
+
+
+def grids(rng: random.Random) -> Iterator[Case]:
+    """Grid files with values that are of the wrong kind."""
+    keys = (
+        "optimizers",
+        "benchmarks",
+        "seeds",
+        "trials",
+        "initial",
+        "initial_size",
+        "evaluation_limit",
+        "ask_limit",
+        "cell_limit",
+        "memory_limit",
+        "retries",
+        "batch_size",
+        "budget",
+        "simulated_workers",
+        "jobs",
+        "executor",
+        "external",
+        "scheduler",
+    )
+    for key in keys:
+        legal = _LEGAL.get(key, (None,) if key.endswith("_limit") else ())
+        for junk in rng.sample([value for value in JUNK if value not in legal or value is True], 7):
+            content = json.dumps({**GRID, key: junk}).encode()
+            flags = QUICK[2:] if key == "executor" else QUICK
+            yield Case(f"grid {key}: {junk!r}"[:70], ("run", "grid.yaml", *flags), {"grid.yaml": content})
+    for name in ("../x", "a/b", "", ".x", "a b", "x\n", "é/é", [], {}, [1]):
+        yield Case(f"grid name {name!r}", ("run", "grid.yaml", *QUICK), {"grid.yaml": dump({**GRID, "name": name})})
+    for _ in range(15):
+        key = a_word(rng)
+        content = dump({**GRID, f"z{key}": 1})
+        yield Case(f"grid key {key!r}", ("run", "grid.yaml", *QUICK), {"grid.yaml": content})
+
+
+def texts(rng: random.Random) -> Iterator[Case]:
+    """Files that are no grid at all."""
+    whole = b"optimizers: [random]\nbenchmarks: [synthetic/sphere-2d]\nseeds: 2\ntrials: 5\n"
+    texts = {
+        "empty": b"",
+        "a list": b"- random\n",
+        "a number": b"3",
+        "null": b"null",
+        "NUL": b"\x00\x01",
+        "Latin-1": b"name: \xe9",
+        "UTF-16": whole.decode().encode("utf-16"),
+        "a tab": b"optimizers:\n\t- random\n",
+        "an alias": b"optimizers: *x\n",
+        "a bomb": b"a: &a [x]\nb: &b [*a,*a]\n",
+        "a tag": b"optimizers: !!python/name:os.system\n",
+        "twice": whole + whole,
+        "two documents": whole + b"---\n" + whole,
+        "deep": b"[" * 1200,
+        "a complex key": b"? [a]\n: 1\n",
+        "merge": b"<<: 3\n",
+        "a Parquet file": b"PAR1" + bytes(range(256)),
+        "a binary value": b"optimizers: !!binary xx\n",
+        "a set": b"!!set {a, b}\n",
+        "a date": whole.replace(b"trials: 5", b"trials: 2020-01-01"),
+        "a recursion": b"optimizers: &x [*x]\nbenchmarks: [a]\n",
+        "a bad date": whole.replace(b"trials: 5", b"trials: 2020-99-99"),
+        "an unhashable key": b"{[a]: 1}\n",
+        "a long integer": whole.replace(b"trials: 5", b"trials: " + b"9" * 5000),
+        "a bad escape": b'optimizers: ["\\x"]\n',
+        "a surrogate": b'optimizers: ["\\ud800"]\nbenchmarks: [demo]\n',
+        "infinite": whole.replace(b"trials: 5", b"trials: .inf"),
+    }
+    for name, text in texts.items():
+        yield Case(f"grid that is {name}", ("run", "grid.yaml", *QUICK), {"grid.yaml": text})
+    for number in range(15):  # a cut is a grid of its own if it falls between two lines
+        junk = bytearray(whole)
+        junk[rng.randrange(8)] = rng.choice(b"\x00\x07\xff{}[]&*!|>%@`")
+        yield Case(f"grid with a bad byte {number}", ("run", "grid.yaml", *QUICK), {"grid.yaml": bytes(junk)})
+    yield Case("grid that is a folder", ("run", "folder", *QUICK), {"folder/x": b""})
+
+
+def externals(rng: random.Random) -> Iterator[Case]:
+    """External definitions that are none."""
+    good = {"command": ["no-such-program"], "tasks": ["a"]}
+    for key in ("command", "tasks", "seconds", "start_seconds", "environment", "summary", "batch", "unknown"):
+        for junk in rng.sample(JUNK, 4):
+            kind = "benchmarks" if key == "tasks" else rng.choice(("optimizers", "benchmarks"))
+            item = {**good, key: junk} if kind == "benchmarks" else {"command": good["command"], key: junk}
+            content = json.dumps(
+                {**GRID, "external": {kind: {"odd": item}}, kind: ["odd" if kind == "optimizers" else "odd/a"]}
+            )
+            yield Case(
+                f"external {kind} {key}: {junk!r}"[:70],
+                ("run", "grid.yaml", "--yes", *QUICK),
+                {"grid.yaml": content.encode()},
+            )
+    for name in ("a b", "", "x:y", "random", "a/b"):
+        content = dump({**GRID, "external": {"optimizers": {name: {"command": ["x"]}}}})
+        yield Case(f"external called {name!r}", ("run", "grid.yaml", "--yes", *QUICK), {"grid.yaml": content})
+
+
+def papers(rng: random.Random) -> Iterator[Case]:
+    good = {"results": {"a": "published"}, "parts": [{"name": "p", "tables": ["ranks"]}]}
+    for key in ("results", "parts", "at", "title", "control", "training", "odd"):
+        for junk in (
+            value
+            for value in JUNK
+            if value is not None and not (key in ("title", "control", "training") and isinstance(value, str))
+        ):
+            if rng.random() < 0.5:
+                content = json.dumps({**good, key: junk}).encode()
+                yield Case(
+                    f"paper {key}: {junk!r}"[:70], ("paper", "p.yaml", "--no-run", "--out", "new"), {"p.yaml": content}
+                )
+
+
+def trainings(rng: random.Random) -> Iterator[Case]:
+    good = {"data": {"n_trajectories": 4}, "network": "pico", "train": {"steps": 1}}
+    for key in ("data", "network", "train", "augment", "sampling", "encoding", "odd"):
+        for junk in (-1, "nothing", [1], {"odd": 1}, [[]], 1.5):
+            content = json.dumps({**good, key: junk}).encode()
+            yield Case(f"training {key}: {junk!r}", ("train", "t.yaml", "--out", "new"), {"t.yaml": content})
+    for key in ("steps", "batch_tokens", "learning_rate", "clip", "validate_every", "threads"):
+        for junk in ("x", [1], {}, *([-1] if key in ("steps", "learning_rate", "clip", "validate_every") else [])):
+            content = json.dumps({**good, "train": {key: junk}}).encode()
+            yield Case(f"training train.{key}: {junk!r}", ("train", "t.yaml", "--out", "new"), {"t.yaml": content})
+    for name in ("a Parquet file", "empty"):
+        yield Case(
+            f"training that is {name}", ("train", "t.yaml", "--out", "new"), {"t.yaml": b"PAR1\xff" * (name != "empty")}
+        )
+
+
+MAKERS = (grids, texts, externals, papers, trainings)
