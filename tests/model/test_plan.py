@@ -35,9 +35,9 @@ AHEAD = ProposerConfig(uniform=16, local=16, refined=8, ahead=0.1, acquisition="
 class Counting(TrialSetDecoder):
     encoded = 0
 
-    def encode(self, *args: Any) -> Context:
+    def encode(self, *args: Any, **settings: Any) -> Context:
         self.encoded += 1
-        return super().encode(*args)
+        return super().encode(*args, **settings)
 
 
 @pytest.fixture
