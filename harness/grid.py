@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness import batches, budget, external, fidelity, limits
+from harness import batches, budget, costs, external, fidelity, limits
 from harness.budget import Budget
 from harness.errors import HarnessError
 from harness.fidelity import Choice
@@ -270,7 +270,7 @@ def resolve(grid: Grid) -> dict[str, Any]:
         batch = {"batch": size} if size > 1 else {}  # a batch of one is the optimizer as it always was
         resolved_optimizers[batches.label(label(entry.name, settings), size)] = resolved | batch
     tasks = {benchmark.name: describe(benchmark) for benchmark in found}
-    _resolve_costs(grid, found, tasks)
+    costs.resolve(grid, found, tasks)
     plain = dataclasses.asdict(grid) | {
         "optimizers": list(resolved_optimizers),
         "benchmarks": list(tasks),
@@ -284,42 +284,6 @@ def resolve(grid: Grid) -> dict[str, Any]:
             del plain[name]
     packages = {"schema": SCHEMA, "ConfigSpace": version("ConfigSpace"), "numpy": version("numpy")}
     return {"grid": plain, "packages": packages, "optimizers": resolved_optimizers, "tasks": tasks}
-
-
-def _resolve_costs(grid: Grid, found: Sequence[Benchmark], tasks: Mapping[str, dict[str, Any]]) -> None:
-    """Check that every task has what the grid's budget, clock and optimizers need; note the fidelities that vary.
-
-    Raises:
-        HarnessError: A task lacks it.
-    """
-    import optimizers
-
-    clock = "simulated_workers" if grid.simulated_workers else "budget: {seconds: ...}"
-    if grid.simulated_workers or (grid.budget is not None and grid.budget.unit == "seconds"):
-        if any(batches.split(name)[1] > 1 for name in grid.optimizers):
-            raise HarnessError(
-                f"`batch_size` and `{clock}` exclude each other: on a simulated clock each worker asks for itself; "
-                "leave one of them out."
-            )
-        for benchmark in found:
-            if not benchmark.has_cost:
-                raise HarnessError(
-                    f"`{clock}` needs tasks whose evaluations have a known cost in seconds, as surrogates and tables "
-                    f"do, and {benchmark.name} does not: leave the task out, or use another budget."
-                )
-    specs = [batches.split(name)[0] for name in grid.optimizers]
-    choosing = [spec for spec in specs if optimizers.parse(spec)[0].capabilities.multi_fidelity]
-    if grid.fidelity is not None and not choosing:
-        raise HarnessError(
-            f"`fidelity: {grid.fidelity.name}` is for optimizers that choose fidelities and this grid has none: leave "
-            "it out, or see `optibench list optimizers`."
-        )
-    for benchmark in found if choosing else ():
-        try:
-            varied = fidelity.varied(benchmark, grid.fidelity)
-        except HarnessError as error:
-            raise HarnessError(f"{choosing[0]} varies a fidelity: {error}") from error
-        tasks[benchmark.name]["fidelity"] = dataclasses.asdict(varied)
 
 
 def _resolve_optimizer(entry: Entry, settings: dict[str, Any], benchmark: Benchmark, grid: Grid) -> dict[str, Any]:

@@ -23,23 +23,17 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
-from ConfigSpace.util import check_configuration
 
 import optimizers
 from optimizers.base import Capabilities, Fidelity, Observation, Optimizer
-from optimizers.conformance_spaces import SPACES, conditional, four, line, mixed
+from optimizers.conformance_fidelity import FidelityConformance
+from optimizers.conformance_spaces import SPACES, bowl, check_valid, conditional, four, line, mixed
 from optimizers.spaces import SearchSpace
 
 Loss = Callable[[Mapping[str, Any], SearchSpace], float]
 N_INITIAL = 10
 """Observations that are told before the first ask: a model-based optimizer starts to model after its harness's shared
 initial design, which has this size."""
-EPOCHS = Fidelity("epochs", 1, 9, whole=True)
-
-
-def bowl(config: Mapping[str, Any], space: SearchSpace) -> float:
-    """A smooth bowl in the unit cube, off the centre."""
-    return float(np.mean((space.to_unit(config) - 0.3) ** 2))
 
 
 def initial_design(space: SearchSpace, n: int = N_INITIAL, loss: Loss = bowl) -> list[Observation]:
@@ -50,15 +44,6 @@ def initial_design(space: SearchSpace, n: int = N_INITIAL, loss: Loss = bowl) ->
 def observe(config: Mapping[str, Any], space: SearchSpace, loss: Loss) -> Observation:
     value = loss(config, space)
     return Observation(config, value, "ok" if math.isfinite(value) else "failed")
-
-
-def check_valid(config: Mapping[str, Any], space: SearchSpace) -> None:
-    """Active parameters only, plain Python values, each legal, no forbidden clause broken."""
-    for name, value in config.items():
-        assert type(value) in (int, float, str, bool), f"{name} is a {type(value)}: {config}"
-        assert name in space.space, f"{name!r} is no parameter of the space: {config}"
-        assert space.space[name].legal_value(value), f"{value!r} is not legal for {space.space[name]}"
-    check_configuration(space.space, space.vector(config))
 
 
 def random_state(space: ConfigurationSpace) -> bytes:
@@ -93,7 +78,7 @@ def no_leftovers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     assert not left, f"files are left behind after close(): {left}"
 
 
-class OptimizerConformance:
+class OptimizerConformance(FidelityConformance):
     """Every optimizer's tests.
 
     Attributes:
@@ -304,61 +289,6 @@ class OptimizerConformance:
 
     def test_it_goes_on_when_every_configuration_has_been_tried(self) -> None:
         self.search(four(), told=initial_design(SearchSpace(four()), 8), n=3)
-
-    # What a multi-fidelity optimizer does besides ------------------------------------------------------------------
-
-    def climb(self, fidelity: Fidelity, *, n: int = 40, fails: bool = False) -> list[Observation]:
-        """Ask ``n`` times for a fidelity to vary, three at a time; lower fidelities look better than they are."""
-        view = SearchSpace(mixed())
-        found: list[Observation] = []
-        with closing(self.create(mixed(), seed=4, n_trials=n, fidelity=fidelity)) as optimizer:
-            while len(found) < n:
-                waiting = []
-                for suggestion in optimizer.ask(3):
-                    check_valid(suggestion.config, view)
-                    chosen = None if suggestion.fidelity is None else dict(suggestion.fidelity)
-                    level = fidelity.high if chosen is None else chosen[fidelity.name]
-                    assert chosen is None or list(chosen) == [fidelity.name]
-                    assert fidelity.low <= level <= fidelity.high
-                    assert type(level) is (int if fidelity.whole and chosen else float)
-                    failed = fails and level < fidelity.high and suggestion.config["c"] == "red"
-                    value = math.nan if failed else bowl(suggestion.config, view) + level / fidelity.high
-                    waiting.append(Observation(suggestion.config, value, "failed" if failed else "ok", chosen))
-                optimizer.tell(waiting[::-1])
-                found += waiting
-        return found
-
-    @pytest.mark.parametrize("fidelity", [EPOCHS, Fidelity("part", 0.1, 1.0)], ids=lambda f: f.name)
-    def test_fidelities_are_legal_vary_and_repeat(self, fidelity: Fidelity) -> None:
-        if not self.capabilities.multi_fidelity:
-            pytest.skip("varies no fidelity")
-        found = self.climb(fidelity)
-        levels = [fidelity.high if o.fidelity is None else o.fidelity[fidelity.name] for o in found]
-        assert len(set(levels)) > 1, "it declares multi_fidelity=True and chose one fidelity only"
-        assert max(levels) == fidelity.high, "nothing was evaluated in full"
-        again = self.climb(fidelity)
-        assert [(o.config, o.fidelity) for o in again] == [(o.config, o.fidelity) for o in found]
-
-    def test_what_is_evaluated_in_full_looked_good_before(self) -> None:
-        if not self.capabilities.multi_fidelity:
-            pytest.skip("varies no fidelity")
-        view, found = SearchSpace(mixed()), self.climb(EPOCHS)
-        levels = np.array([(o.fidelity or {"epochs": EPOCHS.high})["epochs"] for o in found])
-        losses = np.array([bowl(o.config, view) for o in found])
-        full, low = float(losses[levels == EPOCHS.high].mean()), float(losses[levels == levels.min()].mean())
-        assert full < low, "what it evaluated in full was no better than what it evaluated cheaply"
-
-    def test_it_survives_failures_at_low_fidelities(self) -> None:
-        if not self.capabilities.multi_fidelity:
-            pytest.skip("varies no fidelity")
-        found = self.climb(EPOCHS, fails=True)
-        assert {o.state for o in found} == {"ok", "failed"}
-
-    def test_a_fidelity_without_a_range_is_full(self) -> None:
-        if not self.capabilities.multi_fidelity:
-            pytest.skip("varies no fidelity")
-        found = self.climb(Fidelity("epochs", 9, 9, whole=True), n=6)
-        assert {(o.fidelity or {"epochs": 9})["epochs"] for o in found} == {9}
 
     # What the registry says of it --------------------------------------------------------------------------------
 

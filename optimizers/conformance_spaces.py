@@ -1,4 +1,4 @@
-"""The search spaces on which :mod:`optimizers.conformance` tries an optimizer.
+"""The search spaces on which :mod:`optimizers.conformance` tries an optimizer, and what it minimizes there.
 
 Each is small and holds one thing that optimizers get wrong; every function builds it anew.
 """
@@ -6,7 +6,9 @@ Each is small and holds one thing that optimizers get wrong; every function buil
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
 from ConfigSpace import (
     AndConjunction,
     Categorical,
@@ -22,6 +24,9 @@ from ConfigSpace import (
     OrConjunction,
     OrdinalHyperparameter,
 )
+from ConfigSpace.util import check_configuration
+
+from optimizers.spaces import SearchSpace
 
 
 def mixed() -> ConfigurationSpace:
@@ -118,3 +123,17 @@ SPACES: Mapping[str, Callable[[], ConfigurationSpace]] = {
     make.__name__: make
     for make in (mixed, conditional, categories, line, fifty, logarithmic, scales, grid, forbidden, four)
 }
+
+
+def bowl(config: Mapping[str, Any], space: SearchSpace) -> float:
+    """A smooth bowl in the unit cube, off the centre."""
+    return float(np.mean((space.to_unit(config) - 0.3) ** 2))
+
+
+def check_valid(config: Mapping[str, Any], space: SearchSpace) -> None:
+    """Active parameters only, plain Python values, each legal, no forbidden clause broken."""
+    for name, value in config.items():
+        assert type(value) in (int, float, str, bool), f"{name} is a {type(value)}: {config}"
+        assert name in space.space, f"{name!r} is no parameter of the space: {config}"
+        assert space.space[name].legal_value(value), f"{value!r} is not legal for {space.space[name]}"
+    check_configuration(space.space, space.vector(config))

@@ -66,9 +66,8 @@ class SMACHyperband(SMAC):
         n_trials: int,
         fidelity: Fidelity | None = None,
         eta: int = 3,
-        retrain_after: int = 8,
     ) -> None:
-        super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
+        super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=8)
         self._fidelity, self._eta = fidelity, whole("eta", eta, least=2)
 
     def _scenario_settings(self) -> dict[str, Any]:
@@ -106,6 +105,19 @@ class SMACForestHyperband(SMACHyperband, SMACForest):
     capabilities: ClassVar[Capabilities] = Capabilities(
         multi_fidelity=True, failed="counts as the worst success so far"
     )
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        fidelity: Fidelity | None = None,
+        eta: int = 3,
+        retrain_after: int = 8,
+    ) -> None:
+        super().__init__(space, seed=seed, n_trials=n_trials, fidelity=fidelity, eta=eta)
+        self._retrain_after = whole("retrain_after", retrain_after)
 
     def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
         brackets = super()._components(scenario, initial_design=initial_design)

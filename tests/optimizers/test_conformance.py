@@ -17,7 +17,8 @@ from ConfigSpace.exceptions import IllegalValueError, InactiveHyperparameterSetE
 
 import optimizers
 from optimizers import Capabilities, Fidelity, Observation, Optimizer, OptimizerError, Suggestion
-from optimizers.conformance import EPOCHS, OptimizerConformance, no_leftovers
+from optimizers.conformance import OptimizerConformance, no_leftovers
+from optimizers.conformance_fidelity import EPOCHS
 from optimizers.conformance_spaces import SPACES, line
 from optimizers.history import succeeded
 from optimizers.random_search import RandomSearch

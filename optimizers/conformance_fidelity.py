@@ -1,0 +1,87 @@
+"""What a multi-fidelity optimizer must do besides: the part of :mod:`optimizers.conformance` that others skip."""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from optimizers.base import Capabilities, Fidelity, Observation, Optimizer
+from optimizers.conformance_spaces import bowl, check_valid, mixed
+from optimizers.spaces import SearchSpace
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+EPOCHS = Fidelity("epochs", 1, 9, whole=True)
+
+
+class FidelityConformance:
+    """The tests of multi-fidelity optimizers; :class:`~optimizers.conformance.OptimizerConformance` has them all."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it declares."""
+        raise NotImplementedError
+
+    def create(
+        self, space: ConfigurationSpace, *, seed: int, n_trials: int, fidelity: Fidelity | None = None
+    ) -> Optimizer:
+        """Build the optimizer."""
+        raise NotImplementedError
+
+    def climb(self, fidelity: Fidelity, *, n: int = 40, fails: bool = False) -> list[Observation]:
+        """Ask ``n`` times for a fidelity to vary, three at a time; lower fidelities look better than they are."""
+        view = SearchSpace(mixed())
+        found: list[Observation] = []
+        with closing(self.create(mixed(), seed=4, n_trials=n, fidelity=fidelity)) as optimizer:
+            while len(found) < n:
+                waiting = []
+                for suggestion in optimizer.ask(3):
+                    check_valid(suggestion.config, view)
+                    chosen = None if suggestion.fidelity is None else dict(suggestion.fidelity)
+                    level = fidelity.high if chosen is None else chosen[fidelity.name]
+                    assert chosen is None or list(chosen) == [fidelity.name]
+                    assert fidelity.low <= level <= fidelity.high
+                    assert type(level) is (int if fidelity.whole and chosen else float)
+                    failed = fails and level < fidelity.high and suggestion.config["c"] == "red"
+                    value = math.nan if failed else bowl(suggestion.config, view) + level / fidelity.high
+                    waiting.append(Observation(suggestion.config, value, "failed" if failed else "ok", chosen))
+                optimizer.tell(waiting[::-1])
+                found += waiting
+        return found
+
+    @pytest.mark.parametrize("fidelity", [EPOCHS, Fidelity("part", 0.1, 1.0)], ids=lambda f: f.name)
+    def test_fidelities_are_legal_vary_and_repeat(self, fidelity: Fidelity) -> None:
+        if not self.capabilities.multi_fidelity:
+            pytest.skip("varies no fidelity")
+        found = self.climb(fidelity)
+        levels = [fidelity.high if o.fidelity is None else o.fidelity[fidelity.name] for o in found]
+        assert len(set(levels)) > 1, "it declares multi_fidelity=True and chose one fidelity only"
+        assert max(levels) == fidelity.high, "nothing was evaluated in full"
+        again = self.climb(fidelity)
+        assert [(o.config, o.fidelity) for o in again] == [(o.config, o.fidelity) for o in found]
+
+    def test_what_is_evaluated_in_full_looked_good_before(self) -> None:
+        if not self.capabilities.multi_fidelity:
+            pytest.skip("varies no fidelity")
+        view, found = SearchSpace(mixed()), self.climb(EPOCHS)
+        levels = np.array([(o.fidelity or {"epochs": EPOCHS.high})["epochs"] for o in found])
+        losses = np.array([bowl(o.config, view) for o in found])
+        full, low = float(losses[levels == EPOCHS.high].mean()), float(losses[levels == levels.min()].mean())
+        assert full < low, "what it evaluated in full was no better than what it evaluated cheaply"
+
+    def test_it_survives_failures_at_low_fidelities(self) -> None:
+        if not self.capabilities.multi_fidelity:
+            pytest.skip("varies no fidelity")
+        found = self.climb(EPOCHS, fails=True)
+        assert {o.state for o in found} == {"ok", "failed"}
+
+    def test_a_fidelity_without_a_range_is_full(self) -> None:
+        if not self.capabilities.multi_fidelity:
+            pytest.skip("varies no fidelity")
+        found = self.climb(Fidelity("epochs", 9, 9, whole=True), n=6)
+        assert {(o.fidelity or {"epochs": 9})["epochs"] for o in found} == {9}
