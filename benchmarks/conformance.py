@@ -231,6 +231,24 @@ class BenchmarkConformance:
         with pytest.raises(Exception, match="fidelit"):
             task.evaluate(config, seed=0, fidelity={"no such fidelity": 1})
 
+    def test_its_main_fidelity_can_be_varied(self, task: Benchmark) -> None:
+        if task.fidelity_space is None:
+            assert task.main_fidelity is None, "a main fidelity, and no fidelities"
+            pytest.skip("has no fidelities")
+        if task.main_fidelity is None:
+            assert len(task.fidelity_space) == 1, "it has several fidelities, and none is its main_fidelity"
+            pytest.skip("has a single fidelity")
+        parameter: Any = task.fidelity_space[task.main_fidelity]
+        assert 0 <= parameter.lower < parameter.upper, "it must be a number with a lowest and a highest value"
+
+    def test_a_known_cost_is_the_same_each_time(self, task: Benchmark) -> None:
+        if not task.has_cost:
+            pytest.skip("does not know what an evaluation costs")
+        configs = sample(task.space, self.n)
+        costs = [[self.create().evaluate(config, seed=0).cost_seconds for config in configs] for _ in range(2)]
+        assert costs[0] == costs[1], "has_cost=True, and the cost of an evaluation changes"
+        assert max(costs[0]) > 0, "has_cost=True, and every evaluation costs nothing"
+
 
 def _global_states() -> tuple[Any, ...]:
     torch = sys.modules.get("torch")

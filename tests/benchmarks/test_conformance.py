@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ConfigSpace import ConfigurationSpace, Integer
+from ConfigSpace import ConfigurationSpace, Float, Integer
 
 import benchmarks
 from benchmarks import Benchmark, BenchmarkError, Config, Direction, Evaluation, Reference, Sampling
@@ -149,6 +149,28 @@ class LowestFidelity(Good):
 class AnyFidelity(Good):
     def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
         return Evaluation(config["x"] ** 2)
+
+
+class NoMainFidelity(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fidelity_space.add(Float("part", (0.1, 1.0), default=1.0))
+
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        known = {name: value for name, value in (fidelity or {}).items() if name != "part"}
+        return super().evaluate(config, seed=seed, fidelity=known)
+
+
+class CostsNothing(Good):
+    has_cost = True
+
+
+class MeasuresItsCost(Good):
+    has_cost, clock = True, 0.0
+
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        MeasuresItsCost.clock += 1.0
+        return Evaluation(super().evaluate(config, seed=seed, fidelity=fidelity).value, self.clock)
 
 
 class ChangesTheConfig(Good):
