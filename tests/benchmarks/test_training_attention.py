@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import MissingDataError, UnknownBenchmarkError, create, families
+from benchmarks import MissingDataError, UnknownBenchmarkError, create, families, references
 from benchmarks.conformance import BenchmarkConformance, plain
 from benchmarks.training import stories, text
 from benchmarks.training.attention import network
@@ -293,3 +293,16 @@ def test_missing_stories_are_named_with_the_cure(real):
 def test_an_unknown_task_gets_the_closest_name():
     with pytest.raises(UnknownBenchmarkError, match="attention/matrix-mixer-standard"):
         create("attention/matrix-mixer-standrad")
+
+
+def test_the_task_of_the_training_grid_has_a_reference():
+    name = "attention/coefficient-dynamics-standard"
+    entry = references.entries()[name]
+    assert entry.reference.f_best < 0.35 < entry.reference.f_ref
+    assert entry.data_version == create(name).data_version
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", [name for name in references.entries() if name.startswith("attention/")])
+def test_committed_references_hold(name):
+    assert references.check([name]) == []
