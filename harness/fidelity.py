@@ -58,7 +58,11 @@ def varied(problem: Benchmark, choice: Choice | None) -> Fidelity:
     names = list(space) if space is not None else []
     name = choice.name if choice is not None else problem.main_fidelity or (names[0] if len(names) == 1 else "")
     if space is None or name not in names:
-        what = f"no fidelity {name!r}; it has {', '.join(names)}" if names and name else "several and no main one"
+        what = (
+            f"no fidelity {name!r}; it has {', '.join(names)}"
+            if names and name
+            else "several fidelities and no main one"
+        )
         hint = "name one with `fidelity:`" if names else "leave the task or the optimizer out"
         what = what if names else "no fidelity that an optimizer could choose"
         raise HarnessError(f"{problem.name} has {what}: {hint}.")

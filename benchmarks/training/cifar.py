@@ -160,6 +160,7 @@ class Convolutional(TrainingBenchmark):
         self.name, self.size = name, SIZES[name]
         self.space = search_space(name)
         self.fidelity_space = fidelity_space(epochs=(1, self.size.epochs), data_fraction=(0.1, 1.0))
+        self.main_fidelity = "epochs"
 
     def train(self, config: Config, seed: int, fidelity: Mapping[str, Any]) -> Evaluation:
         from benchmarks.training.cnn import train

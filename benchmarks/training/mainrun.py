@@ -131,6 +131,7 @@ class HeadlineGPT(TrainingBenchmark):
         self.name, self.size = name, SIZES[name]
         self.space = search_space(name)
         self.fidelity_space = fidelity_space(epochs=(1, self.size.epochs), data_fraction=(0.1, 1.0))
+        self.main_fidelity = "epochs"
         documents = self.size.documents
         real = "headlines" in name
         self.source = (

@@ -294,7 +294,7 @@ def test_a_fidelity_that_the_task_does_not_have_is_one_sentence(choice: Choice, 
 def test_several_fidelities_without_a_main_one_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     task = Levels()
     task.main_fidelity = None
-    with pytest.raises(HarnessError, match="levels has several and no main one: name one with `fidelity:`"):
+    with pytest.raises(HarnessError, match="levels has several fidelities and no main one: name one with `fidelity:`"):
         varied(task, None)
 
 

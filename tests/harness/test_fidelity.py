@@ -108,6 +108,12 @@ def test_every_training_has_a_main_fidelity(name: str, main: str) -> None:
     assert not problem.has_cost, "a training's time is this machine's"
 
 
+@pytest.mark.parametrize("prefix", ["mainrun", "attention", "moe-router", "digits", "hpobench"])
+def test_no_family_of_trainings_leaves_the_choice_open(prefix: str) -> None:
+    for name in [name for name in benchmarks.families()[prefix].names() if not name.startswith("hpobench/nn")][:2]:
+        assert varied(task(name), None).name in ("epochs", "iter", "n_estimators", "subsample")
+
+
 def test_what_is_spent_is_a_part_of_a_full_evaluation() -> None:
     problem = task(XGBOOST)
     assert share(problem, {"trainsize": 0.5}) == 0.5

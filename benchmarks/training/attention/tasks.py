@@ -133,6 +133,7 @@ class AttentionLM(TrainingBenchmark):
         self.size, self.source = SIZES[suffix], source(suffix)
         self.space = search_space(name)
         self.fidelity_space = fidelity_space(epochs=(1, self.size.epochs), data_fraction=(0.1, 1.0))
+        self.main_fidelity = "epochs"
         self.data_version = self.source.version
 
     def train(self, config: Config, seed: int, fidelity: Mapping[str, Any]) -> Evaluation:
