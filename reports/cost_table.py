@@ -79,11 +79,12 @@ def cost_sentence(found: Costs, names: tuple[str, ...]) -> str | None:
     order = [int(i) for i in np.lexsort((last.mean, last.rank))]
     label = [names[int(last.selection.optimizers[i])] for i in order]
     level = [label[i] for i in range(len(order)) if last.rank[order[i]] - last.rank[order[0]] < 1e-9]
-    spent = f"{found.same:g} {UNITS[found.unit]}" if found.same is not None else f"the same {UNITS[found.unit]}"
+    unit = UNITS[found.unit]
+    spent = f"At the cost of {found.same:g} {unit}" if found.same is not None else f"At equal cost in {unit}"
     who = f"{listing(level)} {'has' if len(level) == 1 else 'share'} the best mean rank"
     regrets = [f"{number(float(last.mean[order[i]]))} ({label[i]})" for i in range(max(2, len(level)))]
     return (
-        f"At the cost of {spent} {who} of {len(order)} optimizers over {many(len(last.selection.tasks), 'task')}: "
+        f"{spent} {who} of {len(order)} optimizers over {many(len(last.selection.tasks), 'task')}: "
         f"{rank(last.rank[order[0]])}. Mean normalised regret there: {listing(regrets)}."
     )
 

@@ -13,6 +13,7 @@ import pytest
 from reports import merge, write
 from reports.analysis import Analysis, analyse
 from reports.cost import CURVE, at_cost
+from reports.cost_table import cost_sentence
 from reports.cube import read
 from reports.results import Results
 
@@ -150,8 +151,9 @@ def test_a_report_shows_it_and_says_so(tmp_path: Path) -> None:
 def test_a_tie_is_shared() -> None:
     cells = {(name, "a/b/1", 0): [ok(0.5, 0.5), ok(0.4)] for name in ("one", "other")}
     (found,) = analysed(results(cells)).costs
-    from reports.cost_table import cost_sentence
-
+    cells |= {(name, "a/b/2", 0): [ok(0.5, 0.5), ok(0.4), ok(0.3)] for name in ("one", "other")}
+    (unequal,) = analysed(results(cells)).costs
+    assert (cost_sentence(unequal, ("one", "other")) or "").startswith("At equal cost in full evaluations one and")
     assert "one and other share the best mean rank" in (cost_sentence(found, ("one", "other")) or "")
 
 
