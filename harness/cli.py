@@ -143,6 +143,9 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, with --executor dask; docs/dask.md")
     parser.add_argument("--out", metavar="DIR", help="the run folder; default runs/NAME")
     parser.add_argument(
+        "--allow-external", action="store_true", help="run the external commands of a folder that was made elsewhere"
+    )
+    parser.add_argument(
         "--no-report", action="store_true", help="only run; `optibench report DIR` makes the report later"
     )
     parser.set_defaults(command="run_grid")

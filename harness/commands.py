@@ -31,7 +31,7 @@ def run_grid(arguments: argparse.Namespace) -> int:
     from harness.grid import load
     from harness.run import run
 
-    names = ("optimizers", "benchmarks", *GRID_FLAGS, "jobs", "executor", "scheduler", "out")
+    names = ("optimizers", "benchmarks", *GRID_FLAGS, "jobs", "executor", "scheduler", "out", "allow_external")
     flags = {name: getattr(arguments, name) for name in names}
     if arguments.grid is None and not (arguments.optimizers or arguments.benchmarks):
         grid, settings = None, _resume_settings(flags)

@@ -77,6 +77,8 @@ class Settings:
     executor: str = "processes"
     scheduler: str | None = None
     """Of the dask executor: its address, or the JSON file that it writes."""
+    allow_external: bool = False
+    """Whether to run the external commands of a run folder that was made elsewhere."""
 
 
 KEYS = (
@@ -158,6 +160,7 @@ def _settings(source: Source) -> Settings:
         jobs=_count(source, "jobs", 1) if "jobs" in source.values else None,
         executor=executor,
         scheduler=scheduler,
+        allow_external=bool(source.values.get("allow_external")),
     )
 
 

@@ -51,7 +51,7 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
             raise HarnessError(
                 "Nothing to run: give a grid (a YAML file, or -o and -b), or the --out of one to resume."
             )
-        grid = stored_grid(Store.open(settings.out))
+        grid = stored_grid(Store.open(settings.out), allow_external=settings.allow_external)
     if settings.executor == "serial":
         grid.limits.refuse_in_process()
     resolved = resolve(grid)
@@ -132,10 +132,10 @@ def _sentence(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def stored_grid(store: Store) -> Grid:
-    """The grid that a run folder holds."""
+def stored_grid(store: Store, *, allow_external: bool = False) -> Grid:
+    """The grid that a run folder holds; before external commands of somebody else are run, the user is asked."""
     store.refuse_imported()
-    external.recall(store.folder)
+    external.recall(store.folder, allowed=allow_external)
     plain = store.resolved()["grid"]
     try:
         changed: dict[str, Any] = {name: tuple(plain[name]) for name in ("optimizers", "benchmarks", "seeds")}

@@ -30,6 +30,7 @@ from typing import Any
 import yaml
 
 from harness.errors import HarnessError
+from harness.external import trust
 
 VARIABLE = "OPTIBENCH_EXTERNAL"
 
@@ -69,6 +70,15 @@ class External:
     batch: bool = False
     multi_fidelity: bool = False
     conditional: str = "native"
+
+    def __post_init__(self) -> None:
+        words = (self.kind, self.name, self.folder, self.summary, *self.command, *self.tasks)
+        if not self.command or not all(isinstance(word, str) for word in words):
+            raise TypeError("a definition has a command, and texts are texts")
+        if not all(isinstance(mapping, Mapping) for mapping in (self.settings, self.environment)):
+            raise TypeError("settings and variables are mappings")
+        if not all(isinstance(seconds, int | float) for seconds in (self.seconds, self.start_seconds)):
+            raise TypeError("limits are numbers")
 
     def plain(self) -> dict[str, Any]:
         """The definition as JSON can hold it; :meth:`of` reads it."""
@@ -225,14 +235,20 @@ def record(folder: Path, resolved: Mapping[str, Any]) -> None:
     names |= {("benchmark", task.partition("/")[0]) for task in resolved["tasks"]}
     used = [external.plain() for external in registered() if (external.kind, external.name) in names]
     if used:
+        trust.remember(map(External.of, used))
         (folder / RECORD).write_text(json.dumps(used, indent=1), encoding="utf-8")
 
 
-def recall(folder: Path) -> None:
+def recall(folder: Path, *, allowed: bool = False) -> None:
     """Register the definitions that :func:`record` kept; ones that are registered already win.
+
+    Args:
+        folder: The run folder.
+        allowed: Whether commands are run that this user has not run before; otherwise they are asked about.
 
     Raises:
         ExternalError: The file is damaged.
+        HarnessError: Its commands are not allowed.
     """
     path = folder / RECORD
     if not path.is_file():
@@ -244,4 +260,6 @@ def recall(folder: Path) -> None:
         raise ExternalError(
             f"{path} is damaged: name the definitions again with {VARIABLE} or the grid file."
         ) from error
-    register(external for external in found if (external.kind, external.name) not in _registered)
+    found = [external for external in found if (external.kind, external.name) not in _registered]
+    trust.confirm(found, folder, allowed=allowed)
+    register(found)

@@ -35,6 +35,12 @@ def _load(name: str) -> ModuleType:
 _plugin, _loopback = _load("plugin"), _load("loopback")
 
 
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered of a user is remembered in the test's folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path.with_name(f"{tmp_path.name}-state")))
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """An environment in which the misbehaving third-party package is installed."""

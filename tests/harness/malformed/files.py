@@ -167,10 +167,18 @@ def folders(rng: random.Random) -> Iterator[Case]:
                 bases=("run",),
                 mutate=mutate,
             )
-    for text in (b"", b"{", b"[3]", b'[{"kind": "optimizer"}]', b'{"a": 1}', b"\xff"):
+    for text in (
+        b"",
+        b"{",
+        b"[3]",
+        b'[{"kind": "optimizer"}]',
+        b'{"a": 1}',
+        b"\xff",
+        b'[{"kind": "optimizer", "name": "x", "command": [3], "folder": "/", "tasks": []}]',
+    ):
         yield Case(
             f"run folder, external.json {text!r}",
-            ("run", "--yes", "--out", "run"),
+            ("run", "--allow-external", "--out", "run"),
             {"run/external.json": text},
             bases=("run",),
         )

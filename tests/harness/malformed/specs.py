@@ -131,12 +131,14 @@ def externals(rng: random.Random) -> Iterator[Case]:
             )
             yield Case(
                 f"external {kind} {key}: {junk!r}"[:70],
-                ("run", "grid.yaml", "--yes", *QUICK),
+                ("run", "grid.yaml", "--allow-external", *QUICK),
                 {"grid.yaml": content.encode()},
             )
     for name in ("a b", "", "x:y", "random", "a/b"):
         content = dump({**GRID, "external": {"optimizers": {name: {"command": ["x"]}}}})
-        yield Case(f"external called {name!r}", ("run", "grid.yaml", "--yes", *QUICK), {"grid.yaml": content})
+        yield Case(
+            f"external called {name!r}", ("run", "grid.yaml", "--allow-external", *QUICK), {"grid.yaml": content}
+        )
 
 
 def papers(rng: random.Random) -> Iterator[Case]:
