@@ -85,7 +85,7 @@ def test_it_is_one_sentence_in_a_process_of_its_own(
     assert done.stderr.count("\n") == 1, done.stderr
 
 
-@pytest.mark.parametrize("number", range(25))
+@pytest.mark.parametrize("number", range(16))
 def test_a_damaged_journal_costs_only_what_is_damaged(
     number: int, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -121,7 +121,8 @@ def test_names_in_a_foreign_folder_lead_nowhere(published: Path, tmp_path: Path)
     pq.write_table(table, published / "trials.parquet")
     report = tmp_path / "here" / "report"
     before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(report)}
-    assert main(["report", "published", "--out", "report"]) == 0
+    run = [evil["random"], evil["synthetic/sphere-2d"], "0"]
+    assert main(["report", "published", "--out", "report", "--run", *run]) == 0
     assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(report)} == before
     assert not list(tmp_path.parent.glob("evil*"))
     assert not list(tmp_path.parent.parent.glob("evil*"))
@@ -144,3 +145,29 @@ def test_doctor_shows_plug_ins_with_the_code_they_load(optibench: Any) -> None:
     for name, code in (("bad-ask", "misbehaving:BAD_ASK"), ("misbehaving", "misbehaving:FAMILY")):
         assert f"plug-in {name}" in shown
         assert code in shown
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/b", "..", "", "x\n", "a\\b"])
+def test_a_paper_cannot_name_a_file_elsewhere(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paper = {"results": {"a": None}, "parts": [{"name": name, "tables": ["ranks"]}]}
+    (tmp_path / "paper.yaml").write_text(yaml.safe_dump(paper))
+    assert main(["paper", "paper.yaml", "--no-run", "--out", "new"]) == 2
+    assert "part 1" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"paper.yaml"}
+
+
+def test_a_damaged_key_in_a_run_folder_leads_nowhere(
+    published: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Keys of cells are hashes that are computed here: none is read from a file and made a path."""
+    table = pq.read_table(published / "trials.parquet")
+    column = pa.array(["../../../evil"] * len(table)).dictionary_encode()
+    pq.write_table(table.set_column(table.schema.get_field_index("cell"), "cell", column), published / "trials.parquet")
+    before = set(tmp_path.rglob("*"))
+    for command in (["status", "published"], ["publish", "published", "new"]):
+        assert main(command) in (0, 2)
+    assert set(tmp_path.rglob("*")) == before
+    assert not list(tmp_path.parent.glob("evil*"))

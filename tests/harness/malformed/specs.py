@@ -142,18 +142,24 @@ def externals(rng: random.Random) -> Iterator[Case]:
 
 
 def papers(rng: random.Random) -> Iterator[Case]:
-    good = {"results": {"a": "published"}, "parts": [{"name": "p", "tables": ["ranks"]}]}
+    part = {"name": "p", "tables": ["ranks"]}
+    good = {"results": {"published": None}, "parts": [part]}
     for key in ("results", "parts", "at", "title", "control", "training", "odd"):
         for junk in (
             value
             for value in JUNK
-            if value is not None and not (key in ("title", "control", "training") and isinstance(value, str))
+            if value is not None and not (key in ("title", "control", "training") and isinstance(value, str | float))
         ):
             if rng.random() < 0.5:
-                content = json.dumps({**good, key: junk}).encode()
-                yield Case(
-                    f"paper {key}: {junk!r}"[:70], ("paper", "p.yaml", "--no-run", "--out", "new"), {"p.yaml": content}
-                )
+                yield _paper(f"paper {key}: {junk!r}"[:70], {**good, key: junk})
+    for key in ("name", "tables", "figures", "results", "tasks", "at", "title", "odd"):
+        for junk in rng.sample([value for value in JUNK if value not in (None, []) and not isinstance(value, str)], 3):
+            yield _paper(f"paper, part {key}: {junk!r}"[:70], {**good, "parts": [{**part, key: junk}]})
+
+
+def _paper(name: str, content: Any) -> Case:
+    arguments = ("paper", "p.yaml", "--no-run", "--out", "new")
+    return Case(name, arguments, {"p.yaml": json.dumps(content).encode()}, bases=("published",))
 
 
 def trainings(rng: random.Random) -> Iterator[Case]:
