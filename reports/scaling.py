@@ -16,6 +16,9 @@ from reports.text import number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+HEIGHT = 2.3
+"""Of the figure, in inches."""
+
 
 @dataclass(frozen=True)
 class PowerLaw:
@@ -119,11 +122,12 @@ def scaling_figure(x: ArrayLike, y: ArrayLike, fit: PowerLaw, *, size: str, valu
 
     from reports.drawing import COLUMN
     from reports.style import BLUE, RC, VERMILION
+    from reports.ticks import plain_log_ticks
 
     sizes = np.asarray(x, dtype=float).ravel()
     line = np.geomspace(sizes.min(), sizes.max(), 100)
     with rc_context(cast(Any, RC)):
-        figure = Figure(figsize=(COLUMN, 2.3), layout="constrained")
+        figure = Figure(figsize=(COLUMN, HEIGHT), layout="constrained")
         axis = figure.subplots()
         axis.fill_between(line, *fit.band(line), color=BLUE, alpha=0.15, linewidth=0)
         words = f"slope {number(fit.slope)} [{number(fit.low)}, {number(fit.high)}]"
@@ -134,4 +138,6 @@ def scaling_figure(x: ArrayLike, y: ArrayLike, fit: PowerLaw, *, size: str, valu
         axis.set_xlabel(size.replace("$", r"\$"))
         axis.set_ylabel(value.replace("$", r"\$"))
         axis.legend()
+        plain_log_ticks(axis.xaxis, 72 * 0.75 * COLUMN)  # labels leave the axes about this share of the figure
+        plain_log_ticks(axis.yaxis, 72 * 0.75 * HEIGHT)
     return figure

@@ -1,7 +1,7 @@
 """The document's comparison: its untuned routing model against the best configuration found, over seeds.
 
 ``python -m benchmarks.training.moe_comparison [--task moe-router/generated] [--seeds 10]`` prints the table of
-``docs/moe-router.md``. The best configuration is that of the frozen reference, or of ``--best FILE``, a JSON object.
+``docs/training.md``. The best configuration is that of the frozen reference, or of ``--best FILE``, a JSON object.
 Its search saw validation sequences only and other seeds; the test sequences are new to both.
 """
 

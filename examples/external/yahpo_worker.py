@@ -62,7 +62,8 @@ class Yahpo:
         # The instance is a constant of the package's space, and no part of the bench's.
         left = [p for p in plain[0]["hyperparameters"] if p["name"] != benchmark.config.instance_names]
         plain[0]["hyperparameters"] = left
-        return {"space": plain[0], "fidelity_space": plain[1], "direction": direction}
+        told = {"main_fidelity": benchmark.config.fidelity_params[0], "has_cost": bool(benchmark.config.runtime_name)}
+        return {"space": plain[0], "fidelity_space": plain[1], "direction": direction, **told}
 
     def evaluate(self, task, config, seed, fidelity):
         benchmark, metric, _ = self.task(task)

@@ -18,7 +18,8 @@ from harness.store import Store
 
 sys.path.insert(0, str(Path(__file__).parent))  # where the package of cases is
 from malformed import SEED, cases
-from malformed.journals import damaged_lines, journal
+from malformed.journals import KINDS, damaged_lines, journal
+from malformed.specs import QUICK, external_grid
 
 CASES = cases()
 
@@ -65,11 +66,11 @@ def test_it_is_one_sentence(
     assert {path: path.read_bytes() if path.is_file() else None for path in tmp_path.rglob("*")} == before
 
 
-@pytest.mark.parametrize("number", range(0, len(CASES), len(CASES) // 5))
+@pytest.mark.parametrize("name", ["list of nothing", "grid that is a surrogate", "csv in Latin-1"])
 def test_it_is_one_sentence_in_a_process_of_its_own(
-    number: int, base: Path, tmp_path: Path, environment: dict[str, str]
+    name: str, base: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    case = CASES[number]
+    (case,) = (case for case in CASES if case.name == name)
     (tmp_path / "here").mkdir()
     case.lay_out(tmp_path / "here", base)
     done = subprocess.run(
@@ -85,12 +86,23 @@ def test_it_is_one_sentence_in_a_process_of_its_own(
     assert done.stderr.count("\n") == 1, done.stderr
 
 
-@pytest.mark.parametrize("number", range(16))
+@pytest.mark.usefixtures("fresh_registries")
+def test_external_definitions_run_where_no_field_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the malformed ones differ from by a field: if it did not run, they would fail for another reason."""
+    monkeypatch.chdir(tmp_path)
+    Path("grid.yaml").write_bytes(external_grid())
+    assert main(["run", "grid.yaml", *QUICK]) == 0, capsys.readouterr()
+    assert _rows(Store(tmp_path / "out"), list(_plan(Store(tmp_path / "out"))))["state"].tolist() == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_journal_costs_only_what_is_damaged(
-    number: int, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A journal is what a kill may cut anywhere: whatever is in it, the run goes on and gives the same table."""
-    rng = random.Random(f"{SEED} {number}")
+    rng = random.Random(f"{SEED} {kind}")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(base / "run", tmp_path / "run")
     whole = Store(tmp_path / "run")
@@ -98,7 +110,7 @@ def test_a_damaged_journal_costs_only_what_is_damaged(
     expected = _rows(whole, cells)
     cell = rng.choice(cells)
     lines = journal(expected, cell)
-    (tmp_path / "run" / "journal" / f"{cell.key}.jsonl").write_bytes(damaged_lines(lines, rng))
+    (tmp_path / "run" / "journal" / f"{cell.key}.jsonl").write_bytes(damaged_lines(lines, kind, rng))
     whole.cells.path(cell.key).unlink()
     assert main(["run", "--out", "run", "--executor", "serial", "--no-report"]) == 0
     assert "Traceback" not in capsys.readouterr().err

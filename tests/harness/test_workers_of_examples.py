@@ -69,6 +69,7 @@ def test_the_package_of_yahpo_gives_what_the_native_adapter_gives(yahpo_python: 
     assert "yahpo_gym 1.0.2" in pinned.data_version
     assert pinned.space == native.space
     assert pinned.direction == native.direction
+    assert (pinned.main_fidelity, pinned.has_cost) == (native.main_fidelity, native.has_cost)
     assert pinned.fidelity_space == native.fidelity_space
     assert native.fidelity_space is not None
     low = {name: hp.lower for name, hp in native.fidelity_space.items()}

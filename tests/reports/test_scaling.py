@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -70,3 +72,36 @@ def test_the_figure_says_the_slope() -> None:
     axis = scaling_figure(x, y, fit, size="parameters", value="loss").axes[0]
     assert axis.get_legend().get_texts()[0].get_text().startswith(f"slope {fit.slope:.3f} [")
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        ([304041, 607083, 1213507, 2426771], [4.005, 3.957, 3.889, 3.858]),
+        ([1e3, 1e5, 1e9], [2.0, 0.3, 0.004]),
+        ([1e-6, 1.0, 1e18], [1e-9, 1e-5, 1e3]),
+        ([1_000_000, 1_050_000, 1_100_000], [0.98765, 0.98764, 0.98762]),
+        ([90, 100, 110], [1.0, 1.0, 1.0]),
+        ([999, 1001, 1003], [5e-7, 4.9e-7, 4.8e-7]),
+        ([12, 31, 77], [99_000, 98_000, 97_500]),
+    ],
+)
+def test_the_figures_numbers_are_plain_and_do_not_overlap(x: list[float], y: list[float]) -> None:
+    figure = scaling_figure(x, y, power_law(x, y), size="parameters", value="loss")
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        shown = [label for label in axis.get_ticklabels(which="both") if label.get_text()]
+        assert len(shown) >= 2
+        assert not any(set(label.get_text()) & set("$\\×") for label in shown)
+        assert all(limits[0] <= tick <= limits[1] for tick in axis.get_majorticklocs())
+        boxes = [label.get_window_extent() for label in shown]
+        assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+
+
+def test_the_figures_numbers_are_those_that_a_reader_expects() -> None:
+    x, y = [304041, 607083, 1213507, 2426771], [4.005, 3.957, 3.889, 3.858]
+    axes = scaling_figure(x, y, power_law(x, y), size="positions", value="loss").axes[0]
+    labels = [[label.get_text() for label in axis.get_ticklabels()] for axis in (axes.xaxis, axes.yaxis)]
+    assert labels[0] == ["300k", "500k", "1M", "2M"]
+    assert {"3.85", "3.9", "3.95", "4"} <= set(labels[1])

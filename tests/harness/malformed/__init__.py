@@ -18,9 +18,8 @@ MAKERS = (*commands.MAKERS, *specs.MAKERS, *files.MAKERS)
 
 def cases() -> list[Case]:
     """All cases, the same for the same :data:`SEED`; each name once."""
-    rng = random.Random(SEED)
     found: dict[str, Case] = {}
     for make in MAKERS:
-        for case in make(rng):
+        for case in make(random.Random(f"{SEED} {make.__name__}")):  # of its own: a change of one leaves the others
             found.setdefault(case.name, case)
     return list(found.values())

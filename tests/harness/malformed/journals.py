@@ -19,9 +19,11 @@ def journal(rows: Any, cell: Any) -> list[str]:
     return found
 
 
-def damaged_lines(lines: list[str], rng: random.Random) -> bytes:
+KINDS = ("cut", "lost", "double", "swap", "noise", "short", "types", "fault", "text", "empty")
+
+
+def damaged_lines(lines: list[str], kind: str, rng: random.Random) -> bytes:
     """Journal lines of which one or more are cut, lost, doubled, swapped, of another kind or no text at all."""
-    kind = rng.choice(("cut", "lost", "double", "swap", "noise", "short", "types", "fault", "text", "empty"))
     at = rng.randrange(len(lines))
     words = [*lines]
     if kind == "cut":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from malformed.case import Case
@@ -39,7 +41,11 @@ def dump(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()  # JSON is YAML, NaN apart
 
 
-_LEGAL: dict[str, tuple[Any, ...]] = {"retries": (None, 0)}
+def _yaml(value: Any) -> bytes:
+    return json.dumps(value).replace("NaN", ".nan").encode()
+
+
+_LEGAL: dict[str, tuple[Any, ...]] = {"retries": (None, 0), "initial_size": (10**30,)}  # at most all trials
 
 
 def grids(rng: random.Random) -> Iterator[Case]:
@@ -67,7 +73,7 @@ def grids(rng: random.Random) -> Iterator[Case]:
     for key in keys:
         legal = _LEGAL.get(key, (None,) if key.endswith("_limit") else ())
         for junk in rng.sample([value for value in JUNK if value not in legal or value is True], 7):
-            content = json.dumps({**GRID, key: junk}).encode()
+            content = _yaml({**GRID, key: junk})
             flags = QUICK[2:] if key == "executor" else QUICK
             yield Case(f"grid {key}: {junk!r}"[:70], ("run", "grid.yaml", *flags), {"grid.yaml": content})
     for name in ("../x", "a/b", "", ".x", "a b", "x\n", "é/é", [], {}, [1]):
@@ -119,26 +125,55 @@ def texts(rng: random.Random) -> Iterator[Case]:
     yield Case("grid that is a folder", ("run", "folder", *QUICK), {"folder/x": b""})
 
 
+_LEGAL_EXTERNAL: dict[str, tuple[Any, ...]] = {
+    "seconds": (1.5, 10**30),
+    "start_seconds": (1.5, 10**30),
+    "environment": ({}, {"a": 1}),
+    "settings": ({}, {"a": 1}),
+    "summary": tuple(junk for junk in JUNK if isinstance(junk, str)),
+    "conditional": tuple(junk for junk in JUNK if isinstance(junk, str)),
+    "batch": (True,),
+    "multi_fidelity": (True,),
+}
+_ONLY_OPTIMIZERS = ("settings", "conditional", "batch", "multi_fidelity")
+
+
+def external_grid(**changes: Any) -> bytes:
+    """A grid of an external optimizer on an external task, both of a worker that works, so that it runs unchanged."""
+    command = [sys.executable, str(Path(__file__).parents[1] / "odd_worker.py"), "good"]
+    sections = {
+        "optimizers": {"odd": {"command": command}},
+        "benchmarks": {"odd": {"command": command, "tasks": ["a"]}},
+    }
+    for kind, change in changes.items():
+        sections[kind]["odd"] |= change
+    grid = {"optimizers": ["odd"], "benchmarks": ["odd/a"], "seeds": 1, "trials": 2, "external": sections}
+    return _yaml(grid)
+
+
 def externals(rng: random.Random) -> Iterator[Case]:
-    """External definitions that are none."""
-    good = {"command": ["no-such-program"], "tasks": ["a"]}
-    for key in ("command", "tasks", "seconds", "start_seconds", "environment", "summary", "batch", "unknown"):
-        for junk in rng.sample(JUNK, 4):
-            kind = "benchmarks" if key == "tasks" else rng.choice(("optimizers", "benchmarks"))
-            item = {**good, key: junk} if kind == "benchmarks" else {"command": good["command"], key: junk}
-            content = json.dumps(
-                {**GRID, "external": {kind: {"odd": item}}, kind: ["odd" if kind == "optimizers" else "odd/a"]}
-            )
-            yield Case(
-                f"external {kind} {key}: {junk!r}"[:70],
-                ("run", "grid.yaml", "--allow-external", *QUICK),
-                {"grid.yaml": content.encode()},
-            )
+    """External definitions of which one field is wrong, and nothing else: accepted, they would run."""
+    arguments = ("run", "grid.yaml", "--allow-external", *QUICK)
+    for key in ("command", "tasks", "seconds", "start_seconds", "environment", "summary", *_ONLY_OPTIMIZERS, "unknown"):
+        legal = [(type(one), one) for one in _LEGAL_EXTERNAL.get(key, ())]  # True equals 1
+        for junk in rng.sample([value for value in JUNK if (type(value), value) not in legal], 6):
+            kind = "optimizers" if key in _ONLY_OPTIMIZERS else rng.choice(("optimizers", "benchmarks"))
+            kind = "benchmarks" if key == "tasks" else kind
+            content = external_grid(**{kind: {key: junk}})
+            yield Case(f"external {kind} {key}: {junk!r}"[:70], arguments, {"grid.yaml": content})
+    for key, value in (("batch", True), ("settings", {}), ("multi_fidelity", False)):
+        content = external_grid(benchmarks={key: value})
+        yield Case(f"external benchmarks with an optimizer's {key}", arguments, {"grid.yaml": content})
+    for variables in ({"A": "x\0"}, {"A=B": "x"}, {"A\0": "x"}):
+        content = external_grid(benchmarks={"environment": variables})
+        yield Case(f"external benchmarks, variables {variables}", arguments, {"grid.yaml": content})
+    content = external_grid(benchmarks={"command": [sys.executable, "a\0b"]})
+    yield Case("external benchmarks, a NUL in the command", arguments, {"grid.yaml": content})
+    yield Case("external optimizers with tasks", arguments, {"grid.yaml": external_grid(optimizers={"tasks": ["a"]})})
     for name in ("a b", "", "x:y", "random", "a/b"):
-        content = dump({**GRID, "external": {"optimizers": {name: {"command": ["x"]}}}})
-        yield Case(
-            f"external called {name!r}", ("run", "grid.yaml", "--allow-external", *QUICK), {"grid.yaml": content}
-        )
+        item = json.loads(external_grid())["external"]["optimizers"]["odd"]
+        content = dump({**GRID, "external": {"optimizers": {name: item}}})
+        yield Case(f"external called {name!r}", arguments, {"grid.yaml": content})
 
 
 def papers(rng: random.Random) -> Iterator[Case]:
