@@ -106,7 +106,7 @@ _KEYS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "summary": (str, "one line of text"),
     "settings": (dict, "a mapping of settings to their defaults"),
     "tasks": (list, "a list of task names"),
-    "environment": (dict, "a mapping of variables to texts"),
+    "environment": (dict, "a mapping of variables to texts, names without `=` and nothing with NUL"),
     "batch": (bool, "true or false"),
     "multi_fidelity": (bool, "true or false"),
     "conditional": (str, "`native`, or one sentence on what becomes of conditional parameters"),
@@ -153,7 +153,9 @@ def _parse_one(kind: str, name: str, item: Any, where: str, folder: Path) -> Ext
         if good and key in ("seconds", "start_seconds"):
             good = 0 < value < float("inf")
         if good and key in ("command", "tasks"):
-            good = bool(value) and all(isinstance(word, str) and word for word in value)
+            good = bool(value) and all(isinstance(word, str) and word and "\0" not in word for word in value)
+        if good and key == "environment":  # what the system takes as variables
+            good = all(str(name) and not set("=\0") & set(str(name)) and "\0" not in str(value[name]) for name in value)
         if not good:
             raise ExternalError(f"{where}: `{key}` is {words}, not {value!r}.")
     if kind == "benchmark" and not item.get("tasks"):
