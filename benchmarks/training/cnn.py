@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmarks.base import Config, Evaluation
 from benchmarks.training.base import Curve, Split
-from benchmarks.training.network import classification, fit, portions, reproducible
+from benchmarks.training.network import fit_classifier, reproducible
 
 SHIFT = 2
 """By how many pixels training batches are moved at most."""
@@ -73,16 +73,13 @@ def train(split: Split, config: Config, seed: int, fidelity: Mapping[str, float]
             batch = padded[rows, :, top : top + height, left : left + width]
             return nn.functional.cross_entropy(network(batch.flip(-1) if mirrored else batch), train_y[rows])
 
-        def score(part: str) -> tuple[float, float]:
-            x, y = parts[part]
-            return classification(torch.cat([network(rows) for rows in portions(x, _SCORED)]), y)
-
-        def measure() -> Mapping[str, float]:
-            accuracy, cross_entropy = score("validation")
-            return {"validation_loss": cross_entropy, "validation_accuracy": accuracy}
-
-        fit(network, optimizer, loss, measure, curve, rows=len(train_y), batch_size=config["batch_size"])
-        with torch.inference_mode():
-            test_accuracy, _ = score("test")
-    info = {"test_accuracy": test_accuracy, "parameters": sum(weights.numel() for weights in network.parameters())}
-    return Evaluation(curve.last("validation_accuracy"), info=info, curve=curve.columns)
+        return fit_classifier(
+            network,
+            optimizer,
+            loss,
+            parts,
+            curve,
+            rows=len(train_y),
+            batch_size=config["batch_size"],
+            scored=_SCORED,
+        )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmarks.base import Config, Evaluation
 from benchmarks.training.base import Curve, Split
-from benchmarks.training.network import classification, fit, portions, reproducible
+from benchmarks.training.network import fit_classifier, reproducible
 
 MOMENTUM = 0.9
 """Of the optimizer ``sgd``."""
@@ -66,23 +66,16 @@ def train(
             batch = padded[rows, top : top + height, left : left + width].flatten(1)
             return nn.functional.cross_entropy(network(batch), train_y[rows])
 
-        def score(part: str) -> tuple[float, float]:
-            x, y = parts[part]
-            return classification(torch.cat([network(rows) for rows in portions(x, _SCORED)]), y)
-
-        def measure() -> Mapping[str, float]:
-            accuracy, cross_entropy = score("validation")
-            return {"validation_loss": cross_entropy, "validation_accuracy": accuracy}
-
-        fit(network, optimizer, loss, measure, curve, rows=len(train_y), batch_size=config["batch_size"])
-        with torch.inference_mode():
-            test_accuracy, _ = score("test")
-    info = {
-        "test_accuracy": test_accuracy,
-        "validation_loss": curve.last("validation_loss"),
-        "parameters": sum(weights.numel() for weights in network.parameters()),
-    }
-    return Evaluation(curve.last("validation_accuracy"), info=info, curve=curve.columns)
+        return fit_classifier(
+            network,
+            optimizer,
+            loss,
+            parts,
+            curve,
+            rows=len(train_y),
+            batch_size=config["batch_size"],
+            scored=_SCORED,
+        )
 
 
 def _normalised(images: object, mean: float, std: float) -> Tensor:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from benchmarks.base import Evaluation
 from benchmarks.training.base import Curve, DivergedError
 
 
@@ -72,6 +73,47 @@ def fit(
         network.eval()
         with torch.inference_mode():
             curve.add(epoch, {"train_loss": total / len(batches), **measure()})
+
+
+def fit_classifier(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[Tensor], Tensor],
+    parts: Mapping[str, tuple[Tensor, Tensor]],
+    curve: Curve,
+    *,
+    rows: int,
+    batch_size: int,
+    scored: int,
+) -> Evaluation:
+    """:func:`fit` a classifier; its value is the validation accuracy after the last epoch.
+
+    Args:
+        network, optimizer, loss, curve, rows, batch_size: See :func:`fit`.
+        parts: Inputs and classes of the splits ``validation`` and ``test``.
+        scored: Rows scored at once.
+
+    Raises:
+        DivergedError: A batch's loss is not finite.
+    """
+
+    def score(part: str) -> tuple[float, float]:
+        x, y = parts[part]
+        return classification(torch.cat([network(piece) for piece in portions(x, scored)]), y)
+
+    def measure() -> Mapping[str, float]:
+        accuracy, cross_entropy = score("validation")
+        return {"validation_loss": cross_entropy, "validation_accuracy": accuracy}
+
+    fit(network, optimizer, loss, measure, curve, rows=rows, batch_size=batch_size)
+    with torch.inference_mode():
+        test_accuracy, _ = score("test")
+    info = {
+        "test_accuracy": test_accuracy,
+        "validation_loss": curve.last("validation_loss"),
+        "parameters": sum(weights.numel() for weights in network.parameters()),
+    }
+    return Evaluation(curve.last("validation_accuracy"), info=info, curve=curve.columns)
 
 
 def updates(rows: int, batch_size: int, accumulate: int = 1) -> int:
