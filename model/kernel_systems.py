@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +23,8 @@ KNEES = (0.05, 0.5, 30.0, 5.0, 0.5)
 KERNELS = ("matern52", "matern52", "matern52", "rbf", "exponential")
 N_HEADS = len(KNEES)
 LEAST_NOISE, TINY = 1e-5, 1e-12
+#: Bounds of log lengthscales and log noise shares.
+LENGTHSCALES, LOG_NOISES = (math.log(0.02), math.log(100)), (-14.0, 1.0)
 #: Strength of the prior belief that a head's amplitude is the history's own spread, in trials.
 BELIEF = 2.0
 #: Squared distance between two choices, and between an inactive parameter and an active one.
@@ -77,9 +80,9 @@ class BentHistory:
     def solve(self, log_lengthscale: torch.Tensor, log_noise: torch.Tensor) -> Solved:
         """Factorise the heads' covariances, from log lengthscales (B, S, H) and log noise shares (B, H)."""
         n = self.bent.shape[2]
-        bounded = log_lengthscale.to(self.points.dtype).clamp(math.log(0.02), math.log(100)).transpose(1, 2)
+        bounded = log_lengthscale.to(self.points.dtype).clamp(*LENGTHSCALES).transpose(1, 2)
         weights = (-bounded).exp().repeat_interleave(self.points.shape[2] // bounded.shape[2], -1)
-        noise = LEAST_NOISE + log_noise.to(self.points.dtype).clamp(-14, 1).exp()[..., None]
+        noise = LEAST_NOISE + log_noise.to(self.points.dtype).clamp(*LOG_NOISES).exp()[..., None]
         scaled = self.points[:, None] * weights[:, :, None]
         square = squares(scaled, scaled)
         eye = torch.eye(n, device=scaled.device, dtype=scaled.dtype)
@@ -141,10 +144,10 @@ class Solved:
         mean = self.history.location + self.history.scale * mean
         return mean.transpose(1, 2).float(), deviation.transpose(1, 2).float()
 
-    def alike(self, points: torch.Tensor, row: int) -> torch.Tensor:
-        """The kernels' correlations of one of the points (B, m, C) with all, (B, H, m)."""
+    def alike(self, points: torch.Tensor) -> Callable[[int], torch.Tensor]:
+        """The kernels' correlations of one of the points (B, m, C), given its row, with all of them, (B, H, m)."""
         scaled = points[:, None] * self.weights[:, :, None]
-        return correlation(squares(scaled, scaled[:, :, row : row + 1])).squeeze(-1)
+        return lambda row: correlation(squares(scaled[:, :, row : row + 1], scaled)).squeeze(-2)
 
     @property
     def log_marginal(self) -> torch.Tensor:

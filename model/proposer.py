@@ -230,11 +230,10 @@ class Proposer:
         shown: Rows,
         allowed: Allowed = lambda config: True,
     ) -> list[int]:
-        def alike(row: int) -> Array:
-            tensors = self._tensors(found, self.space.active(found), shown)
-            return np.asarray(self.decoder.alike(context, *tensors, row).numpy())
-
-        return diverse(gains, turns, alike, lambda row: allowed(self.space.config(found[row])))
+        one_of = self.decoder.alike(context, *self._tensors(found, self.space.active(found), shown))
+        return diverse(
+            gains, turns, lambda row: one_of(row).numpy(), lambda row: allowed(self.space.config(found[row]))
+        )
 
     @property
     def _listed(self) -> bool:

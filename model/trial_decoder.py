@@ -8,6 +8,7 @@ Imports torch only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -98,17 +99,16 @@ class TrialSetDecoder:
         hidden, logits = self.candidates(features, told, context.keys, context.values)
         return self._kernels.mixture(hidden, logits, mean[0], deviation[0])
 
-    @torch.no_grad()
-    def alike(self, context: Context, position: torch.Tensor, active: torch.Tensor, row: int) -> torch.Tensor:
-        """How the function's values at candidates correlate with the value at one of them, (m,).
+    def alike(self, context: Context, position: torch.Tensor, active: torch.Tensor) -> Callable[[int], torch.Tensor]:
+        """How the function's values at candidates correlate with the value at one of them, given its row: (m,).
 
         The mean over the kernel heads; without any, of a Gaussian with a tenth of the diagonal as lengthscale.
         """
         if context.solved is None or self._kernels is None:
-            square = (position - position[:, row : row + 1]).square().sum(-1)[0]
-            return torch.exp(-50 * square / context.kinds.present.sum()).double()
-        points = coordinates(self.encoding, context.kinds, position, active)
-        return context.solved.alike(points, row)[0].mean(0)
+            lengths = 50 / context.kinds.present.sum()
+            return lambda row: torch.exp(-lengths * (position[0] - position[0, row]).square().sum(-1)).double()
+        one_of = context.solved.alike(coordinates(self.encoding, context.kinds, position, active))
+        return lambda row: one_of(row)[0].mean(0)
 
     def lower(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Trials' features (1, n, width) to states (n, hidden), keys and values of the layers below the kernel heads.

@@ -7,8 +7,11 @@ import math
 import pytest
 import torch
 
-from model.kernel_fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, fit
+from model.kernel_fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, MarginalLikelihood, fit
 from model.kernel_systems import N_HEADS, BentHistory
+from model.prior.draw import Draw
+from model.prior.histories import sample_batch
+from model.trial_features import SlotKinds
 from tests.model.test_kernel_heads import ENCODING, continuous
 
 
@@ -34,6 +37,24 @@ def test_the_marginal_likelihoods_slopes_are_its_derivatives() -> None:
         torch.testing.assert_close((rise / (2 * step)).float()[0], slopes[0, slot], rtol=2e-3, atol=2e-2)
     rise = history.solve(lengthscale, noise + step).log_marginal - history.solve(lengthscale, noise - step).log_marginal
     torch.testing.assert_close((rise / (2 * step)).float(), noise_slopes, rtol=2e-3, atol=2e-2)
+
+
+def test_the_fits_likelihood_is_that_of_the_solved_systems() -> None:
+    """With inactive and categorical parameters too."""
+    batch = sample_batch(Draw(5), ENCODING, 40)
+    torch.manual_seed(1)
+    for row in range(len(batch.scores)):
+        one = slice(row, row + 1)
+        kinds = SlotKinds(batch.kinds.present[one], batch.kinds.categorical[one], batch.kinds.levels[one])
+        history = BentHistory.of(ENCODING, kinds, batch.trials[one], batch.trials_active[one], batch.scores[one])
+        lengthscale = torch.randn(1, 4, N_HEADS, dtype=torch.float64)
+        noise = torch.randn(1, N_HEADS, dtype=torch.float64) - 4
+        value, slopes, noise_slopes = MarginalLikelihood(history, 4)(lengthscale[0].numpy(), noise[0].numpy())
+        solved = history.solve(lengthscale, noise)
+        assert value == pytest.approx(float(solved.log_marginal.sum()), rel=1e-7, abs=1e-6)
+        expected, noise_expected = solved.slopes(4)
+        torch.testing.assert_close(torch.from_numpy(slopes).float(), expected[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(torch.from_numpy(noise_slopes).float(), noise_expected[0], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("evaluations", [2, 6, 40])

@@ -107,7 +107,7 @@ def test_likeness_is_the_kernels_own(decoder: Counting) -> None:
     context = decoder.encode(
         kinds, where, torch.ones_like(where).bool(), torch.rand(1, 12), torch.zeros(1, 12, dtype=torch.bool)
     )
-    alike = decoder.alike(context, position, torch.ones_like(position).bool(), 0).numpy()
+    alike = decoder.alike(context, position, torch.ones_like(position).bool())(0).numpy()
     np.testing.assert_allclose(alike[:2], 1, atol=1e-4)
     assert 1 > alike[2] > alike[3] > 0
 
