@@ -79,7 +79,7 @@ class Policy:
             trials: All past trials, in any order.
             n: How many; they share one pass over the history.
             rng: All that is random; advanced.
-            pending: Configurations being evaluated; only avoided.
+            pending: Configurations being evaluated: they are avoided, and shown to the network with the median value.
 
         Raises:
             ModelError: A past configuration has a value outside its range.
@@ -88,7 +88,7 @@ class Policy:
         if len(finite) < self.sampling.n_startup or not self.tokenizer.parameters:
             return [self.uniform(rng) for _ in range(n)]
         seen = {self._key(config) for config in (*(t.config for t in trials), *pending)}
-        context = self._encode(trials)
+        context = self._encode(trials, pending)
         cache = self.decoder.empty()
         self.decoder.advance(context, cache)
         proposals: list[Config] = []
@@ -116,13 +116,22 @@ class Policy:
         encode = self.tokenizer.encode_value
         return tuple(encode(p, config[p.name]) if p.name in config else -1 for p in self.tokenizer.parameters)
 
-    def _encode(self, trials: Sequence[Trial]) -> torch.Tensor:
-        """The context, worst trial first, and the separator of the next trial; (1, L)."""
+    def _encode(self, trials: Sequence[Trial], pending: Sequence[Mapping[str, Any]] = ()) -> torch.Tensor:
+        """The context, worst trial first, and the separator of the next trial; (1, L).
+
+        Pending configurations, the latest in up to half of it, have the place of the median, which is a constant liar's
+        (Ginsbourger et al., 2010).
+        """
         budget = self.sampling.max_tokens // self.tokenizer.trial_length - 1
         values = np.array([np.nan if t.value is None or not np.isfinite(t.value) else t.value for t in trials])
         scale = ScoreScale.of(values, self.sampling.margin)
-        rows = select_context(values, max(1, min(self.sampling.context_trials, budget)))
-        tokens = self.tokenizer.encode_history([trials[i] for i in rows], scale)
+        limit = max(1, min(self.sampling.context_trials, budget))
+        median = float(np.nanmedian(values))
+        lies = [Trial(dict(config), median) for config in reversed(pending)][: limit // 2]
+        rows = select_context(values, limit - len(lies))
+        place = int((~(values[rows] <= median)).sum())
+        shown = [trials[i] for i in rows]
+        tokens = self.tokenizer.encode_history([*shown[:place], *lies, *shown[place:]], scale)
         tokens = np.append(tokens, self.tokenizer.vocabulary.special("TRIAL_SEP"))
         return torch.from_numpy(tokens)[None].to(self.decoder.device)
 

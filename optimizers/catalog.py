@@ -109,7 +109,7 @@ register(
         name="smac-rf",
         summary="SMAC3's hyperparameter-optimization facade: random forest, log expected improvement.",
         target="optimizers.smac_facades:SMACForest",
-        capabilities=Capabilities(failed=_WORST),
+        capabilities=Capabilities(batch=True, failed=_WORST),
         packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "smac"),
         install="pip install 'smac>=2.4'",
     )
@@ -120,7 +120,7 @@ register(
         summary="SMAC3's black-box facade: Gaussian process, expected improvement.",
         target="optimizers.smac_facades:SMACGP",
         capabilities=Capabilities(
-            conditional="SMAC's GP sees an inactive parameter at -1, below its range", failed=_WORST
+            conditional="SMAC's GP sees an inactive parameter at -1, below its range", batch=True, failed=_WORST
         ),
         packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "smac"),
         install="pip install 'smac>=2.4'",
@@ -141,7 +141,7 @@ register(
         name="smac-hb",
         summary="SMAC3's multi-fidelity facade: Hyperband whose configurations a random forest proposes, like BOHB.",
         target="optimizers.smac_multi_fidelity:SMACForestHyperband",
-        capabilities=Capabilities(multi_fidelity=True, failed=_WORST),
+        capabilities=Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
         packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "smac"),
         install="pip install 'smac>=2.4'",
     )
@@ -156,14 +156,12 @@ register(
         install="pip install 'optuna>=5'",
     )
 )
-_SEQ = Capabilities(failed="shown to the network as infeasible")
-
 register(
     Entry(
         name="optiformer-seq",
         summary="OptiFormer, the seed's format: a causal network over named tokens, policy sampling.",
         target="optimizers.optiformer:OptiFormerSeq",
-        capabilities=_SEQ,
+        capabilities=Capabilities(batch=True, failed="shown to the network as infeasible"),
         packages=("ConfigSpace", "numpy", "torch"),
         fingerprint="optimizers.optiformer:fingerprint",
     )

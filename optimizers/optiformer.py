@@ -34,6 +34,9 @@ ATTEMPTS = 20
 class OptiFormerSeq(Optimizer):
     """Policy sampling from a causal network over named tokens; conditions are followed natively.
 
+    What has been asked and not told is shown to the network with the median value (a constant liar), the other
+    configurations of a batch too.
+
     Args:
         space, seed, n_trials: See :class:`~optimizers.base.Optimizer`.
         checkpoint: A checkpoint's folder; the one that comes with the package if empty.
@@ -45,7 +48,7 @@ class OptiFormerSeq(Optimizer):
         rerank: Samples a proposal; the one with the largest expected improvement is taken; 0: the policy alone.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(failed="shown to the network as infeasible")
+    capabilities: ClassVar[Capabilities] = Capabilities(batch=True, failed="shown to the network as infeasible")
 
     def __init__(
         self,
@@ -97,16 +100,18 @@ class OptiFormerSeq(Optimizer):
     def ask(self, n: int = 1) -> list[Suggestion]:
         rng = np.random.default_rng([self._seed, len(self._history), self._asked])
         self._asked += whole("n", n)
-        chosen: list[Config] = []
+        return [Suggestion(self._ask_one(rng)) for _ in range(n)]
+
+    def _ask_one(self, rng: np.random.Generator) -> Config:
+        """The policy's next proposal, for which all that is out counts as the median; it is out from now on."""
         for _ in range(ATTEMPTS):
-            proposals = self._policy.suggest(self._history, n - len(chosen), rng=rng, pending=[*self._pending, *chosen])
-            chosen += [config for config in proposals if self._space.is_allowed(config)]
-            if len(chosen) == n:
+            (config,) = self._policy.suggest(self._history, 1, rng=rng, pending=self._pending)
+            if self._space.is_allowed(config):
                 break
-        state = np.random.RandomState(rng.integers(2**31))
-        chosen += self._space.sample(n - len(chosen), state) if len(chosen) < n else []
-        self._pending += chosen
-        return [Suggestion(config) for config in chosen]
+        else:
+            (config,) = self._space.sample(1, np.random.RandomState(rng.integers(2**31)))
+        self._pending.append(config)
+        return config
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -19,17 +18,16 @@ from smac.acquisition.maximizer import LocalAndSortedRandomSearch
 from smac.facade.abstract_facade import AbstractFacade
 from smac.main.exceptions import ConfigurationSpaceExhaustedException
 from smac.runhistory.dataclasses import TrialInfo, TrialValue
-from smac.runhistory.encoder import RunHistoryLogScaledEncoder
 from smac.runhistory.enumerations import StatusType
 
 from optimizers.base import Capabilities, Observation, Optimizer, Suggestion
 from optimizers.history import Pending, Values, succeeded
 from optimizers.settings import library_seed, whole
+from optimizers.smac_liar import FiniteLogEncoder, LyingEncoder, Retraining
 from optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
-    from numpy.typing import NDArray
 
 
 def repeatable(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSearch:
@@ -62,10 +60,13 @@ class SMAC(Optimizer):
 
     Args:
         space, seed, n_trials: See :class:`~optimizers.base.Optimizer`.
-        retrain_after: How many configurations one surrogate proposes before the next is trained.
+        retrain_after: How many configurations one surrogate proposes before the next is trained; while some are out,
+            every proposal has a surrogate of its own, for which those that are out have the median cost.
     """
 
     facade: ClassVar[type[HyperparameterOptimizationFacade | BlackBoxFacade]]
+    models: ClassVar[bool] = True
+    """Whether what it proposes comes from a model, which is then told what is out."""
 
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int) -> None:
         logging.getLogger("smac").setLevel(logging.CRITICAL)
@@ -76,6 +77,7 @@ class SMAC(Optimizer):
         self._retrain_after = whole("retrain_after", retrain_after)
         self._rng = np.random.RandomState(self._seed)
         self._smac: AbstractFacade | None = None
+        self._retraining: Retraining | None = None
         self._exhausted = False
         self._trial_seed: int | None = 0
         self._pending: Pending[TrialInfo] = Pending()
@@ -87,6 +89,7 @@ class SMAC(Optimizer):
     def ask(self, n: int = 1) -> list[Suggestion]:
         if self._smac is None:
             self._smac = self._start(initial_design=not self._values)
+            self._retraining = Retraining(self._smac) if self.models else None
         self._learn(self._smac)
         # SMAC's forest would take all cores, and adding up its trees in whatever order they finish is not repeatable.
         with joblib.parallel_config(backend="sequential"), warnings.catch_warnings():
@@ -124,6 +127,8 @@ class SMAC(Optimizer):
 
     def _ask_one(self, smac: AbstractFacade) -> Suggestion:
         if not self._exhausted:
+            if self._retraining is not None:
+                self._retraining.before_ask(waiting=bool(self._pending.waiting()))
             try:
                 info = smac.ask()
             except (ConfigurationSpaceExhaustedException, StopIteration):
@@ -162,32 +167,18 @@ class SMAC(Optimizer):
         self._untold.clear()
 
 
-class _FiniteLogEncoder(RunHistoryLogScaledEncoder):
-    """SMAC's log scale without its minus infinity.
-
-    SMAC lowers the minimum by 1e-10 before it takes logarithms, which is nothing beside values of a million and more:
-    where the best value is a tie, it then takes the logarithm of 0 and its forest refuses to train. The smallest
-    relative difference that a double holds stands in for that 0.
-    """
-
-    def transform_response_values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        scaled: NDArray[np.float64] = super().transform_response_values(values)
-        scaled[np.isneginf(scaled)] = math.log(np.finfo(np.float64).eps)
-        return scaled
-
-
 class SMACForest(SMAC):
     """SMAC's hyperparameter-optimization facade: a random forest on log-scaled costs, log expected improvement."""
 
     facade = HyperparameterOptimizationFacade
-    capabilities: ClassVar[Capabilities] = Capabilities(failed="counts as the worst success so far")
+    capabilities: ClassVar[Capabilities] = Capabilities(batch=True, failed="counts as the worst success so far")
 
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 8) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
 
     def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
         found = super()._components(scenario, initial_design=initial_design)
-        return {**found, "runhistory_encoder": _FiniteLogEncoder(scenario)}
+        return {**found, "runhistory_encoder": FiniteLogEncoder(scenario)}
 
 
 class SMACGP(SMAC):
@@ -196,8 +187,13 @@ class SMACGP(SMAC):
     facade = BlackBoxFacade
     capabilities: ClassVar[Capabilities] = Capabilities(
         conditional="SMAC's GP sees an inactive parameter at -1, below its range",
+        batch=True,
         failed="counts as the worst success so far",
     )
 
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 1) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
+
+    def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
+        found = super()._components(scenario, initial_design=initial_design)
+        return {**found, "runhistory_encoder": LyingEncoder(scenario)}

@@ -54,6 +54,7 @@ class SMACHyperband(SMAC):
     """
 
     facade: ClassVar[Any] = HyperbandFacade
+    models: ClassVar[bool] = False
     capabilities: ClassVar[Capabilities] = Capabilities(
         batch=True, multi_fidelity=True, failed="counts as the worst success so far"
     )
@@ -98,12 +99,14 @@ class SMACForestHyperband(SMACHyperband, SMACForest):
 
     Args:
         space, seed, n_trials, fidelity, eta: See :class:`SMACHyperband`.
-        retrain_after: How many configurations one surrogate proposes before the next is trained.
+        retrain_after: How many configurations one surrogate proposes before the next is trained. A rung is filled at
+            once, whatever is out; for the surrogate that fills one, those out at its fidelity have the median cost.
     """
 
     facade: ClassVar[Any] = MultiFidelityFacade
+    models: ClassVar[bool] = True
     capabilities: ClassVar[Capabilities] = Capabilities(
-        multi_fidelity=True, failed="counts as the worst success so far"
+        batch=True, multi_fidelity=True, failed="counts as the worst success so far"
     )
 
     def __init__(

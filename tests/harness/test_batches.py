@@ -109,7 +109,14 @@ def test_a_batch_of_random_search_is_random_search() -> None:
     assert [trial.config for trial in one] == [trial.config for trial in four]
 
 
-@pytest.mark.parametrize("spec", ["tpe (batch 4)", "cmaes (batch 3)", "gp-skopt (batch 4)"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("tpe (batch 4)", "cmaes (batch 3)", "gp-skopt (batch 4)", "optiformer-seq (batch 4)"),
+        pytest.param("smac-rf (batch 4)", marks=pytest.mark.heavy),
+        pytest.param("smac-gp (batch 4)", marks=pytest.mark.heavy),
+    ],
+)
 def test_a_cell_resumes_inside_a_batch(spec: str) -> None:
     whole = run_cell(cell(spec, 12, 4))
     for kept in (3, 4, 6, 8, 11):

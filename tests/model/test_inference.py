@@ -88,6 +88,38 @@ def test_the_order_of_the_history_does_not_matter(checkpoint: Checkpoint) -> Non
     assert policy.suggest(trials[::-1], rng=np.random.default_rng(1)) == first
 
 
+@pytest.mark.parametrize("failures", [0, 2])
+def test_pending_configurations_are_shown_as_trials_with_the_median_value(
+    checkpoint: Checkpoint, failures: int
+) -> None:
+    policy = Policy(Space.from_configspace(space()), checkpoint)
+    configs = [t.config for t in history(13)]
+    trials = [Trial(config, float(i)) for i, config in enumerate(configs[:9])]
+    trials += [Trial(config, None) for config in configs[9 : 9 + failures]]
+    out = configs[11:]
+    told = policy._encode([*trials, *(Trial(config, 4.0) for config in out)])
+    assert torch.equal(policy._encode(trials, out), told)
+    assert not torch.equal(policy._encode(trials, out[:1]), told)
+    alone, beside = (policy.suggest(trials, rng=np.random.default_rng(1), pending=p) for p in ([], out))
+    assert alone != beside
+
+
+def test_pending_configurations_take_no_more_than_half_of_what_is_shown(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = Policy(Space.from_configspace(space()), checkpoint, sampling=SamplingConfig(context_trials=8))
+    trials, out = history(30), [t.config for t in history(6, seed=1)]
+    shown: list[Trial] = []
+    encode = policy.tokenizer.encode_history
+    monkeypatch.setattr(
+        policy.tokenizer, "encode_history", lambda found, scale: [shown.extend(found), encode(found, scale)][1]
+    )
+    policy._encode(trials, out)
+    assert len(shown) == 8
+    assert [t.config for t in shown if t not in trials] == out[:1:-1]
+    assert min(t.value for t in trials if t.value is not None) == shown[-1].value
+
+
 def test_values_count_only_up_to_scale_and_offset(checkpoint: Checkpoint) -> None:
     policy = Policy(Space.from_configspace(space()), checkpoint)
     trials = history(30)
