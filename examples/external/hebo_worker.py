@@ -1,6 +1,6 @@
 """HEBO (Cowen-Rivers et al. 2022; the package HEBO 0.3.6) as an optimizer, in an environment of its own.
 
-HEBO wants NumPy below 1.25, the bench 2 and newer; `make hebo-venv` makes the environment. HEBO draws from NumPy's and
+HEBO wants NumPy below 1.25, the bench 2 and newer; `make hebo` makes the environment. HEBO draws from NumPy's and
 PyTorch's global generators, so those are seeded here. Told at their default: inactive parameters, which HEBO does not
 know; they are dropped from what it suggests. Left out, by HEBO itself: failed trials.
 """
