@@ -106,7 +106,7 @@ _KEYS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "summary": (str, "one line of text"),
     "settings": (dict, "a mapping of settings to their defaults"),
     "tasks": (list, "a list of task names"),
-    "environment": (dict, "a mapping of variables to texts, names without `=` and nothing with NUL"),
+    "environment": (dict, "a mapping of variables, names without `=`, to texts or whole numbers, nothing with NUL"),
     "batch": (bool, "true or false"),
     "multi_fidelity": (bool, "true or false"),
     "conditional": (str, "`native`, or one sentence on what becomes of conditional parameters"),
@@ -154,8 +154,8 @@ def _parse_one(kind: str, name: str, item: Any, where: str, folder: Path) -> Ext
             good = 0 < value < float("inf")
         if good and key in ("command", "tasks"):
             good = bool(value) and all(isinstance(word, str) and word and "\0" not in word for word in value)
-        if good and key == "environment":  # what the system takes as variables
-            good = all(str(name) and not set("=\0") & set(str(name)) and "\0" not in str(value[name]) for name in value)
+        if good and key == "environment":
+            good = all(_is_variable(name, text) for name, text in value.items())
         if not good:
             raise ExternalError(f"{where}: `{key}` is {words}, not {value!r}.")
     if kind == "benchmark" and not item.get("tasks"):
@@ -164,8 +164,15 @@ def _parse_one(kind: str, name: str, item: Any, where: str, folder: Path) -> Ext
         raise ExternalError(f"{where}: `settings` are named with letters, digits and underscores.")
     given = {**item, "command": tuple(item["command"]), "tasks": tuple(item.get("tasks", ()))}
     if "environment" in item:
-        given["environment"] = {str(key): str(value) for key, value in item["environment"].items()}
+        given["environment"] = {key: str(value) for key, value in item["environment"].items()}
     return External(kind=kind, name=name, folder=str(folder.resolve()), **given)
+
+
+def _is_variable(name: Any, value: Any) -> bool:
+    """Whether the system takes it for a variable, and YAML left its text as it was: `yes` and `1e3` it does not."""
+    if not isinstance(name, str) or not name or set("=\0") & set(name) or isinstance(value, bool):
+        return False
+    return isinstance(value, int) or (isinstance(value, str) and "\0" not in value)
 
 
 def load(path: Path) -> list[External]:

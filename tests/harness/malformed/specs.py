@@ -164,7 +164,8 @@ def externals(rng: random.Random) -> Iterator[Case]:
     for key, value in (("batch", True), ("settings", {}), ("multi_fidelity", False)):
         content = external_grid(benchmarks={key: value})
         yield Case(f"external benchmarks with an optimizer's {key}", arguments, {"grid.yaml": content})
-    for variables in ({"A": "x\0"}, {"A=B": "x"}, {"": "x"}, {"A\0": "x"}):
+    odd = ({"A": True}, {"A": 1.5}, {"A": None}, {"A": ["x"]})
+    for variables in ({"A": "x\0"}, {"A=B": "x"}, {"": "x"}, {"A\0": "x"}, *odd):
         content = external_grid(benchmarks={"environment": variables})
         yield Case(f"external benchmarks, variables {variables}", arguments, {"grid.yaml": content})
     content = external_grid(benchmarks={"command": [sys.executable, "a\0b"]})
