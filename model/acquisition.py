@@ -17,7 +17,9 @@ from model.prediction import Prediction, cumulative
 from model.trial_config import TrialSetConfig
 
 Acquisition = Callable[[Prediction], torch.Tensor]
-NAMES = ("pi", "squashed-ei", "clipped-ei", "ei", "thompson")
+#: Of one kernel head alone: :mod:`model.kernel_improvement`.
+OF_PROCESS = "gp-ei"
+NAMES = ("pi", "squashed-ei", "clipped-ei", "ei", "thompson", OF_PROCESS)
 
 
 def get(

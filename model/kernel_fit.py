@@ -89,7 +89,7 @@ class MarginalLikelihood:
         from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
         n = len(bent)
-        covariance, slope = _correlation(kernel, scaled)
+        covariance, slope = correlation_and_slope(kernel, squared_distances(scaled, scaled))
         covariance.flat[:: n + 1] += noise
         # Row by row the upper triangle of what LAPACK, column by column, calls the lower one.
         factor, _ = dpotrf(covariance.T, lower=True, overwrite_a=True)
@@ -109,12 +109,16 @@ class MarginalLikelihood:
         return -0.5 * (n + BELIEF) * math.log(amplitude) - log_root_determinant, -4 * by_coordinate, by_noise
 
 
-def _correlation(kernel: str, scaled: Array) -> tuple[Array, Array]:
-    """Correlations of points (n, C) with each other and their derivatives by the squared distance, (n, n) each."""
-    norms = np.square(scaled).sum(1)
-    square = np.add.outer(norms, norms)
-    square -= 2 * (scaled @ scaled.T)
+def squared_distances(a: Array, b: Array) -> Array:
+    """Of points (n, C) and (m, C), (n, m)."""
+    square: Array = np.add.outer(np.square(a).sum(1), np.square(b).sum(1))
+    square -= 2 * (a @ b.T)
     np.maximum(square, 0, out=square)
+    return square
+
+
+def correlation_and_slope(kernel: str, square: Array) -> tuple[Array, Array]:
+    """Correlations at squared distances, as in :mod:`model.kernel_systems`, and their derivatives by them."""
     if kernel == "rbf":
         correlation = np.exp(-0.5 * square)
         return correlation, -0.5 * correlation

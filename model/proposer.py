@@ -40,8 +40,11 @@ class ProposerConfig:
         refinements: Rounds of further candidates around the best-scored ones, each at a quarter of the scale.
         refined: Candidates a refinement round.
         evaluations: Of the marginal likelihood, to fit the kernel heads to the history (:mod:`model.kernel_fit`).
-        climbs: Steps of gradient ascent from the best-scored candidates, over the numbers among their parameters.
+        climbs: Evaluations of the gradient of ``gp-ei``, about, from the best-scored candidates, over the numbers among
+            their parameters.
         acquisition: See :func:`model.acquisition.get`; several joined by ``+`` take turns, trial by trial.
+        trust: The share of the scores' variance that the process of ``gp-ei`` must explain, each trial from the others,
+            to get its turns; else the other acquisitions take them.
         ahead: How many proposals are planned at a time, a share of the number of trials: with .06 a history of 100
             trials is encoded at every sixth ask. A plan is dropped when the history is not a continuation of its own.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
@@ -56,8 +59,9 @@ class ProposerConfig:
     refinements: int = 3
     refined: int = 48
     evaluations: int = 6
-    climbs: int = 0
+    climbs: int = 30
     acquisition: str = "pi"
+    trust: float = 0.8
     ahead: float = 0.06
     margin: float = 0.01
     cap: float = 0.25
@@ -73,6 +77,8 @@ class ProposerConfig:
             raise ModelError("ProposerConfig: give at least 1 candidate of each kind and 1 startup trial.")
         if not (self.temperature > 0 and self.margin >= 0 and self.cap > 0):
             raise ModelError("ProposerConfig: temperature must be above 0, cap too, and margin at least 0.")
+        if not self.trust <= 1:
+            raise ModelError(f"ProposerConfig: trust is a share of the variance, at most 1, not {self.trust}.")
         if not 0 <= self.ahead <= 1:
             raise ModelError(f"ProposerConfig: ahead is a share of the trials between 0 and 1, not {self.ahead}.")
         for name in self.acquisitions:
@@ -92,9 +98,18 @@ PRESETS = {
 }
 #: How many of the best-scored candidates each refinement starts from, and its largest step.
 REFINED_FROM, FIRST_STEP = 6, 0.1
-#: How many candidates gradient ascent starts from, and Adam's step, a share of the range.
-CLIMBERS, CLIMB = 4, 0.015
+#: How many candidates gradient ascent starts from, and how many values an integer must have to be climbed as a number.
+CLIMBERS, MANY = 4, 16
 Allowed = Callable[[Config], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What one ask looks through: the encoded history, the columns that it shows, and the acquisition functions."""
+
+    context: Context
+    shown: Rows
+    acquisitions: tuple[str, ...]
 
 
 class Proposer:
@@ -132,6 +147,10 @@ class Proposer:
         self.config = config or PRESETS["default"]
         if self.config.policy and policy is None:
             raise ModelError("ProposerConfig.policy asks for a policy's samples: give the proposer a policy.")
+        if acquisition.OF_PROCESS in self.config.acquisitions and not self.encoding.kernels_after:
+            raise ModelError(
+                f"{acquisition.OF_PROCESS} is of a kernel head, and this checkpoint has none: choose another."
+            )
         self._allowed, self._policy = allowed, policy
         self._plan = Plan([], [])
         self._known: dict[tuple[Any, ...], tuple[Array, NDArray[np.bool_]]] = {}
@@ -182,55 +201,61 @@ class Proposer:
         """The next proposals, best first: one, or as many as are planned ahead."""
         if history.n_succeeded < self.config.n_startup:
             return [self.space.config(self._first(history, rng))]
-        turns = [
-            (len(history.values) + i) % len(self.config.acquisitions)
-            for i in range(max(1, int(self.config.ahead * history.n_told)))
-        ]
         shown = self._shown(history, rng)
         rows = thin(history.scores(), history.failed, self.encoding.max_trials)
-        context = self._encode(history, rows, shown)
+        view = self._view(self._encode(history, rows, shown), shown)
+        planned = max(1, int(self.config.ahead * history.n_told))
+        turns = [(len(history.values) + i) % len(view.acquisitions) for i in range(planned)]
         pool = Pool(history.positions, history.scores(), self.space.levels, self.space.categorical, shown)
         start = self._start(pool, rng)
         if self._policy is not None and self.config.policy and not self._listed:
             sampled = self._policy.suggest(trials, self.config.policy, rng=rng, pending=running)
             start = np.concatenate([start, [self.space.position(config)[0] for config in sampled]])
         found = self._fresh(start, history)
-        gains = self._score(found, context, shown, rng)
+        gains = self._score(found, view, rng)
         for round_ in range(self.config.refinements if not self._listed else 0):
             if not len(found):
                 break
-            best = self._best(found, gains, turns, context, shown)
+            best = self._best(found, gains, turns, view)
             step = FIRST_STEP / 4**round_
             centres = best[rng.integers(len(best), size=self.config.refined)]
             near = candidates.perturb(pool, centres, candidates.scales(len(centres), rng, step / 16, step), rng)
             near = self._fresh(near, history)
             found = np.concatenate([found, near])
-            gains = np.concatenate([gains, self._score(near, context, shown, rng)])
-        if self.config.climbs and not self._listed and len(found):
-            best = self._best(found, gains, turns, context, shown)[:CLIMBERS]
-            climbed = self._fresh(self._climb(best, context, shown), history)
+            gains = np.concatenate([gains, self._score(near, view, rng)])
+        if self.config.climbs and acquisition.OF_PROCESS in view.acquisitions and not self._listed and len(found):
+            process = [view.acquisitions.index(acquisition.OF_PROCESS)] * CLIMBERS
+            best = found[self._diverse(found, gains, process, view)]
+            climbed = self._fresh(self._climb(best, view), history)
             found = np.concatenate([found, climbed])
-            gains = np.concatenate([gains, self._score(climbed, context, shown, rng)])
-        chosen = self._diverse(found, gains, turns, context, shown, self._allowed)
+            gains = np.concatenate([gains, self._score(climbed, view, rng)])
+        chosen = self._diverse(found, gains, turns, view, self._allowed)
         return [self.space.config(found[i]) for i in chosen] or [self.space.config(self._first(history, rng))]
 
-    def _best(self, found: Array, gains: Array, turns: list[int], context: Context, shown: Rows) -> Array:
+    def _view(self, context: Context, shown: Rows) -> _View:
+        """With those of the acquisition functions that get turns."""
+        names = self.config.acquisitions
+        others = tuple(name for name in names if name != acquisition.OF_PROCESS)
+        if others and others != names and context.improvement.explained < self.config.trust:
+            names = others
+        return _View(context, shown, names)
+
+    def _best(self, found: Array, gains: Array, turns: list[int], view: _View) -> Array:
         """The candidates whose surroundings are worth more candidates."""
         if len(turns) == 1:
             return np.asarray(found[np.argsort(-gains[:, turns[0]], kind="stable")[:REFINED_FROM]])
         more = (turns * REFINED_FROM)[: max(len(turns), REFINED_FROM)]
-        return np.asarray(found[self._diverse(found, gains, more, context, shown)])
+        return np.asarray(found[self._diverse(found, gains, more, view)])
 
     def _diverse(
         self,
         found: Array,
         gains: Array,
         turns: list[int],
-        context: Context,
-        shown: Rows,
+        view: _View,
         allowed: Allowed = lambda config: True,
     ) -> list[int]:
-        one_of = self.decoder.alike(context, *self._tensors(found, self.space.active(found), shown))
+        one_of = self.decoder.alike(view.context, *self._tensors(found, self.space.active(found), view.shown))
         return diverse(
             gains, turns, lambda row: one_of(row).numpy(), lambda row: allowed(self.space.config(found[row]))
         )
@@ -299,46 +324,41 @@ class Proposer:
         kinds = self.space.kinds(shown.tolist())
         return self.decoder.encode(kinds, position, active, told, failed, evaluations=self.config.evaluations)
 
-    def _score(self, positions: Array, context: Context, shown: Rows, rng: np.random.Generator) -> Array:
+    def _score(self, positions: Array, view: _View, rng: np.random.Generator) -> Array:
         """What each acquisition function makes of positions, (m, A)."""
-        gains = self._gains(torch.Generator().manual_seed(int(rng.integers(2**31))))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         if not len(positions):
-            return np.zeros((0, len(gains)))
-        with torch.inference_mode():
-            predicted = self.decoder.predict(context, *self._tensors(positions, self.space.active(positions), shown))
-            return np.asarray(torch.stack([gain(predicted) for gain in gains], 1).double().numpy())
+            return np.zeros((0, len(view.acquisitions)))
+        tensors = self._tensors(positions, self.space.active(positions), view.shown)
+        predicted, columns = None, []
+        for name in view.acquisitions:
+            if name == acquisition.OF_PROCESS:
+                columns.append(view.context.improvement.value(*tensors))
+                continue
+            with torch.inference_mode():
+                predicted = predicted or self.decoder.predict(view.context, *tensors)
+                columns.append(self._gain(name, generator)(predicted).double().numpy())
+        return np.stack(columns, 1)
 
-    def _climb(self, positions: Array, context: Context, shown: Rows) -> Array:
-        """Where Adam on the log acquisition leads from each position, (m, D); discrete parameters stay."""
-        position, active = self._tensors(positions, self.space.active(positions), shown)
-        moves = torch.from_numpy(self.space.levels[shown] == 0) & active
-        gain, place = self._gains(torch.Generator().manual_seed(0))[0], position.clone().requires_grad_()
-        optimizer = torch.optim.Adam([place], lr=CLIMB, betas=(0.8, 0.9))
-        for _ in range(self.config.climbs):
-            (slope,) = torch.autograd.grad(
-                gain(self.decoder.predict(context, place, active)).clamp(min=1e-12).log().sum(), place
-            )
-            place.grad = -torch.where(moves, slope, 0.0).nan_to_num()
-            optimizer.step()
-            with torch.no_grad():
-                place.copy_(torch.where(moves, place.clamp(0, 1), position))
+    def _gain(self, name: str, generator: torch.Generator) -> acquisition.Acquisition:
+        return acquisition.get(
+            name,
+            self.encoding,
+            margin=self.config.margin,
+            cap=self.config.cap,
+            temperature=self.config.temperature,
+            generator=generator,
+        )
+
+    def _climb(self, positions: Array, view: _View) -> Array:
+        """Where the gradient leads from each position, (m, D); parameters of few values stay."""
+        shown = view.shown
+        moves = (self.space.levels[shown] == 0) | (~self.space.categorical[shown] & (self.space.levels[shown] > MANY))
         climbed = positions.copy()
-        climbed[:, shown] = np.where(moves[0].numpy(), place.detach()[0].double().numpy(), positions[:, shown])
+        tensors = self._tensors(positions, self.space.active(positions), shown)
+        found = view.context.improvement.climb(*tensors, moves, self.config.climbs)
+        climbed[:, shown] = np.where(moves, found, positions[:, shown])
         return climbed
-
-    def _gains(self, generator: torch.Generator) -> list[acquisition.Acquisition]:
-        config = self.config
-        return [
-            acquisition.get(
-                name,
-                self.encoding,
-                margin=config.margin,
-                cap=config.cap,
-                temperature=config.temperature,
-                generator=generator,
-            )
-            for name in config.acquisitions
-        ]
 
     def _tensors(self, positions: Array, active: NDArray[np.bool_], shown: Rows) -> tuple[torch.Tensor, torch.Tensor]:
         """Positions and activity of the shown columns, (1, m, len(shown))."""

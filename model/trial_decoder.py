@@ -8,13 +8,16 @@ Imports torch only.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import silu
 
+from model.errors import ModelError
 from model.kernel_heads import KernelHeads
+from model.kernel_improvement import ProcessImprovement
 from model.kernel_systems import Solved, coordinates
 from model.prediction import Prediction
 from model.trial_checkpoint import TrialSetCheckpoint
@@ -40,6 +43,17 @@ class Context:
     keys: torch.Tensor
     values: torch.Tensor
     solved: Solved | None = None
+
+    @functools.cached_property
+    def improvement(self) -> ProcessImprovement:
+        """What one kernel head alone expects to gain.
+
+        Raises:
+            ModelError: The network has no kernel heads.
+        """
+        if self.solved is None:
+            raise ModelError("This checkpoint has no kernel heads, and the acquisition gp-ei is of one of them.")
+        return ProcessImprovement(self.kinds, self.solved)
 
 
 class TrialSetDecoder:

@@ -48,6 +48,8 @@ class OptiFormer(Optimizer):
             checkpoint is used, and trained first if there is none.
         preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored, and for how many asks.
         acquisition: ``pi`` | ``squashed-ei`` | ``clipped-ei`` | ``ei`` | ``thompson``; joined by ``+`` they take turns.
+        trust: For ``gp-ei`` in turn with others: the share of the scores' variance that its process must explain, each
+            trial from the others, to get its turns.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
         cap: The largest gain that counts for ``clipped-ei``, in gaps.
         temperature: Of the predicted distribution; above 1 explores more.
@@ -73,6 +75,7 @@ class OptiFormer(Optimizer):
         train: str = "",
         preset: str = "default",
         acquisition: str = "pi",
+        trust: float = 0.8,
         margin: float = 0.01,
         cap: float = 0.25,
         temperature: float = 1.0,
@@ -93,6 +96,7 @@ class OptiFormer(Optimizer):
             config = with_settings(
                 preset,
                 acquisition=acquisition,
+                trust=number("trust", trust),
                 margin=number("margin", margin),
                 cap=number("cap", cap),
                 temperature=number("temperature", temperature),

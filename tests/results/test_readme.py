@@ -106,3 +106,13 @@ def test_the_ablation_table() -> None:
     for optimizer in late:
         means = (f"{tasks[optimizer].mean():.3f}".removeprefix("0") for tasks in (early, late, smooth))
         assert f" | {' | '.join(means)} | {late.rank(axis=1)[optimizer].mean():.2f} |" in text, optimizer
+
+
+def test_the_table_of_the_training_tasks() -> None:
+    tasks = at(regrets("training"), 15)
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    order = tasks.mean().sort_values().index
+    table = [(f"`{name}`", tasks.loc[name], 3) for name in tasks.index]
+    table += [("mean", tasks.mean(), 3), ("mean rank", tasks.rank(axis=1).mean(), 2)]
+    for name, row, digits in table:
+        assert f"| {name} | " + " | ".join(f"{row[optimizer]:.{digits}f}" for optimizer in order) + " |" in page
