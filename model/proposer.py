@@ -44,7 +44,7 @@ class ProposerConfig:
             their parameters.
         acquisition: See :func:`model.acquisition.get`; several joined by ``+`` take turns, trial by trial.
         trust: The share of the scores' variance that the process of ``gp-ei`` must explain, each trial from the others,
-            to get its turns; else the other acquisitions take them.
+            to get its turns; else, and in a network without kernel heads, the other acquisitions take them.
         ahead: How many proposals are planned at a time, a share of the number of trials: with .06 a history of 100
             trials is encoded at every sixth ask. A plan is dropped when the history is not a continuation of its own.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
@@ -92,7 +92,7 @@ class ProposerConfig:
 
 
 PRESETS = {
-    "fast": ProposerConfig(uniform=64, local=64, refinements=1, ahead=0.1, evaluations=0),
+    "fast": ProposerConfig(uniform=64, local=64, refinements=1, ahead=0.1, evaluations=0, acquisition="pi"),
     "default": ProposerConfig(),
     "thorough": ProposerConfig(uniform=256, local=256, refined=96, ahead=0.0, evaluations=12),
 }
@@ -147,9 +147,10 @@ class Proposer:
         self.config = config or PRESETS["default"]
         if self.config.policy and policy is None:
             raise ModelError("ProposerConfig.policy asks for a policy's samples: give the proposer a policy.")
-        if acquisition.OF_PROCESS in self.config.acquisitions and not self.encoding.kernels_after:
+        self._others = tuple(name for name in self.config.acquisitions if name != acquisition.OF_PROCESS)
+        if not self._others and not self.encoding.kernels_after:
             raise ModelError(
-                f"{acquisition.OF_PROCESS} is of a kernel head, and this checkpoint has none: choose another."
+                f"{acquisition.OF_PROCESS} is of a kernel head, and this checkpoint has none: take another."
             )
         self._allowed, self._policy = allowed, policy
         self._plan = Plan([], [])
@@ -235,9 +236,9 @@ class Proposer:
     def _view(self, context: Context, shown: Rows) -> _View:
         """With those of the acquisition functions that get turns."""
         names = self.config.acquisitions
-        others = tuple(name for name in names if name != acquisition.OF_PROCESS)
-        if others and others != names and context.improvement.explained < self.config.trust:
-            names = others
+        if self._others and self._others != names:
+            trusted = context.solved is not None and context.improvement.explained >= self.config.trust
+            names = names if trusted else self._others
         return _View(context, shown, names)
 
     def _best(self, found: Array, gains: Array, turns: list[int], view: _View) -> Array:

@@ -47,7 +47,8 @@ class OptiFormer(Optimizer):
         train: A training configuration (YAML or a shipped one's name) of the encoding ``trialset``; its cached
             checkpoint is used, and trained first if there is none.
         preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored, and for how many asks.
-        acquisition: ``pi`` | ``squashed-ei`` | ``clipped-ei`` | ``ei`` | ``thompson``; joined by ``+`` they take turns.
+        acquisition: ``pi`` | ``gp-ei`` | ``squashed-ei`` | ``clipped-ei`` | ``ei`` | ``thompson``; joined by ``+`` they
+            take turns; the preset's own if empty.
         trust: For ``gp-ei`` in turn with others: the share of the scores' variance that its process must explain, each
             trial from the others, to get its turns.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
@@ -74,7 +75,7 @@ class OptiFormer(Optimizer):
         checkpoint: str = "",
         train: str = "",
         preset: str = "default",
-        acquisition: str = "pi",
+        acquisition: str = "",
         trust: float = 0.8,
         margin: float = 0.01,
         cap: float = 0.25,
@@ -95,12 +96,12 @@ class OptiFormer(Optimizer):
         try:
             config = with_settings(
                 preset,
-                acquisition=acquisition,
                 trust=number("trust", trust),
                 margin=number("margin", margin),
                 cap=number("cap", cap),
                 temperature=number("temperature", temperature),
                 policy=whole("policy", policy, least=0),
+                **({"acquisition": acquisition} if acquisition else {}),
                 **({} if number("ahead", ahead) < 0 else {"ahead": ahead}),
                 **({} if evaluations < 0 else {"evaluations": whole("evaluations", evaluations, least=0)}),
                 **({} if refinements < 0 else {"refinements": whole("refinements", refinements, least=0)}),

@@ -317,3 +317,28 @@ def test_a_training_phase_is_declared_keyed_and_its_checkpoint_used(
         OptiFormer(flat(2), seed=0, n_trials=10, train=str(config), checkpoint="x")
     with pytest.raises(OptimizerError, match="cannot be read"):
         OptiFormer.training({"train": "nowhere.yaml"})
+
+
+def test_the_process_gets_its_turns_where_it_explains_the_trials(decoder: TrialSetDecoder) -> None:
+    config = replace(SMALL, acquisition="pi+gp-ei", trust=0.5)
+    space = Space.from_configspace(flat(2))
+    smooth = [Trial(t.config, float((t.config["x0"] - 0.4) ** 2 + t.config["x1"])) for t in told(flat(2), 20)]
+    noise = np.random.default_rng(0).random(20)
+    for trials, trusted in (
+        (smooth, True),
+        ([Trial(t.config, float(v)) for t, v in zip(smooth, noise, strict=True)], False),
+    ):
+        proposer = Proposer(space, decoder, config)
+        history = History.of(proposer._position, trials, [])
+        view = proposer._view(proposer._encode(history, np.arange(20), np.arange(2)), np.arange(2))
+        assert ("gp-ei" in view.acquisitions) == (trusted and decoder.encoding.kernels_after > 0)
+        assert len(suggest(decoder, flat(2), trials, 2)) == 2
+
+
+def test_the_process_alone_is_refused_without_kernel_heads(decoder: TrialSetDecoder) -> None:
+    space, config = Space.from_configspace(flat(2)), replace(SMALL, acquisition="gp-ei")
+    if decoder.encoding.kernels_after:
+        assert Proposer(space, decoder, config).suggest(told(flat(2), 9), rng=np.random.default_rng(0))
+    else:
+        with pytest.raises(ModelError, match="gp-ei is of a kernel head"):
+            Proposer(space, decoder, config)
