@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import optimizers
 from benchmarks import MissingDataError, UnknownBenchmarkError
 from benchmarks.conformance import sample
 from harness import external
+from harness.grid import load
 from optimizers.conformance import OptimizerConformance
 from optimizers.conformance_spaces import SPACES
 
@@ -151,3 +153,16 @@ class TestHebo(OptimizerConformance):
     @pytest.fixture(autouse=True)
     def _registered(self, _forget: None) -> None:
         external.register(external.load(EXAMPLES / "hebo.yaml"))
+
+
+def test_the_grid_with_hebo_has_the_tasks_that_its_rule_chooses() -> None:
+    """Two of each family of `test-slow`, first those whose names come first by their SHA-256, then the second ones."""
+    families: dict[str, list[str]] = {}
+    for task in benchmarks.expand(["test-slow"]):
+        words = task.split("/")
+        families.setdefault("/".join(words[: 2 if words[0] == "yahpo" else 1]), []).append(task)
+    ordered = [sorted(found, key=lambda task: hashlib.sha256(task.encode()).hexdigest()) for found in families.values()]
+    grid, settings = load(str(EXAMPLES / "hebo-grid.yaml"), {})
+    assert grid.benchmarks == (*(tasks[0] for tasks in ordered), *(tasks[1] for tasks in ordered))
+    assert (grid.trials, settings.jobs) == (50, 1)
+    assert [external.External.of(one.plain()) for one in external.registered()] == external.load(EXAMPLES / "hebo.yaml")
