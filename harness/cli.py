@@ -77,6 +77,7 @@ def _build_parser() -> _Parser:
     _add_latency(commands)
     _add_train(commands)
     _add_scaling(commands)
+    _add_variants(commands)
     _add_smoke(commands)
     _add_doctor(commands)
     _add_data(commands)
@@ -273,6 +274,21 @@ def _add_scaling(commands: Any) -> None:
     parser.add_argument("--against", choices=("parameters", "positions", "minutes"), default="parameters")
     parser.add_argument("--out", type=Path, default=Path("runs/scaling"), metavar="DIR")
     parser.set_defaults(command="fit_scaling")
+
+
+def _add_variants(commands: Any) -> None:
+    parser = commands.add_parser(
+        "variants",
+        help="train variants of OptiFormer's network at equal budget and compare them by seed",
+        description="Train each variant of a specification with the same seeds, and write a table with intervals and "
+        "paired tests, box plots and training curves; the same --out resumes.",
+    )
+    parser.add_argument(
+        "spec", nargs="?", default="optiformer", help="a YAML file, or a shipped one; default optiformer"
+    )
+    parser.add_argument("--seeds", type=_positive, default=3, metavar="N", help="at least 2; default 3")
+    parser.add_argument("--out", type=Path, default=Path("runs/variants"), metavar="DIR", help="default runs/variants")
+    parser.set_defaults(command="compare_variants")
 
 
 def _add_smoke(commands: Any) -> None:

@@ -191,6 +191,17 @@ def fit_scaling(arguments: argparse.Namespace) -> None:
     print(write(measure(arguments.configs), arguments.against, arguments.out))
 
 
+def compare_variants(arguments: argparse.Namespace) -> None:
+    """`optibench variants`: networks trained at equal budget."""
+    from harness.variants import read, train, write
+
+    compared = read(arguments.spec)
+    trained = train(
+        compared, arguments.seeds, arguments.out, progress=lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    print(write(trained, compared, arguments.out))
+
+
 def smoke_test(arguments: argparse.Namespace) -> int:
     """`optibench smoke`: its pipeline end to end."""
     from model.smoke import run

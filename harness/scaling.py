@@ -53,7 +53,7 @@ def measure(configs: Sequence[str], *, progress: bool = True) -> list[Point]:
         except ModelError as error:
             raise HarnessError(str(error)) from error
         info = json.loads((folder / CONFIG).read_text())["info"]
-        judged[name] = _held_out(info["run"])
+        judged[name] = held_out(info["run"])
         minutes = float(info["training_minutes"])
         points.append(Point(name, info["parameters"], info["tokens"], minutes, info["validation_loss"]))
     first = configs[0]
@@ -66,9 +66,9 @@ def measure(configs: Sequence[str], *, progress: bool = True) -> list[Point]:
     return points
 
 
-def _held_out(run: Mapping[str, Any]) -> list[Any]:
+def held_out(run: Mapping[str, Any]) -> list[Any]:
     """What determines the functions that a run is validated on."""
-    encoding = {key: value for key, value in run["trialset"].items() if key != "kernels_after"}
+    encoding = {key: value for key, value in run["trialset"].items() if key not in ("kernels_after", "variant")}
     return [run["encoding"], encoding, run["data"], *(run["train"][key] for key in VALIDATED)]
 
 

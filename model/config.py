@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from model.errors import ModelError
 from model.functions.prior import PriorConfig
 from model.tokenizer import Vocabulary
-from model.trial_config import TrialSetConfig
+from model.trial_config import TrialSetConfig, identity
 
 T = TypeVar("T")
 
@@ -166,7 +166,11 @@ class TrainConfig:
         learning_rate: The peak.
         warmup: Share of the run over which the learning rate rises.
         final_rate: The cosine's end, as a share of the peak.
+        schedule: ``cosine``: a linear warmup, then a cosine. ``onecycle``: both ways by cosines, from a twenty-fifth of
+            the peak and down to nothing, while AdamW's first decay goes from .95 to .85 and back (``warmup`` is the
+            rise's share, ``final_rate`` unused); see L. N. Smith and N. Topin, arXiv 1708.07120.
         weight_decay: On matrices; norms and biases get none.
+        decay_groups: ``False`` decays norms and biases as well.
         beta2: AdamW's second decay.
         clip: Largest gradient norm.
         precision: ``fp32`` | ``bf16`` | ``fp16`` (with a loss scaler; CUDA only).
@@ -187,7 +191,9 @@ class TrainConfig:
     learning_rate: float = 1e-3
     warmup: float = 0.05
     final_rate: float = 0.05
+    schedule: Literal["cosine", "onecycle"] = "cosine"
     weight_decay: float = 0.1
+    decay_groups: bool = True
     beta2: float = 0.98
     clip: float = 1.0
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
@@ -207,6 +213,14 @@ class TrainConfig:
         _require(self.learning_rate > 0 and self.clip > 0, "TrainConfig: learning_rate and clip must be above 0.")
         _require(self.precision in ("fp32", "bf16", "fp16"), "TrainConfig: precision is fp32, bf16 or fp16.")
         _require(self.device in ("auto", "cpu", "cuda"), "TrainConfig: device is auto, cpu or cuda.")
+        _require(self.schedule in ("cosine", "onecycle"), "TrainConfig: schedule is cosine or onecycle.")
+        _require(
+            self.schedule == "cosine" or 0 < self.warmup < 1, "TrainConfig: onecycle needs a warmup between 0 and 1."
+        )
+
+
+#: Settings of :class:`TrainConfig` that came later, with the values that change nothing.
+ADDED = {"schedule": "cosine", "decay_groups": True}
 
 
 @dataclass(frozen=True)
@@ -268,12 +282,15 @@ class RunConfig:
 
     def digest(self) -> str:
         """A hash of everything that determines the trained weights (sampling and machine do not)."""
-        content = asdict(self)
+        content = asdict(self) | {"trialset": identity(self.trialset)}
         del content["sampling"], content["name"]
         for part in ("trialset",) if self.encoding == "seq" else ("vocabulary", "data", "augment"):
             del content[part]
         for setting in ("device", "threads", "checkpoint_minutes"):
             del content["train"][setting]
+        for setting, default in ADDED.items():  # hashes are as they were before these could be set
+            if content["train"][setting] == default:
+                del content["train"][setting]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @classmethod

@@ -24,6 +24,9 @@ from model.network import count_parameters
 from model.training_log import PEAK_FLOPS, TrainingLog
 from model.training_state import Progress, load_state, save_state
 
+START, END = 1 / 25, 1 / 250_000
+"""Where ``onecycle`` begins and ends, as shares of the peak."""
+
 
 def main(
     config_path: str | Path,
@@ -112,6 +115,7 @@ def train(
         rate = learning_rate(config, _share_done(state, config, minutes))
         for group in optimizer.param_groups:
             group["lr"] = rate
+            group["betas"] = (momentum(config, _share_done(state, config, minutes)), config.beta2)
         loss, tokens, place = accumulate(encoding, module, stream, scaler, config, device)
         if not math.isfinite(loss):
             raise ModelError(
@@ -155,18 +159,34 @@ def train(
 
 
 def parameter_groups(network: Any, config: TrainConfig) -> list[dict[str, Any]]:
-    """Weight decay for matrices, none for norms and biases."""
+    """Weight decay for matrices; none for norms and biases, unless the configuration says so."""
     matrices = [p for p in network.parameters() if p.dim() >= 2]
     others = [p for p in network.parameters() if p.dim() < 2]
-    return [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    small = 0.0 if config.decay_groups else config.weight_decay
+    return [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": small}]
 
 
 def learning_rate(config: TrainConfig, done: float) -> float:
-    """Linear warmup, then a cosine down to ``final_rate``; ``done`` is the share of the run in [0, 1]."""
+    """The schedule's rate; ``done`` is the share of the run in [0, 1]."""
+    if config.schedule == "onecycle":
+        return config.learning_rate * _cycle(config, done, START, 1.0, END)
     if done < config.warmup:
         return config.learning_rate * max(done, 1e-3) / config.warmup
     cosine = 0.5 * (1 + math.cos(math.pi * min((done - config.warmup) / max(1 - config.warmup, 1e-9), 1.0)))
     return config.learning_rate * (config.final_rate + (1 - config.final_rate) * cosine)
+
+
+def momentum(config: TrainConfig, done: float) -> float:
+    """AdamW's first decay, which ``onecycle`` moves against the learning rate."""
+    return _cycle(config, done, 0.95, 0.85, 0.95) if config.schedule == "onecycle" else 0.9
+
+
+def _cycle(config: TrainConfig, done: float, start: float, peak: float, end: float) -> float:
+    """From ``start`` to ``peak`` and on to ``end`` by half cosines, the peak after ``warmup``."""
+    rising = done < config.warmup
+    share = done / config.warmup if rising else min((done - config.warmup) / (1 - config.warmup), 1.0)
+    first, last = (start, peak) if rising else (peak, end)
+    return last + (first - last) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def accumulate(

@@ -14,7 +14,7 @@ from model.checkpoint_files import CONFIG, WEIGHTS, sha256, shipped
 from model.config import NetworkConfig, build
 from model.errors import ModelError
 from model.generate import write_atomically
-from model.trial_config import TrialSetConfig
+from model.trial_config import TrialSetConfig, identity
 
 NAME = "trialset"
 
@@ -37,7 +37,7 @@ class TrialSetCheckpoint:
 
     def digest(self) -> str:
         """A hash of everything that determines what it predicts."""
-        digest = hashlib.sha256(json.dumps([asdict(self.encoding), asdict(self.config)], sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps([identity(self.encoding), asdict(self.config)], sort_keys=True).encode())
         for name in sorted(self.weights):
             digest.update(name.encode() + self.weights[name].contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]

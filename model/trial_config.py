@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
 
 from model.errors import ModelError
 
@@ -52,6 +53,59 @@ class MixtureConfig:
             _require(0 <= getattr(self, name) <= 1, f"MixtureConfig: {name} is a probability.")
 
 
+Attention = Literal[
+    "softmax",
+    "coefficient-dynamics-softplus",
+    "test-time-regression-linear",
+    "test-time-regression-local",
+    "matrix-mixer-low-rank",
+]
+Norm = Literal["rmsnorm", "layernorm"]
+FeedForward = Literal["swiglu", "gelu"]
+
+
+@dataclass(frozen=True)
+class VariantConfig:
+    """What of the network is another than the shipped one's; the defaults are the shipped network.
+
+    Attributes:
+        attention: How a position mixes what it sees (:mod:`model.trial_attention`).
+        norm: ``rmsnorm`` | ``layernorm``.
+        feed_forward: ``swiglu`` | ``gelu``, half as wide again, so that it has as many weights.
+        dropout: In training, the share of what each part adds to the residual stream that is set to 0.
+        masking: In training, the share of the trials' parameter values that the network is not shown.
+    """
+
+    attention: Attention = "softmax"
+    norm: Norm = "rmsnorm"
+    feed_forward: FeedForward = "swiglu"
+    dropout: float = 0.0
+    masking: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, choices in (("attention", Attention), ("norm", Norm), ("feed_forward", FeedForward)):
+            known = get_args(choices)
+            _require(getattr(self, name) in known, f"VariantConfig: {name} is one of {', '.join(known)}.")
+        _require(0 <= self.dropout < 1 and 0 <= self.masking < 1, "VariantConfig: dropout and masking are in [0, 1).")
+
+    @property
+    def other_layers(self) -> bool:
+        """Whether the layers are not Llama's own."""
+        return self != VariantConfig(masking=self.masking)
+
+    def refuse_other_arithmetic(self) -> None:
+        """Refuse to propose with a network that computes something else than the shipped one does.
+
+        Raises:
+            ModelError: It is one.
+        """
+        _require(
+            self == VariantConfig(dropout=self.dropout, masking=self.masking),
+            "A network with another attention, norm or feed-forward part (trialset.variant) can be trained and compared "
+            "by `optibench variants` but cannot propose configurations: leave these settings out.",
+        )
+
+
 @dataclass(frozen=True)
 class TrialSetConfig:
     """The trial-set encoding: one position per trial, one per candidate.
@@ -70,6 +124,7 @@ class TrialSetConfig:
         queries: Candidates a function in training.
         kernels_after: After how many layers the kernel heads join (see :mod:`model.kernel_heads`); 0: there are none.
         prior: The functions.
+        variant: What of the network is another than the shipped one's.
     """
 
     slots: int = 20
@@ -84,6 +139,7 @@ class TrialSetConfig:
     queries: int = 64
     kernels_after: int = 0
     prior: MixtureConfig = field(default_factory=MixtureConfig)
+    variant: VariantConfig = field(default_factory=VariantConfig)
 
     def __post_init__(self) -> None:
         _require(
@@ -107,3 +163,11 @@ class TrialSetConfig:
     def width(self) -> int:
         """Features of a position: the slots, then score (1 + 12), failed, candidate, log n, dimensions."""
         return self.slots * self.slot_width + 13 + 4
+
+
+def identity(config: TrialSetConfig) -> dict[str, Any]:
+    """The settings that hashes of a network are made of: a variant only if there is one, as before there were any."""
+    content = asdict(config)
+    if config.variant == VariantConfig():
+        del content["variant"]
+    return content

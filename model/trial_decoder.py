@@ -62,9 +62,13 @@ class TrialSetDecoder:
     Args:
         checkpoint: The trained network.
         dtype: Of the layers' products; bf16 where the CPU has instructions for it unless told.
+
+    Raises:
+        ModelError: The network computes something else than the shipped one does.
     """
 
     def __init__(self, checkpoint: TrialSetCheckpoint, dtype: torch.dtype | None = None) -> None:
+        checkpoint.encoding.variant.refuse_other_arithmetic()
         self.encoding, self.config = checkpoint.encoding, checkpoint.config
         self.dtype = dtype or (torch.bfloat16 if _has_bf16() else torch.float32)
         self._weights = {name: tensor.detach().requires_grad_(False) for name, tensor in checkpoint.weights.items()}

@@ -3,7 +3,8 @@
 One position is one past trial (configuration and score together) or one candidate (configuration only). All
 ``position_ids`` are equal, so positions carry no order; a 4-D mask lets trials see trials and lets a candidate see the
 trials and itself. One forward pass gives a distribution of the squashed score for every candidate. After
-``kernels_after`` layers, :mod:`model.kernel_heads` join, if the encoding has them.
+``kernels_after`` layers, :mod:`model.kernel_heads` join, if the encoding has them. ``variant`` puts other layers
+(:mod:`model.trial_layers`) in Llama's place.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from model.kernel_heads import KernelHeads
 from model.prediction import Prediction
 from model.trial_config import TrialSetConfig
 from model.trial_features import SlotKinds, candidate_features, trial_features
+from model.trial_layers import hide, vary
 
 MASKED = -1e9
 NORM_EPSILON = 1e-6
@@ -63,6 +65,8 @@ class TrialSetNetwork(torch.nn.Module):
         with torch.no_grad():
             self.head.weight.mul_(0.1)
             self.head.bias.zero_()
+            if encoding.variant.other_layers:  # last, so that what stays starts with the same weights
+                vary(backbone, encoding.variant, SPREAD)
             if config.tie_query_key:
                 for layer in backbone.layers:
                     layer.self_attn.q_proj.weight.mul_(SHARPNESS)
@@ -95,6 +99,9 @@ class TrialSetNetwork(torch.nn.Module):
         n, q = trials.shape[1], candidates.shape[1]
         told = trial_features(self.encoding, kinds, trials, trials_active, score, failed)
         asked = candidate_features(self.encoding, kinds, candidates, candidates_active, n)
+        variant = self.encoding.variant
+        if self.training and variant.masking:
+            told = hide(told, self.encoding.slots, self.encoding.slot_width, variant.masking)
         hidden = self.embed(torch.cat([told, asked], 1))
         mask = attention_mask(n, q, hidden.device).to(hidden.dtype).expand(len(hidden), -1, -1, -1)
         places = torch.zeros(1, n + q, dtype=torch.long, device=hidden.device)
@@ -106,7 +113,11 @@ class TrialSetNetwork(torch.nn.Module):
                 mean, deviation = self.kernels.posterior(solved, kinds, candidates, candidates_active)
                 posteriors = torch.cat([left_out, self.kernels.features(solved, mean, deviation)], 1)
                 hidden = hidden + self.kernels.inject(posteriors)
-            hidden = layer(hidden, attention_mask=mask, position_ids=places, position_embeddings=turns)
+            hidden = (
+                layer(hidden, n, mask)
+                if variant.other_layers
+                else layer(hidden, attention_mask=mask, position_ids=places, position_embeddings=turns)
+            )
         hidden = self.backbone.norm(hidden[:, n:])
         logits = self.head(hidden)
         if self.kernels is None or mean is None or deviation is None:

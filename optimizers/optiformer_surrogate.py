@@ -125,10 +125,11 @@ class OptiFormer(Optimizer):
         if not config:
             return None
         try:
-            key = RunConfig.load(config).digest()
+            run = RunConfig.load(config)
+            run.trialset.variant.refuse_other_arithmetic()  # before it is trained
         except ModelError as error:
             raise OptimizerError(str(error)) from error
-        return Training(key, lambda: {"seconds": train_cached(config, progress=False).seconds})
+        return Training(run.digest(), lambda: {"seconds": train_cached(config, progress=False).seconds})
 
     def ask(self, n: int = 1) -> list[Suggestion]:
         rng = np.random.default_rng([self._seed, len(self._history), self._asked])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("variant", "seed", "epoch", "value", "error")
+UNIT, STEP = "nats per byte", "epoch"
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,11 @@ def _corrected(rows: list[Row]) -> list[Row]:
     return rows
 
 
-def markdown(rows: list[Row], control: str) -> str:
-    """The comparison as a Markdown table."""
+def markdown(rows: list[Row], control: str, *, unit: str = UNIT, step: str = STEP) -> str:
+    """The comparison as a Markdown table; the loss's unit and what an epoch is called."""
     lines = [
-        f"Validation loss after the last epoch, 95 % intervals over seeds; differences from {control}, paired by seed.",
+        f"Validation loss after the last {step}, {unit}, with 95 % intervals over seeds; differences from {control}, "
+        "paired by seed.",
         "",
         "| variant | seeds | loss | difference | t | p (Holm) | Cohen's d |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -144,13 +146,16 @@ def markdown(rows: list[Row], control: str) -> str:
     return "\n".join(lines)
 
 
-def write(trained: pd.DataFrame, out: Path, *, control: str) -> str:
+def write(trained: pd.DataFrame, out: Path, *, control: str, unit: str = UNIT, step: str = STEP, note: str = "") -> str:
     """Write the comparison: ``variants.md``, ``variants.csv``, ``box.png`` and ``curves.png``.
 
     Args:
         trained: As in :func:`compare`.
         out: The folder; files of that name in it are replaced.
         control: The variant that the others are compared with.
+        unit: The losses'.
+        step: What an epoch is called.
+        note: Stands below the table.
 
     Returns:
         The Markdown.
@@ -160,17 +165,17 @@ def write(trained: pd.DataFrame, out: Path, *, control: str) -> str:
     """
     rows = compare(trained, control)
     out.mkdir(parents=True, exist_ok=True)
-    text = markdown(rows, control)
+    text = markdown(rows, control, unit=unit, step=step) + (f"\n\n{note}" if note else "")
     images = "\n\n![Losses by variant](box.png)\n\n![Training curves](curves.png)\n"
     (out / "variants.md").write_text(text + images, encoding="utf-8")
     trained.to_csv(out / "variants.csv", index=False)
     order = [row.variant for row in rows if row.n]
-    _boxes(trained, order, out / "box.png")
-    _curves(trained, order, out / "curves.png")
+    _boxes(trained, order, out / "box.png", f"validation loss, {unit}")
+    _curves(trained, order, out / "curves.png", f"validation loss, {unit} (mean ± standard deviation)", step)
     return text
 
 
-def _boxes(trained: pd.DataFrame, order: list[str], path: Path) -> None:
+def _boxes(trained: pd.DataFrame, order: list[str], path: Path, label: str) -> None:
     from matplotlib.figure import Figure
 
     last = final(trained)
@@ -181,11 +186,11 @@ def _boxes(trained: pd.DataFrame, order: list[str], path: Path) -> None:
         values = last.loc[variant].dropna()
         axis.plot(values, [place] * len(values), "o", markersize=3, alpha=0.6, color="black")
     axis.invert_yaxis()
-    axis.set_xlabel("validation loss, nats per byte")
+    axis.set_xlabel(label)
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
-def _curves(trained: pd.DataFrame, order: list[str], path: Path) -> None:
+def _curves(trained: pd.DataFrame, order: list[str], path: Path, label: str, step: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -196,7 +201,7 @@ def _curves(trained: pd.DataFrame, order: list[str], path: Path) -> None:
         mean, spread = by_epoch.mean(), by_epoch.std().fillna(0.0)
         (line,) = axis.plot(mean.index, mean, label=variant)
         axis.fill_between(mean.index, mean - spread, mean + spread, alpha=0.15, color=line.get_color())
-    axis.set_xlabel("epoch")
-    axis.set_ylabel("validation loss, nats per byte (mean ± standard deviation)")
+    axis.set_xlabel(step)
+    axis.set_ylabel(label)
     axis.legend(fontsize="small")
     figure.savefig(path, dpi=150, metadata={"Software": None})
