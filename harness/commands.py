@@ -105,11 +105,12 @@ def _write_report(
     control: str | None = None,
     run: Sequence[str] | None = None,
 ) -> int:
-    from harness.results import load, load_run
+    from harness.results import load, load_curves, load_run
     from reports import merge, write
 
     drawn = None if run is None else load_run(folders, *run)
-    report = write(merge([load(folder) for folder in folders]), out, at=at, control=control, run=drawn)
+    results = merge([load(folder) for folder in folders])
+    report = write(results, out, at=at, control=control, run=drawn, learning=load_curves(folders))
     print(report.summary)
     print(f"\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
     return 0

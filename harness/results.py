@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from reports import Results
+    from reports.learning import LearningCurves
     from reports.parallel import Run
 
 
@@ -70,6 +71,36 @@ def load_run(folders: Sequence[Path], optimizer: str, task: str, seed: str) -> R
         f"No finished run of {optimizer} on {task} with seed {seed} is in {', '.join(map(str, folders))}; "
         "`optibench status DIR` lists the optimizers, tasks.json beside it the tasks."
     )
+
+
+def load_curves(folders: Sequence[Path]) -> LearningCurves | None:
+    """The learning curves of all trials of some run folders; ``None`` if no trial has one.
+
+    Raises:
+        HarnessError: A folder is no run folder, or a file is damaged.
+    """
+    import pandas as pd
+
+    from reports.learning import COLUMNS, LearningCurves
+
+    found: list[pd.DataFrame] = []
+    directions: dict[str, str] = {}
+    for folder in folders:
+        store = Store.open(folder)
+        resolved = store.resolved()
+        cells = [] if "imported" in resolved else list(plan(resolved))
+        curves = store.trials(cells, ["curve"])
+        if "curve" not in curves.column_names or curves.column("curve").null_count == len(curves):
+            continue
+        table = store.trials(cells, COLUMNS)
+        found.append(table.filter(table.column("curve").is_valid()).to_pandas())
+        directions |= {name: task["direction"] for name, task in resolved["tasks"].items()}
+    if not found:
+        return None
+    names = {"optimizer": str, "task": str}
+    trials = pd.concat([frame.astype(names) for frame in found], ignore_index=True)
+    # a cell that several folders hold counts once
+    return LearningCurves(trials.drop_duplicates(["optimizer", "task", "seed", "trial"], ignore_index=True), directions)
 
 
 def _has_costs(resolved: Mapping[str, Any]) -> bool:

@@ -38,7 +38,7 @@ from harness.fidelity import illegal as illegal_fidelity
 from harness.fidelity import share, varied
 from harness.journal import Fault, History
 from harness.limits import Step, cell_timeout, evaluation_timeout, unwatched
-from harness.trials import Trial
+from harness.trials import Trial, curve_text
 from optimizers import Observation, Optimizer, State, Suggestion
 
 ERROR_LENGTH = 500
@@ -190,7 +190,7 @@ def _fell(fault: Fault | None, *steps: str) -> TypeGuard[Fault]:
 
 def _judge(trial: Trial, fault: Fault) -> None:
     """Make a fault the trial's outcome."""
-    trial.state, trial.error, trial.value = fault.state, fault.error, math.nan
+    trial.state, trial.error, trial.value, trial.curve = fault.state, fault.error, math.nan, None
     if fault.step == "evaluate":
         trial.evaluate_seconds = fault.seconds
 
@@ -307,6 +307,7 @@ def _evaluate(problem: Benchmark, trial: Trial, proposal: _Proposal, *, seed: in
         evaluation = problem.evaluate(proposal.config, seed=seed, fidelity=proposal.fidelity)
         value = float(evaluation.value)
         trial.cost_seconds = float(evaluation.cost_seconds)
+        trial.curve = curve_text(evaluation.curve)
         if math.isfinite(value):
             trial.value = value
         else:

@@ -205,7 +205,7 @@ class Store:
 
         Args:
             cells: The plan.
-            columns: Only these; all if empty.
+            columns: Only these, as far as an earlier version knew them; all if empty.
 
         Raises:
             HarnessError: A file is damaged; the message names it and the command that mends it.
@@ -237,7 +237,7 @@ class Store:
             part = path.with_suffix(f".{os.getpid()}.tmp")
             pq.write_table(table, part, compression="zstd")
             part.replace(path)
-        return table.select(list(columns)) if columns else table
+        return table.select([name for name in columns if name in table.column_names]) if columns else table
 
     def _compacted(self, *columns: str) -> pa.Table:
         import pyarrow as pa

@@ -33,6 +33,7 @@ class Trial:
         attempts: How often it was begun: more than once if a worker died of it and it was tried again.
         cost_fidelity: What it costs in full evaluations: 1 for a full one (:func:`harness.fidelity.share`).
         simulated_start, simulated_end: When it ran on the simulated clock, in seconds; ``None`` where there is none.
+        curve: The learning curve of a training as JSON (:func:`curve_text`); ``None`` where there is none.
     """
 
     trial: int
@@ -51,6 +52,7 @@ class Trial:
     cost_fidelity: float = 1.0
     simulated_start: float | None = None
     simulated_end: float | None = None
+    curve: str | None = None
 
     def to_json(self) -> str:
         """One line; ``NaN`` is written as null."""
@@ -77,12 +79,38 @@ class Trial:
 _NUMBER, _TEXT, _NONE = (int, float), (str,), (type(None),)
 _KINDS: tuple[tuple[type, ...], ...] = (
     *((int,), _TEXT, _TEXT + _NONE, _TEXT + _NONE, _NUMBER + _NONE, _TEXT, _TEXT + _NONE, _NUMBER + _NONE),
-    *(_NUMBER, _NUMBER, _NUMBER, _NUMBER, (int,), _NUMBER, _NUMBER + _NONE, _NUMBER + _NONE),
+    *(_NUMBER, _NUMBER, _NUMBER, _NUMBER, (int,), _NUMBER, _NUMBER + _NONE, _NUMBER + _NONE, _TEXT + _NONE),
 )
 """The types that the fields of a trial may have in a journal."""
 FIELDS = tuple(field.name for field in dataclasses.fields(Trial))
+MOST_STEPS = 200
+"""Steps of a learning curve that are kept; of more, evenly spaced ones, the last among them."""
 TIMINGS = ("ask_seconds", "evaluate_seconds", "tell_seconds", "started_at")
 """The columns that differ between two runs of the same cell."""
+
+
+def curve_text(curve: Mapping[str, Sequence[float]]) -> str | None:
+    """A learning curve as it is stored: JSON, numbers of seven digits, what is not finite as null; ``None`` if empty.
+
+    Raises:
+        ValueError: Its columns have several lengths, or hold something else than numbers.
+    """
+    lengths = {len(column) for column in curve.values()}
+    if len(lengths) > 1:
+        raise ValueError(f"the learning curve has columns of {sorted(lengths)} steps")
+    if not lengths or lengths == {0}:
+        return None
+    (n,) = lengths
+    kept = (
+        sorted({round((n - 1) * place / (MOST_STEPS - 1)) for place in range(MOST_STEPS)})
+        if n > MOST_STEPS
+        else range(n)
+    )
+    return json.dumps({str(name): [_rounded(float(column[step])) for step in kept] for name, column in curve.items()})
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.7g}") if math.isfinite(value) else None
 
 
 def incumbents(values: Sequence[float], states: Sequence[str], shares: Sequence[float], direction: str) -> list[float]:
@@ -164,6 +192,7 @@ def schema() -> pa.Schema:
             ("cost_fidelity", pa.float64()),
             ("simulated_start", pa.float64()),
             ("simulated_end", pa.float64()),
+            ("curve", pa.string()),
         ]
     )
 
@@ -172,7 +201,7 @@ def compacted(table: pa.Table) -> pa.Table:
     """A table of a quarter of the size that reports the same.
 
     Left empty are configurations, start times and the seconds that evaluations and tells took; those of asks and costs
-    are kept to three digits. Values and regrets are untouched.
+    are kept to three digits. Values, regrets and learning curves are untouched.
     """
     import numpy as np
     import pyarrow as pa

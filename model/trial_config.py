@@ -101,8 +101,8 @@ class VariantConfig:
         """
         _require(
             self == VariantConfig(dropout=self.dropout, masking=self.masking),
-            "A network with another attention, norm or feed-forward part (trialset.variant) can be trained and compared "
-            "by `optibench variants` but cannot propose configurations: leave these settings out.",
+            "A network with another attention, norm or feed-forward part (trialset.variant) can be trained and "
+            "compared by `optibench variants` but cannot propose configurations: leave these settings out.",
         )
 
 

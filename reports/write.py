@@ -17,12 +17,13 @@ from reports.cost_table import cost_table
 from reports.curves import curves
 from reports.facts import facts
 from reports.latex import document, to_latex
+from reports.learning import LearningCurves
 from reports.page import page
 from reports.parallel import Run
 from reports.results import ReportError, Results
 from reports.significance import effects_table, friedman_table, matrix_table, pairs_table
 from reports.summary import POLICY, cautions, sentences, terminal
-from reports.tables import families_table, ranks_table, regret_tables
+from reports.tables import families_table, ranking, ranks_table, regret_tables
 from reports.text import Table, many, markdown_escape, to_markdown
 
 LONG_TABLE = 60
@@ -51,6 +52,7 @@ def write(
     seed: int = 0,
     control: str | None = None,
     run: Run | None = None,
+    learning: LearningCurves | None = None,
 ) -> Report:
     """Write ``report.md``, ``report.html``, ``tables/`` and ``figures/`` into ``out``.
 
@@ -65,6 +67,7 @@ def write(
         seed: Seed of the bootstrap.
         control: An optimizer to test everyone against; by default all pairs are tested.
         run: A run to draw as parallel coordinates.
+        learning: Learning curves to draw.
 
     Raises:
         ReportError: Unusable input, or a folder that cannot be written.
@@ -77,7 +80,7 @@ def write(
         out.mkdir(parents=True, exist_ok=True)
         # Inside `out`, so that the moves never cross a file system.
         with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as temporary:
-            _build(analysis, Path(temporary), run)
+            _build(analysis, Path(temporary), run, learning)
             put_in_place(Path(temporary), out, ("report.html", "report.md"))
     except OSError as error:
         raise ReportError(
@@ -100,7 +103,7 @@ def put_in_place(made: Path, out: Path, files: Sequence[str]) -> None:
         (made / name).replace(out / name)
 
 
-def _build(analysis: Analysis, folder: Path, run: Run | None) -> None:
+def _build(analysis: Analysis, folder: Path, run: Run | None, learning: LearningCurves | None) -> None:
     from reports.figures import draw
 
     (folder / "tables").mkdir()
@@ -116,6 +119,9 @@ def _build(analysis: Analysis, folder: Path, run: Run | None) -> None:
     figures = draw(analysis, folder / "figures", drawn)
     if run is not None:
         figures.append(run.draw(folder / "figures"))
+    if learning is not None:
+        order = [analysis.grid.optimizers[o] for o in ranking(analysis)]
+        figures += learning.draw(folder / "figures", order)
     (folder / "report.md").write_text(_markdown(analysis, shown, figures), encoding="utf-8")
     (folder / "report.html").write_text(page(analysis, shown, figures, folder / "figures", drawn), encoding="utf-8")
 
