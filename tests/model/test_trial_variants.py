@@ -13,7 +13,8 @@ from model.config import NetworkConfig, RunConfig, TrainConfig
 from model.errors import ModelError
 from model.prior.draw import Draw
 from model.prior.histories import Batch, sample_batch
-from model.train import learning_rate, momentum, parameter_groups, train
+from model.schedules import learning_rate, momentum
+from model.train import parameter_groups, train
 from model.trial_attention import MIXES
 from model.trial_checkpoint import TrialSetCheckpoint, default_checkpoint, load
 from model.trial_config import MixtureConfig, TrialSetConfig, VariantConfig
