@@ -21,7 +21,8 @@ from model.errors import ModelError
 from model.functions.prior import PriorConfig
 from model.generate import generate
 from model.network import load
-from model.train import learning_rate, main, parameter_groups, train
+from model.schedules import learning_rate
+from model.train import main, parameter_groups, train
 
 NETWORK = NetworkConfig(64, 2, 4, 96, copying_start=True, tie_embeddings=True)
 RUN = RunConfig(
