@@ -163,8 +163,6 @@ def test_without_xgboost_its_tasks_name_the_cure(monkeypatch):
 @pytest.mark.parametrize("dataset", hpobench_data.SHIPPED)
 def test_every_shipped_task_has_a_reference(model, dataset):
     task = create(f"hpobench/ml/{model}/{dataset}")
-    if (model, dataset) == ("nn", "digits") and task.reference is None:
-        pytest.skip("the reference search of nn on digits is due: optibench references hpobench/ml/nn/digits")
     assert 0.0 <= task.reference.f_worst <= task.reference.f_ref < task.reference.f_best <= 1.0
 
 
