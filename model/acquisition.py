@@ -17,9 +17,10 @@ from model.prediction import Prediction, cumulative
 from model.trial_config import TrialSetConfig
 
 Acquisition = Callable[[Prediction], torch.Tensor]
+OF_MIXTURE = ("pi", "squashed-ei", "clipped-ei", "ei", "thompson")
 #: Of one kernel head alone: :mod:`model.kernel_improvement`.
 OF_PROCESS = "gp-ei"
-NAMES = ("pi", "squashed-ei", "clipped-ei", "ei", "thompson", OF_PROCESS)
+NAMES = (*OF_MIXTURE, OF_PROCESS)
 
 
 def get(
@@ -57,7 +58,7 @@ def get(
         "ei": lambda u: (-encoding.knee * u.sinh()).clamp(min=0),
     }
     if name not in gains:
-        raise ModelError(f"Unknown acquisition {name!r}; there is {', '.join(NAMES)}.")
+        raise ModelError(f"Unknown acquisition {name!r}; there is {', '.join(OF_MIXTURE)}.")
     mean = _mean_in_bins(encoding, gains[name])
     return lambda prediction: prediction.probabilities(encoding, temperature) @ mean
 

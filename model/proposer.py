@@ -60,7 +60,7 @@ class ProposerConfig:
     refined: int = 48
     evaluations: int = 6
     climbs: int = 30
-    acquisition: str = "pi"
+    acquisition: str = "pi+gp-ei"
     trust: float = 0.8
     ahead: float = 0.06
     margin: float = 0.01
