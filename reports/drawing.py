@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 from reports.style import Style
+from reports.ticks import plain_log_ticks
 
 COLUMN = 3.4
 """Width of one column of a paper, in inches."""
@@ -44,11 +45,18 @@ def framed(
 
 def steps(axis: Axes, x: Any, y: Any, look: Style, *, markers: int = 5, offset: int = 0, where: str = "post") -> None:
     """A step function in an optimizer's style, with about ``markers`` markers."""
+    trace(axis, x, y, look, markers=markers, offset=offset, drawstyle=f"steps-{where}")
+
+
+def trace(
+    axis: Axes, x: Any, y: Any, look: Style, *, markers: int = 5, offset: int = 0, drawstyle: str = "default"
+) -> None:
+    """A line in an optimizer's style, with about ``markers`` markers."""
     every = max(1, len(x) // markers)
     axis.plot(
         x,
         y,
-        drawstyle=f"steps-{where}",
+        drawstyle=drawstyle,
         color=look.colour,
         linestyle=look.line,
         marker=look.marker,
@@ -92,13 +100,12 @@ def wants_log(middle: np.ndarray[Any, Any]) -> bool:
 
 
 def log_y(axis: Axes) -> None:
-    """Make the vertical axis logarithmic, once the curves are drawn; over two decades or less, more than 1 a decade."""
+    """Make the vertical axis logarithmic, once the curves are drawn; over two decades or less, in plain numbers."""
     axis.set_yscale("log")
     axis.yaxis.set_minor_formatter(NullFormatter())
     low, high = axis.get_ylim()
     if high <= 100 * low:
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high >= 6 * low else tuple(range(1, 10))))
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        plain_log_ticks(axis.yaxis, 72 * axis.bbox.height / axis.figure.dpi)
 
 
 def save(figure: Figure, path: Path) -> None:

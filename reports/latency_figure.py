@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from reports.drawing import COLUMN, framed, save
+from reports.drawing import COLUMN, framed, save, trace
 from reports.latency import Latency, names_by_speed
-from reports.style import RC, Style, styles
+from reports.style import RC, styles
 from reports.text import many
 
 
@@ -39,7 +37,8 @@ def figure(found: Latency) -> Figure:
         for name in reversed(names):
             curve = sorted((case.n, 1e3 * case.mean) for case in found.cases if (case.optimizer, case.d) == (name, d))
             if curve:
-                _curve(axis, curve, looks[name])
+                x, y = zip(*curve, strict=True)
+                trace(axis, x, y, looks[name], markers=len(curve))
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.xaxis.set_major_locator(FixedLocator(past))
@@ -51,17 +50,3 @@ def figure(found: Latency) -> Figure:
         axis.set_xlabel("past trials")
     axes[0, 0].set_ylabel("mean ms per ask + tell")
     return drawing
-
-
-def _curve(axis: Axes, curve: Sequence[tuple[int, float]], look: Style) -> None:
-    x, y = zip(*curve, strict=True)
-    axis.plot(
-        x,
-        y,
-        color=look.colour,
-        linestyle=look.line,
-        marker=look.marker,
-        markersize=5,
-        markeredgecolor="white",
-        markeredgewidth=0.3,
-    )

@@ -155,9 +155,11 @@ def _panel(
     for text in rows["curve"].iloc[:: -(-len(rows) // MOST_THIN)]:
         step, *_ = (columns := _columns(text))
         if quantity in columns:
-            axis.plot(columns[step], columns[quantity], color="#c8c8c8", linewidth=0.4, zorder=1)
+            axis.plot(columns[step], columns[quantity], color="#d8d8d8", linewidth=0.4, zorder=1)
+    from reports.drawing import trace
+
     sign = 1.0 if direction == "minimize" else -1.0
-    for name in optimizers:
+    for place, name in enumerate(optimizers):
         mine = rows[rows["optimizer"] == name]
         if mine.empty:
             continue
@@ -168,6 +170,5 @@ def _panel(
         n = min(len(columns[quantity]) for columns in several)
         longest = max(several, key=lambda columns: len(columns[quantity]))
         mean = np.mean([columns[quantity][:n] for columns in several], axis=0)
-        look = looks[name]
-        axis.plot(next(iter(longest.values()))[:n], mean, color=look.colour, linestyle=look.line, zorder=2)
+        trace(axis, next(iter(longest.values()))[:n], mean, looks[name], offset=place)
     axis.set_xlabel(step.replace("_", " "))

@@ -153,7 +153,8 @@ def cautions(analysis: Analysis) -> list[str]:
         notes.append(f"Pairwise tests: {impossible(analysis, tests)}.")
     one_seed = int((np.sum(grid.finished > 0, axis=2) == 1).sum())
     if one_seed:
-        notes.append(f"{many(one_seed, 'pair')} of optimizer and task have a single seed: no interval, no mark.")
+        have = "has" if one_seed == 1 else "have"
+        notes.append(f"{many(one_seed, 'pair')} of optimizer and task {have} a single seed: no interval, no mark.")
     notes += _left_out(analysis)
     without = [grid.tasks[t] for t in np.flatnonzero(~grid.has_regret)]
     if without:
@@ -171,9 +172,8 @@ def cautions(analysis: Analysis) -> list[str]:
     missing = int(((grid.planned > 0) & (grid.finished == 0)).sum())
     short = int(((grid.finished > 0) & (grid.finished < grid.planned)).sum())
     if missing or short:
-        notes.append(
-            f"Of {many(int((grid.planned > 0).sum()), 'planned cell')}, {missing} are missing and {short} short."
-        )
+        planned = many(int((grid.planned > 0).sum()), "planned cell")
+        notes.append(f"{missing:,} of {planned} missing, {short:,} short.")
     if grid.unplanned:
         notes.append(f"{many(grid.unplanned, 'cell')} outside the plan are counted as well.")
     if analysis.own_initial:

@@ -111,12 +111,25 @@ class ExternalBenchmark(Benchmark):
             raise BenchmarkError(f"External benchmark {self.external.name!r}: {error}") from error
         try:
             value, cost, info = found["value"], found.get("cost_seconds"), found.get("info")
-            return Evaluation(math.nan if value is None else float(value), float(cost or 0.0), dict(info or {}))
+            return Evaluation(_number(value), float(cost or 0.0), dict(info or {}), _curve(found.get("curve")))
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise BenchmarkError(
                 f"External benchmark {self.external.name!r} answered 'evaluate' with {json.dumps(found)[:200]}; "
-                'it must be {"value": NUMBER}.'
+                'it must be {"value": NUMBER}, if known with "cost_seconds", "info" and "curve": '
+                '{"epoch": [1, 2], "validation_loss": [0.7, 0.5]}.'
             ) from error
+
+
+def _number(value: Any) -> float:
+    """JSON has no NaN: ``null`` stands for it."""
+    return math.nan if value is None else float(value)
+
+
+def _curve(columns: Any) -> dict[str, list[float]]:
+    curve = {str(name): [_number(value) for value in list(column)] for name, column in dict(columns or {}).items()}
+    if len({len(column) for column in curve.values()}) > 1:
+        raise ValueError("the columns of a learning curve have one length")
+    return curve
 
 
 @dataclass(frozen=True)

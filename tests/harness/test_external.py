@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
 
@@ -59,7 +60,16 @@ def test_a_worker_without_the_sdk_is_asked_told_and_evaluated(behave: Callable[.
     assert task.reference is not None
     assert task.reference.regret(task.evaluate({"x": 0.75}, seed=0).value) == 0.5
     assert task.evaluate({"x": 0.75}, seed=0).cost_seconds == 2.0
+    curve = task.evaluate({"x": 0.75}, seed=0).curve
+    assert list(curve) == ["epoch", "loss"]
+    assert np.array_equal(list(curve.values()), [[1, 2], [np.nan, 0.5]], equal_nan=True)
     assert task.data_version.startswith("external 7; ")
+
+
+def test_a_curve_of_two_lengths_is_one_sentence(behave: Callable[..., None]) -> None:
+    behave("ragged")
+    with pytest.raises(BenchmarkError, match=r"answered 'evaluate' with .*\"curve\".*; it must be"):
+        benchmarks.create("odd/line").evaluate({"x": 0.75}, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_partial_grid_counts_what_is_missing_and_compares_complete_tasks(
     results = make(THREE, TEN, seeds=3, trials=12, missing=missing)
     out = report(results)
     text = words(out)
-    assert "Of 90 planned cells, 4 are missing and 0 short." in text
+    assert "4 of 90 planned cells missing, 0 short." in text
     assert "1 task left out of ranks, means and tests, for want of a seed of a compared optimizer: a/0." in text
     assert "1 (2/3)" not in text
     complete = final(results).dropna()
@@ -115,9 +115,9 @@ def test_a_grid_of_which_one_cell_is_done(make: Make, report: Callable[..., Path
     one = (trials["optimizer"] == "tpe") & (trials["task"] == "b/3") & (trials["seed"] == 1)
     text = words(report(replace(results, trials=trials[one].reset_index(drop=True))))
     assert "Only tpe was run, so nobody wins." in text
-    assert "Of 90 planned cells, 89 are missing and 0 short." in text
+    assert "89 of 90 planned cells missing, 0 short." in text
     assert "There is one complete task" in text
-    assert "1 pair of optimizer and task have a single seed: no interval, no mark." in text
+    assert "1 pair of optimizer and task has a single seed: no interval, no mark." in text
 
 
 def test_optimizers_without_a_common_task(make: Make, report: Callable[..., Path]) -> None:

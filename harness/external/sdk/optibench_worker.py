@@ -47,7 +47,8 @@ def serve(optimizer: Callable[..., Any] | None = None, benchmark: Any | None = N
             ``fidelity``.
         benchmark: Has ``describe(task)``, which returns a dictionary with ``space`` and ``direction`` (more in
             docs/external.md), and ``evaluate(task, config, seed, fidelity)``, which returns a number or a dictionary
-            with ``value`` and, if known, ``cost_seconds`` and ``info``.
+            with ``value`` and, if known, ``cost_seconds``, ``info`` and ``curve`` (lists of one length; the first is
+            the step, such as ``epoch``).
         version: Whatever else determines the results, such as a library's version: part of a cell's key.
     """
     requests, replies = _take_over_the_pipes()
