@@ -45,7 +45,8 @@ class ProcessImprovement:
 
     def value(self, position: torch.Tensor, active: torch.Tensor) -> Array:
         """Of candidates (1, m, S), (m,)."""
-        return np.asarray(np.exp(self._log(self._coordinates(position, active))[0]))
+        *_, deviation, z = self._posterior(self._coordinates(position, active))
+        return np.asarray(deviation * np.exp(_log_gain(z)[0]))
 
     def climb(self, position: torch.Tensor, active: torch.Tensor, moves: NDArray[np.bool_], evaluations: int) -> Array:
         """Where L-BFGS-B on the log expected improvement leads from each of some positions, (m, S).
@@ -81,20 +82,8 @@ class ProcessImprovement:
 
     def _log(self, points: Array) -> tuple[Array, Array]:
         """The log expected improvement at coordinates (m, C), (m,), and its slopes by them, (m, C)."""
-        scaled = points * self._weights
-        square = squared_distances(scaled, self._trials)
-        correlation, by_square = correlation_and_slope(KERNELS[LINEAR], square)
-        projected = correlation @ self._precision
-        share = np.maximum(1 - (projected * correlation).sum(1), 1e-9)
-        deviation = np.sqrt(self._amplitude * share)
-        z = np.maximum((self._best - self._mean - correlation @ self._alpha) / deviation, -30)
-        # phi(z) + z Phi(z) = phi(z) (1 + z R), with Mills' ratio R = Phi(z) / phi(z); beyond z = 5 R is too large.
-        ratio = np.sqrt(np.pi / 2) * erfcx(-np.minimum(z, 5) / np.sqrt(2))
-        high = z > 5
-        log_gain = np.where(
-            high, np.log(np.maximum(z, 1)), -0.5 * np.square(z) - 0.5 * np.log(2 * np.pi) + np.log1p(z * ratio)
-        )
-        by_z = np.where(high, 1 / np.maximum(z, 1), ratio / (1 + np.minimum(z, 5) * ratio))
+        scaled, by_square, projected, deviation, z = self._posterior(points)
+        log_gain, by_z = _log_gain(z)
         # dz = -(dm + z ds) / s and 2 s ds = -2 amplitude (projected . dk): pull collects both by each correlation.
         by_deviation = (1 - by_z * z) / deviation
         pull = -(by_z / deviation)[:, None] * self._alpha
@@ -102,3 +91,30 @@ class ProcessImprovement:
         pull *= 2 * by_square
         slope = (pull.sum(1)[:, None] * scaled - pull @ self._trials) * self._weights
         return np.log(deviation) + log_gain, slope
+
+    def _posterior(self, points: Array) -> tuple[Array, Array, Array, Array, Array]:
+        """Of points (m, C): scaled, correlations' slopes and projected ones (m, n), deviation and z (m,)."""
+        scaled = points * self._weights
+        square = squared_distances(scaled, self._trials)
+        correlation, by_square = correlation_and_slope(KERNELS[LINEAR], square)
+        projected = correlation @ self._precision
+        share = np.maximum(1 - np.einsum("mn,mn->m", projected, correlation), 1e-9)
+        deviation = np.sqrt(self._amplitude * share)
+        return (
+            scaled,
+            by_square,
+            projected,
+            deviation,
+            np.maximum((self._best - self._mean - correlation @ self._alpha) / deviation, -30),
+        )
+
+
+def _log_gain(z: Array) -> tuple[Array, Array]:
+    """Log of ``phi(z) + z Phi(z)`` and its derivative."""
+    # phi(z) + z Phi(z) = phi(z) (1 + z R), with Mills' ratio R = Phi(z) / phi(z); beyond z = 5 R is too large.
+    ratio = np.sqrt(np.pi / 2) * erfcx(-np.minimum(z, 5) / np.sqrt(2))
+    high = z > 5
+    log_gain = np.where(
+        high, np.log(np.maximum(z, 1)), -0.5 * np.square(z) - 0.5 * np.log(2 * np.pi) + np.log1p(z * ratio)
+    )
+    return log_gain, np.where(high, 1 / np.maximum(z, 1), ratio / (1 + np.minimum(z, 5) * ratio))

@@ -21,6 +21,11 @@ from model.trial_features import SlotKinds
 #: Where each head's bending of the scores turns from linear to logarithmic, in gaps, and its kernel.
 KNEES = (0.05, 0.5, 30.0, 5.0, 0.5)
 KERNELS = ("matern52", "matern52", "matern52", "rbf", "exponential")
+#: The kernels without repetition, each with its heads, which lie side by side.
+RUNS = tuple(
+    (kernel, slice(KERNELS.index(kernel), len(KERNELS) - KERNELS[::-1].index(kernel)))
+    for kernel in dict.fromkeys(KERNELS)
+)
 N_HEADS = len(KNEES)
 LEAST_NOISE, TINY = 1e-5, 1e-12
 #: Bounds of log lengthscales and log noise shares.
@@ -135,19 +140,31 @@ class Solved:
         return by_slot.transpose(1, 2).float(), by_noise.float()
 
     def posterior(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Means and deviations of bent scores at coordinates (B, m, C), noise included, (B, m, H) each."""
-        scaled = points[:, None] * self.weights[:, :, None]
-        projected = self.inverse_factor @ correlation(squares(self.scaled, scaled))
-        mean = self.mean + (self.residual[..., None] * projected).sum(2)
-        left = (1 - projected.square().sum(2)).clamp(min=1e-9)
+        """Means and deviations of bent scores at coordinates (B, m, C), noise included, (B, m, H) each.
+
+        A head at a time: arrays of a megabyte cost more in fresh memory than in arithmetic.
+        """
+        means, explained = [], []
+        for head, kernel in enumerate(KERNELS):
+            square = squares(self.scaled[:, head], points * self.weights[:, head, None])
+            projected = self.inverse_factor[:, head] @ _correlation(kernel, square)
+            means.append((self.residual[:, head, None] @ projected).squeeze(1))
+            explained.append(projected.square().sum(1))
+        left = (1 - torch.stack(explained, 1)).clamp(min=1e-9)
         deviation = self.history.scale * (self.amplitude * (left + self.noise)).sqrt()
-        mean = self.history.location + self.history.scale * mean
+        mean = self.history.location + self.history.scale * (self.mean + torch.stack(means, 1))
         return mean.transpose(1, 2).float(), deviation.transpose(1, 2).float()
 
     def alike(self, points: torch.Tensor) -> Callable[[int], torch.Tensor]:
         """The kernels' correlations of one of the points (B, m, C), given its row, with all of them, (B, H, m)."""
         scaled = points[:, None] * self.weights[:, :, None]
-        return lambda row: correlation(squares(scaled[:, :, row : row + 1], scaled)).squeeze(-2)
+        norms = scaled.square().sum(-1)
+
+        def one_of(row: int) -> torch.Tensor:
+            products = (scaled @ scaled[:, :, row, :, None]).squeeze(-1)
+            return correlation((norms + norms[:, :, row, None] - 2 * products).clamp(min=0))
+
+        return one_of
 
     @property
     def log_marginal(self) -> torch.Tensor:
@@ -195,38 +212,38 @@ def coordinates(config: TrialSetConfig, kinds: SlotKinds, position: torch.Tensor
 
 
 def squares(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Squared distances of scaled coordinates (B, H, n, C) and (B, H, m, C): (B, H, n, m)."""
+    """Squared distances of scaled coordinates (..., n, C) and (..., m, C): (..., n, m)."""
     norms = a.square().sum(-1)[..., :, None] + b.square().sum(-1)[..., None, :]
     return (norms - 2 * a @ b.transpose(-1, -2)).clamp(min=0)
 
 
 def correlation(squared: torch.Tensor) -> torch.Tensor:
-    """The heads' correlations at squared distances (B, H, n, m)."""
-    parts = []
-    for kernel, square in zip(KERNELS, squared.unbind(1), strict=True):
-        if kernel == "rbf":
-            parts.append(torch.exp(-0.5 * square))
-        elif kernel == "exponential":
-            parts.append(torch.exp(-(square + TINY).sqrt()))
-        else:
-            r = (5 * square + TINY).sqrt()
-            parts.append((1 + r + r.square() / 3) * torch.exp(-r))
-    return torch.stack(parts, 1)
+    """The heads' correlations at squared distances (B, H, ...)."""
+    return torch.cat([_correlation(kernel, squared[:, heads]) for kernel, heads in RUNS], 1)
+
+
+def _correlation(kernel: str, square: torch.Tensor) -> torch.Tensor:
+    if kernel == "rbf":
+        return torch.exp(-0.5 * square)
+    if kernel == "exponential":
+        return torch.exp(-(square + TINY).sqrt())
+    r = (5 * square + TINY).sqrt()
+    return (1 + r + r.square() / 3) * torch.exp(-r)
 
 
 def correlation_slope(squared: torch.Tensor) -> torch.Tensor:
-    """The correlations' derivatives by the squared distance."""
-    parts = []
-    for kernel, square in zip(KERNELS, squared.unbind(1), strict=True):
-        if kernel == "rbf":
-            parts.append(-0.5 * torch.exp(-0.5 * square))
-        elif kernel == "exponential":
-            r = (square + TINY).sqrt()
-            parts.append(-0.5 / r * torch.exp(-r) * (square > 1e-9))
-        else:
-            r = (5 * square + TINY).sqrt()
-            parts.append(-5 / 6 * (1 + r) * torch.exp(-r))
-    return torch.stack(parts, 1)
+    """The correlations' derivatives by the squared distance, (B, H, ...)."""
+    return torch.cat([_correlation_slope(kernel, squared[:, heads]) for kernel, heads in RUNS], 1)
+
+
+def _correlation_slope(kernel: str, square: torch.Tensor) -> torch.Tensor:
+    if kernel == "rbf":
+        return -0.5 * torch.exp(-0.5 * square)
+    if kernel == "exponential":
+        r = (square + TINY).sqrt()
+        return -0.5 / r * torch.exp(-r) * (square > 1e-9)
+    r = (5 * square + TINY).sqrt()
+    return -5 / 6 * (1 + r) * torch.exp(-r)
 
 
 def bend(config: TrialSetConfig, u: torch.Tensor) -> torch.Tensor:
