@@ -51,9 +51,9 @@ def at(trials: pd.DataFrame, n: int) -> pd.DataFrame:
     return trials[trials.trial == n - 1].groupby(["task", "optimizer"]).regret.mean().unstack()
 
 
-def against(tasks: pd.DataFrame, rival: str) -> str:
-    """Wins, ties and losses of ``optiformer``, with the report's tolerance for a tie."""
-    gain = tasks[rival] - tasks["optiformer"]
+def against(tasks: pd.DataFrame, rival: str, of: str = "optiformer") -> str:
+    """Wins, ties and losses, with the report's tolerance for a tie."""
+    gain = tasks[rival] - tasks[of]
     return f"{(gain > TIE).sum()} / {(gain.abs() <= TIE).sum()} / {(gain < -TIE).sum()}"
 
 
@@ -116,3 +116,13 @@ def test_the_table_of_the_training_tasks() -> None:
     table += [("mean", tasks.mean(), 3), ("mean rank", tasks.rank(axis=1).mean(), 2)]
     for name, row, digits in table:
         assert f"| {name} | " + " | ".join(f"{row[optimizer]:.{digits}f}" for optimizer in order) + " |" in page
+
+
+def test_the_table_of_hebo() -> None:
+    trials = regrets("hebo")
+    early, late = at(trials, 25), at(trials, 50)
+    page = (ROOT / "docs" / "external.md").read_text(encoding="utf-8")
+    for optimizer in late:
+        means = f"{early[optimizer].mean():.3f} | {late[optimizer].mean():.3f} | {late.rank(axis=1)[optimizer].mean():.2f}"
+        versus = "" if optimizer == "hebo" else against(late, optimizer, of="hebo")
+        assert f"| `{optimizer}` | {means} | {versus} |" in page
