@@ -170,8 +170,7 @@ def _add_status(commands: Any) -> None:
 def _add_report(commands: Any) -> None:
     parser = commands.add_parser("report", help="statistics, tables, figures and one HTML page of one or more runs")
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR")
-    parser.add_argument("--at", type=_positive, nargs="+", metavar="N", help="trial counts to report regret at")
-    parser.add_argument("--control", metavar="NAME", help="test every optimizer against this one, not all pairs")
+    _add_statistics(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes; default DIR/report")
     parser.add_argument(
         "--run",
@@ -182,11 +181,16 @@ def _add_report(commands: Any) -> None:
     parser.set_defaults(command="report_run")
 
 
+def _add_statistics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--at", type=_positive, nargs="+", metavar="N", help="trial counts to report regret at")
+    parser.add_argument("--control", metavar="NAME", help="test every optimizer against this one, not all pairs")
+
+
 def _add_compare(commands: Any) -> None:
     parser = commands.add_parser("compare", help="two runs side by side, on the tasks they share")
     parser.add_argument("first", type=Path, metavar="DIR1")
     parser.add_argument("second", type=Path, metavar="DIR2")
-    parser.add_argument("--at", type=_positive, nargs="+", metavar="N", help="trial counts to report regret at")
+    _add_statistics(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report goes")
     parser.set_defaults(command="compare_runs")
 

@@ -110,7 +110,9 @@ def _write_report(
 
     drawn = None if run is None else load_run(folders, *run)
     results = merge([load(folder) for folder in folders])
-    report = write(results, out, at=at, control=control, run=drawn, learning=load_curves(folders))
+    places = ["DIR"] if len(folders) == 1 else [f"DIR{i + 1}" for i in range(len(folders))]
+    made_by = f"optibench report {' '.join(places)}"
+    report = write(results, out, at=at, control=control, run=drawn, learning=load_curves(folders), made_by=made_by)
     print(report.summary)
     print(f"\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
     return 0
@@ -125,7 +127,9 @@ def compare_runs(arguments: argparse.Namespace) -> int:
     names = (arguments.first.name, arguments.second.name)
     if names[0] == names[1]:
         names = (str(arguments.first), str(arguments.second))
-    report = write(compare_grids(first, second, names=names), arguments.out, at=arguments.at)
+    both = compare_grids(first, second, names=names)
+    made_by = "optibench compare DIR1 DIR2"
+    report = write(both, arguments.out, at=arguments.at, control=arguments.control, made_by=made_by)
     print(f"{agreement(first, second)}\n\n{report.summary}")
     print(f"\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
     return 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,12 @@ Drawn = tuple[Curves, list[Curves]]
 
 
 def page(
-    analysis: Analysis, tables: Sequence[Table], figures: Sequence[tuple[str, str]], folder: Path, drawn: Drawn
+    analysis: Analysis,
+    tables: Sequence[Table],
+    figures: Sequence[tuple[str, str]],
+    folder: Path,
+    drawn: Drawn,
+    made_by: str,
 ) -> str:
     """The page's text.
 
@@ -44,6 +51,7 @@ def page(
             the page draws them itself.
         folder: Where the figures' PNG files lie.
         drawn: The anytime curves over all tasks, and by family.
+        made_by: The command that makes it, without its options.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -72,7 +80,7 @@ def page(
         sentences=sentences(analysis),
         cautions=cautions(analysis),
         facts=facts(analysis),
-        commands=commands(analysis),
+        commands=commands(analysis, made_by),
         policy=POLICY,
         tables=[
             {**vars(table), "open": table.name.rpartition("_at_")[2] in (table.name, headline)} for table in tables
@@ -82,22 +90,30 @@ def page(
     return text.rstrip() + "\n"
 
 
-def commands(analysis: Analysis) -> list[str]:
-    """What to type to get the results again: revision, the runs' own commands, and the one of the report."""
+def commands(analysis: Analysis, made_by: str) -> list[str]:
+    """What to type to get the results again: each run's revision and its own command, and what makes the report."""
     runs = analysis.provenance.get("runs")
     runs = [run for run in runs if isinstance(run, Mapping)] if isinstance(runs, (list, tuple)) else []
-    revisions = dict.fromkeys(str(run["git_revision"]) for run in runs if run.get("git_revision"))
-    given = dict.fromkeys(str(run["command"]) for run in runs if run.get("command"))
-    at = " ".join(map(str, analysis.counts))
-    return [
-        *(f"git checkout {revision.removesuffix('+dirty')}{_dirty(revision)}" for revision in revisions),
-        *given,
-        f"optibench report DIR --at {at}",
-    ]
+    lines: list[str] = []
+    at = ""
+    for run in runs:
+        revision = str(run.get("git_revision") or "")
+        if revision != at:
+            lines += _checkout(revision)
+            at = revision
+        command = str(run.get("command") or "")
+        lines += [command] if command and [command] != lines[-1:] else []
+    control = "" if analysis.control is None else f" --control {quote(analysis.grid.optimizers[analysis.control])}"
+    return [*lines, f"{made_by} --at {' '.join(map(str, analysis.counts))}{control}"]
 
 
-def _dirty(revision: str) -> str:
-    return "  # with changes that were not committed" if revision.endswith("+dirty") else ""
+def _checkout(revision: str) -> list[str]:
+    """The command for a revision as a provenance names it: a commit, and perhaps what was different from it."""
+    found = re.match(r"[0-9a-f]{7,40}\b", revision)
+    if found is None:
+        return [f"# {revision}"] if revision else []
+    more = revision[found.end() :].strip(", ").replace("+dirty", "with changes that were not committed")
+    return [f"git checkout {found.group()}" + (f"  # {more}" if more else "")]
 
 
 def _source(environment: Any, name: str) -> str:

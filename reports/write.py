@@ -53,6 +53,7 @@ def write(
     control: str | None = None,
     run: Run | None = None,
     learning: LearningCurves | None = None,
+    made_by: str = "optibench report DIR",
 ) -> Report:
     """Write ``report.md``, ``report.html``, ``tables/`` and ``figures/`` into ``out``.
 
@@ -68,6 +69,7 @@ def write(
         control: An optimizer to test everyone against; by default all pairs are tested.
         run: A run to draw as parallel coordinates.
         learning: Learning curves to draw.
+        made_by: The command that makes this report, without its options, for the page to name.
 
     Raises:
         ReportError: Unusable input, or a folder that cannot be written.
@@ -80,7 +82,7 @@ def write(
         out.mkdir(parents=True, exist_ok=True)
         # Inside `out`, so that the moves never cross a file system.
         with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as temporary:
-            _build(analysis, Path(temporary), run, learning)
+            _build(analysis, Path(temporary), run, learning, made_by)
             put_in_place(Path(temporary), out, ("report.html", "report.md"))
     except OSError as error:
         raise ReportError(
@@ -103,7 +105,7 @@ def put_in_place(made: Path, out: Path, files: Sequence[str]) -> None:
         (made / name).replace(out / name)
 
 
-def _build(analysis: Analysis, folder: Path, run: Run | None, learning: LearningCurves | None) -> None:
+def _build(analysis: Analysis, folder: Path, run: Run | None, learning: LearningCurves | None, made_by: str) -> None:
     from reports.figures import draw
 
     (folder / "tables").mkdir()
@@ -123,7 +125,9 @@ def _build(analysis: Analysis, folder: Path, run: Run | None, learning: Learning
         order = [analysis.grid.optimizers[o] for o in ranking(analysis)]
         figures += learning.draw(folder / "figures", order)
     (folder / "report.md").write_text(_markdown(analysis, shown, figures), encoding="utf-8")
-    (folder / "report.html").write_text(page(analysis, shown, figures, folder / "figures", drawn), encoding="utf-8")
+    (folder / "report.html").write_text(
+        page(analysis, shown, figures, folder / "figures", drawn, made_by), encoding="utf-8"
+    )
 
 
 def every_table(analysis: Analysis) -> list[Table]:

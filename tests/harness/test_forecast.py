@@ -35,7 +35,7 @@ def write_paper(**results: str | None) -> str:
 
 def test_no_run_names_what_is_missing_and_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     write_grid()
-    write_grid(name="other", optimizers=["gp-skopt"], seeds=2)
+    write_grid(name="other", optimizers=["smac-gp"], seeds=2)
     assert main(["paper", write_paper(tiny="tiny.yaml", other="other.yaml"), "--no-run"]) == 2
     streams = capsys.readouterr()
     assert streams.err.count("\n") == 1
@@ -45,7 +45,7 @@ def test_no_run_names_what_is_missing_and_the_command(capsys: pytest.CaptureFixt
         "results/other, which `optibench run other.yaml` makes (cells left: 2, trials: 22, less than a minute beside"
         in streams.err
     )
-    assert "less than a minute beside the time of gp-skopt, which is not known)" in streams.err
+    assert "less than a minute beside the time of smac-gp, which is not known)" in streams.err
     assert streams.out == ""
     assert sorted(path.name for path in Path().iterdir()) == ["other.yaml", "spec.yaml", "tiny.yaml"]
 

@@ -93,10 +93,17 @@ def test_compare_takes_an_import_as_one_of_the_two(
     altered.loc[altered["optimizer"] == "sobol", "value"] *= 1.5
     altered.to_csv(path, index=False)
     assert main(["import", str(path), "--out", str(tmp_path / "theirs")]) == 0
-    assert main(["compare", str(run), str(tmp_path / "theirs"), "--out", str(tmp_path / "both")]) == 0
+    both = ["compare", str(run), str(tmp_path / "theirs"), "--out", str(tmp_path / "both")]
+    assert main(both) == 0
     shown = capsys.readouterr().out
     assert "sobol (run)" in shown
     assert "sobol (theirs)" in shown
+    assert main([*both, "--control", "sobol (run)"]) == 0
+    page = (tmp_path / "both" / "report.html").read_text()
+    assert "optibench compare DIR1 DIR2 --at" in page
+    assert "--control &#39;sobol (run)&#39;" in page
+    assert main([*both, "--control", "sobol"]) == 2
+    assert "the control 'sobol' is not among the optimizers" in capsys.readouterr().err
 
 
 def test_several_files_become_one_folder_and_importing_again_changes_nothing(

@@ -13,7 +13,7 @@ from harness.store import Store
 ROOT = Path(__file__).parents[2]
 #: Regrets that differ by less are a tie, as in the report.
 TIE = 1e-3
-SLOW = ("gp-optuna", "smac-rf")
+SLOW = ("gp-optuna", "gp-skopt", "smac-rf")
 RIVALS = ("tpe", "tpe:group=true", "tpe-univariate", "cmaes", "random")
 
 
