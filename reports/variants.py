@@ -7,9 +7,10 @@ whether a difference between two variants would be there with other seeds. Pairs
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from scipy import stats
@@ -166,42 +167,63 @@ def write(trained: pd.DataFrame, out: Path, *, control: str, unit: str = UNIT, s
     rows = compare(trained, control)
     out.mkdir(parents=True, exist_ok=True)
     text = markdown(rows, control, unit=unit, step=step) + (f"\n\n{note}" if note else "")
-    images = "\n\n![Losses by variant](box.png)\n\n![Training curves](curves.png)\n"
+    images = "\n\n![Losses by variant, and differences](box.png)\n\n![Training curves](curves.png)\n"
     (out / "variants.md").write_text(text + images, encoding="utf-8")
     trained.to_csv(out / "variants.csv", index=False)
-    order = [row.variant for row in rows if row.n]
-    _boxes(trained, order, out / "box.png", f"validation loss, {unit}")
-    _curves(trained, order, out / "curves.png", f"validation loss, {unit} (mean ± standard deviation)", step)
+    from matplotlib import rc_context
+
+    from reports.style import RC
+
+    with rc_context(cast(Any, RC)):
+        _boxes(trained, rows, control, out / "box.png", unit)
+        _curves(trained, [row.variant for row in rows if row.n], out / "curves.png", unit, step)
     return text
 
 
-def _boxes(trained: pd.DataFrame, order: list[str], path: Path, label: str) -> None:
+def _boxes(trained: pd.DataFrame, rows: Sequence[Row], control: str, path: Path, unit: str) -> None:
+    """Losses, and beside them what is tested: differences from the control with the same seed."""
     from matplotlib.figure import Figure
 
+    from reports.drawing import short
+    from reports.style import BLUE
+
     last = final(trained)
-    figure = Figure(figsize=(7, 0.45 * len(order) + 1.2), layout="constrained")
-    axis = figure.add_subplot()
-    axis.boxplot([last.loc[variant].dropna() for variant in order], orientation="horizontal", tick_labels=order)
-    for place, variant in enumerate(order, start=1):
-        values = last.loc[variant].dropna()
-        axis.plot(values, [place] * len(values), "o", markersize=3, alpha=0.6, color="black")
-    axis.invert_yaxis()
-    axis.set_xlabel(label)
+    shown = [row for row in rows if row.n]
+    figure = Figure(figsize=(8, 0.36 * len(shown) + 1.0), layout="constrained")
+    losses, differences = figure.subplots(1, 2, sharey=True)
+    names = [short(row.variant, 44) for row in shown]
+    losses.boxplot([last.loc[row.variant].dropna() for row in shown], orientation="horizontal", tick_labels=names)
+    differences.axvline(0, color="#888888", linewidth=0.8)
+    for place, row in enumerate(shown, start=1):
+        values = last.loc[row.variant]
+        losses.plot(values, [place] * len(values), "o", markersize=3, alpha=0.6, color="black")
+        if math.isnan(row.difference):
+            continue
+        pairs = values - last.loc[control]
+        differences.plot(pairs, [place] * len(pairs), "o", markersize=3, alpha=0.6, color="black")
+        differences.plot([row.difference_low, row.difference_high], [place, place], color=BLUE, linewidth=1.6)
+        differences.plot(row.difference, place, "D", markersize=5, color=BLUE, markeredgecolor="white")
+    losses.invert_yaxis()
+    losses.set_xlabel(f"validation loss, {unit}")
+    differences.set_xlabel(f"difference from {short(control, 34)}")
+    differences.set_title("by seed, their mean and its 95% interval")
+    losses.set_title("seeds")
+    differences.tick_params(left=False)
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
-def _curves(trained: pd.DataFrame, order: list[str], path: Path, label: str, step: str) -> None:
-    from matplotlib.figure import Figure
+def _curves(trained: pd.DataFrame, order: list[str], path: Path, unit: str, step: str) -> None:
+    """Means over seeds; how seeds differ is in the other figure."""
+    from reports.drawing import framed, trace
+    from reports.style import styles
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axis = figure.add_subplot()
-    for variant in order:
-        rows = trained[(trained["variant"] == variant) & trained["value"].notna()]
-        by_epoch = rows.groupby("epoch")["value"]
-        mean, spread = by_epoch.mean(), by_epoch.std().fillna(0.0)
-        (line,) = axis.plot(mean.index, mean, label=variant)
-        axis.fill_between(mean.index, mean - spread, mean + spread, alpha=0.15, color=line.get_color())
+    looks = styles(order)
+    figure, axes = framed(order, looks, width=7, height=3.4)
+    axis = axes[0, 0]
+    for place, variant in enumerate(order):
+        known = trained[(trained["variant"] == variant) & trained["value"].notna()]
+        mean = known.groupby("epoch")["value"].mean()
+        trace(axis, mean.index.to_numpy(), mean.to_numpy(), looks[variant], offset=place)
     axis.set_xlabel(step)
-    axis.set_ylabel(label)
-    axis.legend(fontsize="small")
+    axis.set_ylabel(f"validation loss, {unit}, mean over seeds")
     figure.savefig(path, dpi=150, metadata={"Software": None})
