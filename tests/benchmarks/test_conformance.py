@@ -65,7 +65,10 @@ def test_every_task_conforms(name: str) -> None:
 @pytest.mark.parametrize("family", [family for family in benchmarks.families() if family not in CHOSEN])
 def test_the_first_task_of_every_other_family_conforms(family: str) -> None:
     """Tasks that train, and plug-ins that are installed here: few evaluations, and not in `make test`."""
-    (first, *_) = benchmarks.families()[family].provider().names()
+    provider = benchmarks.families()[family].provider()
+    first = next(iter(provider.names()), None)
+    if first is None:
+        pytest.skip(provider.missing() or f"{family} has no task")
     tests, task = conformance(first, n=1)(), benchmarks.create(first)
     tests.test_it_describes_itself(task)
     tests.test_its_space_can_be_written_down(task)
