@@ -26,6 +26,9 @@ from ConfigSpace.util import deactivate_inactive_hyperparameters
 from hebo.design_space.design_space import DesignSpace
 from hebo.optimizers.hebo import HEBO
 
+#: HEBO computes in single precision, and squares.
+LARGEST = 1e15
+
 
 class Column:
     """A parameter as HEBO has it: a number, or the index of a choice."""
@@ -84,7 +87,7 @@ class Hebo:
             Configuration(self.space, values=config)  # refuses what is not of this space
             rows.append({c.name: c.encode(config.get(c.name, c.hp.default_value)) for c in self.columns})
             values.append(math.nan if observation["value"] is None else observation["value"])
-        self.hebo.observe(pd.DataFrame(rows), np.array(values)[:, None])
+        self.hebo.observe(pd.DataFrame(rows), np.clip(values, -LARGEST, LARGEST)[:, None])
 
 
 if __name__ == "__main__":
