@@ -96,7 +96,7 @@ def test_durations_are_told_roughly() -> None:
     assert words == ["less than a minute", "about 1 minute", "about 20 minutes", "about 2.5 hours"]
 
 
-@pytest.mark.parametrize("name", ["test", "test-slow"])
+@pytest.mark.parametrize("name", ["test", "test-slow", "test-lcbench"])
 def test_known_speeds_are_those_of_the_published_grids(name: str) -> None:
     trials = load(ROOT / "results" / name).trials
     search = trials[trials["phase"] == "search"].astype({"optimizer": str})

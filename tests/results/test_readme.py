@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from harness.cells import plan
 from harness.store import Store
+from reports import latency
 
 ROOT = Path(__file__).parents[2]
 #: Regrets that differ by less are a tie, as in the report.
@@ -85,6 +88,15 @@ def test_the_table_beside_the_slow_optimizers(readme: str) -> None:
         assert f"| {name} | {len(part)} | {means} | {versus} |" in readme
 
 
+def test_the_figures_of_botorch_on_lcbench(readme: str) -> None:
+    botorch = at(regrets("test-lcbench"), 50)
+    tasks = at(regrets("test"), 50).loc[botorch.index].join(botorch)
+    slow = at(regrets("test-slow"), 50).index
+    assert sorted(tasks.index) == sorted(task for task in slow if task.startswith("yahpo/lcbench/"))
+    means = f"{tasks['gp-botorch'].mean():.3f}, `optiformer` {tasks['optiformer'].mean():.3f}"
+    assert f"{means} ({against(tasks, 'gp-botorch')}," in " ".join(readme.split())
+
+
 def test_the_figures_of_the_fast_preset(readme: str) -> None:
     trials, fast = regrets("test"), regrets("test-fast")
     for n in (50, 100):
@@ -126,3 +138,19 @@ def test_the_table_of_hebo() -> None:
         means = f"{early[optimizer].mean():.3f} | {late[optimizer].mean():.3f} | {late.rank(axis=1)[optimizer].mean():.2f}"
         versus = "" if optimizer == "hebo" else against(late, optimizer, of="hebo")
         assert f"| `{optimizer}` | {means} | {versus} |" in page
+
+
+def test_the_latency_table(readme: str) -> None:
+    every = latency.read(ROOT / "results" / "latency" / "latency.json").cases
+    cases = {case.optimizer: case for case in every if (case.n, case.d) == (100, 7)}
+    assert len(cases) > 15
+    for name, case in cases.items():
+        times = [1e3 * case.mean, 1e3 * float(np.median(case.seconds)), 1e3 * float(case.seconds.max())]
+        numbers = [three_digits(number) for number in (*times, case.mean / cases["tpe"].mean)]
+        assert f"| `{name}` | {' | '.join(numbers)} |" in readme
+
+
+def three_digits(number: float) -> str:
+    if number < 0.1:
+        return f"{number:.1g}"
+    return f"{number:,.{max(0, 2 - math.floor(math.log10(number)))}f}"
