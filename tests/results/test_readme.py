@@ -141,7 +141,7 @@ def test_the_table_of_hebo() -> None:
 
 
 def test_the_latency_table(readme: str) -> None:
-    every = latency.read(ROOT / "results" / "latency" / "latency.json").cases
+    every = latency.read(ROOT / "docs" / "latency.json").cases
     cases = {case.optimizer: case for case in every if (case.n, case.d) == (100, 7)}
     assert len(cases) > 15
     for name, case in cases.items():
