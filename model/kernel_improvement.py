@@ -60,22 +60,22 @@ class ProcessImprovement:
         from scipy.optimize import minimize
 
         start, free = position[0].double().numpy(), active[0].numpy() & moves
-        each = len(self._weights) // start.shape[1]
-
-        def placed(flat: Array) -> torch.Tensor:
-            moved = start.copy()
-            moved[free] = flat
-            return torch.from_numpy(moved)[None]
-
-        def loss(flat: Array) -> tuple[float, Array]:
-            value, slope = self._log(self._coordinates(placed(flat), active))
-            return -float(value.sum()), -slope[:, ::each][free]
-
         if not free.any():
             return start
+        points = self._coordinates(position, active)
+        # A slot's first coordinate is a number's position less a half.
+        numbers = slice(None), slice(None, None, points.shape[1] // start.shape[1])
+
+        def loss(flat: Array) -> tuple[float, Array]:
+            points[numbers][free] = flat - 0.5
+            value, slope = self._log(points)
+            return -float(value.sum()), -slope[numbers][free]
+
         bounds = [(0.0, 1.0)] * int(free.sum())
         found = minimize(loss, start[free], jac=True, method="L-BFGS-B", bounds=bounds, options={"maxfun": evaluations})
-        return np.asarray(placed(found.x)[0].numpy())
+        climbed = start.copy()
+        climbed[free] = found.x
+        return climbed
 
     def _coordinates(self, position: torch.Tensor, active: torch.Tensor) -> Array:
         return np.asarray(coordinates(self._encoding, self._kinds, position, active)[0].numpy())

@@ -129,8 +129,9 @@ def train(
         update_ema(ema, network, min(config.ema, (1 + state.step) / (10 + state.step)))
         state.place = place
         state.tokens += tokens * world
-        state.seconds += time.monotonic() - started
-        log.step(state, loss, rate, norm, tokens * world, time.monotonic() - started)
+        seconds = _of_first(time.monotonic() - started, device, world)
+        state.seconds += seconds
+        log.step(state, loss, rate, norm, tokens * world, seconds)
 
         over = _finished(state, config, minutes) or state.step == steps
         if state.step % config.validate_every == 0 or over:
@@ -151,6 +152,8 @@ def train(
             last_saved = time.monotonic()
 
     log.end(state)
+    if world > 1:
+        torch.distributed.barrier()  # the first process may still be writing
     if not (out / "best").exists():
         raise ModelError(f"No validation loss was finite in {out}; lower train.learning_rate and start again.")
     return out / "best"
@@ -265,6 +268,15 @@ def _start_workers(device: str) -> int:
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     return world
+
+
+def _of_first(number: float, device: str, world: int) -> float:
+    """The first process's number, so that all end, and cool the learning rate, at the same step."""
+    if world == 1:
+        return number
+    shared = torch.tensor(number, dtype=torch.float64, device=device)
+    torch.distributed.broadcast(shared, 0)
+    return float(shared)
 
 
 def _share(stream: Iterator[tuple[Any, dict[str, int]]], world: int) -> Iterator[tuple[Any, dict[str, int]]]:
