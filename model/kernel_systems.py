@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -154,17 +153,6 @@ class Solved:
         deviation = self.history.scale * (self.amplitude * (left + self.noise)).sqrt()
         mean = self.history.location + self.history.scale * (self.mean + torch.stack(means, 1))
         return mean.transpose(1, 2).float(), deviation.transpose(1, 2).float()
-
-    def alike(self, points: torch.Tensor) -> Callable[[int], torch.Tensor]:
-        """The kernels' correlations of one of the points (B, m, C), given its row, with all of them, (B, H, m)."""
-        scaled = points[:, None] * self.weights[:, :, None]
-        norms = scaled.square().sum(-1)
-
-        def one_of(row: int) -> torch.Tensor:
-            products = (scaled @ scaled[:, :, row, :, None]).squeeze(-1)
-            return correlation((norms + norms[:, :, row, None] - 2 * products).clamp(min=0))
-
-        return one_of
 
     @property
     def log_marginal(self) -> torch.Tensor:

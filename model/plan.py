@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.kernel_fit import correlation_and_slope
+from model.kernel_systems import KERNELS, RUNS, Solved
 from model.tokenizer import Trial
 
 Config = dict[str, Any]
@@ -35,7 +37,7 @@ class Plan:
 
 
 def diverse(
-    gains: Array, turns: Sequence[int], alike: Callable[[int], Array], allowed: Callable[[int], bool]
+    gains: Array, turns: Sequence[int], alike: Callable[[int], Array], allowed: Callable[[int], bool] | None = None
 ) -> list[int]:
     """Candidates to propose one after another without being told between what the former ones were worth.
 
@@ -47,7 +49,7 @@ def diverse(
         gains: Of the candidates by each acquisition function, (m, A).
         turns: Which acquisition function chooses, first to last.
         alike: Correlations of one candidate's function value with all others', (m,).
-        allowed: Whether a candidate may be proposed.
+        allowed: Whether a candidate may be proposed; all may unless told.
 
     Returns:
         Rows, at most as many as there are turns.
@@ -59,9 +61,24 @@ def diverse(
         while open_.any():
             row = int(np.where(open_, gains[:, turn] * left, -1.0).argmax())
             open_[row] = False
-            if allowed(row):
+            if allowed is None or allowed(row):
                 chosen.append(row)
                 if len(chosen) < len(turns):
                     left = left * np.sqrt(1 - alike(row).clip(-1, 1) ** 2)
                 break
     return chosen
+
+
+def likeness(solved: Solved, points: Array) -> Callable[[int], Array]:
+    """How the kernels, on average, correlate one of some points (m, C), given its row, with all of them, (m,)."""
+    scaled = points * solved.weights[0].numpy()[:, None]
+    norms = np.square(scaled).sum(-1)
+
+    def one_of(row: int) -> Array:
+        products = (scaled @ scaled[:, row, :, None])[..., 0]
+        square = np.maximum(norms + norms[:, row, None] - 2 * products, 0)
+        return np.asarray(
+            sum(correlation_and_slope(kernel, square[heads])[0].sum(0) for kernel, heads in RUNS) / len(KERNELS)
+        )
+
+    return one_of

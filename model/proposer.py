@@ -254,12 +254,11 @@ class Proposer:
         gains: Array,
         turns: list[int],
         view: _View,
-        allowed: Allowed = lambda config: True,
+        allowed: Allowed | None = None,
     ) -> list[int]:
         one_of = self.decoder.alike(view.context, *self._tensors(found, self.space.active(found), view.shown))
-        return diverse(
-            gains, turns, lambda row: one_of(row).numpy(), lambda row: allowed(self.space.config(found[row]))
-        )
+        may_be = None if allowed is None else lambda row: allowed(self.space.config(found[row]))
+        return diverse(gains, turns, one_of, may_be)
 
     @property
     def _listed(self) -> bool:

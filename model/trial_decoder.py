@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.nn.functional import silu
 
@@ -19,6 +20,7 @@ from model.errors import ModelError
 from model.kernel_heads import KernelHeads
 from model.kernel_improvement import ProcessImprovement
 from model.kernel_systems import Solved, coordinates
+from model.plan import Array, likeness
 from model.prediction import Prediction
 from model.trial_checkpoint import TrialSetCheckpoint
 from model.trial_features import SlotKinds, candidate_features, trial_features
@@ -117,16 +119,16 @@ class TrialSetDecoder:
         hidden, logits = self.candidates(features, told, context.keys, context.values)
         return self._kernels.mixture(hidden, logits, mean[0], deviation[0])
 
-    def alike(self, context: Context, position: torch.Tensor, active: torch.Tensor) -> Callable[[int], torch.Tensor]:
+    def alike(self, context: Context, position: torch.Tensor, active: torch.Tensor) -> Callable[[int], Array]:
         """How the function's values at candidates correlate with the value at one of them, given its row: (m,).
 
         The mean over the kernel heads; without any, of a Gaussian with a tenth of the diagonal as lengthscale.
         """
-        if context.solved is None or self._kernels is None:
-            lengths = 50 / context.kinds.present.sum()
-            return lambda row: torch.exp(-lengths * (position[0] - position[0, row]).square().sum(-1)).double()
-        one_of = context.solved.alike(coordinates(self.encoding, context.kinds, position, active))
-        return lambda row: one_of(row)[0].mean(0)
+        if context.solved is None:
+            place, weight = position[0].double().numpy(), 50 / int(context.kinds.present.sum())
+            return lambda row: np.asarray(np.exp(-weight * np.square(place - place[row]).sum(-1)))
+        points = coordinates(self.encoding, context.kinds, position, active)[0].numpy()
+        return likeness(context.solved, points)
 
     def lower(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Trials' features (1, n, width) to states (n, hidden), keys and values of the layers below the kernel heads.

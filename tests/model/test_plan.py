@@ -14,6 +14,7 @@ from model.checkpoint_files import shipped
 from model.config import NetworkConfig
 from model.errors import ModelError
 from model.inference import Policy
+from model.kernel_systems import coordinates, correlation, squares
 from model.network import load
 from model.plan import diverse
 from model.proposer import Proposer, ProposerConfig
@@ -107,9 +108,13 @@ def test_likeness_is_the_kernels_own(decoder: Counting) -> None:
     context = decoder.encode(
         kinds, where, torch.ones_like(where).bool(), torch.rand(1, 12), torch.zeros(1, 12, dtype=torch.bool)
     )
-    alike = decoder.alike(context, position, torch.ones_like(position).bool())(0).numpy()
+    alike = decoder.alike(context, position, torch.ones_like(position).bool())(0)
     np.testing.assert_allclose(alike[:2], 1, atol=1e-4)
     assert 1 > alike[2] > alike[3] > 0
+    assert context.solved is not None
+    points = coordinates(decoder.encoding, kinds, position, torch.ones_like(position).bool())
+    scaled = points[:, None] * context.solved.weights[:, :, None]
+    np.testing.assert_allclose(alike, correlation(squares(scaled, scaled))[0, :, 0].mean(0), atol=1e-7)
 
 
 def test_policy_samples_are_candidates_and_count_in_the_cells_key(decoder: Counting) -> None:
