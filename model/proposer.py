@@ -105,11 +105,15 @@ Allowed = Callable[[Config], bool]
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What one ask looks through: the encoded history, the columns that it shows, and the acquisition functions."""
+    """What one ask looks through: the encoded history, the columns that it shows, and the acquisition functions.
+
+    Of these, each proposal is chosen by the one whose turn it is: ``turns`` has their indices, first to last.
+    """
 
     context: Context
     shown: Rows
     acquisitions: tuple[str, ...]
+    turns: list[int]
 
 
 class Proposer:
@@ -204,9 +208,7 @@ class Proposer:
             return [self.space.config(self._first(history, rng))]
         shown = self._shown(history, rng)
         rows = thin(history.scores(), history.failed, self.encoding.max_trials)
-        view = self._view(self._encode(history, rows, shown), shown)
-        planned = max(1, int(self.config.ahead * history.n_told))
-        turns = [(len(history.values) + i) % len(view.acquisitions) for i in range(planned)]
+        view = self._view(self._encode(history, rows, shown), shown, history)
         pool = Pool(history.positions, history.scores(), self.space.levels, self.space.categorical, shown)
         start = self._start(pool, rng)
         if self._policy is not None and self.config.policy and not self._listed:
@@ -217,7 +219,7 @@ class Proposer:
         for round_ in range(self.config.refinements if not self._listed else 0):
             if not len(found):
                 break
-            best = self._best(found, gains, turns, view)
+            best = self._best(found, gains, view)
             step = FIRST_STEP / 4**round_
             centres = best[rng.integers(len(best), size=self.config.refined)]
             near = candidates.perturb(pool, centres, candidates.scales(len(centres), rng, step / 16, step), rng)
@@ -230,22 +232,25 @@ class Proposer:
             climbed = self._fresh(self._climb(best, view), history)
             found = np.concatenate([found, climbed])
             gains = np.concatenate([gains, self._score(climbed, view, rng)])
-        chosen = self._diverse(found, gains, turns, view, self._allowed)
+        chosen = self._diverse(found, gains, view.turns, view, self._allowed)
         return [self.space.config(found[i]) for i in chosen] or [self.space.config(self._first(history, rng))]
 
-    def _view(self, context: Context, shown: Rows) -> _View:
+    def _view(self, context: Context, shown: Rows, history: History) -> _View:
         """With those of the acquisition functions that get turns."""
-        names = self.config.acquisitions
-        if self._others and self._others != names:
+        order = self.config.acquisitions
+        if self._others and self._others != order:
             trusted = context.solved is not None and context.improvement.explained >= self.config.trust
-            names = names if trusted else self._others
-        return _View(context, shown, names)
+            order = order if trusted else self._others
+        names = tuple(dict.fromkeys(order))
+        planned = max(1, int(self.config.ahead * history.n_told))
+        first = len(history.values)
+        return _View(context, shown, names, [names.index(order[(first + i) % len(order)]) for i in range(planned)])
 
-    def _best(self, found: Array, gains: Array, turns: list[int], view: _View) -> Array:
+    def _best(self, found: Array, gains: Array, view: _View) -> Array:
         """The candidates whose surroundings are worth more candidates."""
-        if len(turns) == 1:
-            return np.asarray(found[np.argsort(-gains[:, turns[0]], kind="stable")[:REFINED_FROM]])
-        more = (turns * REFINED_FROM)[: max(len(turns), REFINED_FROM)]
+        if len(view.turns) == 1:
+            return np.asarray(found[np.argsort(-gains[:, view.turns[0]], kind="stable")[:REFINED_FROM]])
+        more = (view.turns * REFINED_FROM)[: max(len(view.turns), REFINED_FROM)]
         return np.asarray(found[self._diverse(found, gains, more, view)])
 
     def _diverse(
@@ -325,15 +330,21 @@ class Proposer:
         return self.decoder.encode(kinds, position, active, told, failed, evaluations=self.config.evaluations)
 
     def _score(self, positions: Array, view: _View, rng: np.random.Generator) -> Array:
-        """What each acquisition function makes of positions, (m, A)."""
+        """What each acquisition function makes of positions, (m, A).
+
+        The network is only asked for those whose turn it is; the column of another one is 0.
+        """
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         if not len(positions):
             return np.zeros((0, len(view.acquisitions)))
         tensors = self._tensors(positions, self.space.active(positions), view.shown)
         predicted, columns = None, []
-        for name in view.acquisitions:
+        for turn, name in enumerate(view.acquisitions):
             if name == acquisition.OF_PROCESS:
                 columns.append(view.context.improvement.value(*tensors))
+                continue
+            if turn not in view.turns:
+                columns.append(np.zeros(len(positions)))
                 continue
             with torch.inference_mode():
                 predicted = predicted or self.decoder.predict(view.context, *tensors)

@@ -17,6 +17,7 @@ from model.inference import Policy
 from model.kernel_systems import coordinates, correlation, squares
 from model.network import load
 from model.plan import diverse
+from model.prediction import Prediction
 from model.proposer import Proposer, ProposerConfig
 from model.space import Space
 from model.tokenizer import Trial
@@ -34,11 +35,15 @@ AHEAD = ProposerConfig(uniform=16, local=16, refined=8, ahead=0.1, acquisition="
 
 
 class Counting(TrialSetDecoder):
-    encoded = 0
+    encoded, predicted = 0, 0
 
     def encode(self, *args: Any, **settings: Any) -> Context:
         self.encoded += 1
         return super().encode(*args, **settings)
+
+    def predict(self, *args: Any) -> Prediction:
+        self.predicted += 1
+        return super().predict(*args)
 
 
 @pytest.fixture
@@ -97,6 +102,17 @@ def test_acquisitions_take_turns_and_alike_candidates_are_put_off() -> None:
     assert choose([0, 1], forbidden=0) == [1, 3]
     assert choose([0] * 9) == [0, 2, 1, 3]
     assert diverse(np.zeros((0, 1)), [0], lambda row: near[row], lambda row: True) == []
+
+
+def test_the_network_is_not_asked_when_the_process_chooses(decoder: Counting) -> None:
+    turns = replace(AHEAD, ahead=0.0, acquisition="pi+gp-ei", trust=-9.0)
+    for n, network in ((20, True), (21, False)):
+        decoder.predicted = 0
+        Proposer(SPACE, decoder, turns).suggest(told(n), rng=np.random.default_rng(0))
+        assert (decoder.predicted > 0) == network
+    both = replace(turns, ahead=0.1)
+    Proposer(SPACE, decoder, both).suggest(told(21), rng=np.random.default_rng(0))
+    assert decoder.predicted > 0
 
 
 def test_likeness_is_the_kernels_own(decoder: Counting) -> None:

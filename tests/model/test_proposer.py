@@ -172,7 +172,7 @@ def test_gradient_ascent_climbs_and_leaves_discrete_parameters_alone(decoder: Tr
     history = History.of(proposer._position, told(space, 15), [])
     rng = np.random.default_rng(0)
     shown = proposer._shown(history, rng)
-    view = proposer._view(proposer._encode(history, np.arange(15), shown), shown)
+    view = proposer._view(proposer._encode(history, np.arange(15), shown), shown, history)
     start = proposer.space.snap(rng.random((8, len(proposer.space))))
     climbed = proposer._climb(start, view)
     discrete = proposer.space.categorical | ((proposer.space.levels > 0) & (proposer.space.levels <= MANY))
@@ -330,7 +330,7 @@ def test_the_process_gets_its_turns_where_it_explains_the_trials(decoder: TrialS
     ):
         proposer = Proposer(space, decoder, config)
         history = History.of(proposer._position, trials, [])
-        view = proposer._view(proposer._encode(history, np.arange(20), np.arange(2)), np.arange(2))
+        view = proposer._view(proposer._encode(history, np.arange(20), np.arange(2)), np.arange(2), history)
         assert ("gp-ei" in view.acquisitions) == (trusted and decoder.encoding.kernels_after > 0)
         assert len(suggest(decoder, flat(2), trials, 2)) == 2
 
