@@ -151,13 +151,13 @@ def _figure(
 def _panel(
     axis: Axes, rows: pd.DataFrame, quantity: str, direction: str, optimizers: Sequence[str], looks: Mapping[str, Any]
 ) -> None:
+    from reports.drawing import trace
+
     step = "step"
     for text in rows["curve"].iloc[:: -(-len(rows) // MOST_THIN)]:
         step, *_ = (columns := _columns(text))
         if quantity in columns:
             axis.plot(columns[step], columns[quantity], color="#d8d8d8", linewidth=0.4, zorder=1)
-    from reports.drawing import trace
-
     sign = 1.0 if direction == "minimize" else -1.0
     for place, name in enumerate(optimizers):
         mine = rows[rows["optimizer"] == name]
