@@ -138,7 +138,10 @@ def _embedded(path: Path, caption: str) -> dict[str, Any]:
 
 
 def _data(analysis: Analysis, drawn: Drawn) -> dict[str, Any]:
-    """What the script draws: optimizers by mean rank, and for every set of tasks the curves in that order."""
+    """What the script draws: optimizers by mean rank, and for every set of tasks the curves in that order.
+
+    It shows their values after as many trials as the summary speaks of, until another count is chosen.
+    """
     grid, order = analysis.grid, ranking(analysis)
     looks = styles(grid.optimizers)
     optimizers = []
@@ -155,7 +158,12 @@ def _data(analysis: Analysis, drawn: Drawn) -> dict[str, Any]:
     views = [_aggregate_view(overall, order, "all", 1, analysis.draws)]
     views += [_aggregate_view(family, order, "family", FEWEST_RANKED, analysis.draws) for family in families]
     views += _task_views(analysis, order, [int(count) for count in counts])
-    return {"optimizers": optimizers, "counts": [_plain(overall.counts), _plain(counts)], "views": views}
+    return {
+        "optimizers": optimizers,
+        "headline": analysis.counts[analysis.headline],
+        "counts": [_plain(overall.counts), _plain(counts)],
+        "views": views,
+    }
 
 
 def _aggregate_view(curve: Curves, order: Sequence[int], kind: str, fewest: int, draws: int) -> dict[str, Any]:

@@ -187,15 +187,15 @@
   };
 
   const change = () => {
-    const before = counts[at];
+    const before = counts.length ? counts[at] : data.headline;
     view = views[Number(get("view").value)];
     counts = data.counts[view.counts];
     const quantity = get("quantity");
     for (const option of quantity.options) option.disabled = !view[option.value];
     if (!view[quantity.value]) quantity.value = view.regret ? "regret" : "rank";
     get("trial").max = counts.length - 1;
-    const same = counts.indexOf(before);
-    at = same >= 0 ? same : counts.length - 1;
+    const later = counts.findIndex((count) => count > before);
+    at = later < 0 ? counts.length - 1 : Math.max(0, later - 1);
     get("trial").value = at;
     get("about").textContent = view.about;
     render();

@@ -151,6 +151,16 @@ def test_hovering_shows_the_values_of_that_trial(page: Path, browser: Page) -> N
     assert browser("document.getElementById('at').textContent").startswith(f"{trial - 1} trial")
 
 
+def test_curves_begin_at_the_trials_that_the_summary_speaks_of(
+    make: Make, browser: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+    results = make(("random", "tpe", "gp-optuna"), ("a/x", "b/y"), seeds=2, trials=9, lengths={"gp-optuna": 4})
+    browser.open(reports.write(results, tmp_path / "out", at=[4, 9], bootstrap_draws=100).path.with_suffix(".html"))
+    assert "3 optimizers over 2 tasks after 4 trials" in browser("document.body.textContent")
+    assert browser("document.getElementById('at').textContent") == "4 trials"
+
+
 def test_any_name_is_shown_as_text(make: Make, browser: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reports.figures.draw", lambda *_: [])
     results = make(("random", NASTY), ("a/x", f"b/{NASTY}"), seeds=2, trials=4)
