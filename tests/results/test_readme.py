@@ -97,6 +97,24 @@ def test_the_figures_of_botorch_on_lcbench(readme: str) -> None:
     assert f"{means} ({against(tasks, 'gp-botorch')}," in " ".join(readme.split())
 
 
+def test_the_figures_of_optuna_on_all_of_lcbench(readme: str) -> None:
+    optuna = at(regrets("test-lcbench-optuna"), 50)
+    every = at(regrets("test"), 50)
+    tasks = every.loc[[task for task in every.index if task.startswith("yahpo/lcbench/")]].join(optuna)
+    again = at(regrets("test-slow"), 50)["gp-optuna"].reindex(tasks.index).dropna()
+    pd.testing.assert_series_equal(tasks.loc[again.index, "gp-optuna"], again)
+    means = {name: tasks[name].mean() for name in ("gp-optuna", "optiformer")}
+    ranks = tasks.rank(axis=1).mean()
+    assert len(ranks) == 7
+    text = " ".join(readme.split())
+    assert (
+        f"On all {len(tasks)} `test` tasks of lcbench (`results/test-lcbench-optuna`) the two are level: "
+        f"`gp-optuna` {means['gp-optuna']:.3f}, `optiformer` {means['optiformer']:.3f}, a difference of "
+        f"{means['optiformer'] - means['gp-optuna']:.3f} ["
+    ) in text
+    assert f"({against(tasks, 'gp-optuna')}, p .28; mean ranks {ranks['gp-optuna']:.2f} and {ranks['optiformer']:.2f} " in text
+
+
 def test_the_figures_of_the_fast_preset(readme: str) -> None:
     trials, fast = regrets("test"), regrets("test-fast")
     for n in (50, 100):
