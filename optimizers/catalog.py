@@ -90,7 +90,7 @@ register(
             batch=True,
             failed="left out",
         ),
-        packages=("ConfigSpace", "numpy", "scipy", "torch", "optuna"),
+        packages=("ConfigSpace", "numpy", "scipy", "torch", "optuna", "greenlet"),
         install="pip install 'optuna>=5' torch",
     )
 )
