@@ -1,7 +1,8 @@
 """Limits on a worker: wall-clock time for an evaluation, an ask and a cell, memory, and retries of what it died of.
 
-The coordinator enforces them from outside, by killing the worker's process group: a loop in C that answers no signal
-ends too. For that a worker says what it is doing in memory that it shares with the coordinator (:class:`Pulse`).
+The coordinator enforces them from outside, by having the worker and all that it started killed: a loop in C that
+answers no signal ends too. For that a worker says what it is doing in memory that it shares with the coordinator
+(:class:`Pulse`).
 
 Memory is what the worker has resident, looked at every :data:`POLL_SECONDS`, and not ``RLIMIT_AS``: PyTorch, ONNX
 Runtime and the allocator's arenas reserve gigabytes of addresses that they never touch, so that a limit on addresses
@@ -17,10 +18,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import HarnessError
 from harness.journal import Fault
+
+if TYPE_CHECKING:
+    from harness.guardian import Ward
 
 POLL_SECONDS = 0.05
 """How often the coordinator looks at its workers."""
@@ -142,8 +146,8 @@ def unwatched(step: Step, trial: int = 0, used: float = 0.0) -> None:
 class Watch:
     """The coordinator's view of one worker."""
 
-    def __init__(self, pulse: Pulse, pid: int) -> None:
-        self.pulse, self.pid = pulse, pid
+    def __init__(self, pulse: Pulse, ward: Ward) -> None:
+        self.pulse, self.ward = pulse, ward
         self._seen: tuple[float, ...] | None = None
 
     def now(self) -> tuple[Step, int]:
@@ -166,7 +170,7 @@ class Watch:
             if limits.cell_limit is not None and now - seen[3] > limits.cell_limit:
                 return cell_timeout(trial, limits.cell_limit, now - seen[2])
         if limits.memory_limit is not None:
-            size = resident(self.pid)
+            size = resident(self.ward.pid)
             if size > limits.memory_limit:
                 allowed, had = (f"{number / 2**20:.0f} MiB" for number in (limits.memory_limit, size))
                 text = f"{step}: the worker was stopped at {had} of memory, its limit is {allowed}"

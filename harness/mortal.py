@@ -11,10 +11,10 @@ import signal
 import sys
 
 
-def die_with_parent() -> None:
-    """Have this process killed when the one that started it ends."""
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have this process sent a signal when the one that started it ends."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; a child of this process does not inherit it
+        ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG; a child of this process does not inherit it
 
 
 die_with_parent()

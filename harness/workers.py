@@ -2,12 +2,16 @@
 
 A worker that ends in the middle of a trial leaves a fault in its cell's journal (:class:`harness.journal.Fault`): the
 trial is tried again as often as the grid allows, then it is failed or timed out, and the cell goes on either way.
+
+Each worker has a guardian (:mod:`harness.guardian`), which ends when the worker has ended and all that it started is
+killed. That end is what the coordinator waits for: a pipe's end may never come, for whoever the worker forked holds it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import multiprocessing as mp
 import os
 import signal
@@ -22,6 +26,7 @@ from harness import threads
 from harness.cells import Cell
 from harness.errors import HarnessError
 from harness.executors import CellRunner, Progress, Report
+from harness.guardian import Ward, guard
 from harness.journal import Fault
 from harness.limits import POLL_SECONDS, Pulse, Watch
 
@@ -32,20 +37,23 @@ MOST_BARREN = 10
 
 
 class _Worker:
-    """A worker process, its pipe and its cells: the one it is busy with, then the next."""
+    """A worker process, its guardian and pipe, and its cells: the one it is busy with, then the next."""
 
     def __init__(self, context: Any, runner: CellRunner, stop: Any) -> None:
         self.connection, theirs = context.Pipe()
-        pulse = Pulse(context.RawArray("d", 4))
-        self.process = context.Process(target=_work, args=(theirs, runner, stop, pulse), daemon=True)
-        self.process.start()
+        pulse, self.ward = Pulse(context.RawArray("d", 4)), Ward(context.RawArray("i", 2))
+        arguments = (self.ward.values, theirs, runner, stop, pulse)
+        self.guardian = context.Process(target=_guard, args=arguments, daemon=True)
+        self.guardian.start()
         theirs.close()
         self.cells: deque[Cell] = deque()
-        self.watch = Watch(pulse, self.process.pid)
+        self.watch = Watch(pulse, self.ward)
         self.sentence: Fault | None = None
         """The limit it was killed for."""
         self.told = Progress()
         """What it reported of the cell it is busy with."""
+        self.silent = False
+        """Whether its end of the pipe is closed: its guardian's end follows."""
 
     def fill(self, waiting: deque[Cell], jobs: int) -> None:
         """Keep a cell at hand beside the one in work, so that the worker never waits for the coordinator.
@@ -54,17 +62,37 @@ class _Worker:
         """
         while waiting and (not self.cells or (len(self.cells) < 2 and len(waiting) > jobs)):
             self.cells.append(waiting.popleft())
-            with contextlib.suppress(OSError):  # it is gone; the pipe's other end will say so
+            with contextlib.suppress(OSError):  # it is gone, and its guardian's end says so
                 self.connection.send(self.cells[-1])
+
+    def handles(self) -> list[Any]:
+        """What to wait for: its messages, and its guardian's end."""
+        return [self.guardian.sentinel] if self.silent else [self.connection, self.guardian.sentinel]
 
     def kill(self) -> None:
         """End it, whatever it does, and the processes that it started."""
-        pid = self.process.pid
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # its own group, or none yet
-            if os.getpgid(pid) == pid:
-                os.killpg(pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        self.guardian.terminate()
+
+    def last_messages(self) -> list[Any]:
+        """What it sent and nobody has read; for one that has ended. Never waits for the rest of a message."""
+        os.set_blocking(self.connection.fileno(), False)
+        found = []
+        with contextlib.suppress(EOFError, OSError):
+            while not self.silent:
+                found.append(self.connection.recv())
+        return found
+
+    def bury(self) -> None:
+        """Let go of what has ended."""
+        self.guardian.join()
+        if self.ward.exit_code is None:  # the guardian itself was killed
+            self.ward.kill_group()
+        self.connection.close()
+
+    @property
+    def exit_code(self) -> int | None:
+        code = self.ward.exit_code
+        return self.guardian.exitcode if code is None else code
 
 
 class Crew:
@@ -82,7 +110,7 @@ class Crew:
         self._runner, self._report, self._stopping, self._jobs = runner, report, stopping, jobs
         self._context: Any = mp.get_context("forkserver")
         self._context.set_forkserver_preload(["harness.mortal", "harness.run_cell", "pyarrow"])
-        self._stop = self._context.Event()
+        self._stop = self._context.RawValue("b", 0)  # without a lock, which a worker could die with
         self._waiting: deque[Cell] = deque()
         self._workers: list[_Worker] = []
         self._barren = 0
@@ -109,15 +137,19 @@ class Crew:
             worker.fill(self._waiting, self._jobs)
         while any(worker.cells for worker in self._workers):
             if deadline is None and self._stopping():
-                self._stop.set()
+                self._stop.value = 1
                 self._waiting.clear()
                 deadline = time.monotonic() + GRACE_SECONDS
             if deadline is not None and time.monotonic() > deadline:
                 return
             self._enforce()
-            busy = {worker.connection: worker for worker in self._workers if worker.cells}
-            for ready in wait(list(busy), timeout=POLL_SECONDS if self._limited else 0.2):
-                self._hear(busy[ready], replace=deadline is None)
+            busy = {handle: worker for worker in self._workers if worker.cells for handle in worker.handles()}
+            ready = wait(list(busy), timeout=POLL_SECONDS if self._limited else 0.2)
+            for worker in dict.fromkeys(busy[handle] for handle in ready):
+                if worker.guardian.sentinel in ready:
+                    self._end(worker, replace=deadline is None)
+                else:
+                    self._hear(worker)
 
     def _hire(self) -> _Worker:
         for _ in range(MOST_BARREN):
@@ -139,23 +171,19 @@ class Crew:
                 if worker.sentence is not None:
                     worker.kill()  # and the pipe's end will say so
 
-    def _hear(self, worker: _Worker, *, replace: bool) -> None:
-        """Take in a message of a worker, or its end."""
+    def _hear(self, worker: _Worker) -> None:
+        """Take in a message of a worker."""
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
-            worker.kill()  # what it started, if it is gone itself
-            worker.process.join()
-            cells, worker.cells = worker.cells, deque()
-            worker.connection.close()
-            if replace:
-                self._bury(worker, cells)
-                self._workers[self._workers.index(worker)] = self._hire()
-                for idle in self._workers:  # its cells are anybody's
-                    idle.fill(self._waiting, self._jobs)
+            worker.silent = True
+            worker.kill()
             return
+        self._take(worker, message)
+
+    def _take(self, worker: _Worker, message: Any) -> None:
         if isinstance(message, _Broken):
-            raise HarnessError(f"{message.text}; mend that and run the same command again to resume.")
+            raise HarnessError(f"{message.text}; fix that, then rerun the same command to resume.")
         self._barren = 0
         if isinstance(message, Progress):
             worker.told.trials += message.trials
@@ -166,6 +194,20 @@ class Crew:
             worker.cells.popleft()
             worker.told = Progress()
             worker.fill(self._waiting, self._jobs)
+
+    def _end(self, worker: _Worker, *, replace: bool) -> None:
+        """Take in the last messages of a worker that has ended, and put another one in its place."""
+        for message in worker.last_messages():
+            self._take(worker, message)
+        worker.bury()
+        cells, worker.cells = worker.cells, deque()
+        if not replace:
+            return
+        if cells:
+            self._bury(worker, cells)
+        self._workers[self._workers.index(worker)] = self._hire()
+        for idle in self._workers:  # its cells are anybody's
+            idle.fill(self._waiting, self._jobs)
 
     def _bury(self, worker: _Worker, cells: deque[Cell]) -> None:
         """Record what a worker died of, and have its cells taken up again."""
@@ -182,7 +224,7 @@ class Crew:
     def _blame(self, worker: _Worker, cell: Cell) -> None:
         """Add a fault to the journal of the cell that a worker died in."""
         step, at = worker.watch.now()
-        cause = _cause(worker.process.exitcode)
+        cause = _cause(worker.exit_code)
         journal = self._runner.store.journal(cell)
         try:
             past = journal.open()
@@ -217,15 +259,20 @@ class Crew:
         self._runner.store.event(event, cell=cell.key, text=cause)
 
     def _dismiss(self) -> None:
+        """End all workers: idle ones by the end of their pipe."""
         for worker in self._workers:
             busy = bool(worker.cells)
             worker.connection.close()
             if busy:
                 worker.kill()
+        for end in (_Worker.kill, lambda worker: worker.guardian.kill()):
+            for worker in self._workers:
+                worker.guardian.join(timeout=5)
+                if worker.guardian.is_alive():
+                    end(worker)
         for worker in self._workers:
-            worker.process.join(timeout=5)
-            if worker.process.is_alive():
-                worker.kill()
+            if worker.ward.exit_code is None:
+                worker.ward.kill_group()
 
 
 def _cause(code: int | None) -> str:
@@ -242,19 +289,21 @@ class _Broken:
     text: str
 
 
+def _guard(values: Any, connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse) -> None:
+    guard(values, functools.partial(_work, connection, runner, stop, pulse), connection.close)
+
+
 def _work(connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse) -> None:
     """A worker's life: cells until the coordinator closes the pipe."""
-    from harness import mortal
     from harness.run_cell import Stopped
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the coordinator decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    mortal.die_with_parent()
-    os.setpgid(0, 0)  # what a benchmark or optimizer starts is killed with its worker
+    mp.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # an objective may start processes
     parent = os.getppid()
 
     def stopping() -> bool:
-        return stop.is_set() or os.getppid() != parent
+        return bool(stop.value) or os.getppid() != parent
 
     while True:
         try:
@@ -268,7 +317,8 @@ def _work(connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse) -
         except BrokenPipeError:
             return
         except Exception as error:  # not the objective's or the optimizer's, which are failed trials
-            connection.send(_Broken(f"{type(error).__name__}: {error}"))
+            text = f"{type(error).__name__}: {error} ({cell.optimizer} on {cell.task}, seed {cell.seed})"
+            connection.send(_Broken(text))
             return
         pulse("idle")
         connection.send(None)

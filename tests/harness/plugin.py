@@ -20,12 +20,13 @@ hang-setup = misbehaving:HANG_SETUP
 hang-ask = misbehaving:HANG_ASK
 hang-tell = misbehaving:HANG_TELL
 crash-ask = misbehaving:CRASH_ASK
+watchful = misbehaving:WATCHFUL
 [optibench.benchmarks]
 misbehaving = misbehaving:FAMILY
 """
 
 CODE = '''
-import ctypes, dataclasses, itertools, math, os, signal, time
+import ctypes, dataclasses, itertools, math, multiprocessing, os, signal, time
 from pathlib import Path
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 from benchmarks import Benchmark, Evaluation, Family, Reference
@@ -109,12 +110,22 @@ class CrashAsk(Counting):
         return super().ask(n)
 
 
+class Watchful(RandomSearch):
+    """Fails where a process that an objective left behind is gone."""
+
+    def ask(self, n=1):
+        for pid in os.listdir(os.environ["SURVIVORS"]):
+            os.kill(int(pid), 0)
+        return super().ask(n)
+
+
 def entry(name, cls, capabilities=RandomSearch.capabilities):
     return Entry(name=name, summary=name, target=f"misbehaving:{cls}", capabilities=capabilities)
 
 
 STUBBORN = entry("stubborn", "Stubborn", Stubborn.capabilities)
 HANG_SETUP, HANG_ASK = entry("hang-setup", "HangSetup"), entry("hang-ask", "HangAsk")
+WATCHFUL = entry("watchful", "Watchful")
 HANG_TELL, CRASH_ASK = entry("hang-tell", "HangTell"), entry("crash-ask", "CrashAsk")
 BAD_ASK, BAD_TELL, BAD_SETUP = entry("bad-ask", "BadAsk"), entry("bad-tell", "BadTell"), entry("bad-setup", "BadSetup")
 ILLEGAL, FORGETFUL = entry("illegal", "Illegal"), entry("forgetful", "Forgetful")
@@ -148,12 +159,43 @@ class Misbehaving(Benchmark):
         if self.habit == "hog" and x < -0.5:
             kept = b"x" * 300_000_000
             time.sleep(60)
+        if self.habit.startswith("fork") and x < -0.5:
+            leave_a_survivor(self.habit)
+        if self.habit == "daemon" and x < -0.5 and first(self.name):
+            leave_a_survivor(self.habit)
         if self.habit == "sleep":
             time.sleep(0.02)
         if "EVALUATION_LOG" in os.environ:
             with open(os.environ["EVALUATION_LOG"], "a") as log:
                 log.write(f"{x!r}\\n")
         return Evaluation(x * x)
+
+
+def survive(write):
+    """What a child does: says who it is, and lives on with all that it inherited."""
+    if "SURVIVORS" in os.environ:
+        (Path(os.environ["SURVIVORS"]) / str(os.getpid())).touch()
+    os.write(write, b"!")
+    time.sleep(300)
+    os._exit(0)
+
+
+def leave_a_survivor(habit):
+    """Start a process as the habit says, wait until it says who it is, and crash, hang or (a daemon) go on."""
+    read, write = os.pipe()
+    if habit == "fork-multiprocessing":
+        multiprocessing.get_context("fork").Process(target=survive, args=(write,)).start()
+    elif os.fork() == 0:
+        if habit in ("fork-session", "daemon"):
+            os.setsid()
+            if os.fork() != 0:
+                os._exit(0)
+        survive(write)
+    os.read(read, 1)
+    if habit == "fork-hang":
+        hang()
+    if habit != "daemon":
+        crash()
 
 
 def first(*words):
@@ -191,7 +233,8 @@ class Conditional(Benchmark):
 
 
 class Provider:
-    habits = ("raise", "nan", "inf", "die", "die-once", "exit", "crash", "hang", "hog", "sleep", "log")
+    habits = ("raise", "nan", "inf", "die", "die-once", "exit", "crash", "hang", "hog", "sleep", "log",
+              "fork", "fork-session", "fork-multiprocessing", "fork-hang", "daemon")
 
     def names(self):
         return [f"misbehaving/{habit}" for habit in (*self.habits, "conditional")]

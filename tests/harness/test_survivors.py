@@ -1,0 +1,108 @@
+"""A worker that ends while something it started lives on is noticed at once, and what it left running is killed."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from harness.cells import plan
+from harness.store import Store
+
+CRASHED = "evaluate: the worker died (signal SIGSEGV)"
+HABITS = ("fork", "fork-session", "fork-multiprocessing")
+
+
+def trials_of(folder: Path) -> pd.DataFrame:
+    store = Store.open(folder)
+    frame: pd.DataFrame = store.trials(plan(store.resolved())).to_pandas()
+    return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has reaped yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def survivors(tmp_path: Path) -> Path:
+    """The folder in which every process that an objective leaves behind notes its number."""
+    folder = tmp_path / "survivors"
+    folder.mkdir()
+    return folder
+
+
+def dead(survivors: Path) -> int:
+    """How many processes were left behind; each has ended."""
+    pids = [int(path.name) for path in survivors.iterdir()]
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if alive(pid)]
+    return len(pids)
+
+
+@pytest.mark.parametrize("how", ["processes", "processes with limits", "dask"])
+def test_a_crash_that_leaves_children_costs_one_trial_and_the_children(
+    request: pytest.FixtureRequest, optibench: Any, tmp_path: Path, survivors: Path, how: str
+) -> None:
+    options: tuple[str, ...] = ("-j", "2")
+    if how == "processes with limits":
+        options += ("--evaluation-limit", "60s", "--memory-limit", "4G")
+    if how == "dask":
+        pytest.importorskip("distributed")
+        loopback = request.getfixturevalue("loopback")
+        loopback.environment["SURVIVORS"] = str(survivors)
+        loopback.start_scheduler()
+        loopback.start_worker()
+        options = ("--executor", "dask", "--scheduler", loopback.address)
+    tasks = [f"misbehaving/{habit}" for habit in HABITS]
+    optibench(
+        *("run", "-o", "random", "-b", *tasks, "-s", "1", "-t", "6", "--initial-size", "2", "--out", "out"),
+        *("--no-report", *options),
+        SURVIVORS=str(survivors),
+    )
+    trials = trials_of(tmp_path / "out")
+    assert len(trials) == 6 * len(HABITS)
+    x = trials.config.map(lambda config: json.loads(config)["x"])
+    crashed, good = trials[x < -0.5], trials[x >= -0.5]
+    assert len(crashed) > 0
+    assert set(crashed.error) == {CRASHED}
+    assert (crashed.attempts == 2).all()
+    assert (good.state == "ok").all()
+    assert dead(survivors) >= len(crashed)
+
+
+def test_a_limit_ends_the_children_too(optibench: Any, tmp_path: Path, survivors: Path) -> None:
+    optibench(
+        *("run", "-o", "random", "-b", "misbehaving/fork-hang", "-s", "2", "-t", "12", "--initial-size", "2"),
+        *("--evaluation-limit", "2s", "--no-report", "-j", "1", "--out", "out"),
+        SURVIVORS=str(survivors),
+    )
+    trials = trials_of(tmp_path / "out")
+    x = trials.config.map(lambda config: json.loads(config)["x"])
+    assert (trials.state[x < -0.5] == "timeout").all()
+    assert (trials.state[x >= -0.5] == "ok").all()
+    assert dead(survivors) > 0
+
+
+def test_what_a_living_worker_daemonised_lives_until_the_worker_ends(
+    optibench: Any, tmp_path: Path, survivors: Path
+) -> None:
+    """The later cells of the same worker find it alive, and the end of the run ends it."""
+    (tmp_path / "once").mkdir()
+    optibench(
+        *("run", "-o", "watchful", "-b", "misbehaving/daemon", "-s", "3", "-t", "8", "--initial-size", "4", "-j", "1"),
+        *("--no-report", "--out", "out"),
+        SURVIVORS=str(survivors),
+        ONCE=str(tmp_path / "once"),
+    )
+    assert (trials_of(tmp_path / "out").state == "ok").all()
+    assert dead(survivors) == 1
