@@ -38,6 +38,8 @@ class CellFiles:
     def written(self) -> dict[str, int]:
         """When each finished cell's file was written (nanoseconds of Unix time), by the cell's key."""
         found: dict[str, int] = {}
+        if not self.folder.is_dir():
+            return found
         with os.scandir(self.folder) as folders:
             for folder in folders:
                 with os.scandir(folder.path) as files:

@@ -12,6 +12,9 @@ from harness import batches
 from harness.budget import Budget
 from harness.fidelity import Choice
 
+VERSIONS = ("packages", "fingerprint")
+"""What a resolved grid says of an optimizer that is no part of a cell's key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -64,11 +67,17 @@ class Cell:
 def plan(resolved: Mapping[str, Any]) -> Iterator[Cell]:
     """The cells of a resolved grid, seed by seed so that an unfinished grid is balanced.
 
-    The key covers the optimizer's settings and package versions, the task's data and reference, the seed, the budget,
-    the initial design and the limits.
+    The key covers the optimizer's settings, the task's data and reference, the seed, the budget, the initial design and
+    the limits: what was asked for. What made a cell is in its fingerprint (:mod:`harness.fingerprint`).
     """
-    grid = resolved["grid"]
+    grid, optimizers = resolved["grid"], resolved["optimizers"]
     common = [resolved["packages"], grid["trials"], grid["initial_size"]]
+    if resolved["packages"].get("schema", 1) > 1:  # before, versions were part of the key
+        common[0] = {"schema": resolved["packages"]["schema"]}
+        optimizers = {
+            label: {name: value for name, value in one.items() if name not in VERSIONS}
+            for label, one in optimizers.items()
+        }
     if "limits" in grid:  # where there are none, a cell has the key it always had
         common.append(grid["limits"])
     common += [{name: grid[name]} for name in ("budget", "simulated_workers", "fidelity") if name in grid]
@@ -79,9 +88,7 @@ def plan(resolved: Mapping[str, Any]) -> Iterator[Cell]:
     )
     prefixes = {
         (optimizer, task): hashlib.sha256(
-            json.dumps(
-                [*common, resolved["optimizers"][optimizer], task, resolved["tasks"][task]], sort_keys=True
-            ).encode()
+            json.dumps([*common, optimizers[optimizer], task, resolved["tasks"][task]], sort_keys=True).encode()
         )
         for task in grid["benchmarks"]
         for optimizer in grid["optimizers"]

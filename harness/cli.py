@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = _build_parser()
     arguments = parser.parse_args(argv)
+    arguments.words = list(sys.argv[1:] if argv is None else argv)
     from harness import commands
 
     try:
@@ -145,6 +146,14 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("--out", metavar="DIR", help="the run folder; default runs/NAME")
     parser.add_argument(
         "--allow-external", action="store_true", help="run the external commands of a folder that was made elsewhere"
+    )
+    parser.add_argument(
+        "--changed",
+        choices=("rerun", "keep"),
+        help="what becomes of cells that other code or versions made; on a terminal you are asked",
+    )
+    parser.add_argument(
+        "--allow-failures", action="store_true", help="exit with status 0 although trials failed; without it, 3"
     )
     parser.add_argument(
         "--no-report", action="store_true", help="only run; `optibench report DIR` makes the report later"

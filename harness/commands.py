@@ -14,6 +14,8 @@ from harness.errors import HarnessError
 if TYPE_CHECKING:
     from harness.grid import Settings
 
+FAILED = 3
+"""The exit status of a run in which trials failed."""
 COSTS = ("budget", "simulated_workers", "fidelity", "batch_size")
 GRID_FLAGS = ("seeds", "trials", "initial", "initial_size", *COSTS, *limits.KEYS)
 """Options of `optibench run` that make another grid."""
@@ -28,16 +30,28 @@ def show_list(arguments: argparse.Namespace) -> None:
 
 def run_grid(arguments: argparse.Namespace) -> int:
     """`optibench run`: run a grid or resume one, then report it."""
+    from harness import provenance
     from harness.grid import load
     from harness.run import run
+    from harness.store import TRIALS
 
-    names = ("optimizers", "benchmarks", *GRID_FLAGS, "jobs", "executor", "scheduler", "out", "allow_external")
+    names = (
+        "optimizers",
+        "benchmarks",
+        *GRID_FLAGS,
+        "jobs",
+        "executor",
+        "scheduler",
+        "out",
+        "allow_external",
+        "changed",
+    )
     flags = {name: getattr(arguments, name) for name in names}
     if arguments.grid is None and not (arguments.optimizers or arguments.benchmarks):
         grid, settings = None, _resume_settings(flags)
     else:
         grid, settings = load(arguments.grid, flags)
-    outcome = run(grid, settings)
+    outcome = run(grid, settings, command=provenance.command(arguments.words))
     if outcome.stopped:
         print(
             f"Stopped with {outcome.finished} of {outcome.cells} cells finished; resume with: "
@@ -46,7 +60,16 @@ def run_grid(arguments: argparse.Namespace) -> int:
         )
         return 130
     folder = outcome.store.folder
-    return 0 if arguments.no_report else _write_report([folder], folder / "report")
+    if not arguments.no_report:
+        _write_report([folder], folder / "report")
+    if outcome.failed and not arguments.allow_failures:
+        print(
+            f"optibench: {outcome.failed:,} trials failed: column `error` of {folder / TRIALS} says why, "
+            f"{folder / 'logs'} has their tracebacks; --allow-failures makes that status 0.",
+            file=sys.stderr,
+        )
+        return FAILED
+    return 0
 
 
 def _resume_settings(flags: dict[str, Any]) -> Settings:

@@ -5,15 +5,18 @@ Whoever runs a cell writes its results itself; what reaches the coordinator is o
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import benchmarks
+import optimizers
 from harness import external
 from harness.cells import Cell
-from harness.journal import Fault, History, Journal
+from harness.fingerprint import UNKNOWN, Fingerprints
 from harness.limits import Limits, Step, unwatched
 from harness.store import Store
 from harness.trials import Trial
@@ -37,15 +40,28 @@ Report = Callable[[Progress], None]
 class CellRunner:
     """Runs cells of one store: replays the journal, appends to it, puts the result in place."""
 
-    def __init__(self, folder: Path, tasks: Mapping[str, Any], limits: Limits | None = None) -> None:
-        self.store = Store(folder)
+    def __init__(
+        self,
+        folder: Path,
+        tasks: Mapping[str, Any],
+        limits: Limits | None = None,
+        fingerprints: Fingerprints | None = None,
+    ) -> None:
+        self.store = Store(folder.absolute())  # wherever an objective goes
         self.tasks = tasks
         self.limits = limits or Limits()
+        self.fingerprints = fingerprints
         self.external = external.registered()
+        self.entries = [one for one in optimizers.entries().values() if not external.is_external(one)]
+        self.families = [one for one in benchmarks.families().values() if not external.is_external(one)]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """In a worker: external optimizers and benchmarks are registered there too."""
+        """In a worker: what is registered here, if only by the running script, is registered there too."""
         self.__dict__.update(state)
+        for entry in self.entries:
+            optimizers.register(entry)
+        for family in self.families:
+            benchmarks.register(family)
         external.register(self.external)
 
     def run(
@@ -54,85 +70,85 @@ class CellRunner:
         report: Report,
         stopping: Callable[[], bool],
         pulse: Callable[[Step, int, float], None] = unwatched,
+        *,
+        scratch: Path | None = None,
+        own_process: bool = True,
     ) -> None:
         """Run one cell, or the rest of it.
+
+        Args:
+            cell: The cell.
+            report: Called with news for the progress bar.
+            stopping: Asked before each trial whether to stop.
+            pulse: Told what is being done.
+            scratch: A folder for temporary files.
+            own_process: Whether this process does nothing else than run cells.
 
         Raises:
             Stopped: ``stopping`` said so; the journal holds what was finished.
         """
+        from harness.cell_log import CellLog
+        from harness.run_cell import Surroundings, run_cell
+
         journal = self.store.journal(cell)
         past = journal.open()
         pending, last = Progress(trials=len(past.trials), failed=_failed(past.trials)), time.monotonic()
+        log = CellLog(self.store.log(cell))
+        mine = UNKNOWN if self.fingerprints is None else self.fingerprints.of(cell)
+        if mine and mine not in past.fingerprints:
+            if past.trials and not past.fingerprints:
+                past.fingerprints.append("unknown")
+            journal.sign(mine)
+            past.fingerprints.append(mine)
 
         def on_trial(trial: Trial) -> None:
             nonlocal pending, last
             journal.append(trial)
+            log.trim()
             pending.trials += 1
-            pending.failed += trial.state != "ok"
+            pending.failed += trial.failed
             now = time.monotonic()
             if now - last > PROGRESS_SECONDS:
                 report(pending)
                 pending, last = Progress(), now
 
+        def event(what: str, text: str) -> None:
+            self.store.event(what, cell=cell.key, text=text)
+
+        around = Surroundings(stopping, pulse, event, log.write, scratch)
+        limits = {"time_limit": self.limits.cell_limit, "evaluation_limit": self.limits.evaluation_limit}
         try:
-            trials = self._run(cell, journal, past, on_trial, report, stopping=stopping, pulse=pulse)
-            self.finish(cell, trials)
+            with log.capture(whole_process=own_process):
+                trials = run_cell(cell, past=past, on_trial=on_trial, surroundings=around, **limits)
+            self.finish(cell, trials, "+".join(past.fingerprints))
             pending.cells += 1
         finally:
             report(pending)
             journal.close()
+            log.close()
 
-    def finish(self, cell: Cell, trials: Sequence[Trial]) -> None:
+    def finish(self, cell: Cell, trials: Sequence[Trial], fingerprint: str) -> None:
         """Put a finished cell's result in place."""
-        self.store.finish(cell, trials, self.tasks[cell.task])
-
-    def _run(
-        self,
-        cell: Cell,
-        journal: Journal,
-        past: History,
-        on_trial: Callable[[Trial], None],
-        report: Report,
-        **how: Any,
-    ) -> list[Trial]:
-        """Take a cell up by replay, or from its beginning where that cannot be."""
-        from harness.run_cell import NotReproducibleError, replays, run_cell
-
-        how |= {"on_trial": on_trial, "time_limit": self.limits.cell_limit}
-        how["evaluation_limit"] = self.limits.evaluation_limit
-        try:
-            if (past.trials or past.faults) and not replays(cell):
-                raise NotReproducibleError("its capabilities say that it cannot be replayed")
-            return run_cell(cell, past=past, **how)
-        except NotReproducibleError as error:
-            text = f"{cell.optimizer}: {error}"
-            end = past.verdict(len(past.trials))
-            if end is not None:  # from its beginning it would go another way and meet the fault elsewhere
-                self.store.event("not reproducible, rest of the cell given up", cell=cell.key, text=text)
-                past.faults.append(Fault(end.trial, "replay", end.state, f"{end.error}; no replay after it", 0.0))
-                journal.append(past.faults[-1])
-            else:
-                self.store.event("not reproducible, cell starts over", cell=cell.key, text=text)
-                report(Progress(trials=-len(past.trials), failed=-_failed(past.trials)))
-                past = journal.start_over(past)
-            return run_cell(cell, past=past, **how)
+        self.store.finish(cell, trials, self.tasks[cell.task], fingerprint)
 
 
 def _failed(trials: Iterable[Trial]) -> int:
-    return sum(trial.state != "ok" for trial in trials)
+    return sum(trial.failed for trial in trials)
 
 
 def serial(cells: Iterable[Cell], runner: CellRunner, report: Report, stopping: Callable[[], bool], jobs: int) -> None:
-    """Run cells one after another in this process."""
+    """Run cells one after another in this process, which is then as it was before."""
+    from harness.containment import untouched
     from harness.run_cell import Stopped
 
-    for cell in cells:
-        if stopping():
-            return
-        try:
-            runner.run(cell, report, stopping)
-        except Stopped:
-            return
+    with tempfile.TemporaryDirectory(prefix="optibench-", ignore_cleanup_errors=True) as scratch, untouched():
+        for cell in cells:
+            if stopping():
+                return
+            try:
+                runner.run(cell, report, stopping, scratch=Path(scratch), own_process=False)
+            except Stopped:
+                return
 
 
 def processes(

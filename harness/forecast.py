@@ -74,6 +74,7 @@ def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
     if (folder / GRID).exists():
         store = Store.open(folder)
         store.refuse_difference(resolved)
+        cells = list(plan(store.resolved()))
         finished = {cell.key for cell in cells} if store.published() else store.finished()
     left = [cell for cell in cells if cell.key not in finished]
     names = {label: parse(label)[0].name for label in resolved["optimizers"]}

@@ -30,7 +30,7 @@ Initial = Literal["shared", "own"]
 DEFAULT_TRIALS = 50
 MOST_SEEDS = 1_000_000
 SHIPPED = Path(__file__).parent / "grids"
-SCHEMA = 1
+SCHEMA = 2
 """Raised when the way a cell is run or stored changes its result."""
 
 
@@ -79,6 +79,8 @@ class Settings:
     """Of the dask executor: its address, or the JSON file that it writes."""
     allow_external: bool = False
     """Whether to run the external commands of a run folder that was made elsewhere."""
+    changed: str | None = None
+    """What becomes of cells that other code or versions made: ``rerun`` or ``keep``; ``None``: the user is asked."""
 
 
 KEYS = (
@@ -161,6 +163,7 @@ def _settings(source: Source) -> Settings:
         executor=executor,
         scheduler=scheduler,
         allow_external=bool(source.values.get("allow_external")),
+        changed=source.values.get("changed"),
     )
 
 
@@ -248,7 +251,8 @@ def resolve(grid: Grid) -> dict[str, Any]:
 
     Returns:
         ``grid`` (the fields of :class:`Grid`; optimizers as canonical labels, benchmarks as tasks), ``packages``
-        (versions that every cell depends on), ``optimizers`` (label -> name, settings, package versions) and ``tasks``
+        (the schema, and versions of what every cell depends on), ``optimizers`` (label -> name, settings, package
+        versions) and ``tasks``
         (task -> direction, sampling, dimensions, reference, data version).
 
     Raises:
@@ -293,9 +297,6 @@ def _resolve_optimizer(entry: Entry, settings: dict[str, Any], benchmark: Benchm
     import optimizers
 
     resolved = {"name": entry.name, "settings": dict(sorted(settings.items())), "packages": entry.versions()}
-    fingerprint = entry.identify(settings)
-    if fingerprint is not None:
-        resolved["fingerprint"] = fingerprint
     if settings:  # a wrong value is found here, not in every cell
         optimizers.check_settings(entry, settings)
         training = entry.load().training(settings)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
@@ -56,14 +58,17 @@ class Ward:
                 os.killpg(self.pid, signal.SIGKILL)
 
 
-def guard(values: Any, work: Callable[[], None], release: Callable[[], None]) -> NoReturn:
+def guard(values: Any, work: Callable[[], None], release: Callable[[], None], scratch: Path) -> NoReturn:
     """Run ``work`` in a child process and end when it has ended, by itself or by SIGTERM to this process.
 
     Args:
         values: See :class:`Ward`.
         work: What the worker does; its process group is its own.
         release: Called in the guardian once the worker is started, to let go of the worker's end of its pipe.
+        scratch: Where the worker may have a folder named after its process number, which is then removed; so is this
+            folder where it is empty and the coordinator is gone.
     """
+    parent = os.getppid()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     mortal.die_with_parent(signal.SIGTERM)
     if sys.platform == "linux":
@@ -81,6 +86,10 @@ def guard(values: Any, work: Callable[[], None], release: Callable[[], None]) ->
     status = _wait(pid)
     values[_STATUS] = _kill_the_rest(pid) if status is None else status
     _kill_the_rest(pid)
+    shutil.rmtree(scratch / str(pid), ignore_errors=True)
+    if os.getppid() != parent:
+        with contextlib.suppress(OSError):
+            scratch.rmdir()
     os._exit(0)
 
 

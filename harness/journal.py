@@ -19,8 +19,6 @@ from harness.trials import Trial
 
 LOCK_SECONDS = 30.0
 """How long to wait for another process that holds a journal."""
-ABANDONED = -1
-"""The trial of a fault that belongs to an attempt at the whole cell that was given up."""
 FATAL = ("set-up", "replay", "cell")
 """Steps whose failure leaves a cell without further trials: no worker gets beyond them."""
 
@@ -30,7 +28,7 @@ class Fault:
     """How a worker ended in the middle of a trial.
 
     Attributes:
-        trial: The trial, or :data:`ABANDONED`.
+        trial: The trial.
         step: Where it was: ``set-up``, ``replay``, ``ask``, ``evaluate`` or ``tell``; or ``cell``: its time was over.
         state: The trial's state if this is the last word: ``failed`` or ``timeout``.
         error: What the trial's error text then is.
@@ -69,14 +67,15 @@ class Fault:
 
 @dataclass
 class History:
-    """What a journal holds: the trials done, in order, and the faults."""
+    """What a journal holds: the trials done, in order, the faults, and the fingerprints of what ran them."""
 
     trials: list[Trial] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    fingerprints: list[str] = field(default_factory=list)
 
     def like(self, fault: Fault) -> int:
         """How many workers ended as this one: on the way to its trial, or in it."""
-        alike = (other for other in self.faults if other.trial in (fault.trial, ABANDONED))
+        alike = (other for other in self.faults if other.trial == fault.trial)
         return sum((other.step in FATAL) == (fault.step in FATAL) for other in alike)
 
     def attempts(self, trial: int) -> int:
@@ -89,12 +88,12 @@ class History:
 
     def end(self) -> Fault | None:
         """The fault after which no trial of the cell can run; ``None`` if there is none."""
-        final = (fault for fault in self.faults if fault.trial != ABANDONED and not fault.retry)
+        final = (fault for fault in self.faults if not fault.retry)
         return next((fault for fault in final if fault.step in FATAL), None)
 
     def seconds(self) -> float:
         """What the cell took: the trials' steps, and the attempts that are in no trial's row."""
-        lost = sum(fault.seconds for fault in self.faults if fault.retry and fault.trial != ABANDONED)
+        lost = sum(fault.seconds for fault in self.faults if fault.retry)
         return lost + sum(trial.ask_seconds + trial.evaluate_seconds + trial.tell_seconds for trial in self.trials)
 
     def add(self, line: str) -> None:
@@ -103,9 +102,17 @@ class History:
         Raises:
             ValueError: It is damaged, or not the next one.
         """
+        if line.startswith('{"fingerprint": '):
+            found = json.loads(line)["fingerprint"]
+            if not isinstance(found, str):
+                raise ValueError(f"not a fingerprint: {line[:80]!r}")
+            self.fingerprints.append(found)
+            return
         if line.startswith("{"):
             fault = Fault.from_json(line)
-            if fault.trial not in (ABANDONED, len(self.trials)):
+            if fault.trial == -1:  # an earlier version's, of an attempt that was given up
+                return
+            if fault.trial != len(self.trials):
                 raise ValueError(f"a fault of trial {fault.trial} after {len(self.trials)} trials")
             self.faults.append(fault)
             return
@@ -156,21 +163,19 @@ class Journal:
             self._file.truncate(whole)
         return history
 
+    def sign(self, fingerprint: str) -> None:
+        """Note what runs the trials from here on."""
+        self._append(json.dumps({"fingerprint": fingerprint}))
+
     def append(self, record: Trial | Fault) -> None:
         """Add a record; in the operating system's hands when this returns."""
+        self._append(record.to_json())
+
+    def _append(self, text: str) -> None:
         assert self._file is not None, "open() comes first"
-        line = record.to_json().encode() + b"\n"
+        line = text.encode() + b"\n"
         while line:  # a disk that fills up takes a part, and says why when it refuses the rest
             line = line[self._file.write(line) :]
-
-    def start_over(self, history: History) -> History:
-        """Drop all trials; the faults stay, as those of an attempt that was given up."""
-        assert self._file is not None, "open() comes first"
-        self._file.truncate(0)
-        faults = [dataclasses.replace(fault, trial=ABANDONED) for fault in history.faults]
-        for fault in faults:
-            self.append(fault)
-        return History([], faults)
 
     def close(self) -> None:
         if self._file is not None:

@@ -98,7 +98,12 @@ def _show_optimizers(console: Any, entries: Mapping[str, Any]) -> None:
         if entry["multi_fidelity"]:
             _row(console, "", "multi-fidelity: needs tasks with a fidelity", style="dim")
         if not entry["replay"]:
-            _row(console, "", "cannot be replayed: a cell that is interrupted starts over", style="dim")
+            _row(
+                console,
+                "",
+                "cannot be replayed: a resumed cell goes on from what was recorded, another way",
+                style="dim",
+            )
         missing = [package for package, version in entry["packages"].items() if version == "missing"]
         if missing:
             _row(console, "", f"not installed: {', '.join(missing)}", style="red")

@@ -7,7 +7,6 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -80,11 +79,16 @@ def command(arguments: Sequence[str]) -> str:
     return shlex.join(["optibench", *kept])
 
 
-def describe(executor: str, jobs: int | None) -> dict[str, Any]:
-    """Everything about this run that the resolved grid does not say; data checksums are in ``tasks.json``."""
+def describe(executor: str, jobs: int | None, command: str) -> dict[str, Any]:
+    """Everything about this run that the resolved grid does not say; data checksums are in ``tasks.json``.
+
+    Args:
+        executor, jobs: How it runs.
+        command: What was typed (:func:`command`), or ``Python``.
+    """
     return {
         "started_at": round(time.time(), 3),
-        "command": command(sys.argv[1:]),
+        "command": command,
         "git_revision": git_revision(),
         "packages": packages(),
         "python": platform.python_version(),

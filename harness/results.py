@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import provenance
+from harness import changed, provenance
 from harness.cells import Cell, plan
 from harness.errors import HarnessError
 from harness.store import GRID, Store
@@ -140,7 +140,15 @@ def _found(trials: pd.DataFrame) -> pd.DataFrame:
 def _history(store: Store, resolved: Mapping[str, Any]) -> dict[str, Any]:
     history = {"initial_design": _initial_design(resolved["grid"]), **provenance.read(store)}
     versions = {label: optimizer["packages"] for label, optimizer in resolved["optimizers"].items()}
+    known = changed.read(store)  # a run that was resumed after an upgrade has several
+    for label, prints in known.get("optimizers", {}).items():
+        versions[label] = [_packages(known["parts"].get(one, {})) for one in prints]
     return history | {"training": provenance.training(store), "optimizer_packages": versions}
+
+
+def _packages(parts: Mapping[str, str]) -> dict[str, str]:
+    """The versions in a fingerprint, by package."""
+    return {name.partition(" ")[2]: version for name, version in parts.items() if name.startswith("package ")}
 
 
 def _initial_design(grid: Mapping[str, Any]) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import importlib.util
 import json
 import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import batches, external, provenance, threads
+from harness import batches, changed, external, fingerprint, provenance, threads
 from harness.budget import Budget
 from harness.cells import Cell, plan
 from harness.errors import HarnessError
@@ -31,21 +35,34 @@ class Outcome:
         store: The run folder.
         finished, cells: Finished cells and all cells.
         stopped: Whether it was asked to stop before it was done.
+        failed: Trials without a value, or whose outcome the optimizer could not be told, of the finished cells.
     """
 
     store: Store
     finished: int
     cells: int
     stopped: bool
+    failed: int = 0
 
 
-def run(grid: Grid | None, settings: Settings) -> Outcome:
+def run(grid: Grid | None, settings: Settings, *, command: str = "Python") -> Outcome:
     """Run a grid, or resume the one in ``settings.out`` if ``grid`` is ``None``.
 
+    The caller's process is left as it was: environment, signal handlers, working directory, random generators.
+
+    Args:
+        grid: What to run.
+        settings: How to run it.
+        command: What was typed, for the provenance.
+
     Raises:
-        HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to mend.
+        HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to fix.
     """
-    threads.limit()
+    with threads.limited():
+        return _run(grid, settings, command)
+
+
+def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
     if grid is None:
         if settings.out is None:
             raise HarnessError(
@@ -55,30 +72,85 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
     if settings.executor == "serial":
         grid.limits.refuse_in_process()
     resolved = resolve(grid)
+    if settings.executor != "serial":
+        refuse_unreachable(resolved, settings.executor)
     if settings.executor == "dask":
         from harness.cluster.connection import check
 
         check(str(settings.scheduler))
-    store = Store.create(settings.out or Path("runs") / grid.name, resolved)
-    external.record(store.folder, resolved)
-    if store.published():
-        return Outcome(store, len(store.finished()), len(store.finished()), stopped=False)
+    now = fingerprint.current(resolved)
     jobs = settings.jobs or (None if settings.executor == "dask" else os.cpu_count() or 1)
-    cells = list(plan(resolved))
-    with store.lock(), _stop_on_signal() as stopping, _sentence(store.folder):
-        store.cells.remove_partial()
-        finished = store.finished() & {cell.key for cell in cells}
-        finished -= set(store.set_aside_damaged(sorted(finished)))
-        waiting = [cell for cell in cells if cell.key not in finished]
-        if waiting:
-            _train(store, resolved)
-            provenance.record(store, provenance.describe(settings.executor, jobs))
-            runner = CellRunner(store.folder, resolved["tasks"], grid.limits)
-            more = {"scheduler": settings.scheduler, "packages": _packages(resolved)}
-            execute = functools.partial(EXECUTORS[settings.executor], **more if settings.executor == "dask" else {})
-            _execute(cells, waiting, runner, execute, jobs, stopping)
-        finished = store.finished() & {cell.key for cell in cells}
-    return Outcome(store, len(finished), len(cells), stopped=len(finished) < len(cells))
+    with Store.claim(settings.out or Path("runs") / grid.name, resolved) as store:
+        cells = list(plan(store.resolved()))  # as it was planned first: an earlier version had other keys
+        if store.published():
+            return _published(store, cells)
+        with _stop_on_signal() as stopping, _sentence(store.folder):
+            external.record(store.folder, resolved)
+            store.cells.remove_partial()
+            settled = changed.settle(store, cells, now, settings.changed)
+            finished = store.finished() & {cell.key for cell in cells}
+            finished -= set(store.set_aside_damaged(sorted(finished)))
+            waiting = [cell for cell in cells if cell.key not in finished]
+            if waiting:
+                _train(store, resolved)
+            if waiting or settled:
+                run = provenance.describe(settings.executor, jobs, command)
+                provenance.record(store, run | ({"changed": settled} if settled else {}))
+            if waiting:
+                names = dataclasses.replace(now, parts={})  # no worker needs to know what is behind them
+                runner = CellRunner(store.folder, resolved["tasks"], grid.limits, names)
+                more = {"scheduler": settings.scheduler, "packages": _packages(resolved)}
+                execute = functools.partial(EXECUTORS[settings.executor], **more if settings.executor == "dask" else {})
+                _execute(cells, waiting, runner, execute, jobs, stopping)
+            finished = store.finished() & {cell.key for cell in cells}
+        failed = store.failed_trials(cells)
+    return Outcome(store, len(finished), len(cells), stopped=len(finished) < len(cells), failed=failed)
+
+
+def _published(store: Store, cells: list[Cell]) -> Outcome:
+    """How a folder stands that holds a published table.
+
+    Raises:
+        HarnessError: It is not whole: there are no cells to go on from.
+    """
+    found = store.published_of(cells)
+    if found < len(cells):
+        raise HarnessError(
+            f"{store.folder} holds a table of {found:,} of the grid's {len(cells):,} cells and no `cells` folder, so "
+            "it cannot be resumed: run the grid into another folder."
+        )
+    return Outcome(store, found, len(cells), stopped=False, failed=store.failed_trials(cells))
+
+
+def refuse_unreachable(resolved: dict[str, Any], executor: str) -> None:
+    """Refuse optimizers and tasks that a worker process could not import.
+
+    Raises:
+        HarnessError: One is defined where only this process has it, as in a notebook.
+    """
+    import benchmarks
+    import optimizers
+
+    entries = [optimizers.parse(one["name"])[0] for one in resolved["optimizers"].values()]
+    families = [benchmarks.families()[prefix] for prefix in {name.partition("/")[0] for name in resolved["tasks"]}]
+    targets = {f"Optimizer {entry.name!r}": entry.target for entry in entries if not external.is_external(entry)}
+    targets |= {f"Benchmark family {one.prefix!r}": one.target for one in families if not external.is_external(one)}
+    for what, target in targets.items():
+        if not _importable(target.partition(":")[0], executor):
+            raise HarnessError(
+                f"{what} is {target}, which worker processes cannot import: move it into a module that is installed or "
+                "on PYTHONPATH, or add --executor serial."
+            )
+
+
+def _importable(module: str, executor: str) -> bool:
+    if module == "__main__":  # worker processes of this machine import the script anew, under its guard
+        script = getattr(sys.modules["__main__"], "__file__", None)
+        return executor == "processes" and script is not None and Path(script).is_file()
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _train(store: Store, resolved: dict[str, Any]) -> None:
@@ -128,7 +200,7 @@ def _sentence(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise HarnessError(
-            f"Cannot write to {folder}: {error.strerror}; mend that and run the same command again to resume."
+            f"Cannot write to {folder}: {error.strerror}; fix that, then rerun the same command to resume."
         ) from error
 
 
@@ -178,7 +250,10 @@ def status(store: Store) -> dict[str, Any]:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Any]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second one kills."""
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second one kills. Not where a thread calls."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     asked = False
 
     def handle(number: int, frame: Any) -> None:

@@ -2,11 +2,15 @@
 
 A cell resumes by *replay*: the optimizer is built anew from its seed, asked again for every trial in the journal and
 told what the journal says came of it, and nothing is evaluated twice. An optimizer that then asks for something else
-than it did before is not reproducible; its cell starts over.
+than it did before (on another processor, with another BLAS) is told the recorded trials all the same, and that is an
+event.
 
 What a worker died of is in the journal too. The worker that takes the cell up does not repeat it: a trial whose ask was
 cut off has no configuration, one whose evaluation was is told as failed or timed out, and one whose tell was is
 evaluated again and not told.
+
+Whatever an optimizer or a benchmark raises or returns becomes a failed trial, and what it changes in the process is
+contained (:mod:`harness.containment`). Each is given copies of its own.
 
 On a simulated clock (:mod:`harness.budget`) a trial is told when it has ended there: before the ask of the trial that
 takes its worker, or of a later one. The seconds of those tells, and what they die of, are that later trial's.
@@ -14,6 +18,7 @@ takes its worker, or of a later one. The seconds of those tells, and what they d
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -21,11 +26,14 @@ import itertools
 import json
 import math
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeGuard
 
+import numpy as np
 from ConfigSpace import Configuration, ConfigurationSpace
 
 import benchmarks
@@ -33,6 +41,8 @@ import optimizers
 from benchmarks import Benchmark
 from harness.budget import Account
 from harness.cells import Cell, derived_seed
+from harness.containment import Side
+from harness.errors import message, storable
 from harness.external.benchmark import ExternalTimeout
 from harness.fidelity import illegal as illegal_fidelity
 from harness.fidelity import share, varied
@@ -47,10 +57,6 @@ ERROR_LENGTH = 500
 
 class Stopped(Exception):
     """The run was asked to stop; the cell's journal holds what was finished."""
-
-
-class NotReproducibleError(Exception):
-    """A replayed optimizer asked for something else than the journal holds."""
 
 
 @functools.lru_cache(maxsize=8)
@@ -75,13 +81,31 @@ def _sampling_space(problem: Benchmark) -> ConfigurationSpace:
     return copy.deepcopy(problem.space)
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a cell runs in.
+
+    Attributes:
+        stopping: Asked before each new trial whether the run is to stop.
+        pulse: Told which step of which trial begins, and how many seconds the cell took before that trial.
+        event: Called with what goes otherwise than planned, and a text.
+        log: Called with the traceback of whatever is raised.
+        scratch: A folder for temporary files; ``None``: the process's own.
+    """
+
+    stopping: Callable[[], bool] = lambda: False
+    pulse: Callable[[Step, int, float], None] = unwatched
+    event: Callable[[str, str], None] = lambda event, text: None
+    log: Callable[[str], None] = lambda text: None
+    scratch: Path | None = None
+
+
 def run_cell(
     cell: Cell,
     *,
     past: History | None = None,
     on_trial: Callable[[Trial], None] = lambda trial: None,
-    stopping: Callable[[], bool] = lambda: False,
-    pulse: Callable[[Step, int, float], None] = unwatched,
+    surroundings: Surroundings | None = None,
     time_limit: float | None = None,
     evaluation_limit: float | None = None,
 ) -> list[Trial]:
@@ -91,8 +115,7 @@ def run_cell(
         cell: The cell.
         past: The trials already done and the faults so far, from an earlier attempt's journal.
         on_trial: Called with each new trial once it is told, not with replayed ones.
-        stopping: Asked before each new trial.
-        pulse: Told which step of which trial begins, and how many seconds the cell took before that trial.
+        surroundings: See :class:`Surroundings`.
         time_limit: Seconds that the cell may take, looked at before each new trial.
         evaluation_limit: Seconds that an evaluation may take; one that took longer, and that nobody cut off, has no
             value either.
@@ -101,87 +124,296 @@ def run_cell(
         All trials of the cell, the replayed ones included.
 
     Raises:
-        Stopped: ``stopping`` said so.
-        NotReproducibleError: The replay went another way than ``past``.
+        Stopped: ``surroundings.stopping`` said so.
     """
-    past = past or History()
-    trials = list(past.trials)
-    used = past.seconds()
-    end = past.end()
-    if end is None and time_limit is not None and used > time_limit:
-        end = cell_timeout(len(trials), time_limit, 0.0)
-    if end is not None:
-        _give_up(cell, trials, end, past.attempts(len(trials)), on_trial)
-        return trials
-    pulse("set-up", len(trials), 0.0)
-    problem = benchmark(cell.task)
-    sign = 1.0 if problem.direction == "minimize" else -1.0
-    evaluation_seed = derived_seed("evaluation", cell.task, cell.seed)
-    design = initial_design(problem, cell.seed, cell.initial_size)
-    optimizer = _build(cell, problem)
-    account: Account[tuple[_Proposal, Trial]] = Account(cell)
-    batch: deque[_Proposal] = deque()
-    try:
-        for index in itertools.takewhile(account.open, itertools.count()):
-            done = trials[index] if index < len(trials) else None
-            fault = past.verdict(index)
-            if done is None and stopping():
-                raise Stopped
-            if done is None and time_limit is not None and used > time_limit:
-                _give_up(cell, trials, cell_timeout(index, time_limit, 0.0), 0, on_trial)
-                break
-            initial = design[index] if index < len(design) else None
-            asks = initial is None and not batch
-            tell_seconds, tell_error, due = 0.0, None, account.due(asks=asks)
-            if due and not _fell(fault, "tell"):
-                pulse("tell" if done is None else "replay", index, 0.0 if done else used)
-                told = [_tell(optimizer, *each, sign) for each in due]
-                tell_seconds = sum(seconds for seconds, _ in told)
-                tell_error = next((error for _, error in told if error is not None), None)
-            pulse("ask" if done is None else "replay", index, 0.0 if done else used)
-            started_at = time.time()
-            if initial is not None:
-                batch.append(_Proposal(initial, None, None, 0.0))
-            elif asks and _fell(fault, "ask"):
-                batch.append(_no_proposal(fault))
-            elif asks:
-                most = cell.trials - index if cell.budget is None else cell.batch
-                batch.extend(_propose(optimizer, problem, min(cell.batch, most)))
-            proposal = batch.popleft()
-            trial = done or proposal.trial(problem, index, "search" if initial is None else "initial", started_at)
-            if done is not None and (done.config, done.fidelity) != (proposal.config_json, proposal.fidelity_json):
-                raise NotReproducibleError(f"trial {index} was {done.config} and became {proposal.config_json}")
-            if done is None:
-                trial.attempts = past.attempts(index) + (fault is None or fault.step == "tell")
-                if _fell(fault, "evaluate", "ask"):
-                    _judge(trial, fault)
-                elif trial.state == "ok":
-                    pulse("evaluate", index, used + trial.ask_seconds)
-                    _evaluate(problem, trial, proposal, seed=(evaluation_seed + index) % 2**31)
-                    if evaluation_limit is not None and trial.evaluate_seconds > evaluation_limit:
-                        _judge(trial, evaluation_timeout(index, evaluation_limit, trial.evaluate_seconds))
-            account.add(trial, (proposal, trial))
-            if _fell(fault, "tell"):
-                tell_seconds, trial.error = fault.seconds, trial.error or fault.error
-            elif not account.deferred:
-                if done is None:
-                    pulse("tell", index, used + trial.ask_seconds + trial.evaluate_seconds)
-                tell_seconds, tell_error = _tell(optimizer, proposal, trial, sign)
-            if done is None:
-                trial.tell_seconds, trial.error = tell_seconds, trial.error or tell_error
-                used += trial.ask_seconds + trial.evaluate_seconds + tell_seconds
-                trials.append(trial)
-                on_trial(trial)
-    finally:
-        if isinstance(optimizer, Optimizer):
-            optimizer.close()
-    pulse("finish", cell.trials, 0.0)
-    return trials
+    run = _CellRun(cell, past or History(), on_trial, surroundings or Surroundings(), time_limit, evaluation_limit)
+    return run.run()
 
 
-def replays(cell: Cell) -> bool:
-    """Whether the cell's optimizer says that a replay brings it back."""
-    return optimizers.parse(cell.specification)[0].capabilities.replay
+class _CellRun:
+    """One run of a cell; see :func:`run_cell`."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        past: History,
+        on_trial: Callable[[Trial], None],
+        surroundings: Surroundings,
+        time_limit: float | None,
+        evaluation_limit: float | None,
+    ) -> None:
+        self.cell, self.past, self.on_trial, self.surroundings = cell, past, on_trial, surroundings
+        self.time_limit, self.evaluation_limit = time_limit, evaluation_limit
+        self.trials = list(past.trials)
+        self.used = past.seconds()
+        scratch = surroundings.scratch
+        self.sides = {name: Side(scratch and scratch / name) for name in ("optimizer", "benchmark")}
+        self.seeds = {name: derived_seed("global generators", name, cell.task, cell.seed) for name in self.sides}
+        self.evaluation_seed = derived_seed("evaluation", cell.task, cell.seed)
+        self.account: Account[tuple[_Proposal, Trial]] = Account(cell)
+        self.batch: deque[_Proposal] = deque()
+        self.differed = self.closed = False
+
+    def run(self) -> list[Trial]:
+        end = self.past.end()
+        if end is None and self.time_limit is not None and self.used > self.time_limit:
+            end = cell_timeout(len(self.trials), self.time_limit, 0.0)
+        if end is None:
+            self.surroundings.pulse("set-up", len(self.trials), 0.0)
+            with self._foreign("benchmark", "setting up the task") as call:
+                self.problem = benchmark(self.cell.task)
+                self.sign = 1.0 if self.problem.direction == "minimize" else -1.0
+                self.design = initial_design(self.problem, self.cell.seed, self.cell.initial_size)
+                self.space = copy.deepcopy(self.problem.space)
+            if call.error is not None:
+                end = Fault(len(self.trials), "set-up", "failed", call.error, call.seconds)
+        if end is not None:
+            self._give_up(end, self.past.attempts(len(self.trials)))
+            return self.trials
+        self.optimizer = self._build()
+        try:
+            for index in itertools.takewhile(self.account.open, itertools.count()):
+                if not self._trial(index):
+                    break
+        finally:
+            self._close()
+        self.surroundings.pulse("finish", self.cell.trials, 0.0)
+        return self.trials
+
+    def _name(self) -> str:
+        return f"{self.cell.optimizer} on {self.cell.task}, seed {self.cell.seed}"
+
+    def _trial(self, index: int) -> bool:
+        """Run or replay one trial; returns whether there may be another."""
+        done = self.trials[index] if index < len(self.trials) else None
+        fault = self.past.verdict(index)
+        if done is None and self.surroundings.stopping():
+            raise Stopped
+        if done is None and self.time_limit is not None and self.used > self.time_limit:
+            self._give_up(cell_timeout(index, self.time_limit, 0.0), 0)
+            return False
+        initial = self.design[index] if index < len(self.design) else None
+        asks = initial is None and not self.batch
+        tell_seconds, tell_error, due = 0.0, None, self.account.due(asks=asks)
+        if due and not _fell(fault, "tell"):
+            self._step("tell", index, done)
+            told = [self._tell(*each) for each in due]
+            tell_seconds = sum(seconds for seconds, _ in told)
+            tell_error = next((error for _, error in told if error is not None), None)
+        self._step("ask", index, done)
+        started_at = time.time()
+        if initial is not None:
+            self.batch.append(_Proposal(initial, None, None, 0.0))
+        elif asks and _fell(fault, "ask"):
+            self.batch.append(_Proposal(None, None, fault.error, fault.seconds))
+        elif asks:
+            self.batch.extend(self._propose(index))
+        proposal = self.batch.popleft()
+        if done is None:
+            trial = proposal.trial(self.problem, index, "search" if initial is None else "initial", started_at)
+            trial.attempts = self.past.attempts(index) + (fault is None or fault.step == "tell")
+            self._evaluate(trial, proposal, fault)
+        else:
+            trial, proposal = done, self._recorded(done, proposal, asked=initial is None)
+        self.account.add(trial, (proposal, trial))
+        if _fell(fault, "tell"):
+            tell_seconds, tell_error = fault.seconds, fault.error
+        elif not self.account.deferred:
+            self._step("tell", index, done, trial.ask_seconds + trial.evaluate_seconds)
+            tell_seconds, tell_error = self._tell(proposal, trial)
+        if done is None:
+            trial.tell_seconds, trial.error = tell_seconds, trial.error or tell_error
+            if not self.account.open(index + 1):
+                self.closed = _fell(fault, "tell")  # closing may be what was cut off
+                trial.error = self._close() or trial.error
+            self.used += trial.ask_seconds + trial.evaluate_seconds + tell_seconds
+            self.trials.append(trial)
+            self.on_trial(trial)
+        return True
+
+    def _step(self, step: Step, index: int, done: Trial | None, seconds: float = 0.0) -> None:
+        if done is None:
+            self.surroundings.pulse(step, index, self.used + seconds)
+        else:
+            self.surroundings.pulse("replay", index, 0.0)
+
+    @contextlib.contextmanager
+    def _foreign(self, side: str, step: str, seed: int | None = None) -> Iterator[_Call]:
+        """Around a call into foreign code: its time, and its error in words; nothing is raised but :class:`Stopped`."""
+        call, start = _Call(), time.perf_counter()
+        try:
+            with self.sides[side].call(self.seeds[side] if seed is None else seed):
+                start = time.perf_counter()
+                try:
+                    yield call
+                finally:
+                    call.seconds = time.perf_counter() - start
+        except BaseException as raised:
+            if isinstance(raised, KeyboardInterrupt) and self.surroundings.stopping():  # Ctrl-C, not the code's own
+                raise Stopped from None
+            call.error, call.raised = error_text(step, raised), raised
+            self._log(step, raised)
+
+    def _log(self, step: str, raised: BaseException) -> None:
+        text = f"{step}, after {len(self.trials)} trials of {self._name()}\n"
+        with contextlib.suppress(BaseException):  # what a foreign error's text does is its own affair
+            text += "".join(traceback.format_exception(raised))
+        self.surroundings.log(storable(text) + "\n")
+
+    def _build(self) -> Optimizer | str:
+        """The cell's optimizer, or why there is none."""
+        cell = self.cell
+        seed = derived_seed("optimizer", cell.task, cell.seed)
+        with self._foreign("optimizer", "setting up the optimizer") as call:
+            fidelity = None
+            if optimizers.parse(cell.specification)[0].capabilities.multi_fidelity:
+                fidelity = varied(self.problem, cell.fidelity)
+            space = copy.deepcopy(self.space)
+            made = optimizers.create(cell.specification, space, seed=seed, n_trials=cell.trials, fidelity=fidelity)
+            if not isinstance(made, Optimizer):
+                raise TypeError(f"it is a {type(made).__name__}, which is not an optimizers.Optimizer")
+        return made if call.error is None else call.error
+
+    def _propose(self, index: int) -> list[_Proposal]:
+        """The optimizer's next configurations, or a single proposal without one that says what went wrong.
+
+        What the ask took is shared out evenly.
+        """
+        if isinstance(self.optimizer, str):
+            return [_Proposal(None, None, self.optimizer, 0.0)]
+        n = min(self.cell.batch, self.cell.trials - index) if self.cell.budget is None else self.cell.batch
+        with self._foreign("optimizer", "ask", (self.seeds["optimizer"] + index) % 2**31) as call:
+            suggestions = list(self.optimizer.ask(n))
+            if len(suggestions) != n:
+                raise ValueError(f"it was asked for {n} and proposed {len(suggestions)}")
+        if call.error is None:
+            seconds = call.seconds / n
+            with self._foreign("optimizer", "ask") as call:
+                return [self._checked(suggestion, seconds) for suggestion in suggestions]
+        return [_Proposal(None, None, call.error, call.seconds)]
+
+    def _checked(self, suggestion: Suggestion, seconds: float) -> _Proposal:
+        """A suggestion as a proposal, which an illegal one makes a failed trial."""
+        if not isinstance(suggestion, Suggestion):
+            raise TypeError(f"it proposed a {type(suggestion).__name__}, which is not an optimizers.Suggestion")
+        config, fidelity, illegal = None, None, None
+        try:
+            config = _storable(suggestion.config)
+            Configuration(self.space, values=config)
+        except Exception as raised:
+            illegal = error_text("the optimizer proposed an illegal configuration", raised)
+        try:
+            fidelity = None if suggestion.fidelity is None else _storable(suggestion.fidelity)
+            wrong = None if fidelity is None else illegal_fidelity(self.problem, fidelity)
+            if wrong is not None:
+                raise ValueError(wrong)
+        except Exception as raised:
+            illegal = illegal or error_text("the optimizer proposed an illegal fidelity", raised)
+        return _Proposal(config, fidelity, illegal, seconds)
+
+    def _recorded(self, done: Trial, proposal: _Proposal, *, asked: bool) -> _Proposal:
+        """A finished trial as it is told in a replay: as it was recorded, whatever the optimizer asks for now.
+
+        Where that is the same but for rounding, the optimizer is told what it asked for.
+        """
+        if (done.config, done.fidelity) == (proposal.config_json, proposal.fidelity_json):
+            return proposal
+        config, fidelity = (None if text is None else json.loads(text) for text in (done.config, done.fidelity))
+        if not self.differed:
+            self.differed = True
+            self.surroundings.event(
+                "a resumed cell would try something else than before, its optimizer is told what was recorded",
+                f"{self._name()}, trial {done.trial}: {done.config} was recorded, not {proposal.config_json}",
+            )
+        if done.fidelity == proposal.fidelity_json and self._alike(config, proposal.config):
+            return proposal
+        if asked and isinstance(self.optimizer, Optimizer) and proposal.config is not None:
+            with self._foreign("optimizer", "withdraw"):
+                self.optimizer.withdraw([Suggestion(dict(proposal.config), proposal.fidelity)])
+        return _Proposal(config, fidelity, proposal.error if config is None else None, 0.0)
+
+    def _alike(self, one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+        """Whether two configurations differ by no more than rounding: 1e-6 of a parameter's range."""
+        try:
+            first, second = (Configuration(self.space, values=config).get_array() for config in (one, other))
+        except Exception:  # one of them is none
+            return False
+        return bool(np.allclose(first, second, rtol=0.0, atol=1e-6, equal_nan=True))
+
+    def _evaluate(self, trial: Trial, proposal: _Proposal, fault: Fault | None) -> None:
+        """Evaluate a new trial, unless it was decided before what becomes of it."""
+        if _fell(fault, "evaluate", "ask"):
+            _judge(trial, fault)
+            return
+        if trial.state != "ok":
+            return
+        assert proposal.config is not None
+        self.surroundings.pulse("evaluate", trial.trial, self.used + trial.ask_seconds)
+        seed = (self.evaluation_seed + trial.trial) % 2**31
+        fidelity = None if proposal.fidelity is None else dict(proposal.fidelity)
+        with self._foreign("benchmark", "evaluate", seed) as call:
+            evaluation = self.problem.evaluate(dict(proposal.config), seed=seed, fidelity=fidelity)
+            value = float(evaluation.value)
+            trial.cost_seconds = float(evaluation.cost_seconds)
+            trial.curve = curve_text(evaluation.curve)
+            if math.isfinite(value):
+                trial.value = value
+            else:
+                trial.state, trial.error = "failed", f"the objective returned {value}"
+        trial.evaluate_seconds = call.seconds
+        if call.error is not None:
+            timeout = isinstance(call.raised, ExternalTimeout)
+            trial.state, trial.error = "timeout" if timeout else "failed", call.error
+        if self.evaluation_limit is not None and trial.evaluate_seconds > self.evaluation_limit:
+            _judge(trial, evaluation_timeout(trial.trial, self.evaluation_limit, trial.evaluate_seconds))
+
+    def _tell(self, proposal: _Proposal, trial: Trial) -> tuple[float, str | None]:
+        """Tell the optimizer what became of a proposal; returns how long that took, in seconds, and what went wrong."""
+        if isinstance(self.optimizer, str) or proposal.config is None:
+            return 0.0, None
+        state: State = trial.state  # type: ignore[assignment]
+        fidelity = None if proposal.fidelity is None else dict(proposal.fidelity)
+        observation = Observation(dict(proposal.config), self.sign * trial.value, state, fidelity)
+        with self._foreign("optimizer", "tell", (self.seeds["optimizer"] + trial.trial) % 2**31) as call:
+            self.optimizer.tell([observation])
+        return call.seconds, call.error
+
+    def _close(self) -> str | None:
+        """Close the optimizer, once; returns what went wrong."""
+        if self.closed or not isinstance(self.optimizer, Optimizer):
+            return None
+        self.closed = True
+        with self._foreign("optimizer", "close") as call:
+            self.optimizer.close()
+        if call.error is not None:
+            self.surroundings.event("an optimizer could not be closed", f"{call.error}: {self._name()}")
+        return call.error
+
+    def _give_up(self, end: Fault, attempts: int) -> None:
+        """Record the rest of a cell's trials as not run; ``attempts`` are those at the first of them."""
+        account: Account[None] = Account(self.cell)
+        for trial in self.trials:
+            account.add(dataclasses.replace(trial), None)
+        begun = bool(self.trials) and self.trials[-1].error == end.error  # a kill came between these rows
+        whole = self.cell.trials
+        if self.cell.budget is not None:
+            whole = len(self.trials) + account.left() - (begun and account.simulated)
+        for index in range(len(self.trials), whole):
+            phase = "initial" if index < self.cell.initial_size else "search"
+            times = (0.0, 0.0, 0.0, 0.0, time.time())
+            trial = Trial(index, phase, None, None, math.nan, end.state, end.error, *times, attempts)
+            self.trials.append(trial)
+            self.on_trial(trial)
+            attempts = 0
+
+
+@dataclass(slots=True)
+class _Call:
+    """How a call into foreign code went."""
+
+    seconds: float = 0.0
+    error: str | None = None
+    raised: BaseException | None = None
 
 
 def _fell(fault: Fault | None, *steps: str) -> TypeGuard[Fault]:
@@ -193,26 +425,6 @@ def _judge(trial: Trial, fault: Fault) -> None:
     trial.state, trial.error, trial.value, trial.curve = fault.state, fault.error, math.nan, None
     if fault.step == "evaluate":
         trial.evaluate_seconds = fault.seconds
-
-
-def _give_up(cell: Cell, trials: list[Trial], end: Fault, attempts: int, on_trial: Callable[[Trial], None]) -> None:
-    """Record the rest of a cell's trials as not run; ``attempts`` are those at the first of them."""
-    account: Account[None] = Account(cell)
-    for trial in trials:
-        account.add(dataclasses.replace(trial), None)
-    begun = bool(trials) and trials[-1].error == end.error  # a kill came between these rows
-    whole = cell.trials if cell.budget is None else len(trials) + account.left() - (begun and account.simulated)
-    for index in range(len(trials), whole):
-        phase = "initial" if index < cell.initial_size else "search"
-        times = (0.0, 0.0, 0.0, 0.0, time.time())
-        trial = Trial(index, phase, None, None, math.nan, end.state, end.error, *times, attempts)
-        trials.append(trial)
-        on_trial(trial)
-        attempts = 0
-
-
-def _no_proposal(fault: Fault) -> _Proposal:
-    return _Proposal(None, None, fault.error, fault.seconds)
 
 
 @dataclass(slots=True)
@@ -242,83 +454,6 @@ class _Proposal:
         return found
 
 
-def _build(cell: Cell, problem: Benchmark) -> Optimizer | str:
-    """The cell's optimizer, or why there is none."""
-    seed = derived_seed("optimizer", cell.task, cell.seed)
-    try:
-        fidelity = None
-        if optimizers.parse(cell.specification)[0].capabilities.multi_fidelity:
-            fidelity = varied(problem, cell.fidelity)
-        return optimizers.create(cell.specification, problem.space, seed=seed, n_trials=cell.trials, fidelity=fidelity)
-    except Exception as raised:
-        return _text("setting up the optimizer", raised)
-
-
-def _propose(optimizer: Optimizer | str, problem: Benchmark, n: int) -> list[_Proposal]:
-    """The optimizer's next configurations, or a single proposal without one that says what went wrong.
-
-    What the ask took is shared out evenly.
-    """
-    if isinstance(optimizer, str):
-        return [_Proposal(None, None, optimizer, 0.0)]
-    start = time.perf_counter()
-    try:
-        suggestions = optimizer.ask(n)
-        if len(suggestions) != n:
-            raise ValueError(f"it was asked for {n} and proposed {len(suggestions)}")
-    except Exception as raised:
-        return [_Proposal(None, None, _text("ask", raised), time.perf_counter() - start)]
-    seconds = (time.perf_counter() - start) / n
-    return [_checked(problem, suggestion, seconds) for suggestion in suggestions]
-
-
-def _checked(problem: Benchmark, suggestion: Suggestion, seconds: float) -> _Proposal:
-    """A suggestion as a proposal, which an illegal one makes a failed trial."""
-    fidelity = None if suggestion.fidelity is None else plain(suggestion.fidelity)
-    config, illegal = plain(suggestion.config), None
-    try:
-        Configuration(problem.space, values=config)
-    except Exception as raised:
-        illegal = _text("the optimizer proposed an illegal configuration", raised)
-    wrong = None if fidelity is None else illegal_fidelity(problem, fidelity)
-    if wrong is not None:
-        illegal = illegal or f"the optimizer proposed an illegal fidelity: {wrong}"[:ERROR_LENGTH]
-    return _Proposal(config, fidelity, illegal, seconds)
-
-
-def _tell(optimizer: Optimizer | str, proposal: _Proposal, trial: Trial, sign: float) -> tuple[float, str | None]:
-    """Tell the optimizer what became of a proposal; returns how long that took, in seconds, and what went wrong."""
-    if isinstance(optimizer, str) or proposal.config is None:
-        return 0.0, None
-    error = None
-    state: State = trial.state  # type: ignore[assignment]
-    start = time.perf_counter()
-    try:
-        optimizer.tell([Observation(proposal.config, sign * trial.value, state, proposal.fidelity)])
-    except Exception as raised:
-        error = _text("tell", raised)
-    return time.perf_counter() - start, error
-
-
-def _evaluate(problem: Benchmark, trial: Trial, proposal: _Proposal, *, seed: int) -> None:
-    assert proposal.config is not None
-    start = time.perf_counter()
-    try:
-        evaluation = problem.evaluate(proposal.config, seed=seed, fidelity=proposal.fidelity)
-        value = float(evaluation.value)
-        trial.cost_seconds = float(evaluation.cost_seconds)
-        trial.curve = curve_text(evaluation.curve)
-        if math.isfinite(value):
-            trial.value = value
-        else:
-            trial.state, trial.error = "failed", f"the objective returned {value}"
-    except ExternalTimeout as raised:
-        trial.state, trial.error = "timeout", _text("evaluate", raised)
-    except Exception as raised:
-        trial.state, trial.error = "failed", _text("evaluate", raised)
-    trial.evaluate_seconds = time.perf_counter() - start
-
-
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration with plain Python values, whatever a library handed out (``np.int64``, ``np.str_``)."""
     return {
@@ -330,5 +465,19 @@ def plain(config: Mapping[str, Any]) -> dict[str, Any]:
 _PLAIN = (float, int, str, bool)
 
 
-def _text(step: str, error: Exception) -> str:
-    return f"{step}: {type(error).__name__}: {error}"[:ERROR_LENGTH]
+def _storable(values: Any) -> dict[str, Any]:
+    """A proposed configuration or fidelity with plain values.
+
+    Raises:
+        TypeError, ValueError: It is no mapping, or JSON cannot hold it.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"it is a {type(values).__name__}, not a mapping of parameters to values")
+    found = plain(values)
+    json.dumps(found)
+    return found
+
+
+def error_text(step: str, error: BaseException) -> str:
+    """What goes into a trial's ``error``."""
+    return storable(f"{step}: {type(error).__name__}: {message(error)}")[:ERROR_LENGTH]

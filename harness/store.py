@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.cellfiles import CellFiles, DamagedError
-from harness.cells import Cell
-from harness.errors import HarnessError, reason
+from harness.cells import VERSIONS, Cell
+from harness.errors import HarnessError, reason, storable
 from harness.journal import Journal
 from harness.resolved import flaw
 from harness.trials import Trial, compacted, schema, to_table
@@ -34,15 +35,23 @@ if TYPE_CHECKING:
 GRID = "grid.yaml"
 TRIALS = "trials.parquet"
 TRAINING = "training.json"
+FINGERPRINTS = "fingerprints.json"
 STAMP = b"optibench.cells"
 """In a compacted table's metadata: a hash of the cells it holds and of when they were written."""
+
+
+_held: set[str] = set()
+"""The lock files that this process holds."""
+_held_guard = threading.Lock()
+_OWN = {"cells", "journal", "logs", "tasks.json", ".lock"}
+"""What a run folder may hold before it has a grid: a kill may come while it is made."""
 
 
 class Store:
     """One run folder.
 
     Args:
-        folder: Where it is; :meth:`create` or :meth:`open` says whether it must exist.
+        folder: Where it is; :meth:`claim` or :meth:`open` says whether it must exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,30 +59,54 @@ class Store:
         self.cells = CellFiles(folder / "cells")
 
     @classmethod
-    def create(cls, folder: Path, resolved: Mapping[str, Any]) -> Store:
-        """Make the folder, or take up the one that holds the same grid.
+    @contextlib.contextmanager
+    def claim(cls, folder: Path, resolved: Mapping[str, Any]) -> Iterator[Store]:
+        """Make the folder, or take up the one that holds the same grid, and hold it for one runner.
+
+        The lock comes first: what a kill in the middle of this leaves behind is finished by the next one.
 
         Raises:
-            HarnessError: The folder holds another grid or foreign files, or cannot be written.
+            HarnessError: The folder holds another grid or foreign files, cannot be written, or another runner has it.
         """
         store = cls(folder)
-        try:
-            if (folder / GRID).exists():
-                store.refuse_difference(resolved)
-            elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise HarnessError(f"{folder} holds something else than results of optibench; choose another --out.")
+        if folder.exists() and not folder.is_dir():
+            raise HarnessError(f"{folder} is a file; choose another --out.")
+        with store._sentence():
+            whole = (folder / GRID).exists()
+            foreign = [] if whole or not folder.is_dir() else _foreign(folder)
+            if foreign:
+                raise HarnessError(
+                    f"{folder} is not a run folder of optibench: it holds {foreign[0]}; choose another --out."
+                )
             folder.mkdir(parents=True, exist_ok=True)
-            if not store.published():
-                for name in ("cells", "journal"):
-                    (folder / name).mkdir(exist_ok=True)
-            if not (folder / GRID).exists():
-                write_atomically(folder / "tasks.json", json.dumps(resolved["tasks"], indent=1).encode())
-                # the grid last: a folder that has one is whole
-                plain = {key: value for key, value in resolved.items() if key != "tasks"}
-                write_atomically(folder / GRID, yaml.safe_dump(plain, sort_keys=False, width=120).encode())
+        if whole and store.published():
+            store.refuse_difference(resolved)
+            yield store
+            return
+        with store.lock():
+            with store._sentence():
+                store._fill(resolved)
+            yield store
+
+    def _fill(self, resolved: Mapping[str, Any]) -> None:
+        """Write what is missing of a run folder; its grid last, for a folder that has one is whole."""
+        for path in self.folder.glob("*.tmp"):  # of a runner that was killed, or a disk that was full
+            path.unlink(missing_ok=True)
+        for name in ("cells", "journal"):
+            (self.folder / name).mkdir(exist_ok=True)
+        if (self.folder / GRID).exists():
+            self.refuse_difference(resolved)
+            return
+        write_atomically(self.folder / "tasks.json", json.dumps(resolved["tasks"], indent=1).encode())
+        plain = {key: value for key, value in resolved.items() if key != "tasks"}
+        write_atomically(self.folder / GRID, yaml.safe_dump(plain, sort_keys=False, width=120).encode())
+
+    @contextlib.contextmanager
+    def _sentence(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise HarnessError(f"Cannot write to {folder}: {error.strerror}; choose another --out.") from error
-        return store
+            raise HarnessError(f"Cannot write to {self.folder}: {error.strerror}; choose another --out.") from error
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -127,7 +160,7 @@ class Store:
             HarnessError: They differ; the message shows where.
         """
         # through JSON and back: YAML and JSON know no tuples
-        mine, theirs = self.resolved(), json.loads(json.dumps(resolved))
+        mine, theirs = (_asked_for(one) for one in (self.resolved(), json.loads(json.dumps(resolved))))
         differences = list(_differences("", mine, theirs))
         if differences:
             shown = "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")
@@ -137,23 +170,53 @@ class Store:
     def lock(self) -> Iterator[None]:
         """Hold the folder for one runner.
 
+        A lock of this process alone, which no forked child inherits; such a lock does not keep the same process out,
+        hence :data:`_held`.
+
         Raises:
-            HarnessError: Another runner has it.
+            HarnessError: Another runner has it, or the file system has no locks.
         """
-        with (self.folder / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise HarnessError(
-                    f"Another optibench is running into {self.folder}; wait for it or stop it."
-                ) from error
-            yield
+        path = self.folder / ".lock"
+        busy = HarnessError(f"Another optibench is running into {self.folder}; wait for it or stop it.")
+        name = os.path.realpath(path)
+        with _held_guard:
+            if name in _held:
+                raise busy
+            _held.add(name)
+        try:
+            with self._sentence():
+                file = path.open("w")
+            with file:
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except (BlockingIOError, PermissionError) as error:
+                    raise busy from error
+                except OSError as error:
+                    raise HarnessError(
+                        f"The file system of {self.folder} cannot lock files ({error.strerror}), which keeps two runs "
+                        "from writing into one folder: choose an --out on another file system, or have this one "
+                        "mounted with locks (Lustre: -o flock)."
+                    ) from error
+                yield
+        finally:
+            with _held_guard:
+                _held.discard(name)
 
     def finished(self) -> set[str]:
         """Keys of the cells whose results are in place."""
         if self.published():
             return set(self._compacted("cell").column("cell").unique().to_pylist())
         return set(self.cells.written())
+
+    def begun(self) -> list[str]:
+        """Keys of the cells that have a journal."""
+        return [path.stem for path in (self.folder / "journal").glob("*.jsonl")]
+
+    def set_aside(self, cell: Cell, made: str) -> None:
+        """Rename a cell's files, so that it runs again; ``made`` goes into their names."""
+        for path in (self.cells.path(cell.key), self.journal(cell).path):
+            if path.exists():
+                path.replace(path.with_name(f"{path.name}.{made}.old"))
 
     def set_aside_damaged(self, keys: Iterable[str]) -> list[str]:
         """Rename the cell files that cannot be read, so that their cells run again; returns their keys."""
@@ -167,13 +230,17 @@ class Store:
                 damaged.append(key)
         return damaged
 
-    def finish(self, cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any]) -> None:
+    def finish(self, cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any], fingerprint: str = "") -> None:
         """Put a finished cell's result in place, then drop its journal."""
-        self.cells.write(cell.key, to_table(cell, trials, task))
+        self.cells.write(cell.key, to_table(cell, trials, task, fingerprint))
         (self.folder / "journal" / f"{cell.key}.jsonl").unlink(missing_ok=True)
 
     def journal(self, cell: Cell) -> Journal:
         return Journal(self.folder / "journal" / f"{cell.key}.jsonl")
+
+    def log(self, cell: Cell) -> Path:
+        """Where what a cell's optimizer and benchmark print goes."""
+        return self.folder / "logs" / f"{cell.key}.log"
 
     def running(self) -> dict[str, int]:
         """Trials so far of the cells that have begun and not finished, by key."""
@@ -181,7 +248,7 @@ class Store:
 
     def event(self, event: str, *, cell: str | None = None, text: str = "") -> None:
         """Append to the run's log of what went otherwise than planned."""
-        record = {"time": round(time.time(), 3), "event": event, "cell": cell, "text": text}
+        record = {"time": round(time.time(), 3), "event": event, "cell": cell, "text": storable(text)}
         line = json.dumps(record).encode() + b"\n"
         with (self.folder / "events.jsonl").open("ab+", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
@@ -239,6 +306,14 @@ class Store:
             part.replace(path)
         return table.select([name for name in columns if name in table.column_names]) if columns else table
 
+    def failed_trials(self, cells: Iterable[Cell]) -> int:
+        """Trials of finished cells without a value, or whose outcome the optimizer could not be told."""
+        from pyarrow import compute
+
+        table = self.trials(cells, ["state", "error"])
+        failed = compute.or_(compute.not_equal(table.column("state"), "ok"), table.column("error").is_valid())
+        return int(compute.sum(failed).as_py() or 0)
+
     def _compacted(self, *columns: str) -> pa.Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -254,6 +329,12 @@ class Store:
     def published(self) -> bool:
         """Whether this is a folder that :meth:`publish` wrote: one table, no cells."""
         return (self.folder / TRIALS).exists() and not (self.folder / "cells").exists()
+
+    def published_of(self, cells: Sequence[Cell]) -> int:
+        """How many of a plan's cells a published table holds."""
+        table = self._compacted("optimizer", "task", "seed").to_pandas().drop_duplicates()
+        found = set(zip(table["optimizer"], table["task"], table["seed"], strict=True))
+        return sum((cell.optimizer, cell.task, cell.seed) in found for cell in cells)
 
     def publish(self, cells: Sequence[Cell], folder: Path, *, compact: bool = False) -> Store:
         """Write a finished grid as a small folder to commit or share: its table and what produced it.
@@ -278,7 +359,7 @@ class Store:
         part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         try:
             part.mkdir(parents=True)
-            for name in (GRID, "tasks.json", "provenance.json", TRAINING):
+            for name in (GRID, "tasks.json", "provenance.json", TRAINING, FINGERPRINTS):
                 if (self.folder / name).exists():
                     shutil.copyfile(self.folder / name, part / name)
             table = self.trials(cells).replace_schema_metadata()
@@ -294,11 +375,30 @@ class Store:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is either whole or not there."""
     part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Names in a folder without a grid that are none of ours."""
+    found = (path.name for path in folder.iterdir())
+    return sorted(name for name in found if name not in _OWN and not name.endswith(".tmp"))
+
+
+def _asked_for(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved grid without what is not part of the question: versions, which are in the fingerprints."""
+    optimizers = {
+        label: {name: value for name, value in one.items() if name not in VERSIONS}
+        for label, one in resolved["optimizers"].items()
+    }
+    return {"grid": resolved["grid"], "optimizers": optimizers, "tasks": resolved["tasks"]}
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 VARIABLES = (
     "OMP_NUM_THREADS",
@@ -11,6 +13,24 @@ VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+
+@contextlib.contextmanager
+def limited() -> Iterator[None]:
+    """One thread for BLAS and OpenMP in this process and the children it starts meanwhile; then as it was before."""
+    import threadpoolctl
+
+    before = {variable: os.environ.get(variable) for variable in VARIABLES}
+    limit()
+    try:
+        with threadpoolctl.threadpool_limits(1):
+            yield
+    finally:
+        for variable, value in before.items():
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value
 
 
 def limit(threads: int = 1) -> None:

@@ -54,6 +54,11 @@ class Trial:
     simulated_end: float | None = None
     curve: str | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it has no value, or its optimizer could not be told."""
+        return self.state != "ok" or self.error is not None
+
     def to_json(self) -> str:
         """One line; ``NaN`` is written as null."""
         return json.dumps([None if value != value else value for value in map(self.__getattribute__, FIELDS)])
@@ -130,8 +135,13 @@ def incumbents(values: Sequence[float], states: Sequence[str], shares: Sequence[
     return out
 
 
-def to_table(cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any]) -> pa.Table:
-    """A finished cell as the table that is stored (columns as in :func:`schema`)."""
+def to_table(cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any], fingerprint: str = "") -> pa.Table:
+    """A finished cell as the table that is stored (columns as in :func:`schema`).
+
+    Args:
+        cell, trials, task: The cell, its trials, and what ``tasks.json`` says of its task.
+        fingerprint: What made it (:mod:`harness.fingerprint`).
+    """
     import pyarrow as pa
 
     n = len(trials)
@@ -149,6 +159,7 @@ def to_table(cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any]) -> pa
         "optimizer": [cell.optimizer] * n,
         "task": [cell.task] * n,
         "seed": [cell.seed] * n,
+        "fingerprint": [fingerprint] * n,
         "incumbent": best,
         "regret": regret,
     }
@@ -193,6 +204,7 @@ def schema() -> pa.Schema:
             ("simulated_start", pa.float64()),
             ("simulated_end", pa.float64()),
             ("curve", pa.string()),
+            ("fingerprint", word),
         ]
     )
 

@@ -15,14 +15,15 @@ import functools
 import multiprocessing as mp
 import os
 import signal
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
-from harness import threads
 from harness.cells import Cell
 from harness.errors import HarnessError
 from harness.executors import CellRunner, Progress, Report
@@ -39,10 +40,10 @@ MOST_BARREN = 10
 class _Worker:
     """A worker process, its guardian and pipe, and its cells: the one it is busy with, then the next."""
 
-    def __init__(self, context: Any, runner: CellRunner, stop: Any) -> None:
+    def __init__(self, context: Any, runner: CellRunner, stop: Any, scratch: Path) -> None:
         self.connection, theirs = context.Pipe()
         pulse, self.ward = Pulse(context.RawArray("d", 4)), Ward(context.RawArray("i", 2))
-        arguments = (self.ward.values, theirs, runner, stop, pulse)
+        arguments = (self.ward.values, theirs, runner, stop, pulse, scratch)
         self.guardian = context.Process(target=_guard, args=arguments, daemon=True)
         self.guardian.start()
         theirs.close()
@@ -106,7 +107,6 @@ class Crew:
     """
 
     def __init__(self, runner: CellRunner, report: Report, stopping: Callable[[], bool], jobs: int) -> None:
-        threads.limit()
         self._runner, self._report, self._stopping, self._jobs = runner, report, stopping, jobs
         self._context: Any = mp.get_context("forkserver")
         self._context.set_forkserver_preload(["harness.mortal", "harness.run_cell", "pyarrow"])
@@ -116,12 +116,14 @@ class Crew:
         self._barren = 0
         self._looked = 0.0
         self._limited = bool(runner.limits.changed())
+        self._scratch = tempfile.TemporaryDirectory(prefix="optibench-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> Crew:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._dismiss()
+        self._scratch.cleanup()
 
     def run(self, cells: Iterable[Cell]) -> None:
         """Run cells; the workers stay for the next ones.
@@ -156,7 +158,7 @@ class Crew:
             with contextlib.suppress(
                 EOFError, ConnectionError
             ):  # the fork server was killed just then: a new one starts
-                return _Worker(self._context, self._runner, self._stop)
+                return _Worker(self._context, self._runner, self._stop, Path(self._scratch.name))
         raise HarnessError("No worker process can be started: see `optibench doctor`, and run the same command again.")
 
     def _enforce(self) -> None:
@@ -289,11 +291,12 @@ class _Broken:
     text: str
 
 
-def _guard(values: Any, connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse) -> None:
-    guard(values, functools.partial(_work, connection, runner, stop, pulse), connection.close)
+def _guard(values: Any, connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse, scratch: Path) -> None:
+    work = functools.partial(_work, connection, runner, stop, pulse, scratch)
+    guard(values, work, connection.close, scratch)
 
 
-def _work(connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse) -> None:
+def _work(connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse, scratch: Path) -> None:
     """A worker's life: cells until the coordinator closes the pipe."""
     from harness.run_cell import Stopped
 
@@ -311,7 +314,7 @@ def _work(connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse) -
         except (EOFError, OSError):
             return
         try:
-            runner.run(cell, connection.send, stopping, pulse)
+            runner.run(cell, connection.send, stopping, pulse, scratch=scratch / str(os.getpid()))
         except Stopped:
             pass
         except BrokenPipeError:

@@ -106,7 +106,8 @@ class Capabilities:
         max_dimensions: The most parameters it can handle; ``None`` for no limit.
         failed: What it learns from a failed trial, in a few words.
         replay: Whether asking again and telling what came of it brings back its state, as the invariants above promise:
-            then a killed cell resumes exactly. A cell of one that says no starts over.
+            then a killed cell resumes exactly. One that says no goes on from what was recorded, another way than it
+            would have gone.
     """
 
     conditional: str = "native"
@@ -162,6 +163,14 @@ class Optimizer(ABC):
     @abstractmethod
     def tell(self, observations: Sequence[Observation]) -> None:
         """Report evaluated configurations, asked for or not."""
+
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        """Learn that suggestions will never be told; override where what is still out is taken account of.
+
+        A cell that was interrupted tells what was recorded. Where an optimizer then proposes something else than it
+        did before, as on another processor, that is withdrawn.
+        """
+        return None
 
     def close(self) -> None:
         """Release what the optimizer holds (temporary folders, processes)."""

@@ -106,6 +106,10 @@ class CMAES(Optimizer):
             self._generation.append((handle, observation))
             self._update(engine)
 
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            self._pending.pop(suggestion.config)
+
     def _update(self, engine: Engine) -> None:
         size = engine.population_size
         if len(self._generation) < size:

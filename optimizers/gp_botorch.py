@@ -105,6 +105,10 @@ class BoTorchGP(Optimizer):
             self._tried.add(key(observation.config))
             self._values.add(observation)
 
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            self._pending.pop(suggestion.config)
+
     def ask(self, n: int = 1) -> list[Suggestion]:
         lies = self._pending.waiting()  # what is still out counts as the best value so far
         out = len(lies)

@@ -101,6 +101,10 @@ class SkoptGP(Optimizer):
             self._told.append(self._point(observation.config))
             self._values.add(observation)
 
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            self._pending.pop(suggestion.config)
+
     def _learn(self) -> None:
         known = len(self._optimizer.yi)
         if len(self._told) == known:

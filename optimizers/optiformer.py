@@ -113,6 +113,10 @@ class OptiFormerSeq(Optimizer):
         self._pending.append(config)
         return config
 
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            self._pending.remove(dict(suggestion.config))
+
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
             config = dict(observation.config)

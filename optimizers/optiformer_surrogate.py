@@ -141,6 +141,10 @@ class OptiFormer(Optimizer):
         self._pending += chosen
         return [Suggestion(config) for config in chosen]
 
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            self._pending.remove(dict(suggestion.config))
+
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
             config: dict[str, Any] = dict(observation.config)

@@ -95,6 +95,12 @@ class OptunaOptimizer(Optimizer):
             else:
                 self._study.tell(number, state=optuna.trial.TrialState.FAIL)
 
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            number = self._pending.pop(suggestion.config)
+            if number is not None:
+                self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+
     def _foreign_trial(self, observation: Observation) -> optuna.trial.FrozenTrial:
         params = self._codes(observation.config)
         ok = succeeded(observation)

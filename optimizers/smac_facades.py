@@ -146,6 +146,10 @@ class SMAC(Optimizer):
             info = self._pending.pop(observation.config, observation.fidelity) or self._foreign(observation)
             self._untold.append((info, observation))
 
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            self._pending.pop(suggestion.config, suggestion.fidelity)
+
     def _foreign(self, observation: Observation) -> TrialInfo:
         config = observation.config
         self._space.codes(config)  # refuses what is not of this space

@@ -84,6 +84,10 @@ class Coordinator:
                 "run": self._topic,
                 "limits": runner.limits.changed(),
                 "external": [external.plain() for external in runner.external],
+                "fingerprints": {
+                    "optimizers": runner.fingerprints.optimizers if runner.fingerprints else {},
+                    "tasks": runner.fingerprints.tasks if runner.fingerprints else {},
+                },
                 "data_versions": {name: task["data_version"] for name, task in runner.tasks.items()},
             },
         }
@@ -224,13 +228,17 @@ class Coordinator:
             if result.get("mismatch"):
                 raise HarnessError(result["error"])
             raise HarnessError(f"The Dask worker {result['worker']} cannot run {cell.task}: {result['error']}")
-        trials = parse(result["journal"].encode())[0].trials
+        history = parse(result["journal"].encode())[0]
+        trials = history.trials
         if cell.budget is None and len(trials) != cell.trials:
             raise HarnessError(
                 f"The Dask worker {result['worker']} returned {len(trials)} of {cell.trials} trials of "
                 f"{cell.optimizer} on {cell.task}: see its log, and run the same command again to resume."
             )
-        self._runner.finish(cell, trials)
+        if result.get("log"):
+            store.log(cell).parent.mkdir(exist_ok=True)
+            store.log(cell).write_text(result["log"], encoding="utf-8")
+        self._runner.finish(cell, trials, "+".join(history.fingerprints))
         self._count(cell, result["journal"], finished=True)
         del self._out[cell.key], self._told[cell.key], self._lines[cell.key]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.cells import Cell
 from harness.errors import HarnessError
 from harness.executors import CellRunner, Report
+from harness.fingerprint import Fingerprints
 from harness.limits import Limits, Step, unwatched
 from harness.trials import Trial
 
@@ -19,10 +20,13 @@ class StationRunner(CellRunner):
         folder: With a folder ``journal``.
         data_versions: Those of the coordinator's tasks.
         limits: The grid's.
+        fingerprints: The coordinator's; a worker of another source or other packages runs no cell.
     """
 
-    def __init__(self, folder: Path, data_versions: Mapping[str, str], limits: Limits) -> None:
-        super().__init__(folder, {}, limits)
+    def __init__(
+        self, folder: Path, data_versions: Mapping[str, str], limits: Limits, fingerprints: Fingerprints
+    ) -> None:
+        super().__init__(folder, {}, limits, fingerprints)
         self.data_versions = data_versions
 
     def run(
@@ -31,6 +35,9 @@ class StationRunner(CellRunner):
         report: Report,
         stopping: Callable[[], bool],
         pulse: Callable[[Step, int, float], None] = unwatched,
+        *,
+        scratch: Path | None = None,
+        own_process: bool = True,
     ) -> None:
         """Run one cell, or the rest of it.
 
@@ -42,7 +49,7 @@ class StationRunner(CellRunner):
         here, there = benchmark(cell.task).data_version, self.data_versions[cell.task]
         if here != there:
             raise HarnessError(f"data of {cell.task} is version {here!r} there and {there!r} on the coordinator")
-        super().run(cell, report, stopping, pulse)
+        super().run(cell, report, stopping, pulse, scratch=scratch, own_process=own_process)
 
-    def finish(self, cell: Cell, trials: Sequence[Trial]) -> None:
+    def finish(self, cell: Cell, trials: Sequence[Trial], fingerprint: str) -> None:
         """The journal is whole; there is no more to do here."""

@@ -39,13 +39,15 @@ def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any
     from harness.cells import Cell
     from harness.cluster.runner import StationRunner
     from harness.errors import HarnessError
+    from harness.fingerprint import Fingerprints
     from harness.limits import Limits
     from harness.workers import Crew
 
     threads.limit()
     external.register(external.External.of(plain) for plain in setup["external"])
     folder = Path(setup["folder"])
-    runner = StationRunner(folder, setup["data_versions"], Limits(**setup["limits"]))
+    fingerprints = Fingerprints(**setup["fingerprints"], parts={})
+    runner = StationRunner(folder, setup["data_versions"], Limits(**setup["limits"]), fingerprints)
     with Crew(runner, lambda news: None, lambda: False, jobs=1) as crew:
         while True:
             try:

@@ -26,6 +26,9 @@ NEWS_SECONDS = 1.0
 BYTES_PER_SECOND = 50_000
 """Long journals are sent more rarely than that."""
 
+LOG_BYTES = 2**16
+"""What is sent of a cell's log, at most."""
+
 
 class Cancelled(Exception):
     """Nobody waits for this cell any more, or the worker is about to end."""
@@ -65,7 +68,8 @@ class Station:
             look: Called again and again with what it holds by then; may raise to end it.
 
         Returns:
-            ``journal`` at the end, ``events`` on the way, and ``error``: why it could not be run, or ``None``.
+            ``journal`` at the end, ``events`` on the way, the ``log`` of what was printed, and ``error``: why it
+            could not be run, or ``None``.
         """
         assert self.process.stdout is not None
         path = self._path(cell)
@@ -79,9 +83,20 @@ class Station:
             status = self.process.wait(5)
             error = f"the process that runs cells ended (exit status {status}); the worker's log says why"
             return {"error": error, "events": [], "journal": _whole_lines(path)}
-        answer["journal"] = _whole_lines(path)
+        answer["journal"], answer["log"] = _whole_lines(path), self._log(cell["key"])
         path.unlink(missing_ok=True)
         return answer
+
+    def _log(self, key: str) -> str:
+        """The beginning of what a cell printed; its file is removed."""
+        path = self.folder / "logs" / f"{key}.log"
+        try:
+            with path.open("rb") as file:
+                found = file.read(LOG_BYTES).decode(errors="replace")
+        except OSError:
+            return ""
+        path.unlink(missing_ok=True)
+        return found
 
     def halt(self, cell: Mapping[str, Any]) -> str:
         """End it in the middle of a cell; returns what the cell's journal then holds."""

@@ -3,6 +3,7 @@
 from harness.external.definitions import (
     External,
     ExternalError,
+    is_external,
     load,
     parse,
     recall,
@@ -11,4 +12,4 @@ from harness.external.definitions import (
     registered,
 )
 
-__all__ = ["External", "ExternalError", "load", "parse", "recall", "record", "register", "registered"]
+__all__ = ["External", "ExternalError", "is_external", "load", "parse", "recall", "record", "register", "registered"]

@@ -73,8 +73,7 @@ class ExternalBenchmark(Benchmark):
                 f"External benchmark {external.name!r} describes {task!r} wrongly ({type(error).__name__}: {error}); "
                 "docs/external.md says what `describe` returns."
             ) from error
-        version = worker(external)[1]
-        self.data_version = f"external {version}; {external.sources()}; {found.get('data_version', '1')}"
+        self.data_version = f"external; {found.get('data_version', '1')}"
 
     def _describe(self, found: Mapping[str, Any]) -> None:
         """Read what the worker says of the task; raises whatever is wrong with it."""

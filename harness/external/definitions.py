@@ -25,12 +25,16 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from harness.errors import HarnessError
 from harness.external import trust
+
+if TYPE_CHECKING:
+    from benchmarks import Family
+    from optimizers import Entry
 
 VARIABLE = "OPTIBENCH_EXTERNAL"
 
@@ -88,6 +92,10 @@ class External:
     def of(cls, plain: Mapping[str, Any]) -> External:
         """The definition that :meth:`plain` wrote."""
         return cls(**{**plain, "command": tuple(plain["command"]), "tasks": tuple(plain["tasks"])})
+
+    def files(self) -> list[Path]:
+        """The files that the command names."""
+        return [path for word in self.command[1:] if (path := Path(self.folder, word)).is_file()]
 
     def sources(self) -> str:
         """A hash of the files that the command names (its program apart): part of a cell's key."""
@@ -226,6 +234,11 @@ def register(found: Iterable[External]) -> None:
 def _load_variable(value: str) -> None:
     for path in filter(None, value.split(os.pathsep)):
         register(load(Path(path)))
+
+
+def is_external(entry: Entry | Family) -> bool:
+    """Whether an entry of a registry stands for a process of its own."""
+    return hasattr(entry, "external")
 
 
 def registered() -> list[External]:

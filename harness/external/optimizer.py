@@ -188,4 +188,4 @@ class ExternalEntry(Entry):
         process, version = handshake(self.external, OptimizerError)
         process.close()
         defaults = sorted(self.external.settings.items())
-        return f"external {version}; {self.external.sources()}; {defaults}"
+        return f"external {version}; {defaults}"

@@ -73,7 +73,8 @@ def measure(cells: int, folder: Path, jobs: int) -> dict[str, Seconds]:
 def write(grid: Grid, folder: Path) -> None:
     """Put every cell's result in place as a worker does, without a trial having been run."""
     resolved = resolve(grid)
-    store = Store.create(folder, resolved)
+    with Store.claim(folder, resolved) as store:
+        pass
     for cell in plan(resolved):
         journal = store.journal(cell)
         journal.open()

@@ -73,9 +73,11 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> type[Chooses]:
         log: list[Any] = []  # noqa: RUF012
 
     monkeypatch.setattr("harness.run_cell.benchmark", lambda name: Levels())
-    monkeypatch.setattr(
-        "harness.run_cell._build", lambda cell, problem: Fresh(problem.space, seed=cell.seed, n_trials=cell.trials)
-    )
+
+    def create(spec: str, space: Any, *, seed: int, n_trials: int, fidelity: Any) -> Chooses:
+        return Fresh(space, seed=0, n_trials=n_trials)
+
+    monkeypatch.setattr("harness.run_cell.optimizers.create", create)
     return Fresh
 
 

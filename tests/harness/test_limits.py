@@ -40,7 +40,7 @@ def test_an_evaluation_that_ends_its_worker_costs_only_its_own_trial(optibench: 
         f"optimizers: random\nbenchmarks: [{', '.join(f'misbehaving/{habit}' for habit in habits)}]\nseeds: 1\n"
         "trials: 9\ninitial_size: 4\nevaluation_limit: 4s\nmemory_limit: 320M\nretries: 2\n"
     )
-    optibench("run", "grid.yaml", "--no-report", "-j", 2, "--out", "out", ONCE=str(tmp_path / "once"))
+    optibench("run", "grid.yaml", "--no-report", "-j", 2, "--out", "out", check=3, ONCE=str(tmp_path / "once"))
     trials = trials_of(tmp_path / "out")
     assert len(trials) == len(habits) * 9
     for habit, (state, text, attempts) in habits.items():
@@ -74,6 +74,7 @@ def test_an_optimizer_that_ends_its_worker_is_named_with_its_step(optibench: Any
         *("run", "-o", "hang-ask", "hang-tell", "crash-ask", "hang-setup", "-b", "synthetic/sphere-2d", "-s", "1"),
         *("-t", "8", "--initial-size", "4", "--ask-limit", "1", "--cell-limit", "6s", "--no-report", "-j", 2),
         *("--out", "out"),
+        check=3,
     )
     trials = trials_of(tmp_path / "out")
     cells = {name: cell.sort_values("trial") for name, cell in trials.groupby("optimizer")}
@@ -101,6 +102,7 @@ def test_a_cell_that_takes_too_long_times_out_between_trials_and_inside_one(opti
     optibench(
         *("run", "-o", "random", "-b", "misbehaving/sleep", "misbehaving/hang", "-s", "3-3", "-t", "400"),
         *("--cell-limit", "2", "--no-report", "-j", 2, "--out", "out"),
+        check=3,
     )
     trials = trials_of(tmp_path / "out")
     for task, cell in trials.groupby("task"):
@@ -112,20 +114,21 @@ def test_a_cell_that_takes_too_long_times_out_between_trials_and_inside_one(opti
         assert cell.evaluate_seconds.sum() < 10
 
 
-def test_an_optimizer_that_cannot_be_replayed_loses_the_rest_of_its_cell_at_a_limit(
-    optibench: Any, tmp_path: Path
-) -> None:
+def test_an_optimizer_that_cannot_be_replayed_goes_on_after_a_limit(optibench: Any, tmp_path: Path) -> None:
     optibench(
-        *("run", "-o", "stubborn", "-b", "misbehaving/hang", "-s", "2", "-t", "40", "-j", "2"),
+        *("run", "-o", "stubborn", "-b", "misbehaving/hang", "-s", "2", "-t", "10", "-j", "2"),
         *("--initial", "own", "--evaluation-limit", "1", "--no-report", "--out", "out"),
+        check=3,
     )
     trials = trials_of(tmp_path / "out")
     for seed, cell in trials.groupby("seed"):
         cell = cell.sort_values("trial")
-        done = (cell.state == "ok").sum()
-        assert cell.state.tolist() == ["ok"] * done + ["timeout"] * (40 - done), seed
-        assert cell.error[cell.state == "timeout"].str.endswith("; no replay after it").all()
-    assert "not reproducible, rest of the cell given up" in {e["event"] for e in Store.open(tmp_path / "out").events()}
+        assert len(cell) == 10, seed
+        known = cell[cell.state == "ok"]
+        assert len(known) > 0
+        assert known.config.map(lambda config: json.loads(config)["x"] >= -0.5).all()
+        # the configuration that hung is not asked for again, so that its trial has another one
+        assert (cell.error[cell.state == "timeout"] == "evaluate: stopped at its limit of 1 s").all()
 
 
 def test_limits_identify_a_grid_only_where_there_are_some() -> None:

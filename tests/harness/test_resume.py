@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from harness.journal import Journal
 from harness.store import Store
 
 SLOW = ("-b", "misbehaving/sleep", "-s", "4", "-t", "12", "--initial-size", "3", "-j", "2")
@@ -103,15 +104,26 @@ def test_a_journal_cut_in_the_middle_of_a_line_resumes(environment: dict[str, st
     pd.testing.assert_frame_equal(table(tmp_path / "killed"), table(tmp_path / "whole"))
 
 
-def test_a_cell_that_cannot_be_replayed_starts_over(environment: dict[str, str], table: Any, tmp_path: Path) -> None:
-    arguments = ("-o", "forgetful", "-b", "misbehaving/sleep", "-s", "1", "-t", "40", "-j", "1", "--initial-size", "2")
+def test_a_cell_that_cannot_be_replayed_keeps_what_was_recorded(
+    environment: dict[str, str], table: Any, tmp_path: Path
+) -> None:
+    environment = {**environment, "EVALUATION_LOG": str(tmp_path / "log")}
+    arguments = ("-o", "forgetful", "-b", "misbehaving/sleep", "-s", "1", "-t", "60", "-j", "1", "--initial-size", "2")
     process = start(environment, tmp_path, *arguments, "--out", "out")
-    wait_for(lambda: (tmp_path / "out" / "journal").exists() and begun(tmp_path / "out"))
+    wait_for(lambda: (tmp_path / "log").exists() and len((tmp_path / "log").read_text().split()) > 20)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    time.sleep(0.5)  # the worker dies with its runner, not quite at once
+    (journal,) = (tmp_path / "out" / "journal").iterdir()
+    recorded = [trial.config for trial in Journal(journal).read().trials]
+    assert len(recorded) >= 20
     assert start(environment, tmp_path, *arguments, "--out", "out").wait(timeout=300) == 0
-    assert len(table(tmp_path / "out")) == 40
-    assert [event["event"] for event in Store.open(tmp_path / "out").events()] == ["not reproducible, cell starts over"]
+    found = table(tmp_path / "out")
+    assert len(found) == 60
+    assert found.config.tolist()[: len(recorded)] == recorded
+    assert len((tmp_path / "log").read_text().split()) <= 61, "at most the evaluation under way was lost"
+    (event,) = Store.open(tmp_path / "out").events()
+    assert event["event"].startswith("a resumed cell would try something else than before")
 
 
 def descendants(pid: int) -> list[int]:

@@ -70,7 +70,7 @@ def test_a_fault_becomes_failed_trials_and_the_grid_goes_on(
     optimizer: str, task: str, error: str, optibench: Any, table: Any, tmp_path: Path
 ) -> None:
     command = ("run", "--no-report", "-o", optimizer, "sobol", "-b", task, "-s", "2", "-t", "20")
-    optibench(*command, "--initial-size", 2, "-j", 2, "--out", "out")
+    optibench(*command, "--initial-size", 2, "-j", 2, "--out", "out", check=3)
     trials = table(tmp_path / "out")
     assert len(trials) == 2 * 2 * 20
     failed = trials[(trials.optimizer == optimizer) & (trials.state == "failed")]
@@ -82,7 +82,8 @@ def test_a_fault_becomes_failed_trials_and_the_grid_goes_on(
 
 
 def test_a_failed_tell_keeps_the_value_and_says_so(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", "--no-report", "-o", "bad-tell", "-b", "synthetic/sphere-2d", "-s", "1", "-t", "5", "--out", "out")
+    grid = ("-o", "bad-tell", "-b", "synthetic/sphere-2d", "-s", "1", "-t", "5", "--initial-size", 2)
+    optibench("run", "--no-report", *grid, "--out", "out", check=3)
     trials = table(tmp_path / "out")
     assert (trials.state == "ok").all()
     assert (trials.error == "tell: RuntimeError: not listening").all()
@@ -104,13 +105,16 @@ def test_before_the_first_success_the_regret_is_the_worst_reference(optibench: A
         "own",
         "--out",
         "out",
+        check=3,
     )
     assert table(tmp_path / "out").regret.tolist() == [4.0] * 4
 
 
 def test_a_dead_worker_is_replaced_and_the_event_recorded(optibench: Any, table: Any, tmp_path: Path) -> None:
     optibench(
-        "run", "--no-report", "-o", "random", "-b", "misbehaving/die", "-s", "3", "-t", "20", "-j", 2, "--out", "out"
+        *("run", "--no-report", "-o", "random", "-b", "misbehaving/die", "-s", "3", "-t", "20", "-j", 2),
+        *("--out", "out"),
+        check=3,
     )
     events = Store.open(tmp_path / "out").events()
     assert {event["event"] for event in events} == {

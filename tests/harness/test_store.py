@@ -12,7 +12,7 @@ import pytest
 
 from harness.cells import Cell, plan
 from harness.grid import Grid, resolve
-from harness.journal import ABANDONED, Fault, Journal
+from harness.journal import Fault, Journal
 from harness.run import status
 from harness.store import Store
 from harness.trials import FIELDS, Trial
@@ -30,7 +30,8 @@ def fill(folder: Path, seeds: int) -> tuple[Store, list[Cell], dict[str, Any]]:
         f"synthetic/{name}-{dimensions}d" for name in ("sphere", "levy", "ackley") for dimensions in (2, 3, 5)
     )
     resolved = resolve(Grid(("random",), (*tasks, "synthetic/rastrigin-2d"), tuple(range(seeds)), 4))
-    store, cells = Store.create(folder, resolved), list(plan(resolved))
+    with Store.claim(folder, resolved) as store:
+        cells = list(plan(resolved))
     for cell in cells[:-10]:
         store.finish(cell, trials(4), resolved["tasks"][cell.task])
     return store, cells, resolved
@@ -108,17 +109,15 @@ def test_the_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert Journal(tmp_path / "cell.jsonl").read().trials == trials(1)
 
 
-def test_a_journal_that_starts_over_keeps_its_faults_apart(tmp_path: Path) -> None:
+def test_faults_of_an_attempt_that_an_earlier_version_gave_up_are_passed_over(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "cell.jsonl")
     journal.open()
-    for record in (*trials(2), Fault(2, "tell", "failed", "died", 0.5, retry=True)):
+    for record in (Fault(-1, "tell", "failed", "died", 0.5, retry=True), *trials(1)):
         journal.append(record)
-    journal.start_over(journal.read())
-    journal.append(trials(1)[0])
     journal.close()
     history = journal.read()
     assert history.trials == trials(1)
-    assert [history.attempts(trial) for trial in (ABANDONED, 0, 1, 2)] == [1, 0, 0, 0]
+    assert history.faults == []
 
 
 def test_a_disk_that_fills_up_while_a_cell_is_written_leaves_nothing_behind(

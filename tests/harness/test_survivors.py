@@ -67,6 +67,7 @@ def test_a_crash_that_leaves_children_costs_one_trial_and_the_children(
     optibench(
         *("run", "-o", "random", "-b", *tasks, "-s", "1", "-t", "6", "--initial-size", "2", "--out", "out"),
         *("--no-report", *options),
+        check=3,
         SURVIVORS=str(survivors),
     )
     trials = trials_of(tmp_path / "out")
@@ -84,6 +85,7 @@ def test_a_limit_ends_the_children_too(optibench: Any, tmp_path: Path, survivors
     optibench(
         *("run", "-o", "random", "-b", "misbehaving/fork-hang", "-s", "2", "-t", "12", "--initial-size", "2"),
         *("--evaluation-limit", "2s", "--no-report", "-j", "1", "--out", "out"),
+        check=3,
         SURVIVORS=str(survivors),
     )
     trials = trials_of(tmp_path / "out")
