@@ -21,6 +21,7 @@ hang-ask = misbehaving:HANG_ASK
 hang-tell = misbehaving:HANG_TELL
 crash-ask = misbehaving:CRASH_ASK
 watchful = misbehaving:WATCHFUL
+odd-types = misbehaving:ODD_TYPES
 [optibench.benchmarks]
 misbehaving = misbehaving:FAMILY
 """
@@ -110,6 +111,16 @@ class CrashAsk(Counting):
         return super().ask(n)
 
 
+class OddTypes(RandomSearch):
+    """Proposes what is no suggestion, another kind each time."""
+
+    def ask(self, n=1):
+        config = super().ask(n)[0].config
+        self.asked = getattr(self, "asked", -1) + 1
+        odd = [[dict(config)], None, [Suggestion(None)], [Suggestion({"x": {0.5}})], [None]]
+        return odd[self.asked % len(odd)]
+
+
 class Watchful(RandomSearch):
     """Fails where a process that an objective left behind is gone."""
 
@@ -125,7 +136,7 @@ def entry(name, cls, capabilities=RandomSearch.capabilities):
 
 STUBBORN = entry("stubborn", "Stubborn", Stubborn.capabilities)
 HANG_SETUP, HANG_ASK = entry("hang-setup", "HangSetup"), entry("hang-ask", "HangAsk")
-WATCHFUL = entry("watchful", "Watchful")
+WATCHFUL, ODD_TYPES = entry("watchful", "Watchful"), entry("odd-types", "OddTypes")
 HANG_TELL, CRASH_ASK = entry("hang-tell", "HangTell"), entry("crash-ask", "CrashAsk")
 BAD_ASK, BAD_TELL, BAD_SETUP = entry("bad-ask", "BadAsk"), entry("bad-tell", "BadTell"), entry("bad-setup", "BadSetup")
 ILLEGAL, FORGETFUL = entry("illegal", "Illegal"), entry("forgetful", "Forgetful")

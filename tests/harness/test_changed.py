@@ -84,7 +84,9 @@ def test_an_edited_helper_is_a_question(optibench: Any, table: Any, tmp_path: Pa
 
 def test_a_comment_or_a_docstring_is_no_change(optibench: Any, tmp_path: Path, site: Path) -> None:
     optibench(*RUN)
-    (site / "mine_helper.py").write_text('"""Where."""\n\n\ndef place():\n    """A place."""\n    return 3.0  # there\n')
+    (site / "mine_helper.py").write_text(
+        '"""Where."""\n\n\ndef place():\n    """A place."""\n    return 3.0  # there\n'
+    )
     optibench(*RUN)
 
 

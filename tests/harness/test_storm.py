@@ -1,8 +1,9 @@
 """The fault storm: `make storm`, or `STORM_SEED=7 make storm` for the same blows again (their times differ).
 
-A grid whose objectives raise, return NaN or infinity, loop for ever, crash and eat memory, while its workers and its
-coordinator are killed, its disk is full, and its journals and result files are cut: it finishes, no finished trial is
-lost, none is there twice, and every fault is in the table with its kind.
+A grid whose objectives raise, return NaN or infinity, loop for ever, crash, leave forked children behind and eat
+memory, and whose optimizers propose what is no suggestion, while its workers, their guardians and its coordinator are
+killed, even as the folder is made, its disk is full, and its journals and result files are cut: it finishes, no
+finished trial is lost, none is there twice, and every fault is in the table with its kind.
 """
 
 from __future__ import annotations
@@ -39,11 +40,15 @@ KINDS = {
     "die": ("failed", "evaluate: the worker died (signal SIGKILL)"),
     "exit": ("failed", "evaluate: the worker died (exit status 3)"),
     "hog": ("failed", "evaluate: the worker was stopped at "),
+    "fork": ("failed", "evaluate: the worker died (signal SIGSEGV)"),
+    "fork-session": ("failed", "evaluate: the worker died (signal SIGSEGV)"),
+    "fork-hang": ("timeout", "evaluate: stopped at its limit of 3 s"),
     "sleep": ("ok", ""),
 }
-SEEDS, TRIALS, INITIAL = 12, 5, 2
+OPTIMIZERS = ("random", "sobol", "odd-types")
+SEEDS, TRIALS, INITIAL = 9, 5, 2
 GRID = f"""
-optimizers: [random, sobol]
+optimizers: [{", ".join(OPTIMIZERS)}]
 benchmarks: [{", ".join(f"misbehaving/{kind}" for kind in KINDS)}]
 seeds: {SEEDS}
 trials: {TRIALS}
@@ -108,10 +113,24 @@ class Storm:
         """Kill some workers while the coordinator runs."""
         for _ in range(self.rng.randint(3, 8)):
             time.sleep(self.rng.uniform(0.1, 1.5))
-            workers = [pid for child in children(process.pid) for pid in children(child)]
+            guardians = [pid for child in children(process.pid) for pid in children(child)]
+            workers = [*guardians, *(pid for guardian in guardians for pid in children(guardian))]
             if workers and process.poll() is None:
                 kill(self.rng.choice(workers))
                 self.blows["worker killed"] += 1
+
+    def kill_in_creation(self) -> None:
+        """Kill a coordinator while it makes its folder, and another one while it takes up what that left."""
+        for _ in range(4):
+            process = self.start()
+            known = set(self.out.iterdir()) if self.out.exists() else None
+            while process.poll() is None and (set(self.out.iterdir()) if self.out.exists() else None) == known:
+                pass
+            time.sleep(self.rng.uniform(0, 0.003))
+            if not (self.out / "grid.yaml").exists():
+                self.blows["killed in creation"] += 1
+            process.kill()
+            process.communicate()
 
     def kill_forkserver(self, process: subprocess.Popen[str]) -> None:
         """Kill what starts the workers, and them with it."""
@@ -194,6 +213,7 @@ def test_the_storm(environment: dict[str, str], tmp_path: Path, monkeypatch: pyt
     print(f"\nSTORM_SEED={seed}")
     (tmp_path / "grid.yaml").write_text(GRID)
     storm, began = Storm(tmp_path, environment, seed), time.monotonic()
+    storm.kill_in_creation()
     blows: list[Callable[[subprocess.Popen[str]], None]] = [storm.kill_workers, storm.kill_forkserver]
     for gust in range(6):
         process = storm.start()
@@ -206,7 +226,7 @@ def test_the_storm(environment: dict[str, str], tmp_path: Path, monkeypatch: pyt
     process = storm.start()
     storm.kill_workers(process)
     _, stderr = process.communicate(timeout=3600)
-    assert process.returncode == 0, stderr
+    assert process.returncode == 3, stderr
     monkeypatch.syspath_prepend(environment["PYTHONPATH"].split(os.pathsep)[0])
     check(storm, time.monotonic() - began)
 
@@ -216,14 +236,21 @@ def check(storm: Storm, seconds: float) -> None:
     store = Store.open(storm.out)
     trials: pd.DataFrame = store.trials(plan(store.resolved())).to_pandas()
     trials = trials.astype(dict.fromkeys(trials.select_dtypes("category"), str))
-    cells = 2 * len(KINDS) * SEEDS
-    assert cells >= 200
+    cells = len(OPTIMIZERS) * len(KINDS) * SEEDS
+    assert cells >= 300
     assert trials.groupby("cell").size().tolist() == [TRIALS] * cells
     duplicated = int(trials.duplicated(["cell", "trial"]).sum())
     begun = {(cell, trial): at for cell, trial, at in trials[["cell", "trial", "started_at"]].itertuples(index=False)}
     lost = [key for key, at in storm.finished.items() if begun[key] != at]
     kinds: Counter[str] = Counter()
     wrong, unlucky = [], 0
+    odd = (trials.optimizer == "odd-types") & (trials.phase == "search")
+    assert trials.config[odd].isna().all()
+    proposed = "ask: TypeError: |the optimizer proposed an illegal configuration: TypeError: "
+    told = trials.error[odd].str.match(proposed) | trials.error[odd].str.endswith(BLOWN)
+    assert told.all(), trials.error[odd][~told].tolist()
+    kinds["odd type"] = int(odd.sum())
+    trials = trials[~odd]
     given_up = trials.config.isna()  # the storm struck a cell three times before it had got to a trial
     assert trials.error[given_up].str.endswith(BLOWN).all()
     xs = trials.config.map(lambda config: json.loads(config)["x"] if isinstance(config, str) else 1.0)
@@ -248,9 +275,17 @@ def check(storm: Storm, seconds: float) -> None:
     assert not lost
     assert not duplicated
     assert not wrong
-    assert set(kinds) == {"ok", *KINDS} - {"sleep"}
-    for cell in plan(store.resolved()):
+    assert set(kinds) == {"ok", "odd type", *KINDS} - {"sleep"}
+    for cell in (one for one in plan(store.resolved()) if one.optimizer != "odd-types"):
         asked = trials[trials.cell == cell.key].config.dropna().tolist()
         assert asked == expected_configs(cell)[: len(asked)]
-    for blow in ("worker killed", "fork server killed", "coordinator killed", "journal cut", "cell cut", "disk full"):
+    for blow in (
+        "killed in creation",
+        "worker killed",
+        "fork server killed",
+        "coordinator killed",
+        "journal cut",
+        "cell cut",
+        "disk full",
+    ):
         assert storm.blows[blow] > 0, storm.blows

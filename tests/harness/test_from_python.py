@@ -1,0 +1,116 @@
+"""Called from Python - a thread, a script with its own classes, a notebook - a run leaves its caller as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.errors import HarnessError
+from harness.grid import Grid, Settings
+from harness.run import run
+from harness.store import Store
+
+GRID = Grid(("random",), ("synthetic/sphere-2d",), (0, 1), 12)
+SCRIPT = """
+import optimizers
+from harness.grid import Grid, Settings
+from harness.run import run
+from optimizers import Entry
+from optimizers.random_search import RandomSearch
+from pathlib import Path
+
+
+class Mine(RandomSearch):
+    pass
+
+
+optimizers.register(Entry("mine", "m", "__main__:Mine", RandomSearch.capabilities))
+
+if __name__ == "__main__":
+    grid = Grid(("mine",), ("synthetic/sphere-2d",), (0,), 12)
+    print(run(grid, Settings(Path("out"), 1, EXECUTOR)).failed)
+"""
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_the_caller_is_left_as_it_was(executor: str, tmp_path: Path) -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    environment, folder = dict(os.environ), Path.cwd()
+    states = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]  # noqa: NPY002
+    outcome = run(GRID, Settings(tmp_path / "out", 2, executor))
+    assert (outcome.finished, outcome.failed) == (2, 0)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert dict(os.environ) == environment
+    assert Path.cwd() == folder
+    assert states == (random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[index, union-attr]  # noqa: NPY002
+    (recorded,) = json.loads((tmp_path / "out" / "provenance.json").read_text())["runs"]
+    assert recorded["command"] == "Python"
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_a_thread_may_run_a_grid(executor: str, tmp_path: Path) -> None:
+    outcomes: list[Any] = []
+    thread = threading.Thread(target=lambda: outcomes.append(run(GRID, Settings(tmp_path / "out", 1, executor))))
+    thread.start()
+    thread.join(120)
+    assert [outcome.finished for outcome in outcomes] == [2]
+
+
+def test_a_callers_children_keep_their_exit_status(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
+    run(GRID, Settings(tmp_path / "out", 1, "processes"))
+    assert child.wait(timeout=60) == 7
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_an_optimizer_of_a_script_reaches_the_workers(
+    executor: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT).replace("EXECUTOR", repr(executor)))
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "0\n", done.stderr
+    (cell,) = Store.open(tmp_path / "out").finished()
+    assert Store(tmp_path / "out").cells.read(cell).column("optimizer").unique().to_pylist() == ["mine"]
+
+
+def test_an_optimizer_that_no_worker_can_import_is_refused_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+    source = SCRIPT.replace("EXECUTOR", "'processes'")
+    done = subprocess.run(
+        [sys.executable, "-"], input=source, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert "Optimizer 'mine' is __main__:Mine, which worker processes cannot import" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_module_that_only_this_process_has_is_refused(tmp_path: Path, fresh_registries: None) -> None:
+    import types
+
+    import optimizers
+    from optimizers.random_search import RandomSearch
+
+    module = types.ModuleType("made_here")
+    module.Mine = RandomSearch  # type: ignore[attr-defined]
+    sys.modules["made_here"] = module
+    try:
+        optimizers.register(optimizers.Entry("here", "h", "made_here:Mine", RandomSearch.capabilities))
+        grid = Grid(("here",), ("synthetic/sphere-2d",), (0,), 12)
+        with pytest.raises(HarnessError, match="worker processes cannot import"):
+            run(grid, Settings(tmp_path / "out", 1, "processes"))
+        assert not (tmp_path / "out").exists()
+        assert run(grid, Settings(tmp_path / "out", 1, "serial")).failed == 0
+    finally:
+        del sys.modules["made_here"]
