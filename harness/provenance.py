@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import threads
-from harness.store import TRAINING, Store, write_atomically
+from harness.files import write_atomically
+from harness.store import TRAINING, Store
 
 DISTRIBUTION = "optiformer-bench"
 

@@ -18,9 +18,10 @@ from harness.cells import Cell, plan
 from harness.errors import HarnessError
 from harness.executors import EXECUTORS, CellRunner
 from harness.fidelity import Choice
+from harness.files import write_atomically
 from harness.grid import Grid, Settings, resolve
 from harness.limits import Limits
-from harness.store import TRAINING, Store, write_atomically
+from harness.store import TRAINING, Store
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from harness.cluster.fingerprint import fingerprint
 from harness.cluster.task import run_remotely
 from harness.errors import HarnessError
 from harness.executors import CellRunner, Progress, Report
+from harness.files import write_atomically
 from harness.journal import parse
-from harness.store import write_atomically
 
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 1.0
