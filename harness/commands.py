@@ -31,6 +31,7 @@ def run_grid(arguments: argparse.Namespace) -> int:
     from harness.grid import load
     from harness.run import run
 
+    _refuse_swallowed(arguments)
     names = ("optimizers", "benchmarks", *GRID_FLAGS, "jobs", "executor", "scheduler", "out", "allow_external")
     flags = {name: getattr(arguments, name) for name in names}
     if arguments.grid is None and not (arguments.optimizers or arguments.benchmarks):
@@ -47,6 +48,21 @@ def run_grid(arguments: argparse.Namespace) -> int:
         return 130
     folder = outcome.store.folder
     return 0 if arguments.no_report else _write_report([folder], folder / "report")
+
+
+def _refuse_swallowed(arguments: argparse.Namespace) -> None:
+    """Refuse a grid that is written after -o or -b, which take every name up to the next option."""
+    from benchmarks import suites
+    from harness.grid import shipped
+    from optimizers import entries
+
+    for flag, names, known in (("-o", arguments.optimizers, entries), ("-b", arguments.benchmarks, suites.load)):
+        for name in names or ():
+            if name.endswith((".yaml", ".yml")) or (name in shipped() and name not in known()):
+                raise HarnessError(
+                    f"{flag} takes every name up to the next option, here also the grid {name!r}: write the grid "
+                    f"first, as in `optibench run {name} {flag} ...`."
+                )
 
 
 def _resume_settings(flags: dict[str, Any]) -> Settings:
