@@ -82,7 +82,11 @@ def command(arguments: Sequence[str]) -> str:
 
 
 def describe(executor: str, jobs: int | None) -> dict[str, Any]:
-    """Everything about this run that the resolved grid does not say; data checksums are in ``tasks.json``."""
+    """Everything about this run that the resolved grid does not say.
+
+    Data is identified in ``tasks.json``: by a checksum of its files, or the version of the package or generator that it
+    is from.
+    """
     return {
         "started_at": round(time.time(), 3),
         "command": command(sys.argv[1:]),

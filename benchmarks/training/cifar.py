@@ -154,13 +154,13 @@ class Convolutional(TrainingBenchmark):
     """
 
     reference_plan = ReferencePlan(random=41, local=30)
-    data_version = "CIFAR-10, split 1"
 
     def __init__(self, name: str) -> None:
         self.name, self.size = name, SIZES[name]
         self.space = search_space(name)
         self.fidelity_space = fidelity_space(epochs=(1, self.size.epochs), data_fraction=(0.1, 1.0))
         self.main_fidelity = "epochs"
+        self.data_version = f"CIFAR-10, {data.version(DATASET)}, split 1"
 
     def train(self, config: Config, seed: int, fidelity: Mapping[str, Any]) -> Evaluation:
         from benchmarks.training.cnn import train
