@@ -1,6 +1,8 @@
 """Frozen reference values: what turns objective values into regrets that stay comparable from year to year.
 
-They are read from ``references.json``, one line for each task, and never depend on which optimizers ran:
+They are read from ``references.json``, one line for each task, and never depend on which optimizers ran. The package
+has such a file, a plug-in may (:attr:`benchmarks.registry.Family.references`), and what a user makes without a checkout
+is in the user's data folder (:func:`home`). What they hold:
 
 * a synthetic function: its analytic minimum; the median and the worst of random configurations;
 * a table: its exact best, median and worst over every configuration;
@@ -17,6 +19,7 @@ command around both.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from benchmarks.yahpo import YahpoBenchmark
 
 FILE = Path(__file__).parent / "references.json"
+"""The committed ones; only a checkout's is ever written."""
 EVALUATIONS = 250_000
 """Configurations that the search for a surrogate's best value evaluates, about."""
 SAMPLES = 20_001
@@ -71,34 +75,68 @@ class Change:
 
 
 def lookup(name: str, *, data_version: str | None = None) -> Reference | None:
-    """The committed reference of a task.
+    """The frozen reference of a task: of the newest version, if several files have one.
 
     Args:
         name: The task's name.
         data_version: The version of the data at hand; references made with other data are not given.
     """
-    entry = entries().get(name)
-    if entry is None or data_version not in (None, entry.data_version):
-        return None
-    return entry.reference
+    there = [entry for path in files() if (entry := entries(path).get(name)) is not None]
+    fitting = [entry for entry in there if data_version in (None, entry.data_version)]
+    return max(fitting, key=_version).reference if fitting else None
 
 
-def entries(path: Path = FILE) -> Mapping[str, Entry]:
-    """Every entry of the file by name, sorted; nothing if there is no file."""
+def _version(entry: Entry) -> int:
+    return entry.reference.version
+
+
+def entries(path: Path | None = None) -> Mapping[str, Entry]:
+    """Every entry of a file by name, nothing if there is no file; without a path the newest of all files."""
+    if path is None:
+        found: dict[str, Entry] = {}
+        for entry in (entry for each in files() for entry in entries(each).values()):
+            found[entry.name] = max(found.get(entry.name, entry), entry, key=_version)
+        return found
     try:
         stat = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     return _read(path, stat.st_mtime_ns, stat.st_size)
 
 
-@functools.lru_cache(maxsize=4)
+def files() -> list[Path]:
+    """The files with references, there or not: the package's, those of plug-ins, the user's."""
+    from benchmarks.registry import families
+
+    plug_ins = [path for family in families().values() if (path := family.references_file()) is not None]
+    return [FILE, *plug_ins, user_file()]
+
+
+def user_file() -> Path:
+    """Where a user's own references are."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("optibench", appauthor=False)) / "references.json"
+
+
+def home(name: str) -> Path:
+    """The file that a task's reference is written to: its plug-in's, a checkout's, or else the user's own."""
+    from benchmarks.registry import families
+
+    family = families().get(name.partition("/")[0])
+    own = family is not None and family.target.startswith("benchmarks.")
+    path = FILE if own else family.references_file() if family is not None else None
+    checkout = path is not None and any((folder / ".git").exists() for folder in path.parents)
+    return path if path is not None and checkout and os.access(path.parent, os.W_OK) else user_file()
+
+
+@functools.lru_cache(maxsize=32)
 def _read(path: Path, _modified: int, _size: int) -> dict[str, Entry]:
     try:
         return {name: _entry(name, dict(fields)) for name, fields in json.loads(path.read_text("utf-8")).items()}
     except (ValueError, KeyError, TypeError) as error:
         raise BenchmarkError(
-            f"The references in {path} cannot be read ({error}); restore the committed file."
+            f"The references in {path} cannot be read ({error}); restore the file, or remove it to make them again."
         ) from None
 
 
@@ -111,8 +149,7 @@ def pending(names: Iterable[str]) -> list[str]:
     """Those of the tasks that have no reference for the data at hand."""
     from benchmarks.registry import create
 
-    known = entries()
-    return [name for name in names if name not in known or known[name].data_version != create(name).data_version]
+    return [name for name in names if lookup(name, data_version=create(name).data_version) is None]
 
 
 def compute(
@@ -198,32 +235,54 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
 
 
-def write(made: Iterable[Entry], path: Path = FILE) -> list[Change]:
-    """Merge entries into the file, which stays sorted and is replaced in one step.
+def write(made: Iterable[Entry], path: Path | None = None) -> list[Change]:
+    """Merge entries into a file, which stays sorted and is replaced in one step: ``path``, or each task's :func:`home`.
 
-    An entry with the values that the file has changes nothing. Other values raise the version by one. The better
+    An entry with the values that there are changes nothing. Other values raise the version by one. The better
     ``f_best`` of two searches over the same data is kept.
 
     Raises:
         BenchmarkError: The file cannot be written.
     """
-    merged, changes = dict(entries(path)), []
-    for entry in made:
-        old = merged.get(entry.name)
-        change = Change("new", None, entry) if old is None else _merge(old, entry)
-        merged[entry.name] = change.new
-        changes.append(change)
-    if any(change.kind != "unchanged" for change in changes):
-        lines = [f"{json.dumps(name)}: {_dump(merged[name])}" for name in sorted(merged)]
-        partial = path.with_name(path.name + ".tmp")
-        try:
-            partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-            partial.replace(path)
-        except OSError as error:
-            raise BenchmarkError(
-                f"The references cannot be written to {path}: {os.strerror(error.errno or 0)}."
-            ) from None
-    return changes
+    return [_write(entry, path or home(entry.name), entries(path).get(entry.name)) for entry in made]
+
+
+def _write(entry: Entry, path: Path, old: Entry | None) -> Change:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.parent):
+            merged = dict(entries(path))
+            old = merged.get(entry.name, old)
+            change = Change("new", None, entry) if old is None else _merge(old, entry)
+            if change.kind != "unchanged":
+                merged[entry.name] = change.new
+                _replace(path, merged)
+    except OSError as error:
+        raise BenchmarkError(f"The references cannot be written to {path}: {os.strerror(error.errno or 0)}.") from None
+    return change
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes that write references there waiting."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, merged: Mapping[str, Entry]) -> None:
+    lines = [f"{json.dumps(name)}: {_dump(merged[name])}" for name in sorted(merged)]
+    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _merge(old: Entry, new: Entry) -> Change:

@@ -11,9 +11,11 @@ import difflib
 import fnmatch
 import functools
 import importlib
+import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Protocol
 
 from benchmarks import suites
@@ -55,11 +57,29 @@ class Family:
         prefix: The first part of the tasks' names, without the slash.
         summary: One line for ``optibench list``.
         target: ``module:attribute`` of the family's :class:`Provider`.
+        references: ``module:file`` of a plug-in's frozen reference values, a JSON file in that module's folder; empty
+            if it has none (:mod:`benchmarks.references`).
     """
 
     prefix: str
     summary: str
     target: str
+    references: str = ""
+
+    def references_file(self) -> Path | None:
+        """Where the family's own reference values are; the file need not exist.
+
+        Raises:
+            BenchmarkError: There is no such module.
+        """
+        if not self.references:
+            return None
+        module, _, file = self.references.partition(":")
+        with self._blamed():
+            found = importlib.util.find_spec(module)
+            if found is None or found.origin is None or not file:
+                raise ValueError(f"{self.references!r} is no module:file of reference values")
+            return Path(found.origin).parent / file
 
     def provider(self) -> Provider:
         """Import the family's code.
@@ -112,10 +132,12 @@ def register(family: Family) -> None:
     """Make a family's tasks known; a prefix that is taken is an error.
 
     Raises:
-        BenchmarkError: Another family has that prefix, or the prefix holds a slash.
+        BenchmarkError: Another family has that prefix, the prefix holds a slash, or its reference values' module is
+            none.
     """
     if not family.prefix or "/" in family.prefix:
         raise BenchmarkError(f"A benchmark family's prefix is one non-empty word without '/', not {family.prefix!r}.")
+    family.references_file()
     taken = _families.get(family.prefix)
     if taken is not None and taken != family:
         raise BenchmarkError(

@@ -139,7 +139,7 @@ def task_names(scenario: Scenario, content: dict[str, Any]) -> list[str]:
             f"config_space.json of {scenario.name} does not say which tasks there are (parameter "
             f"{scenario.instance!r}); fetch the data set again."
         ) from None
-    return sorted(choices, key=lambda name: (int(name) if name.isdigit() else 0, name))
+    return sorted(choices, key=lambda name: (int(name) if name.isdecimal() else 0, name))
 
 
 class Encoder:

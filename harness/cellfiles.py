@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.files import write_atomically
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -50,8 +52,9 @@ class CellFiles:
         return found
 
     def remove_partial(self) -> None:
-        """Remove what killed workers left half-written; nobody may be writing."""
-        for path in self.folder.glob("*/*.tmp"):
+        """Remove what killed processes left half-written in the run folder; nobody may be writing."""
+        run = self.folder.parent
+        for path in (*self.folder.glob("*/*.tmp"), *run.glob("*.tmp"), *run.glob("journal/*.tmp")):
             path.unlink(missing_ok=True)
 
     def write(self, key: str, table: pa.Table) -> None:
@@ -67,17 +70,7 @@ class CellFiles:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-        part = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            with part.open("wb", buffering=0) as file:
-                content = memoryview(sink.getvalue())
-                while content:  # a disk that fills up takes a part, and refuses the rest
-                    content = content[file.write(content) :]
-                os.fsync(file.fileno())
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
-        part.replace(path)
+        write_atomically(path, memoryview(sink.getvalue()))
 
     def read(self, key: str) -> pa.Table:
         """A finished cell's trials.

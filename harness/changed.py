@@ -10,9 +10,10 @@ from typing import Any
 
 from harness.cells import Cell
 from harness.errors import HarnessError
+from harness.files import write_atomically
 from harness.fingerprint import UNKNOWN, Fingerprints, differences
 from harness.journal import Journal
-from harness.store import FINGERPRINTS, Store, write_atomically
+from harness.store import FINGERPRINTS, Store
 
 SHOWN = 5
 """Changes that a sentence names."""

@@ -7,18 +7,45 @@ Whatever the user can mend is one sentence on standard error and exit status 2.
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.listing import SECTIONS
+from harness.numbers import whole
 
 
 class _Parser(argparse.ArgumentParser):
+    """Takes options by their whole names only, and answers a wrong word with the closest known one."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"allow_abbrev": False})
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`.\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        namespace, rest = super().parse_known_args(args, namespace)
+        if rest and rest[0].startswith("-"):
+            word = rest[0].partition("=")[0]
+            self.error(f"unknown option {word}{_closest(word, self._option_string_actions)}")
+        if rest:
+            self.error(f"unexpected argument {rest[0]!r}")
+        return namespace, rest
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            words = [str(choice) for choice in action.choices]
+            hint = _closest(str(value), words) or f" (choose from {', '.join(words)})"
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{hint}")
+
+
+def _closest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -220,9 +247,10 @@ def _add_paper(commands: Any) -> None:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    number = whole(text)
+    if not number:
         raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed, not {text!r}")
-    return int(text)
+    return number
 
 
 def _add_publish(commands: Any) -> None:

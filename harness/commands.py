@@ -46,6 +46,7 @@ def run_grid(arguments: argparse.Namespace) -> int:
         "allow_external",
         "changed",
     )
+    _refuse_swallowed(arguments)
     flags = {name: getattr(arguments, name) for name in names}
     if arguments.grid is None and not (arguments.optimizers or arguments.benchmarks):
         grid, settings = None, _resume_settings(flags)
@@ -70,6 +71,21 @@ def run_grid(arguments: argparse.Namespace) -> int:
         )
         return FAILED
     return 0
+
+
+def _refuse_swallowed(arguments: argparse.Namespace) -> None:
+    """Refuse a grid that is written after -o or -b, which take every name up to the next option."""
+    from benchmarks import suites
+    from harness.grid import shipped
+    from optimizers import entries
+
+    for flag, names, known in (("-o", arguments.optimizers, entries), ("-b", arguments.benchmarks, suites.load)):
+        for name in names or ():
+            if name.endswith((".yaml", ".yml")) or (name in shipped() and name not in known()):
+                raise HarnessError(
+                    f"{flag} takes every name up to the next option, here also the grid {name!r}: write the grid "
+                    f"first, as in `optibench run {name} {flag} ...`."
+                )
 
 
 def _resume_settings(flags: dict[str, Any]) -> Settings:

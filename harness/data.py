@@ -88,4 +88,6 @@ def references(patterns: Sequence[str], *, again: bool, check: bool) -> int:
         new = change.new.reference
         values = f"f_best {new.f_best:.6g}, f_ref {new.f_ref:.6g}, f_worst {new.f_worst:.6g}, version {new.version}"
         print(f"[{number}/{len(wanted)}] {entry.name}: {change.kind}, {values}", flush=True)
+    for path in dict.fromkeys(map(frozen.home, wanted)):
+        print(f"They are in {path}.")
     return 0

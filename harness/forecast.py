@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from harness.grid import Grid, Settings, resolve
+from harness.grid import Grid, Settings, label, resolve
 from harness.store import GRID, Store
 
 SUGGESTION = {
-    **{"random": 1e-5, "sobol": 1e-5, "cmaes": 1.1e-4, "tpe": 6e-3, "tpe-univariate": 8e-3},
-    **{"optiformer": 0.022, "optiformer-seq": 0.028, "gp-optuna": 0.15, "smac-rf": 0.41},
-    **{"gp-skopt": 0.65, "gp-botorch": 0.7},
+    **{"random": 1e-5, "sobol": 1e-5, "cmaes": 1.1e-4, "tpe": 6e-3, "tpe:group=true": 5.3e-3, "tpe-univariate": 8e-3},
+    **{"optiformer": 0.022, "optiformer:preset=fast": 8.7e-3, "optiformer:preset=thorough": 0.086},
+    **{"optiformer-seq": 0.028, "gp-optuna": 0.15, "smac-rf": 0.41, "gp-skopt": 0.65, "gp-botorch": 0.7},
 }
-"""Mean seconds of one suggestion in the published grids, 50 to 100 trials on one thread of a two-core AMD EPYC."""
+"""Mean seconds of one suggestion by name and settings: in the published grids, 50 to 100 trials on one thread of a
+two-core AMD EPYC, or in ``docs/latency.json`` where no grid has it. Any other setting may take any time.
+"""
 TRIAL = 2e-4
 """Seconds of one trial beside its suggestion: a surrogate's or a table's evaluation, and the journal."""
 
@@ -27,16 +31,16 @@ class Forecast:
         spec: The grid, as it was named.
         folder: The run folder that it goes to.
         cells, finished: Cells in all, and those whose results are in the folder.
-        trials: Trials of the others.
-        seconds: About how long they take; of those optimizers whose speed is known.
-        unknown: The optimizers whose speed is not known.
+        trials: Trials of the others; ``None`` where nobody knows how many the budget pays for.
+        seconds: About how long they take; of those optimizers whose time is known.
+        unknown: The optimizers whose time is not known, since their speed or their number of trials is not.
     """
 
     spec: str
     folder: Path
     cells: int
     finished: int
-    trials: int
+    trials: int | None
     seconds: float
     unknown: tuple[str, ...]
 
@@ -51,7 +55,8 @@ class Forecast:
 
     def __str__(self) -> str:
         of = f" of {self.cells:,}" if self.finished else ""
-        left = f"cells left: {self.cells - self.finished:,}{of}, trials: {self.trials:,}, {about(self.seconds)}"
+        trials = "as many as the budget pays for" if self.trials is None else f"{self.trials:,}"
+        left = f"cells left: {self.cells - self.finished:,}{of}, trials: {trials}, {about(self.seconds)}"
         return left + (f" beside the time of {', '.join(self.unknown)}, which is not known" if self.unknown else "")
 
 
@@ -65,7 +70,6 @@ def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
         HarnessError, BenchmarkError, OptimizerError: The grid cannot be run, or its folder holds another one.
     """
     from harness.cells import plan
-    from optimizers import parse
 
     resolved = resolve(grid)
     folder = settings.out or Path("runs") / grid.name
@@ -77,21 +81,36 @@ def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
         cells = list(plan(store.resolved()))
         finished = {cell.key for cell in cells} if store.published() else store.finished()
     left = [cell for cell in cells if cell.key not in finished]
-    names = {label: parse(label)[0].name for label in resolved["optimizers"]}
-    waiting = {cell.optimizer for cell in left}
-    seconds = sum(
-        cell.trials * TRIAL + (cell.trials - cell.initial_size) * SUGGESTION.get(names[cell.optimizer], 0.0)
-        for cell in left
-    )
+    counted = {name: _counted(optimizer, grid) for name, optimizer in resolved["optimizers"].items()}
+    speeds = {
+        name: SUGGESTION.get(label(optimizer["name"], optimizer["settings"])) if counted[name] else None
+        for name, optimizer in resolved["optimizers"].items()
+    }
+    seconds, unknown = 0.0, dict[str, None]()
+    for cell in left:
+        speed = speeds[cell.optimizer]
+        if speed is None:
+            unknown[cell.optimizer] = None
+        else:
+            seconds += cell.trials * TRIAL + (cell.trials - cell.initial_size) * speed
     return Forecast(
         spec=spec,
         folder=folder,
         cells=len(cells),
         finished=len(cells) - len(left),
-        trials=sum(cell.trials for cell in left),
+        trials=sum(cell.trials for cell in left) if all(counted[cell.optimizer] for cell in left) else None,
         seconds=seconds / (1 if settings.executor == "serial" else settings.jobs or os.cpu_count() or 1),
-        unknown=tuple(label for label in names if label in waiting and names[label] not in SUGGESTION),
+        unknown=tuple(unknown),
     )
+
+
+def _counted(optimizer: Mapping[str, Any], grid: Grid) -> bool:
+    """Whether the number of trials in an optimizer's cells is known before they are run."""
+    from optimizers import parse
+
+    if grid.budget is None:
+        return True
+    return grid.budget.unit == "fidelity" and not parse(optimizer["name"])[0].capabilities.multi_fidelity
 
 
 def about(seconds: float) -> str:

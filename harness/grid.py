@@ -21,6 +21,7 @@ from harness.errors import HarnessError
 from harness.fidelity import Choice
 from harness.limits import Limits
 from harness.mappings import Source, read_mapping
+from harness.numbers import whole
 
 if TYPE_CHECKING:
     from benchmarks import Benchmark
@@ -194,10 +195,7 @@ def _words(source: Source, key: str) -> tuple[str, ...]:
 
 def _count(source: Source, key: str, default: int) -> int:
     value = source.values.get(key, default)
-    try:
-        number = int(value) if isinstance(value, str) else value
-    except ValueError:
-        number = None
+    number = whole(value.strip()) if isinstance(value, str) else value
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise HarnessError(f"{source.where(key)}: `{key}` is a whole number of at least 1, not {value!r}.")
     return number
@@ -219,13 +217,16 @@ def parse_seeds(value: Any, where: str) -> tuple[int, ...]:
     try:
         if isinstance(value, bool):
             raise ValueError
-        if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,9}\s*", value)):
-            seeds = _seed_range(0, int(value) - 1)
+        count = whole(value.strip()) if isinstance(value, str) else value
+        if isinstance(count, int):
+            seeds = _seed_range(0, count - 1)
         elif isinstance(value, str):
             seeds = []
             for part in filter(None, (part.strip() for part in value.split(","))):
-                first, dash, last = part.partition("-")
-                seeds += _seed_range(int(first), int(last)) if dash else [int(first)]
+                match = re.fullmatch(r"([0-9]+)(?:\s*-\s*([0-9]+))?", part)
+                if match is None:
+                    raise ValueError
+                seeds += _seed_range(int(match[1]), int(match[2] or match[1]))
         else:
             if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in value):
                 raise ValueError

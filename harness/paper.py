@@ -136,7 +136,8 @@ def collect(paper: Paper, *, may_run: bool = True) -> dict[str, Path] | None:
         print(f"There is no folder {name}: {what}{'.' if name in waiting else f' {plan.folder}.'}", flush=True)
     if waiting:
         seconds = sum(plan.seconds for plan in waiting.values())
-        print(f"In all {about(seconds)}; stopped with Ctrl-C, it goes on with the same command.", flush=True)
+        more = " and what is not known" if any(plan.unknown for plan in waiting.values()) else ""
+        print(f"In all {about(seconds)}{more}; stopped with Ctrl-C, it goes on with the same command.", flush=True)
     folders = {name: Path(name) for name in paper.sources}
     for name, plan in plans.items():
         folders[name] = plan.folder

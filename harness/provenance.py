@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import threads
-from harness.store import TRAINING, Store, write_atomically
+from harness.files import write_atomically
+from harness.store import TRAINING, Store
 
 DISTRIBUTION = "optiformer-bench"
 
@@ -80,7 +81,10 @@ def command(arguments: Sequence[str]) -> str:
 
 
 def describe(executor: str, jobs: int | None, command: str) -> dict[str, Any]:
-    """Everything about this run that the resolved grid does not say; data checksums are in ``tasks.json``.
+    """Everything about this run that the resolved grid does not say.
+
+    Data is identified in ``tasks.json``: by a checksum of its files, or the version of the package or generator that it
+    is from.
 
     Args:
         executor, jobs: How it runs.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness import changed, provenance
 from harness.cells import Cell, plan
 from harness.errors import HarnessError
+from harness.numbers import whole
 from harness.store import GRID, Store
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def load_run(folders: Sequence[Path], optimizer: str, task: str, seed: str) -> R
 
     from reports.parallel import Run
 
-    number = int(seed) if seed.isdigit() else -1
+    number = whole(seed)
+    if number is None:
+        raise HarnessError(f"A seed is a whole number from 0 on, not {seed!r}: `--run OPTIMIZER TASK SEED`.")
     wanted: dict[str, str | int] = {"optimizer": optimizer, "task": task, "seed": number}
     for folder in folders:
         store = Store.open(folder)

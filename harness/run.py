@@ -22,9 +22,10 @@ from harness.cells import Cell, plan
 from harness.errors import HarnessError
 from harness.executors import EXECUTORS, CellRunner
 from harness.fidelity import Choice
+from harness.files import write_atomically
 from harness.grid import Grid, Settings, resolve
 from harness.limits import Limits
-from harness.store import TRAINING, Store, write_atomically
+from harness.store import TRAINING, Store
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,6 @@ def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
             return _published(store, cells)
         with _stop_on_signal() as stopping, _sentence(store.folder):
             external.record(store.folder, resolved)
-            store.cells.remove_partial()
             settled = changed.settle(store, cells, now, settings.changed)
             finished = store.finished() & {cell.key for cell in cells}
             finished -= set(store.set_aside_damaged(sorted(finished)))

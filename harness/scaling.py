@@ -86,11 +86,12 @@ def write(points: Sequence[Point], against: str, folder: Path) -> str:
     import pandas as pd
 
     from reports.scaling import power_law, scaling_figure
+    from reports.text import write_csv
 
     x, loss = [getattr(point, against) for point in points], [point.loss for point in points]
     fit = power_law(x, loss)
     folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(points).to_csv(folder / "scaling.csv", index=False)
+    write_csv(pd.DataFrame(points), folder / "scaling.csv")
     figure = scaling_figure(x, loss, fit, size=AXES[against], value="held-out loss (nats)")
     for suffix in ("png", "pdf"):
         figure.savefig(

@@ -25,6 +25,7 @@ import yaml
 from harness.cellfiles import CellFiles, DamagedError
 from harness.cells import VERSIONS, Cell
 from harness.errors import HarnessError, reason, storable
+from harness.files import replacing, write_atomically
 from harness.journal import Journal
 from harness.resolved import flaw
 from harness.trials import Trial, compacted, schema, to_table
@@ -90,8 +91,7 @@ class Store:
 
     def _fill(self, resolved: Mapping[str, Any]) -> None:
         """Write what is missing of a run folder; its grid last, for a folder that has one is whole."""
-        for path in self.folder.glob("*.tmp"):  # of a runner that was killed, or a disk that was full
-            path.unlink(missing_ok=True)
+        self.cells.remove_partial()  # of a runner that was killed, or a disk that was full
         for name in ("cells", "journal"):
             (self.folder / name).mkdir(exist_ok=True)
         if (self.folder / GRID).exists():
@@ -299,11 +299,9 @@ class Store:
         table = pa.concat_tables(tables, promote_options="default") if tables else schema().empty_table()
         del tables
         table = table.unify_dictionaries().combine_chunks().replace_schema_metadata({STAMP: stamp})
-        with contextlib.suppress(OSError):  # reading a folder that cannot be written is fine
-            path = self.folder / TRIALS
-            part = path.with_suffix(f".{os.getpid()}.tmp")
+        # reading a folder that cannot be written is fine
+        with contextlib.suppress(OSError), replacing(self.folder / TRIALS) as part:
             pq.write_table(table, part, compression="zstd")
-            part.replace(path)
         return table.select([name for name in columns if name in table.column_names]) if columns else table
 
     def failed_trials(self, cells: Iterable[Cell]) -> int:
@@ -370,20 +368,6 @@ class Store:
             shutil.rmtree(part, ignore_errors=True)
             raise HarnessError(f"Cannot write {folder}: {error.strerror}; choose another folder.") from error
         return Store(folder)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _foreign(folder: Path) -> list[str]:

@@ -25,7 +25,7 @@ class Trial:
         config: The active parameters as JSON; ``None`` if the optimizer failed to propose any.
         fidelity: The fidelity as JSON; ``None`` for the full one.
         value: The objective in the benchmark's own direction; NaN unless ``state`` is ``ok``.
-        state: ``ok`` | ``failed`` | ``timeout`` | ``infeasible``.
+        state: ``ok`` | ``failed`` | ``timeout``; only imported trials may be ``infeasible``.
         error: What went wrong, if anything did.
         cost_seconds: What the evaluation would have cost for real, as the benchmark says.
         ask_seconds, evaluate_seconds, tell_seconds: Wall-clock time of each step.

@@ -52,9 +52,11 @@ def train_cached(
     checkpoint, done = folder / "best", folder / "done.json"
     cached = done.exists() and (checkpoint / CONFIG).exists() and (checkpoint / WEIGHTS).exists()
     if not cached:
+        from model.generate import write_atomically
         from model.train import main
 
         main(config_path, out=folder, processes=processes, progress=progress)
         steps = sorted((folder / "checkpoints").glob("step-*/progress.json"))
-        done.write_text(json.dumps({"seconds": json.loads(steps[-1].read_text())["seconds"]}))
+        took = json.dumps({"seconds": json.loads(steps[-1].read_text())["seconds"]})
+        write_atomically(done, lambda path: path.write_text(took))
     return Trained(checkpoint, float(json.loads(done.read_text())["seconds"]), cached)

@@ -184,7 +184,7 @@ def save(
         if not (config.tie_embeddings and name == "lm_head.weight")
     }
     write_atomically(folder / WEIGHTS, lambda path: save_file(kept, path, metadata={"format": "pt"}))
-    vocabulary.save(folder / VOCABULARY)
+    write_atomically(folder / VOCABULARY, vocabulary.save)
     content = {
         "encoding": encoding,
         "network": asdict(config),

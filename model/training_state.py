@@ -61,11 +61,15 @@ def save_state(
     if torch.cuda.is_available():
         tensors["rng/cuda"] = torch.cuda.get_rng_state()
     # Tied tables share memory, which safetensors refuses: every tensor gets its own.
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, temporary / "state.safetensors")
-    (temporary / "progress.json").write_text(json.dumps(asdict(progress)))
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(temporary, target)  # noqa: PTH105
+    whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    try:
+        save_file(whole, temporary / "state.safetensors")
+        (temporary / "progress.json").write_text(json.dumps(asdict(progress)))
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(temporary, target)  # noqa: PTH105
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     for old in sorted(folder.glob("step-*"))[:-KEEP]:
         shutil.rmtree(old)
     return target

@@ -44,7 +44,7 @@ class Observation:
     Attributes:
         config: The configuration that was evaluated.
         value: The value to minimize; NaN unless ``state`` is ``ok``.
-        state: ``ok`` | ``failed`` | ``timeout`` | ``infeasible``.
+        state: ``ok`` | ``failed`` | ``timeout``; ``infeasible`` is reserved: nothing here makes it, treat it as failed.
         fidelity: The fidelity it was evaluated at; ``None`` for the full one.
     """
 

@@ -31,6 +31,9 @@ from reports.text import listing
 
 NEEDED = ("optimizer", "task", "seed", "trial", "value")
 SECONDS = ("ask_seconds", "evaluate_seconds", "cost_seconds")
+NAMES = ("optimizer", "task", "state")
+NUMBERS = ("seed", "trial", "value", *SECONDS)
+MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 CELL = ["optimizer", "task", "seed"]
 
 
@@ -94,7 +97,11 @@ def _parse(path: Path) -> pd.DataFrame:
     if kind not in (".csv", ".parquet"):
         raise ReportError(f"{path} is neither .csv nor .parquet: export the trials as one of the two")
     try:
-        return pd.read_csv(path) if kind == ".csv" else pd.read_parquet(path)
+        if kind == ".parquet":
+            return pd.read_parquet(path)
+        # a name is text as it stands, be it NA, null or 007; a number may be missing in any of the usual ways
+        missing = {**{name: [""] for name in NAMES}, **dict.fromkeys(NUMBERS, MISSING)}
+        return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=missing)
     except FileNotFoundError as error:
         raise ReportError(f"there is no file {path}: give the CSV or Parquet file of the trials") from error
     except pd.errors.EmptyDataError as error:

@@ -17,7 +17,7 @@ import pandas as pd
 from reports.cube import Floats
 from reports.latex import to_latex
 from reports.results import ReportError
-from reports.text import MISSING, Cell, Table, listing, many, markdown_escape, number, to_markdown
+from reports.text import MISSING, Cell, Table, listing, many, markdown_escape, number, to_markdown, write_csv
 
 BASELINE = "tpe"
 """Optuna's default TPE, to which ratios refer."""
@@ -244,7 +244,7 @@ def write(path: Path, out: Path) -> str:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for table in tables:
-            table.data.to_csv(out / f"{table.name}.csv", index=False, lineterminator="\n")
+            write_csv(table.data, out / f"{table.name}.csv")
             (out / f"{table.name}.tex").write_text(to_latex(table), encoding="utf-8")
         draw(found, out / "latency")
         picture = "![Mean time of one ask + tell against the number of past trials](latency.png)"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from reports.results import ReportError, describe
-from reports.text import many
+from reports.text import many, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,7 @@ class LearningCurves:
         measures = {task: found for task, rows in self._by_task() if (found := objective(rows)) is not None}
         if not measures:
             return []
-        self.table().to_csv(folder / "learning_curves.csv", index=False, lineterminator="\n")
+        write_csv(self.table(), folder / "learning_curves.csv")
         names = sorted(measures)
         places = np.linspace(0, len(names) - 1, min(MOST_TASKS, len(names))).round().astype(int)
         shown = [names[place] for place in places]

@@ -26,6 +26,8 @@ POLICY = (
     "reached a trial count on less than half of the tasks is not compared there, so that it cannot remove the tasks of "
     "all others. A cell shorter than a trial count is missing at that count.",
     "On a task without reference values optimizers are ranked by value; it counts for ranks and Friedman's test only.",
+    "Holm's adjustment covers the comparisons at one trial count. A report at several counts has as many families, and "
+    "nothing adjusts for looking at all of them: decide before which count is the one that decides.",
 )
 """What is computed from what, and what becomes of missing and failed cells; plain text, one item each."""
 

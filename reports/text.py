@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -123,3 +124,16 @@ def to_markdown(table: Table) -> str:
     lines.append(["---" if column < table.labels else "---:" for column in range(len(table.header))])
     lines.extend([show(cell) for cell in row] for row in table.rows)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV; a text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    plain = frame.rename(columns=lambda name: _inert(str(name)))
+    for place, kind in enumerate(frame.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            plain.isetitem(place, frame.iloc[:, place].astype(object).map(_inert).to_numpy())
+    plain.to_csv(path, index=False, lineterminator="\n")
+
+
+def _inert(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -19,6 +19,7 @@ from reports.cube import Floats
 from reports.effects import PairedT, paired_t
 from reports.results import ReportError
 from reports.statistics import holm
+from reports.text import write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,7 +170,7 @@ def write(trained: pd.DataFrame, out: Path, *, control: str, unit: str = UNIT, s
     text = markdown(rows, control, unit=unit, step=step) + (f"\n\n{note}" if note else "")
     images = "\n\n![Losses by variant, and differences](box.png)\n\n![Training curves](curves.png)\n"
     (out / "variants.md").write_text(text + images, encoding="utf-8")
-    trained.to_csv(out / "variants.csv", index=False)
+    write_csv(trained, out / "variants.csv")
     from matplotlib import rc_context
 
     from reports.style import RC

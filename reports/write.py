@@ -24,7 +24,7 @@ from reports.results import ReportError, Results
 from reports.significance import effects_table, friedman_table, matrix_table, pairs_table
 from reports.summary import POLICY, cautions, sentences, terminal
 from reports.tables import families_table, ranking, ranks_table, regret_tables
-from reports.text import Table, many, markdown_escape, to_markdown
+from reports.text import Table, many, markdown_escape, to_markdown, write_csv
 
 LONG_TABLE = 60
 """A table with more rows is not shown in report.md, only linked."""
@@ -151,7 +151,7 @@ def every_table(analysis: Analysis) -> list[Table]:
 
 
 def _write_table(table: Table, folder: Path) -> None:
-    table.data.to_csv(folder / f"{table.name}.csv", index=False, lineterminator="\n")
+    write_csv(table.data, folder / f"{table.name}.csv")
     note = f"\n{markdown_escape(table.note)}.\n" if table.note else ""
     text = f"{markdown_escape(table.title)}\n{note}\n{to_markdown(table)}" if table.rows else "Nothing to show.\n"
     (folder / f"{table.name}.md").write_text(text, encoding="utf-8")

@@ -8,7 +8,19 @@ address. To add one, put its files below :func:`root`, write their entries (``pa
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.data.store import ROOT_VARIABLE, DataFile, Dataset, Status, datasets, locate, manifest, root, verify
+from benchmarks.data.store import (
+    ROOT_VARIABLE,
+    DataFile,
+    Dataset,
+    Status,
+    checksum,
+    datasets,
+    locate,
+    manifest,
+    root,
+    verify,
+    version,
+)
 
 if TYPE_CHECKING:
     from benchmarks.data.download import fetch
@@ -18,12 +30,14 @@ __all__ = [
     "DataFile",
     "Dataset",
     "Status",
+    "checksum",
     "datasets",
     "fetch",
     "locate",
     "manifest",
     "root",
     "verify",
+    "version",
 ]
 
 

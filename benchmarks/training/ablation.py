@@ -174,7 +174,9 @@ def table(baseline: Interval, effects: Sequence[Effect]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an ablation and print it; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training.ablation", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training.ablation", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("spec", nargs="?", default="mainrun")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, help="of every training; default: the task's")

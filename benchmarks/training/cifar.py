@@ -15,9 +15,9 @@ disk.
 from __future__ import annotations
 
 import functools
-import gzip
+import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,9 @@ DATASET, ARCHIVE = "cifar", "cifar-10-binary.tar.gz"
 _SHAPE = (3, 32, 32)
 _RECORD = 1 + 3 * 32 * 32
 """Bytes of an image: its class, then its red, green and blue rows."""
-_BLOCK = 512
+_LONGEST = 10_000 * _RECORD
+"""Bytes of a batch, at most."""
+_TRAINING, _TEST = tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"
 _SPLIT_SEED = 0
 
 
@@ -83,26 +85,25 @@ def search_space(name: str) -> ConfigurationSpace:
     return space
 
 
-def members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The files of a gzipped tar archive, one after the other: names and contents.
+def members(path: Path) -> dict[str, bytes]:
+    """The batches of images in a gzipped tar archive, by file name; one that is longer than it may be is cut off.
 
     Raises:
         BenchmarkError: It is no whole archive.
     """
+    found = {}
     try:
-        with gzip.open(path) as stream:
-            while header := stream.read(_BLOCK).rstrip(b"\0"):
-                # POSIX ustar: the name in the first 100 bytes, the size in octal from byte 124
-                name, size = header[:100].rstrip(b"\0").decode(), int(header[124:136].strip(b"\0 ") or b"0", 8)
-                content = stream.read(size)
-                if len(content) < size:
-                    raise EOFError("it ends too early")
-                stream.read(-size % _BLOCK)
-                yield name, content
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+        with tarfile.open(path, "r:gz") as archive:
+            for info in archive:
+                name = Path(info.name).name
+                content = archive.extractfile(info) if info.isfile() and name in (*_TRAINING, _TEST) else None
+                if content is not None:
+                    found[name] = content.read(_LONGEST + 1)  # whatever size the archive claims
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         raise BenchmarkError(
             f"{path} is not a whole archive ({error}); get it again with `optibench data fetch {DATASET}`."
         ) from None
+    return found
 
 
 def read(path: Path) -> tuple[tuple[NDArray[np.uint8], NDArray[np.int64]], tuple[NDArray[np.uint8], NDArray[np.int64]]]:
@@ -114,12 +115,11 @@ def read(path: Path) -> tuple[tuple[NDArray[np.uint8], NDArray[np.int64]], tuple
     Raises:
         BenchmarkError: It is no whole archive, or lacks a part.
     """
-    found = {Path(name).name: content for name, content in members(path) if name.endswith(".bin")}
-    wanted = [f"data_batch_{number}.bin" for number in range(1, 6)]
-    for name in (*wanted, "test_batch.bin"):
+    found = members(path)
+    for name in (*_TRAINING, _TEST):
         if name not in found or not found[name] or len(found[name]) % _RECORD:
             raise BenchmarkError(f"{path} has no whole {name}; get it again with `optibench data fetch {DATASET}`.")
-    return _images(b"".join(found[name] for name in wanted)), _images(found["test_batch.bin"])
+    return _images(b"".join(found[name] for name in _TRAINING)), _images(found[_TEST])
 
 
 def _images(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -154,13 +154,13 @@ class Convolutional(TrainingBenchmark):
     """
 
     reference_plan = ReferencePlan(random=41, local=30)
-    data_version = "CIFAR-10, split 1"
 
     def __init__(self, name: str) -> None:
         self.name, self.size = name, SIZES[name]
         self.space = search_space(name)
         self.fidelity_space = fidelity_space(epochs=(1, self.size.epochs), data_fraction=(0.1, 1.0))
         self.main_fidelity = "epochs"
+        self.data_version = f"CIFAR-10, {data.version(DATASET)}, split 1"
 
     def train(self, config: Config, seed: int, fidelity: Mapping[str, Any]) -> Evaluation:
         from benchmarks.training.cnn import train

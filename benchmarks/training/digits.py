@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from benchmarks import data
 from benchmarks.base import Benchmark, Config, Evaluation, MissingDataError
 from benchmarks.registry import UnknownBenchmarkError, unknown
+from benchmarks.training import hpobench_data
 from benchmarks.training.base import (
     Curve,
     ReferencePlan,
@@ -50,21 +51,21 @@ class Source:
         datasets: What ``optibench data fetch`` has to get; empty if the images ship with a package.
         epochs: The highest fidelity.
         shift: By how many pixels training batches are moved at most.
-        version: Of the images and the split.
+        images: What they are, for the data version; empty if they are scikit-learn's.
         plan: Of the reference search.
     """
 
     datasets: tuple[str, ...]
     epochs: int
     shift: int
-    version: str
+    images: str
     plan: ReferencePlan
 
 
 SOURCES = {
-    "mnist/mlp": Source(("mnist", "mnist/train"), 10, 1, "MNIST, split 1", ReferencePlan()),
-    "mnist/mlp-10k": Source(("mnist",), 10, 1, "MNIST t10k, split 1", ReferencePlan(random=61, local=60)),
-    "digits/mlp": Source((), 30, 0, "scikit-learn digits, split 1", ReferencePlan(random=101, local=100)),
+    "mnist/mlp": Source(("mnist", "mnist/train"), 10, 1, "MNIST", ReferencePlan()),
+    "mnist/mlp-10k": Source(("mnist",), 10, 1, "MNIST t10k", ReferencePlan(random=61, local=60)),
+    "digits/mlp": Source((), 30, 0, "", ReferencePlan(random=101, local=100)),
 }
 
 
@@ -128,7 +129,8 @@ class Perceptron(TrainingBenchmark):
         self.space = search_space(name)
         self.fidelity_space = fidelity_space(epochs=(1, self.source.epochs), data_fraction=(0.1, 1.0))
         self.main_fidelity = "epochs"
-        self.data_version = self.source.version
+        images = f"{self.source.images}, {data.version(*self.source.datasets)}" if self.source.datasets else ""
+        self.data_version = f"{images or hpobench_data.version('digits')}, split 1"
         self.reference_plan = self.source.plan
 
     def train(self, config: Config, seed: int, fidelity: Mapping[str, Any]) -> Evaluation:

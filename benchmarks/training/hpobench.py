@@ -58,8 +58,7 @@ class LiveHPOBench(TrainingBenchmark):
         self.main_fidelity = self.model.step or "subsample"
         self.sampling = "noisy" if self.model.random else "deterministic"
         self.reference_plan = _plan(self.model)
-        origin = "scikit-learn" if dataset in hpobench_data.SHIPPED else "OpenML"
-        self.data_version = f"{origin} {dataset}, split 1"
+        self.data_version = f"{hpobench_data.version(dataset)}, split 1"
 
     def train(self, config: Config, seed: int, fidelity: Mapping[str, Any]) -> Evaluation:
         from sklearn.metrics import accuracy_score, balanced_accuracy_score

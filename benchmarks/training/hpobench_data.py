@@ -9,6 +9,7 @@ division into ten folds is not used: its first fold is replaced by a split with 
 from __future__ import annotations
 
 import functools
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from benchmarks import data
 from benchmarks.base import BenchmarkError, MissingDataError
 from benchmarks.training.base import Split
 
-SHIPPED = ("breast_cancer", "digits", "iris", "wine")
-"""Data sets of scikit-learn."""
+SHIPPED = {"breast_cancer": "breast_cancer.csv", "digits": "digits.csv.gz", "iris": "iris.csv", "wine": "wine_data.csv"}
+"""Data sets of scikit-learn, and the files that it keeps them in."""
 OPENML = {
     "australian": (146818, 40981),
     "blood_transfusion": (10101, 1464),
@@ -52,6 +53,22 @@ def missing(name: str) -> str | None:
         f"the ARFF file of https://www.openml.org/d/{number} there, or point {data.ROOT_VARIABLE} at a folder that has "
         f"it in openml/."
     )
+
+
+def version(name: str) -> str:
+    """What identifies a data set: where it is from and 12 digits of its file's checksum.
+
+    Raises:
+        BenchmarkError: The file cannot be read.
+    """
+    try:
+        if name not in SHIPPED:
+            return f"OpenML {name}, {data.checksum(file(name))[:12]}"
+        found = importlib.util.find_spec("sklearn")  # not imported, which takes a second
+        (folder,) = (found and found.submodule_search_locations) or [""]
+        return f"scikit-learn {name}, {data.checksum(Path(folder) / 'datasets' / 'data' / SHIPPED[name])[:12]}"
+    except OSError as error:
+        raise BenchmarkError(f"The data of {name} cannot be read: {error.strerror}: {error.filename}.") from None
 
 
 @functools.cache

@@ -97,7 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from benchmarks.references import entries
     from benchmarks.registry import create
 
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training.moe_comparison", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training.moe_comparison", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--task", default="moe-router/generated")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--best", type=Path, help="a JSON object; default: the frozen reference's configuration")

@@ -13,7 +13,6 @@ The tokenizer works on bytes: there is no text that it cannot represent, and eve
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.base import BenchmarkError
+from benchmarks.data import checksum
 from benchmarks.training import headlines, stories
 from benchmarks.training.base import split_rows
 
@@ -46,7 +46,7 @@ class Source:
         origin: A name in :data:`GENERATORS`, or the path of a file in UTF-8.
         separator: What ends a document in the file.
         sizes: How many documents to train on, to validate with and to test with, at most.
-        version: Of the text: the generator's, or the file's fingerprint.
+        version: Of the text: the generator's, or 12 digits of the file's checksum.
     """
 
     origin: str
@@ -89,13 +89,8 @@ def generated(version: str, sizes: tuple[int, int, int]) -> Source:
 
 
 def from_file(path: Path, separator: str, sizes: tuple[int, int, int]) -> Source:
-    """A file's source; its size and its last 64 KiB identify it."""
-    with path.open("rb") as stream:
-        size = stream.seek(0, 2)
-        stream.seek(max(0, size - 65_536))
-        return Source(
-            str(path), separator, sizes, f"{size} bytes, {hashlib.sha256(stream.read()).hexdigest()[:12]}, split 1"
-        )
+    """A file's source."""
+    return Source(str(path), separator, sizes, f"{checksum(path)[:12]}, split 1")
 
 
 @functools.lru_cache(maxsize=2)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 
 import optibench_worker as worker
 
@@ -38,7 +39,7 @@ class HPOBench:
         if name not in self.tasks:
             folder, module, cls, *rest = name.split("/")
             arguments = dict(pair.split("=", 1) for part in rest for pair in part.split(","))
-            given = {key: int(value) if value.lstrip("-").isdigit() else value for key, value in arguments.items()}
+            given = {key: int(value) if re.fullmatch("-?[0-9]+", value) else value for key, value in arguments.items()}
             try:
                 found = getattr(importlib.import_module(".".join([ROOT, folder, module])), cls)
             except (ImportError, AttributeError) as error:

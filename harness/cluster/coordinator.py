@@ -20,11 +20,12 @@ from typing import Any
 from harness.cells import Cell
 from harness.cluster.connection import Gone, connect, reaching
 from harness.cluster.fingerprint import fingerprint
+from harness.cluster.mailbox import Mailbox
 from harness.cluster.task import run_remotely
 from harness.errors import HarnessError
 from harness.executors import CellRunner, Progress, Report
+from harness.files import replacing
 from harness.journal import parse
-from harness.store import write_atomically
 
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 1.0
@@ -96,7 +97,7 @@ class Coordinator:
         self._told: dict[str, Progress] = {}
         self._lines: dict[str, int] = {}
         self._lost: Counter[str] = Counter()
-        self._news: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._news = Mailbox()
         self._threads: dict[str, int] = {}
         self._looked, self._worked = 0.0, time.monotonic()
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said in our words
@@ -200,13 +201,20 @@ class Coordinator:
         with contextlib.suppress(queue.Empty):
             yield self._news.get(timeout=seconds)
             while True:
-                yield self._news.get_nowait()
+                yield self._news.get()
 
     def _adopt(self, cell: Cell, journal: str) -> None:
         """Write down a running cell's trials, unless more of them are known."""
         lines = journal.count("\n")
         if lines > self._lines[cell.key]:
-            write_atomically(self._runner.store.journal(cell).path, journal.encode())
+            path, content = self._runner.store.journal(cell).path, journal.encode()
+            known = path.read_bytes() if path.exists() else b""
+            if content.startswith(known):
+                with path.open("ab") as file:  # without fsync: the finished cell has one
+                    file.write(content[len(known) :])
+            else:  # the cell began anew, or a kill cut a line short
+                with replacing(path) as part:
+                    part.write_bytes(content)
             self._count(cell, journal)
             self._lost[cell.key] = 0
 

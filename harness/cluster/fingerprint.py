@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
+from importlib.metadata import distribution
 from pathlib import Path
 
 from harness.provenance import DISTRIBUTION, installed
 
+ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("benchmarks", "harness", "model", "optimizers")
 SOURCE = "source"
 """The key of the hash of the bench's own files."""
@@ -16,13 +18,21 @@ SOURCE = "source"
 
 @functools.cache
 def source() -> str:
-    """A hash of the files that decide what a cell computes."""
-    root, digest = Path(__file__).resolve().parents[2], hashlib.sha256()
-    for room in ROOMS:
-        files = (path for path in (root / room).rglob("*") if path.suffix in (".py", ".json", ".yaml"))
-        for path in sorted(files):
-            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    """A hash of the bench's own files that decide what a cell computes."""
+    digest = hashlib.sha256()
+    for path in own_files(ROOT):
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
+
+
+def own_files(root: Path) -> list[Path]:
+    """The bench's own files below a folder, sorted: a checkout's, or what its wheel installed and no other one did."""
+    if (root / "pyproject.toml").exists():
+        found = [path for room in ROOMS for path in (root / room).rglob("*")]
+    else:
+        installed_files = distribution(DISTRIBUTION).files or []
+        found = [root / file for file in installed_files if file.parts[0] in ROOMS]
+    return sorted(path for path in found if path.suffix in (".py", ".json", ".yaml"))
 
 
 def fingerprint(packages: Mapping[str, str]) -> dict[str, str]:

@@ -14,16 +14,18 @@ from harness.errors import HarnessError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the commands; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m harness.evolve", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m harness.evolve", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    search = commands.add_parser("run", help="search for a better block with a language model")
+    search = commands.add_parser("run", help="search for a better block with a language model", allow_abbrev=False)
     search.add_argument("framework", choices=FRAMEWORKS)
     search.add_argument("--config", help="a file in OpenEvolve's format; default: the framework's shipped one")
     search.add_argument("--api-base", help="instead of the file's")
     search.add_argument("--model", help="instead of the file's")
     search.add_argument("--iterations", type=int, help="instead of the file's")
     search.add_argument("--out", type=Path, required=True, help="the folder; the same one goes on")
-    compare = commands.add_parser("validate", help="train variants with new seeds and report how they differ")
+    compare = commands.add_parser(
+        "validate", help="train variants with new seeds and report how they differ", allow_abbrev=False
+    )
     compare.add_argument("--best", action="append", default=[], metavar="FRAMEWORK=PROGRAM", help="an evolved program")
     compare.add_argument("--frameworks", nargs="+", choices=FRAMEWORKS, default=list(FRAMEWORKS))
     compare.add_argument("--seeds", type=int, default=10)

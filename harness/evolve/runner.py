@@ -19,6 +19,7 @@ from harness.evolve import program as programs
 from harness.evolve.client import complete
 from harness.evolve.evaluator import Answer, Limits, law
 from harness.evolve.settings import Settings
+from harness.files import write_atomically
 
 Measure = Callable[[Path, str, Limits], Answer]
 CANDIDATES, BEST = "candidates.jsonl", "best"
@@ -168,9 +169,7 @@ def _save(folder: Path, framework: str, candidate: Candidate) -> None:
         "metrics": {"combined_score": candidate.fitness, **candidate.values},
     }
     for name, content in (("best_program.py", text), ("best_program_info.json", json.dumps(info, indent=1))):
-        partial = folder / f"{name}.tmp"
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(folder / name)
+        write_atomically(folder / name, content.encode())
 
 
 def _resume(out: Path, framework: str) -> list[Candidate]:
@@ -186,7 +185,7 @@ def _resume(out: Path, framework: str) -> list[Candidate]:
         lines = journal.read_text(encoding="utf-8").splitlines(keepends=True) if journal.is_file() else []
         if lines and not lines[-1].endswith("\n"):  # stopped while it was written
             lines.pop()
-            journal.write_text("".join(lines), encoding="utf-8")
+            write_atomically(journal, "".join(lines).encode())
         return [Candidate(**json.loads(line)) for line in lines]
     except (OSError, ValueError, TypeError) as error:
         raise HarnessError(f"The search in {out} cannot be read or written ({error}); choose another --out.") from None

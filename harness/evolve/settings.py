@@ -127,7 +127,7 @@ def read(path: Path | str, **overrides: Any) -> Settings:
             timeout=float(sections["evaluator"].get("timeout", 300)),
             memory_limit=int(sections["evaluator"].get("memory_limit_mb", 2048)) * 2**20,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise HarnessError(f"{file}: a value is missing or of the wrong kind ({error}).") from None
     _check(file, found)
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import BenchmarkError, MissingDataError, data
+from benchmarks import BenchmarkError, MissingDataError, create, data
 from benchmarks.data import download, store
 
 CONTENT = {"toy/a.bin": bytes(range(256)) * 2000, "toy/b.json": b'{"b": 1}\n'}
@@ -286,6 +286,33 @@ def test_states_are_told_apart(server):
         data.locate("toy")
     data.fetch(progress=False)  # mends what is corrupt
     assert files() == CONTENT
+
+
+def test_a_version_is_given_only_to_the_manifests_own_bytes_and_read_once(server, monkeypatch):
+    with pytest.raises(MissingDataError, match="`optibench data fetch toy`"):
+        data.version("toy")
+    data.fetch(progress=False)
+    read: list[str] = []
+    real = store.sha256
+    monkeypatch.setattr(store, "sha256", lambda path: read.append(path.name) or real(path))
+    version = data.version("toy")
+    assert re.fullmatch(r"[0-9a-f]{12}", version)
+    assert data.version("toy") == version
+    assert read == ["a.bin", "b.json"]
+    (data.root() / "toy" / "a.bin").write_bytes(b"!" + CONTENT["toy/a.bin"][1:])  # as long as the right one
+    with pytest.raises(MissingDataError, match=r"corrupt .*a\.bin has the checksum .*`optibench data fetch toy`"):
+        data.version("toy")
+
+
+@pytest.mark.parametrize("name", ["digits/mlp", "hpobench/ml/svm/wine", "hpobench/ml/lr/iris", "hpobench/ml/rf/digits"])
+def test_a_task_on_data_of_scikit_learn_names_its_files_checksum(name):
+    sklearn = pytest.importorskip("sklearn")
+    dataset = "digits" if name.startswith("digits") else name.rpartition("/")[2]
+    file = {"wine": "wine_data.csv", "iris": "iris.csv", "digits": "digits.csv.gz"}[dataset]
+    content = (Path(sklearn.__file__).parent / "datasets" / "data" / file).read_bytes()
+    version = create(name).data_version
+    assert version == f"scikit-learn {dataset}, {hashlib.sha256(content).hexdigest()[:12]}, split 1"
+    assert create(name).reference is not None
 
 
 def test_an_unknown_data_set_is_answered_with_the_closest():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ConfigSpace import Configuration
 
-from benchmarks import BenchmarkError, Reference, create, data, names, references
+from benchmarks import BenchmarkError, Reference, create, data, names, references, registry
 from benchmarks.reference_search import Codec, search
 from benchmarks.references import Entry, check, compute, entries, lookup, pending, write
 from benchmarks.training.hpobench_data import OPENML
@@ -165,9 +168,85 @@ def test_a_broken_or_unwritable_file_is_one_sentence(tmp_path):
     file.write_text('{"a": {"f_best": 1}}')
     with pytest.raises(BenchmarkError, match="cannot be read"):
         entries(file)
-    with pytest.raises(BenchmarkError, match="cannot be written to"):
-        write([entry()], tmp_path / "absent" / "references.json")
+    for below in (file, tmp_path / "file" / "deeper"):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(BenchmarkError, match="cannot be written to"):
+            write([entry()], below / "references.json")
     assert not entries(tmp_path / "absent.json")
+
+
+def test_a_disk_that_fills_up_keeps_what_was_there(tmp_path, monkeypatch):
+    file = tmp_path / "references.json"
+    write([entry()], file)
+    before = file.read_bytes()
+
+    def full(path, text, **settings):
+        path.write_bytes(text.encode()[:9])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(BenchmarkError, match="No space left"):
+        write([entry(f_ref=1.5)], file)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_writers_at_the_same_time_lose_nothing(tmp_path):
+    file = tmp_path / "references.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: write([entry(f"a/{number}")], file), range(24)))
+    assert set(entries(file)) == {f"a/{number}" for number in range(24)}
+
+
+@pytest.fixture
+def homes(tmp_path, monkeypatch):
+    """The package as pip installs it, a plug-in of the family ``a``, and a user's data folder; all without values."""
+    packages = tmp_path / "site-packages"
+    (packages / "benchmarks").mkdir(parents=True)
+    (packages / "plug_in_with_values.py").write_text("")
+    monkeypatch.syspath_prepend(packages)
+    monkeypatch.setattr(references, "FILE", packages / "benchmarks" / "references.json")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
+    families = dict(registry.families())
+    families["a"] = registry.Family("a", "", "plug_in_with_values:FAMILY", "plug_in_with_values:values.json")
+    monkeypatch.setattr(registry, "families", lambda: families)
+    return tmp_path
+
+
+def test_an_installed_package_is_never_written_to(homes):
+    write([entry("synthetic/sphere-2d"), entry("a/b"), entry("unheard/of")])
+    assert set(entries(references.user_file())) == {"synthetic/sphere-2d", "a/b", "unheard/of"}
+    assert lookup("a/b") == entry().reference
+    assert homes / "user" in references.user_file().parents
+    assert not list((homes / "site-packages").rglob("*.json"))
+
+
+def test_a_checkout_and_a_plug_ins_checkout_hold_their_own_references(homes):
+    (homes / "site-packages" / ".git").mkdir()
+    write([entry("synthetic/sphere-2d"), entry("a/b"), entry("unheard/of")])
+    assert set(entries(references.FILE)) == {"synthetic/sphere-2d"}
+    assert set(entries(homes / "site-packages" / "values.json")) == {"a/b"}
+    assert set(entries(references.user_file())) == {"unheard/of"}
+    assert list(entries()) == ["synthetic/sphere-2d", "a/b", "unheard/of"]
+
+
+def test_the_newest_version_of_the_data_at_hand_holds(homes):
+    write([entry()], references.FILE)
+    (change,) = write([entry(f_ref=1.5)])  # the package cannot be written to: it is the user's
+    assert change.new.reference.version == 2
+    assert lookup("a/b").f_ref == entries()["a/b"].reference.f_ref == 1.5
+    write([entry(f_ref=1.7), entry(f_ref=1.8)], references.FILE)  # a newer release
+    assert lookup("a/b").f_ref == entries()["a/b"].reference.f_ref == 1.8
+    write([replace(entry(f_ref=1.9), data_version="other")])
+    assert lookup("a/b", data_version="other").f_ref == 1.9
+    assert lookup("a/b", data_version=entry().data_version).f_ref == 1.8
+
+
+@pytest.mark.parametrize("wrong", ["no_such_module:values.json", "plug_in_with_values", "plug_in_with_values:"])
+def test_a_family_with_a_wrong_home_is_one_sentence(homes, wrong):
+    with pytest.raises(BenchmarkError, match=r"'b' .* is broken: ValueError") as caught:
+        registry.register(registry.Family("b", "", "plug_in_with_values:FAMILY", wrong))
+    assert "\n" not in str(caught.value)
 
 
 # --- the search

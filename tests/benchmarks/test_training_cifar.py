@@ -30,11 +30,11 @@ def batch(number: int, count: int) -> bytes:
     return np.concatenate([classes[:, None], images.reshape(count, -1)], axis=1).astype(np.uint8).tobytes()
 
 
-def archive(path, contents: dict[str, bytes]) -> None:
-    with tarfile.open(path, "w:gz", format=tarfile.USTAR_FORMAT) as out:
+def archive(path, contents: dict[str, bytes], kind: int = tarfile.USTAR_FORMAT, folder: str = "cifar-10-batches-bin"):
+    with tarfile.open(path, "w:gz", format=kind) as out:
         for name, content in {"readme.html": b"x" * 700, **contents}.items():
-            info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
-            info.size = len(content)
+            info = tarfile.TarInfo(f"{folder}/{name}")
+            info.size, info.mtime = len(content), 1.5  # a fraction of a second needs a PAX header
             out.addfile(info, io.BytesIO(content))
 
 
@@ -43,15 +43,17 @@ def task(monkeypatch, tmp_path):
     """The small task on 240 images."""
     archive(tmp_path / cifar.ARCHIVE, {name: batch(number, 40) for number, name in enumerate(NAMES)})
     monkeypatch.setattr(data, "locate", lambda name: tmp_path)
+    monkeypatch.setattr(data, "version", lambda name: "made here")
     monkeypatch.setitem(cifar.SIZES, "cifar/cnn", cifar.Size((120, 60, 30), 4))
     cifar.load.cache_clear()
     yield create("cifar/cnn")
     cifar.load.cache_clear()
 
 
-def test_the_archive_is_read_as_it_was_written(tmp_path):
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_the_archive_is_read_as_it_was_written(tmp_path, kind):
     contents = {name: batch(number, 7) for number, name in enumerate(NAMES)}
-    archive(tmp_path / "a.tar.gz", contents)
+    archive(tmp_path / "a.tar.gz", contents, kind, "a long folder" * (5 if kind == tarfile.USTAR_FORMAT else 20))
     (images, classes), (test_images, test_classes) = cifar.read(tmp_path / "a.tar.gz")
     assert images.shape == (35, 3, 32, 32)
     assert classes.shape == (35,)
@@ -66,6 +68,7 @@ def test_a_broken_archive_is_one_sentence(tmp_path):
     for contents, message in [
         ({name: content for name, content in whole.items() if "3" not in name}, r"no whole data_batch_3\.bin"),
         (whole | {"test_batch.bin": b"12345"}, r"no whole test_batch\.bin"),
+        (whole | {"test_batch.bin": bytes(10_001 * 3073)}, r"no whole test_batch\.bin"),  # more than there are images
         (None, "is not a whole archive"),
     ]:
         if contents is None:
@@ -77,6 +80,13 @@ def test_a_broken_archive_is_one_sentence(tmp_path):
             cifar.read(path)
         assert "`optibench data fetch cifar`" in str(caught.value)
         assert "\n" not in str(caught.value)
+    with tarfile.open(path, "w:gz") as out:  # a link where a file belongs
+        for name in NAMES:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            out.addfile(info)
+    with pytest.raises(BenchmarkError, match=r"no whole data_batch_1\.bin"):
+        cifar.read(path)
     path.write_bytes(b"no archive")
     with pytest.raises(BenchmarkError, match="is not a whole archive"):
         cifar.read(path)

@@ -206,6 +206,11 @@ def test_real_headlines_are_read_one_a_line(real):
     version = task.data_version
     real.write_text("\n".join(lines[:300]), encoding="utf-8")
     assert create("mainrun/gpt-headlines").data_version != version
+    # an edit far from the end, of the same length, is another text
+    real.write_text("\n".join(lines * 20), encoding="utf-8")
+    version = create("mainrun/gpt-headlines").data_version
+    real.write_text("X" + "\n".join(lines * 20)[1:], encoding="utf-8")
+    assert create("mainrun/gpt-headlines").data_version != version
 
 
 def test_missing_headlines_are_named_with_the_cure(real):

@@ -241,7 +241,7 @@ def test_the_comparison_pairs_seeds_and_prints_a_table(monkeypatch, capsys, tmp_
         (["--best", str(tmp_path / "best.json")], "cannot train"),
         (["--best", str(tmp_path / "absent.json")], "No such file"),
     ]:
-        monkeypatch.setattr("benchmarks.references.entries", lambda: {})
+        monkeypatch.setattr("benchmarks.references.entries", lambda *path: {})
         if "--best" not in arguments:
             (tmp_path / "whole.json").write_text(str(better).replace("'", '"'))
             arguments = [*arguments, "--best", str(tmp_path / "whole.json")]

@@ -50,6 +50,13 @@ def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["-o", "random", "-b", "synthetic/sphere-2d", "-s", "5-3"], ["seeds", "'5-3'"]),
         (["-o", "random", "-b", "synthetic/sphere-2d", "-j", "0"], ["jobs", "at least 1"]),
         (["-o", "random", "-b", "synthetic/sphere-2d", "--executor", "threads"], ["executor", "processes"]),
+        (["-o", "random", "-b", "synthetic/sphere-2d", "-s", "²"], ["seeds", "'²'"]),
+        (["-o", "random", "-b", "synthetic/sphere-2d", "-s", "1_0"], ["seeds", "'1_0'"]),
+        (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "1_0"], ["trials", "'1_0'"]),
+        (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "9" * 5000], ["trials", "at least 1"]),
+        (["-o", "random", "tpe", "demo"], ["'demo'", "write the grid first", "optibench run demo -o"]),
+        (["-o", "random", "first.yaml"], ["'first.yaml'", "optibench run first.yaml -o"]),
+        (["-b", "synthetic/sphere-2d", "first.yaml"], ["'first.yaml'", "optibench run first.yaml -b"]),
         (["nowhere.yaml"], ["nowhere.yaml", "No such file", "demo"]),
         (["--out", "nowhere"], ["nowhere", "does not exist"]),
     ],
@@ -132,7 +139,21 @@ def test_another_grid_in_the_same_folder_is_refused_with_the_difference(
 
 
 def test_unknown_words_on_the_command_line_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "invalid choice: 'rnu'" in refused(capsys, "rnu")
-    assert "--sedes" in refused(capsys, "run", "demo", "--sedes", "3")
+    assert "invalid choice: 'rnu' (did you mean run?)" in refused(capsys, "rnu")
+    assert "(choose from list, run, " in refused(capsys, "xyz")
+    assert "unknown option --sedes (did you mean --seeds?)" in refused(capsys, "run", "demo", "--sedes", "3")
+    assert "unknown option --trails (did you mean --trials?)" in refused(capsys, "run", "demo", "--trails=3")
+    assert "unknown option --tri" in refused(capsys, "run", "demo", "--tri", "3")  # a part of a name is none
+    assert "unexpected argument 'more'" in refused(capsys, "status", "here", "more")
     assert "at least 1" in refused(capsys, "report", "somewhere", "--at", "0")
+    assert "at least 1" in refused(capsys, "report", "somewhere", "--at", "²")
     assert "does not exist" in refused(capsys, "status", "nowhere")
+
+
+@pytest.mark.parametrize("seed", ["²", "-1", "1_0", "1.5", "", "9" * 30, "9" * 18])
+def test_a_seed_that_no_run_has_is_refused(seed: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID)
+    assert main(["run", "grid.yaml", "--out", "out", "--executor", "serial", "--no-report"]) == 0
+    capsys.readouterr()
+    message = refused(capsys, "report", "out", "--run", "random", "synthetic/sphere-2d", seed)
+    assert "seed" in message

@@ -10,6 +10,7 @@ import yaml
 
 from harness import forecast
 from harness.cli import main
+from harness.grid import load as load_grid
 from harness.results import load
 
 ROOT = Path(__file__).parents[2]
@@ -91,16 +92,45 @@ def test_a_folder_without_a_grid_is_refused_before_another_grid_is_run(
     assert "There is no folder results/nowhere, and the paper names no grid" in capsys.readouterr().err
 
 
+def made(**changes: Any) -> forecast.Forecast:
+    write_grid(**changes)
+    return forecast.forecast("tiny.yaml", *load_grid("tiny.yaml", {}))
+
+
+def test_a_setting_is_forecast_at_its_own_speed_or_not_at_all() -> None:
+    seeds = {"seeds": 100, "trials": 100}
+    fast, thorough = (
+        made(optimizers=[f"optiformer:preset={preset}"], **seeds).seconds for preset in ("fast", "thorough")
+    )
+    assert thorough > 5 * fast
+    found = made(optimizers=["optiformer:refinements=3", "tpe (batch 4)", "random"], **seeds)
+    assert found.unknown == ("optiformer:refinements=3",)
+    assert 50 < found.seconds < 70  # 9,000 suggestions of tpe, and 20,000 trials
+
+
+def test_how_many_trials_a_cost_pays_for_is_said_only_where_it_is_known() -> None:
+    for budget, optimizers, task, trials, unknown in (
+        ({"fidelity": 40}, ["random", "tpe"], "digits/mlp", 240, ()),
+        ({"fidelity": 40}, ["random", "asha"], "digits/mlp", None, ("asha",)),
+        ({"seconds": 3600}, ["random", "tpe"], "nasbench201/cifar10", None, ("random", "tpe")),
+    ):
+        values = {"name": "tiny", "optimizers": optimizers, "benchmarks": [task], "seeds": 3}
+        Path("tiny.yaml").write_text(yaml.safe_dump(values | {"budget": budget, "executor": "serial"}))
+        found = forecast.forecast("tiny.yaml", *load_grid("tiny.yaml", {}))
+        assert (found.trials, found.unknown) == (trials, unknown), budget
+        assert ("trials: as many as the budget pays for" in str(found)) == (trials is None)
+
+
 def test_durations_are_told_roughly() -> None:
     words = [forecast.about(seconds) for seconds in (3, 70, 1200, 9000)]
     assert words == ["less than a minute", "about 1 minute", "about 20 minutes", "about 2.5 hours"]
 
 
-@pytest.mark.parametrize("name", ["test", "test-slow", "test-lcbench"])
+@pytest.mark.parametrize("name", ["test", "test-fast", "test-slow", "test-lcbench"])
 def test_known_speeds_are_those_of_the_published_grids(name: str) -> None:
     trials = load(ROOT / "results" / name).trials
     search = trials[trials["phase"] == "search"].astype({"optimizer": str})
     for optimizer, seconds in search.groupby("optimizer")["ask_seconds"].mean().items():
-        known = forecast.SUGGESTION[str(optimizer).partition(":")[0]]
+        known = forecast.SUGGESTION[str(optimizer)]
         # Of the same size: what a suggestion costs depends on the machine and on what else it does.
         assert seconds / 3 <= known <= seconds * 3

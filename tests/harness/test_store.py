@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness.cells import Cell, plan
+from harness.files import write_atomically
 from harness.grid import Grid, resolve
 from harness.journal import Fault, Journal
 from harness.run import status
@@ -120,19 +121,41 @@ def test_faults_of_an_attempt_that_an_earlier_version_gave_up_are_passed_over(tm
     assert history.faults == []
 
 
+def _full(descriptor: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_a_disk_that_fills_up_while_a_cell_is_written_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, cells, resolved = fill(tmp_path / "out", 2)
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("os.fsync", _full)
     with pytest.raises(OSError, match="No space"):
         store.finish(cells[-1], trials(4), resolved["tasks"][cells[-1].task])
     assert not list((tmp_path / "out").rglob("*.tmp"))
     assert cells[-1].key not in store.finished()
+
+
+def test_a_file_that_cannot_be_written_keeps_its_old_content_and_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "provenance.json"
+    write_atomically(path, b"old")
+    monkeypatch.setattr("os.fsync", _full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_killed_processes_left_half_written_is_removed_everywhere_in_the_folder(tmp_path: Path) -> None:
+    store, *_ = fill(tmp_path / "out", 2)
+    whole = set((tmp_path / "out").rglob("*"))
+    for name in ("provenance.json.1.tmp", "trials.2.tmp", "journal/a.jsonl.3.tmp"):
+        (tmp_path / "out" / name).write_bytes(b"half")
+    next((tmp_path / "out" / "cells").iterdir()).joinpath("b.arrow.4.tmp").write_bytes(b"half")
+    store.cells.remove_partial()
+    assert set((tmp_path / "out").rglob("*")) == whole
 
 
 def test_an_event_after_a_line_that_was_cut_short_is_kept(tmp_path: Path) -> None:

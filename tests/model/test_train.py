@@ -23,6 +23,7 @@ from model.generate import generate
 from model.network import load
 from model.schedules import learning_rate
 from model.train import parameter_groups, train
+from model.training_state import Progress, save_state
 
 NETWORK = NetworkConfig(64, 2, 4, 96, copying_start=True, tie_embeddings=True)
 RUN = RunConfig(
@@ -185,3 +186,16 @@ def test_two_processes_train_together(steps: int, minutes: float, tmp_path: Path
     assert made == 3 if steps == 3 else made > 0
     log = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
     assert sum("loss" in entry for entry in log) >= min(made, 3)
+
+
+def test_a_checkpoint_that_finds_no_room_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = torch.nn.Linear(2, 1)
+
+    def full(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("model.training_state.save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        save_state(tmp_path, Progress(step=1), network, torch.optim.SGD(network.parameters()), {})
+    assert not list(tmp_path.iterdir())

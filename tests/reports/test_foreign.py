@@ -146,3 +146,12 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00optimizer")
     with pytest.raises(reports.ReportError, match="cannot be read as CSV"):
         foreign.load(tmp_path / "bad.csv", TASKS)
+
+
+@pytest.mark.parametrize("name", ["NA", "null", "None", "nan", "NaN", "N/A", "007", "1.50", "True", "-inf"])
+def test_a_name_is_text_as_it_stands(tmp_path: Path, name: str) -> None:
+    text = f"optimizer,task,seed,trial,value,state\n{name},{name},0,0,1.0,ok\n{name},{name},0,1,NA,failed\n"
+    found = foreign.load(stored(tmp_path, text), {name: TASKS["a/min"]}).trials
+    assert list(found["optimizer"]) == list(found["task"]) == [name, name]
+    assert list(found["state"]) == ["ok", "failed"]
+    assert foreign.task_names(tmp_path / "trials.csv") == [name]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
@@ -14,7 +16,7 @@ from reports.results import Results
 from reports.significance import pairs_table
 from reports.summary import cautions, sentences, terminal
 from reports.tables import families_table, ranking, ranks_table, regret_tables
-from reports.text import MISSING
+from reports.text import MISSING, write_csv
 
 Make = Callable[..., Results]
 
@@ -226,3 +228,21 @@ def test_default_counts_lie_beyond_the_shared_initial_design(make: Make) -> None
 def test_nobody_is_bold_where_all_are_equal(make: Make) -> None:
     analysis = run(make(seeds=2, trials=6, failures=0.0), at=[3])  # inside the shared initial design
     assert not any(cell.bold for row in [*ranks_table(analysis).rows, *regret_tables(analysis)[0].rows] for cell in row)
+
+
+def test_no_text_of_a_csv_file_is_a_formula_to_a_spreadsheet(tmp_path: Path) -> None:
+    names = ["=1+1", "+1", "-1", "@sum", "\t=1", "random", "a=1"]
+    frame = pd.DataFrame({"=x": names, "kind": pd.Categorical(names), "value": [-1.5, *range(6)]})
+    write_csv(frame, tmp_path / "table.csv")
+    found = pd.read_csv(tmp_path / "table.csv")
+    wanted = ["'=1+1", "'+1", "'-1", "'@sum", "'\t=1", "random", "a=1"]
+    assert list(found.columns) == ["'=x", "kind", "value"]
+    assert list(found["'=x"]) == list(found["kind"]) == wanted
+    assert list(found["value"]) == list(frame["value"])
+
+
+@pytest.mark.parametrize("room", ["reports", "harness"])
+def test_every_csv_file_is_written_so(room: str) -> None:
+    files = list((Path(__file__).parents[2] / room).rglob("*.py"))
+    assert files
+    assert [path.name for path in files if ".to_csv(" in path.read_text()] == ["text.py"] * (room == "reports")

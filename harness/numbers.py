@@ -1,0 +1,10 @@
+"""Numbers as users type them."""
+
+from __future__ import annotations
+
+import re
+
+
+def whole(text: str) -> int | None:
+    """The number that up to 18 plain digits stand for; ``None`` for anything else (``²``, ``1_000``, ``-1``)."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
