@@ -297,6 +297,7 @@ def resolve(grid: Grid) -> dict[str, Any]:
 def _resolve_optimizer(entry: Entry, settings: dict[str, Any], benchmark: Benchmark, grid: Grid) -> dict[str, Any]:
     import optimizers
 
+    entry.check()  # a library in a reduced mode is refused here, not in every cell
     resolved = {"name": entry.name, "settings": dict(sorted(settings.items())), "packages": entry.versions()}
     if settings:  # a wrong value is found here, not in every cell
         optimizers.check_settings(entry, settings)

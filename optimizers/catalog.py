@@ -41,7 +41,7 @@ register(
         summary="TPE, Optuna 5's default: multivariate (group=true adds groups for conditional spaces).",
         target="optimizers.tpe:TPE",
         capabilities=Capabilities(batch=True, failed="left out"),
-        packages=("ConfigSpace", "numpy", "optuna"),
+        packages=("ConfigSpace", "numpy", "optuna>=5"),
         install="pip install 'optuna>=5'",
     )
 )
@@ -51,7 +51,7 @@ register(
         summary="TPE, each parameter modelled alone: the 2011 paper's, Optuna's default before version 5.",
         target="optimizers.tpe:UnivariateTPE",
         capabilities=Capabilities(batch=True, failed="left out"),
-        packages=("ConfigSpace", "numpy", "optuna"),
+        packages=("ConfigSpace", "numpy", "optuna>=5"),
         install="pip install 'optuna>=5'",
     )
 )
@@ -66,8 +66,8 @@ register(
             batch=True,
             failed=_WORST,
         ),
-        packages=("ConfigSpace", "numpy", "scipy", "cmaes"),
-        install="pip install cmaes",
+        packages=("ConfigSpace", "numpy", "scipy", "cmaes>=0.11"),
+        install="pip install 'cmaes>=0.11'",
     )
 )
 register(
@@ -76,8 +76,8 @@ register(
         summary="Gaussian process, scikit-optimize's default: Matern 5/2, gp_hedge over EI, LCB and PI.",
         target="optimizers.gp_skopt:SkoptGP",
         capabilities=Capabilities(conditional=_DEFAULTS, batch=True, failed=_WORST),
-        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "scikit-optimize"),
-        install="pip install scikit-optimize",
+        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "scikit-optimize>=0.10.2"),
+        install="pip install 'scikit-optimize>=0.10.2'",
     )
 )
 register(
@@ -90,8 +90,9 @@ register(
             batch=True,
             failed="left out",
         ),
-        packages=("ConfigSpace", "numpy", "scipy", "torch", "optuna", "greenlet"),
-        install="pip install 'optuna>=5' torch",
+        packages=("ConfigSpace", "numpy", "scipy", "torch>=2.8", "optuna>=5", "greenlet>=3"),
+        companions=("greenlet",),
+        install="pip install 'optuna>=5' 'greenlet>=3' torch",
     )
 )
 register(
@@ -100,8 +101,8 @@ register(
         summary="Gaussian process, BoTorch's default model, log expected improvement, mixed spaces.",
         target="optimizers.gp_botorch:BoTorchGP",
         capabilities=Capabilities(conditional=_DEFAULTS, batch=True, max_dimensions=_SOBOL_DIMENSIONS, failed=_WORST),
-        packages=("ConfigSpace", "numpy", "scipy", "torch", "gpytorch", "botorch"),
-        install="pip install botorch gpytorch",
+        packages=("ConfigSpace", "numpy", "scipy", "torch>=2.8", "gpytorch>=1.14", "botorch>=0.14"),
+        install="pip install 'botorch>=0.14' 'gpytorch>=1.14'",
     )
 )
 register(
@@ -110,7 +111,7 @@ register(
         summary="SMAC3's hyperparameter-optimization facade: random forest, log expected improvement.",
         target="optimizers.smac_facades:SMACForest",
         capabilities=Capabilities(batch=True, failed=_WORST),
-        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "smac"),
+        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
         install="pip install 'smac>=2.4'",
     )
 )
@@ -122,7 +123,7 @@ register(
         capabilities=Capabilities(
             conditional="SMAC's GP sees an inactive parameter at -1, below its range", batch=True, failed=_WORST
         ),
-        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "smac"),
+        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
         install="pip install 'smac>=2.4'",
     )
 )
@@ -132,7 +133,7 @@ register(
         summary="Hyperband over random configurations, SMAC3's: successive halving with several brackets.",
         target="optimizers.smac_multi_fidelity:SMACHyperband",
         capabilities=Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
-        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "smac"),
+        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
         install="pip install 'smac>=2.4'",
     )
 )
@@ -142,7 +143,7 @@ register(
         summary="SMAC3's multi-fidelity facade: Hyperband whose configurations a random forest proposes, like BOHB.",
         target="optimizers.smac_multi_fidelity:SMACForestHyperband",
         capabilities=Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
-        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn", "smac"),
+        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
         install="pip install 'smac>=2.4'",
     )
 )
@@ -152,7 +153,7 @@ register(
         summary="Asynchronous successive halving, Optuna's pruner, over TPE (sampler=tpe|random).",
         target="optimizers.asha:ASHA",
         capabilities=Capabilities(batch=True, multi_fidelity=True, failed="left out"),
-        packages=("ConfigSpace", "numpy", "optuna"),
+        packages=("ConfigSpace", "numpy", "optuna>=5"),
         install="pip install 'optuna>=5'",
     )
 )
@@ -162,7 +163,7 @@ register(
         summary="OptiFormer, the seed's format: a causal network over named tokens, policy sampling.",
         target="optimizers.optiformer:OptiFormerSeq",
         capabilities=Capabilities(batch=True, failed="shown to the network as infeasible"),
-        packages=("ConfigSpace", "numpy", "torch"),
+        packages=("ConfigSpace", "numpy", "torch>=2.8"),
         fingerprint="optimizers.optiformer:fingerprint",
     )
 )
@@ -173,7 +174,7 @@ register(
         "(preset=fast|default|thorough).",
         target="optimizers.optiformer_surrogate:OptiFormer",
         capabilities=Capabilities(batch=True, failed="shown to the network as failed, with the worst value so far"),
-        packages=("ConfigSpace", "numpy", "scipy", "torch"),
+        packages=("ConfigSpace", "numpy", "scipy", "torch>=2.8"),
         fingerprint="optimizers.optiformer_surrogate:fingerprint",
     )
 )

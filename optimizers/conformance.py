@@ -27,6 +27,7 @@ from ConfigSpace import ConfigurationSpace
 import optimizers
 from optimizers.base import Capabilities, Fidelity, Observation, Optimizer
 from optimizers.conformance_fidelity import FidelityConformance
+from optimizers.conformance_reduced import heard_from, listening, reduced
 from optimizers.conformance_spaces import SPACES, bowl, check_valid, conditional, four, line, mixed
 from optimizers.spaces import SearchSpace
 
@@ -290,12 +291,24 @@ class OptimizerConformance(FidelityConformance):
     def test_it_goes_on_when_every_configuration_has_been_tried(self) -> None:
         self.search(four(), told=initial_design(SearchSpace(four()), 8), n=3)
 
+    # Whether it is the rival that it is called -------------------------------------------------------------------
+
+    def test_its_libraries_say_nothing_of_a_reduced_mode(self) -> None:
+        """No fallback, no slower way, no drawing at random where it should model: this space has no conditions."""
+        if type(self).create is OptimizerConformance.create:
+            said = heard_from(self.spec)
+        else:
+            with listening() as said:
+                self.search(mixed())
+        assert not reduced(said), f"it runs in a reduced mode: {reduced(said)}"
+
     # What the registry says of it --------------------------------------------------------------------------------
 
     def test_the_entry_says_what_the_class_says(self) -> None:
         if type(self).create is not OptimizerConformance.create:
             pytest.skip("not made by the registry")
         entry, _ = optimizers.parse(self.spec)
+        assert not entry.problems(), f"{entry.name} does not run as it should: {entry.problems()}"
         assert entry.capabilities == entry.load().capabilities, "Entry.capabilities and the class's own differ"
         missing = [package for package, version in entry.versions().items() if version == "missing"]
         assert not missing, f"Entry.packages names distributions that are not installed: {missing}"

@@ -12,11 +12,13 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from packaging.requirements import InvalidRequirement
 
+from optimizers import requirements
 from optimizers.base import Capabilities, Fidelity, Optimizer, OptimizerError
 
 if TYPE_CHECKING:
@@ -39,7 +41,10 @@ class Entry:
         target: ``module:Class`` of the :class:`~optimizers.base.Optimizer`.
         capabilities: The class's own ``capabilities``, repeated here so that listing imports nothing (a test holds the
             two together).
-        packages: The distributions whose versions determine its results: part of a cell's key.
+        packages: The distributions whose versions determine its results: part of a cell's key. ``optuna>=5`` declares
+            the oldest version that counts as this optimizer.
+        companions: Modules that its libraries look for by themselves and without which they fall back on something
+            slower or worse; they must be quick to import.
         install: The ``pip install`` command that brings them.
         fingerprint: ``module:function`` of what else determines its results, such as the weights of a network: takes
             the settings, gives a word for a cell's key. Empty if there is nothing.
@@ -50,6 +55,7 @@ class Entry:
     target: str
     capabilities: Capabilities
     packages: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
     install: str = "pip install optiformer-bench"
     fingerprint: str = ""
 
@@ -57,8 +63,9 @@ class Entry:
         """Import the optimizer's class.
 
         Raises:
-            OptimizerError: A package is missing; the message says which command installs it.
+            OptimizerError: A package is missing, or as :meth:`check`; the message says which command installs it.
         """
+        self.check()
         module, _, attribute = self.target.partition(":")
         try:
             cls: type[Optimizer] = getattr(importlib.import_module(module), attribute)
@@ -78,13 +85,22 @@ class Entry:
 
     def versions(self) -> dict[str, str]:
         """The installed version of each of :attr:`packages` (``missing`` where there is none)."""
-        found = {}
-        for package in self.packages:
-            try:
-                found[package] = version(package)
-            except PackageNotFoundError:
-                found[package] = "missing"
-        return found
+        return requirements.versions(self.packages)
+
+    def check(self) -> None:
+        """Refuse to run it in a reduced mode.
+
+        Raises:
+            OptimizerError: It has :meth:`problems`; the message says which command installs what it needs.
+        """
+        if problems := self.problems():
+            raise OptimizerError(
+                f"Optimizer {self.name!r} would not run as it should: {'; '.join(problems)}; run `{self.install}`."
+            )
+
+    def problems(self) -> list[str]:
+        """Why it would run slower or otherwise than it should: old packages, absent companions; a phrase each."""
+        return [*requirements.outdated(self.packages), *requirements.absent(self.companions)]
 
 
 _entries: dict[str, Entry] = {}
@@ -95,10 +111,15 @@ def register(entry: Entry) -> None:
     """Make an optimizer known; a name that is taken is an error.
 
     Raises:
-        OptimizerError: Another optimizer has that name, or the name holds one of ``: , = /`` or white space.
+        OptimizerError: Another optimizer has that name, the name holds one of ``: , = /`` or white space, or one of its
+            packages is not written as pip reads it.
     """
     if not entry.name or any(character in ":,=/" or character.isspace() for character in entry.name):
         raise OptimizerError(f"An optimizer's name has none of ': , = /' and no spaces: {entry.name!r} has; rename it.")
+    try:
+        entry.versions()
+    except InvalidRequirement as error:
+        raise OptimizerError(f"Optimizer {entry.name!r} names a package as pip does not read it: {error}.") from None
     taken = _entries.get(entry.name)
     if taken is not None and taken != entry:
         raise OptimizerError(

@@ -48,10 +48,22 @@ def test_third_parties_are_listed_and_shown_by_the_doctor(optibench: Any) -> Non
     assert "misbehaving:BAD_ASK" in optibench("doctor", check=None).stdout
 
 
-def test_the_doctor_names_what_is_missing_and_the_cure(optibench: Any) -> None:
-    done = optibench("doctor", check=1)
+def test_the_doctor_is_well_without_optional_data_and_says_how_to_get_it(optibench: Any) -> None:
+    done = optibench("doctor")
     assert "optibench data fetch yahpo/lcbench" in done.stdout
-    assert "torch" in done.stdout
+    assert "All is well; data of some tasks is not fetched" in done.stdout
+    for name in ("torch", *(f"optimizer {name}" for name in ("gp-optuna", "smac-rf", "bad-ask"))):
+        assert name in done.stdout
+
+
+def test_the_doctor_is_not_well_with_damaged_or_half_fetched_data(optibench: Any, tmp_path: Path) -> None:
+    first = benchmarks.data.manifest()["yahpo/lcbench"].files[0]
+    damaged = tmp_path / "no-data" / first.path
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"short")
+    done = optibench("doctor", check=1)
+    assert "Something is missing" in done.stdout
+    assert "not fetched" in done.stdout  # the other data sets are optional still
 
 
 def test_status_counts_cells_and_trials(optibench: Any) -> None:

@@ -82,4 +82,4 @@ def test_a_plug_in_that_cannot_be_imported_is_one_sentence_and_hurts_nobody_else
     assert done.stderr.count("\n") == 1
     assert "is broken" in done.stderr
     done = optibench("doctor", check=1, **python_path)
-    assert "mend or uninstall it" in done.stdout
+    assert "fix or uninstall it" in done.stdout

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import logging
 import random
 import tempfile
 import threading
+import warnings
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -156,6 +158,23 @@ class Litters(Good):
 class FidelityUnasked(Good):
     def ask(self, n: int = 1) -> list[Suggestion]:
         return [Suggestion(s.config, {"epochs": 3}) for s in super().ask(n)]
+
+
+class FallsBack(Good):
+    """Whatever verbosity it sets, and whatever it ignores."""
+
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        logging.getLogger("library").setLevel(logging.CRITICAL)
+        logging.getLogger("library").warning("No %s: falling back to a slower search", "compiler")
+        return super().ask(n)
+
+
+class DrawsAtRandom(Good):
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.warn("The parameter `x` is sampled independently", stacklevel=2)
+        return super().ask(n)
 
 
 class UsesTheSpace(Good):

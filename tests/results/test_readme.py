@@ -1,31 +1,35 @@
-"""The README's numbers are those of the committed results."""
+"""The README's numbers are those of the committed results, and no other numbers stand there."""
 
 from __future__ import annotations
 
-import math
+import json
+import re
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
-from scipy import stats
+import yaml
 
-from harness.cells import plan
-from harness.store import Store
-from reports import latency
+import benchmarks
+from benchmarks.synthetic import functions
 
 ROOT = Path(__file__).parents[2]
-#: Regrets that differ by less are a tie, as in the report.
-TIE = 1e-3
-SLOW = ("gp-optuna", "gp-skopt", "smac-rf")
-RIVALS = ("tpe", "tpe:group=true", "tpe-univariate", "cmaes", "random")
 
 
-def regrets(*grids: str) -> pd.DataFrame:
-    """The trials of committed grids with the regret clipped at 0."""
-    stores = [Store.open(ROOT / "results" / name) for name in grids]
-    trials = pd.concat([store.trials(plan(store.resolved())).to_pandas() for store in stores])
-    return trials.astype({"task": str, "optimizer": str}).assign(regret=trials.regret.clip(lower=0))
+def _load(path: Path) -> Any:
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[path.stem] = module  # its dataclasses look for it there
+    spec.loader.exec_module(module)
+    return module
+
+
+numbers = _load(Path(__file__).with_name("readme_numbers.py"))
+COMMAND = "python tests/results/readme_numbers.py --write"
 
 
 @pytest.fixture(scope="module")
@@ -33,108 +37,81 @@ def readme() -> str:
     return (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_measured_table(readme: str) -> None:
-    trials = regrets("measured", "measured-gp")
-    last = trials[trials.trial == 49].groupby(["optimizer", "task"]).regret.agg(["mean", "sem", "count"])
-    for optimizer in last.index.unique("optimizer"):
-        cells = [last.loc[(optimizer, task)] for task in ("yahpo/lcbench/189906", "yahpo/rbv2_xgboost/40981")]
-        numbers = " | ".join(f"{cell['mean']:.3f} ± {cell['sem']:.3f}" for cell in cells)
-        assert f"| `{optimizer}` | {numbers} | {int(cells[0]['count'])} |" in readme
+@pytest.mark.parametrize("name", numbers.BLOCKS)
+def test_a_block_of_the_readme_is_what_the_results_say(name: str, readme: str) -> None:
+    wanted = numbers.BLOCKS[name]()
+    found = numbers.pattern(name).search(readme)
+    assert found is not None, f"README.md has no block {name!r}"
+    assert found[2] == wanted, f"README.md is not what results/ says: run `{COMMAND}`; it must be\n{wanted}"
 
 
-def test_the_table_of_both_optiformers(readme: str) -> None:
-    trials = regrets("dev")
-    tables = [at(trials, n) for n in (25, 50, 100)]
-    for optimizer in tables[0]:
-        means = " | ".join(f"{tasks[optimizer].mean():.3f}" for tasks in tables)
-        assert f"| `{optimizer}` | {means} | {tables[2].rank(axis=1)[optimizer].mean():.2f} |" in readme
+#: Numbers outside the blocks that a test below, a suite's name or a version stands for.
+ALLOWED = {"3.11", "2,000,000", "100,000", "2.0"}
 
 
-def at(trials: pd.DataFrame, n: int) -> pd.DataFrame:
-    """Mean regret after n trials, tasks by optimizers."""
-    return trials[trials.trial == n - 1].groupby(["task", "optimizer"]).regret.mean().unstack()
+def test_a_figure_outside_the_blocks_is_none_that_was_measured(readme: str) -> None:
+    """Decimals, thousands, ratios, p values: each is generated, or named above with its reason."""
+    prose = re.sub(r"<!-- begin: (\S+) -->.*?<!-- end: \1 -->", "", readme, flags=re.DOTALL)
+    prose = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", prose, flags=re.DOTALL)
+    figures = re.findall(r"\d+[.,]\d+(?:[.,]\d+)*|\b\d+/\d+\b|\bp [.<=] ?\d*|\d ?(?:ms|MiB|percent|%)", prose)
+    assert set(figures) <= ALLOWED, sorted(set(figures) - ALLOWED)
 
 
-def against(tasks: pd.DataFrame, rival: str, of: str = "optiformer") -> str:
-    """Wins, ties and losses, with the report's tolerance for a tie."""
-    gain = tasks[rival] - tasks[of]
-    return f"{(gain > TIE).sum()} / {(gain.abs() <= TIE).sum()} / {(gain < -TIE).sum()}"
-
-
-def test_the_table_of_the_test_suite(readme: str) -> None:
-    trials = regrets("test")
-    middle, late = at(trials, 50), at(trials, 100)
-    assert len(late) == 193
-    for optimizer in late:
-        cells = [f"{t[optimizer].mean():.3f} | {t.rank(axis=1)[optimizer].mean():.2f}" for t in (middle, late)]
-        versus = "" if optimizer == "optiformer" else against(late, optimizer)
-        assert f"| `{optimizer}` | {cells[0]} | {cells[1]} | {versus} |" in readme
-
-
-def test_the_table_by_family(readme: str) -> None:
-    late = at(regrets("test"), 100)
-    family = late.index.str.extract(r"^(yahpo/[^/]+|[^/]+)", expand=False)
-    for name, tasks in late.groupby(family):
-        means = " | ".join(f"{tasks[optimizer].mean():.3f}" for optimizer in ("optiformer", *RIVALS))
-        assert f"| {name} | {len(tasks)} | {means} | {against(tasks, 'tpe:group=true')} |" in readme
-
-
-def test_the_table_beside_the_slow_optimizers(readme: str) -> None:
-    slow = at(regrets("test-slow"), 50)
-    tasks = at(regrets("test"), 50).loc[slow.index].join(slow)
-    family = tasks.index.str.extract(r"^(yahpo/[^/]+|[^/]+)", expand=False)
-    for name, part in [("all", tasks), *tasks.groupby(family)]:
-        means = " | ".join(f"{part[optimizer].mean():.3f}" for optimizer in ("optiformer", *SLOW))
-        versus = " | ".join(against(part, optimizer) for optimizer in SLOW)
-        assert f"| {name} | {len(part)} | {means} | {versus} |" in readme
-
-
-def test_the_figures_of_botorch_on_lcbench(readme: str) -> None:
-    botorch = at(regrets("test-lcbench"), 50)
-    tasks = at(regrets("test"), 50).loc[botorch.index].join(botorch)
-    slow = at(regrets("test-slow"), 50).index
-    assert sorted(tasks.index) == sorted(task for task in slow if task.startswith("yahpo/lcbench/"))
-    means = f"{tasks['gp-botorch'].mean():.3f}, `optiformer` {tasks['optiformer'].mean():.3f}"
-    assert f"{means} ({against(tasks, 'gp-botorch')}," in " ".join(readme.split())
-
-
-def test_the_figures_of_optuna_on_all_of_lcbench(readme: str) -> None:
-    optuna = at(regrets("test-lcbench-optuna"), 50)
-    every = at(regrets("test"), 50)
-    tasks = every.loc[[task for task in every.index if task.startswith("yahpo/lcbench/")]].join(optuna)
-    again = at(regrets("test-slow"), 50)["gp-optuna"].reindex(tasks.index).dropna()
-    pd.testing.assert_series_equal(tasks.loc[again.index, "gp-optuna"], again)
-    means = {name: tasks[name].mean() for name in ("gp-optuna", "optiformer")}
-    ranks = tasks.rank(axis=1).mean()
-    assert len(ranks) == 7
-    p = f"{stats.wilcoxon(tasks['gp-optuna'] - tasks['optiformer']).pvalue:.2f}".removeprefix("0")
+def test_the_counts_that_the_readme_states(readme: str) -> None:
     text = " ".join(readme.split())
-    assert (
-        f"On all {len(tasks)} `test` tasks of lcbench (`results/test-lcbench-optuna`) the two are level: "
-        f"`gp-optuna` {means['gp-optuna']:.3f}, `optiformer` {means['optiformer']:.3f}, a difference of "
-        f"{means['optiformer'] - means['gp-optuna']:.3f} ["
-    ) in text
-    versus = against(tasks, "gp-optuna")
-    assert f"({versus}, p {p}; mean ranks {ranks['gp-optuna']:.2f} and {ranks['optiformer']:.2f} " in text
+    demo = yaml.safe_load((ROOT / "harness" / "grids" / "demo.yaml").read_text(encoding="utf-8"))
+    assert (len(demo["optimizers"]), len(benchmarks.expand(["demo"])), demo["seeds"], demo["trials"]) == (8, 6, 5, 30)
+    assert "eight optimizers x six tasks x five seeds x 30 trials" in text
+    assert f"| {len(functions.FUNCTIONS)} analytic functions" in text
+    tasks = set(numbers.at("test", 100).index)
+    assert not tasks & set(numbers.at("dev", 100).index)
+    assert f"On the `test` suite ({len(tasks)} tasks, none of them in `dev`; 10 seeds;" in text
+    assert numbers.trials("test").groupby(["optimizer", "task"]).seed.nunique().eq(10).all()
+    trained = json.loads((ROOT / "model" / "checkpoints" / "optiformer" / "config.json").read_text(encoding="utf-8"))
+    assert round(trained["info"]["training_minutes"]) == 60
+    assert "took an hour of one core" in text
 
 
-def test_the_figures_of_the_fast_preset(readme: str) -> None:
-    trials, fast = regrets("test"), regrets("test-fast")
-    for n in (50, 100):
-        tasks = at(fast, n).set_axis(["optiformer"], axis=1)
-        tasks = tasks.join(at(trials, n)["tpe"])
-        assert len(tasks) == 61
-        assert f"{tasks['optiformer'].mean():.3f} against {tasks['tpe'].mean():.3f} after {n}" in " ".join(
-            readme.split()
-        )
-    assert f"({against(tasks, 'tpe')}," in " ".join(readme.split())
+def test_the_limits_that_other_tests_demand(readme: str) -> None:
+    """The README repeats what `make report-bench` and `make bench` assert."""
+    text = " ".join(readme.split())
+    report = (ROOT / "tests" / "reports" / "test_scale.py").read_text(encoding="utf-8")
+    for demanded in ("cost.cpu <= 120\n", "cost.memory <= 6\n", "size <= 10e6\n", "min(milliseconds) <= 2000\n"):
+        assert f"assert {demanded}" in report
+    assert "take at most 120 s of one core and 6 GiB, and that the page has at most 10 MB and is ready in 2 s" in text
+    sequence = (ROOT / "tests" / "model" / "test_latency.py").read_text(encoding="utf-8")
+    assert "SPEEDUP = 20.0\n" in sequence
+    assert "assert slow / fast >= SPEEDUP" in sequence
+    assert "is at least 20 times as fast" in text
+
+
+def test_a_block_that_differs_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a 9.9\n<!-- begin: one -->\nold\n<!-- end: one -->\nb\n"
+    (tmp_path / "README.md").write_text(text)
+    monkeypatch.setattr(numbers, "README", tmp_path / "README.md")
+    monkeypatch.setattr(numbers, "BLOCKS", {"one": lambda: "new\nlines"})
+    assert numbers.main([]) == 1
+    assert (tmp_path / "README.md").read_text() == text
+    assert numbers.main(["--write"]) == 0
+    assert (tmp_path / "README.md").read_text() == text.replace("old", "new\nlines")
+    assert numbers.main([]) == 0
+    monkeypatch.setattr(numbers, "BLOCKS", {"two": lambda: "new"})
+    assert numbers.main(["--write"]) == 1
+
+
+def test_the_four_looks_at_test() -> None:
+    text = " ".join((ROOT / "docs" / "model" / "optiformer.md").read_text(encoding="utf-8").split())
+    *first, last = [numbers.p_value(numbers.signed_rank(gap).p) for gap in numbers.looked_at()]
+    assert f"p against Optuna's GP (exact): {', '.join(first)} and {last}" in text
+    looks = numbers.pd.read_csv(numbers.LOOKS, index_col="task").drop(columns="gp-optuna").mean()
+    *first, last = [f"{mean:.3f}".removeprefix("0") for mean in looks]
+    assert f"after 50 trials: {', '.join(first)} and {last};" in text
 
 
 def test_the_ablation_table() -> None:
     """Rows of docs/model/optiformer.md in the order of the grid: regrets after 25 and 50 trials and mean rank."""
     text = (ROOT / "docs" / "model" / "optiformer.md").read_text(encoding="utf-8")
-    trials = regrets("ablation")
-    early, late = at(trials, 25), at(trials, 50)
+    early, late = numbers.at("ablation", 25), numbers.at("ablation", 50)
     smooth = late[~late.index.str.contains("ackley")]
     for optimizer in late:
         means = (f"{tasks[optimizer].mean():.3f}".removeprefix("0") for tasks in (early, late, smooth))
@@ -142,7 +119,7 @@ def test_the_ablation_table() -> None:
 
 
 def test_the_table_of_the_training_tasks() -> None:
-    tasks = at(regrets("training"), 15)
+    tasks = numbers.at("training", 15)
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     order = tasks.mean().sort_values().index
     table = [(f"`{name}`", tasks.loc[name], 3) for name in tasks.index]
@@ -152,27 +129,11 @@ def test_the_table_of_the_training_tasks() -> None:
 
 
 def test_the_table_of_hebo() -> None:
-    trials = regrets("hebo")
-    early, late = at(trials, 25), at(trials, 50)
+    early, late = numbers.at("hebo", 25), numbers.at("hebo", 50)
     page = (ROOT / "docs" / "external.md").read_text(encoding="utf-8")
     for optimizer in late:
-        means = f"{early[optimizer].mean():.3f} | {late[optimizer].mean():.3f} | {late.rank(axis=1)[optimizer].mean():.2f}"
-        versus = "" if optimizer == "hebo" else against(late, optimizer, of="hebo")
+        means = (
+            f"{early[optimizer].mean():.3f} | {late[optimizer].mean():.3f} | {late.rank(axis=1)[optimizer].mean():.2f}"
+        )
+        versus = "" if optimizer == "hebo" else numbers.Versus.of(late, optimizer, "hebo")
         assert f"| `{optimizer}` | {means} | {versus} |" in page
-
-
-def test_the_latency_table(readme: str) -> None:
-    every = latency.read(ROOT / "docs" / "latency.json").cases
-    cases = {case.optimizer: case for case in every if (case.n, case.d) == (100, 7)}
-    assert len(cases) > 15
-    for name, case in cases.items():
-        times = [1e3 * case.mean, 1e3 * float(np.median(case.seconds)), 1e3 * float(case.seconds.max())]
-        numbers = [three_digits(number) for number in (*times, case.mean / cases["tpe"].mean)]
-        assert f"| `{name}` | {' | '.join(numbers)} |" in readme
-    assert f"1/{cases['gp-optuna'].mean / cases['optiformer'].mean:.0f} of Optuna's GP" in readme
-
-
-def three_digits(number: float) -> str:
-    if number < 0.1:
-        return f"{number:.1g}"
-    return f"{number:,.{max(0, 2 - math.floor(math.log10(number)))}f}"
