@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from harness import batches, external
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 Parts = Mapping[str, str]
 """What a fingerprint is made of: ``code optimizers/tpe.py`` -> a hash, ``package optuna`` -> ``5.0.0``, ``Python``."""
+_CALLED = {"yaml": "PyYAML", "sklearn": "scikit-learn"}
+"""Distributions that are called otherwise than what they bring; to look for one takes a fifth of a second."""
 UNKNOWN = ""
 """The fingerprint of a cell that an earlier version ran."""
 
@@ -105,7 +108,7 @@ def _code(target: str, entry: Any) -> tuple[dict[str, str], dict[str, str]]:
     if origin is None:  # a notebook's
         found = getattr(sys.modules.get(module), attribute, None)
         try:
-            return {target: _hash(_tree(inspect.getsource(found)))}, {}  # type: ignore[arg-type]
+            return {target: _hash(_compiled(ast.parse(textwrap.dedent(inspect.getsource(found)))))}, {}  # type: ignore[arg-type]
         except (TypeError, OSError, SyntaxError):
             return {target: "unknown"}, {}
     folder = _root(origin, module)
@@ -196,24 +199,41 @@ def _read(path: Path, changed: int) -> tuple[str, tuple[tuple[int, str], ...]]:
     except SyntaxError:
         return _hash(path.read_bytes()), ()
     names: list[tuple[int, str]] = []
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             names += [(0, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             inside = f"{node.module}." if node.module else ""
             names += [(node.level, f"{inside}{alias.name}") for alias in node.names]
-    return _hash(_tree(tree)), tuple(dict.fromkeys(names))
+    return _hash(_compiled(tree)), tuple(dict.fromkeys(names))
 
 
-def _tree(source: str | ast.Module) -> bytes:
-    """A syntax tree without docstrings, as bytes."""
-    tree = ast.parse(textwrap.dedent(source)) if isinstance(source, str) else source
-    for node in ast.walk(tree):
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All statements, lazy imports included; expressions are left out, which are most of a tree."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            found = getattr(node, block, ())
+            waiting += found if isinstance(found, list) else ()
+
+
+def _compiled(tree: ast.Module) -> bytes:
+    """What a tree says apart from its docstrings: compiled, without the lines it stands on."""
+    for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             first = node.body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                del node.body[0]
-    return ast.dump(tree).encode()
+                node.body[:1] = [] if len(node.body) > 1 else [ast.copy_location(ast.Pass(), first)]
+    return repr(_plain(compile(tree, "", "exec", dont_inherit=True))).encode()
+
+
+def _plain(code: CodeType) -> tuple[Any, ...]:
+    constants = [_plain(one) if isinstance(one, CodeType) else (type(one).__name__, one) for one in code.co_consts]
+    names = (code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    counts = (code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
+    return (*names, *counts, code.co_code, constants)
 
 
 def _hash(content: bytes) -> str:
@@ -222,8 +242,10 @@ def _hash(content: bytes) -> str:
 
 def _versions(modules: Iterable[str]) -> dict[str, str]:
     """The installed versions of the distributions that bring some modules."""
-    distributions = _distributions()
-    names = {name for module in modules for name in distributions.get(module, ())}
+    names: set[str] = set()
+    for module in modules:
+        name = _CALLED.get(module, module)
+        names |= {name} if installed(name) != "missing" else set(_distributions().get(module, ()))
     return {name: installed(name) for name in sorted(names, key=str.lower)}
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ast
 import json
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,9 +171,14 @@ def test_a_class_without_a_file_is_known_by_its_name(monkeypatch: pytest.MonkeyP
         ("x = 1", "x = 1  # one", True),
         ("def f():\n    'doc'\n    return 1", "def f():\n    return 1", True),
         ("class A:\n    '''doc'''\n    x = 1", "class A:\n    x = 1", True),
+        ("x = 1", "\n\nx = 1", True),
         ("x = 1", "x = 2", False),
+        ("x = 1", "x = 1.0", False),
+        ("x = 0.0", "x = -0.0", False),
+        ("f(a=1)", "f(b=1)", False),
         ("def f(): return 'a'", "def f(): return 'b'", False),
     ],
 )
 def test_code_is_compared_as_a_tree(one: str, other: str, same: bool) -> None:
-    assert (fingerprint._tree(textwrap.dedent(one)) == fingerprint._tree(textwrap.dedent(other))) == same
+    compiled = [fingerprint._compiled(ast.parse(source)) for source in (one, other)]
+    assert (compiled[0] == compiled[1]) == same
