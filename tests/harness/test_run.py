@@ -170,6 +170,7 @@ def test_a_published_run_reports_the_same_and_needs_no_cells(optibench: Any, tab
     optibench("run", "--no-report", *CHEAP, "--out", "out")
     optibench("publish", "out", "small")
     assert {path.name for path in (tmp_path / "small").iterdir()} == {
+        "fingerprints.json",
         "grid.yaml",
         "provenance.json",
         "tasks.json",
