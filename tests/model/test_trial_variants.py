@@ -61,7 +61,9 @@ def predict(network: TrialSetNetwork, batch: Batch) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_the_order_of_trials_changes_nothing_beyond_rounding(varied: TrialSetNetwork, batch: Batch, in_doubles: Doubles) -> None:
+def test_the_order_of_trials_changes_nothing_beyond_rounding(
+    varied: TrialSetNetwork, batch: Batch, in_doubles: Doubles
+) -> None:
     varied, batch = in_doubles(varied, batch)
     order = torch.randperm(batch.scores.shape[1], generator=torch.Generator().manual_seed(0))
     columns = ("trials", "trials_active", "scores", "failed")
@@ -70,7 +72,9 @@ def test_the_order_of_trials_changes_nothing_beyond_rounding(varied: TrialSetNet
 
 
 @torch.no_grad()
-def test_candidates_see_every_trial_and_no_candidate(varied: TrialSetNetwork, batch: Batch, in_doubles: Doubles) -> None:
+def test_candidates_see_every_trial_and_no_candidate(
+    varied: TrialSetNetwork, batch: Batch, in_doubles: Doubles
+) -> None:
     varied, batch = in_doubles(varied, batch)
     together = predict(varied, batch)
     for index in range(3):

@@ -60,7 +60,9 @@ def predict(network: TrialSetNetwork, batch: Batch) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_the_order_of_trials_changes_nothing_beyond_rounding(network: TrialSetNetwork, batch: Batch, in_doubles: Doubles) -> None:
+def test_the_order_of_trials_changes_nothing_beyond_rounding(
+    network: TrialSetNetwork, batch: Batch, in_doubles: Doubles
+) -> None:
     network, batch = in_doubles(network, batch)
     order = torch.randperm(batch.scores.shape[1], generator=torch.Generator().manual_seed(0))
     shuffled = replace(
@@ -135,7 +137,9 @@ def test_the_decoder_is_the_network(network: TrialSetNetwork, batch: Batch, in_d
 
 
 @torch.no_grad()
-def test_absent_slots_may_be_left_out_of_the_decoder(network: TrialSetNetwork, batch: Batch, in_doubles: Doubles) -> None:
+def test_absent_slots_may_be_left_out_of_the_decoder(
+    network: TrialSetNetwork, batch: Batch, in_doubles: Doubles
+) -> None:
     network, batch = in_doubles(network, batch)
     decoder = _decoder(network)
     expected = predict(network, batch)
