@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint types bench report-bench latency figures heavy storm scale dask-bench clean
+.PHONY: demo test test-data lint types bench report-bench latency heavy storm scale dask-bench external hebo clean
 
 # A range that admits PyTorch 2.13 and nothing newer comes from constraints.txt.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -17,7 +17,11 @@ demo: $(INSTALLED)
 	$(BIN)/optibench run demo --out runs/demo
 
 test: $(INSTALLED) lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not heavy and not figures" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not heavy" tests
+
+# The tests that need data sets (`optibench data fetch`), those whose data are missing left out.
+test-data: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "data and not heavy" tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -26,10 +30,7 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
-# Long checks: the independently measured figures, kill storms, large grids.
-figures: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m figures tests
-
+# Long checks: trainings, kill storms, large grids.
 heavy: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy tests
 
@@ -77,7 +78,7 @@ $(WORKERS)/hebo/.installed: examples/external/hebo-requirements.txt
 	touch $@
 
 external: $(INSTALLED) $(WORKERS)/yahpo/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not figures" -rs tests/harness/test_workers_of_examples.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/harness/test_workers_of_examples.py
 
 hebo: $(WORKERS)/hebo/.installed
 

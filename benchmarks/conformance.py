@@ -29,6 +29,11 @@ import benchmarks
 from benchmarks.base import Benchmark, Evaluation, MissingDataError
 
 PLAIN = (int, float, str, bool)
+FIDELITY_TESTS = (
+    "test_no_fidelity_means_the_highest",
+    "test_every_end_of_every_fidelity_can_be_evaluated",
+    "test_an_unknown_fidelity_is_refused",
+)
 
 
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,12 +98,28 @@ class BenchmarkConformance:
         """Build the task; override for one that is not registered."""
         return benchmarks.create(self.name)
 
+    def inapplicable(self, task: Benchmark) -> dict[str, str]:
+        """The tests that say nothing about this task, each with the reason; pytest skips them."""
+        found = {}
+        if type(self).create is not BenchmarkConformance.create:
+            found["test_its_name_makes_it_again"] = "not made by the registry"
+        if task.reference is None:
+            found["test_its_references_agree_with_its_direction"] = "has no reference"
+        if task.fidelity_space is None:
+            found |= dict.fromkeys(FIDELITY_TESTS, "has no fidelities")
+        if not task.has_cost:
+            found["test_a_known_cost_is_the_same_each_time"] = "does not know what an evaluation costs"
+        return found
+
     @pytest.fixture
-    def task(self) -> Benchmark:
+    def task(self, request: pytest.FixtureRequest) -> Benchmark:
         try:
-            return self.create()
+            task = self.create()
         except MissingDataError as error:
             pytest.skip(str(error))
+        if reason := self.inapplicable(task).get(request.function.__name__):
+            pytest.skip(reason)
+        return task
 
     @pytest.fixture(autouse=True)
     def _no_leftovers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -133,8 +154,6 @@ class BenchmarkConformance:
             assert json.loads(json.dumps(config)) == config
 
     def test_its_name_makes_it_again(self, task: Benchmark) -> None:
-        if type(self).create is not BenchmarkConformance.create:
-            pytest.skip("not made by the registry")
         again = benchmarks.create(task.name)
         assert (again.name, again.space, again.direction) == (task.name, task.space, task.direction)
         assert (again.reference, again.data_version) == (task.reference, task.data_version)
@@ -142,12 +161,11 @@ class BenchmarkConformance:
 
     def test_its_references_agree_with_its_direction(self, task: Benchmark) -> None:
         """Half of all random configurations are better than ``f_ref``, and none is better than ``f_best``."""
-        if task.reference is None:
-            pytest.skip("has no reference")
+        assert task.reference is not None
         maximized = task.reference.f_best > task.reference.f_ref
         assert maximized == (task.direction == "maximize"), f"{task.direction}, and the reference is {task.reference}"
         if task.sampling == "noisy":
-            pytest.skip("the reference is free of noise, the values are not")
+            return  # the reference is free of noise, the values are not
         configs = sample(task.space, max(self.n, 30))
         regrets = [task.reference.regret(e.value) for e in task.evaluate_batch(configs, seed=0)]
         assert min(regrets) >= -self.tolerance, f"a random configuration beats f_best: regret {min(regrets)}"
@@ -207,8 +225,7 @@ class BenchmarkConformance:
     # Fidelities --------------------------------------------------------------------------------------------------
 
     def test_no_fidelity_means_the_highest(self, task: Benchmark) -> None:
-        if task.fidelity_space is None:
-            pytest.skip("has no fidelities")
+        assert task.fidelity_space is not None
         highest = plain({name: ends(hp)[-1] for name, hp in task.fidelity_space.items()})
         for config in sample(task.space, 3):
             full = task.evaluate(config, seed=0).value
@@ -216,8 +233,7 @@ class BenchmarkConformance:
             assert self.repeats(task, task.evaluate(config, seed=0, fidelity=highest).value, full)
 
     def test_every_end_of_every_fidelity_can_be_evaluated(self, task: Benchmark) -> None:
-        if task.fidelity_space is None:
-            pytest.skip("has no fidelities")
+        assert task.fidelity_space is not None
         (config, *_) = sample(task.space, 1)
         for name, hp in task.fidelity_space.items():
             for value in ends(hp):
@@ -225,8 +241,7 @@ class BenchmarkConformance:
                 assert math.isfinite(evaluation.value), f"not finite at {name} = {value}"
 
     def test_an_unknown_fidelity_is_refused(self, task: Benchmark) -> None:
-        if task.fidelity_space is None:
-            pytest.skip("has no fidelities")
+        assert task.fidelity_space is not None
         (config, *_) = sample(task.space, 1)
         with pytest.raises(Exception, match="fidelit"):
             task.evaluate(config, seed=0, fidelity={"no such fidelity": 1})
@@ -234,16 +249,12 @@ class BenchmarkConformance:
     def test_its_main_fidelity_can_be_varied(self, task: Benchmark) -> None:
         if task.fidelity_space is None:
             assert task.main_fidelity is None, "a main fidelity, and no fidelities"
-            pytest.skip("has no fidelities")
-        if task.main_fidelity is None:
-            assert len(task.fidelity_space) == 1, "it has several fidelities, and none is its main_fidelity"
-            pytest.skip("has a single fidelity")
-        parameter: Any = task.fidelity_space[task.main_fidelity]
+            return
+        assert task.main_fidelity or len(task.fidelity_space) == 1, "several fidelities, and none is its main_fidelity"
+        parameter: Any = task.fidelity_space[task.main_fidelity or next(iter(task.fidelity_space))]
         assert 0 <= parameter.lower < parameter.upper, "it must be a number with a lowest and a highest value"
 
     def test_a_known_cost_is_the_same_each_time(self, task: Benchmark) -> None:
-        if not task.has_cost:
-            pytest.skip("does not know what an evaluation costs")
         configs = sample(task.space, self.n)
         costs = [[self.create().evaluate(config, seed=0).cost_seconds for config in configs] for _ in range(2)]
         assert costs[0] == costs[1], "has_cost=True, and the cost of an evaluation changes"

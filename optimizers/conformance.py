@@ -116,6 +116,22 @@ class OptimizerConformance(FidelityConformance):
             values = [pytest.param(name, marks=cls.marks.get(name, ())) for name in cls.spaces]
             metafunc.parametrize("space_name", values)
 
+    def inapplicable(self) -> dict[str, str]:
+        """The tests that say nothing about this optimizer, each with the reason; pytest skips them."""
+        found = super().inapplicable()
+        if not self.learns:
+            found["test_it_minimizes"] = "does not learn from what it is told"
+        if self.own_workers:
+            found["test_it_starts_no_threads_and_no_processes"] = "declares workers of its own"
+        if type(self).create is not OptimizerConformance.create:
+            found["test_the_entry_says_what_the_class_says"] = "not made by the registry"
+        return found
+
+    @pytest.fixture(autouse=True)
+    def _applies(self, request: pytest.FixtureRequest) -> None:
+        if reason := self.inapplicable().get(request.function.__name__):
+            pytest.skip(reason)
+
     @pytest.fixture(autouse=True)
     def _no_leftovers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         with no_leftovers(tmp_path, monkeypatch):
@@ -194,9 +210,6 @@ class OptimizerConformance(FidelityConformance):
         assert not self.capabilities.replay or [o.config for o in one] == [o.config for o in other]
 
     def test_it_minimizes(self) -> None:
-        if not self.learns:
-            pytest.skip("does not learn from what it is told")
-
         def median(best: float) -> float:
             told = [Observation({"x": (i + 0.5) / 12}, abs(i / 12 - best)) for i in range(12)]
             found = self.search(line(), told=told, n=3, loss=lambda config, space: abs(config["x"] - best))
@@ -244,9 +257,6 @@ class OptimizerConformance(FidelityConformance):
             assert first.config != second.config, "it declares batch=True and forgot what it was waiting for"
 
     def test_it_starts_no_threads_and_no_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        if self.own_workers:
-            pytest.skip("declares workers of its own")
-
         def refuse(worker: Any, *args: Any, **kwargs: Any) -> None:
             started.append(worker)
             raise RuntimeError("the harness gives a cell one core")
@@ -305,8 +315,6 @@ class OptimizerConformance(FidelityConformance):
     # What the registry says of it --------------------------------------------------------------------------------
 
     def test_the_entry_says_what_the_class_says(self) -> None:
-        if type(self).create is not OptimizerConformance.create:
-            pytest.skip("not made by the registry")
         entry, _ = optimizers.parse(self.spec)
         assert not entry.problems(), f"{entry.name} does not run as it should: {entry.problems()}"
         assert entry.capabilities == entry.load().capabilities, "Entry.capabilities and the class's own differ"

@@ -33,6 +33,12 @@ class FidelityConformance:
         """Build the optimizer."""
         raise NotImplementedError
 
+    def inapplicable(self) -> dict[str, str]:
+        """The tests that say nothing about this optimizer, each with the reason; pytest skips them."""
+        if self.capabilities.multi_fidelity:
+            return {}
+        return {name: "varies no fidelity" for name in vars(FidelityConformance) if name.startswith("test_")}
+
     def climb(self, fidelity: Fidelity, *, n: int = 40, fails: bool = False) -> list[Observation]:
         """Ask ``n`` times for a fidelity to vary, three at a time; lower fidelities look better than they are."""
         view = SearchSpace(mixed())
@@ -56,8 +62,6 @@ class FidelityConformance:
 
     @pytest.mark.parametrize("fidelity", [EPOCHS, Fidelity("part", 0.1, 1.0)], ids=lambda f: f.name)
     def test_fidelities_are_legal_vary_and_repeat(self, fidelity: Fidelity) -> None:
-        if not self.capabilities.multi_fidelity:
-            pytest.skip("varies no fidelity")
         found = self.climb(fidelity)
         levels = [fidelity.high if o.fidelity is None else o.fidelity[fidelity.name] for o in found]
         assert len(set(levels)) > 1, "it declares multi_fidelity=True and chose one fidelity only"
@@ -66,8 +70,6 @@ class FidelityConformance:
         assert [(o.config, o.fidelity) for o in again] == [(o.config, o.fidelity) for o in found]
 
     def test_what_is_evaluated_in_full_looked_good_before(self) -> None:
-        if not self.capabilities.multi_fidelity:
-            pytest.skip("varies no fidelity")
         view, full, low = SearchSpace(mixed()), list[Config](), list[Config]()
         for observation in self.climb(EPOCHS):
             level = (observation.fidelity or {"epochs": EPOCHS.high})["epochs"]
@@ -79,13 +81,9 @@ class FidelityConformance:
         assert np.mean(promoted) < np.mean(left), "what it promoted was no better than what it left at low fidelities"
 
     def test_it_survives_failures_at_low_fidelities(self) -> None:
-        if not self.capabilities.multi_fidelity:
-            pytest.skip("varies no fidelity")
         found = self.climb(EPOCHS, fails=True)
         assert {o.state for o in found} == {"ok", "failed"}
 
     def test_a_fidelity_without_a_range_is_full(self) -> None:
-        if not self.capabilities.multi_fidelity:
-            pytest.skip("varies no fidelity")
         found = self.climb(Fidelity("epochs", 9, 9, whole=True), n=6)
         assert {(o.fidelity or {"epochs": 9})["epochs"] for o in found} == {9}

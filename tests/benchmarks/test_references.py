@@ -18,10 +18,7 @@ from benchmarks.references import Entry, check, compute, entries, lookup, pendin
 from benchmarks.training.hpobench_data import OPENML
 from benchmarks.yahpo_space import search_space
 
-PRESENT = {status.dataset.name for status in data.datasets() if status.state == "present"}
-needs_data = pytest.mark.skipif(
-    not {"yahpo/lcbench", "yahpo/rbv2_xgboost"} <= PRESENT, reason="needs the YAHPO data: optibench data fetch"
-)
+needs_data = pytest.mark.data("yahpo/lcbench", "yahpo/rbv2_xgboost")
 
 # Found before by a search of 32,800 evaluations that shares no code with ours.
 KNOWN = {

@@ -18,13 +18,6 @@ PROTOTYPE_TASKS = {
 }
 
 
-@pytest.fixture
-def yahpo():
-    here = benchmarks.families()["yahpo"].provider().names()
-    if not all(any(name.startswith(f"yahpo/{scenario}/") for name in here) for scenario in ("lcbench", "rbv2_xgboost")):
-        pytest.skip("needs yahpo/lcbench and yahpo/rbv2_xgboost: set OPTIBENCH_DATA or run `optibench data fetch`")
-
-
 def test_suites_are_those_promised():
     promised = {"synthetic-2d", "synthetic-5d", "synthetic-10d", "hpobench", "hpolib", "nasbench201"}
     promised |= {"yahpo-lcbench", "yahpo-rbv2_xgboost", "demo", "dev", "test"}
@@ -65,7 +58,8 @@ def test_dev_and_test_have_a_reason_for_each_choice():
         assert all(reason and "\n" not in reason and len(reason) < 120 for reason in why.values())
 
 
-def test_dev_and_test_are_disjoint_and_cover_the_real_tasks(yahpo):
+@pytest.mark.data("yahpo/lcbench", "yahpo/rbv2_xgboost")
+def test_dev_and_test_are_disjoint_and_cover_the_real_tasks():
     dev, test = set(expand(["dev"])), set(expand(["test"]))
     assert not dev & test
     assert dev >= PROTOTYPE_TASKS
@@ -75,7 +69,8 @@ def test_dev_and_test_are_disjoint_and_cover_the_real_tasks(yahpo):
     assert set(expand(["synthetic-2d", "synthetic-5d", "synthetic-10d", "synthetic/hartmann*"])) <= dev | test
 
 
-def test_no_function_is_on_both_sides_of_the_split(yahpo):
+@pytest.mark.data("yahpo/lcbench", "yahpo/rbv2_xgboost")
+def test_no_function_is_on_both_sides_of_the_split():
     def functions(suite):
         synthetic = [name for name in expand([suite]) if name.startswith("synthetic/")]
         return {name.rpartition("/")[2].rpartition("-")[0] for name in synthetic}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 
 from benchmarks import BenchmarkError, UnknownBenchmarkError, create
-from benchmarks.references import FILE, lookup
+from benchmarks.references import lookup
 from benchmarks.synthetic import FUNCTIONS, provider
 from benchmarks.synthetic.functions import michalewicz, michalewicz_optimum
 from benchmarks.synthetic.instances import Synthetic
@@ -190,8 +190,6 @@ def test_every_listed_task_can_be_built_and_bears_its_name():
 
 
 def test_every_listed_task_has_a_frozen_reference_and_it_is_the_measured_one():
-    if not FILE.exists():
-        pytest.skip("this checkout has no references.json: make it with `optibench references`")
     for name in provider.names():
         task = create(name)
         frozen, measured = lookup(name, data_version=task.data_version), task.measure_reference()

@@ -16,8 +16,7 @@ from benchmarks.registry import expand
 from benchmarks.training.base import DivergedError, ReferencePlan, split_rows
 from benchmarks.training.idx import read_idx
 
-MNIST = {status.dataset.name: status.state == "present" for status in data.datasets()}["mnist"]
-needs_mnist = pytest.mark.skipif(not MNIST, reason="needs MNIST's test images: optibench data fetch mnist")
+needs_mnist = pytest.mark.data("mnist")
 TASKS = [pytest.param("mnist/mlp-10k", marks=needs_mnist), "digits/mlp"]
 SMALL = {"hidden_size": 40, "num_layers": 2, "learning_rate": 3e-3, "dropout": 0.2, "batch_size": 64}
 CONFIG = SMALL | {"optimizer": "adam"}

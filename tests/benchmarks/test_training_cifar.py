@@ -17,7 +17,6 @@ from benchmarks.training.base import DivergedError
 
 SHORT = {"epochs": 1, "data_fraction": 0.5}
 NAMES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
-REAL = {status.dataset.name: status.state == "present" for status in data.datasets()}["cifar"]
 
 
 def batch(number: int, count: int) -> bytes:
@@ -141,8 +140,8 @@ def test_networks_grow_with_filters_and_blocks():
     assert sizes == sorted(sizes)
 
 
-@pytest.mark.skipif(REAL, reason="CIFAR-10 is here")
-def test_missing_images_are_named_with_the_cure():
+def test_missing_images_are_named_with_the_cure(monkeypatch, tmp_path):
+    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
     assert families()["cifar"].provider().names() == []
     for name in ("cifar/cnn", "cifar/cnn-full"):
         with pytest.raises(MissingDataError, match=r"cifar is missing .*`optibench data fetch cifar`.*OPTIBENCH_DATA"):
@@ -154,7 +153,7 @@ def test_missing_images_are_named_with_the_cure():
 
 
 @pytest.mark.heavy
-@pytest.mark.skipif(not REAL, reason="needs CIFAR-10: optibench data fetch cifar")
+@pytest.mark.data("cifar")
 def test_the_real_images_can_be_learned():
     task = create("cifar/cnn")
     assert task.evaluate(plain(task.space.get_default_configuration()), seed=0).value > 0.35

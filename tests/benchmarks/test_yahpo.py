@@ -19,10 +19,7 @@ from benchmarks.yahpo_scenarios import SCENARIOS, Scenario
 from benchmarks.yahpo_space import search_space
 from benchmarks.yahpo_surrogate import FILES
 
-HERE = {status.dataset.name for status in data.datasets() if status.state == "present"}
-needs_data = pytest.mark.skipif(
-    not {"yahpo/lcbench", "yahpo/rbv2_xgboost"} <= HERE, reason="needs the YAHPO data: optibench data fetch"
-)
+needs_data = pytest.mark.data("yahpo/lcbench", "yahpo/rbv2_xgboost")
 
 
 @pytest.fixture

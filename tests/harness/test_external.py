@@ -129,17 +129,19 @@ def test_a_dead_optimizer_stays_dead_and_a_benchmark_is_started_anew(behave: Cal
 def test_a_hanging_worker_is_killed_with_its_children(behave: Callable[..., None], tmp_path: Path) -> None:
     behave("hang", seconds=0.5)
     optimizer, task = make(), benchmarks.create("odd/line")
-    begun = time.monotonic()
     with pytest.raises(OptimizerError, match=r"did not answer 'ask' within 0.5 s and was killed"):
         optimizer.ask()
     with pytest.raises(BenchmarkError, match="did not answer 'evaluate'") as caught:
         task.evaluate({"x": 0.5}, seed=0)
     assert isinstance(caught.value, TimeoutError)
-    assert time.monotonic() - begun < 10
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(pids) == 4, "each worker forked once"
-    time.sleep(0.2)
-    assert not [pid for pid in pids if running(pid)]
+    assert all(map(ends, pids))
+
+
+def ends(pid: int) -> bool:
+    """Whether a process that was killed is gone, however busy the machine is."""
+    return any(not running(pid) or time.sleep(0.02) for _ in range(1500))
 
 
 def running(pid: int) -> bool:
@@ -179,9 +181,8 @@ def test_a_worker_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
         time.sleep(0.05)
     parent.kill()
     parent.wait()
-    time.sleep(0.3)
     worker, child = sorted(map(int, pids.read_text().split()))
-    assert not running(worker)
+    assert ends(worker)
     if running(child):  # the kernel's promise holds for the worker, not for what it starts
         os.kill(child, 9)
 

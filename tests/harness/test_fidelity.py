@@ -12,7 +12,6 @@ import pytest
 
 import benchmarks
 import optimizers
-from benchmarks import MissingDataError
 from harness import external
 from harness.budget import Budget
 from harness.cells import Cell
@@ -29,18 +28,14 @@ LCBENCH, XGBOOST = "yahpo/lcbench/3945", "yahpo/rbv2_xgboost/12"
 NAMES = ("asha", "asha:sampler=random", "hyperband")
 
 
-def task(name: str) -> benchmarks.Benchmark:
-    try:
-        return benchmarks.create(name)
-    except MissingDataError as error:
-        pytest.skip(str(error))
+needs_data = pytest.mark.data("yahpo/lcbench", "yahpo/rbv2_xgboost")
 
 
 def climb(optimizer: str, name: str, amount: float, **changes: Any) -> list[Trial]:
-    task(name)
     return run_cell(Cell("key", optimizer, name, 0, 8, 0, Budget("fidelity", amount), **changes))
 
 
+@needs_data
 @pytest.mark.parametrize("name", NAMES)
 def test_epochs_and_training_sizes_are_climbed(name: str) -> None:
     for where, parameter, rungs in (
@@ -59,6 +54,7 @@ def test_epochs_and_training_sizes_are_climbed(name: str) -> None:
         assert len(before) == 3, "what is evaluated in full has been on every rung"
 
 
+@needs_data
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cell_resumes_in_the_middle_of_a_bracket(name: str) -> None:
     whole = climb(name, LCBENCH, 3.0, workers=3)
@@ -70,8 +66,8 @@ def test_a_cell_resumes_in_the_middle_of_a_bracket(name: str) -> None:
         assert [dataclasses.replace(t, **untimed) for t in again] == [dataclasses.replace(t, **untimed) for t in whole]
 
 
+@needs_data
 def test_a_shared_initial_design_is_evaluated_in_full_once() -> None:
-    task(LCBENCH)
     for name in NAMES:
         trials = run_cell(Cell("key", name, LCBENCH, 0, 12, 4, Budget("fidelity", 6.0)))
         assert [trial.fidelity for trial in trials[:4]] == [None] * 4
@@ -80,6 +76,7 @@ def test_a_shared_initial_design_is_evaluated_in_full_once() -> None:
         assert not design & {trial.config for trial in trials[4:]}, f"{name} evaluated the design again"
 
 
+@needs_data
 def test_a_higher_lowest_fidelity_is_kept_to() -> None:
     trials = climb("hyperband", LCBENCH, 4.0, fidelity=Choice("epoch", 5.0))
     assert {json.loads(trial.fidelity or "")["epoch"] for trial in trials} <= {6, 17, 52}
@@ -111,11 +108,12 @@ def test_every_training_has_a_main_fidelity(name: str, main: str) -> None:
 @pytest.mark.parametrize("prefix", ["mainrun", "attention", "moe-router", "digits", "hpobench"])
 def test_no_family_of_trainings_leaves_the_choice_open(prefix: str) -> None:
     for name in [name for name in benchmarks.families()[prefix].names() if not name.startswith("hpobench/nn")][:2]:
-        assert varied(task(name), None).name in ("epochs", "iter", "n_estimators", "subsample")
+        assert varied(benchmarks.create(name), None).name in ("epochs", "iter", "n_estimators", "subsample")
 
 
+@needs_data
 def test_what_is_spent_is_a_part_of_a_full_evaluation() -> None:
-    problem = task(XGBOOST)
+    problem = benchmarks.create(XGBOOST)
     assert share(problem, {"trainsize": 0.5}) == 0.5
     assert share(problem, {"trainsize": 0.5, "repl": 5}) == 0.25
 

@@ -155,6 +155,7 @@ class TestHebo(OptimizerConformance):
         external.register(external.load(EXAMPLES / "hebo.yaml"))
 
 
+@pytest.mark.data("yahpo/lcbench", "yahpo/rbv2_xgboost")
 def test_the_grid_with_hebo_has_the_tasks_that_its_rule_chooses() -> None:
     """Two of each family of `test-slow`, first those whose names come first by their SHA-256, then the second ones."""
     families: dict[str, list[str]] = {}

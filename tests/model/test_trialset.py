@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from model.trial_features import ScoreAnchors, bin_centres, candidate_features, 
 from model.trial_network import TrialSetNetwork, attention_mask, build
 
 ENCODING = TrialSetConfig(slots=6, bins=32, queries=8, max_trials=16, prior=MixtureConfig(dimensions=(1, 2, 3, 6)))
+Doubles = Callable[[TrialSetNetwork, Batch], tuple[TrialSetNetwork, Batch]]
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
 RUN = RunConfig(
     "tiny",
@@ -58,7 +60,10 @@ def predict(network: TrialSetNetwork, batch: Batch) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_the_order_of_trials_changes_nothing_beyond_rounding(network: TrialSetNetwork, batch: Batch) -> None:
+def test_the_order_of_trials_changes_nothing_beyond_rounding(
+    network: TrialSetNetwork, batch: Batch, in_doubles: Doubles
+) -> None:
+    network, batch = in_doubles(network, batch)
     order = torch.randperm(batch.scores.shape[1], generator=torch.Generator().manual_seed(0))
     shuffled = replace(
         batch,
@@ -67,18 +72,19 @@ def test_the_order_of_trials_changes_nothing_beyond_rounding(network: TrialSetNe
         scores=batch.scores[:, order],
         failed=batch.failed[:, order],
     )
-    torch.testing.assert_close(predict(network, batch), predict(network, shuffled), atol=1e-5, rtol=0)
+    torch.testing.assert_close(predict(network, batch), predict(network, shuffled), atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
 def test_candidates_do_not_see_each_other_and_trials_do_not_see_candidates(
-    network: TrialSetNetwork, batch: Batch
+    network: TrialSetNetwork, batch: Batch, in_doubles: Doubles
 ) -> None:
+    network, batch = in_doubles(network, batch)
     together = predict(network, batch)
     for index in range(3):
         part = slice(index, index + 1)
         alone = replace(batch, queries=batch.queries[:, part], queries_active=batch.queries_active[:, part])
-        torch.testing.assert_close(together[:, part], predict(network, alone), atol=1e-5, rtol=0)
+        torch.testing.assert_close(together[:, part], predict(network, alone), atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
@@ -107,11 +113,12 @@ def test_heads_start_tied(network: TrialSetNetwork) -> None:
 
 
 def _decoder(network: TrialSetNetwork) -> TrialSetDecoder:
-    return TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), network.encoding, NETWORK, {}), torch.float32)
+    return TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), network.encoding, NETWORK, {}), torch.float64)
 
 
 @torch.no_grad()
-def test_the_decoder_is_the_network(network: TrialSetNetwork, batch: Batch) -> None:
+def test_the_decoder_is_the_network(network: TrialSetNetwork, batch: Batch, in_doubles: Doubles) -> None:
+    network, batch = in_doubles(network, batch)
     decoder = _decoder(network)
     expected = predict(network, batch)
     for row in range(4):
@@ -126,11 +133,14 @@ def test_the_decoder_is_the_network(network: TrialSetNetwork, batch: Batch) -> N
             kinds, batch.trials[part], batch.trials_active[part], batch.scores[part], batch.failed[part]
         )
         found = decoder.predict(context, batch.queries[part], batch.queries_active[part]).log_mass(ENCODING).exp()
-        torch.testing.assert_close(found, expected[row], atol=2e-5, rtol=0)
+        torch.testing.assert_close(found, expected[row], atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
-def test_absent_slots_may_be_left_out_of_the_decoder(network: TrialSetNetwork, batch: Batch) -> None:
+def test_absent_slots_may_be_left_out_of_the_decoder(
+    network: TrialSetNetwork, batch: Batch, in_doubles: Doubles
+) -> None:
+    network, batch = in_doubles(network, batch)
     decoder = _decoder(network)
     expected = predict(network, batch)
     sizes = batch.kinds.present.sum(1)
@@ -148,7 +158,7 @@ def test_absent_slots_may_be_left_out_of_the_decoder(network: TrialSetNetwork, b
     )
     context = decoder.encode(kinds, *trials, batch.scores[part], batch.failed[part])
     found = decoder.predict(context, *queries).log_mass(ENCODING).exp()
-    torch.testing.assert_close(found, expected[row], atol=2e-5, rtol=0)
+    torch.testing.assert_close(found, expected[row], atol=1e-6, rtol=0)
 
 
 def test_features_fill_the_width_and_absent_slots_are_zero(batch: Batch) -> None:

@@ -1,0 +1,65 @@
+"""What all tests share: which of them belong to a run, which need data, and what is said of those that cannot run."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from benchmarks import MissingDataError, UnknownBenchmarkError, data
+from benchmarks.conformance import BenchmarkConformance
+from optimizers import UnknownOptimizerError
+from optimizers.conformance import OptimizerConformance
+
+
+@functools.cache
+def _here() -> frozenset[str]:
+    return frozenset(status.dataset.name for status in data.datasets() if status.state == "present")
+
+
+@functools.cache
+def _inapplicable(cls: type) -> frozenset[str]:
+    """The tests of a conformance suite that say nothing about the class's optimizer or task."""
+    try:
+        if issubclass(cls, OptimizerConformance):
+            return frozenset(cls().inapplicable())
+        if issubclass(cls, BenchmarkConformance):
+            return frozenset(cls().inapplicable(cls().create()))
+    except (MissingDataError, UnknownBenchmarkError, UnknownOptimizerError):
+        pass  # without its data, or registered by a fixture: its tests find out
+    return frozenset()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Measurements are for `--benchmark-only`, and what a conformance suite does not ask of a class is left out."""
+    measuring = bool(config.getoption("benchmark_only"))
+
+    def belongs(item: Any) -> bool:
+        if ("benchmark" in item.fixturenames) != measuring:
+            return False
+        return item.cls is None or item.originalname not in _inapplicable(item.cls)
+
+    kept, left = list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        (kept if belongs(item) else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`@pytest.mark.data(name, ...)`: the test needs these data sets."""
+    missing = {str(name) for mark in item.iter_markers("data") for name in mark.args} - _here()
+    if missing:
+        pytest.skip(f"needs data: optibench data fetch {' '.join(sorted(missing))}")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many tests could not run, and why."""
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
+    if reasons:
+        terminalreporter.section(f"{reasons.total()} tests cannot run here")
+        for reason, count in reasons.most_common():
+            terminalreporter.write_line(f"{count:4}  {reason}")
