@@ -17,7 +17,6 @@ from smac import BlackBoxFacade, HyperparameterOptimizationFacade, Scenario
 from smac.acquisition.maximizer import LocalAndSortedRandomSearch
 from smac.facade.abstract_facade import AbstractFacade
 from smac.main.exceptions import ConfigurationSpaceExhaustedException
-from smac.model.random_forest import RandomForest
 from smac.runhistory.dataclasses import TrialInfo, TrialValue
 from smac.runhistory.enumerations import StatusType
 
@@ -46,21 +45,6 @@ def repeatable(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSea
 
     search._get_init_points_from_previous_configs = ordered  # type: ignore[method-assign]
     return maximizer
-
-
-def with_room(forest: RandomForest) -> RandomForest:
-    """Give a forest's trees room for one leaf a row, which is all they can have.
-
-    SMAC's have room for 2**20 leaves, which is cleared for every tree: a second of processor for the same forest.
-    """
-    train = forest._train
-
-    def trained(X: np.ndarray, y: np.ndarray) -> RandomForest:
-        forest._rf_opts["max_leaf_nodes"] = max(2, len(X))
-        return train(X, y)
-
-    forest._train = trained  # type: ignore[method-assign]
-    return forest
 
 
 class SMAC(Optimizer):
@@ -198,8 +182,7 @@ class SMACForest(SMAC):
 
     def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
         found = super()._components(scenario, initial_design=initial_design)
-        model = with_room(self.facade.get_model(scenario))
-        return {**found, "runhistory_encoder": FiniteLogEncoder(scenario), "model": model}
+        return {**found, "runhistory_encoder": FiniteLogEncoder(scenario)}
 
 
 class SMACGP(SMAC):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ConfigSpace import Configuration
 
-from benchmarks import BenchmarkError, Reference, create, data, names, references, registry
+from benchmarks import BenchmarkError, Reference, create, names, references, registry
 from benchmarks.reference_search import Codec, search
 from benchmarks.references import Entry, check, compute, entries, lookup, pending, write
 from benchmarks.training.hpobench_data import OPENML

@@ -120,18 +120,6 @@ def test_smac(name: str, n_trials: int, tmp_path: Path) -> None:
     assert ours(name, conditional(), n_trials) == theirs
 
 
-@pytest.mark.parametrize("name", ["smac-rf", "smac-hb"])
-def test_the_trees_of_smacs_forest_have_room_for_their_rows_only(name: str) -> None:
-    """SMAC clears room for 2**20 leaves a tree, a second for every forest; that ours are the same is tested above."""
-    with closing(optimizers.create(name, flat(), seed=SEED, n_trials=40)) as optimizer:
-        for n, rows in ((10, 10 + 8), (14, 24 + 9 + 8)):  # told and out
-            configs = SearchSpace(flat()).sample(n, np.random.RandomState(n))
-            optimizer.tell([Observation(config, loss(config)) for config in configs])
-            optimizer.ask(9)
-            forest = optimizer._smac._config_selector._model._rf  # type: ignore[attr-defined]
-            assert forest.max_leaf_nodes == rows
-
-
 @pytest.mark.parametrize("name", ["tpe", "gp-optuna", "gp-skopt", "gp-botorch", "smac-rf", "smac-gp"])
 def test_a_told_initial_design_takes_the_place_of_the_librarys_own(name: str) -> None:
     """With ten trials told, the very next suggestions depend on their values (SMAC mixes random ones in)."""
