@@ -20,17 +20,15 @@ def limited() -> Iterator[None]:
     """One thread for BLAS and OpenMP in this process and the children it starts meanwhile; then as it was before."""
     import threadpoolctl
 
-    before = {variable: os.environ.get(variable) for variable in VARIABLES}
+    before = dict(os.environ)  # all of it: some libraries set variables of their own when they are imported
     limit()
     try:
         with threadpoolctl.threadpool_limits(1):
             yield
     finally:
-        for variable, value in before.items():
-            if value is None:
-                os.environ.pop(variable, None)
-            else:
-                os.environ[variable] = value
+        for variable in os.environ.keys() - before.keys():
+            del os.environ[variable]
+        os.environ.update(before)
 
 
 def limit(threads: int = 1) -> None:

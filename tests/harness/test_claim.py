@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import compute
 
 from harness.errors import HarnessError
 from harness.grid import Grid, resolve
@@ -115,9 +116,7 @@ def test_a_published_folder_with_a_part_of_its_cells_is_named(optibench: Any, tm
     whole = optibench("run", "--out", "whole", "--no-report")
     assert whole.stderr == ""
     table = pq.read_table(tmp_path / "whole" / "trials.parquet")
-    pq.write_table(
-        table.filter(pq.pa.compute.not_equal(table.column("seed"), 2)), tmp_path / "whole" / "trials.parquet"
-    )
+    pq.write_table(table.filter(compute.not_equal(table.column("seed"), 2)), tmp_path / "whole" / "trials.parquet")
     done = optibench("run", "--out", "whole", "--no-report", check=2)
     assert "whole holds a table of 3 of the grid's 4 cells" in done.stderr
     assert done.stderr.count("\n") == 1

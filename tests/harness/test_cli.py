@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-import benchmarks
 import optimizers
+from benchmarks import data
 
 HEAVY = ("torch", "smac", "sklearn", "optuna", "skopt", "botorch", "transformers", "pandas", "matplotlib")
 
@@ -57,7 +57,7 @@ def test_the_doctor_is_well_without_optional_data_and_says_how_to_get_it(optiben
 
 
 def test_the_doctor_is_not_well_with_damaged_or_half_fetched_data(optibench: Any, tmp_path: Path) -> None:
-    first = benchmarks.data.manifest()["yahpo/lcbench"].files[0]
+    first = data.manifest()["yahpo/lcbench"].files[0]
     damaged = tmp_path / "no-data" / first.path
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"short")

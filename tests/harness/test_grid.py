@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +76,20 @@ def test_keys_differ_wherever_results_may() -> None:
     assert keys(optimizers=("random",)) < base
     for changes in ({"trials": 9}, {"initial": "own"}, {"initial_size": 3}, {"seeds": (2, 3)}):
         assert not keys(**changes) & base, changes
-    for path in (("packages", "numpy"), ("optimizers", "random", "packages", "ConfigSpace")):
+    versions = (("packages", "numpy"), ("optimizers", "random", "packages", "ConfigSpace"))
+    for *path, last in (*versions, ("packages", "schema")):
         resolved: Any = resolve(GRID)
-        inner = resolved
-        for name in path[:-1]:
-            inner = inner[name]
-        inner[path[-1]] = "0.0"
-        assert {cell.key for cell in plan(resolved)} != base, path
+        functools.reduce(operator.getitem, path, resolved)[last] = 3
+        same = {cell.key for cell in plan(resolved)} == base
+        assert same == (last != "schema"), "versions are in fingerprints, not in keys"
+
+
+def test_the_keys_of_an_earlier_versions_folder_are_what_they_were() -> None:
+    resolved: Any = resolve(Grid(("random",), ("synthetic/sphere-2d",), (0,), 8))
+    resolved["packages"] = {"schema": 1, "ConfigSpace": "1.2.2", "numpy": "2.4.6"}
+    before = {cell.key for cell in plan(resolved)}
+    resolved["packages"]["numpy"] = "0.0"
+    assert not {cell.key for cell in plan(resolved)} & before
 
 
 def test_a_published_plan_does_not_depend_on_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
