@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import benchmarks
 import optimizers
 from benchmarks import data
 
