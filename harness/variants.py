@@ -98,7 +98,8 @@ def _mapping(settings: Any, where: str) -> Mapping[str, Any]:
 
 def _changed(run: RunConfig, settings: Any, where: str) -> RunConfig:
     """A configuration with some settings changed, nested ones by themselves."""
-    from model.config import RunConfig, build
+    from model.config import RunConfig
+    from model.settings import build
 
     return build(RunConfig, _over(asdict(run), _mapping(settings, where)), where)
 
