@@ -177,7 +177,7 @@ class TrainConfig:
     minutes: Annotated[float, Range(0)] = 0.0
     batch_tokens: Annotated[int, Range(1, 10**8)] = 8192
     accumulation: Annotated[int, Range(1, 10**6)] = 1
-    learning_rate: Annotated[float, Range(above=0, most=1000)] = 1e-3
+    learning_rate: Positive = 1e-3
     warmup: Share = 0.05
     final_rate: Share = 0.05
     schedule: Literal["cosine", "onecycle"] = "cosine"
