@@ -86,7 +86,7 @@ class ExternalBenchmark(Benchmark):
         if found.get("fidelity_space") is not None:
             self.fidelity_space = ConfigurationSpace.from_serialized_dict(found["fidelity_space"])
         self.main_fidelity = found.get("main_fidelity")
-        self.has_cost = bool(found.get("has_cost", False))
+        self.has_cost = found.get("has_cost", False)
         if found.get("reference") is not None:
             self.reference = Reference(**found["reference"])
         if self.direction not in ("minimize", "maximize"):
