@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
@@ -274,6 +275,17 @@ class RunConfig:
             f"augment.max_tokens must be at least {fewest}, or 2 trials of {widest} dimensions are too long.",
         )
 
+    def refuse_other_encoding(self, encoding: str) -> None:
+        """Refuse to be trained for an optimizer of another encoding.
+
+        Raises:
+            ModelError: It is of another one.
+        """
+        require(
+            self.encoding == encoding,
+            f"The configuration {self.name!r} trains the encoding {self.encoding}; give one that trains {encoding}.",
+        )
+
     def digest(self) -> str:
         """A hash of everything that determines the trained weights (sampling and machine do not)."""
         content = asdict(self) | {"trialset": identity(self.trialset)}
@@ -322,5 +334,8 @@ def _find(path: Path) -> Path:
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path
     if path.name not in shipped:
-        raise ModelError(f"There is no configuration {path.name!r}: give a YAML file or one of {', '.join(shipped)}.")
+        close = difflib.get_close_matches(path.name, shipped, cutoff=0.4) or ["optiformer", "optiformer-seq"]
+        raise ModelError(
+            f"There is no configuration {path.name!r}: give a YAML file, or one of model/configs/ such as {close[0]}."
+        )
     return shipped[path.name]
