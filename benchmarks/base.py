@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Config = Mapping[str, Any]
 Direction = Literal["minimize", "maximize"]
-Sampling = Literal["deterministic", "noisy"]
+Sampling = Literal["deterministic", "exact", "noisy"]
 
 
 class BenchmarkError(Exception):
@@ -97,7 +97,7 @@ class Benchmark(ABC):
         space: The search space, conditions and forbidden clauses included. Fidelities and the task's own identity
             (an instance, a data set) are not part of it.
         direction: Whether ``value`` is to be minimized or maximized.
-        sampling: ``deterministic`` if the value does not depend on ``seed``, ``noisy`` otherwise.
+        sampling: ``deterministic`` (``exact`` is the same) if the value does not depend on ``seed``, ``noisy`` otherwise.
         fidelity_space: The parameters that make an evaluation cheaper (epochs, a data fraction); ``None`` if there
             are none.
         main_fidelity: The one that a multi-fidelity optimizer varies, the others staying at their highest; ``None``

@@ -27,6 +27,7 @@ from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, Ord
 
 import benchmarks
 from benchmarks.base import Benchmark, Evaluation, MissingDataError
+from benchmarks.declarations import flaw
 
 PLAIN = (int, float, str, bool)
 FIDELITY_TESTS = (
@@ -138,14 +139,8 @@ class BenchmarkConformance:
     # What the bench reads of a task ------------------------------------------------------------------------------
 
     def test_it_describes_itself(self, task: Benchmark) -> None:
-        assert isinstance(task.name, str)
-        assert task.name
-        assert isinstance(task.space, ConfigurationSpace)
-        assert len(task.space) > 0
-        assert task.direction in ("minimize", "maximize")
-        assert task.sampling in ("deterministic", "noisy")
-        assert task.fidelity_space is None or isinstance(task.fidelity_space, ConfigurationSpace)
-        assert isinstance(task.data_version, str)
+        wrong = flaw(task)
+        assert wrong is None, wrong
 
     def test_its_space_can_be_written_down(self, task: Benchmark) -> None:
         text = json.dumps(task.space.to_serialized_dict())

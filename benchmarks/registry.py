@@ -20,6 +20,7 @@ from typing import Protocol
 
 from benchmarks import suites
 from benchmarks.base import Benchmark, BenchmarkError, MissingDataError
+from benchmarks.declarations import flaw, shown
 
 ENTRY_POINT_GROUP = "optibench.benchmarks"
 
@@ -99,17 +100,49 @@ class Family:
             BenchmarkError: The family's code is broken.
         """
         with self._blamed():
-            return list(self.provider().names())
+            found = list(self.provider().names())
+            for name in found:
+                if not isinstance(name, str) or not name.startswith(f"{self.prefix}/"):
+                    raise ValueError(f"a task's name begins with {self.prefix}/, which {shown(name)} does not")
+        return found
 
-    def create(self, name: str) -> Benchmark:
-        """Build one task.
+    def missing(self) -> str | None:
+        """One sentence on which data is missing and what fetches it, if any is.
 
         Raises:
-            UnknownBenchmarkError, MissingDataError: See :class:`Provider`.
             BenchmarkError: The family's code is broken.
         """
         with self._blamed():
-            return self.provider().create(name)
+            found = self.provider().missing()
+            if found is not None and not isinstance(found, str):
+                raise TypeError(f"`missing` gives one sentence or None, not {shown(found)}")
+        return found
+
+    def create(self, name: str) -> Benchmark:
+        """Build one task, and check what it declares.
+
+        Raises:
+            UnknownBenchmarkError, MissingDataError: See :class:`Provider`.
+            BenchmarkError: The family's code is broken, or the task declares something wrongly.
+        """
+        with self._blamed():
+            benchmark = self.provider().create(name)
+            wrong = flaw(benchmark) or self._misnamed(benchmark.name, name)
+        if wrong is not None:
+            raise BenchmarkError(
+                f"Benchmark family {self.prefix!r} ({self.target}) declares {name!r} wrongly: {wrong}."
+            )
+        return benchmark
+
+    def _misnamed(self, name: str, asked: str) -> str | None:
+        """What is wrong with a task's name; it may differ from what was asked for if that was another spelling."""
+        if name == asked:
+            return None
+        with contextlib.suppress(BenchmarkError):
+            another = name.startswith(f"{self.prefix}/") and asked not in self.names()
+            if another and self.provider().create(name).name == name:
+                return None
+        return f"its `name` must be what it was asked for, not {name!r}"
 
     @contextlib.contextmanager
     def _blamed(self) -> Iterator[None]:
@@ -119,9 +152,8 @@ class Family:
         except BenchmarkError:
             raise
         except Exception as error:
-            raise BenchmarkError(
-                f"Benchmark family {self.prefix!r} ({self.target}) is broken: {type(error).__name__}: {error}"
-            ) from error
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise BenchmarkError(f"Benchmark family {self.prefix!r} ({self.target}) is broken: {reason}") from error
 
 
 _families: dict[str, Family] = {}
@@ -135,8 +167,14 @@ def register(family: Family) -> None:
         BenchmarkError: Another family has that prefix, the prefix holds a slash, or its reference values' module is
             none.
     """
-    if not family.prefix or "/" in family.prefix:
+    if not isinstance(family.prefix, str) or not family.prefix or "/" in family.prefix:
         raise BenchmarkError(f"A benchmark family's prefix is one non-empty word without '/', not {family.prefix!r}.")
+    for attribute in ("summary", "target"):
+        text = getattr(family, attribute)
+        if not isinstance(text, str):
+            raise BenchmarkError(
+                f"Benchmark family {family.prefix!r}: its `{attribute}` must be text, not {shown(text)}."
+            )
     family.references_file()
     taken = _families.get(family.prefix)
     if taken is not None and taken != family:
@@ -175,7 +213,7 @@ def _load_entry_points() -> None:
             name = family.prefix
             register(family)
         except Exception as error:  # whatever a third party's module does when it is imported
-            reason = error if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}"
+            reason = error if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}".splitlines()[0]
             _broken[name] = f"Plug-in {point.name!r} ({point.value}, of {ENTRY_POINT_GROUP}) is broken: {reason}"
 
 
@@ -260,7 +298,7 @@ def _matches(pattern: str) -> list[str]:
     matches = [name for name in listed if fnmatch.fnmatchcase(name, glob)]
     if not matches:
         family = families().get(prefix)
-        missing = family.provider().missing() if family else None
+        missing = family.missing() if family else None
         if missing:
             raise MissingDataError(f"No task on this machine matches {pattern!r}: {missing}")
         raise UnknownBenchmarkError(

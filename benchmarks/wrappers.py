@@ -90,10 +90,12 @@ class Noisy(Wrapper):
                 in those of its values otherwise. A median random configuration thus has a regret of 1 +- ``std``.
 
         Raises:
-            BenchmarkError: ``std`` is not a positive finite number.
+            BenchmarkError: ``std`` is not a positive number of at most a million.
         """
-        if not (math.isfinite(std) and std > 0.0):
-            raise BenchmarkError(f"The noise of {base.name} must be a positive finite number, not {std:g}.")
+        if isinstance(std, bool) or not isinstance(std, int | float) or not 0.0 < std <= 1e6:
+            raise BenchmarkError(
+                f"The noise of {base.name} must be a number above 0 and at most 1,000,000, not {std!r}."
+            )
         super().__init__(base, f"noise={float(std)!r}")
         self.sampling = "noisy"
         self.std = std
@@ -143,6 +145,10 @@ class Monotone(Wrapper):
         super().__init__(base, f"monotone={transform}")
         self.transform = transform
         self._transform = TRANSFORMATIONS[transform]
+        try:
+            self.reference  # noqa: B018
+        except ValueError as error:
+            raise BenchmarkError(f"+monotone={transform} leaves {base.name} no reference: {error}") from error
 
     def __reduce__(self) -> tuple[type[Monotone], tuple[Benchmark, str]]:
         """Pickled as its arguments: the transformations do not pickle."""
@@ -169,8 +175,8 @@ class UnusedDimensions(Wrapper):
         Raises:
             BenchmarkError: ``n`` is below 1 or above 1000, or the base already has a parameter of one of the names.
         """
-        if not 1 <= n <= 1000:
-            raise BenchmarkError(f"The number of unused dimensions of {base.name} must be 1 to 1000, not {n}.")
+        if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 1000:
+            raise BenchmarkError(f"The number of unused dimensions of {base.name} must be 1 to 1000, not {n!r}.")
         super().__init__(base, f"unused={n}")
         self._unused = {f"z{i}": None for i in range(n)}  # an ordered set
         self._space: ConfigurationSpace | None = None
@@ -233,5 +239,6 @@ def apply(benchmark: Benchmark, suffixes: Sequence[str], name: str) -> Benchmark
                     "+noise=STD, +monotone=NAME and +unused=N."
                 )
         except ValueError as error:
-            raise BenchmarkError(f"Benchmark {name!r} needs a number in '+{suffix}', not {value!r}.") from error
+            kind = "a whole number" if key == "unused" else "a number"
+            raise BenchmarkError(f"Benchmark {name!r} needs {kind} in '+{suffix}', not {value!r}.") from error
     return benchmark

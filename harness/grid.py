@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness import batches, budget, costs, external, fidelity, limits
 from harness.budget import Budget
-from harness.errors import HarnessError
+from harness.errors import HarnessError, reason
 from harness.fidelity import Choice
 from harness.limits import Limits
 from harness.mappings import Source, read_mapping
@@ -298,14 +298,20 @@ def _resolve_optimizer(entry: Entry, settings: dict[str, Any], benchmark: Benchm
     import optimizers
 
     entry.check()  # a library in a reduced mode is refused here, not in every cell
+    optimizers.check_settings(entry, settings)
+    training = entry.training(settings) if settings else None
     resolved = {"name": entry.name, "settings": dict(sorted(settings.items())), "packages": entry.versions()}
-    if settings:  # a wrong value is found here, not in every cell
-        optimizers.check_settings(entry, settings)
-        training = entry.load().training(settings)
-        if training is not None:
-            resolved["training"] = training.key
-        else:
-            entry.load()(benchmark.space, seed=0, n_trials=grid.trials, **settings).close()
+    if training is not None:
+        resolved["training"] = training.key
+    elif settings:  # a wrong value is found here, not in every cell
+        try:
+            optimizers.create(entry.name, benchmark.space, seed=0, n_trials=grid.trials, settings=settings).close()
+        except optimizers.OptimizerError:
+            raise
+        except Exception as error:  # whatever a third party's constructor does
+            raise HarnessError(
+                f"Optimizer {label(entry.name, settings)!r} cannot be set up: {reason(error)}"
+            ) from error
     return resolved
 
 

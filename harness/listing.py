@@ -53,7 +53,7 @@ def _tasks(family: Family) -> dict[str, Any]:
     from benchmarks import BenchmarkError
 
     try:
-        return {"missing": family.provider().missing(), "names": family.names()}
+        return {"missing": family.missing(), "names": family.names()}
     except BenchmarkError as error:  # a broken plug-in must not hide the others
         return {"missing": str(error), "names": []}
 

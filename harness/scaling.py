@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from model.config import RunConfig
 
 #: What a fit may be against: the words for the axis and the table.
 AXES = {"parameters": "parameters", "positions": "positions trained on", "minutes": "minutes of training"}
@@ -40,30 +43,38 @@ def measure(configs: Sequence[str], *, progress: bool = True) -> list[Point]:
     """Train what has not been trained yet, and read what came of it.
 
     Raises:
-        HarnessError: A configuration is wrong, its training failed, or two were validated on different functions.
+        HarnessError: A configuration is wrong, there are too few, or two are validated on different functions (then
+            nothing is trained); or a training failed.
     """
     from model.cache import train_cached
     from model.checkpoint_files import CONFIG
+    from model.config import RunConfig
     from model.errors import ModelError
 
-    points, judged = [], {}
-    for name in configs:
-        try:
-            folder = train_cached(name, progress=progress).checkpoint
-        except ModelError as error:
-            raise HarnessError(str(error)) from error
-        info = json.loads((folder / CONFIG).read_text())["info"]
-        judged[name] = held_out(info["run"])
-        minutes = float(info["training_minutes"])
-        points.append(Point(name, info["parameters"], info["tokens"], minutes, info["validation_loss"]))
-    first = configs[0]
-    for name in configs:
+    points = []
+    try:
+        runs = {name: RunConfig.load(name) for name in configs}
+        _refuse_unlike(runs)
+        for name in runs:
+            info = json.loads((train_cached(name, progress=progress).checkpoint / CONFIG).read_text())["info"]
+            minutes = float(info["training_minutes"])
+            points.append(Point(name, info["parameters"], info["tokens"], minutes, info["validation_loss"]))
+    except ModelError as error:
+        raise HarnessError(str(error)) from error
+    return points
+
+
+def _refuse_unlike(runs: Mapping[str, RunConfig]) -> None:
+    if len(runs) < 3:
+        raise HarnessError(f"A fit needs at least 3 different configurations, not {', '.join(runs)}.")
+    judged = {name: held_out(json.loads(json.dumps(asdict(run)))) for name, run in runs.items()}
+    first = next(iter(runs))
+    for name in runs:
         if judged[name] != judged[first]:
             raise HarnessError(
                 f"{name} and {first} are validated on different functions, so their losses cannot be compared: give "
                 "them the same prior, encoding, seed and batch size."
             )
-    return points
 
 
 def held_out(run: Mapping[str, Any]) -> list[Any]:

@@ -55,6 +55,7 @@ def read(spec: str) -> Comparison:
     import yaml
 
     from model.config import RunConfig
+    from model.encodings import NEED_DATA
     from model.errors import ModelError
 
     path = FOLDER / f"{spec}.yaml" if (FOLDER / f"{spec}.yaml").is_file() else Path(spec)
@@ -67,7 +68,11 @@ def read(spec: str) -> Comparison:
         ) from None
     if not isinstance(content, Mapping) or set(content) != set(KEYS) or not isinstance(content["variants"], Mapping):
         raise HarnessError(f"The specification {path} has to have the keys {', '.join(KEYS)}, and `variants` by name.")
-    control = str(content["control"])
+    control, names = str(content["control"]), [str(name) for name in content["variants"]]
+    if not names or len({control, *names}) <= len(names):
+        raise HarnessError(
+            f"{path}: `variants` has to have one or more, with names that differ, and from {control!r} too."
+        )
     try:
         base = _changed(RunConfig.load(str(content["base"])), content["settings"], f"{path}: settings")
         runs = {control: replace(base, name=control)}
@@ -77,6 +82,8 @@ def read(spec: str) -> Comparison:
             )
     except ModelError as error:
         raise HarnessError(str(error)) from error
+    if base.encoding in NEED_DATA:
+        raise HarnessError(f"{path}: `base` has the encoding {base.encoding}, which needs data: give one of trialset.")
     for name, run in runs.items():
         if _judged(run) != _judged(base):
             raise HarnessError(
@@ -98,7 +105,8 @@ def _mapping(settings: Any, where: str) -> Mapping[str, Any]:
 
 def _changed(run: RunConfig, settings: Any, where: str) -> RunConfig:
     """A configuration with some settings changed, nested ones by themselves."""
-    from model.config import RunConfig, build
+    from model.config import RunConfig
+    from model.settings import build
 
     return build(RunConfig, _over(asdict(run), _mapping(settings, where)), where)
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
+import difflib
 import hashlib
 import json
-import math
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 from model.errors import ModelError
 from model.functions.prior import PriorConfig
+from model.settings import Positive, Range, Seed, Share, build, check, require
 from model.tokenizer import Vocabulary
 from model.trial_config import TrialSetConfig, identity
 
-T = TypeVar("T")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ModelError(message)
+Weight = Annotated[float, Range(0, 1000)]
 
 
 @dataclass(frozen=True)
@@ -37,12 +29,11 @@ class TeacherShare:
     """
 
     name: Literal["tpe", "random", "cmaes"]
-    share: float
-    n_trials: int = 32
+    share: Annotated[float, Range(0, 1e6)]
+    n_trials: Annotated[int, Range(2, 100_000)] = 32
 
     def __post_init__(self) -> None:
-        _require(self.name in ("tpe", "random", "cmaes"), f"Unknown teacher {self.name!r}: tpe, random or cmaes.")
-        _require(self.share >= 0 and self.n_trials >= 2, f"Teacher {self.name!r}: give a share >= 0 and >= 2 trials.")
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -57,15 +48,15 @@ class DataConfig:
         prior: Which functions they are made on.
     """
 
-    n_trajectories: int = 20_000
-    shard_size: int = 250
-    seed: int = 0
+    n_trajectories: Annotated[int, Range(1, 10**9)] = 20_000
+    shard_size: Annotated[int, Range(1, 10**6)] = 250
+    seed: Seed = 0
     teachers: tuple[TeacherShare, ...] = (TeacherShare("tpe", 1.0),)
     prior: PriorConfig = field(default_factory=PriorConfig)
 
     def __post_init__(self) -> None:
-        _require(self.n_trajectories >= 1 and self.shard_size >= 1, "DataConfig: sizes must be at least 1.")
-        _require(sum(t.share for t in self.teachers) > 0, "DataConfig: the teachers' shares must sum to more than 0.")
+        check(self)
+        require(sum(t.share for t in self.teachers) > 0, "the teachers' shares must sum to more than 0.")
 
 
 @dataclass(frozen=True)
@@ -90,27 +81,24 @@ class AugmentConfig:
             for; with 1 for all four weights the loss is the plain next-token cross-entropy.
     """
 
-    max_trials: int = 20
-    max_tokens: int = 640
-    sorted_share: float = 0.8
-    keep_best: float = 0.6
-    value_noise: float = 0.003
-    noise_share: float = 0.5
-    failed_share: float = 0.1
+    max_trials: Annotated[int, Range(2, 100_000)] = 20
+    max_tokens: Annotated[int, Range(64, 10**6)] = 640
+    sorted_share: Share = 0.8
+    keep_best: Share = 0.6
+    value_noise: Share = 0.003
+    noise_share: Share = 0.5
+    failed_share: Share = 0.1
     permute: bool = True
     regret_token: bool = True
-    regret_levels: tuple[float, float] = (0.05, 0.25)
-    improvement_weight: float = 0.3
-    score_weight: float = 0.2
-    frame_weight: float = 0.0
+    regret_levels: tuple[Positive, Positive] = (0.05, 0.25)
+    improvement_weight: Weight = 0.3
+    score_weight: Weight = 0.2
+    frame_weight: Weight = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "regret_levels", tuple(self.regret_levels))
-        _require(self.max_trials >= 2 and self.max_tokens >= 64, "AugmentConfig: 2 trials and 64 tokens at least.")
-        for name in ("sorted_share", "keep_best", "noise_share", "failed_share"):
-            _require(0 <= getattr(self, name) <= 1, f"AugmentConfig: {name} is a share between 0 and 1.")
+        check(self)
         low, high = self.regret_levels
-        _require(0 < low < high, "AugmentConfig: regret_levels must be two increasing regrets above 0.")
+        require(low < high, f"regret_levels must be two increasing regrets, not {low} and {high}.")
 
 
 @dataclass(frozen=True)
@@ -127,20 +115,22 @@ class NetworkConfig:
         tie_embeddings: Whether input and output embeddings are one table.
     """
 
-    hidden_size: int = 256
-    n_layers: int = 6
-    n_heads: int = 8
-    intermediate_size: int = 1024
+    hidden_size: Annotated[int, Range(2, 2**16)] = 256
+    n_layers: Annotated[int, Range(1, 1000)] = 6
+    n_heads: Annotated[int, Range(1, 1024)] = 8
+    intermediate_size: Annotated[int, Range(1, 2**20)] = 1024
     tie_query_key: bool = False
     copying_start: bool = False
     tie_embeddings: bool = False
 
     def __post_init__(self) -> None:
-        _require(
-            min(self.hidden_size, self.n_layers, self.n_heads, self.intermediate_size) >= 1
-            and self.hidden_size % (2 * self.n_heads) == 0,
-            "NetworkConfig: sizes must be positive and the width an even multiple of the number of heads.",
+        check(self)
+        require(
+            self.hidden_size % (2 * self.n_heads) == 0,
+            f"hidden_size must be an even multiple of n_heads, not {self.hidden_size} for {self.n_heads}.",
         )
+        enough = self.n_layers >= 2 and self.n_heads >= 4 and self.hidden_size >= 16 * self.n_heads
+        require(enough or not self.copying_start, "copying_start needs at least 2 layers and 4 heads of width 16.")
 
 
 PRESETS: dict[str, NetworkConfig] = {
@@ -184,38 +174,33 @@ class TrainConfig:
         threads: Torch threads on the CPU; 0 leaves the number to torch.
     """
 
-    steps: int = 2000
-    minutes: float = 0.0
-    batch_tokens: int = 8192
-    accumulation: int = 1
-    learning_rate: float = 1e-3
-    warmup: float = 0.05
-    final_rate: float = 0.05
+    steps: Annotated[int, Range(1, 10**9)] = 2000
+    minutes: Annotated[float, Range(0)] = 0.0
+    batch_tokens: Annotated[int, Range(1, 10**8)] = 8192
+    accumulation: Annotated[int, Range(1, 10**6)] = 1
+    learning_rate: Positive = 1e-3
+    warmup: Share = 0.05
+    final_rate: Share = 0.05
     schedule: Literal["cosine", "onecycle"] = "cosine"
-    weight_decay: float = 0.1
+    weight_decay: Annotated[float, Range(0, 1000)] = 0.1
     decay_groups: bool = True
-    beta2: float = 0.98
-    clip: float = 1.0
+    beta2: Annotated[float, Range(0, below=1)] = 0.98
+    clip: Positive = 1.0
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    ema: float = 0.995
-    validate_every: int = 200
-    validation_batches: int = 8
-    patience: int = 0
-    checkpoint_minutes: float = 5.0
-    seed: int = 0
+    ema: Annotated[float, Range(0, below=1)] = 0.995
+    validate_every: Annotated[int, Range(1, 10**9)] = 200
+    validation_batches: Annotated[int, Range(1, 10**6)] = 8
+    patience: Annotated[int, Range(0, 10**9)] = 0
+    checkpoint_minutes: Annotated[float, Range(0)] = 5.0
+    seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = 0
+    threads: Annotated[int, Range(0, 1024)] = 0
 
     def __post_init__(self) -> None:
-        _require(self.steps >= 1 and self.accumulation >= 1, "TrainConfig: steps and accumulation must be at least 1.")
-        _require(0 <= self.ema < 1, "TrainConfig: ema is a decay in [0, 1).")
-        _require(self.validate_every >= 1, "TrainConfig: validate_every must be at least 1.")
-        _require(self.learning_rate > 0 and self.clip > 0, "TrainConfig: learning_rate and clip must be above 0.")
-        _require(self.precision in ("fp32", "bf16", "fp16"), "TrainConfig: precision is fp32, bf16 or fp16.")
-        _require(self.device in ("auto", "cpu", "cuda"), "TrainConfig: device is auto, cpu or cuda.")
-        _require(self.schedule in ("cosine", "onecycle"), "TrainConfig: schedule is cosine or onecycle.")
-        _require(
-            self.schedule == "cosine" or 0 < self.warmup < 1, "TrainConfig: onecycle needs a warmup between 0 and 1."
+        check(self)
+        require(
+            self.schedule == "cosine" or 0 < self.warmup < 1,
+            f"the schedule onecycle needs a warmup above 0 and below 1, not {self.warmup}.",
         )
 
 
@@ -241,22 +226,18 @@ class SamplingConfig:
         n_startup: Trials before the network is asked; until then proposals are uniform.
     """
 
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    exploration: float = 0.0
-    candidates: int = 1
-    margin: float = 0.05
-    context_trials: int = 19
-    max_tokens: int = 640
-    n_startup: int = 4
+    temperature: Annotated[float, Range(0)] = 1.0
+    top_k: Annotated[int, Range(0, 10**6)] = 0
+    top_p: Annotated[float, Range(above=0, most=1)] = 1.0
+    exploration: Annotated[float, Range(0)] = 0.0
+    candidates: Annotated[int, Range(1, 10_000)] = 1
+    margin: Annotated[float, Range(0)] = 0.05
+    context_trials: Annotated[int, Range(1, 100_000)] = 19
+    max_tokens: Annotated[int, Range(64, 10**6)] = 640
+    n_startup: Annotated[int, Range(0, 10**6)] = 4
 
     def __post_init__(self) -> None:
-        _require(math.isfinite(self.temperature) and self.temperature >= 0, "SamplingConfig: temperature must be >= 0.")
-        _require(0 < self.top_p <= 1 and self.top_k >= 0, "SamplingConfig: top_p is in (0, 1] and top_k is >= 0.")
-        _require(self.candidates >= 1, "SamplingConfig: candidates must be at least 1.")
-        _require(self.exploration >= 0, "SamplingConfig: exploration is a number of parameters, at least 0.")
-        _require(self.margin >= 0 and self.context_trials >= 1, "SamplingConfig: margin >= 0 and context_trials >= 1.")
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -271,7 +252,7 @@ class RunConfig:
     """
 
     name: str
-    encoding: str = "seq"
+    encoding: Literal["seq", "trialset"] = "seq"
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -279,6 +260,31 @@ class RunConfig:
     network: NetworkConfig = field(default_factory=lambda: PRESETS["pico"])
     train: TrainConfig = field(default_factory=TrainConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.encoding == "trialset":
+            after, layers = self.trialset.kernels_after, self.network.n_layers
+            require(after < layers, f"trialset.kernels_after must be below network.n_layers, not {after} of {layers}.")
+            return
+        widest, names = max(self.data.prior.dimensions), len(self.vocabulary.names)
+        require(widest <= names, f"data.prior has {widest} dimensions, for which {names} vocabulary.names are too few.")
+        fewest = 3 + 2 * (2 * widest + 3)
+        require(
+            self.augment.max_tokens >= fewest,
+            f"augment.max_tokens must be at least {fewest}, or 2 trials of {widest} dimensions are too long.",
+        )
+
+    def refuse_other_encoding(self, encoding: str) -> None:
+        """Refuse to be trained for an optimizer of another encoding.
+
+        Raises:
+            ModelError: It is of another one.
+        """
+        require(
+            self.encoding == encoding,
+            f"The configuration {self.name!r} trains the encoding {self.encoding}; give one that trains {encoding}.",
+        )
 
     def digest(self) -> str:
         """A hash of everything that determines the trained weights (sampling and machine do not)."""
@@ -328,45 +334,8 @@ def _find(path: Path) -> Path:
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path
     if path.name not in shipped:
-        raise ModelError(f"There is no configuration {path.name!r}: give a YAML file or one of {', '.join(shipped)}.")
+        close = difflib.get_close_matches(path.name, shipped, cutoff=0.4) or ["optiformer", "optiformer-seq"]
+        raise ModelError(
+            f"There is no configuration {path.name!r}: give a YAML file, or one of model/configs/ such as {close[0]}."
+        )
     return shipped[path.name]
-
-
-def build(cls: type[T], content: Any, where: str) -> T:
-    """Make a dataclass from nested plain data, checking names and types.
-
-    Raises:
-        ModelError: A setting is unknown or has the wrong type; the message says where.
-    """
-    if not isinstance(content, Mapping):
-        raise ModelError(f"{where} must be a mapping of settings, not {content!r}.")
-    hints = typing.get_type_hints(cls)
-    known = {f.name for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
-    unknown = sorted(set(content) - known)
-    if unknown:
-        raise ModelError(f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}.")
-    try:
-        return cls(**{key: _convert(hints[key], value, f"{where}: {key}") for key, value in content.items()})
-    except TypeError as error:
-        raise ModelError(f"{where}: {error}.") from error
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return build(hint, value, where)  # type: ignore[arg-type]
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise ModelError(f"{where} must be a list, not {value!r}.")
-        return tuple(_convert(arguments[0], item, where) for item in value)
-    if origin is Literal or origin is types.UnionType:
-        return value
-    if hint is float and isinstance(value, str):  # YAML reads 1e-3 as text
-        try:
-            return float(value)
-        except ValueError:
-            raise ModelError(f"{where} must be a number, not {value!r}.") from None
-    accepted = (int, float) if hint is float else (hint,)
-    if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
-        raise ModelError(f"{where} must be of type {hint.__name__}, not {value!r}.")
-    return float(value) if hint is float else value

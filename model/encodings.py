@@ -144,13 +144,7 @@ NEED_DATA = ("seq",)
 
 
 def get(run: RunConfig, data: Path) -> tuple[Encoding, Any]:
-    """The run's encoding and the function that wraps its network into a module giving losses.
-
-    Raises:
-        ModelError: No encoding has that name.
-    """
-    if run.encoding not in ENCODINGS:
-        raise ModelError(f"Unknown encoding {run.encoding!r}; there is {', '.join(ENCODINGS)}.")
+    """The run's encoding and the function that wraps its network into a module giving losses."""
     module, cls, wrap = ENCODINGS[run.encoding]
     found = importlib.import_module(module)
     return getattr(found, cls)(run, data), getattr(found, wrap)

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from model.config import DataConfig, build
+from model.config import DataConfig
 from model.errors import ModelError
 from model.functions.prior import sample_problem
+from model.settings import build
 from model.teachers import TEACHERS
 
 FORMAT = 1

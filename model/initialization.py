@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from model.errors import ModelError
 from model.tokenizer import Vocabulary
 
 if TYPE_CHECKING:
@@ -24,17 +23,11 @@ NORM, CONSTANT = 0.225, 0.2
 
 
 def start_copying(network: Any, vocabulary: Vocabulary) -> None:
-    """Overwrite the embeddings, one head of the first layer and two of the second, in place.
-
-    Raises:
-        ModelError: The network has fewer than 2 layers, fewer than 4 heads, or narrower heads than 16.
-    """
+    """Overwrite the embeddings, one head of the first layer and two of the second, in place."""
     import torch
 
     config = network.config
     width = config.hidden_size // config.num_attention_heads
-    if config.num_hidden_layers < 2 or config.num_attention_heads < 4 or width < 16:
-        raise ModelError("NetworkConfig: copying_start needs at least 2 layers and 4 heads of width 16.")
     with torch.no_grad():
         _embed(network.model.embed_tokens.weight, vocabulary, width)
         first, second = (layer.self_attn for layer in network.model.layers[:2])

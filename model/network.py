@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.checkpoint_files import CONFIG, WEIGHTS, sha256, shipped
-from model.config import PRESETS, NetworkConfig, SamplingConfig, build
+from model.config import PRESETS, NetworkConfig, SamplingConfig
 from model.errors import ModelError
 from model.generate import write_atomically
 from model.initialization import start_copying
+from model.settings import build
 from model.tokenizer import Vocabulary
 
 if TYPE_CHECKING:

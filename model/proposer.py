@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from model.candidates import Pool
 from model.errors import ModelError
 from model.inference import Policy
 from model.plan import Plan, diverse
+from model.settings import Positive, Range, Share, check
 from model.space import Space
 from model.tokenizer import Trial
 from model.trial_decoder import Context, TrialSetDecoder
@@ -53,34 +54,23 @@ class ProposerConfig:
         n_startup: Successful trials before the network is asked; until then proposals are a Sobol' sequence.
     """
 
-    uniform: int = 128
-    local: int = 192
-    policy: int = 0
-    refinements: int = 3
-    refined: int = 48
-    evaluations: int = 6
-    climbs: int = 30
+    uniform: Annotated[int, Range(1, 10**6)] = 128
+    local: Annotated[int, Range(1, 10**6)] = 192
+    policy: Annotated[int, Range(0, 10_000)] = 0
+    refinements: Annotated[int, Range(0, 100)] = 3
+    refined: Annotated[int, Range(1, 10**6)] = 48
+    evaluations: Annotated[int, Range(0, 1000)] = 6
+    climbs: Annotated[int, Range(0, 10_000)] = 30
     acquisition: str = "pi+gp-ei"
-    trust: float = 0.8
-    ahead: float = 0.06
-    margin: float = 0.01
-    cap: float = 0.25
-    temperature: float = 1.0
-    n_startup: int = 5
+    trust: Annotated[float, Range(most=1)] = 0.8
+    ahead: Share = 0.06
+    margin: Annotated[float, Range(0)] = 0.01
+    cap: Positive = 0.25
+    temperature: Positive = 1.0
+    n_startup: Annotated[int, Range(1, 10**6)] = 5
 
     def __post_init__(self) -> None:
-        if (
-            min(self.uniform, self.local, self.refined) < 1
-            or min(self.refinements, self.climbs, self.policy, self.evaluations) < 0
-            or self.n_startup < 1
-        ):
-            raise ModelError("ProposerConfig: give at least 1 candidate of each kind and 1 startup trial.")
-        if not (self.temperature > 0 and self.margin >= 0 and self.cap > 0):
-            raise ModelError("ProposerConfig: temperature must be above 0, cap too, and margin at least 0.")
-        if not self.trust <= 1:
-            raise ModelError(f"ProposerConfig: trust is a share of the variance, at most 1, not {self.trust}.")
-        if not 0 <= self.ahead <= 1:
-            raise ModelError(f"ProposerConfig: ahead is a share of the trials between 0 and 1, not {self.ahead}.")
+        check(self)
         for name in self.acquisitions:
             if name not in acquisition.NAMES:
                 raise ModelError(f"Unknown acquisition {name!r}; there is {', '.join(acquisition.NAMES)}.")

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -25,6 +25,7 @@ from model.inference import Policy
 from model.network import Checkpoint
 from model.network import load as load_seq
 from model.proposer import Proposer, ProposerConfig, with_settings
+from model.settings import Range, convert
 from model.space import Space
 from model.tokenizer import Trial
 from model.trial_checkpoint import NAME, TrialSetCheckpoint, default_checkpoint
@@ -73,9 +74,9 @@ class OptiFormerSampler(BaseSampler):
             checkpoint = load_trialset(folder) if is_set else load_seq(folder, device=device)
         changes: dict[str, Any] = {}
         if temperature is not None:
-            changes["temperature"] = float(temperature)
+            changes["temperature"] = temperature
         if n_startup_trials is not None:
-            changes["n_startup"] = int(n_startup_trials)
+            changes["n_startup"] = n_startup_trials
         self._engine: _TrialSet | _NamedTokens
         if isinstance(checkpoint, TrialSetCheckpoint):
             if device != "cpu":
@@ -85,7 +86,7 @@ class OptiFormerSampler(BaseSampler):
             if preset != "default":
                 raise ModelError("OptiFormerSampler: presets are for trial-set checkpoints; leave preset out.")
             self._engine = _NamedTokens(checkpoint, replace(checkpoint.sampling, **changes))
-        self._seed = _entropy() if seed is None else seed
+        self._seed = _entropy() if seed is None else convert(Annotated[int, Range(0)], seed, "OptiFormerSampler: seed")
 
     def __str__(self) -> str:
         return "OptiFormerSampler"

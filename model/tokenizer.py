@@ -14,12 +14,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import ModelError
+from model.settings import Range, check, require
 from model.space import Parameter, Space
 
 SPECIAL = (
@@ -46,14 +47,13 @@ class Vocabulary:
         n_categories: Categorical-value tokens ``c0 .. c{n-1}``.
     """
 
-    n_bins: int = 1000
+    n_bins: Annotated[int, Range(2, 10**6)] = 1000
     names: tuple[str, ...] = tuple(f"x{i}" for i in range(32))
-    n_categories: int = 32
+    n_categories: Annotated[int, Range(2, 10**6)] = 32
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", tuple(self.names))
-        if self.n_bins < 2 or self.n_categories < 2 or not self.names or len(set(self.names)) != len(self.names):
-            raise ModelError("A vocabulary needs at least 2 bins, 2 categories and one name, and no name twice.")
+        check(self)
+        require(0 < len(set(self.names)) == len(self.names), "names must be one name or more, and none of them twice.")
 
     def __len__(self) -> int:
         return self.n_bins + len(SPECIAL) + len(self.names) + self.n_categories

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from model.checkpoint_files import CONFIG, WEIGHTS, sha256, shipped
-from model.config import NetworkConfig, build
+from model.config import NetworkConfig
 from model.errors import ModelError
 from model.generate import write_atomically
+from model.settings import build
 from model.trial_config import TrialSetConfig, identity
 
 NAME = "trialset"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from model.errors import ModelError
+from model.settings import Range, Share, check, require
 
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ModelError(message)
+Size = Annotated[int, Range(1, 1000)]
+Sizes = tuple[Size, ...]
+Dropped = Annotated[float, Range(0, below=1)]
 
 
 @dataclass(frozen=True)
@@ -30,27 +29,22 @@ class MixtureConfig:
         crashes: Probability that a region of the space fails.
     """
 
-    gp: float = 0.56
-    mlp: float = 0.10
-    trees: float = 0.13
-    valleys: float = 0.16
-    symbolic: float = 0.05
-    dimensions: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 7, 7, 8, 8, 9, 10, 11, 12, 13, 14, 14, 16, 20)
-    unused: float = 0.25
-    conditional: float = 0.4
-    noisy: float = 0.4
-    crashes: float = 0.06
+    gp: Share = 0.56
+    mlp: Share = 0.10
+    trees: Share = 0.13
+    valleys: Share = 0.16
+    symbolic: Share = 0.05
+    dimensions: Sizes = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 7, 7, 8, 8, 9, 10, 11, 12, 13, 14, 14, 16, 20)
+    unused: Share = 0.25
+    conditional: Share = 0.4
+    noisy: Share = 0.4
+    crashes: Share = 0.06
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dimensions", tuple(self.dimensions))
-        shares = self.gp, self.mlp, self.trees, self.valleys, self.symbolic
-        _require(
-            min(shares) >= 0 and abs(sum(shares) - 1) < 1e-9,
-            "MixtureConfig: gp, mlp, trees, valleys and symbolic are shares and must sum to 1.",
-        )
-        _require(len(self.dimensions) > 0 and min(self.dimensions) >= 1, "MixtureConfig: dimensions must be 1 or more.")
-        for name in ("unused", "conditional", "noisy", "crashes"):
-            _require(0 <= getattr(self, name) <= 1, f"MixtureConfig: {name} is a probability.")
+        check(self)
+        total = self.gp + self.mlp + self.trees + self.valleys + self.symbolic
+        require(abs(total - 1) < 1e-9, f"gp, mlp, trees, valleys and symbolic must sum to 1, not {total:g}.")
+        require(bool(self.dimensions), "dimensions must be one number or more.")
 
 
 Attention = Literal[
@@ -79,14 +73,11 @@ class VariantConfig:
     attention: Attention = "softmax"
     norm: Norm = "rmsnorm"
     feed_forward: FeedForward = "swiglu"
-    dropout: float = 0.0
-    masking: float = 0.0
+    dropout: Dropped = 0.0
+    masking: Dropped = 0.0
 
     def __post_init__(self) -> None:
-        for name, choices in (("attention", Attention), ("norm", Norm), ("feed_forward", FeedForward)):
-            known = get_args(choices)
-            _require(getattr(self, name) in known, f"VariantConfig: {name} is one of {', '.join(known)}.")
-        _require(0 <= self.dropout < 1 and 0 <= self.masking < 1, "VariantConfig: dropout and masking are in [0, 1).")
+        check(self)
 
     @property
     def other_layers(self) -> bool:
@@ -99,7 +90,7 @@ class VariantConfig:
         Raises:
             ModelError: It is one.
         """
-        _require(
+        require(
             self == VariantConfig(dropout=self.dropout, masking=self.masking),
             "A network with another attention, norm or feed-forward part (trialset.variant) can be trained and "
             "compared by `optibench variants` but cannot propose configurations: leave these settings out.",
@@ -112,7 +103,7 @@ class TrialSetConfig:
 
     Attributes:
         slots: Parameters that a position holds; a space with more is served by its most telling ones.
-        choices: Width of a categorical's one-hot code; choices beyond it also carry their index as a number.
+        choices: Size of a categorical's one-hot code; choices beyond it also carry their index as a number.
         frequencies: Octaves of sine and cosine features of a value.
         bins: Bins of the predicted score.
         low: Left end of the squashed scores' range.
@@ -127,32 +118,24 @@ class TrialSetConfig:
         variant: What of the network is another than the shipped one's.
     """
 
-    slots: int = 20
-    choices: int = 8
-    frequencies: int = 6
-    bins: int = 256
-    low: float = -5.0
-    high: float = 6.0
-    knee: float = 0.05
-    max_trials: int = 128
-    short_share: float = 0.45
-    queries: int = 64
-    kernels_after: int = 0
+    slots: Size = 20
+    choices: Size = 8
+    frequencies: Annotated[int, Range(1, 50)] = 6
+    bins: Annotated[int, Range(8, 100_000)] = 256
+    low: Annotated[float, Range(-1e6, below=0)] = -5.0
+    high: Annotated[float, Range(above=0, most=1e6)] = 6.0
+    knee: Annotated[float, Range(above=0, most=1e6)] = 0.05
+    max_trials: Annotated[int, Range(16, 100_000)] = 128
+    short_share: Share = 0.45
+    queries: Annotated[int, Range(1, 100_000)] = 64
+    kernels_after: Annotated[int, Range(0, 1000)] = 0
     prior: MixtureConfig = field(default_factory=MixtureConfig)
     variant: VariantConfig = field(default_factory=VariantConfig)
 
     def __post_init__(self) -> None:
-        _require(
-            min(self.slots, self.choices, self.frequencies, self.queries) >= 1, "TrialSetConfig: sizes must be 1+."
-        )
-        _require(self.bins >= 8 and self.low < 0 < self.high, "TrialSetConfig: 8 bins at least, around 0.")
-        _require(self.knee > 0 and self.max_trials >= 16, "TrialSetConfig: knee > 0 and max_trials >= 16.")
-        _require(self.kernels_after >= 0, "TrialSetConfig: kernels_after counts layers, 0 or more.")
-        _require(0 <= self.short_share <= 1, "TrialSetConfig: short_share is a share between 0 and 1.")
-        _require(
-            max(self.prior.dimensions) <= self.slots,
-            "TrialSetConfig: the prior has more dimensions than there are slots.",
-        )
+        check(self)
+        widest = max(self.prior.dimensions)
+        require(widest <= self.slots, f"the prior has {widest} dimensions, which is more than the {self.slots} slots.")
 
     @property
     def slot_width(self) -> int:

@@ -64,7 +64,7 @@ class ASHA(TPE):
         super().__init__(space, seed=seed, n_trials=n_trials)
         if choice("sampler", sampler, ("tpe", "random")) == "random":
             self._study.sampler = optuna.samplers.RandomSampler(seed=library_seed(seed))
-        self._fidelity, self._eta = fidelity, whole("eta", eta, least=2)
+        self._fidelity, self._eta = fidelity, whole("eta", eta, least=2, most=1000)
         self._rungs = [1.0] if fidelity is None else fidelity.rungs(eta)
         # the pruner counts in units of the lowest rung, so that its steps are whole numbers
         self._study.pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=eta)

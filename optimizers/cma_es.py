@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_REJECTIONS = 100
+MAX_SIGMA = 10.0  # of ranges: wider, and nearly every point is drawn again or cut at a bound
 FLATTENING = (
     "inactive parameters keep their coordinates in the search distribution and are dropped from what is suggested"
 )
@@ -59,8 +60,8 @@ class CMAES(Optimizer):
     ) -> None:
         self._space = SearchSpace(space)
         self._rng = np.random.RandomState(library_seed(seed))
-        self._sigma0 = number("sigma0", sigma0, above=0.0)
-        self._popsize = whole("popsize", popsize, least=0)
+        self._sigma0 = number("sigma0", sigma0, above=0.0, below=MAX_SIGMA)
+        self._popsize = whole("popsize", popsize, least=0, most=10_000)
         if self._popsize == 1:
             self._popsize = whole("popsize", popsize, least=2)
         kinds = {parameter.kind for parameter in self._space.parameters}

@@ -32,7 +32,7 @@ from scipy.stats import qmc
 
 from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
 from optimizers.history import Pending, Values, key
-from optimizers.settings import library_seed, whole
+from optimizers.settings import MAX_COUNT, SettingError, library_seed, whole
 from optimizers.spaces import MAX_DRAWS, Config, SearchSpace
 
 if TYPE_CHECKING:
@@ -76,9 +76,11 @@ class BoTorchGP(Optimizer):
         raw_samples: int = 256,
     ) -> None:
         self._space = SearchSpace(space)
-        self._n_initial = whole("n_initial", n_initial)
-        self._num_restarts = whole("num_restarts", num_restarts)
-        self._raw_samples = whole("raw_samples", raw_samples)
+        self._n_initial = whole("n_initial", n_initial, most=MAX_COUNT)
+        self._raw_samples = whole("raw_samples", raw_samples, most=16_384)
+        self._num_restarts = whole("num_restarts", num_restarts, most=256)
+        if num_restarts > raw_samples:
+            raise SettingError(f"Setting 'num_restarts' is at most 'raw_samples', not {num_restarts} of {raw_samples}.")
         self._rng = np.random.RandomState(library_seed(seed))
         generator = np.random.default_rng(library_seed(seed))
         self._sobol = qmc.Sobol(len(self._space), scramble=True, rng=generator)

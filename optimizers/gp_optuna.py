@@ -9,7 +9,7 @@ import optuna
 
 from optimizers.base import Capabilities
 from optimizers.optuna_study import OptunaOptimizer
-from optimizers.settings import library_seed, truth, whole
+from optimizers.settings import MAX_COUNT, library_seed, truth, whole
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -44,7 +44,7 @@ class OptunaGP(OptunaOptimizer):
             sampler = optuna.samplers.GPSampler(
                 seed=library_seed(seed),
                 # With none there would be no trial from which to learn which parameters there are.
-                n_startup_trials=whole("n_startup_trials", n_startup_trials, least=1),
+                n_startup_trials=whole("n_startup_trials", n_startup_trials, most=MAX_COUNT),
                 deterministic_objective=truth("deterministic_objective", deterministic_objective),
             )
         super().__init__(space, sampler, seed=seed)

@@ -12,7 +12,7 @@ from skopt.space import Categorical, Dimension, Integer, Real
 from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
 from optimizers.history import Pending, Values
 from optimizers.parameters import Parameter
-from optimizers.settings import choice, library_seed, whole
+from optimizers.settings import MAX_COUNT, choice, library_seed, whole
 from optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class SkoptGP(Optimizer):
             [dimension(parameter) for parameter in self._space.parameters],
             base_estimator="GP",
             acq_func=choice("acq_func", acq_func, ACQUISITIONS),
-            n_initial_points=whole("n_initial_points", n_initial_points),
+            n_initial_points=whole("n_initial_points", n_initial_points, most=MAX_COUNT),
             random_state=library_seed(seed),
             n_jobs=1,
             model_queue_size=1,  # it would keep every model otherwise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from model.config import RunConfig
+from model.config import RunConfig, SamplingConfig
 from model.errors import ModelError
 from model.inference import Policy
 from model.network import Checkpoint, default_checkpoint, load
@@ -19,7 +19,7 @@ from model.space import Space
 from model.tokenizer import Trial
 from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion, Training
 from optimizers.history import succeeded
-from optimizers.settings import library_seed, number, whole
+from optimizers.settings import SettingError, blaming, library_seed, number, whole
 from optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # How often a proposal that breaks a forbidden clause is sampled anew before a random valid one takes its place.
 ATTEMPTS = 20
+SAMPLING = ("temperature", "top_p", "margin")
 
 
 class OptiFormerSeq(Optimizer):
@@ -70,18 +71,12 @@ class OptiFormerSeq(Optimizer):
         self._asked = 0
         if checkpoint and train:
             raise OptimizerError("Give optiformer-seq either a checkpoint or a configuration to train, not both.")
-        try:
+        rerank = _rerank(rerank)
+        with blaming("checkpoint", ModelError):
             loaded = _load(checkpoint or (str(_trained(train).checkpoint) if train else ""))
-            sampling = loaded.sampling
-            if number("temperature", temperature) >= 0:
-                sampling = replace(sampling, temperature=float(temperature))
-            if number("margin", margin) >= 0:
-                sampling = replace(sampling, margin=float(margin))
-            if number("top_p", top_p) > 0:
-                sampling = replace(sampling, top_p=float(top_p))
-            self._policy = Policy(
-                Space.from_configspace(space), loaded, sampling=sampling, rerank=whole("rerank", rerank, least=0)
-            )
+        try:
+            sampling = _sampling(loaded.sampling, temperature=temperature, top_p=top_p, margin=margin)
+            self._policy = Policy(Space.from_configspace(space), loaded, sampling=sampling, rerank=rerank)
         except ModelError as error:
             raise OptimizerError(str(error)) from error
 
@@ -90,6 +85,12 @@ class OptiFormerSeq(Optimizer):
         config = settings.get("train")
         if not config:
             return None
+        if settings.get("checkpoint"):
+            raise OptimizerError("Give optiformer-seq either a checkpoint or a configuration to train, not both.")
+        with blaming("train", ModelError):  # all that is wrong is found before it is trained
+            RunConfig.load(config).refuse_other_encoding("seq")
+        _rerank(settings.get("rerank", 0))
+        _sampling(SamplingConfig(), **{name: settings[name] for name in SAMPLING if name in settings})
 
         def run() -> dict[str, Any]:
             trained = _trained(str(config), progress=True)
@@ -126,6 +127,24 @@ class OptiFormerSeq(Optimizer):
             self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))
 
 
+def _rerank(samples: int) -> int:
+    return whole("rerank", samples, least=0, most=10_000)
+
+
+def _sampling(
+    own: SamplingConfig, *, temperature: float = -1.0, top_p: float = 0.0, margin: float = -1.0
+) -> SamplingConfig:
+    """A checkpoint's own sampling, changed where the settings ask for it."""
+    changes: dict[str, Any] = {"temperature": number("temperature", temperature), "margin": number("margin", margin)}
+    changes = {name: value for name, value in changes.items() if value >= 0}
+    if number("top_p", top_p) > 0:
+        changes["top_p"] = top_p
+    try:
+        return replace(own, **changes)
+    except ModelError as error:
+        raise SettingError(str(error)) from error
+
+
 def fingerprint(settings: Mapping[str, Any]) -> str:
     """What identifies proposals beyond package versions: the sums of the checkpoint's weights, tokens and sampling.
 
@@ -134,22 +153,19 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     Raises:
         OptimizerError: The checkpoint or the configuration is missing or damaged.
     """
-    try:
-        if settings.get("train"):
+    if settings.get("train"):
+        with blaming("train", ModelError):
             return RunConfig.load(settings["train"]).digest()
+    with blaming("checkpoint", ModelError):
         return _load(str(settings.get("checkpoint", ""))).digest()
-    except ModelError as error:
-        raise OptimizerError(str(error)) from error
 
 
 def _trained(config: str, *, progress: bool = False) -> Trained:
     """The cached checkpoint of a configuration, trained first if there is none."""
     from model.cache import train_cached
 
-    try:
+    with blaming("train", ModelError):
         return train_cached(config, progress=progress)
-    except ModelError as error:
-        raise OptimizerError(str(error)) from error
 
 
 _loaded: dict[str, Checkpoint] = {}

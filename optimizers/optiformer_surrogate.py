@@ -19,14 +19,14 @@ from model.checkpoint_files import CONFIG, shipped
 from model.config import RunConfig
 from model.errors import ModelError
 from model.inference import Policy
-from model.proposer import Proposer, with_settings
+from model.proposer import PRESETS, Proposer, ProposerConfig, with_settings
 from model.space import Space
 from model.tokenizer import Trial
 from model.trial_checkpoint import default_checkpoint, load
 from model.trial_decoder import TrialSetDecoder
 from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion, Training
 from optimizers.history import succeeded
-from optimizers.settings import library_seed, number, whole
+from optimizers.settings import SettingError, blaming, choice, library_seed, number, whole
 from optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 
 BACKENDS = ("torch", "onnx", "onnx-int8")
+#: Settings whose value, if negative, is the preset's own.
+OWN = ("refinements", "ahead", "evaluations")
 #: The shipped checkpoint that the setting ``policy`` samples from.
 POLICY = "optiformer-seq"
 
@@ -93,21 +95,25 @@ class OptiFormer(Optimizer):
         self._asked = 0
         if checkpoint and train:
             raise OptimizerError("Give optiformer either a checkpoint or a configuration to train, not both.")
+        config = _search(
+            preset=preset,
+            acquisition=acquisition,
+            trust=trust,
+            margin=margin,
+            cap=cap,
+            temperature=temperature,
+            refinements=refinements,
+            ahead=ahead,
+            evaluations=evaluations,
+            policy=policy,
+            backend=backend,
+        )
+        if train:
+            with blaming("train", ModelError):
+                checkpoint = str(train_cached(train, progress=False).checkpoint)
+        with blaming("checkpoint", ModelError):
+            decoder = _decoder(checkpoint or str(default_checkpoint()), backend)
         try:
-            config = with_settings(
-                preset,
-                trust=number("trust", trust),
-                margin=number("margin", margin),
-                cap=number("cap", cap),
-                temperature=number("temperature", temperature),
-                policy=whole("policy", policy, least=0),
-                **({"acquisition": acquisition} if acquisition else {}),
-                **({} if number("ahead", ahead) < 0 else {"ahead": ahead}),
-                **({} if evaluations < 0 else {"evaluations": whole("evaluations", evaluations, least=0)}),
-                **({} if refinements < 0 else {"refinements": whole("refinements", refinements, least=0)}),
-            )
-            trained = str(train_cached(train, progress=False).checkpoint) if train else ""
-            decoder = _decoder(checkpoint or trained or str(default_checkpoint()), backend)
             self._proposer = Proposer(
                 Space.from_configspace(space),
                 decoder,
@@ -124,11 +130,13 @@ class OptiFormer(Optimizer):
         config = settings.get("train")
         if not config:
             return None
-        try:
+        if settings.get("checkpoint"):
+            raise OptimizerError("Give optiformer either a checkpoint or a configuration to train, not both.")
+        _search(**{name: value for name, value in settings.items() if name not in ("train", "checkpoint")})
+        with blaming("train", ModelError):  # all that is wrong is found before it is trained
             run = RunConfig.load(config)
-            run.trialset.variant.refuse_other_arithmetic()  # before it is trained
-        except ModelError as error:
-            raise OptimizerError(str(error)) from error
+            run.refuse_other_encoding("trialset")
+            run.trialset.variant.refuse_other_arithmetic()
         return Training(run.digest(), lambda: {"seconds": train_cached(config, progress=False).seconds})
 
     def ask(self, n: int = 1) -> list[Suggestion]:
@@ -154,6 +162,19 @@ class OptiFormer(Optimizer):
             self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))
 
 
+def _search(
+    *, preset: str = "default", acquisition: str = "", backend: str = "torch", **numbers: float
+) -> ProposerConfig:
+    """The preset with the settings that are given; of :data:`OWN`, a negative one is the preset's."""
+    choice("preset", preset, tuple(PRESETS))
+    choice("backend", backend, BACKENDS)
+    given = {name: value for name, value in numbers.items() if name not in OWN or number(name, value) >= 0}
+    try:
+        return with_settings(preset, **given, **({"acquisition": acquisition} if acquisition else {}))
+    except ModelError as error:
+        raise SettingError(str(error)) from error
+
+
 def fingerprint(settings: Mapping[str, Any]) -> str:
     """What identifies a checkpoint's proposals beyond package versions: a hash of its configuration and weights.
 
@@ -163,13 +184,11 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     training = OptiFormer.training(settings)
     if training is not None:
         return training.key
-    try:
+    with blaming("checkpoint", ModelError):
         folder = Path(settings.get("checkpoint") or default_checkpoint())
         load(folder)
         folders = [folder, *([shipped(POLICY)] if settings.get("policy") else [])]
         return hashlib.sha256(b"".join((f / CONFIG).read_bytes() for f in folders)).hexdigest()[:16]
-    except ModelError as error:
-        raise OptimizerError(str(error)) from error
 
 
 def _policy(space: Space) -> Policy:
@@ -183,8 +202,6 @@ def _policy(space: Space) -> Policy:
 @functools.cache
 def _decoder(folder: str, backend: str) -> TrialSetDecoder:
     """A checkpoint's network, read once a process."""
-    if backend not in BACKENDS:
-        raise OptimizerError(f"Setting backend must be {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}, not {backend!r}.")
     if backend == "torch":
         return TrialSetDecoder(load(folder))
     from model.onnx_decoder import OnnxDecoder

@@ -10,21 +10,25 @@ import difflib
 import functools
 import importlib
 import inspect
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
 import yaml
 from packaging.requirements import InvalidRequirement
 
 from optimizers import requirements
-from optimizers.base import Capabilities, Fidelity, Optimizer, OptimizerError
+from optimizers.base import Capabilities, Fidelity, Optimizer, OptimizerError, Training
+from optimizers.settings import SettingError, mismatch, of_type, whole
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
 ENTRY_POINT_GROUP = "optibench.optimizers"
+NOT_SETTINGS = ("self", "space", "seed", "n_trials", "fidelity")
+"""Parameters of an optimizer's constructor that are not its settings."""
 
 
 class UnknownOptimizerError(OptimizerError):
@@ -63,25 +67,57 @@ class Entry:
         """Import the optimizer's class.
 
         Raises:
-            OptimizerError: A package is missing, or as :meth:`check`; the message says which command installs it.
+            OptimizerError: A package is missing, or as :meth:`check`, and the message says which command installs it;
+                the code cannot be imported, or holds something else than this entry says.
         """
         self.check()
-        module, _, attribute = self.target.partition(":")
+        cls = self._imported(self.target)
+        if not isinstance(cls, type) or not issubclass(cls, Optimizer):
+            raise OptimizerError(f"Optimizer {self.name!r}: {self.target} is no class of optimizers.Optimizer.")
+        if cls.capabilities != self.capabilities:
+            raise OptimizerError(
+                f"Optimizer {self.name!r}: its entry and {self.target} declare different capabilities, "
+                f"{self.capabilities} and {cls.capabilities}; give the entry the class's."
+            )
+        return cls
+
+    def _imported(self, target: str) -> Any:
+        module, _, attribute = target.partition(":")
         try:
-            cls: type[Optimizer] = getattr(importlib.import_module(module), attribute)
+            return getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
             raise OptimizerError(
                 f"Optimizer {self.name!r} needs the package {error.name!r}, which is missing; run `{self.install}`."
             ) from error
-        return cls
+        except Exception as error:  # whatever a third party's module does when it is imported
+            raise OptimizerError(
+                f"Optimizer {self.name!r} ({target}) cannot be loaded: {_first_line(error)}"
+            ) from error
 
     def identify(self, settings: Mapping[str, Any]) -> str | None:
         """What besides settings and package versions determines the results; ``None`` if nothing does."""
         if not self.fingerprint:
             return None
-        module, _, attribute = self.fingerprint.partition(":")
-        found: str = getattr(importlib.import_module(module), attribute)(settings)
+        with self.named():
+            found: str = self._imported(self.fingerprint)(settings)
         return found
+
+    def training(self, settings: Mapping[str, Any]) -> Training | None:
+        """The training phase that settings ask for, if any; they were checked by :func:`check_settings`.
+
+        Raises:
+            OptimizerError: They name a training configuration that is missing or wrong.
+        """
+        with self.named():
+            return self.load().training(settings)
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Add the optimizer's name to what is wrong with a setting."""
+        try:
+            yield
+        except SettingError as error:
+            raise OptimizerError(f"Optimizer {self.name!r}: {error}") from error
 
     def versions(self) -> dict[str, str]:
         """The installed version of each of :attr:`packages` (``missing`` where there is none)."""
@@ -103,6 +139,40 @@ class Entry:
         return [*requirements.outdated(self.packages), *requirements.absent(self.companions)]
 
 
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def check(entry: Entry) -> None:
+    """Refuse an entry that declares something of a wrong kind.
+
+    Raises:
+        OptimizerError: The message says what.
+    """
+
+    def refuse(what: str, wanted: str, found: object) -> NoReturn:
+        raise OptimizerError(f"Optimizer {entry.name!r}: its `{what}` must be {wanted}, not {found!r}.")
+
+    for key in ("summary", "install"):
+        if not isinstance(getattr(entry, key), str):
+            refuse(key, "text", getattr(entry, key))
+    for key, other in (("target", "module:Class"), ("fingerprint", "module:function")):
+        text = getattr(entry, key)
+        if not isinstance(text, str) or not (re.fullmatch(r"[\w.]+:\w+", text) or (key == "fingerprint" and not text)):
+            refuse(key, other, text)
+    if not isinstance(entry.packages, (tuple, list)) or not all(
+        name and isinstance(name, str) for name in entry.packages
+    ):
+        refuse("packages", "a tuple of distributions' names", entry.packages)
+    if not isinstance(entry.capabilities, Capabilities):
+        refuse("capabilities", "an optimizers.Capabilities", entry.capabilities)
+    for key, annotation in get_type_hints(Capabilities).items():
+        value = getattr(entry.capabilities, key)
+        wanted = mismatch(value, annotation)
+        if wanted is not None or (key == "max_dimensions" and value is not None and value < 1):
+            refuse(f"capabilities.{key}", wanted or "at least 1", value)
+
+
 _entries: dict[str, Entry] = {}
 _broken: dict[str, str] = {}
 
@@ -111,11 +181,16 @@ def register(entry: Entry) -> None:
     """Make an optimizer known; a name that is taken is an error.
 
     Raises:
-        OptimizerError: Another optimizer has that name, the name holds one of ``: , = /`` or white space, or one of its
-            packages is not written as pip reads it.
+        OptimizerError: Another optimizer has that name, or the name holds one of ``: , = /`` or white space; the entry
+            declares something of a wrong kind, or a package in a way that pip does not read.
     """
-    if not entry.name or any(character in ":,=/" or character.isspace() for character in entry.name):
+    if (
+        not isinstance(entry.name, str)
+        or not entry.name
+        or any(character in ":,=/" or character.isspace() for character in entry.name)
+    ):
         raise OptimizerError(f"An optimizer's name has none of ': , = /' and no spaces: {entry.name!r} has; rename it.")
+    check(entry)
     try:
         entry.versions()
     except InvalidRequirement as error:
@@ -141,7 +216,7 @@ def _load_entry_points() -> None:
             name = entry.name
             register(entry)
         except Exception as error:  # whatever a third party's module does when it is imported
-            reason = error if isinstance(error, OptimizerError) else f"{type(error).__name__}: {error}"
+            reason = error if isinstance(error, OptimizerError) else _first_line(error)
             _broken[name] = f"Plug-in {point.name!r} ({point.value}, of {ENTRY_POINT_GROUP}) is broken: {reason}"
 
 
@@ -188,7 +263,7 @@ def _scalar(text: str) -> Any:
     """A YAML scalar, except that ``1e-6`` is a number here (YAML wants ``1.0e-6``)."""
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that is none
         return text
     if isinstance(value, str) and value[:1] in "+-.0123456789":
         with contextlib.suppress(ValueError):
@@ -223,20 +298,44 @@ def create(
         )
     if entry.capabilities.multi_fidelity:
         given["fidelity"] = fidelity
-    return entry.load()(space, seed=seed, n_trials=n_trials, **given)
+    with entry.named():
+        whole("seed", seed, least=0)
+        whole("n_trials", n_trials)
+        return entry.load()(space, seed=seed, n_trials=n_trials, **given)
 
 
 def check_settings(entry: Entry, settings: Mapping[str, Any]) -> None:
-    """Refuse settings that the optimizer does not have.
+    """Refuse settings that the optimizer does not have, or whose values its annotations do not allow.
 
     Raises:
-        OptimizerError: A setting is unknown; the message lists the ones there are.
+        OptimizerError: A setting is unknown, and the message lists the ones there are; or a value has a wrong type.
     """
-    if not settings:
-        return
-    parameters = inspect.signature(entry.load()).parameters
-    known = [name for name in parameters if name not in ("space", "seed", "n_trials", "fidelity")]
-    for key in settings:
-        if key not in known:
+    if not settings and entry.target.startswith("optimizers."):
+        return  # nothing to check, so that a large library is not imported for it; ours a test holds to its entry
+    cls = entry.load()
+    parameters = inspect.signature(cls).parameters.values()
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    known = {
+        parameter.name: parameter
+        for parameter in parameters
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.name not in NOT_SETTINGS
+    }
+    for key, value in settings.items():
+        if key in known:
+            _check_type(entry, cls, known[key], value)
+        elif not open_ended:
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise OptimizerError(f"Optimizer {entry.name!r} has no setting {key!r}: {has}.")
+
+
+def _check_type(entry: Entry, cls: type[Optimizer], parameter: inspect.Parameter, value: object) -> None:
+    annotation = parameter.annotation
+    if isinstance(annotation, str):
+        try:
+            annotation = eval(annotation, inspect.unwrap(cls.__init__).__globals__)
+        except Exception:  # a name that is imported for type checkers only: nothing is known of it
+            return
+    if value is not None or parameter.default is not None:
+        with entry.named():
+            of_type(parameter.name, value, annotation)

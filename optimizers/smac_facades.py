@@ -22,7 +22,7 @@ from smac.runhistory.enumerations import StatusType
 
 from optimizers.base import Capabilities, Observation, Optimizer, Suggestion
 from optimizers.history import Pending, Values, succeeded
-from optimizers.settings import library_seed, whole
+from optimizers.settings import MAX_COUNT, library_seed, whole
 from optimizers.smac_liar import FiniteLogEncoder, LyingEncoder, Retraining
 from optimizers.spaces import Config, SearchSpace
 
@@ -74,7 +74,7 @@ class SMAC(Optimizer):
         self._own_space = copy.deepcopy(space)  # SMAC seeds it
         self._seed = library_seed(seed)
         self._n_trials = whole("n_trials", n_trials)
-        self._retrain_after = whole("retrain_after", retrain_after)
+        self._retrain_after = whole("retrain_after", retrain_after, most=MAX_COUNT)
         self._rng = np.random.RandomState(self._seed)
         self._smac: AbstractFacade | None = None
         self._retraining: Retraining | None = None

@@ -19,7 +19,7 @@ from smac.intensifier.hyperband import Hyperband
 from smac.runhistory.dataclasses import TrialInfo
 
 from optimizers.base import Capabilities, Fidelity, Observation, Suggestion
-from optimizers.settings import whole
+from optimizers.settings import MAX_COUNT, whole
 from optimizers.smac_facades import SMAC, SMACForest
 from optimizers.spaces import Config
 
@@ -69,7 +69,7 @@ class SMACHyperband(SMAC):
         eta: int = 3,
     ) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=8)
-        self._fidelity, self._eta = fidelity, whole("eta", eta, least=2)
+        self._fidelity, self._eta = fidelity, whole("eta", eta, least=2, most=1000)
 
     def _scenario_settings(self) -> dict[str, Any]:
         low, high = (1.0, 1.0) if self._fidelity is None else (self._fidelity.low, self._fidelity.high)
@@ -120,7 +120,7 @@ class SMACForestHyperband(SMACHyperband, SMACForest):
         retrain_after: int = 8,
     ) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials, fidelity=fidelity, eta=eta)
-        self._retrain_after = whole("retrain_after", retrain_after)
+        self._retrain_after = whole("retrain_after", retrain_after, most=MAX_COUNT)
 
     def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
         brackets = super()._components(scenario, initial_design=initial_design)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import optuna
 
-from optimizers.base import Capabilities, OptimizerError
+from optimizers.base import Capabilities
 from optimizers.optuna_study import OptunaOptimizer
-from optimizers.settings import library_seed, truth, whole
+from optimizers.settings import MAX_COUNT, SettingError, library_seed, truth, whole
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -47,15 +47,15 @@ class TPE(OptunaOptimizer):
         constant_liar: bool = True,
     ) -> None:
         if truth("group", group) and not truth("multivariate", multivariate):
-            raise OptimizerError("Setting 'group' needs 'multivariate'; set multivariate=true or group=false.")
+            raise SettingError("Setting 'group' needs 'multivariate'; set multivariate=true or group=false.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(
                 seed=library_seed(seed),
                 multivariate=multivariate,
                 group=group,
-                n_startup_trials=whole("n_startup_trials", n_startup_trials, least=0),
-                n_ei_candidates=whole("n_ei_candidates", n_ei_candidates),
+                n_startup_trials=whole("n_startup_trials", n_startup_trials, least=0, most=MAX_COUNT),
+                n_ei_candidates=whole("n_ei_candidates", n_ei_candidates, most=100_000),
                 constant_liar=truth("constant_liar", constant_liar),
             )
         super().__init__(space, sampler, seed=seed)

@@ -8,9 +8,9 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
-from benchmarks import Benchmark, BenchmarkError, Config, Evaluation, Family, Reference, UnknownBenchmarkError
+from benchmarks import Benchmark, BenchmarkError, Config, Evaluation, Family, Reference, Sampling, UnknownBenchmarkError
 from harness.external.definitions import External
 from harness.external.optimizer import handshake
 from harness.external.process import Process, ProcessError, Refusal
@@ -85,13 +85,13 @@ class ExternalBenchmark(Benchmark):
         if found.get("fidelity_space") is not None:
             self.fidelity_space = ConfigurationSpace.from_serialized_dict(found["fidelity_space"])
         self.main_fidelity = found.get("main_fidelity")
-        self.has_cost = bool(found.get("has_cost", False))
+        self.has_cost = found.get("has_cost", False)
         if found.get("reference") is not None:
             self.reference = Reference(**found["reference"])
         if self.direction not in ("minimize", "maximize"):
             raise ValueError(f"`direction` is minimize or maximize, not {self.direction!r}")
-        if self.sampling not in ("deterministic", "noisy"):
-            raise ValueError(f"`sampling` is deterministic or noisy, not {self.sampling!r}")
+        if self.sampling not in get_args(Sampling):
+            raise ValueError(f"`sampling` is deterministic, exact or noisy, not {self.sampling!r}")
 
     def __reduce__(self) -> tuple[type[ExternalBenchmark], tuple[External, str]]:
         """A process does not pickle: another one starts its own worker."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import ModelError
 from model.functions.audit import is_separable_bowl
 from model.functions.gp import sample_gp
 from model.functions.problem import Layout, SyntheticProblem, Warp
 from model.functions.symbolic import sample_symbolic
+from model.settings import Range, Share, check, require
 
 Array = NDArray[np.float64]
+Dimensions = Annotated[int, Range(1, 1000)]
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,20 @@ class PriorConfig:
         warped: Probability of an output warp.
     """
 
-    gp: float = 0.65
-    symbolic: float = 0.2
-    mixed: float = 0.15
-    dimensions: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 7, 8, 8, 9, 10, 12, 14)
-    discrete: float = 0.6
-    conditional: float = 0.35
-    noisy: float = 0.4
-    warped: float = 0.5
+    gp: Share = 0.65
+    symbolic: Share = 0.2
+    mixed: Share = 0.15
+    dimensions: tuple[Dimensions, ...] = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 7, 8, 8, 9, 10, 12, 14)
+    discrete: Share = 0.6
+    conditional: Share = 0.35
+    noisy: Share = 0.4
+    warped: Share = 0.5
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dimensions", tuple(self.dimensions))
-        if min(self.gp, self.symbolic, self.mixed) < 0 or abs(self.gp + self.symbolic + self.mixed - 1) > 1e-9:
-            raise ModelError("PriorConfig: gp, symbolic and mixed are shares and must sum to 1.")
-        if not self.dimensions or min(self.dimensions) < 1:
-            raise ModelError("PriorConfig: dimensions needs at least one number of parameters, each at least 1.")
+        check(self)
+        total = self.gp + self.symbolic + self.mixed
+        require(abs(total - 1) <= 1e-9, f"gp, symbolic and mixed must sum to 1, not {total:g}.")
+        require(bool(self.dimensions), "dimensions must be one number or more.")
 
 
 def sample_problem(

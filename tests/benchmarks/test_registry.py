@@ -4,11 +4,23 @@ import subprocess
 import sys
 from importlib.metadata import EntryPoint
 
+import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
 
 import benchmarks
-from benchmarks import Benchmark, BenchmarkError, Evaluation, Family, UnknownBenchmarkError, create, expand, registry
+from benchmarks import (
+    Benchmark,
+    BenchmarkError,
+    Evaluation,
+    Family,
+    Reference,
+    UnknownBenchmarkError,
+    create,
+    expand,
+    registry,
+)
+from harness.cli import main
 
 
 class Answer(Benchmark):
@@ -190,3 +202,101 @@ def test_importing_and_listing_load_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "words"),
+    [
+        ("direction", "min", "its `direction` must be minimize or maximize, not 'min'"),
+        ("direction", ["minimize"], "its `direction` must be minimize or maximize"),
+        ("direction", "maximize", "`direction` is maximize, and the best value of its `reference`, 0, is below"),
+        ("sampling", "random", "its `sampling` must be deterministic or exact or noisy, not 'random'"),
+        ("sampling", None, "its `sampling` must be"),
+        ("main_fidelity", "steps", "its `main_fidelity` must be one of epochs, not 'steps'"),
+        ("main_fidelity", 3, "its `main_fidelity` must be one of epochs, not 3"),
+        ("fidelity_space", None, "its `main_fidelity` must be None, as there is no fidelity, not 'epochs'"),
+        ("fidelity_space", {"epochs": (1, 9)}, "its `fidelity_space` must be None or such a space"),
+        ("fidelity_space", ConfigurationSpace(), "its `fidelity_space` must be None or such a space"),
+        ("space", {"a": (0.0, 1.0)}, "its `space` must be a ConfigSpace.ConfigurationSpace with parameters, not {'a'"),
+        ("space", ConfigurationSpace(), "its `space` must be a ConfigSpace.ConfigurationSpace with parameters"),
+        ("reference", (0.0, 1.0, 2.0), "its `reference` must be a benchmarks.Reference or None, not \\(0.0"),
+        ("reference", Reference(0.0, True, 2.0, "x"), "its `reference.f_ref` must be a number, not True"),
+        ("reference", Reference(0.0, 1.0, np.float32(2.0), "x"), "its `reference.f_worst` must be a number"),
+        ("reference", Reference(0.0, 1.0, 2.0, 3), "its `reference.source` must be text, not 3"),
+        ("reference", Reference(0.0, 1.0, 2.0, "x", "1"), "its `reference.version` must be a whole number"),
+        ("has_cost", "yes", "its `has_cost` must be true or false, not 'yes'"),
+        ("has_cost", 1, "its `has_cost` must be true or false, not 1"),
+        ("data_version", 2, "its `data_version` must be text, not 2"),
+        ("data_version", None, "its `data_version` must be text"),
+        ("name", 5, "its `name` must be text, not 5"),
+        ("name", "", "its `name` must be text"),
+        ("name", "theirs/question", "its `name` must be what it was asked for, not 'theirs/question'"),
+        ("name", "other/answer", "its `name` must be what it was asked for, not 'other/answer'"),
+    ],
+)
+def test_what_a_task_declares_wrongly_is_one_sentence_and_nothing_is_run(
+    fresh_registry, capsys, tmp_path, attribute, value, words
+):
+    def made(self, name):
+        task = Answer(name)
+        task.reference = Reference(0.0, 1.0, 2.0, "analytic")
+        task.fidelity_space, task.main_fidelity = ConfigurationSpace({"epochs": (1, 9)}), "epochs"
+        setattr(task, attribute, value)
+        return task
+
+    install(fresh_registry, THEIRS)
+    fresh_registry.setattr(ThirdParty, "create", made)
+    with pytest.raises(
+        BenchmarkError, match=rf"'theirs' \(theirs_module:provider\) declares .* wrongly: .*{words}"
+    ) as caught:
+        create("theirs/answer")
+    assert "\n" not in str(caught.value)
+    assert main(["run", "-o", "random", "-b", "theirs/answer", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"optibench: {caught.value}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_task_may_have_other_spellings_but_only_one_name(fresh_registry):
+    install(fresh_registry, THEIRS)
+    fresh_registry.setattr(ThirdParty, "create", lambda self, name: Answer(name.lower()))
+    assert create("theirs/Answer").name == "theirs/answer"
+    fresh_registry.setattr(ThirdParty, "create", lambda self, name: Answer(f"{name}!"))
+    with pytest.raises(BenchmarkError, match="its `name` must be what it was asked for, not 'theirs/more!'"):
+        create("theirs/more")
+
+
+@pytest.mark.parametrize("made", [None, "a task", Answer])
+def test_what_is_no_benchmark_is_refused(fresh_registry, made):
+    install(fresh_registry, THEIRS)
+    fresh_registry.setattr(ThirdParty, "create", lambda self, name: made)
+    with pytest.raises(BenchmarkError, match=r"it must be a benchmarks.Benchmark, not "):
+        create("theirs/answer")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"), [([1], "which 1 does not"), (["elsewhere/task"], "begins with theirs/"), (3, "not iterable")]
+)
+def test_a_listing_that_is_none_is_named(fresh_registry, names, words):
+    install(fresh_registry, THEIRS)
+    fresh_registry.setattr(ThirdParty, "names", lambda self: names)
+    assert "synthetic/sphere-2d" in benchmarks.names()
+    assert words in benchmarks.broken()["theirs"]
+
+
+@pytest.mark.parametrize("missing", [7, KeyError("data")])
+def test_a_family_that_cannot_say_what_is_missing_is_named(fresh_registry, missing):
+    def says(self):
+        if isinstance(missing, Exception):
+            raise missing
+        return missing
+
+    install(fresh_registry, THEIRS)
+    fresh_registry.setattr(ThirdParty, "missing", says)
+    with pytest.raises(BenchmarkError, match=r"'theirs' \(theirs_module:provider\) is broken: "):
+        expand(["theirs/no*"])
+
+
+@pytest.mark.parametrize("family", [Family(3, "", "x:y"), Family("theirs", None, "x:y"), Family("theirs", "", 5)])
+def test_a_family_of_other_than_texts_is_refused(fresh_registry, family):
+    with pytest.raises(BenchmarkError, match=r"prefix is one|must be text"):
+        registry.register(family)

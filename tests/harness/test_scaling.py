@@ -58,6 +58,17 @@ def test_losses_on_different_functions_are_not_compared(trained: None) -> None:
         measure(["set-huge"])
 
 
+def test_what_is_wrong_is_said_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("model.cache.train_cached", lambda *_, **__: pytest.fail("trained"))
+    (tmp_path / "wrong.yaml").write_text("train: {beta2: 7}\n")
+    with pytest.raises(HarnessError, match=r"wrong\.yaml: train: beta2 must be a number of at least 0 and below 1"):
+        measure(["set-small", "set-medium", str(tmp_path / "wrong.yaml")])
+    with pytest.raises(HarnessError, match="validated on different functions"):
+        measure(["set-small", "set-medium", "set-gp-prior"])
+    with pytest.raises(HarnessError, match="at least 3 different configurations, not set-small, set-medium"):
+        measure(["set-small", "set-medium", "set-small"])
+
+
 def test_points_of_one_size_allow_no_fit(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="all points have the size"):
         write([Point(str(i), 10, 10, 1.0, 2.0) for i in range(3)], "parameters", tmp_path)

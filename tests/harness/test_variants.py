@@ -89,12 +89,21 @@ def test_a_training_that_fails_is_told_and_compared_with_nothing(spec: Path, tmp
     [
         ("steps: 2, ", "steps: 3, ", "'2 batches an update' is trained on 720 positions and 'as it is' on 480"),
         ("variant: {norm: layernorm}", "bins: 64", "'LayerNorm' is judged by other functions"),
-        ("{norm: layernorm}", "{norm: layernrom}", "norm is one of rmsnorm, layernorm"),
+        ("{norm: layernorm}", "{norm: layernrom}", "norm must be one of rmsnorm, layernorm"),
         ("{norm: layernorm}", "{norms: layernorm}", "unknown setting 'norms'"),
         ("control: as it is\n", "", "has to have the keys base, settings, control, variants"),
         ("settings: {train: {steps: 4}}", "settings: 4", "settings must be a mapping of settings, not 4"),
         ("LayerNorm: {trialset: {variant: {norm: layernorm}}}", "LayerNorm: 3", "must be a mapping of settings, not 3"),
         ("base.yaml", "absent.yaml", "absent.yaml cannot be read"),
+        (
+            "{norm: layernorm}",
+            "{dropout: .nan}",
+            "LayerNorm: trialset: variant: dropout must be a number of at least 0 and",
+        ),
+        ("{steps: 4}", "{beta2: 7}", "settings: train: beta2 must be a number of at least 0 and below 1, not 7"),
+        ("settings: {", "settings: {encoding: trialsets, ", "settings: encoding must be one of seq, trialset"),
+        ("settings: {", "settings: {encoding: seq, ", "`base` has the encoding seq, which needs data"),
+        ("control: as it is", "control: LayerNorm", "names that differ, and from 'LayerNorm' too"),
     ],
 )
 def test_a_specification_that_is_none_is_one_sentence(spec: Path, old: str, new: str, message: str) -> None:

@@ -199,11 +199,14 @@ def test_the_copying_start_says_what_it_needs() -> None:
     [
         ("network: huge", "unknown network preset 'huge'"),
         ("train: {stepz: 3}", "unknown setting 'stepz'"),
-        ("train: {steps: many}", "must be of type int"),
+        ("train: {steps: many}", "train: steps must be a whole number from 1 to 1,000,000,000, not 'many'"),
         ("train: {learning_rate: fast}", "must be a number"),
-        ("train: {precision: fp8}", "fp32, bf16 or fp16"),
-        ("augment: {sorted_share: 2}", "share between 0 and 1"),
-        ("data: {teachers: [{name: guru, share: 1}]}", "Unknown teacher"),
+        ("train: {precision: fp8}", "must be one of fp32, bf16, fp16, not 'fp8'"),
+        ("augment: {sorted_share: 2}", "sorted_share must be a number from 0 to 1, not 2"),
+        (
+            "data: {teachers: [{name: guru, share: 1}]}",
+            "item 1: name must be one of tpe, random, cmaes, not 'guru'",
+        ),
         ("network: {hidden_size: 100, n_heads: 3}", "even multiple"),
         ("- a list", "must be a mapping"),
         ("a: [", "is not YAML"),

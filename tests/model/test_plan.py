@@ -154,5 +154,5 @@ def test_policy_samples_are_candidates_and_count_in_the_cells_key(decoder: Count
 
 
 def test_a_share_outside_0_to_1_is_refused() -> None:
-    with pytest.raises(ModelError, match="ahead is a share of the trials between 0 and 1, not 3"):
+    with pytest.raises(ModelError, match="ahead must be a number from 0 to 1, not 3"):
         ProposerConfig(ahead=3)

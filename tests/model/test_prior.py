@@ -172,5 +172,5 @@ def test_no_function_of_the_prior_is_an_evaluation_function_or_a_shifted_copy() 
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ModelError, match="sum to 1"):
         MixtureConfig(gp=0.9)
-    with pytest.raises(ModelError, match="more dimensions than there are slots"):
+    with pytest.raises(ModelError, match="20 dimensions, which is more than the 4 slots"):
         TrialSetConfig(slots=4)

@@ -264,7 +264,7 @@ def test_presets_are_ordered_by_effort_and_wrong_settings_refused() -> None:
     assert list(PRESETS) == ["fast", "default", "thorough"]
     with pytest.raises(ModelError, match="there is fast, default, thorough"):
         with_settings("slow")
-    with pytest.raises(ModelError, match="temperature must be above 0"):
+    with pytest.raises(ModelError, match="temperature must be a number above 0"):
         with_settings("fast", temperature=0.0)
     with pytest.raises(ModelError, match="Unknown acquisition"):
         with_settings("fast", acquisition="ucb")
