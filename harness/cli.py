@@ -223,6 +223,14 @@ def _add_publish(commands: Any) -> None:
     parser.add_argument(
         "--compact", action="store_true", help="a quarter of the size: no configurations, seconds to three digits"
     )
+    parser.add_argument(
+        "--metric",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="with --compact: keep these metrics; otherwise all are kept, and with --compact none",
+    )
     parser.set_defaults(command="publish_run")
 
 

@@ -154,7 +154,11 @@ def publish_run(arguments: argparse.Namespace) -> None:
 
     store = Store.open(arguments.folder)
     store.refuse_imported()
-    published = store.publish(list(plan(store.resolved())), arguments.target, compact=arguments.compact)
+    if arguments.metric and not arguments.compact:
+        raise HarnessError("Without --compact, `optibench publish` keeps every metric: leave --metric out.")
+    published = store.publish(
+        list(plan(store.resolved())), arguments.target, compact=arguments.compact, metrics=arguments.metric
+    )
     print(f"Published: {published.folder}")
 
 

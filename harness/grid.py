@@ -320,10 +320,18 @@ def _scalar(value: Any) -> str:
 def describe(benchmark: Benchmark) -> dict[str, Any]:
     """What ``tasks.json`` says of a task."""
     reference = benchmark.reference
-    return {
+    described = {
         "direction": benchmark.direction,
         "sampling": benchmark.sampling,
         "dimensions": len(benchmark.space),
         "data_version": benchmark.data_version,
         "reference": dataclasses.asdict(reference) if reference is not None else None,
     }
+    if not benchmark.metrics:  # as in the folders of before there were any
+        return described
+    metrics = benchmark.metrics
+    if not isinstance(metrics, Mapping) or not all(way in ("minimize", "maximize") for way in metrics.values()):
+        raise HarnessError(
+            f"Benchmark {benchmark.name}: `metrics` maps names to minimize or maximize; it must not be {metrics!r}."
+        )
+    return described | {"metrics": dict(metrics)}

@@ -38,7 +38,7 @@ from harness.fidelity import illegal as illegal_fidelity
 from harness.fidelity import share, varied
 from harness.journal import Fault, History
 from harness.limits import Step, cell_timeout, evaluation_timeout, unwatched
-from harness.trials import Trial, curve_text
+from harness.trials import Trial, curve_text, info_text
 from optimizers import Observation, Optimizer, State, Suggestion
 
 ERROR_LENGTH = 500
@@ -306,6 +306,7 @@ def _evaluate(problem: Benchmark, trial: Trial, proposal: _Proposal, *, seed: in
     try:
         evaluation = problem.evaluate(proposal.config, seed=seed, fidelity=proposal.fidelity)
         value = float(evaluation.value)
+        trial.info = info_text(evaluation.info)
         trial.cost_seconds = float(evaluation.cost_seconds)
         trial.curve = curve_text(evaluation.curve)
         if math.isfinite(value):

@@ -255,16 +255,19 @@ class Store:
         """Whether this is a folder that :meth:`publish` wrote: one table, no cells."""
         return (self.folder / TRIALS).exists() and not (self.folder / "cells").exists()
 
-    def publish(self, cells: Sequence[Cell], folder: Path, *, compact: bool = False) -> Store:
+    def publish(
+        self, cells: Sequence[Cell], folder: Path, *, compact: bool = False, metrics: Sequence[str] = ()
+    ) -> Store:
         """Write a finished grid as a small folder to commit or share: its table and what produced it.
 
         Args:
             cells: The plan.
             folder: A new folder.
             compact: Leave out configurations and the times that no table shows; see :func:`harness.trials.compacted`.
+            metrics: Of ``info``, what a compact table keeps.
 
         Raises:
-            HarnessError: The grid is not finished, or the folder exists or cannot be written.
+            HarnessError: The grid is not finished, no trial has a metric, or the folder exists or cannot be written.
         """
         import pyarrow.parquet as pq
 
@@ -275,14 +278,14 @@ class Store:
             )
         if folder.exists():
             raise HarnessError(f"{folder} exists; remove it or choose another folder.")
+        table = self.trials(cells).replace_schema_metadata()
+        table = compacted(table, metrics) if compact else table
         part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         try:
             part.mkdir(parents=True)
             for name in (GRID, "tasks.json", "provenance.json", TRAINING):
                 if (self.folder / name).exists():
                     shutil.copyfile(self.folder / name, part / name)
-            table = self.trials(cells).replace_schema_metadata()
-            table = compacted(table) if compact else table
             pq.write_table(table, part / TRIALS, compression="zstd", compression_level=19)
             part.rename(folder)
         except OSError as error:
@@ -302,10 +305,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
+    if path == "grid.name" or (path.startswith("tasks.") and path.endswith(".metrics")):
+        return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in dict.fromkeys([*old, *new]):
             yield from _differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
-    elif old != new and path != "grid.name":
+    elif old != new:
         yield f"{path}: {_short(old)} there, {_short(new)} here"
 
 

@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,6 +156,7 @@ class Convolutional(TrainingBenchmark):
 
     reference_plan = ReferencePlan(random=41, local=30)
     data_version = "CIFAR-10, split 1"
+    metrics = MappingProxyType({"test_accuracy": "maximize", "validation_loss": "minimize"})
 
     def __init__(self, name: str) -> None:
         self.name, self.size = name, SIZES[name]

@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,6 +123,8 @@ class Perceptron(TrainingBenchmark):
     Attributes:
         source: Where the images come from.
     """
+
+    metrics = MappingProxyType({"test_accuracy": "maximize", "validation_loss": "minimize"})
 
     def __init__(self, name: str) -> None:
         self.name, self.source = name, SOURCES[name]

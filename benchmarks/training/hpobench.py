@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks import tabular
@@ -46,6 +47,10 @@ class LiveHPOBench(TrainingBenchmark):
         model: What is trained.
         dataset: The data set's name.
     """
+
+    metrics = MappingProxyType(
+        dict.fromkeys(("validation_accuracy", "test_balanced_accuracy", "test_accuracy"), "maximize")
+    )
 
     def __init__(self, model: str, dataset: str, full: bool = False) -> None:
         self.model, self.dataset = MODELS[model], dataset

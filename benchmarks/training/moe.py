@@ -20,6 +20,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import data
@@ -133,6 +134,7 @@ class MoERouter(TrainingBenchmark):
     """
 
     reference_plan = ReferencePlan(random=61, local=60)
+    metrics = MappingProxyType(dict.fromkeys(("validation_top1", "test_top1", "test_top2"), "maximize"))
 
     def __init__(self, name: str) -> None:
         self.name, self.size = name, SIZES[name]

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import data
@@ -124,6 +125,7 @@ class AttentionLM(TrainingBenchmark):
     """
 
     direction = "minimize"
+    metrics = MappingProxyType({"test_loss": "minimize"})
     mix: Mix | None = None
     reference_plan = ReferencePlan(random=25, local=12, finalists=2, repeats=3)
 
