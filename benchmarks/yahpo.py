@@ -152,11 +152,20 @@ class YahpoProvider:
 
     def missing(self) -> str | None:
         """One sentence on the scenarios that can be fetched and are not here; ``None`` if there are none."""
-        absent = [name for name in data.manifest() if name.startswith("yahpo/") and not _complete(name[6:])]
+        absent = _absent()
         if not absent:
             return None
         command = f"optibench data fetch {' '.join(absent)}"
         return f"The data of {', '.join(absent)} is not in {data.root()}; get it with `{command}`."
+
+    def absent(self) -> dict[str, str]:
+        """These scenarios' tasks."""
+        return {f"{name}/*": _missing(name[6:]) for name in _absent()}
+
+
+def _absent() -> list[str]:
+    """The scenarios that can be fetched and are not here."""
+    return [name for name in data.manifest() if name.startswith("yahpo/") and not _complete(name[6:])]
 
 
 def _complete(scenario: str) -> bool:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -302,7 +303,7 @@ class RunConfig:
         """
         import yaml
 
-        path = _find(Path(path))
+        path = _find(Path(os.path.expanduser(path)))  # noqa: PTH111  # Path's raises for an unknown user
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:

@@ -12,6 +12,7 @@ import pandas as pd
 from reports.compare import Aggregate, Comparison, aggregate, compare
 from reports.cost import Costs, costs
 from reports.cube import Floats, Grid, Ints, read
+from reports.metrics import Metric, MetricResult, measure
 from reports.results import ReportError, Results
 
 SHOWN_COUNTS = (5, 10, 20, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
@@ -59,6 +60,7 @@ class Analysis:
         provenance: As given.
         references: Reference values of each task that has some.
         costs: The results against cost, where trials do not all cost the same.
+        metrics: The metrics asked for, at the incumbent.
     """
 
     grid: Grid
@@ -77,6 +79,7 @@ class Analysis:
     provenance: Mapping[str, Any]
     references: Mapping[str, Mapping[str, Any]]
     costs: tuple[Costs, ...]
+    metrics: tuple[MetricResult, ...]
 
 
 def default_counts(longest: int, initial: int = 0) -> tuple[int, ...]:
@@ -85,12 +88,19 @@ def default_counts(longest: int, initial: int = 0) -> tuple[int, ...]:
 
 
 def analyse(
-    results: Results, *, at: Sequence[int] | None, draws: int, seed: int, control: str | None = None
+    results: Results,
+    *,
+    at: Sequence[int] | None,
+    draws: int,
+    seed: int,
+    control: str | None = None,
+    metrics: Sequence[Metric] = (),
 ) -> Analysis:
     """Compute everything.
 
     Raises:
-        ReportError: Unusable trial counts, an unknown control, or an inconsistent table.
+        ReportError: Unusable trial counts, an unknown control, an inconsistent table, or a metric without numbers or
+            direction.
     """
     grid = read(results)
     initial = results.trials.loc[results.trials["phase"] == "initial", "trial"]
@@ -136,6 +146,10 @@ def analyse(
         provenance=results.provenance,
         costs=costs(
             grid, _budgets(results.planned, grid.tasks), control=against, draws=min(draws, BAYES_DRAWS), seed=seed
+        ),
+        metrics=tuple(
+            measure(results, grid, metric, counts, control=against, draws=draws, seed=seed)
+            for metric in dict.fromkeys(metrics)
         ),
         references={name: task["reference"] for name, task in results.tasks.items() if task.get("reference")},
     )

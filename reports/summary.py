@@ -10,6 +10,7 @@ from reports.analysis import Analysis
 from reports.compare import COVERAGE, Aggregate, Comparison
 from reports.cost import UNITS
 from reports.cost_table import COST_CAUTION, cost_lines, cost_sentence
+from reports.metric_tables import metric_cautions, metric_sentences
 from reports.significance import impossible
 from reports.tables import ranking
 from reports.text import MISSING, listing, many, number, rank
@@ -37,7 +38,7 @@ def sentences(analysis: Analysis) -> tuple[str, ...]:
     Where trials do not all cost the same, who is ahead at equal cost comes first.
     """
     at_cost = [cost_sentence(found, analysis.grid.optimizers) for found in analysis.costs]
-    return (*(sentence for sentence in at_cost if sentence), *after_trials(analysis))
+    return (*(sentence for sentence in at_cost if sentence), *after_trials(analysis), *metric_sentences(analysis))
 
 
 def cautions(analysis: Analysis) -> list[str]:
@@ -46,6 +47,10 @@ def cautions(analysis: Analysis) -> list[str]:
     found, tests, count = analysis.overall[a], analysis.comparisons[a], analysis.counts[a]
     notes = [COST_CAUTION] if analysis.costs else []
     notes += _unequal(analysis)
+    skipped = analysis.provenance.get("skipped_tasks") or []
+    if skipped:
+        names = [skipped] if isinstance(skipped, str) else list(map(str, skipped))
+        notes.append(f"Left out of the grid, for their data was missing where it ran: {listing(names, 20)}.")
     if found is not None:
         k, n = found.task_ranks.shape
         if n == 1:
@@ -88,13 +93,13 @@ def cautions(analysis: Analysis) -> list[str]:
         notes.append(
             f"With an initial design of their own: {listing(list(analysis.own_initial))}; their seeds are no pairs."
         )
-    return notes + _unlike_grids(analysis)
+    return notes + metric_cautions(analysis) + _unlike_grids(analysis)
 
 
 def _unequal(analysis: Analysis) -> list[str]:
     """Which optimizers have fewer trials than others, and what the comparison makes of it."""
     grid = analysis.grid
-    if grid.ends or analysis.shared == grid.longest:
+    if grid.ends or analysis.counts[-1] <= analysis.shared:
         return []
     most = np.where(grid.finished > 0, grid.planned, 0).max(axis=2)
     least = np.where(most > 0, most, grid.longest).min(axis=1)

@@ -177,6 +177,11 @@ class _Provider:
             f"`optibench data fetch {' '.join(wanted)}`, or point {data.ROOT_VARIABLE} at a folder that holds them."
         )
 
+    def absent(self) -> dict[str, str]:
+        """Those tasks, each with how to get its images."""
+        sentence = self.missing()
+        return {name: sentence for name in self._tasks if sentence and _absent(name)}
+
 
 def _absent(name: str) -> list[str]:
     """The data sets that a task needs and that are not all here."""

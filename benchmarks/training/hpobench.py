@@ -146,6 +146,17 @@ class _Provider:
             parts.append(f"{PREFIX}/xgboost needs `pip install 'optiformer-bench[xgboost]'`")
         return "; ".join(parts) + "." if parts else None
 
+    def absent(self) -> dict[str, str]:
+        """The tasks of a package or of OpenML's files that are not here."""
+        found = tabular.hpobench.absent()
+        needed = f"{PREFIX}/xgboost needs the package xgboost; `pip install 'optiformer-bench[xgboost]'` brings it."
+        for model in MODELS:
+            for dataset in _datasets():
+                reason = needed if model == "xgboost" and not _has_xgboost() else hpobench_data.missing(dataset)
+                if reason:
+                    found[f"{PREFIX}/{model}/{dataset}"] = reason
+        return found
+
 
 def _datasets() -> list[str]:
     return [*hpobench_data.SHIPPED, *hpobench_data.OPENML]

@@ -183,5 +183,10 @@ class _Provider:
         """One sentence on the real headlines if they are not here."""
         return _missing()
 
+    def absent(self) -> dict[str, str]:
+        """The task of that file, if it is not here."""
+        sentence = _missing()
+        return {"mainrun/gpt-headlines": sentence} if sentence else {}
+
 
 provider = _Provider()

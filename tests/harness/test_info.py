@@ -241,3 +241,62 @@ def test_wrongly_declared_metrics_are_one_sentence() -> None:
         task.metrics = wrong  # type: ignore[assignment]
         with pytest.raises(HarnessError, match="`metrics` maps names to minimize or maximize"):
             describe(task)
+
+
+def test_a_report_shows_a_metric_at_the_incumbent(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["publish", str(run), str(tmp_path / "small"), "--compact", "--metric", "test_accuracy"]) == 0
+    for folder in (run, tmp_path / "small"):
+        out = tmp_path / f"report-{folder.name}"
+        assert main(["report", str(folder), "--metric", "test_accuracy", "--out", str(out)]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "By test_accuracy (maximize) at the incumbent that the objective chose," in said
+        assert "1 task without test_accuracy, left out of its tables: synthetic/sphere-2d." in (
+            (out / "report.md").read_text().replace("\\", "")
+        )
+        shown = pd.read_csv(out / "tables" / "metric_test_accuracy_tasks_at_3.csv")
+        trials = stored(run)
+        for optimizer, mean in shown.set_index("optimizer")["mean"].items():
+            mine = trials[(trials["task"] == TASK) & (trials["optimizer"] == optimizer)]
+            best = mine.loc[mine.groupby("seed")["value"].idxmax()]  # the first of several
+            assert mean == pytest.approx(np.mean([json.loads(text)["test_accuracy"] for text in best["info"]]))
+
+
+def test_two_runs_are_compared_by_a_metric(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["publish", str(run), str(tmp_path / "same")]) == 0
+    both = ["compare", str(run), str(tmp_path / "same"), "--out", str(tmp_path / "report")]
+    assert main([*both, "--metric", "test_accuracy:maximize"]) == 0
+    assert "By test_accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("test_acuracy", "No trial in {run} has a metric 'test_acuracy': did you mean test_accuracy?"),
+        ("test_accuracy:max", "No trial in {run} has a metric 'test_accuracy:max': did you mean test_accuracy?"),
+        ("test_accuracy:minimize", "leave out ':minimize'"),
+    ],
+)
+def test_a_metric_that_cannot_be_shown_is_one_sentence(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: str, words: str
+) -> None:
+    assert main(["report", str(run), "--out", str(tmp_path / "report"), "--metric", metric]) == 2
+    said = capsys.readouterr().err
+    assert words.format(run=run) in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "report").exists()
+
+
+def test_tables_of_an_earlier_version_are_read_and_have_no_metric(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["publish", str(run), str(tmp_path / "old")]) == 0
+    table = pq.read_table(tmp_path / "old" / TRIALS)
+    pq.write_table(table.drop_columns(["info"]), tmp_path / "old" / TRIALS)
+    assert main(["report", str(tmp_path / "old")]) == 0
+    assert main(["report", str(tmp_path / "old"), "--metric", "test_accuracy"]) == 2
+    assert "its trials have none." in capsys.readouterr().err
+    assert main(["publish", str(tmp_path / "old"), str(tmp_path / "again"), "--compact"]) == 0
+    merged = ["report", str(tmp_path / "old"), str(run), "--out", str(tmp_path / "merged")]
+    assert main([*merged, "--metric", "test_accuracy"]) == 0

@@ -82,7 +82,9 @@ def test_a_fault_becomes_failed_trials_and_the_grid_goes_on(
 
 
 def test_a_failed_tell_keeps_the_value_and_says_so(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench("run", "--no-report", "-o", "bad-tell", "-b", "synthetic/sphere-2d", "-s", "1", "-t", "5", "--out", "out")
+    optibench(
+        "run", "--no-report", "-o", "bad-tell", "-b", "synthetic/sphere-2d", "-s", "1", "-t", "15", "--out", "out"
+    )
     trials = table(tmp_path / "out")
     assert (trials.state == "ok").all()
     assert (trials.error == "tell: RuntimeError: not listening").all()

@@ -180,5 +180,10 @@ class _Provider:
         """One sentence on TinyStories if it is not here."""
         return _missing()
 
+    def absent(self) -> dict[str, str]:
+        """The tasks on TinyStories, if it is not here."""
+        sentence = _missing()
+        return {name: sentence for name, (_, _, suffix) in NAMES.items() if sentence and suffix == "-tinystories"}
+
 
 provider = _Provider()
