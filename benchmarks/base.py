@@ -14,6 +14,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Evaluation:
             into a failed trial.
         cost_seconds: What the evaluation would have cost for real (a surrogate's predicted or a table's recorded
             training time), in seconds; 0.0 where that is unknown or free.
-        info: Further numbers or words worth keeping (other metrics, an epoch count).
+        info: Further numbers or words worth keeping (other metrics, an epoch count); stored with the trial.
         curve: The learning curve of a training: by quantity, one number for each step, all of the same length. The
             first quantity is the step itself (``epoch``, ``n_estimators``). Empty where nothing was trained in steps.
     """
@@ -97,7 +98,7 @@ class Benchmark(ABC):
         space: The search space, conditions and forbidden clauses included. Fidelities and the task's own identity
             (an instance, a data set) are not part of it.
         direction: Whether ``value`` is to be minimized or maximized.
-        sampling: ``deterministic`` (``exact`` is the same) if the value does not depend on ``seed``, ``noisy`` otherwise.
+        sampling: ``deterministic`` (or ``exact``) if the value does not depend on ``seed``, ``noisy`` otherwise.
         fidelity_space: The parameters that make an evaluation cheaper (epochs, a data fraction); ``None`` if there
             are none.
         main_fidelity: The one that a multi-fidelity optimizer varies, the others staying at their highest; ``None``
@@ -106,6 +107,7 @@ class Benchmark(ABC):
             budgets can be seconds, and parallel evaluation can be simulated.
         reference: Frozen reference values; ``None`` where none have been found yet (such a task has no regret).
         data_version: Identifies the data behind the task (a checksum or a package version): part of a cell's key.
+        metrics: The numbers in ``info`` that can be reported, with the direction of each.
     """
 
     name: str
@@ -117,6 +119,7 @@ class Benchmark(ABC):
     has_cost: bool = False
     reference: Reference | None = None
     data_version: str = "1"
+    metrics: Mapping[str, Direction] = MappingProxyType({})
 
     @abstractmethod
     def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:

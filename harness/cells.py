@@ -86,9 +86,11 @@ def plan(resolved: Mapping[str, Any]) -> Iterator[Cell]:
         grid.get("simulated_workers", 0),
         Choice(*grid["fidelity"]) if "fidelity" in grid else None,
     )
+    # what a report may show of a task changes none of its results
+    keyed = {name: {k: v for k, v in task.items() if k != "metrics"} for name, task in resolved["tasks"].items()}
     prefixes = {
         (optimizer, task): hashlib.sha256(
-            json.dumps([*common, optimizers[optimizer], task, resolved["tasks"][task]], sort_keys=True).encode()
+            json.dumps([*common, optimizers[optimizer], task, keyed[task]], sort_keys=True).encode()
         )
         for task in grid["benchmarks"]
         for optimizer in grid["optimizers"]

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from harness.listing import SECTIONS
 from harness.numbers import whole
+from harness.paths import expanded
 
 
 class _Parser(argparse.ArgumentParser):
@@ -172,6 +173,9 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, with --executor dask; docs/dask.md")
     parser.add_argument("--out", metavar="DIR", help="the run folder; default runs/NAME")
     parser.add_argument(
+        "--skip-missing", action="store_true", help="leave out tasks whose data is not here; the report lists them"
+    )
+    parser.add_argument(
         "--allow-external", action="store_true", help="run the external commands of a folder that was made elsewhere"
     )
     parser.add_argument(
@@ -198,16 +202,16 @@ def _add_limits(parser: Any) -> None:
 
 def _add_status(commands: Any) -> None:
     parser = commands.add_parser("status", help="how far a run is")
-    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("folder", type=expanded, metavar="DIR")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.set_defaults(command="show_status")
 
 
 def _add_report(commands: Any) -> None:
     parser = commands.add_parser("report", help="statistics, tables, figures and one HTML page of one or more runs")
-    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR")
+    parser.add_argument("folders", type=expanded, nargs="+", metavar="DIR")
     _add_statistics(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes; default DIR/report")
+    parser.add_argument("--out", type=expanded, metavar="DIR", help="where the report goes; default DIR/report")
     parser.add_argument(
         "--run",
         nargs=3,
@@ -220,14 +224,22 @@ def _add_report(commands: Any) -> None:
 def _add_statistics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", type=_positive, nargs="+", metavar="N", help="trial counts to report regret at")
     parser.add_argument("--control", metavar="NAME", help="test every optimizer against this one, not all pairs")
+    parser.add_argument(
+        "--metric",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="show this metric at the incumbent too: test_accuracy, or test_accuracy:maximize where none is declared",
+    )
 
 
 def _add_compare(commands: Any) -> None:
     parser = commands.add_parser("compare", help="two runs side by side, on the tasks they share")
-    parser.add_argument("first", type=Path, metavar="DIR1")
-    parser.add_argument("second", type=Path, metavar="DIR2")
+    parser.add_argument("first", type=expanded, metavar="DIR1")
+    parser.add_argument("second", type=expanded, metavar="DIR2")
     _add_statistics(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report goes")
+    parser.add_argument("--out", type=expanded, required=True, metavar="DIR", help="where the report goes")
     parser.set_defaults(command="compare_runs")
 
 
@@ -241,7 +253,7 @@ def _add_paper(commands: Any) -> None:
     parser.add_argument(
         "spec", nargs="?", default="published", metavar="SPEC", help="a YAML file, or a shipped one; default published"
     )
-    parser.add_argument("--out", type=Path, default=Path("paper"), metavar="DIR", help="default paper")
+    parser.add_argument("--out", type=expanded, default=Path("paper"), metavar="DIR", help="default paper")
     parser.add_argument("--no-run", action="store_true", help="run no grid: say what is missing, and how to make it")
     parser.set_defaults(command="make_paper")
 
@@ -255,10 +267,20 @@ def _positive(text: str) -> int:
 
 def _add_publish(commands: Any) -> None:
     parser = commands.add_parser("publish", help="write a finished run as a small folder to commit or share")
-    parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("target", type=Path, metavar="NEW", help="e.g. results/NAME; `optibench report NEW` reads it")
+    parser.add_argument("folder", type=expanded, metavar="DIR")
+    parser.add_argument(
+        "target", type=expanded, metavar="NEW", help="e.g. results/NAME; `optibench report NEW` reads it"
+    )
     parser.add_argument(
         "--compact", action="store_true", help="a quarter of the size: no configurations, seconds to three digits"
+    )
+    parser.add_argument(
+        "--metric",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="with --compact: keep these metrics; otherwise all are kept, and with --compact none",
     )
     parser.set_defaults(command="publish_run")
 
@@ -270,8 +292,8 @@ def _add_import(commands: Any) -> None:
         description="Read trials from CSV or Parquet files (columns optimizer, task, seed, trial, value; more in "
         "docs/import.md) and write a run folder that report and compare take.",
     )
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help=".csv or .parquet")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run folder to write")
+    parser.add_argument("files", type=expanded, nargs="+", metavar="FILE", help=".csv or .parquet")
+    parser.add_argument("--out", type=expanded, required=True, metavar="DIR", help="the run folder to write")
     parser.add_argument(
         "--suffix", default="", metavar="TEXT", help="appended to the optimizers' labels, e.g. ' (theirs)'"
     )
@@ -280,8 +302,10 @@ def _add_import(commands: Any) -> None:
 
 def _add_latency(commands: Any) -> None:
     parser = commands.add_parser("latency", help="table and figure of what a suggestion costs, from `make latency`")
-    parser.add_argument("file", type=Path, metavar="FILE.json", help="what pytest-benchmark saved, raw data included")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: a folder beside FILE, called like it")
+    parser.add_argument(
+        "file", type=expanded, metavar="FILE.json", help="what pytest-benchmark saved, raw data included"
+    )
+    parser.add_argument("--out", type=expanded, metavar="DIR", help="default: a folder beside FILE, called like it")
     parser.set_defaults(command="show_latency")
 
 
@@ -292,8 +316,8 @@ def _add_train(commands: Any) -> None:
         description="Generate what data is missing and train; the same --out resumes. Under torchrun, on several GPUs.",
     )
     parser.add_argument("config", metavar="CONFIG", help="a YAML file, or one of model/configs/ by name")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="checkpoints, logs, loss curve; default runs/NAME")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the trajectories; default OUT/data")
+    parser.add_argument("--out", type=expanded, metavar="DIR", help="checkpoints, logs, loss curve; default runs/NAME")
+    parser.add_argument("--data", type=expanded, metavar="DIR", help="the trajectories; default OUT/data")
     parser.add_argument("--minutes", type=_minutes, metavar="N", help="train no longer than this in all")
     parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="processes that generate data")
     parser.set_defaults(command="train_model")
@@ -313,7 +337,7 @@ def _add_scaling(commands: Any) -> None:
     parser = commands.add_parser("scaling", help="held-out loss of trained networks against size or training, fitted")
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="training configurations, at least three")
     parser.add_argument("--against", choices=("parameters", "positions", "minutes"), default="parameters")
-    parser.add_argument("--out", type=Path, default=Path("runs/scaling"), metavar="DIR")
+    parser.add_argument("--out", type=expanded, default=Path("runs/scaling"), metavar="DIR")
     parser.set_defaults(command="fit_scaling")
 
 
@@ -328,7 +352,9 @@ def _add_variants(commands: Any) -> None:
         "spec", nargs="?", default="optiformer", help="a YAML file, or a shipped one; default optiformer"
     )
     parser.add_argument("--seeds", type=_positive, default=3, metavar="N", help="at least 2; default 3")
-    parser.add_argument("--out", type=Path, default=Path("runs/variants"), metavar="DIR", help="default runs/variants")
+    parser.add_argument(
+        "--out", type=expanded, default=Path("runs/variants"), metavar="DIR", help="default runs/variants"
+    )
     parser.set_defaults(command="compare_variants")
 
 

@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.grid import Settings
+    from reports.metrics import Metric
 
 FAILED = 3
 """The exit status of a run in which trials failed."""
@@ -45,6 +46,7 @@ def run_grid(arguments: argparse.Namespace) -> int:
         "out",
         "allow_external",
         "changed",
+        "skip_missing",
     )
     _refuse_swallowed(arguments)
     flags = {name: getattr(arguments, name) for name in names}
@@ -133,7 +135,9 @@ def report_run(arguments: argparse.Namespace) -> int:
     if arguments.out is None and len(folders) > 1:
         raise HarnessError("A report of several runs belongs to none of them: say where it goes with --out DIR.")
     out = arguments.out or folders[0] / "report"
-    return _write_report(folders, out, at=arguments.at, control=arguments.control, run=arguments.run)
+    return _write_report(
+        folders, out, at=arguments.at, control=arguments.control, run=arguments.run, asked=arguments.metric
+    )
 
 
 def _write_report(
@@ -143,18 +147,31 @@ def _write_report(
     at: Sequence[int] | None = None,
     control: str | None = None,
     run: Sequence[str] | None = None,
+    asked: Sequence[str] = (),
 ) -> int:
     from harness.results import load, load_curves, load_run
     from reports import merge, write
 
+    metrics = _metrics(folders, asked)
     drawn = None if run is None else load_run(folders, *run)
-    results = merge([load(folder) for folder in folders])
+    results = merge([load(folder, [metric.name for metric in metrics]) for folder in folders])
     places = ["DIR"] if len(folders) == 1 else [f"DIR{i + 1}" for i in range(len(folders))]
     made_by = f"optibench report {' '.join(places)}"
-    report = write(results, out, at=at, control=control, run=drawn, learning=load_curves(folders), made_by=made_by)
+    curves = load_curves(folders)
+    report = write(results, out, at=at, control=control, run=drawn, learning=curves, metrics=metrics, made_by=made_by)
     print(report.summary)
     print(f"\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
     return 0
+
+
+def _metrics(folders: Sequence[Path], asked: Sequence[str]) -> list[Metric]:
+    """The metrics that `--metric` names; some trial has each of them."""
+    from harness.results import refuse_absent_metrics
+    from reports.metrics import parse
+
+    metrics = [parse(text) for text in asked]
+    refuse_absent_metrics(folders, [metric.name for metric in metrics])
+    return metrics
 
 
 def compare_runs(arguments: argparse.Namespace) -> int:
@@ -162,13 +179,16 @@ def compare_runs(arguments: argparse.Namespace) -> int:
     from harness.results import load
     from reports import agreement, compare_grids, write
 
-    first, second = (load(folder) for folder in (arguments.first, arguments.second))
+    folders = (arguments.first, arguments.second)
+    metrics = _metrics(folders, arguments.metric)
+    first, second = (load(folder, [metric.name for metric in metrics]) for folder in folders)
     names = (arguments.first.name, arguments.second.name)
     if names[0] == names[1]:
         names = (str(arguments.first), str(arguments.second))
     both = compare_grids(first, second, names=names)
     made_by = "optibench compare DIR1 DIR2"
-    report = write(both, arguments.out, at=arguments.at, control=arguments.control, made_by=made_by)
+    at, control = arguments.at, arguments.control
+    report = write(both, arguments.out, at=at, control=control, metrics=metrics, made_by=made_by)
     print(f"{agreement(first, second)}\n\n{report.summary}")
     print(f"\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
     return 0
@@ -193,7 +213,11 @@ def publish_run(arguments: argparse.Namespace) -> None:
 
     store = Store.open(arguments.folder)
     store.refuse_imported()
-    published = store.publish(list(plan(store.resolved())), arguments.target, compact=arguments.compact)
+    if arguments.metric and not arguments.compact:
+        raise HarnessError("Without --compact, `optibench publish` keeps every metric: leave --metric out.")
+    published = store.publish(
+        list(plan(store.resolved())), arguments.target, compact=arguments.compact, metrics=arguments.metric
+    )
     print(f"Published: {published.folder}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,7 +75,10 @@ def references(patterns: Sequence[str], *, again: bool, check: bool) -> int:
     import benchmarks
     from benchmarks import references as frozen
 
-    names = benchmarks.expand(patterns)
+    skipped: dict[str, str] = {}
+    names = benchmarks.expand(patterns, skipped)
+    for name, reason in skipped.items():
+        print(f"Left out: {name}. {reason}", file=sys.stderr)
     if check:
         problems = frozen.check(names)
         for problem in problems:

@@ -22,6 +22,7 @@ from harness.fidelity import Choice
 from harness.limits import Limits
 from harness.mappings import Source, read_mapping
 from harness.numbers import whole
+from harness.paths import expanded, expanded_text
 
 if TYPE_CHECKING:
     from benchmarks import Benchmark
@@ -54,6 +55,8 @@ class Grid:
         simulated_workers: Evaluations under way at a time, on a clock simulated from what they cost; 0: one after the
             other, without a clock.
         fidelity: What multi-fidelity optimizers vary; ``None``: each task's main fidelity, from its lowest on.
+        skipped: ``None``: a task whose data is missing is an error; empty: such tasks are left out; otherwise those
+            that were.
     """
 
     optimizers: tuple[str, ...]
@@ -67,6 +70,7 @@ class Grid:
     budget: Budget | None = None
     simulated_workers: int = 0
     fidelity: Choice | None = None
+    skipped: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,11 +134,13 @@ def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
         budget=spend,
         simulated_workers=_count(source, "simulated_workers", 1) if "simulated_workers" in values else 0,
         fidelity=fidelity.parse(values["fidelity"], source.where("fidelity")) if "fidelity" in values else None,
+        skipped=() if values.get("skip_missing") else None,
     )
     if not re.fullmatch(r"[\w.-]+", grid.name) or grid.name.startswith("."):
         raise HarnessError(
             f"{source.where('name')}: a grid's name is letters, digits, '-', '_' and '.': {grid.name!r}."
         )
+    _refuse_without_search(grid, source)
     return grid, _settings(source)
 
 
@@ -145,6 +151,20 @@ def load_settings(flags: Mapping[str, Any]) -> Settings:
         HarnessError: A value is out of range.
     """
     return _settings(Source(values={key: value for key, value in flags.items() if value is not None}))
+
+
+def _refuse_without_search(grid: Grid, source: Source) -> None:
+    """Refuse a grid whose shared initial design leaves no trial to search with: all optimizers would be the same."""
+    amount = grid.trials if grid.budget is None else grid.budget.amount
+    if grid.initial == "own" or (grid.budget and grid.budget.unit != "fidelity") or amount > grid.initial_size:
+        return
+    key = next((key for key in ("trials", "budget", "initial_size") if key in source.lines), "trials")
+    flag = "-t" if grid.budget is None else "--budget fidelity="
+    raise HarnessError(
+        f"{source.where(key)}: the shared initial design of {grid.initial_size} configurations leaves none of "
+        f"{amount:g} trials to search with; give more trials ({flag}), a smaller design (--initial-size), or "
+        "--initial own."
+    )
 
 
 def _settings(source: Source) -> Settings:
@@ -159,10 +179,10 @@ def _settings(source: Source) -> Settings:
             f"{source.where('scheduler')}: `scheduler` belongs to the dask executor: add --executor dask."
         )
     return Settings(
-        out=Path(str(source.values["out"])) if "out" in source.values else None,
+        out=expanded(str(source.values["out"])) if "out" in source.values else None,
         jobs=_count(source, "jobs", 1) if "jobs" in source.values else None,
         executor=executor,
-        scheduler=scheduler,
+        scheduler=None if scheduler is None else expanded_text(scheduler),
         allow_external=bool(source.values.get("allow_external")),
         changed=source.values.get("changed"),
     )
@@ -262,7 +282,9 @@ def resolve(grid: Grid) -> dict[str, Any]:
     import benchmarks
     import optimizers
 
-    found = [benchmarks.create(name) for name in benchmarks.expand(grid.benchmarks)]
+    skipped: dict[str, str] = {}
+    names = benchmarks.expand(grid.benchmarks, skipped if grid.skipped == () else None)
+    found = [benchmarks.create(name) for name in names]
     widest = max(found, key=lambda benchmark: len(benchmark.space))
     resolved_optimizers: dict[str, Any] = {}
     for name in grid.optimizers:
@@ -287,7 +309,8 @@ def resolve(grid: Grid) -> dict[str, Any]:
     }
     plain["limits"] = grid.limits.changed()
     plain["fidelity"] = list(grid.fidelity) if grid.fidelity else None
-    for name in ("limits", "budget", "simulated_workers", "fidelity"):
+    plain["skipped"] = sorted({*(grid.skipped or ()), *skipped})
+    for name in ("limits", "budget", "simulated_workers", "fidelity", "skipped"):
         if not plain[name]:  # as in the folders of before there were any
             del plain[name]
     packages = {"schema": SCHEMA, "ConfigSpace": version("ConfigSpace"), "numpy": version("numpy")}
@@ -329,10 +352,18 @@ def _scalar(value: Any) -> str:
 def describe(benchmark: Benchmark) -> dict[str, Any]:
     """What ``tasks.json`` says of a task."""
     reference = benchmark.reference
-    return {
+    described = {
         "direction": benchmark.direction,
         "sampling": benchmark.sampling,
         "dimensions": len(benchmark.space),
         "data_version": benchmark.data_version,
         "reference": dataclasses.asdict(reference) if reference is not None else None,
     }
+    if not benchmark.metrics:  # as in the folders of before there were any
+        return described
+    metrics = benchmark.metrics
+    if not isinstance(metrics, Mapping) or not all(way in ("minimize", "maximize") for way in metrics.values()):
+        raise HarnessError(
+            f"Benchmark {benchmark.name}: `metrics` maps names to minimize or maximize; it must not be {metrics!r}."
+        )
+    return described | {"metrics": dict(metrics)}

@@ -75,7 +75,7 @@ def _task(path: Path, name: str) -> dict[str, Any]:
             f"{path} has trials of {name!r}, which has no reference values, hence no regret: leave the task out, or "
             f"run `optibench references {name}` first."
         )
-    return describe(benchmark)
+    return {key: value for key, value in describe(benchmark).items() if key != "metrics"}  # a file of trials has none
 
 
 def _refuse_shared(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from harness.errors import HarnessError
+from harness.paths import expanded_text
 
 
 @dataclass
@@ -31,6 +32,7 @@ def read_mapping(path: str, noun: str, keys: Sequence[str], files: Mapping[str, 
     Raises:
         HarnessError: The file is missing or malformed, or a key is unknown or stands twice; with the line.
     """
+    path = path if path in files else expanded_text(path)
     file = files.get(path, Path(path))
     try:
         text = file.read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from typing import Any
 from harness import grid as grids
 from harness.errors import HarnessError
 from harness.mappings import read_mapping
+from harness.paths import expanded
 
 SHIPPED = Path(__file__).parent / "papers"
 KEYS = ("title", "results", "control", "at", "training", "parts")
@@ -96,7 +97,7 @@ def load(path: str) -> Paper:
         title=_text(values.get("title"), "title", source.where("title")) or "Results",
         sources=sources,
         control=_text(values.get("control"), "control", source.where("control")),
-        training=Path(training) if training else None,
+        training=expanded(training) if training else None,
         sections=sections,
     )
 
@@ -119,7 +120,7 @@ def collect(paper: Paper, *, may_run: bool = True) -> dict[str, Path] | None:
     from harness.forecast import about, forecast
     from harness.run import run
 
-    absent = {name: grid for name, grid in paper.sources.items() if not Path(name).exists()}
+    absent = {name: grid for name, grid in paper.sources.items() if not expanded(name).exists()}
     for name, grid in absent.items():
         if grid is None:
             raise HarnessError(
@@ -138,7 +139,7 @@ def collect(paper: Paper, *, may_run: bool = True) -> dict[str, Path] | None:
         seconds = sum(plan.seconds for plan in waiting.values())
         more = " and what is not known" if any(plan.unknown for plan in waiting.values()) else ""
         print(f"In all {about(seconds)}{more}; stopped with Ctrl-C, it goes on with the same command.", flush=True)
-    folders = {name: Path(name) for name in paper.sources}
+    folders = {name: expanded(name) for name in paper.sources}
     for name, plan in plans.items():
         folders[name] = plan.folder
         if name not in waiting:

@@ -11,6 +11,7 @@ from harness.cells import Cell, plan
 from harness.errors import HarnessError
 from harness.numbers import whole
 from harness.store import GRID, Store
+from harness.trials import metric_values, refuse_absent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,14 +21,18 @@ if TYPE_CHECKING:
     from reports.parallel import Run
 
 
-def load(folder: Path) -> Results:
+def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
     """Read a run folder, finished or not.
+
+    Args:
+        folder: The folder.
+        metrics: What of the trials' ``info`` to read as well, into columns ``metric:NAME``.
 
     Raises:
         HarnessError: It is not a run folder, or a file of it is damaged.
     """
     from reports import Results
-    from reports.results import COLUMNS, COSTS
+    from reports.results import COLUMNS, COSTS, METRIC
 
     store = Store.open(folder)
     resolved = store.resolved()
@@ -41,7 +46,18 @@ def load(folder: Path) -> Results:
             "restore the file, or run the grid into another folder."
         ) from error
     columns = (*COLUMNS, *COSTS) if _has_costs(resolved) else COLUMNS
-    trials = store.trials(cells, columns).to_pandas(split_blocks=True, self_destruct=True)
+    columns = (*columns, "info") if metrics else columns
+    table = store.trials(cells, columns)
+    infos = table.column("info").to_pylist() if "info" in table.column_names else [None] * len(table)
+    table = table.select([name for name in table.column_names if name != "info"])
+    trials = table.to_pandas(split_blocks=True, self_destruct=True)
+    del table
+    try:
+        trials = trials.assign(**{METRIC + name: metric_values(infos, name) for name in metrics})
+    except ValueError as error:
+        raise HarnessError(
+            f"The trials of {store.folder} are damaged ({error}); restore them, or run the grid into another folder."
+        ) from error
     planned = _found(trials) if imported else _planned(cells, initial, trials)
     return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=history)
 
@@ -74,6 +90,22 @@ def load_run(folders: Sequence[Path], optimizer: str, task: str, seed: str) -> R
         f"No finished run of {optimizer} on {task} with seed {seed} is in {', '.join(map(str, folders))}; "
         "`optibench status DIR` lists the optimizers, tasks.json beside it the tasks."
     )
+
+
+def refuse_absent_metrics(folders: Sequence[Path], metrics: Sequence[str]) -> None:
+    """Refuse a metric that no trial of some run folders has.
+
+    Raises:
+        HarnessError: It is one; the message gives those that there are.
+    """
+    infos: list[str | None] = []
+    for folder in folders if metrics else ():
+        store = Store.open(folder)
+        resolved = store.resolved()
+        table = store.trials([] if "imported" in resolved else list(plan(resolved)), ["info"])
+        infos += table.column("info").to_pylist() if "info" in table.column_names else []
+    for metric in metrics:
+        refuse_absent(metric, infos, ", ".join(map(str, folders)))
 
 
 def load_curves(folders: Sequence[Path]) -> LearningCurves | None:
@@ -142,6 +174,8 @@ def _found(trials: pd.DataFrame) -> pd.DataFrame:
 
 def _history(store: Store, resolved: Mapping[str, Any]) -> dict[str, Any]:
     history = {"initial_design": _initial_design(resolved["grid"]), **provenance.read(store)}
+    if resolved["grid"].get("skipped"):
+        history["skipped_tasks"] = [str(name) for name in resolved["grid"]["skipped"]]
     versions = {label: optimizer["packages"] for label, optimizer in resolved["optimizers"].items()}
     known = changed.read(store)  # a run that was resumed after an upgrade has several
     for label, prints in known.get("optimizers", {}).items():

@@ -48,7 +48,7 @@ from harness.fidelity import illegal as illegal_fidelity
 from harness.fidelity import share, varied
 from harness.journal import Fault, History
 from harness.limits import Step, cell_timeout, evaluation_timeout, unwatched
-from harness.trials import Trial, curve_text
+from harness.trials import Trial, curve_text, info_text
 from optimizers import Observation, Optimizer, State, Suggestion
 
 ERROR_LENGTH = 500
@@ -354,6 +354,7 @@ class _CellRun:
         with self._foreign("benchmark", "evaluate", seed) as call:
             evaluation = self.problem.evaluate(dict(proposal.config), seed=seed, fidelity=fidelity)
             value = float(evaluation.value)
+            trial.info = info_text(evaluation.info)
             trial.cost_seconds = float(evaluation.cost_seconds)
             trial.curve = curve_text(evaluation.curve)
             if math.isfinite(value):

@@ -334,16 +334,19 @@ class Store:
         found = set(zip(table["optimizer"], table["task"], table["seed"], strict=True))
         return sum((cell.optimizer, cell.task, cell.seed) in found for cell in cells)
 
-    def publish(self, cells: Sequence[Cell], folder: Path, *, compact: bool = False) -> Store:
+    def publish(
+        self, cells: Sequence[Cell], folder: Path, *, compact: bool = False, metrics: Sequence[str] = ()
+    ) -> Store:
         """Write a finished grid as a small folder to commit or share: its table and what produced it.
 
         Args:
             cells: The plan.
             folder: A new folder.
             compact: Leave out configurations and the times that no table shows; see :func:`harness.trials.compacted`.
+            metrics: Of ``info``, what a compact table keeps.
 
         Raises:
-            HarnessError: The grid is not finished, or the folder exists or cannot be written.
+            HarnessError: The grid is not finished, no trial has a metric, or the folder exists or cannot be written.
         """
         import pyarrow.parquet as pq
 
@@ -354,14 +357,14 @@ class Store:
             )
         if folder.exists():
             raise HarnessError(f"{folder} exists; remove it or choose another folder.")
+        table = self.trials(cells).replace_schema_metadata()
+        table = compacted(table, metrics) if compact else table
         part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         try:
             part.mkdir(parents=True)
             for name in (GRID, "tasks.json", "provenance.json", TRAINING, FINGERPRINTS):
                 if (self.folder / name).exists():
                     shutil.copyfile(self.folder / name, part / name)
-            table = self.trials(cells).replace_schema_metadata()
-            table = compacted(table) if compact else table
             pq.write_table(table, part / TRIALS, compression="zstd", compression_level=19)
             part.rename(folder)
         except OSError as error:
@@ -386,10 +389,12 @@ def _asked_for(resolved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
+    if path == "grid.name" or (path.startswith("tasks.") and path.endswith(".metrics")):
+        return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in dict.fromkeys([*old, *new]):
             yield from _differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
-    elif old != new and path != "grid.name":
+    elif old != new:
         yield f"{path}: {_short(old)} there, {_short(new)} here"
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, reason
+from harness.paths import expanded
 from harness.scaling import held_out
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def read(spec: str) -> Comparison:
     from model.encodings import NEED_DATA
     from model.errors import ModelError
 
-    path = FOLDER / f"{spec}.yaml" if (FOLDER / f"{spec}.yaml").is_file() else Path(spec)
+    path = FOLDER / f"{spec}.yaml" if (FOLDER / f"{spec}.yaml").is_file() else expanded(spec)
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -308,7 +309,7 @@ class RunConfig:
         """
         import yaml
 
-        path = _find(Path(path))
+        path = _find(Path(os.path.expanduser(path)))  # noqa: PTH111  # Path's raises for an unknown user
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:

@@ -12,6 +12,7 @@ import pandas as pd
 from reports.compare import Aggregate, Comparison, aggregate, compare
 from reports.cost import Costs, costs
 from reports.cube import Floats, Grid, Ints, read
+from reports.metrics import Metric, MetricResult, measure
 from reports.results import ReportError, Results
 
 SHOWN_COUNTS = (5, 10, 20, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
@@ -48,7 +49,9 @@ class Analysis:
         overall: Aggregates over all tasks; ``None`` where no task is complete.
         comparisons: Tests that go with ``overall``.
         families: The same aggregates inside each family of tasks.
-        headline: Index of the count that the summary speaks of: the most optimizers compared, then the most trials.
+        shared: The largest number of trials that every optimizer has on every task that it ran on.
+        headline: Index of the count that the summary speaks of: of those up to ``shared``, or of all where there is
+            none, the one with the most optimizers compared, then the most trials.
         seconds: Latency.
         own_initial: Optimizers whose initial design was their own, not the shared one.
         draws: Bootstrap replicates.
@@ -57,6 +60,7 @@ class Analysis:
         provenance: As given.
         references: Reference values of each task that has some.
         costs: The results against cost, where trials do not all cost the same.
+        metrics: The metrics asked for, at the incumbent.
     """
 
     grid: Grid
@@ -65,6 +69,7 @@ class Analysis:
     overall: tuple[Aggregate | None, ...]
     comparisons: tuple[Comparison | None, ...]
     families: Mapping[str, tuple[Aggregate | None, ...]]
+    shared: int
     headline: int
     seconds: Seconds
     own_initial: tuple[str, ...]
@@ -74,6 +79,7 @@ class Analysis:
     provenance: Mapping[str, Any]
     references: Mapping[str, Mapping[str, Any]]
     costs: tuple[Costs, ...]
+    metrics: tuple[MetricResult, ...]
 
 
 def default_counts(longest: int, initial: int = 0) -> tuple[int, ...]:
@@ -82,16 +88,24 @@ def default_counts(longest: int, initial: int = 0) -> tuple[int, ...]:
 
 
 def analyse(
-    results: Results, *, at: Sequence[int] | None, draws: int, seed: int, control: str | None = None
+    results: Results,
+    *,
+    at: Sequence[int] | None,
+    draws: int,
+    seed: int,
+    control: str | None = None,
+    metrics: Sequence[Metric] = (),
 ) -> Analysis:
     """Compute everything.
 
     Raises:
-        ReportError: Unusable trial counts, an unknown control, or an inconsistent table.
+        ReportError: Unusable trial counts, an unknown control, an inconsistent table, or a metric without numbers or
+            direction.
     """
     grid = read(results)
     initial = results.trials.loc[results.trials["phase"] == "initial", "trial"]
-    counts = _counts(at, grid.longest, _usual(grid), 0 if initial.empty else int(initial.max()) + 1)
+    shared = _shared(grid)
+    counts = _counts(at, grid, shared, 0 if initial.empty else int(initial.max()) + 1)
     if draws < 100:
         raise ReportError(f"{draws} bootstrap draws give no interval: use at least 100, better 10000")
     if control is not None and control not in grid.optimizers:
@@ -109,7 +123,7 @@ def analyse(
         for name in sorted(set(grid.families))
     }
     size = [
-        (0 if found is None else len(found.selection.optimizers), count)
+        (count <= shared, 0 if found is None else len(found.selection.optimizers), count)
         for found, count in zip(overall, counts, strict=True)
     ]
     return Analysis(
@@ -122,6 +136,7 @@ def analyse(
             for found in overall
         ),
         families={name: tuple(found) for name, found in families.items()},
+        shared=shared,
         headline=size.index(max(size)),
         seconds=_seconds(results.trials, grid.optimizers),
         own_initial=_own_initial(results.planned),
@@ -132,16 +147,24 @@ def analyse(
         costs=costs(
             grid, _budgets(results.planned, grid.tasks), control=against, draws=min(draws, BAYES_DRAWS), seed=seed
         ),
+        metrics=tuple(
+            measure(results, grid, metric, counts, control=against, draws=draws, seed=seed)
+            for metric in dict.fromkeys(metrics)
+        ),
         references={name: task["reference"] for name, task in results.tasks.items() if task.get("reference")},
     )
 
 
-def _usual(grid: Grid) -> int:
-    """The longest trial count that is worth a table: where a cell's trials depend on their cost, what all reach."""
-    if not grid.ends:
-        return grid.longest
-    lengths = [part[part > 0] for part in grid.finished.reshape(len(grid.optimizers), -1)]
-    return min(int(np.median(part)) for part in lengths if len(part))
+def _shared(grid: Grid) -> int:
+    """The largest trial count that every optimizer reaches on every task that it ran on, by its plan.
+
+    Where a cell's trials depend on their cost, the one that half of the cells of every optimizer reach.
+    """
+    if grid.ends:
+        lengths = [part[part > 0] for part in grid.finished.reshape(len(grid.optimizers), -1)]
+        return min(int(np.median(part)) for part in lengths if len(part))
+    most = np.where(grid.finished > 0, grid.planned, 0).max(axis=2)
+    return min(int(most[most > 0].min()), grid.longest)
 
 
 def _budgets(planned: pd.DataFrame, tasks: Sequence[str]) -> dict[str, Floats]:
@@ -155,9 +178,10 @@ def _budgets(planned: pd.DataFrame, tasks: Sequence[str]) -> dict[str, Floats]:
     return found
 
 
-def _counts(at: Sequence[int] | None, longest: int, usual: int, initial: int) -> tuple[int, ...]:
+def _counts(at: Sequence[int] | None, grid: Grid, shared: int, initial: int) -> tuple[int, ...]:
+    longest = grid.longest
     if at is None:
-        return default_counts(usual, initial)
+        return tuple(sorted({*default_counts(shared if grid.ends else longest, initial), shared}))
     counts = tuple(sorted(set(at)))
     if not counts:
         raise ReportError("no trial count was given to report at: name at least one, or leave the choice to the report")

@@ -37,7 +37,7 @@ def cluster_bootstrap(scores: Floats, has_regret: Bools, *, draws: int, seed: in
     product and the ranks one vectorised comparison.
 
     Args:
-        scores: (k optimizers, T tasks, S seeds, counts), non-negative, lower is better; NaN where a seed is missing.
+        scores: (k optimizers, T tasks, S seeds, counts), lower is better; NaN where a seed is missing.
             Every (optimizer, task, count) must have at least one seed.
         has_regret: Which tasks count for the mean, (T,); ranks use all.
         draws: Number of replicates.

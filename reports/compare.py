@@ -209,7 +209,7 @@ class Comparison:
     attainable: bool
 
 
-def compare(found: Aggregate, control: int | None = None, *, draws: int, seed: int) -> Comparison:
+def compare(found: Aggregate, control: int | None = None, *, draws: int, seed: int, tie: float = TIE) -> Comparison:
     """Friedman over ranks, signed-rank tests over tasks with Holm over the declared family, and the Bayesian test.
 
     Args:
@@ -217,6 +217,7 @@ def compare(found: Aggregate, control: int | None = None, *, draws: int, seed: i
         control: An optimizer of the grid: the family is then "everyone against it"; ``None`` for all pairs.
         draws: Monte Carlo draws of the Bayesian test.
         seed: Drives them.
+        tie: Differences of means up to this count as ties.
     """
     chosen = found.selection.optimizers
     n = int(found.with_regret.sum())
@@ -241,9 +242,9 @@ def compare(found: Aggregate, control: int | None = None, *, draws: int, seed: i
                 difference=float(difference.mean()),
                 low=float(low),
                 high=float(high),
-                wins=int((difference < -TIE).sum()),
-                ties=int((np.abs(difference) <= TIE).sum()),
-                losses=int((difference > TIE).sum()),
+                wins=int((difference < -tie).sum()),
+                ties=int((np.abs(difference) <= tie).sum()),
+                losses=int((difference > tie).sum()),
                 test=test,
                 p_holm=float(p_holm),
                 t=paired_t(difference),

@@ -41,6 +41,7 @@ class Grid:
         unplanned: Number of cells with trials that the plan does not name.
         cell: Flat cell index ``(o * T + t) * S + s`` of each row, (R,), ascending.
         trial: Trial index of each row, (R,).
+        order: Which row of the table of trials each row is, (R,).
         score: What is compared, (R,): lower is better and never negative. With a reference, the normalised regret
             clipped at 0; without one, the distance of the incumbent from the best value any optimizer found there.
         ask: Seconds of asking of each row, (R,); 0 where unknown.
@@ -65,6 +66,7 @@ class Grid:
     unplanned: int
     cell: Ints
     trial: Ints
+    order: Ints
     score: Floats
     ask: Floats
     timed: Bools
@@ -88,11 +90,11 @@ class Grid:
             (O, T, S, len(counts)); NaN where a cell is missing or shorter than the count. Scores are those of the
             incumbent at exactly that trial: a step function, nothing is interpolated.
         """
-        return self._dense(self.score, counts)
+        return self.dense(self.score, counts)
 
     def asked(self, counts: Sequence[int]) -> Floats:
         """Seconds of asking in every cell until ``counts`` trials, (O, T, S, len(counts)); NaN like :meth:`at`."""
-        return self._dense(self.spent, counts)
+        return self.dense(self.spent, counts)
 
     @cached_property
     def spent(self) -> Floats:
@@ -101,7 +103,8 @@ class Grid:
         start = np.arange(len(self.trial)) - self.trial
         return np.asarray(total - (total[start] - self.ask[start]))
 
-    def _dense(self, rows_of: Floats, counts: Sequence[int]) -> Floats:
+    def dense(self, rows_of: Floats, counts: Sequence[int]) -> Floats:
+        """What rows have, (R,), in every cell after ``counts`` trials, (O, T, S, len(counts)); NaN like :meth:`at`."""
         column = np.full(max(self.longest, *counts) + 1, -1, dtype=np.int64)
         column[np.asarray(counts)] = np.arange(len(counts))
         position = column[self.trial + 1]
@@ -159,6 +162,7 @@ def read(results: Results) -> Grid:
         unplanned=0 if planned.empty else unplanned,
         cell=cell[order],
         trial=trial[order],
+        order=order,
         score=score[order],
         ask=np.nan_to_num(ask, posinf=0.0)[order],
         timed=np.bincount(o[np.isfinite(ask)], minlength=len(optimizers)) > 0,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from reports.cube import Bools, Ints
-from reports.results import COSTS, PLANNED, ReportError, Results
+from reports.results import COSTS, METRIC, PLANNED, ReportError, Results
 from reports.text import listing, many
 
 CELL = ["optimizer", "task", "seed"]
@@ -24,7 +24,8 @@ _FROZEN = ("f_best", "f_ref", "f_worst", "version")
 def merge(grids: Sequence[Results]) -> Results:
     """One table of the trials of several grids, to be reported as if it were one grid.
 
-    A cell that several grids hold is taken once. A grid without a plan brings the cells that it has as its plan.
+    A cell that several grids hold is taken once, from the grid with the most metrics of those that were read. A grid
+    without a plan brings the cells that it has as its plan.
 
     Args:
         grids: At least one; the order does not matter to a report, apart from the provenance that it prints.
@@ -38,8 +39,9 @@ def merge(grids: Sequence[Results]) -> Results:
     if len(grids) == 1:
         return grids[0]
     tasks = _tasks(grids)
-    seen, parts = grids[0].trials, [grids[0].trials]
-    for grid in grids[1:]:
+    first, *others = sorted(grids, key=lambda grid: -int(grid.trials.filter(like=METRIC).notna().to_numpy().sum()))
+    seen, parts = first.trials, [first.trials]
+    for grid in others:
         shared = _shared(seen, grid.trials)
         _check_equal(seen, grid.trials, shared)
         new = grid.trials if shared.empty else grid.trials[~_in(grid.trials, shared)]
@@ -167,6 +169,13 @@ def _tasks(grids: Sequence[Results]) -> dict[str, Mapping[str, Any]]:
     for grid in grids:
         for name, task in grid.tasks.items():
             known = tasks.setdefault(name, task)
+            metrics = {**(task.get("metrics") or {}), **(known.get("metrics") or {})}
+            for metric, direction in (task.get("metrics") or {}).items():
+                if metrics[metric] != direction:
+                    raise ReportError(
+                        f"the metric {metric!r} of task {name!r} is minimized in one grid and maximized in another: "
+                        "report the grids one by one"
+                    )
             for what in ("direction", "data_version"):
                 one, other = known.get(what), task.get(what)
                 if one is not None and other is not None and one != other:
@@ -179,6 +188,8 @@ def _tasks(grids: Sequence[Results]) -> dict[str, Mapping[str, Any]]:
                     f"task {name!r} has other reference values in one grid than in another: their regrets cannot be "
                     "compared; run the older grid again, or report them one by one"
                 )
+            if metrics:
+                tasks[name] = {**known, "metrics": metrics}
     return tasks
 
 

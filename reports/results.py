@@ -14,6 +14,8 @@ NUMBERS = ("value", "incumbent", "regret", "ask_seconds", "evaluate_seconds", "c
 COLUMNS = ("optimizer", "task", "seed", "trial", "phase", "state", *NUMBERS)
 COSTS = ("cost_fidelity", "simulated_end")
 """Further columns of trials that do not all cost the same: full evaluations, and the end on a simulated clock."""
+METRIC = "metric:"
+"""Begins the name of a column that has a metric of each trial, NaN where it has none."""
 PLANNED = ("optimizer", "task", "seed", "n_trials")
 
 
@@ -29,9 +31,9 @@ class Results:
         trials: One row per trial with at least the columns of ``COLUMNS``. ``trial`` counts from 0 inside a cell;
             ``value`` and ``incumbent`` are in the benchmark's own direction; ``regret`` is the normalised regret of
             the incumbent, not clipped. Seconds are wall-clock seconds, except ``cost_seconds`` (what the evaluation
-            would have cost for real).
+            would have cost for real). A column ``metric:NAME`` has that metric of each trial's own evaluation.
         tasks: Per task at least ``direction`` (``minimize`` or ``maximize``) and ``reference`` (a mapping, or
-            ``None`` for a task without regret).
+            ``None`` for a task without regret); ``metrics`` has the directions of its metrics.
         planned: One row per cell that the grid wants: ``optimizer, task, seed, n_trials``. May be empty: then the
             cells found in ``trials`` are taken for the plan and nothing can be called missing. Cells whose budget is a
             cost have it in ``budget`` and its ``unit`` (``fidelity`` or ``seconds``).

@@ -19,8 +19,8 @@ ROUNDING = 1e-12
 
 
 def tolerant_sign(a: Floats, b: Floats) -> Floats:
-    """Sign of ``a - b`` for non-negative arrays, 0 where they differ by rounding only (relative ``ROUNDING``)."""
-    difference, tolerance = a - b, ROUNDING * (a + b)
+    """Sign of ``a - b``, 0 where they differ by rounding only (relative ``ROUNDING``)."""
+    difference, tolerance = a - b, ROUNDING * (np.abs(a) + np.abs(b))
     return np.asarray((difference > tolerance).astype(float) - (difference < -tolerance))
 
 
@@ -31,7 +31,7 @@ def ranks(scores: Floats) -> Floats:
     further axis.
 
     Args:
-        scores: (k, ...), non-negative, no NaN.
+        scores: (k, ...), no NaN.
 
     Returns:
         (k, ...), each column summing to ``k (k + 1) / 2``.

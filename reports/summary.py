@@ -10,9 +10,11 @@ from reports.analysis import Analysis
 from reports.compare import COVERAGE, Aggregate, Comparison
 from reports.cost import UNITS
 from reports.cost_table import COST_CAUTION, cost_lines, cost_sentence
-from reports.significance import family_words, impossible, significant
+from reports.metric_tables import metric_cautions, metric_sentences
+from reports.significance import impossible
 from reports.tables import ranking
-from reports.text import MISSING, bracket, listing, many, number, p_value, rank
+from reports.text import MISSING, listing, many, number, rank
+from reports.verdict import after_trials
 
 FEW_TASKS = 10
 POLICY = (
@@ -38,101 +40,7 @@ def sentences(analysis: Analysis) -> tuple[str, ...]:
     Where trials do not all cost the same, who is ahead at equal cost comes first.
     """
     at_cost = [cost_sentence(found, analysis.grid.optimizers) for found in analysis.costs]
-    return (*(sentence for sentence in at_cost if sentence), *_after_trials(analysis))
-
-
-def _after_trials(analysis: Analysis) -> tuple[str, str, str]:
-    grid, a = analysis.grid, analysis.headline
-    found, tests, count = analysis.overall[a], analysis.comparisons[a], analysis.counts[a]
-    if found is None or tests is None:
-        return (
-            f"No task was reached by enough optimizers for a comparison after {count} trials.",
-            "How far the optimizers are apart cannot be said.",
-            "Nothing can be tested.",
-        )
-    k, n = found.task_ranks.shape
-    order = np.lexsort((np.nan_to_num(found.mean, nan=np.inf), found.rank))
-    names = [grid.optimizers[o] for o in found.selection.optimizers]
-    if k == 1:
-        regret = bracket(float(found.mean[0]), float(found.mean_low[0]), float(found.mean_high[0]))
-        has = bool(found.with_regret.any())
-        return (
-            f"Only {names[0]} was run, so nobody wins.",
-            f"Its mean normalised regret after {count} trials over {many(int(found.with_regret.sum()), 'task')} is "
-            f"{regret} (95% interval)."
-            if has
-            else "No task has reference values, so it has no regret.",
-            "With a single optimizer there is nothing to test.",
-        )
-    top = int(order[0])
-    level = [names[int(i)] for i in order if abs(found.rank[int(i)] - found.rank[top]) < 1e-9]
-    interval = f"95% interval {rank(found.rank_low[top])} to {rank(found.rank_high[top])}"
-    where = f"of {k} optimizers over {many(n, 'task')} after {count} trials"
-    if len(level) == 1:
-        first = f"{names[top]} has the best mean rank {where}: {rank(found.rank[top])} ({interval})."
-    else:
-        first = f"{listing(level)} share the best mean rank {where}: {rank(found.rank[top])} ({interval})."
-    return (
-        first,
-        _by_how_much(found, tests, names, order, grid.optimizers),
-        _is_it_significant(analysis, tests, top, names),
-    )
-
-
-def _by_how_much(
-    found: Aggregate,
-    tests: Comparison,
-    names: list[str],
-    order: np.ndarray[tuple[int], np.dtype[np.intp]],
-    all_names: tuple[str, ...],
-) -> str:
-    top, second = int(order[0]), int(order[1])
-    if not found.with_regret.any():
-        return "By how much cannot be said: no task has reference values, so there is no regret, only ranks."
-    mine, theirs = (
-        bracket(float(found.mean[i]), float(found.mean_low[i]), float(found.mean_high[i])) for i in (top, second)
-    )
-    words = (
-        f"The mean normalised regret of {names[top]} is {mine}, that of {names[second]}, the next by rank, {theirs} "
-        "(95% intervals)"
-    )
-    for pair in tests.pairs:
-        if {all_names[pair.a], all_names[pair.b]} == {names[top], names[second]}:
-            mirrored = all_names[pair.a] != names[top]
-            wins, losses = (pair.losses, pair.wins) if mirrored else (pair.wins, pair.losses)
-            low, high = (-pair.high, -pair.low) if mirrored else (pair.low, pair.high)
-            gap = number(-pair.difference if mirrored else pair.difference)
-            words += f": a difference of {gap} [{number(low)}, {number(high)}], with "
-            words += f"{many(wins, 'win')}, {many(pair.ties, 'tie')} and {losses} {'loss' if losses == 1 else 'losses'}"
-    lowest = int(np.argmin(found.mean))
-    if found.mean[lowest] < found.mean[top]:
-        words += f"; the lowest mean regret is that of {names[lowest]}, {number(float(found.mean[lowest]))}"
-    return words + "."
-
-
-def _is_it_significant(analysis: Analysis, tests: Comparison, top: int, names: list[str]) -> str:
-    everyone = analysis.grid.optimizers
-    mine = [pair for pair in tests.pairs if names[top] in (everyone[pair.a], everyone[pair.b])]
-    if not mine:
-        return "Whether that is significant was not tested: no task has reference values."
-    if not tests.attainable:
-        return f"Whether that is significant cannot be said: {impossible(analysis, tests)}."
-    method = f"Wilcoxon's signed-rank test over {many(tests.n, 'task')}, Holm over {family_words(analysis, tests)}"
-    beaten: list[tuple[str, float]] = []
-    level: list[tuple[str, float]] = []
-    for pair in mine:
-        ahead = everyone[pair.a] == names[top]
-        other = everyone[pair.b] if ahead else everyone[pair.a]
-        better = (pair.test.effect > 0) if ahead else (pair.test.effect < 0)
-        (beaten if significant(tests, pair.p_holm) and better else level).append((other, pair.p_holm))
-    if not beaten:
-        best = min(p for _, p in level)
-        p = p_value(best)
-        return f"The lead of {names[top]} is not significant over any other optimizer (smallest p {p}; {method})."
-    worst = max(p for _, p in beaten)
-    p = "below 0.0001" if worst < 1e-4 else f"at most {p_value(worst)}"
-    words = f"{names[top]} is significantly better than {listing([name for name, _ in beaten])} (p {p}; {method})"
-    return words + (f", but not than {listing([name for name, _ in level])}." if level else ".")
+    return (*(sentence for sentence in at_cost if sentence), *after_trials(analysis), *metric_sentences(analysis))
 
 
 def cautions(analysis: Analysis) -> list[str]:
@@ -140,6 +48,11 @@ def cautions(analysis: Analysis) -> list[str]:
     grid, a = analysis.grid, analysis.headline
     found, tests, count = analysis.overall[a], analysis.comparisons[a], analysis.counts[a]
     notes = [COST_CAUTION] if analysis.costs else []
+    notes += _unequal(analysis)
+    skipped = analysis.provenance.get("skipped_tasks") or []
+    if skipped:
+        names = [skipped] if isinstance(skipped, str) else list(map(str, skipped))
+        notes.append(f"Left out of the grid, for their data was missing where it ran: {listing(names, 20)}.")
     if found is not None:
         k, n = found.task_ranks.shape
         if n == 1:
@@ -182,7 +95,21 @@ def cautions(analysis: Analysis) -> list[str]:
         notes.append(
             f"With an initial design of their own: {listing(list(analysis.own_initial))}; their seeds are no pairs."
         )
-    return notes + _unlike_grids(analysis)
+    return notes + metric_cautions(analysis) + _unlike_grids(analysis)
+
+
+def _unequal(analysis: Analysis) -> list[str]:
+    """Which optimizers have fewer trials than others, and what the comparison makes of it."""
+    grid = analysis.grid
+    if grid.ends or analysis.counts[-1] <= analysis.shared:
+        return []
+    most = np.where(grid.finished > 0, grid.planned, 0).max(axis=2)
+    least = np.where(most > 0, most, grid.longest).min(axis=1)
+    short = [name for name, n in zip(grid.optimizers, least, strict=True) if n == analysis.shared]
+    return [
+        f"Runs have up to {many(grid.longest, 'trial')}; {analysis.shared} is the largest number that all share "
+        f"({listing(short)} {'has' if len(short) == 1 else 'have'} no more, at least on some tasks)."
+    ]
 
 
 def _unlike_grids(analysis: Analysis) -> list[str]:

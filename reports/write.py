@@ -18,6 +18,8 @@ from reports.curves import curves
 from reports.facts import facts
 from reports.latex import document, to_latex
 from reports.learning import LearningCurves
+from reports.metric_tables import metric_tables
+from reports.metrics import Metric
 from reports.page import page
 from reports.parallel import Run
 from reports.results import ReportError, Results
@@ -53,6 +55,7 @@ def write(
     control: str | None = None,
     run: Run | None = None,
     learning: LearningCurves | None = None,
+    metrics: Sequence[Metric] = (),
     made_by: str = "optibench report DIR",
 ) -> Report:
     """Write ``report.md``, ``report.html``, ``tables/`` and ``figures/`` into ``out``.
@@ -69,13 +72,14 @@ def write(
         control: An optimizer to test everyone against; by default all pairs are tested.
         run: A run to draw as parallel coordinates.
         learning: Learning curves to draw.
+        metrics: Metrics to show at the incumbent.
         made_by: The command that makes this report, without its options, for the page to name.
 
     Raises:
         ReportError: Unusable input, or a folder that cannot be written.
     """
     out = Path(out)
-    analysis = analyse(results, at=at, draws=bootstrap_draws, seed=seed, control=control)
+    analysis = analyse(results, at=at, draws=bootstrap_draws, seed=seed, control=control, metrics=metrics)
     if out.exists() and not out.is_dir():
         raise ReportError(f"cannot write the report to {out}: it is a file; give a folder")
     try:
@@ -142,6 +146,7 @@ def every_table(analysis: Analysis) -> list[Table]:
         *(effects_table(analysis, a) for a in every),
         *(matrix_table(analysis, a) for a in every),
         *regret_tables(analysis),
+        *metric_tables(analysis),
         convergence_table(analysis),
         seconds_table(analysis),
         failures_table(analysis),

@@ -80,7 +80,7 @@ def root() -> Path:
     """The folder with all data: ``$OPTIBENCH_DATA``, else ``optibench`` in the user's cache; it need not exist."""
     given = os.environ.get(ROOT_VARIABLE)
     if given:
-        return Path(given).expanduser()
+        return Path(os.path.expanduser(given))  # noqa: PTH111  # Path's raises for an unknown user
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("optibench", appauthor=False)) / "data"

@@ -17,6 +17,7 @@ table says so.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,8 @@ def read(spec: str) -> Ablation:
 
     from benchmarks.registry import create
 
-    path = FOLDER / f"{spec}.yaml" if (FOLDER / f"{spec}.yaml").is_file() else Path(spec)
+    shipped = FOLDER / f"{spec}.yaml"
+    path = shipped if shipped.is_file() else Path(os.path.expanduser(spec))  # noqa: PTH111  # Path's may raise
     try:
         values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,6 +125,8 @@ class Perceptron(TrainingBenchmark):
         source: Where the images come from.
     """
 
+    metrics = MappingProxyType({"test_accuracy": "maximize", "validation_loss": "minimize"})
+
     def __init__(self, name: str) -> None:
         self.name, self.source = name, SOURCES[name]
         self.space = search_space(name)
@@ -175,6 +178,11 @@ class _Provider:
             f"The images of {' and '.join(absent)} are not in {data.root()}; get them with "
             f"`optibench data fetch {' '.join(wanted)}`, or point {data.ROOT_VARIABLE} at a folder that holds them."
         )
+
+    def absent(self) -> dict[str, str]:
+        """Those tasks, each with how to get its images."""
+        sentence = self.missing()
+        return {name: sentence for name in self._tasks if sentence and _absent(name)}
 
 
 def _absent(name: str) -> list[str]:

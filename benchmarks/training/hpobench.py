@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks import tabular
@@ -46,6 +47,10 @@ class LiveHPOBench(TrainingBenchmark):
         model: What is trained.
         dataset: The data set's name.
     """
+
+    metrics = MappingProxyType(
+        dict.fromkeys(("validation_accuracy", "test_balanced_accuracy", "test_accuracy"), "maximize")
+    )
 
     def __init__(self, model: str, dataset: str, full: bool = False) -> None:
         self.model, self.dataset = MODELS[model], dataset
@@ -139,6 +144,17 @@ class _Provider:
         if not _has_xgboost():
             parts.append(f"{PREFIX}/xgboost needs `pip install 'optiformer-bench[xgboost]'`")
         return "; ".join(parts) + "." if parts else None
+
+    def absent(self) -> dict[str, str]:
+        """The tasks of a package or of OpenML's files that are not here."""
+        found = tabular.hpobench.absent()
+        needed = f"{PREFIX}/xgboost needs the package xgboost; `pip install 'optiformer-bench[xgboost]'` brings it."
+        for model in MODELS:
+            for dataset in _datasets():
+                reason = needed if model == "xgboost" and not _has_xgboost() else hpobench_data.missing(dataset)
+                if reason:
+                    found[f"{PREFIX}/{model}/{dataset}"] = reason
+        return found
 
 
 def _datasets() -> list[str]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import data
@@ -125,6 +126,7 @@ class HeadlineGPT(TrainingBenchmark):
     """
 
     direction = "minimize"
+    metrics = MappingProxyType({"test_loss": "minimize", "validation_loss_per_token": "minimize"})
     reference_plan = ReferencePlan(random=31, local=20, finalists=2, repeats=3)
 
     def __init__(self, name: str) -> None:
@@ -180,6 +182,11 @@ class _Provider:
     def missing(self) -> str | None:
         """One sentence on the real headlines if they are not here."""
         return _missing()
+
+    def absent(self) -> dict[str, str]:
+        """The task of that file, if it is not here."""
+        sentence = _missing()
+        return {"mainrun/gpt-headlines": sentence} if sentence else {}
 
 
 provider = _Provider()

@@ -19,6 +19,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import data
@@ -124,6 +125,7 @@ class MoERouter(TrainingBenchmark):
     """
 
     reference_plan = ReferencePlan(random=61, local=60)
+    metrics = MappingProxyType(dict.fromkeys(("validation_top1", "test_top1", "test_top2"), "maximize"))
 
     def __init__(self, name: str) -> None:
         self.name, self.size = name, SIZES[name]
@@ -167,6 +169,11 @@ class _Provider:
     def missing(self) -> str | None:
         """One sentence on the real traces if they are not here."""
         return _missing()
+
+    def absent(self) -> dict[str, str]:
+        """The task of that file, if it is not here."""
+        sentence = _missing()
+        return {"moe-router/traces": sentence} if sentence else {}
 
 
 provider = _Provider()

@@ -102,7 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--task", default="moe-router/generated")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--best", type=Path, help="a JSON object; default: the frozen reference's configuration")
+    parser.add_argument(
+        "--best",
+        type=Path,
+        help="a JSON object; default: the frozen reference's configuration",
+    )
     options = parser.parse_args(arguments)
     try:
         task = create(options.task).name

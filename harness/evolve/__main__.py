@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmarks.base import BenchmarkError
 from benchmarks.training.attention.tasks import FRAMEWORKS
 from harness.errors import HarnessError
+from harness.paths import expanded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     search.add_argument("--api-base", help="instead of the file's")
     search.add_argument("--model", help="instead of the file's")
     search.add_argument("--iterations", type=int, help="instead of the file's")
-    search.add_argument("--out", type=Path, required=True, help="the folder; the same one goes on")
+    search.add_argument("--out", type=expanded, required=True, help="the folder; the same one goes on")
     compare = commands.add_parser(
         "validate", help="train variants with new seeds and report how they differ", allow_abbrev=False
     )
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compare.add_argument("--frameworks", nargs="+", choices=FRAMEWORKS, default=list(FRAMEWORKS))
     compare.add_argument("--seeds", type=int, default=10)
     compare.add_argument("--epochs", type=int, help="of every training; default: the task's")
-    compare.add_argument("--out", type=Path, required=True, help="the report's folder")
+    compare.add_argument("--out", type=expanded, required=True, help="the report's folder")
     options = parser.parse_args(arguments)
     try:
         return _run(options) if options.command == "run" else _validate(options)
@@ -67,7 +67,7 @@ def _validate(options: argparse.Namespace) -> int:
         framework, equals, path = each.partition("=")
         if not equals or framework not in FRAMEWORKS:
             raise HarnessError(f"--best wants FRAMEWORK=PROGRAM with one of {', '.join(FRAMEWORKS)}, not {each!r}.")
-        evolved[framework] = Path(path)
+        evolved[framework] = expanded(path)
     compared = validation.variants(evolved, tuple(options.frameworks))
     trained = validation.train(compared, options.seeds, epochs=options.epochs, progress=_say)
     try:

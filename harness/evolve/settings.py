@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from harness.errors import HarnessError
+from harness.paths import expanded
 
 CONFIGS = Path(__file__).parent / "configs"
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -89,7 +90,7 @@ def read(path: Path | str, **overrides: Any) -> Settings:
         HarnessError: It is not there, malformed, has an unknown key, or a value is out of its range.
     """
     shipped = CONFIGS / f"{path}.yaml"
-    file = shipped if shipped.is_file() else Path(path)
+    file = shipped if shipped.is_file() else expanded(path)
     try:
         values: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

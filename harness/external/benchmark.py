@@ -86,6 +86,7 @@ class ExternalBenchmark(Benchmark):
             self.fidelity_space = ConfigurationSpace.from_serialized_dict(found["fidelity_space"])
         self.main_fidelity = found.get("main_fidelity")
         self.has_cost = found.get("has_cost", False)
+        self.metrics = dict(found.get("metrics") or {})
         if found.get("reference") is not None:
             self.reference = Reference(**found["reference"])
         if self.direction not in ("minimize", "maximize"):

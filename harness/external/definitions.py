@@ -31,6 +31,7 @@ import yaml
 
 from harness.errors import HarnessError
 from harness.external import trust
+from harness.paths import expanded, expanded_text
 
 if TYPE_CHECKING:
     from benchmarks import Family
@@ -170,7 +171,7 @@ def _parse_one(kind: str, name: str, item: Any, where: str, folder: Path) -> Ext
         raise ExternalError(f"{where} needs `tasks:`, the names that follow {name}/.")
     if kind == "optimizer" and any(not str(key).isidentifier() for key in item.get("settings", {})):
         raise ExternalError(f"{where}: `settings` are named with letters, digits and underscores.")
-    given = {**item, "command": tuple(item["command"]), "tasks": tuple(item.get("tasks", ()))}
+    given = {**item, "command": tuple(map(expanded_text, item["command"])), "tasks": tuple(item.get("tasks", ()))}
     if "environment" in item:
         given["environment"] = {key: str(value) for key, value in item["environment"].items()}
     return External(kind=kind, name=name, folder=str(folder.resolve()), **given)
@@ -233,7 +234,7 @@ def register(found: Iterable[External]) -> None:
 @functools.cache
 def _load_variable(value: str) -> None:
     for path in filter(None, value.split(os.pathsep)):
-        register(load(Path(path)))
+        register(load(expanded(path)))
 
 
 def is_external(entry: Entry | Family) -> bool:

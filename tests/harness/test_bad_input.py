@@ -9,7 +9,7 @@ import pytest
 
 from harness.cli import main
 
-GRID = "optimizers: [random]\nbenchmarks: [synthetic/sphere-2d]\nseeds: 2\ntrials: 5\n"
+GRID = "optimizers: [random]\nbenchmarks: [synthetic/sphere-2d]\nseeds: 2\ntrials: 15\n"
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -74,9 +74,9 @@ def test_run_refuses(
     ("text", "words"),
     [
         (GRID + "trails: 7\n", ["line 5", "'trails'", "did you mean 'trials'"]),
-        (GRID + "trials: 7\n", ["line 5", "stands twice", "line 4"]),
-        (GRID.replace("trials: 5", "trials: 0"), ["line 4", "trials", "at least 1"]),
-        (GRID.replace("trials: 5", "trials: yes"), ["line 4", "trials", "True"]),
+        (GRID + "trials: 17\n", ["line 5", "stands twice", "line 4"]),
+        (GRID.replace("trials: 15", "trials: 0"), ["line 4", "trials", "at least 1"]),
+        (GRID.replace("trials: 15", "trials: yes"), ["line 4", "trials", "True"]),
         (GRID.replace("seeds: 2", "seeds: [0, -1]"), ["line 3", "seeds"]),
         (GRID.replace("seeds: 2", "seeds: {a: 1}"), ["line 3", "seeds"]),
         (GRID.replace("[random]", "[random"), ["line", "malformed YAML"]),
@@ -132,9 +132,9 @@ def test_another_grid_in_the_same_folder_is_refused_with_the_difference(
     (tmp_path / "grid.yaml").write_text(GRID)
     assert main(["run", "grid.yaml", "--out", "out", "--executor", "serial"]) == 0
     capsys.readouterr()
-    message = refused(capsys, "run", "grid.yaml", "-t", "6", "--out", "out")
-    assert "grid.trials: 5 there, 6 here" in message
-    message = refused(capsys, "run", "--out", "out", "-t", "6")
+    message = refused(capsys, "run", "grid.yaml", "-t", "16", "--out", "out")
+    assert "grid.trials: 15 there, 16 here" in message
+    message = refused(capsys, "run", "--out", "out", "-t", "16")
     assert "--trials" in message
 
 

@@ -53,8 +53,8 @@ def test_the_cells_of_committed_grids_keep_their_keys(name: str) -> None:
 
 
 def test_batches_of_one_are_the_cells_of_a_grid_without_batches() -> None:
-    grid = ("random", "tpe"), ("synthetic/sphere-2d",), (0,), 8
-    flags = {"optimizers": ["random", "tpe"], "benchmarks": ["synthetic/sphere-2d"], "seeds": "1", "trials": 8}
+    grid = ("random", "tpe"), ("synthetic/sphere-2d",), (0,), 18
+    flags = {"optimizers": ["random", "tpe"], "benchmarks": ["synthetic/sphere-2d"], "seeds": "1", "trials": 18}
     with_batches, _ = load(None, {**flags, "batch_size": "1,4"})
     assert with_batches.optimizers == ("random", "random (batch 4)", "tpe", "tpe (batch 4)")
     without = {cell.optimizer: cell.key for cell in plan(resolve(Grid(*grid)))}

@@ -253,7 +253,9 @@ def test_a_malformed_budget_is_one_sentence(value: Any) -> None:
 
 def test_a_budget_is_read_from_a_file_or_a_flag(tmp_path: Path) -> None:
     file = tmp_path / "grid.yaml"
-    file.write_text("optimizers: [random]\nbenchmarks: [demo]\nbudget: {fidelity: 7.5}\nfidelity: {epochs: 3}\n")
+    file.write_text(
+        "optimizers: [random]\nbenchmarks: [demo]\nbudget: {fidelity: 7.5}\nfidelity: {epochs: 3}\ninitial_size: 4\n"
+    )
     grid, _ = load(str(file), {})
     assert (grid.trials, grid.budget, grid.fidelity) == (8, Budget("fidelity", 7.5), Choice("epochs", 3.0))
     assert load(str(file), {"trials": "9"})[0].budget is None

@@ -68,9 +68,9 @@ def test_the_doctor_is_not_well_with_damaged_or_half_fetched_data(optibench: Any
 
 
 def test_status_counts_cells_and_trials(optibench: Any) -> None:
-    optibench("run", "--no-report", "-o", "random", "-b", "synthetic/sphere-2d", "-s", 2, "-t", 5, "--out", "out")
+    optibench("run", "--no-report", "-o", "random", "-b", "synthetic/sphere-2d", "-s", 2, "-t", 15, "--out", "out")
     found = json.loads(optibench("status", "out", "--json").stdout)
-    assert (found["cells"], found["finished"], found["trials"], found["trials_in_all"]) == (2, 2, 10, 10)
+    assert (found["cells"], found["finished"], found["trials"], found["trials_in_all"]) == (2, 2, 30, 30)
     assert "2 of 2 cells finished" in optibench("status", "out").stdout
 
 

@@ -92,7 +92,7 @@ def test_a_journal_keeps_curves_and_older_ones_are_read(tmp_path: Path) -> None:
     values = (0, "search", "{}", None, 0.5, "ok", None, 0.0, 0.1, 0.1, 0.1, 1e9)
     trials = [Trial(*values, curve='{"epoch": [1.0]}'), Trial(1, *values[1:])]
     path = tmp_path / "cell.jsonl"
-    older = json.dumps(json.loads(Trial(2, *values[1:]).to_json())[:-1])
+    older = json.dumps(json.loads(Trial(2, *values[1:]).to_json())[:-2])
     path.write_text("".join(f"{line}\n" for line in (*[trial.to_json() for trial in trials], older)))
     assert [trial.curve for trial in Journal(path).read().trials] == ['{"epoch": [1.0]}', None, None]
 

@@ -148,7 +148,7 @@ def test_a_coordinator_that_ends_keeps_the_trials_and_leaves_the_workers_free(
     assert table(out).equals(table(tmp_path / "processes"))
 
 
-GRID = ("run", "-o", "random", "-b", "synthetic/sphere-2d", "-s", "1", "-t", "3", "--no-report", "--out", "out")
+GRID = ("run", "-o", "random", "-b", "synthetic/sphere-2d", "-s", "1", "-t", "13", "--no-report", "--out", "out")
 
 
 @pytest.mark.parametrize(

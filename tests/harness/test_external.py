@@ -196,7 +196,7 @@ def test_hanging_and_dying_workers_cost_their_trials_and_the_grid_goes_on(
     )
     (tmp_path / "grid.yaml").write_text(
         f"external:\n  benchmarks:\n{lines}optimizers: [random]\n"
-        "benchmarks: [hang/line, die/line, good/line]\nseeds: 1\ntrials: 3\n"
+        "benchmarks: [hang/line, die/line, good/line]\nseeds: 1\ntrials: 3\ninitial_size: 2\n"
     )
     optibench("run", "grid.yaml", "--out", "out", "--no-report", PIDS=str(tmp_path / "pids"))
     trials = table(tmp_path / "out")

@@ -45,9 +45,9 @@ def test_other_seeds_are_refused(written: Any) -> None:
 
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
-    (tmp_path / "grid.yaml").write_text("optimizers: random\nbenchmarks: [demo]\nseeds: 2\ntrials: 5\njobs: 3\n")
-    grid, settings = load(str(tmp_path / "grid.yaml"), {"trials": "7", "optimizers": ["tpe"], "jobs": None})
-    assert grid == Grid(("tpe",), ("demo",), (0, 1), 7)
+    (tmp_path / "grid.yaml").write_text("optimizers: random\nbenchmarks: [demo]\nseeds: 2\ntrials: 15\njobs: 3\n")
+    grid, settings = load(str(tmp_path / "grid.yaml"), {"trials": "17", "optimizers": ["tpe"], "jobs": None})
+    assert grid == Grid(("tpe",), ("demo",), (0, 1), 17)
     assert settings.jobs == 3
 
 

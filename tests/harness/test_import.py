@@ -138,7 +138,7 @@ def test_imported_trials_are_not_run_again(tmp_path: Path, capsys: pytest.Captur
     for command in (["run", "--out", folder], ["status", folder], ["publish", folder, str(tmp_path / "new")]):
         assert main(command) == 2
         assert "holds imported trials" in capsys.readouterr().err
-    grid = ["run", "-o", "random", "-b", "synthetic/sphere-2d", "-t", "5", "--out", folder]
+    grid = ["run", "-o", "random", "-b", "synthetic/sphere-2d", "-t", "15", "--out", folder]
     assert main(grid) == 2
     assert "holds another grid" in capsys.readouterr().err
 

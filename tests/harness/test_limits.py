@@ -170,7 +170,7 @@ def test_other_limits_are_refused(key: str, written: Any) -> None:
 
 
 def test_a_limit_without_a_worker_to_kill_is_refused(optibench: Any, tmp_path: Path) -> None:
-    grid = ("-o", "random", "-b", "synthetic/sphere-2d", "-s", 1, "-t", 5)
+    grid = ("-o", "random", "-b", "synthetic/sphere-2d", "-s", 1, "-t", 15)
     done = optibench("run", *grid, "--executor", "serial", "--ask-limit", "3", "--out", "out", check=2)
     assert "`ask_limit`" in done.stderr
     assert "--executor processes" in done.stderr

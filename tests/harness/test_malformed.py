@@ -28,7 +28,20 @@ CASES = cases()
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What cases damage a copy of."""
     folder = tmp_path_factory.mktemp("base")
-    grid = ("-o", "random", "sobol", "-b", "synthetic/sphere-2d", "synthetic/levy-2d", "-s", "2", "-t", "4")
+    grid = (
+        "-o",
+        "random",
+        "sobol",
+        "-b",
+        "synthetic/sphere-2d",
+        "synthetic/levy-2d",
+        "-s",
+        "2",
+        "-t",
+        "4",
+        "--initial-size",
+        "3",
+    )
     assert main(["run", *grid, "--no-report", "--executor", "serial", "--out", str(folder / "run")]) == 0
     assert main(["publish", str(folder / "run"), str(folder / "published")]) == 0
     shutil.copytree(Path(model.__file__).parent / "checkpoints" / "optiformer", folder / "checkpoint")

@@ -81,7 +81,20 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small published run, in the folder in which the test then is."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    grid = ("-o", "random", "sobol", "-b", "synthetic/sphere-2d", "synthetic/levy-2d", "-s", "3", "-t", "4")
+    grid = (
+        "-o",
+        "random",
+        "sobol",
+        "-b",
+        "synthetic/sphere-2d",
+        "synthetic/levy-2d",
+        "-s",
+        "3",
+        "-t",
+        "4",
+        "--initial-size",
+        "3",
+    )
     assert main(["run", *grid, "--no-report", "--executor", "serial", "--out", "run"]) == 0
     assert main(["publish", "run", "published"]) == 0
     return tmp_path / "here" / "published"

@@ -26,7 +26,7 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     command = f"[{sys.executable}, {WORKER}]"
     (tmp_path / "grid.yaml").write_text(
         f"external:\n  benchmarks:\n    ball: {{command: {command}, tasks: [2d], environment: {{BALL: 'a b'}}}}\n"
-        "optimizers: [random]\nbenchmarks: [ball/2d]\nseeds: 2\ntrials: 3\n"
+        "optimizers: [random]\nbenchmarks: [ball/2d]\nseeds: 2\ntrials: 3\ninitial_size: 2\n"
     )
     assert main(["run", "grid.yaml", "--out", "out", "--executor", "serial", "--no-report"]) == 0
     next((tmp_path / "out" / "cells").rglob("*.arrow")).unlink()

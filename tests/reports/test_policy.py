@@ -147,15 +147,96 @@ def test_one_task_says_that_nothing_is_known_about_others(make: Make) -> None:
 def test_all_ties_have_no_winner_and_no_significance(make: Make) -> None:
     results = make(seeds=3, trials=10)
     analysis = run(replace(results, trials=results.trials.assign(regret=0.5)))
-    first, _, third = sentences(analysis)
+    first, second, third = sentences(analysis)
     assert "share the best mean rank" in first
-    assert "not significant" in third
+    assert "all tie on every task, so nobody wins" in first
+    assert "Each has a mean normalised regret of 0.500 [0.500, 0.500]" in second
+    assert third == "There is no difference to test: all tie."
     tests = analysis.comparisons[-1]
     assert tests is not None
     assert tests.friedman is not None
     assert tests.friedman.p == 1.0
     assert all(pair.test.p == 1.0 and pair.ties == 12 for pair in tests.pairs)
     assert any("tie on 12 tasks" in note for note in cautions(analysis))
+
+
+def with_regrets(
+    make: Make, regrets: dict[str, Callable[[int], float]], control: str | None = None, tasks: int = 12
+) -> Analysis:
+    """Optimizers whose regret on each task, the same in every trial and seed, is given."""
+    names = [f"f/{i:02}" for i in range(tasks)]
+    results = make(tuple(regrets), names, seeds=2, trials=6)
+    trials = results.trials.astype({"optimizer": str, "task": str})
+    regret = [regrets[name](names.index(task)) for name, task in zip(trials["optimizer"], trials["task"], strict=True)]
+    return run(replace(results, trials=trials.assign(regret=regret)), control=control)
+
+
+def test_two_that_tie_are_both_named(make: Make) -> None:
+    first, _, third = sentences(with_regrets(make, {"tpe": lambda t: 0.1 * t, "cmaes": lambda t: 0.1 * t}))
+    assert first.startswith("cmaes and tpe share the best mean rank of 2 optimizers")
+    assert "both tie on every task, so nobody wins" in first
+    assert third == "There is no difference to test: both tie."
+
+
+def test_a_lead_that_two_share_is_said_of_both(make: Make) -> None:
+    better = {"tpe": lambda t: 0.1, "cmaes": lambda t: 0.1, "random": lambda t: 0.5 + t / 50}
+    first, second, third = sentences(with_regrets(make, better))
+    assert first.startswith("cmaes and tpe share the best mean rank of 3 optimizers")
+    assert "that of tpe, of the same mean rank," in second
+    assert third.startswith("cmaes and tpe are each significantly better than random (p ")
+    hardly = better | {"random": lambda t: 0.1 + 0.01 * (-1) ** (t % 3)}
+    third = sentences(with_regrets(make, hardly))[2]
+    assert third.startswith("The lead that cmaes and tpe share is not significant over any other optimizer (")
+    third = sentences(with_regrets(make, better, control="tpe"))[2]
+    assert third.startswith("tpe is significantly better than random (p ")
+
+
+def test_equal_ranks_are_no_lead_of_the_first_by_name(make: Make) -> None:
+    turns = {"tpe": lambda t: 0.25 * (1 + t % 2), "cmaes": lambda t: 0.25 * (2 - t % 2)}
+    first, _, third = sentences(with_regrets(make, turns))
+    assert first.startswith("cmaes and tpe share the best mean rank of 2 optimizers")
+    assert "95% interval" in first
+    assert third.startswith("No difference between them is significant (smallest p 1;")
+    # fifteen small losses and fifteen large wins: the ranks are equal, the signed-rank test sees the sizes
+    sizes = {"tpe": lambda t: 1.0, "cmaes": lambda t: 1.001 + t / 1e5 if t < 15 else 0.1 + t / 100}
+    first, _, third = sentences(with_regrets(make, sizes, tasks=30))
+    assert first.startswith("cmaes and tpe share the best mean rank of 2 optimizers")
+    assert third.startswith("Although their mean ranks are equal, cmaes is significantly better than tpe (Wilcoxon's")
+
+
+def test_who_was_run_and_how_many_cells_there_are(make: Make) -> None:
+    results = make(("tpe", "random", "cmaes"), seeds=3, trials=10)
+    names = results.trials["optimizer"].astype(str)
+    first = sentences(run(replace(results, trials=results.trials[names == "tpe"])))[0]
+    assert first.startswith("Only tpe of 3 optimizers has finished cells, so nobody wins yet.")
+    assert first.endswith(" Only 36 of 108 planned cells are finished.")
+    few = (names == "tpe") | (results.trials["trial"] < 5)
+    first = sentences(run(replace(results, trials=results.trials[few]), at=[10]))[0]
+    assert first == "Only tpe reached 10 trials on enough tasks to be compared, so nobody wins."
+    assert "planned cells" not in sentences(run(results))[0]
+
+
+def test_unequal_numbers_of_trials_are_compared_at_the_largest_that_all_share(make: Make) -> None:
+    analysis = run(make(trials=60, seeds=2, lengths={"gp-botorch": 37}))
+    assert analysis.counts == (25, 37, 50, 60)
+    assert analysis.counts[analysis.headline] == 37
+    assert "of 7 optimizers over 12 tasks after 37 trials" in sentences(analysis)[0]
+    assert any("37 is the largest number that all share (gp-botorch has no more" in n for n in cautions(analysis))
+    assert run(make(trials=60, seeds=2, lengths={"gp-botorch": 37}), at=[30, 60]).headline == 0
+    equal = run(make(trials=60, seeds=2))
+    assert (equal.counts, equal.headline) == ((25, 50, 60), 2)
+    assert not any("all share" in note for note in cautions(equal))
+
+
+def test_merged_grids_of_unlike_lengths_are_compared_where_all_their_tasks_are(make: Make) -> None:
+    from reports.grids import merge
+
+    long = make(tasks=[f"a/{i}" for i in range(6)], seeds=2, trials=40)
+    short = make(tasks=[f"b/{i}" for i in range(6)], seeds=2, trials=23)
+    analysis = run(merge([long, short]))
+    found = analysis.overall[analysis.headline]
+    assert found is not None
+    assert (found.selection.count, len(found.selection.tasks)) == (23, 12)
 
 
 def test_a_constant_task_ties_everyone_even_with_unequal_seeds(make: Make) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import data
@@ -124,6 +125,7 @@ class AttentionLM(TrainingBenchmark):
     """
 
     direction = "minimize"
+    metrics = MappingProxyType({"test_loss": "minimize"})
     mix: Mix | None = None
     reference_plan = ReferencePlan(random=25, local=12, finalists=2, repeats=3)
 
@@ -177,6 +179,11 @@ class _Provider:
     def missing(self) -> str | None:
         """One sentence on TinyStories if it is not here."""
         return _missing()
+
+    def absent(self) -> dict[str, str]:
+        """The tasks on TinyStories, if it is not here."""
+        sentence = _missing()
+        return {name: sentence for name, (_, _, suffix) in NAMES.items() if sentence and suffix == "-tinystories"}
 
 
 provider = _Provider()

@@ -87,7 +87,7 @@ def values(rng: random.Random) -> Iterator[Case]:
             "synthetic/sphere-xd",
         ),
     }
-    base = {"-o": "random", "-b": "synthetic/sphere-2d", "-t": "4", "-s": "1"}
+    base = {"-o": "random", "-b": "synthetic/sphere-2d", "-t": "14", "-s": "1"}
     for flag, values in words.items():
         for value in values:
             arguments = [word for pair in {**base, flag: value}.items() for word in pair]
