@@ -230,10 +230,20 @@ def _compiled(tree: ast.Module) -> bytes:
 
 
 def _plain(code: CodeType) -> tuple[Any, ...]:
-    constants = [_plain(one) if isinstance(one, CodeType) else (type(one).__name__, one) for one in code.co_consts]
     names = (code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
     counts = (code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
-    return (*names, *counts, code.co_code, constants)
+    return (*names, *counts, code.co_code, [_constant(one) for one in code.co_consts])
+
+
+def _constant(value: Any) -> Any:
+    """A constant with its type; a set, whose order is another one in each process, sorted."""
+    if isinstance(value, CodeType):
+        return _plain(value)
+    if isinstance(value, tuple):
+        return tuple(map(_constant, value))
+    if isinstance(value, frozenset):
+        return "frozenset", sorted(repr(_constant(one)) for one in value)
+    return type(value).__name__, value
 
 
 def _hash(content: bytes) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,3 +185,11 @@ def test_a_class_without_a_file_is_known_by_its_name(monkeypatch: pytest.MonkeyP
 def test_code_is_compared_as_a_tree(one: str, other: str, same: bool) -> None:
     compiled = [fingerprint._compiled(ast.parse(source)) for source in (one, other)]
     assert (compiled[0] == compiled[1]) == same
+
+
+def test_a_fingerprint_is_the_same_in_every_process() -> None:
+    code = "import ast\nfrom harness import fingerprint\n"
+    code += "tree = ast.parse(\"x = y in {'a', 'b', 'c', ('d', 'e')}\")\nprint(fingerprint._hash(fingerprint._compiled(tree)))"
+    environments = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in range(4))
+    found = {subprocess.check_output([sys.executable, "-c", code], env=each) for each in environments}
+    assert len(found) == 1
