@@ -188,8 +188,11 @@ def test_code_is_compared_as_a_tree(one: str, other: str, same: bool) -> None:
 
 
 def test_a_fingerprint_is_the_same_in_every_process() -> None:
-    code = "import ast\nfrom harness import fingerprint\n"
-    code += "tree = ast.parse(\"x = y in {'a', 'b', 'c', ('d', 'e')}\")\nprint(fingerprint._hash(fingerprint._compiled(tree)))"
+    code = (
+        "import ast\nfrom harness import fingerprint\n"
+        "tree = ast.parse(\"x = y in {'a', 'b', 'c', ('d', 'e')}\")\n"
+        "print(fingerprint._compiled(tree))\n"
+    )
     environments = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in range(4))
     found = {subprocess.check_output([sys.executable, "-c", code], env=each) for each in environments}
     assert len(found) == 1
