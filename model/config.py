@@ -153,6 +153,9 @@ PRESETS: dict[str, NetworkConfig] = {
 }
 
 
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """The optimization.
@@ -173,7 +176,8 @@ class TrainConfig:
         decay_groups: ``False`` decays norms and biases as well.
         beta2: AdamW's second decay.
         clip: Largest gradient norm.
-        precision: ``fp32`` | ``bf16`` | ``fp16`` (with a loss scaler; CUDA only).
+        precision: ``auto``: bf16 where the device multiplies it in hardware, else fp32 | ``fp32`` | ``bf16`` | ``fp16``
+            (with a loss scaler; CUDA only).
         ema: Decay of the averaged weights, which are the ones validated and shipped; 0 for none.
         validate_every: Steps between validations.
         validation_batches: Micro-batches a validation.
@@ -181,7 +185,7 @@ class TrainConfig:
         checkpoint_minutes: Minutes between checkpoints.
         seed: Drives initialisation, augmentation and order.
         device: ``auto`` | ``cpu`` | ``cuda``.
-        threads: Torch threads on the CPU; 0 leaves the number to torch.
+        threads: Torch threads on the CPU; 0 for torch's own number, at most the cores that the process may use.
     """
 
     steps: int = 2000
@@ -196,7 +200,7 @@ class TrainConfig:
     decay_groups: bool = True
     beta2: float = 0.98
     clip: float = 1.0
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    precision: Precision = "auto"
     ema: float = 0.995
     validate_every: int = 200
     validation_batches: int = 8
@@ -211,7 +215,8 @@ class TrainConfig:
         _require(0 <= self.ema < 1, "TrainConfig: ema is a decay in [0, 1).")
         _require(self.validate_every >= 1, "TrainConfig: validate_every must be at least 1.")
         _require(self.learning_rate > 0 and self.clip > 0, "TrainConfig: learning_rate and clip must be above 0.")
-        _require(self.precision in ("fp32", "bf16", "fp16"), "TrainConfig: precision is fp32, bf16 or fp16.")
+        known = typing.get_args(Precision)
+        _require(self.precision in known, "TrainConfig: precision is auto, fp32, bf16 or fp16.")
         _require(self.device in ("auto", "cpu", "cuda"), "TrainConfig: device is auto, cpu or cuda.")
         _require(self.schedule in ("cosine", "onecycle"), "TrainConfig: schedule is cosine or onecycle.")
         _require(
@@ -221,6 +226,8 @@ class TrainConfig:
 
 #: Settings of :class:`TrainConfig` that came later, with the values that change nothing.
 ADDED = {"schedule": "cosine", "decay_groups": True}
+#: How hashes name a precision: `auto` as the default was named before it followed the hardware.
+PRECISIONS = {"auto": "bf16", "bf16": "bf16 always"}
 
 
 @dataclass(frozen=True)
@@ -288,6 +295,7 @@ class RunConfig:
             del content[part]
         for setting in ("device", "threads", "checkpoint_minutes"):
             del content["train"][setting]
+        content["train"]["precision"] = PRECISIONS.get(self.train.precision, self.train.precision)
         for setting, default in ADDED.items():  # hashes are as they were before these could be set
             if content["train"][setting] == default:
                 del content["train"][setting]

@@ -90,12 +90,7 @@ class OptiFormerSeq(Optimizer):
         config = settings.get("train")
         if not config:
             return None
-
-        def run() -> dict[str, Any]:
-            trained = _trained(str(config), progress=True)
-            return {"seconds": trained.seconds, "cached": trained.cached}
-
-        return Training(fingerprint(settings), run)
+        return Training(fingerprint(settings), lambda: _trained(str(config), progress=True).cost())
 
     def ask(self, n: int = 1) -> list[Suggestion]:
         rng = np.random.default_rng([self._seed, len(self._history), self._asked])

@@ -129,7 +129,7 @@ class OptiFormer(Optimizer):
             run.trialset.variant.refuse_other_arithmetic()  # before it is trained
         except ModelError as error:
             raise OptimizerError(str(error)) from error
-        return Training(run.digest(), lambda: {"seconds": train_cached(config, progress=False).seconds})
+        return Training(run.digest(), lambda: train_cached(config, progress=False).cost())
 
     def ask(self, n: int = 1) -> list[Suggestion]:
         rng = np.random.default_rng([self._seed, len(self._history), self._asked])
