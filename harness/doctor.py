@@ -6,11 +6,14 @@ import os
 import platform
 import shlex
 import shutil
+import subprocess
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from harness import external, provenance, threads
+from model import cores
 
 
 def examine() -> tuple[list[tuple[str, str, str]], bool]:
@@ -21,7 +24,8 @@ def examine() -> tuple[list[tuple[str, str, str]], bool]:
     """
     rows = [
         ("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", ""),
-        ("processor", f"{provenance.cpu()}, {os.cpu_count()} cores", ""),
+        ("processor", f"{provenance.cpu()}, {cores.described()}", ""),
+        ("training precision", _precision(), ""),
         ("git revision", provenance.git_revision() or "not a checkout", ""),
     ]
     for name, version in provenance.packages().items():
@@ -32,6 +36,15 @@ def examine() -> tuple[list[tuple[str, str, str]], bool]:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     rows.append(("free disk here", f"{free:.1f} GiB", "free some space" if free < 1 else ""))
     return rows, not any(cure for _, _, cure in rows)
+
+
+def _precision() -> str:
+    """What ``train.precision: auto`` means here; asked of another process, since torch is slow to import."""
+    command = [sys.executable, "-P", "-m", "model.precision"]  # -P: a model.py of the user's is not ours
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown, for torch cannot be imported"
 
 
 def _data() -> list[tuple[str, str, str]]:

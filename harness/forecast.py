@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.grid import Grid, Settings, resolve
 from harness.store import GRID, Store
+from model import cores
 
 SUGGESTION = {
     **{"random": 1e-5, "sobol": 1e-5, "cmaes": 1.1e-4, "tpe": 6e-3, "tpe-univariate": 8e-3},
@@ -88,7 +88,7 @@ def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
         cells=len(cells),
         finished=len(cells) - len(left),
         trials=sum(cell.trials for cell in left),
-        seconds=seconds / (1 if settings.executor == "serial" else settings.jobs or os.cpu_count() or 1),
+        seconds=seconds / (1 if settings.executor == "serial" else settings.jobs or cores.usable()),
         unknown=tuple(label for label in names if label in waiting and names[label] not in SUGGESTION),
     )
 

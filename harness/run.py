@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from harness.fidelity import Choice
 from harness.grid import Grid, Settings, resolve
 from harness.limits import Limits
 from harness.store import TRAINING, Store, write_atomically
+from model import cores
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def run(grid: Grid | None, settings: Settings) -> Outcome:
     external.record(store.folder, resolved)
     if store.published():
         return Outcome(store, len(store.finished()), len(store.finished()), stopped=False)
-    jobs = settings.jobs or (None if settings.executor == "dask" else os.cpu_count() or 1)
+    jobs = settings.jobs or (None if settings.executor == "dask" else cores.usable())
     cells = list(plan(resolved))
     with store.lock(), _stop_on_signal() as stopping, _sentence(store.folder):
         store.cells.remove_partial()
