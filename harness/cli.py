@@ -54,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _build_parser()
     arguments = parser.parse_args(argv)
     arguments.words = list(sys.argv[1:] if argv is None else argv)
+    from harness import threads
+
+    threads.respect_quota()
     from harness import commands
 
     try:
@@ -167,7 +170,7 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("--initial-size", metavar="N", help="size of the shared initial design; default 10")
     _add_limits(parser.add_argument_group("limits", "part of the grid; a trial that meets one fails, the cell goes on"))
     parser.add_argument(
-        "-j", "--jobs", metavar="N", help="worker processes; default: one for each core. On Dask: most cells at a time"
+        "-j", "--jobs", metavar="N", help="worker processes; default: one a usable core. On Dask: most cells at a time"
     )
     parser.add_argument("--executor", choices=("processes", "serial", "dask"), help="default: processes")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, with --executor dask; docs/dask.md")

@@ -6,12 +6,15 @@ import os
 import platform
 import shlex
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from importlib.metadata import entry_points, requires
 from pathlib import Path
 from typing import Any
 
 from harness import external, provenance, threads
+from model import cores
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ def examine() -> tuple[list[Row], bool]:
     """Look at this machine; returns the findings, and whether all that is not optional is well."""
     rows = [
         Row("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-        Row("processor", f"{provenance.cpu()}, {os.cpu_count()} cores"),
+        Row("processor", f"{provenance.cpu()}, {cores.described()}"),
+        Row("training precision", _precision()),
         Row("git revision", provenance.git_revision() or "not a checkout"),
         *_packages(),
         *_optimizers(),
@@ -47,6 +51,15 @@ def examine() -> tuple[list[Row], bool]:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     rows.append(Row("free disk here", f"{free:.1f} GiB", "free some space" if free < 1 else ""))
     return rows, not any(row.cure and not row.optional for row in rows)
+
+
+def _precision() -> str:
+    """What ``train.precision: auto`` means here; asked of another process, since torch is slow to import."""
+    command = [sys.executable, "-P", "-m", "model.precision"]  # -P: a model.py of the user's is not ours
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown, for torch cannot be imported"
 
 
 def _packages() -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from harness.grid import Grid, Settings, label, resolve
 from harness.store import GRID, Store
+from model import cores
 
 SUGGESTION = {
     **{"random": 1e-5, "sobol": 1e-5, "cmaes": 1.1e-4, "tpe": 6e-3, "tpe:group=true": 5.3e-3, "tpe-univariate": 8e-3},
@@ -99,7 +99,7 @@ def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
         cells=len(cells),
         finished=len(cells) - len(left),
         trials=sum(cell.trials for cell in left) if all(counted[cell.optimizer] for cell in left) else None,
-        seconds=seconds / (1 if settings.executor == "serial" else settings.jobs or os.cpu_count() or 1),
+        seconds=seconds / (1 if settings.executor == "serial" else settings.jobs or cores.usable()),
         unknown=tuple(unknown),
     )
 

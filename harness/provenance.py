@@ -16,6 +16,7 @@ from typing import Any
 from harness import threads
 from harness.files import write_atomically
 from harness.store import TRAINING, Store
+from model import cores
 
 DISTRIBUTION = "optiformer-bench"
 
@@ -99,6 +100,7 @@ def describe(executor: str, jobs: int | None, command: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": cpu(),
         "cores": os.cpu_count(),
+        "usable_cores": cores.usable(),
         "executor": executor,
         "jobs": jobs,
         "threads": {variable: os.environ.get(variable) for variable in threads.VARIABLES},

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import importlib.util
 import json
-import os
 import signal
 import sys
 import threading
@@ -26,6 +25,7 @@ from harness.files import write_atomically
 from harness.grid import Grid, Settings, resolve
 from harness.limits import Limits
 from harness.store import TRAINING, Store
+from model import cores
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
 
         check(str(settings.scheduler))
     now = fingerprint.current(resolved)
-    jobs = settings.jobs or (None if settings.executor == "dask" else os.cpu_count() or 1)
+    jobs = settings.jobs or (None if settings.executor == "dask" else cores.usable())
     with Store.claim(settings.out or Path("runs") / grid.name, resolved) as store:
         cells = list(plan(store.resolved()))  # as it was planned first: an earlier version had other keys
         if store.published():

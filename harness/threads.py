@@ -6,6 +6,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from model import cores
+
 VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -35,3 +37,14 @@ def limit(threads: int = 1) -> None:
     """Limit BLAS, OpenMP and torch in this process and its children; to be called before they are imported."""
     for variable in VARIABLES:
         os.environ[variable] = str(threads)
+
+
+def respect_quota() -> None:
+    """Where a cgroup's quota is below the affinity, which is all that BLAS looks at, limit BLAS to the quota.
+
+    To be called before BLAS is imported; what the user has set stays.
+    """
+    usable = cores.usable()
+    if usable < cores.allowed():
+        for variable in VARIABLES:
+            os.environ.setdefault(variable, str(usable))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from model.checkpoint_files import CONFIG, WEIGHTS
 from model.config import RunConfig
@@ -17,12 +18,18 @@ class Trained:
     Attributes:
         checkpoint: The folder to give to ``Policy`` or ``OptiFormerSampler``.
         seconds: What the training took, data left out; as recorded then if it was cached.
+        precision: In which its steps were computed.
         cached: Whether it was there already.
     """
 
     checkpoint: Path
     seconds: float
+    precision: str
     cached: bool
+
+    def cost(self) -> dict[str, Any]:
+        """What a grid keeps of it."""
+        return {"seconds": self.seconds, "precision": self.precision, "cached": self.cached}
 
 
 def cache_folder(config_path: str | Path, cache_dir: str | Path | None = None) -> Path:
@@ -59,4 +66,5 @@ def train_cached(
         steps = sorted((folder / "checkpoints").glob("step-*/progress.json"))
         took = json.dumps({"seconds": json.loads(steps[-1].read_text())["seconds"]})
         write_atomically(done, lambda path: path.write_text(took))
-    return Trained(checkpoint, float(json.loads(done.read_text())["seconds"]), cached)
+    precision = json.loads((checkpoint / CONFIG).read_text())["info"].get("precision", "an unknown precision")
+    return Trained(checkpoint, float(json.loads(done.read_text())["seconds"]), precision, cached)

@@ -144,6 +144,9 @@ PRESETS: dict[str, NetworkConfig] = {
 }
 
 
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """The optimization.
@@ -164,7 +167,8 @@ class TrainConfig:
         decay_groups: ``False`` decays norms and biases as well.
         beta2: AdamW's second decay.
         clip: Largest gradient norm.
-        precision: ``fp32`` | ``bf16`` | ``fp16`` (with a loss scaler; CUDA only).
+        precision: ``auto``: bf16 where the device multiplies it in hardware, else fp32 | ``fp32`` | ``bf16`` | ``fp16``
+            (with a loss scaler; CUDA only).
         ema: Decay of the averaged weights, which are the ones validated and shipped; 0 for none.
         validate_every: Steps between validations.
         validation_batches: Micro-batches a validation.
@@ -172,7 +176,7 @@ class TrainConfig:
         checkpoint_minutes: Minutes between checkpoints.
         seed: Drives initialisation, augmentation and order.
         device: ``auto`` | ``cpu`` | ``cuda``.
-        threads: Torch threads on the CPU; 0 leaves the number to torch.
+        threads: Torch threads on the CPU; 0 for torch's own number, at most the cores that the process may use.
     """
 
     steps: Annotated[int, Range(1, 10**9)] = 2000
@@ -187,7 +191,7 @@ class TrainConfig:
     decay_groups: bool = True
     beta2: Annotated[float, Range(0, below=1)] = 0.98
     clip: Positive = 1.0
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    precision: Precision = "auto"
     ema: Annotated[float, Range(0, below=1)] = 0.995
     validate_every: Annotated[int, Range(1, 10**9)] = 200
     validation_batches: Annotated[int, Range(1, 10**6)] = 8
@@ -207,6 +211,8 @@ class TrainConfig:
 
 #: Settings of :class:`TrainConfig` that came later, with the values that change nothing.
 ADDED = {"schedule": "cosine", "decay_groups": True}
+#: How hashes name a precision: `auto` as the default was named before it followed the hardware.
+PRECISIONS = {"auto": "bf16", "bf16": "bf16 always"}
 
 
 @dataclass(frozen=True)
@@ -295,6 +301,7 @@ class RunConfig:
             del content[part]
         for setting in ("device", "threads", "checkpoint_minutes"):
             del content["train"][setting]
+        content["train"]["precision"] = PRECISIONS.get(self.train.precision, self.train.precision)
         for setting, default in ADDED.items():  # hashes are as they were before these could be set
             if content["train"][setting] == default:
                 del content["train"][setting]

@@ -10,17 +10,18 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from model import encodings
+from model import cores, encodings
 from model.config import RunConfig, TrainConfig
 from model.errors import ModelError
 from model.generate import generate
 from model.network import count_parameters
+from model.precision import chosen
 from model.schedules import learning_rate, momentum
 from model.training_log import PEAK_FLOPS, TrainingLog
 from model.training_state import Progress, load_state, save_state
@@ -81,11 +82,11 @@ def train(
     Raises:
         ModelError: The loss became NaN, or the checkpoints are of another configuration.
     """
-    config = run.train
+    config, digest = run.train, replace(run, train=replace(run.train, precision="auto")).digest()
     minutes = config.minutes if minutes is None else minutes
     device = _device(config)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    config = replace(config, precision=chosen(config.precision, device))
+    torch.set_num_threads(config.threads or min(torch.get_num_threads(), cores.usable()))
     world = _start_workers(device)
     encoding, wrap = encodings.get(run, data)
 
@@ -99,12 +100,12 @@ def train(
     scaler = torch.amp.GradScaler(enabled=config.precision == "fp16" and device == "cuda")
     ema = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
-    state = load_state(out / "checkpoints", run.digest(), network, optimizer, ema)
+    state = load_state(out / "checkpoints", digest, network, optimizer, ema)
     resumed = state is not None
-    state = state or Progress(run_digest=run.digest())
+    state = state or Progress(run_digest=digest)
     scaler.load_state_dict(state.scale) if state.scale else None
     log = TrainingLog(out, run, count_parameters(network), encoding.uninformed_loss, quiet=not progress or _rank() > 0)
-    log.start(resumed=resumed, step=state.step, device=device)
+    log.start(state, device, config.precision, resumed=resumed)
     stream = _share(encoding.batches("train", state.place), world)
     last_saved = time.monotonic()
 
@@ -126,6 +127,7 @@ def train(
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
         state.step += 1
+        state.precisions[config.precision] = state.precisions.get(config.precision, 0) + 1
         update_ema(ema, network, min(config.ema, (1 + state.step) / (10 + state.step)))
         state.place = place
         state.tokens += tokens * world
@@ -233,6 +235,7 @@ def export(
         "tokens": state.tokens,
         "training_minutes": round(state.seconds / 60, 2),
         "validation_loss": state.best,
+        "precision": state.precision,
         **summary,
         "run": json.loads(json.dumps(asdict(run))),
     }

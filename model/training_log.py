@@ -34,17 +34,19 @@ class TrainingLog:
         self._printed = 0.0
         out.mkdir(parents=True, exist_ok=True)
 
-    def start(self, *, resumed: bool, step: int, device: str) -> None:
-        """Announce the run."""
+    def start(self, state: Progress, device: str, precision: str, *, resumed: bool) -> None:
+        """Announce the run, and that it goes on in another precision if it does."""
         if device == "cuda":
             import torch
 
             name = torch.cuda.get_device_name()
             self.peak = next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
         self._print(
-            f"{self.run.name}: {self.n_parameters:,} parameters on {device}, loss of a guess {self.uninformed_loss:.2f}"
-            + (f", resumed at step {step}" if resumed else "")
+            f"{self.run.name}: {self.n_parameters:,} parameters on {device} in {precision}, "
+            f"loss of a guess {self.uninformed_loss:.2f}" + (f", resumed at step {state.step}" if resumed else "")
         )
+        if set(state.precisions) - {precision}:
+            self._print(f"Trained so far in {state.precision}; training goes on in {precision}.")
 
     def step(self, state: Progress, loss: float, rate: float, norm: float, tokens: int, seconds: float) -> None:
         """Record a step; print about every ten seconds."""
@@ -58,7 +60,8 @@ class TrainingLog:
 
     def validation(self, state: Progress, loss: float) -> None:
         """Record a validation."""
-        self._write({"step": state.step, "validation_loss": loss, "seconds": state.seconds})
+        entry = {"step": state.step, "validation_loss": loss, "seconds": state.seconds, "precision": state.precision}
+        self._write(entry)
         self._print(f"step {state.step}  validation {loss:.4f} (best before {state.best:.4f})")
 
     def tokens_per_second(self) -> float:

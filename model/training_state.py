@@ -31,7 +31,8 @@ class Progress:
         best_step: When it was reached.
         stale: Validations since then.
         scale: The fp16 loss scaler's state.
-        run_digest: Which configuration this is a run of.
+        run_digest: Which configuration this is a run of, whatever its precision.
+        precisions: Steps done in each precision: another machine may go on in another one.
     """
 
     step: int = 0
@@ -43,6 +44,13 @@ class Progress:
     stale: int = 0
     scale: dict[str, Any] = field(default_factory=dict)
     run_digest: str = ""
+    precisions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def precision(self) -> str:
+        """``fp32``, or ``bf16 for 40 steps, fp32 for 60``."""
+        several = [f"{name} for {n:,} step{'s' if n > 1 else ''}" for name, n in self.precisions.items()]
+        return ", ".join(self.precisions if len(several) == 1 else several)
 
 
 def save_state(
@@ -91,6 +99,8 @@ def load_state(
             continue  # cut off by a kill or a full disk: the one before it is whole
         if progress.run_digest != run_digest:
             raise ModelError(f"{folder} holds checkpoints of another configuration; use another folder or delete them.")
+        if progress.step and not progress.precisions:  # written before this was kept
+            progress.precisions = {"an unknown precision": progress.step}
         _restore(tensors, network, optimizer, ema)
         return progress
     return None

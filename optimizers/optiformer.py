@@ -91,12 +91,7 @@ class OptiFormerSeq(Optimizer):
             RunConfig.load(config).refuse_other_encoding("seq")
         _rerank(settings.get("rerank", 0))
         _sampling(SamplingConfig(), **{name: settings[name] for name in SAMPLING if name in settings})
-
-        def run() -> dict[str, Any]:
-            trained = _trained(str(config), progress=True)
-            return {"seconds": trained.seconds, "cached": trained.cached}
-
-        return Training(fingerprint(settings), run)
+        return Training(fingerprint(settings), lambda: _trained(str(config), progress=True).cost())
 
     def ask(self, n: int = 1) -> list[Suggestion]:
         rng = np.random.default_rng([self._seed, len(self._history), self._asked])

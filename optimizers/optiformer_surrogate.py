@@ -137,7 +137,7 @@ class OptiFormer(Optimizer):
             run = RunConfig.load(config)
             run.refuse_other_encoding("trialset")
             run.trialset.variant.refuse_other_arithmetic()
-        return Training(run.digest(), lambda: {"seconds": train_cached(config, progress=False).seconds})
+        return Training(run.digest(), lambda: train_cached(config, progress=False).cost())
 
     def ask(self, n: int = 1) -> list[Suggestion]:
         rng = np.random.default_rng([self._seed, len(self._history), self._asked])

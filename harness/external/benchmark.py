@@ -70,7 +70,8 @@ class ExternalBenchmark(Benchmark):
                 self._describe(found)
         except Exception as error:  # ConfigSpace raises whatever it meets in a malformed space
             raise BenchmarkError(
-                f"External benchmark {external.name!r} describes {task!r} wrongly ({type(error).__name__}: {error}); "
+                f"External benchmark {external.name!r} describes {task!r} wrongly "
+                f"({self._shown(f'{type(error).__name__}: {error}')}); "
                 "docs/external.md says what `describe` returns."
             ) from error
         self.data_version = f"external; {found.get('data_version', '1')}"
@@ -94,6 +95,10 @@ class ExternalBenchmark(Benchmark):
         if self.sampling not in get_args(Sampling):
             raise ValueError(f"`sampling` is deterministic, exact or noisy, not {self.sampling!r}")
 
+    def _shown(self, answer: Any) -> str:
+        """An answer as an error message may show it."""
+        return worker(self.external)[0].redacted(answer if isinstance(answer, str) else json.dumps(answer))
+
     def __reduce__(self) -> tuple[type[ExternalBenchmark], tuple[External, str]]:
         """A process does not pickle: another one starts its own worker."""
         return ExternalBenchmark, (self.external, self.task)
@@ -114,7 +119,7 @@ class ExternalBenchmark(Benchmark):
             return Evaluation(_number(value), float(cost or 0.0), dict(info or {}), _curve(found.get("curve")))
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise BenchmarkError(
-                f"External benchmark {self.external.name!r} answered 'evaluate' with {json.dumps(found)[:200]}; "
+                f"External benchmark {self.external.name!r} answered 'evaluate' with {self._shown(found)[:200]}; "
                 'it must be {"value": NUMBER}, if known with "cost_seconds", "info" and "curve": '
                 '{"epoch": [1, 2], "validation_loss": [0.7, 0.5]}.'
             ) from error

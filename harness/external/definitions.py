@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -30,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.errors import HarnessError
-from harness.external import trust
+from harness.external import sources, trust
 from harness.paths import expanded, expanded_text
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class External:
         summary: One line for ``optibench list``.
         settings: An optimizer's settings and their defaults (``name:key=value``), sent to the worker.
         tasks: A benchmark's tasks, without the name.
-        environment: Variables for the worker.
+        environment: Names of variables that the worker needs; it gets their values from the process that starts it.
         batch, multi_fidelity, conditional: An optimizer's capabilities; see :class:`optimizers.Capabilities`.
     """
 
@@ -71,41 +70,53 @@ class External:
     summary: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     tasks: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: tuple[str, ...] = ()
     batch: bool = False
     multi_fidelity: bool = False
     conditional: str = "native"
 
     def __post_init__(self) -> None:
-        words = (self.kind, self.name, self.folder, self.summary, *self.command, *self.tasks)
+        words = (self.kind, self.name, self.folder, self.summary, *self.command, *self.tasks, *self.environment)
         if not self.command or not all(isinstance(word, str) for word in words):
             raise TypeError("a definition has a command, and texts are texts")
-        if not all(isinstance(mapping, Mapping) for mapping in (self.settings, self.environment)):
-            raise TypeError("settings and variables are mappings")
+        if not isinstance(self.settings, Mapping):
+            raise TypeError("settings are a mapping")
         if not all(isinstance(seconds, int | float) for seconds in (self.seconds, self.start_seconds)):
             raise TypeError("limits are numbers")
 
     def plain(self) -> dict[str, Any]:
         """The definition as JSON can hold it; :meth:`of` reads it."""
-        return {**asdict(self), "command": list(self.command), "tasks": list(self.tasks)}
+        return {**asdict(self), **{key: list(getattr(self, key)) for key in _LISTS}}
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> External:
-        """The definition that :meth:`plain` wrote."""
-        return cls(**{**plain, "command": tuple(plain["command"]), "tasks": tuple(plain["tasks"])})
-
-    def files(self) -> list[Path]:
-        """The files that the command names."""
-        return [path for word in self.command[1:] if (path := Path(self.folder, word)).is_file()]
+        """The definition that :meth:`plain` wrote; of variables that once stood there with values the names count."""
+        return cls(**{**plain, **{key: tuple(plain.get(key, ())) for key in _LISTS}})
 
     def sources(self) -> str:
-        """A hash of the files that the command names (its program apart): part of a cell's key."""
-        digest = hashlib.sha256()
-        for word in self.command[1:]:
-            path = Path(self.folder, word)
-            if path.is_file():
-                digest.update(path.read_bytes())
-        return digest.hexdigest()[:12]
+        """A hash of the files that the command names, not of what those import: part of a cell's key."""
+        return sources.digest(sources.named(self.command, Path(self.folder)))
+
+    def files(self) -> list[Path]:
+        """The files whose content matters: those that the command names, and the sources beside its script."""
+        return sources.with_helpers(self.command, Path(self.folder))
+
+    def variables(self) -> dict[str, str]:
+        """The variables that the worker needs, with their values here.
+
+        Raises:
+            ExternalError: One is not set.
+        """
+        missing = [name for name in self.environment if name not in os.environ]
+        if missing:
+            raise ExternalError(
+                f"External {self.kind} {self.name!r} needs the variable{'s' * (len(missing) > 1)} "
+                f"{', '.join(missing)}, not set here: `export {missing[0]}=...`, then run the same command again."
+            )
+        return {name: os.environ[name] for name in self.environment}
+
+
+_LISTS = ("command", "tasks", "environment")
 
 
 _KEYS: dict[str, tuple[type | tuple[type, ...], str]] = {
@@ -115,7 +126,7 @@ _KEYS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "summary": (str, "one line of text"),
     "settings": (dict, "a mapping of settings to their defaults"),
     "tasks": (list, "a list of task names"),
-    "environment": (dict, "a mapping of variables, names without `=`, to texts or whole numbers, nothing with NUL"),
+    "environment": (list, "a list of names of variables"),
     "batch": (bool, "true or false"),
     "multi_fidelity": (bool, "true or false"),
     "conditional": (str, "`native`, or one sentence on what becomes of conditional parameters"),
@@ -142,7 +153,7 @@ def parse(values: Any, where: str, folder: Path) -> list[External]:
     found = []
     for section, items in values.items():
         if not isinstance(items, Mapping):
-            raise ExternalError(f"{where}: `{section}:` is a mapping of names to definitions, not {items!r}.")
+            raise ExternalError(f"{where}: `{section}:` is a mapping of names to definitions.")
         found += [_parse_one(section[:-1], str(name), item, where, folder) for name, item in items.items()]
     return found
 
@@ -153,6 +164,8 @@ def _parse_one(kind: str, name: str, item: Any, where: str, folder: Path) -> Ext
         raise ExternalError(f"{where} needs a `command:`, a list of words with the program first.")
     known = [key for key in _KEYS if all(key not in keys for other, keys in _ONLY.items() if other != kind)]
     for key, value in item.items():
+        if key == "environment":
+            _refuse_values(value, where)
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}."
@@ -163,25 +176,37 @@ def _parse_one(kind: str, name: str, item: Any, where: str, folder: Path) -> Ext
             good = 0 < value < float("inf")
         if good and key in ("command", "tasks"):
             good = bool(value) and all(isinstance(word, str) and word and "\0" not in word for word in value)
-        if good and key == "environment":
-            good = all(_is_variable(name, text) for name, text in value.items())
         if not good:
             raise ExternalError(f"{where}: `{key}` is {words}, not {value!r}.")
     if kind == "benchmark" and not item.get("tasks"):
         raise ExternalError(f"{where} needs `tasks:`, the names that follow {name}/.")
     if kind == "optimizer" and any(not str(key).isidentifier() for key in item.get("settings", {})):
         raise ExternalError(f"{where}: `settings` are named with letters, digits and underscores.")
-    given = {**item, "command": tuple(map(expanded_text, item["command"])), "tasks": tuple(item.get("tasks", ()))}
-    if "environment" in item:
-        given["environment"] = {key: str(value) for key, value in item["environment"].items()}
+    given = {**item, **{key: tuple(item.get(key, ())) for key in _LISTS}}
+    given["command"] = tuple(map(expanded_text, item["command"]))
     return External(kind=kind, name=name, folder=str(folder.resolve()), **given)
 
 
-def _is_variable(name: Any, value: Any) -> bool:
-    """Whether the system takes it for a variable, and YAML left its text as it was: `yes` and `1e3` it does not."""
-    if not isinstance(name, str) or not name or set("=\0") & set(name) or isinstance(value, bool):
-        return False
-    return isinstance(value, int) or (isinstance(value, str) and "\0" not in value)
+def _refuse_values(listed: Any, where: str) -> None:
+    """Refuse variables with values, and never show one: a definition is stored, sent to workers and shown.
+
+    Raises:
+        ExternalError: It is not a list of names.
+    """
+    items = listed if isinstance(listed, list) else [listed]
+    if isinstance(listed, list) and all(map(_is_variable, items)):
+        return
+    found = [name for item in items for name in (item if isinstance(item, Mapping) else [item])]
+    names = [name.partition("=")[0] if isinstance(name, str) else name for name in found]
+    first = next(filter(_is_variable, names), "NAME") if isinstance(listed, list | Mapping) else "NAME"
+    raise ExternalError(
+        f"{where}: `environment` lists names of variables, never their values: write `environment: [{first}]` and "
+        f"`export {first}=...` in the shell that runs optibench."
+    )
+
+
+def _is_variable(name: Any) -> bool:
+    return isinstance(name, str) and name.isascii() and name.isidentifier()
 
 
 def load(path: Path) -> list[External]:
@@ -253,13 +278,29 @@ RECORD = "external.json"
 
 
 def record(folder: Path, resolved: Mapping[str, Any]) -> None:
-    """Keep the definitions that a resolved grid uses, so that its folder alone is enough to resume it."""
+    """Keep the definitions that a resolved grid uses, so that its folder alone is enough to resume it.
+
+    The file is readable by its owner only, and either whole or as it was before.
+    """
     names = {("optimizer", one["name"]) for one in resolved["optimizers"].values()}
     names |= {("benchmark", task.partition("/")[0]) for task in resolved["tasks"]}
     used = [external.plain() for external in registered() if (external.kind, external.name) in names]
     if used:
         trust.remember(map(External.of, used))
-        (folder / RECORD).write_text(json.dumps(used, indent=1), encoding="utf-8")
+        part = folder / f"{RECORD}.{os.getpid()}.tmp"
+        try:
+            part.unlink(missing_ok=True)  # of a killed process that had this one's number
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                json.dump(used, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(folder / RECORD)
+        except OSError as error:
+            raise ExternalError(
+                f"Cannot write {folder / RECORD}: {error.strerror}; fix that, then run the same command again."
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def recall(folder: Path, *, allowed: bool = False) -> None:
@@ -279,10 +320,9 @@ def recall(folder: Path, *, allowed: bool = False) -> None:
     registered()
     try:
         found = [External.of(plain) for plain in json.loads(path.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ExternalError(
-            f"{path} is damaged: name the definitions again with {VARIABLE} or the grid file."
-        ) from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        what = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else "is damaged"
+        raise ExternalError(f"{path} {what}: name the definitions again with {VARIABLE} or the grid file.") from error
     found = [external for external in found if (external.kind, external.name) not in _registered]
     trust.confirm(found, folder, allowed=allowed)
     register(found)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.external.definitions import External
+from harness.external.definitions import External, ExternalError
 from harness.external.process import PROTOCOL, Process, ProcessError, Refusal
 from optimizers import Capabilities, Entry, Fidelity, Observation, Optimizer, OptimizerError, Suggestion
 
@@ -59,7 +59,8 @@ class ExternalOptimizer(Optimizer):
             suggestions = [Suggestion(typed(self._space, config), fidelity) for config, fidelity in found]
         except (TypeError, KeyError, AttributeError) as error:
             raise OptimizerError(
-                f"External optimizer {self.external.name!r} answered 'ask' with {str(result)[:200]!r}; "
+                f"External optimizer {self.external.name!r} answered 'ask' with "
+                f"{self._process.redacted(str(result))[:200]!r}; "
                 'it must be {"suggestions": [{"config": {...}}, ...]}.'
             ) from error
         if len(suggestions) != n:
@@ -109,10 +110,10 @@ def handshake(external: External, error_class: type[Exception]) -> tuple[Process
     """
     name = f"External {external.kind} {external.name!r}"
     try:
-        process = Process(name, external.command, Path(external.folder), external.environment)
+        process = Process(name, external.command, Path(external.folder), external.variables())
         params = {"protocol": PROTOCOL, "kind": external.kind}
         found = process.request("initialize", params, external.start_seconds)
-    except ProcessError as error:
+    except (ProcessError, ExternalError) as error:
         raise error_class(str(error)) from error
     except Refusal as error:
         process.close()
@@ -120,7 +121,9 @@ def handshake(external: External, error_class: type[Exception]) -> tuple[Process
     spoken = found.get("protocol") if isinstance(found, dict) else None
     if spoken != PROTOCOL:
         process.close()
-        raise error_class(f"{name} speaks version {spoken!r} of the protocol, and this bench speaks {PROTOCOL}.")
+        raise error_class(
+            f"{name} speaks version {process.redacted(repr(spoken))} of the protocol, and this bench speaks {PROTOCOL}."
+        )
     return process, str(found.get("version", ""))
 
 

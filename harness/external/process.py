@@ -30,6 +30,8 @@ TAIL = 2000
 """Bytes of standard error that are kept."""
 SHOWN = 300
 """Characters of it that an error message ends with: a trial keeps 500 in all."""
+SHORTEST_SECRET = 4
+"""Characters of a variable's value from which on it is kept out of error messages."""
 GRACE_SECONDS = 1.0
 """How long a worker may take to end once its standard input is closed."""
 
@@ -67,7 +69,7 @@ class Process:
         name: What error messages call it.
         command: The program and its arguments.
         folder: The working directory.
-        environment: Variables beside this process's own.
+        environment: Variables whose values no error message may show.
 
     Raises:
         ProcessError: The command cannot be run.
@@ -79,6 +81,7 @@ class Process:
         self._buffer = bytearray()
         self._failure: str | None = None
         self._next = 0
+        self._secrets = _spellings(environment)
         given = {**os.environ, **environment}
         given["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SDK), given.get("PYTHONPATH", "")]))
         try:
@@ -104,6 +107,12 @@ class Process:
     def running(self) -> bool:
         """Whether it can be asked; a worker that died unnoticed counts until its next request."""
         return self._failure is None
+
+    def redacted(self, text: str) -> str:
+        """A text without the values of the worker's variables: each is replaced by its name."""
+        for value, name in self._secrets:
+            text = text.replace(value, f"${name}")
+        return text
 
     def _pipes(self) -> list[Any]:
         return [self._popen.stdin, self._popen.stdout, self._popen.stderr]
@@ -135,7 +144,7 @@ class Process:
         except (ValueError, TypeError, KeyError):
             matches = False
         if not matches:
-            shown = line[:200].decode("utf-8", "replace").strip()
+            shown = self.redacted(line.decode("utf-8", "replace").strip())[:200]
             raise self._fail(
                 f"answered {method!r} with {shown!r} on standard output, which is no JSON-RPC reply to request "
                 f"{self._next}; print everything else to standard error"
@@ -143,7 +152,7 @@ class Process:
         if "result" in reply:
             return reply["result"]
         error = reply["error"] if isinstance(reply["error"], dict) else {"message": reply["error"]}
-        raise Refusal(str(error.get("message")), error.get("code", 0))
+        raise Refusal(self.redacted(str(error.get("message"))), error.get("code", 0))
 
     def _exchange(self, out: bytes, method: str, deadline: float, seconds: float) -> bytes:
         """Write the request while reading both outputs, until there is a whole line of standard output."""
@@ -201,7 +210,8 @@ class Process:
         with contextlib.suppress(OSError, ValueError):
             self._tail = (self._tail + (self._popen.stderr.read() or b""))[-TAIL:]
         self.close()
-        words = " | ".join(line.strip() for line in self._tail.decode("utf-8", "replace").splitlines() if line.strip())
+        tail = self.redacted(self._tail.decode("utf-8", "replace"))
+        words = " | ".join(line.strip() for line in tail.splitlines() if line.strip())
         self._failure = f"{self.name} {what}" + (f"; its standard error ends: {words[-SHOWN:]}" if words else "")
         return (ProcessTimeout if timeout else ProcessError)(self._failure)
 
@@ -209,6 +219,17 @@ class Process:
         """End the worker: close its input, wait a moment, kill what is left of its process group."""
         self._failure = self._failure or "it was closed"
         self._finalizer()
+
+
+def _spellings(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    """How values may stand in a text, the longest first, with their names; very short ones are words like any other."""
+    found = {
+        (spelling, name)
+        for name, value in environment.items()
+        for spelling in (value, value.strip(), json.dumps(value)[1:-1], repr(value)[1:-1])
+        if len(spelling) >= SHORTEST_SECRET
+    }
+    return sorted(found, key=lambda pair: (-len(pair[0]), pair))
 
 
 def kill(popen: subprocess.Popen[bytes]) -> None:

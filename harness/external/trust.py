@@ -29,7 +29,7 @@ def _file() -> Path:
 
 def _digest(external: External) -> str:
     """What is run, with what around it; not what its settings are."""
-    what = [list(external.command), external.folder, dict(sorted(external.environment.items()))]
+    what = [list(external.command), external.folder, dict.fromkeys(sorted(external.environment))]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
@@ -80,7 +80,7 @@ def confirm(externals: Sequence[External], folder: Path, *, allowed: bool) -> No
 
 
 def _shown(external: External) -> str:
-    """The command as a shell takes it, on one line whatever is in it, with the folder and the variables it is given."""
-    variables = [f"{name}={value}" for name, value in external.environment.items()]
-    text = f"{shlex.join([*variables, *external.command])} in {external.folder}"
+    """The command as a shell takes it, on one line whatever is in it, with the folder and the variables it needs."""
+    text = f"{shlex.join(external.command)} in {external.folder}"
+    text += f" with {', '.join(external.environment)}" if external.environment else ""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -21,6 +21,7 @@ def test_a_grid_trains_once_before_its_cells(optibench: Any, table: Any, tmp_pat
     cost = json.loads((tmp_path / "one" / "training.json").read_text())["optiformer-seq:train=small.yaml"]
     assert cost["seconds"] > 0
     assert not cost["cached"]
+    assert cost["precision"] == "fp32"
     trials = table(tmp_path / "one")
     assert (trials.state == "ok").all(), trials.error.tolist()
     assert "training s" in (tmp_path / "one" / "report" / "report.md").read_text()

@@ -6,13 +6,14 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cli import main
-from harness.external import definitions
+from harness.external import External, definitions, trust
 
 WORKER = Path(__file__).parent.parent.parent / "examples" / "external" / "random_worker.py"
 pytestmark = pytest.mark.usefixtures("fresh_registries")
@@ -23,9 +24,10 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     """A run folder with external commands that another user made and did not finish."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another"))
+    monkeypatch.setenv("BALL", "a secret")
     command = f"[{sys.executable}, {WORKER}]"
     (tmp_path / "grid.yaml").write_text(
-        f"external:\n  benchmarks:\n    ball: {{command: {command}, tasks: [2d], environment: {{BALL: 'a b'}}}}\n"
+        f"external:\n  benchmarks:\n    ball: {{command: {command}, tasks: [2d], environment: [BALL]}}\n"
         "optimizers: [random]\nbenchmarks: [ball/2d]\nseeds: 2\ntrials: 3\ninitial_size: 2\n"
     )
     assert main(["run", "grid.yaml", "--out", "out", "--executor", "serial", "--no-report"]) == 0
@@ -71,8 +73,8 @@ def test_nothing_is_run_where_nobody_can_be_asked(
     assert main(list(RESUME)) == 2
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1
-    assert "out was made elsewhere, and resuming it would run benchmark ball: 'BALL=a b' " in shown
-    assert f"{sys.executable} {WORKER} in {theirs.parent}: add --allow-external if you trust that." in shown
+    assert "out was made elsewhere, and resuming it would run benchmark ball: " in shown
+    assert f"{sys.executable} {WORKER} in {theirs.parent} with BALL: add --allow-external if you trust that." in shown
     assert commands == []
 
 
@@ -85,7 +87,7 @@ def test_on_a_terminal_the_answer_decides(
     commands = started(monkeypatch) if status else []
     monkeypatch.setattr("sys.stdin", Terminal(answer))
     assert main(list(RESUME)) == status
-    assert f"benchmark ball: 'BALL=a b' {sys.executable} {WORKER}" in capsys.readouterr().err
+    assert f"benchmark ball: {sys.executable} {WORKER} in {theirs.parent} with BALL\n" in capsys.readouterr().err
     assert commands == []
 
 
@@ -136,3 +138,13 @@ def test_control_characters_in_a_command_are_shown_as_such(
     shown = capsys.readouterr().err
     assert r"evil\n\x1b[2K\rgood" in shown
     assert shown.count("\n") == 1
+
+
+def test_another_value_of_a_variable_is_no_other_command_and_another_variable_is(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = map(External.of, json.loads((theirs / "external.json").read_text()))
+    known = trust._digest(one)
+    monkeypatch.setenv("BALL", "another secret")
+    assert trust._digest(one) == known
+    assert trust._digest(replace(one, environment=("BALL", "KEY"))) != known

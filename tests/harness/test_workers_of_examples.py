@@ -111,14 +111,14 @@ class Bowl:
 """
 
 
-def test_the_worker_of_hpobench_speaks_its_interface(tmp_path: Path) -> None:
+def test_the_worker_of_hpobench_speaks_its_interface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "hpobench" / "benchmarks" / "ml"
     package.mkdir(parents=True)
     (package / "bowl_benchmark.py").write_text(textwrap.dedent(STAND_IN))
     (definition,) = external.load(EXAMPLES / "hpobench.yaml")
     command = (sys.executable, *definition.command[1:])
-    environment = {"PYTHONPATH": str(tmp_path)}
-    changed = {**definition.plain(), "command": command, "environment": environment, "seconds": 20, "start_seconds": 60}
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    changed = {**definition.plain(), "command": command, "seconds": 20, "start_seconds": 60}
     external.register([external.External.of(changed)])
     task = benchmarks.create("hpobench-package/ml/bowl_benchmark/Bowl/task_id=5")
     assert task.direction == "minimize"

@@ -10,11 +10,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from model import encodings
+from model import encodings, precision
 from model.cache import train_cached
 from model.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, TeacherShare, TrainConfig
 from model.errors import ModelError
@@ -199,3 +200,92 @@ def test_a_checkpoint_that_finds_no_room_leaves_nothing_behind(tmp_path: Path, m
     with pytest.raises(OSError, match="No space"):
         save_state(tmp_path, Progress(step=1), network, torch.optim.SGD(network.parameters()), {})
     assert not list(tmp_path.iterdir())
+
+
+INSTRUCTIONS = """
+from model import precision
+print(precision.chosen("auto", "cpu"), precision.chosen("bf16", "cpu"))
+"""
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+        {"ATEN_CPU_CAPABILITY": "avx2"},
+        {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},  # AVX-512 from before there were bf16 instructions
+        {"ONEDNN_MAX_CPU_ISA": "avx2"},
+    ],
+)
+def test_without_bf16_instructions_training_is_in_fp32_unless_told(limits: dict[str, str]) -> None:
+    command = [sys.executable, "-c", INSTRUCTIONS]
+    done = subprocess.run(command, env={**os.environ, **limits}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["fp32", "bf16"]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "expected"),
+    [
+        ("flags : fpu avx512_bf16 amx_bf16", False),  # of an x86 CPU, which torch itself is asked about
+        ("Features : fp asimd i8mm bf16", True),
+        ("Features : fp asimd svebf16", True),
+        ("Features : fp asimd", False),
+    ],
+)
+def test_an_arm_cpu_says_whether_it_has_bf16(cpu: str, expected: bool, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{cpu}\n")
+    assert precision._arm_has_bf16(tmp_path / "cpuinfo") is expected
+    assert not precision._arm_has_bf16(tmp_path / "none")
+
+
+def test_auto_is_bf16_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.precision.cpu_has_bf16", lambda: True)
+    assert [precision.chosen(asked, "cpu") for asked in ("auto", "fp32")] == ["bf16", "fp32"]
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: including_emulation)
+    assert precision.chosen("auto", "cuda") == "fp32"  # a GPU that only emulates it
+
+
+@pytest.mark.parametrize("encoding", ["seq", "trialset"])
+def test_a_training_goes_on_in_another_precision_and_says_so(
+    encoding: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = replace(RUN.train, precision="auto", steps=4, batch_tokens=200, validate_every=2, validation_batches=1)
+    run = replace(RUN, encoding=encoding, train=settings)
+    losses = iter((2.0, 1.0))
+    monkeypatch.setattr("model.train.validate", lambda *_: next(losses))  # the last checkpoint is the best
+    monkeypatch.setattr("model.precision.cpu_has_bf16", lambda: True)
+    assert load_info(train(run, data, tmp_path, steps=2))["precision"] == "bf16"
+    assert "in bf16" in capsys.readouterr().out
+    monkeypatch.setattr("model.precision.cpu_has_bf16", lambda: False)
+    info = load_info(train(run, data, tmp_path))
+    assert (info["precision"], info["steps"]) == ("bf16 for 2 steps, fp32 for 2 steps", 4)
+    assert "Trained so far in bf16; training goes on in fp32." in capsys.readouterr().out
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [entry["precision"] for entry in entries if "validation_loss" in entry] == ["bf16", info["precision"]]
+
+
+def load_info(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "config.json").read_text())["info"])
+
+
+def test_a_precision_that_was_demanded_is_another_training() -> None:
+    digests = {
+        name: replace(RUN, train=replace(RUN.train, precision=name)).digest()
+        for name in ("auto", "fp32", "bf16", "fp16")
+    }
+    assert len(set(digests.values())) == 4
+
+
+def test_torch_has_no_more_threads_than_there_are_cores(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, found = torch.get_num_threads(), []
+    monkeypatch.setattr("model.cores.usable", lambda: 3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(torch, "set_num_threads", found.append)
+    for threads in (0, 5):
+        run = replace(RUN, train=replace(RUN.train, threads=threads, steps=1))
+        train(run, data, tmp_path / str(threads), progress=False)
+    assert found == [3, 5]
+    monkeypatch.undo()
+    assert torch.get_num_threads() == before

@@ -128,7 +128,7 @@ def texts(rng: random.Random) -> Iterator[Case]:
 _LEGAL_EXTERNAL: dict[str, tuple[Any, ...]] = {
     "seconds": (1.5, 10**30),
     "start_seconds": (1.5, 10**30),
-    "environment": ({}, {"a": 1}),
+    "environment": ([],),
     "settings": ({}, {"a": 1}),
     "summary": tuple(junk for junk in JUNK if isinstance(junk, str)),
     "conditional": tuple(junk for junk in JUNK if isinstance(junk, str)),
@@ -164,8 +164,8 @@ def externals(rng: random.Random) -> Iterator[Case]:
     for key, value in (("batch", True), ("settings", {}), ("multi_fidelity", False)):
         content = external_grid(benchmarks={key: value})
         yield Case(f"external benchmarks with an optimizer's {key}", arguments, {"grid.yaml": content})
-    odd = ({"A": True}, {"A": 1.5}, {"A": None}, {"A": ["x"]})
-    for variables in ({"A": "x\0"}, {"A=B": "x"}, {"": "x"}, {"A\0": "x"}, *odd):
+    odd = ({"A": "x"}, {"A": 1}, {"A": None}, [{"A": "x"}], "A", ["VARIABLE_THAT_NOBODY_SETS"])
+    for variables in (["A=x"], ["A B"], [""], ["A\0"], [1], *odd):
         content = external_grid(benchmarks={"environment": variables})
         yield Case(f"external benchmarks, variables {variables}", arguments, {"grid.yaml": content})
     content = external_grid(benchmarks={"command": [sys.executable, "a\0b"]})
