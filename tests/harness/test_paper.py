@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,27 +32,29 @@ def part(**changes: Any) -> dict[str, Any]:
     return {"name": "dev", "title": NASTY, "tables": tables, "figures": figures} | changes
 
 
+def write_spec(folder: Path, **changes: Any) -> Path:
+    values = {"title": NASTY, "results": {DEV: None}, "control": "optiformer", "at": [25, 50], "parts": [part()]}
+    path = folder / "spec.yaml"
+    kept = {key: value for key, value in (values | changes).items() if value is not None}
+    path.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
+    return path
+
+
 @pytest.fixture
 def spec(tmp_path: Path) -> Write:
     """Write a small paper of the committed results of the dev tasks, with changes."""
-
-    def write(**changes: Any) -> Path:
-        values = {"title": NASTY, "results": {DEV: None}, "control": "optiformer", "at": [25, 50], "parts": [part()]}
-        path = tmp_path / "spec.yaml"
-        kept = {key: value for key, value in (values | changes).items() if value is not None}
-        path.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
-        return path
-
-    return write
+    return functools.partial(write_spec, tmp_path)
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def quick() -> Iterator[None]:
     """Few bootstrap draws, for tests of files and words."""
     from reports import paper as made
 
     analyse = made.analyse
-    monkeypatch.setattr(made, "analyse", lambda *a, **k: analyse(*a, **{**k, "draws": 100}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made, "analyse", lambda *a, **k: analyse(*a, **{**k, "draws": 100}))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +76,19 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_paper_has_every_table_and_figure_and_includes_the_chosen(spec: Write, log: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+@pytest.fixture(scope="module")
+def written(quick: None, log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small paper with a training curve, in a folder that held a file of the user's; its spec is beside it."""
+    folder = tmp_path_factory.mktemp("paper")
+    out = folder / "out"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    assert main(["paper", str(spec(training=str(log))), "--out", str(out)]) == 0
+    assert main(["paper", str(write_spec(folder, training=str(log))), "--out", str(out)]) == 0
+    return out
+
+
+def test_a_paper_has_every_table_and_figure_and_includes_the_chosen(written: Path) -> None:
+    out = written
     assert {path.name for path in out.iterdir()} == {"main.tex", "tables", "figures", "notes.txt"}
     tables, figures = ({path.name for path in (out / name).iterdir()} for name in ("tables", "figures"))
     assert {"dev_ranks.tex", "dev_pairs_at_25.tex", "dev_regret_at_50.tex", "dev_latency.tex"} <= tables
@@ -93,29 +103,25 @@ def test_a_paper_has_every_table_and_figure_and_includes_the_chosen(spec: Write,
     assert "% Left out: the table clips, for it has no rows." in text
 
 
-@pytest.mark.usefixtures("quick")
-def test_captions_say_who_on_what_with_which_test(spec: Write, tmp_path: Path) -> None:
-    assert main(["paper", str(spec()), "--out", str(tmp_path / "out")]) == 0
-    text = (tmp_path / "out" / "main.tex").read_text(encoding="utf-8")
+def test_captions_say_who_on_what_with_which_test(written: Path) -> None:
+    text = (written / "main.tex").read_text(encoding="utf-8")
     names = r"5 optimizers (optiformer, tpe, tpe:group=true, optiformer-seq and random) on 19 tasks"
     captions = re.findall(r"\\caption\{(.*)\}\\label", text)
-    assert len(captions) == 3
+    assert len(captions) == 4
+    assert "over 100 steps" in captions.pop()
     assert all(f"{names}, 10 seeds each" in caption for caption in captions)
     # A diagram needs all pairs; the table tests against the control, and each says its family.
     assert "Holm-adjusted over all 10 pairs" in captions[0]
-    pairs = (tmp_path / "out" / "tables" / "dev_pairs_at_50.tex").read_text(encoding="utf-8")
+    pairs = (written / "tables" / "dev_pairs_at_50.tex").read_text(encoding="utf-8")
     assert names in pairs
     assert "over 4 comparisons with optiformer" in pairs
-    assert "---" not in (tmp_path / "out" / "tables" / "dev_matrix_at_50.tex").read_text(encoding="utf-8")
+    assert "---" not in (written / "tables" / "dev_matrix_at_50.tex").read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("quick")
-def test_the_same_results_give_the_same_bytes(spec: Write, log: Path, tmp_path: Path) -> None:
-    path, out = str(spec(training=str(log))), tmp_path / "out"
-    assert main(["paper", path, "--out", str(out)]) == 0
-    first = digests(out)
-    assert main(["paper", path, "--out", str(out)]) == 0
-    assert digests(out) == first
+def test_the_same_results_give_the_same_bytes(written: Path) -> None:
+    first = digests(written)
+    assert main(["paper", str(written.with_name("spec.yaml")), "--out", str(written)]) == 0
+    assert digests(written) == first
     assert len(first) > 20
 
 
