@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import os
 import platform
 import sys
 import textwrap
@@ -102,7 +103,8 @@ def _parts(code: Mapping[str, str], packages: Mapping[str, str]) -> dict[str, st
 def _code(target: str, entry: Any) -> tuple[dict[str, str], dict[str, str]]:
     """Hashes of the code behind a target by path, and the versions of the packages that it imports."""
     if external.is_external(entry):
-        return {str(path): _hash(path.read_bytes()) for path in entry.external.files()}, {}
+        folder, files = entry.external.folder, entry.external.files()
+        return {os.path.relpath(path, folder): _hash(path.read_bytes()) for path in files}, {}
     module, _, attribute = target.partition(":")
     origin = _origin(module)
     if origin is None:  # a notebook's

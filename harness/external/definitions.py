@@ -93,10 +93,6 @@ class External:
         """The definition that :meth:`plain` wrote; of variables that once stood there with values the names count."""
         return cls(**{**plain, **{key: tuple(plain.get(key, ())) for key in _LISTS}})
 
-    def sources(self) -> str:
-        """A hash of the files that the command names, not of what those import: part of a cell's key."""
-        return sources.digest(sources.named(self.command, Path(self.folder)))
-
     def files(self) -> list[Path]:
         """The files whose content matters: those that the command names, and the sources beside its script."""
         return sources.with_helpers(self.command, Path(self.folder))

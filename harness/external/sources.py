@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 #: Suffixes of scripts, whose neighbours of the same suffix count as their helpers.
@@ -34,14 +33,6 @@ def with_helpers(command: Sequence[str], folder: Path) -> list[Path]:
         found += _sources(script.parent, script.suffix)
     unique = {Path(os.path.normpath(path)): None for path in found}
     return list(unique)
-
-
-def digest(paths: Iterable[Path]) -> str:
-    """A hash of the files' contents."""
-    found = hashlib.sha256()
-    for path in paths:
-        found.update(path.read_bytes())
-    return found.hexdigest()[:12]
 
 
 def _sources(folder: Path, suffix: str) -> Iterator[Path]:
