@@ -83,7 +83,7 @@ def _refuse_swallowed(arguments: argparse.Namespace) -> None:
 
     for flag, names, known in (("-o", arguments.optimizers, entries), ("-b", arguments.benchmarks, suites.load)):
         for name in names or ():
-            if name.endswith((".yaml", ".yml")) or (name in shipped() and name not in known()):
+            if (name.endswith((".yaml", ".yml")) and ":" not in name) or (name in shipped() and name not in known()):
                 raise HarnessError(
                     f"{flag} takes every name up to the next option, here also the grid {name!r}: write the grid "
                     f"first, as in `optibench run {name} {flag} ...`."

@@ -168,7 +168,7 @@ class Crew:
             return
         self._looked = now
         for worker in self._workers:
-            if worker.cells and worker.sentence is None:
+            if worker.cells and worker.sentence is None and worker.ward.exit_code is None:
                 worker.sentence = worker.watch.over(self._runner.limits)
                 if worker.sentence is not None:
                     worker.kill()  # and the pipe's end will say so

@@ -333,7 +333,8 @@ def _check_type(entry: Entry, cls: type[Optimizer], parameter: inspect.Parameter
     annotation = parameter.annotation
     if isinstance(annotation, str):
         try:
-            annotation = eval(annotation, inspect.unwrap(cls.__init__).__globals__)
+            alone = type("Annotated", (), {"__annotations__": {parameter.name: annotation}})
+            annotation = get_type_hints(alone, inspect.unwrap(cls.__init__).__globals__)[parameter.name]
         except Exception:  # a name that is imported for type checkers only: nothing is known of it
             return
     if value is not None or parameter.default is not None:

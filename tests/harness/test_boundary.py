@@ -269,7 +269,7 @@ def test_what_is_printed_goes_to_a_log_that_has_an_end(
 
 def test_the_traceback_of_a_failed_trial_is_in_its_cells_log(optibench: Any, tmp_path: Path) -> None:
     for executor in ("serial", "processes"):
-        grid = ("-o", "random", "-b", "misbehaving/raise", "-s", 1, "-t", 8, "--no-report")
+        grid = ("-o", "random", "-b", "misbehaving/raise", "-s", 1, "-t", 18, "--no-report")
         optibench("run", *grid, "--executor", executor, "--out", executor, check=3)
         (log,) = (tmp_path / executor / "logs").iterdir()
         assert "ValueError: x is negative" in log.read_text()
@@ -277,7 +277,7 @@ def test_the_traceback_of_a_failed_trial_is_in_its_cells_log(optibench: Any, tmp
 
 
 def test_failures_may_be_allowed(optibench: Any, tmp_path: Path) -> None:
-    grid = ("-o", "random", "-b", "misbehaving/raise", "-s", 1, "-t", 8, "--no-report", "--out", "out")
+    grid = ("-o", "random", "-b", "misbehaving/raise", "-s", 1, "-t", 18, "--no-report", "--out", "out")
     assert "trials failed" in optibench("run", *grid, check=3).stderr
     optibench("run", "--out", "out", "--no-report", check=3)
     optibench("run", "--out", "out", "--no-report", "--allow-failures", check=0)
@@ -320,7 +320,7 @@ def test_a_task_that_cannot_be_set_up_in_a_worker_costs_its_cells_only(
             "            raise RuntimeError('gone')\n",
         )
     )
-    tasks = ("-b", "misbehaving/sleep", "misbehaving/log", "-s", 1, "-t", 6, "-j", 1)
+    tasks = ("-b", "misbehaving/sleep", "misbehaving/log", "-s", 1, "-t", 6, "--initial-size", 2, "-j", 1)
     optibench("run", "-o", "random", *tasks, "--no-report", "--out", "out", check=3)
     trials: pd.DataFrame = table(tmp_path / "out")
     gone = trials[trials.task == "misbehaving/sleep"]

@@ -45,7 +45,9 @@ def test_news_wakes_who_waits_for_it() -> None:
 def adopted(tmp_path: Path) -> tuple[Any, Cell, Path]:
     """What adopts journals (a coordinator without a scheduler), a cell, and the file of its journal."""
     resolved = resolve(Grid(("random",), ("synthetic/sphere-2d",), (0,), 4))
-    store, (cell,) = Store.create(tmp_path / "out", resolved), plan(resolved)
+    (cell,) = plan(resolved)
+    with Store.claim(tmp_path / "out", resolved) as store:
+        pass
     coordinator: Any = object.__new__(Coordinator)
     coordinator._runner = SimpleNamespace(store=store)
     coordinator._lines, coordinator._lost = {cell.key: 0}, Counter()
