@@ -137,7 +137,9 @@ def test_a_diverging_training_is_a_failed_trial_with_its_reason(monkeypatch):
 def test_tables_and_suites_mean_what_they_meant():
     assert len(expand(["hpobench"])) == len(expand(["hpobench/nn/*"])) == 8
     assert all(name.startswith("hpobench/nn/") for name in expand(["hpobench"]))
-    assert expand(["hpobench/ml/svm/*"])[:4] == [f"hpobench/ml/svm/{name}" for name in hpobench_data.SHIPPED]
+    assert expand(["hpobench/ml/svm/*"], skipped={})[:4] == [
+        f"hpobench/ml/svm/{name}" for name in hpobench_data.SHIPPED
+    ]
     for suite in ("demo", "dev", "test", "test-slow"):
         from benchmarks.suites import load
 

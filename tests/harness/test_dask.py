@@ -42,9 +42,9 @@ def test_a_grid_is_the_same_on_every_executor(
     optibench: Any, dask_pair: Any, tmp_path: Path, table: Callable[[Path], Any]
 ) -> None:
     grid = ("-o", "random", "tpe", "-b", "synthetic/sphere-2d", "misbehaving/nan", "-s", 2, "-t", 12, "--no-report")
-    optibench("run", *grid, "--executor", "serial", "--out", "serial")
-    optibench("run", *grid, "-j", 2, "--out", "processes")
-    optibench("run", *grid, "--executor", "dask", "--scheduler", dask_pair.address, "--out", "dask")
+    optibench("run", *grid, "--executor", "serial", "--out", "serial", check=3)
+    optibench("run", *grid, "-j", 2, "--out", "processes", check=3)
+    optibench("run", *grid, "--executor", "dask", "--scheduler", dask_pair.address, "--out", "dask", check=3)
     assert len(table(tmp_path / "dask")) == 96
     assert table(tmp_path / "dask").equals(table(tmp_path / "serial"))
     assert table(tmp_path / "dask").equals(table(tmp_path / "processes"))

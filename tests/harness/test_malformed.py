@@ -127,7 +127,8 @@ def test_a_damaged_journal_costs_only_what_is_damaged(
     whole.cells.path(cell.key).unlink()
     assert main(["run", "--out", "run", "--executor", "serial", "--no-report"]) == 0
     assert "Traceback" not in capsys.readouterr().err
-    assert _rows(whole, cells).equals(expected)
+    found = _rows(whole, cells)  # what was made of the damaged one is signed as such
+    assert found.drop(columns="fingerprint").equals(expected.drop(columns="fingerprint"))
 
 
 def _plan(store: Store) -> Any:

@@ -33,7 +33,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text(json.dumps({"info": info}))
-        return Trained(folder, 120.0, True)
+        return Trained(folder, 120.0, "fp32", True)
 
     monkeypatch.setattr("model.cache.train_cached", cached)
 

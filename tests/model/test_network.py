@@ -201,7 +201,7 @@ def test_the_copying_start_says_what_it_needs() -> None:
         ("train: {stepz: 3}", "unknown setting 'stepz'"),
         ("train: {steps: many}", "train: steps must be a whole number from 1 to 1,000,000,000, not 'many'"),
         ("train: {learning_rate: fast}", "must be a number"),
-        ("train: {precision: fp8}", "must be one of fp32, bf16, fp16, not 'fp8'"),
+        ("train: {precision: fp8}", "must be one of auto, fp32, bf16, fp16, not 'fp8'"),
         ("augment: {sorted_share: 2}", "sorted_share must be a number from 0 to 1, not 2"),
         (
             "data: {teachers: [{name: guru, share: 1}]}",

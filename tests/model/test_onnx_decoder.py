@@ -83,5 +83,5 @@ def test_the_optimizer_takes_it_as_its_backend(tmp_path: Path, monkeypatch: pyte
         values.append(float((suggestion.config["x"] - 0.3) ** 2 + (suggestion.config["y"] - 0.6) ** 2))
         optimizer.tell([Observation(suggestion.config, values[-1])])
     assert np.min(values) < 0.01
-    with pytest.raises(OptimizerError, match="backend must be torch, onnx or onnx-int8, not 'tflite'"):
+    with pytest.raises(OptimizerError, match="'backend' must be one of torch, onnx, onnx-int8, not 'tflite'"):
         optimizers.create("optiformer:backend=tflite", space, seed=0, n_trials=20)

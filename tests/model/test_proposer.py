@@ -285,11 +285,11 @@ def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(
             optimizer.tell([Observation(suggestion.config, float(len(asked)))])
         runs.append(asked)
     assert runs[0] == runs[1]
-    with pytest.raises(OptimizerError, match="there is fast, default, thorough"):
+    with pytest.raises(OptimizerError, match="must be one of fast, default, thorough"):
         OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), preset="slow")
     with pytest.raises(OptimizerError, match="no complete checkpoint"):
         OptiFormer(nested(), seed=4, n_trials=20, checkpoint="nowhere")
-    with pytest.raises(OptimizerError, match="'margin' must be a number"):
+    with pytest.raises(OptimizerError, match="margin must be a number"):
         OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), margin="wide")  # type: ignore[arg-type]
 
 

@@ -209,7 +209,7 @@ def test_what_pytest_benchmark_saves_is_what_is_read(tmp_path: Path) -> None:
         [sys.executable, "-m", "pytest", "--benchmark-only", f"--benchmark-json={tmp_path}/a.json", *tests],
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={key: value for key, value in os.environ.items() if "XDIST" not in key} | {"OMP_NUM_THREADS": "1"},
         cwd=Path(__file__).parents[2],
         timeout=300,
     )

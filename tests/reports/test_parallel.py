@@ -89,7 +89,7 @@ def test_a_report_draws_a_run_on_request(folder: Path, tmp_path: Path, monkeypat
     ("which", "words"),
     [
         (("tpe", "b/y", "7"), "No finished run of tpe on b/y with seed 7"),
-        (("tpe", "b/y", "one"), "No finished run of tpe on b/y with seed one"),
+        (("tpe", "b/y", "one"), "A seed is a whole number from 0 on, not 'one'"),
         (("random", "a/x", "0"), "the run has no configurations"),
     ],
 )

@@ -147,7 +147,14 @@ def external_grid(**changes: Any) -> bytes:
     }
     for kind, change in changes.items():
         sections[kind]["odd"] |= change
-    grid = {"optimizers": ["odd"], "benchmarks": ["odd/a"], "seeds": 1, "trials": 2, "external": sections}
+    grid = {
+        "optimizers": ["odd"],
+        "benchmarks": ["odd/a"],
+        "seeds": 1,
+        "trials": 2,
+        "initial_size": 1,
+        "external": sections,
+    }
     return _yaml(grid)
 
 
