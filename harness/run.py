@@ -87,9 +87,10 @@ def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
             return _published(store, cells)
         with _stop_on_signal() as stopping, _sentence(store.folder):
             external.record(store.folder, resolved)
+            keys = {cell.key for cell in cells}
+            store.set_aside_damaged(sorted(store.finished() & keys))
             settled = changed.settle(store, cells, now, settings.changed)
-            finished = store.finished() & {cell.key for cell in cells}
-            finished -= set(store.set_aside_damaged(sorted(finished)))
+            finished = store.finished() & keys
             waiting = [cell for cell in cells if cell.key not in finished]
             if waiting:
                 _train(store, resolved)
@@ -102,7 +103,7 @@ def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
                 more = {"scheduler": settings.scheduler, "packages": _packages(resolved)}
                 execute = functools.partial(EXECUTORS[settings.executor], **more if settings.executor == "dask" else {})
                 _execute(cells, waiting, runner, execute, jobs, stopping)
-            finished = store.finished() & {cell.key for cell in cells}
+            finished = store.finished() & keys
         failed = store.failed_trials(cells)
     return Outcome(store, len(finished), len(cells), stopped=len(finished) < len(cells), failed=failed)
 

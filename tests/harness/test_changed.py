@@ -119,6 +119,15 @@ def test_a_folder_without_fingerprints_is_unknown(optibench: Any, tmp_path: Path
     optibench(*RUN)
 
 
+def test_a_damaged_cell_of_changed_code_runs_again(optibench: Any, table: Any, tmp_path: Path, site: Path) -> None:
+    optibench(*RUN)
+    path = next((tmp_path / "out").glob("cells/*/*.arrow"))
+    path.write_bytes(path.read_bytes()[:100])
+    (site / "mine_helper.py").write_text("def place():\n    return 1.0\n")
+    optibench(*RUN, "--changed", "rerun")
+    assert places(table, tmp_path / "out") == {1.0}
+
+
 def test_a_begun_cell_is_asked_about_too_and_signed_by_both(
     optibench: Any, table: Any, tmp_path: Path, site: Path
 ) -> None:
