@@ -16,6 +16,7 @@ from model.settings import Positive, Range, Seed, Share, build, check, require
 from model.tokenizer import Vocabulary
 from model.trial_config import TrialSetConfig, identity
 
+MAX_TEMPERATURE = 1e6
 Weight = Annotated[float, Range(0, 1000)]
 
 
@@ -233,7 +234,7 @@ class SamplingConfig:
         n_startup: Trials before the network is asked; until then proposals are uniform.
     """
 
-    temperature: Annotated[float, Range(0)] = 1.0
+    temperature: Annotated[float, Range(0, MAX_TEMPERATURE)] = 1.0
     top_k: Annotated[int, Range(0, 10**6)] = 0
     top_p: Annotated[float, Range(above=0, most=1)] = 1.0
     exploration: Annotated[float, Range(0)] = 0.0

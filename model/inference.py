@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.config import SamplingConfig
+from model.config import MAX_TEMPERATURE, SamplingConfig
 from model.decoder import Cache
 from model.errors import ModelError
 from model.network import Checkpoint, default_checkpoint, load
@@ -197,7 +197,7 @@ class Policy:
         """A token a row and its log-likelihood: a discrete value's is that of all the bins in its cell."""
         valid = self._valid[parameter.name]
         logits = self.decoder.logits(hidden, valid).double().cpu().numpy()
-        temperature = max(self.sampling.temperature, 0.2 * (heat > 1)) * heat
+        temperature = min(max(self.sampling.temperature, 0.2 * (heat > 1)) * heat, MAX_TEMPERATURE)
         share = min(self.sampling.exploration / len(self.tokenizer.parameters), EXPLORED_AT_MOST)
         index = choose(logits, replace(self.sampling, temperature=temperature), rng.random(len(logits)), share)
         likelihood = np.zeros(len(logits))

@@ -10,18 +10,18 @@ import difflib
 import functools
 import importlib
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from packaging.requirements import InvalidRequirement
 
 from optimizers import requirements
 from optimizers.base import Capabilities, Fidelity, Optimizer, OptimizerError, Training
-from optimizers.settings import SettingError, mismatch, of_type, whole
+from optimizers.declarations import check, check_type
+from optimizers.settings import SettingError, whole
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -141,36 +141,6 @@ class Entry:
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def check(entry: Entry) -> None:
-    """Refuse an entry that declares something of a wrong kind.
-
-    Raises:
-        OptimizerError: The message says what.
-    """
-
-    def refuse(what: str, wanted: str, found: object) -> NoReturn:
-        raise OptimizerError(f"Optimizer {entry.name!r}: its `{what}` must be {wanted}, not {found!r}.")
-
-    for key in ("summary", "install"):
-        if not isinstance(getattr(entry, key), str):
-            refuse(key, "text", getattr(entry, key))
-    for key, other in (("target", "module:Class"), ("fingerprint", "module:function")):
-        text = getattr(entry, key)
-        if not isinstance(text, str) or not (re.fullmatch(r"[\w.]+:\w+", text) or (key == "fingerprint" and not text)):
-            refuse(key, other, text)
-    if not isinstance(entry.packages, (tuple, list)) or not all(
-        name and isinstance(name, str) for name in entry.packages
-    ):
-        refuse("packages", "a tuple of distributions' names", entry.packages)
-    if not isinstance(entry.capabilities, Capabilities):
-        refuse("capabilities", "an optimizers.Capabilities", entry.capabilities)
-    for key, annotation in get_type_hints(Capabilities).items():
-        value = getattr(entry.capabilities, key)
-        wanted = mismatch(value, annotation)
-        if wanted is not None or (key == "max_dimensions" and value is not None and value < 1):
-            refuse(f"capabilities.{key}", wanted or "at least 1", value)
 
 
 _entries: dict[str, Entry] = {}
@@ -323,20 +293,8 @@ def check_settings(entry: Entry, settings: Mapping[str, Any]) -> None:
     }
     for key, value in settings.items():
         if key in known:
-            _check_type(entry, cls, known[key], value)
+            with entry.named():
+                check_type(cls, known[key], value)
         elif not open_ended:
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise OptimizerError(f"Optimizer {entry.name!r} has no setting {key!r}: {has}.")
-
-
-def _check_type(entry: Entry, cls: type[Optimizer], parameter: inspect.Parameter, value: object) -> None:
-    annotation = parameter.annotation
-    if isinstance(annotation, str):
-        try:
-            alone = type("Annotated", (), {"__annotations__": {parameter.name: annotation}})
-            annotation = get_type_hints(alone, inspect.unwrap(cls.__init__).__globals__)[parameter.name]
-        except Exception:  # a name that is imported for type checkers only: nothing is known of it
-            return
-    if value is not None or parameter.default is not None:
-        with entry.named():
-            of_type(parameter.name, value, annotation)
