@@ -138,6 +138,30 @@ def test_another_grid_in_the_same_folder_is_refused_with_the_difference(
     assert "--trials" in message
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("train: {beta2: 7}", "wrong.yaml: train: beta2 must be a number of at least 0 and below 1, not 7."),
+        ("train: {warmup: -3}", "wrong.yaml: train: warmup must be a number from 0 to 1, not -3."),
+        ("encoding: trialsets", "wrong.yaml: encoding must be one of seq, trialset, not 'trialsets'."),
+        ("encoding: trialset\ntrialset: {bins: many}", "wrong.yaml: trialset: bins must be a whole number from 8 to"),
+        ("network: {n_layers: 2024-13-45}", "wrong.yaml is not YAML"),
+    ],
+)
+def test_a_training_configuration_is_refused_before_anything_is_written(
+    text: str, words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.yaml").write_text(text)
+    for command in (
+        ["train", "wrong.yaml", "--out", "out"],
+        ["scaling", "set-small", "set-medium", "wrong.yaml", "--out", "out"],
+        ["run", "-o", "optiformer:train=wrong.yaml", "-b", "synthetic/sphere-2d", "--out", "out"],
+        ["run", "-o", "optiformer-seq:train=wrong.yaml", "-b", "synthetic/sphere-2d", "--out", "out"],
+    ):
+        assert words in refused(capsys, *command)
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.yaml"]
+
+
 def test_unknown_words_on_the_command_line_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "invalid choice: 'rnu' (did you mean run?)" in refused(capsys, "rnu")
     assert "(choose from list, run, " in refused(capsys, "xyz")

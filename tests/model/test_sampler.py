@@ -136,6 +136,13 @@ def test_a_history_outside_a_narrowed_range_is_left_out(checkpoint: Loaded) -> N
 def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="presets are for trial-set checkpoints"):
         OptiFormerSampler(tiny_checkpoint, preset="fast")
+    for seed in (-1, 0.5, "0", True):
+        with pytest.raises(
+            ModelError, match=f"OptiFormerSampler: seed must be a whole number of at least 0, not {seed!r}"
+        ):
+            OptiFormerSampler(seed=seed)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="temperature must be a number above 0, not nan"):
+        OptiFormerSampler(temperature=float("nan"))
     with pytest.raises(ModelError, match="Unknown preset 'quick'"):
         OptiFormerSampler(preset="quick")
     with pytest.raises(ModelError, match="runs on the CPU, not on 'cuda'"):
