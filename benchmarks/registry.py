@@ -185,7 +185,7 @@ def register(family: Family) -> None:
     """
     if not isinstance(family.prefix, str) or not family.prefix or "/" in family.prefix:
         raise BenchmarkError(f"A benchmark family's prefix is one non-empty word without '/', not {family.prefix!r}.")
-    for attribute in ("summary", "target"):
+    for attribute in ("summary", "target", "references"):
         text = getattr(family, attribute)
         if not isinstance(text, str):
             raise BenchmarkError(

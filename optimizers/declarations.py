@@ -32,9 +32,10 @@ def check(entry: Entry) -> None:
         needless = key == "fingerprint" and text == ""
         if not needless and (not isinstance(text, str) or not re.fullmatch(r"[\w.]+:\w+", text)):
             refuse(key, wanted, text)
-    packages = entry.packages
-    if not isinstance(packages, (tuple, list)) or not all(name and isinstance(name, str) for name in packages):
-        refuse("packages", "a tuple of distributions' names", packages)
+    for key, wanted in (("packages", "a tuple of distributions' names"), ("companions", "a tuple of modules' names")):
+        names = getattr(entry, key)
+        if not isinstance(names, (tuple, list)) or not all(name and isinstance(name, str) for name in names):
+            refuse(key, wanted, names)
     if not isinstance(entry.capabilities, Capabilities):
         refuse("capabilities", "an optimizers.Capabilities", entry.capabilities)
     for key, annotation in get_type_hints(Capabilities).items():

@@ -296,7 +296,10 @@ def test_a_family_that_cannot_say_what_is_missing_is_named(fresh_registry, missi
         expand(["theirs/no*"])
 
 
-@pytest.mark.parametrize("family", [Family(3, "", "x:y"), Family("theirs", None, "x:y"), Family("theirs", "", 5)])
+@pytest.mark.parametrize(
+    "family",
+    [Family(3, "", "x:y"), Family("theirs", None, "x:y"), Family("theirs", "", 5), Family("theirs", "", "x:y", None)],
+)
 def test_a_family_of_other_than_texts_is_refused(fresh_registry, family):
     with pytest.raises(BenchmarkError, match=r"prefix is one|must be text"):
         registry.register(family)

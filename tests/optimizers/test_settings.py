@@ -162,6 +162,7 @@ def test_what_annotations_allow_or_do_not_tell_is_taken(theirs: None, settings: 
         ({"capabilities": Capabilities(failed=0)}, "its `capabilities.failed` must be text, not 0"),
         ({"packages": "numpy"}, "its `packages` must be a tuple of distributions' names, not 'numpy'"),
         ({"packages": ("numpy", 2)}, "its `packages` must be a tuple of distributions' names"),
+        ({"companions": "greenlet"}, "its `companions` must be a tuple of modules' names, not 'greenlet'"),
         ({"packages": ("",)}, "its `packages` must be a tuple of distributions' names"),
         ({"target": "theirs_module.Theirs"}, "its `target` must be module:Class, not 'theirs_module.Theirs'"),
         ({"target": ""}, "its `target` must be module:Class"),
