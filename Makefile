@@ -34,7 +34,7 @@ types: $(INSTALLED)
 heavy: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy tests
 
-# A grid of 216 cells under fire: killed workers and coordinators, hangs, crashes, full disks, cut files. Prints its seed.
+# A grid of 324 cells under fire: killed workers and coordinators, hangs, crashes, survivors, full disks, cut files. Prints its seed.
 storm: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s -m storm tests/harness/test_storm.py
 

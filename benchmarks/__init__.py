@@ -10,7 +10,17 @@ from benchmarks.base import (
     Reference,
     Sampling,
 )
-from benchmarks.registry import Family, UnknownBenchmarkError, broken, create, expand, families, names, register
+from benchmarks.registry import (
+    Family,
+    UnknownBenchmarkError,
+    broken,
+    create,
+    expand,
+    families,
+    is_installed,
+    names,
+    register,
+)
 
 __all__ = [
     "Benchmark",
@@ -27,6 +37,7 @@ __all__ = [
     "create",
     "expand",
     "families",
+    "is_installed",
     "names",
     "register",
 ]

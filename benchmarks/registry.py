@@ -167,7 +167,7 @@ class Family:
             yield
         except BenchmarkError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise BenchmarkError(f"Benchmark family {self.prefix!r} ({self.target}) is broken: {reason}") from error
 
@@ -218,8 +218,12 @@ register(Family("attention", "trains language models, six attentions", "benchmar
 register(Family("digits", "trains a perceptron on scikit-learn's digits", "benchmarks.training.digits:digits"))
 
 
+_installed = set(_families)
+
+
 @functools.cache
 def _load_entry_points() -> None:
+    before = set(_families)
     for point in entry_points(group=ENTRY_POINT_GROUP):
         name = point.name
         try:
@@ -228,9 +232,16 @@ def _load_entry_points() -> None:
                 raise BenchmarkError(f"it is a {type(family).__name__}, not a benchmarks.Family.")
             name = family.prefix
             register(family)
-        except Exception as error:  # whatever a third party's module does when it is imported
+        except (Exception, SystemExit) as error:  # whatever a third party's module does when it is imported
             reason = error if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}".splitlines()[0]
             _broken[name] = f"Plug-in {point.name!r} ({point.value}, of {ENTRY_POINT_GROUP}) is broken: {reason}"
+    _installed.update(_families.keys() - before)
+
+
+def is_installed(prefix: str) -> bool:
+    """Whether a family is ours or a plug-in's, and not one that this process alone has registered."""
+    _load_entry_points()
+    return prefix in _installed
 
 
 def families() -> dict[str, Family]:

@@ -331,7 +331,7 @@ def _resolve_optimizer(entry: Entry, settings: dict[str, Any], benchmark: Benchm
             optimizers.create(entry.name, benchmark.space, seed=0, n_trials=grid.trials, settings=settings).close()
         except optimizers.OptimizerError:
             raise
-        except Exception as error:  # whatever a third party's constructor does
+        except (Exception, SystemExit) as error:  # whatever a third party's constructor does
             raise HarnessError(
                 f"Optimizer {label(entry.name, settings)!r} cannot be set up: {reason(error)}"
             ) from error

@@ -134,20 +134,29 @@ def refuse_unreachable(resolved: dict[str, Any], executor: str) -> None:
 
     entries = [optimizers.parse(one["name"])[0] for one in resolved["optimizers"].values()]
     families = [benchmarks.families()[prefix] for prefix in {name.partition("/")[0] for name in resolved["tasks"]}]
-    targets = {f"Optimizer {entry.name!r}": entry.target for entry in entries if not external.is_external(entry)}
-    targets |= {f"Benchmark family {one.prefix!r}": one.target for one in families if not external.is_external(one)}
-    for what, target in targets.items():
-        if not _importable(target.partition(":")[0], executor):
+    found: list[tuple[str, Any, bool]] = [
+        (f"Optimizer {one.name!r}", one, optimizers.is_installed(one.name)) for one in entries
+    ]
+    found += [(f"Benchmark family {one.prefix!r}", one, benchmarks.is_installed(one.prefix)) for one in families]
+    for what, one, installed in found:
+        if external.is_external(one) or installed:
+            continue
+        if executor == "dask":
             raise HarnessError(
-                f"{what} is {target}, which worker processes cannot import: move it into a module that is installed or "
-                "on PYTHONPATH, or add --executor serial."
+                f"{what} ({one.target}) is registered by this process alone, and Dask's workers do not know it: give "
+                "it an entry point and install it there, or use another executor."
+            )
+        if not _importable(one.target.partition(":")[0]):
+            raise HarnessError(
+                f"{what} is {one.target}, which worker processes cannot import: move it into a module that is "
+                "installed or on PYTHONPATH, or add --executor serial."
             )
 
 
-def _importable(module: str, executor: str) -> bool:
-    if module == "__main__":  # worker processes of this machine import the script anew, under its guard
+def _importable(module: str) -> bool:
+    if module == "__main__":  # worker processes import the script anew, under its guard
         script = getattr(sys.modules["__main__"], "__file__", None)
-        return executor == "processes" and script is not None and Path(script).is_file()
+        return script is not None and Path(script).is_file()
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):

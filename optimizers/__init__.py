@@ -1,7 +1,17 @@
 """Strategies behind one ask/tell contract."""
 
 from optimizers.base import Capabilities, Fidelity, Observation, Optimizer, OptimizerError, State, Suggestion, Training
-from optimizers.registry import Entry, UnknownOptimizerError, broken, check_settings, create, entries, parse, register
+from optimizers.registry import (
+    Entry,
+    UnknownOptimizerError,
+    broken,
+    check_settings,
+    create,
+    entries,
+    is_installed,
+    parse,
+    register,
+)
 
 __all__ = [
     "Capabilities",
@@ -18,6 +28,7 @@ __all__ = [
     "check_settings",
     "create",
     "entries",
+    "is_installed",
     "parse",
     "register",
 ]

@@ -89,7 +89,7 @@ class Entry:
             raise OptimizerError(
                 f"Optimizer {self.name!r} needs the package {error.name!r}, which is missing; run `{self.install}`."
             ) from error
-        except Exception as error:  # whatever a third party's module does when it is imported
+        except (Exception, SystemExit) as error:  # whatever a third party's module does when it is imported
             raise OptimizerError(
                 f"Optimizer {self.name!r} ({target}) cannot be loaded: {_first_line(error)}"
             ) from error
@@ -139,12 +139,13 @@ class Entry:
         return [*requirements.outdated(self.packages), *requirements.absent(self.companions)]
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 _entries: dict[str, Entry] = {}
 _broken: dict[str, str] = {}
+_installed: set[str] = set()
 
 
 def register(entry: Entry) -> None:
@@ -175,6 +176,7 @@ def register(entry: Entry) -> None:
 
 @functools.cache
 def _load_entry_points() -> None:
+    before = set(_entries)
     import optimizers.catalog  # noqa: F401  (registers ours)
 
     for point in entry_points(group=ENTRY_POINT_GROUP):
@@ -185,9 +187,16 @@ def _load_entry_points() -> None:
                 raise OptimizerError(f"it is a {type(entry).__name__}, not an optimizers.Entry.")
             name = entry.name
             register(entry)
-        except Exception as error:  # whatever a third party's module does when it is imported
+        except (Exception, SystemExit) as error:  # whatever a third party's module does when it is imported
             reason = error if isinstance(error, OptimizerError) else _first_line(error)
             _broken[name] = f"Plug-in {point.name!r} ({point.value}, of {ENTRY_POINT_GROUP}) is broken: {reason}"
+    _installed.update(_entries.keys() - before)
+
+
+def is_installed(name: str) -> bool:
+    """Whether an optimizer is ours or a plug-in's, and not one that this process alone has registered."""
+    _load_entry_points()
+    return name in _installed
 
 
 def entries() -> dict[str, Entry]:

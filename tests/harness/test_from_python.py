@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -45,6 +46,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_the_caller_is_left_as_it_was(executor: str, tmp_path: Path) -> None:
+    importlib.import_module("sklearn")  # it sets KMP_DUPLICATE_LIB_OK for whoever imports it
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     environment, folder = dict(os.environ), Path.cwd()
     states = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]  # noqa: NPY002
@@ -96,7 +98,7 @@ def test_an_optimizer_that_no_worker_can_import_is_refused_at_once(environment: 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_module_that_only_this_process_has_is_refused(tmp_path: Path, fresh_registries: None) -> None:
+def test_what_only_this_process_has_is_refused(tmp_path: Path, fresh_registries: None) -> None:
     import types
 
     import optimizers
@@ -110,6 +112,8 @@ def test_a_module_that_only_this_process_has_is_refused(tmp_path: Path, fresh_re
         grid = Grid(("here",), ("synthetic/sphere-2d",), (0,), 12)
         with pytest.raises(HarnessError, match="worker processes cannot import"):
             run(grid, Settings(tmp_path / "out", 1, "processes"))
+        with pytest.raises(HarnessError, match="registered by this process alone, and Dask's workers"):
+            run(grid, Settings(tmp_path / "out", 1, "dask", "tcp://127.0.0.1:1"))
         assert not (tmp_path / "out").exists()
         assert run(grid, Settings(tmp_path / "out", 1, "serial")).failed == 0
     finally:

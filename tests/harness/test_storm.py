@@ -249,7 +249,7 @@ def check(storm: Storm, seconds: float) -> None:
     proposed = "ask: TypeError: |the optimizer proposed an illegal configuration: TypeError: "
     told = trials.error[odd].str.match(proposed) | trials.error[odd].str.endswith(BLOWN)
     assert told.all(), trials.error[odd][~told].tolist()
-    kinds["odd type"] = int(odd.sum())
+    kinds["odd type"], every = int(odd.sum()), len(trials)
     trials = trials[~odd]
     given_up = trials.config.isna()  # the storm struck a cell three times before it had got to a trial
     assert trials.error[given_up].str.endswith(BLOWN).all()
@@ -266,7 +266,7 @@ def check(storm: Storm, seconds: float) -> None:
             unlucky += 1
         elif not (faulty and kind == "hog" and error == KINDS["hang"][1]):  # a slow machine: out of time before memory
             wrong.append((row.cell, row.trial, kind, x, row.state, row.error, row.attempts, row.evaluate_seconds))
-    print(f"{cells} cells, {len(trials)} trials in {seconds:.0f} s; in the table: {dict(kinds)}")
+    print(f"{cells} cells, {every} trials in {seconds:.0f} s; in the table: {dict(kinds)}")
     print(
         f"blows: {dict(storm.blows)}; {int((trials.attempts > 1).sum())} trials with more than one attempt, "
         f"{unlucky} failed by blows alone"

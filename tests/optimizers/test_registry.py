@@ -123,6 +123,7 @@ def test_settings_are_read_as_numbers_truths_and_words() -> None:
     [
         (ImportError("no module named theirs_dependency"), "ImportError: no module named theirs_dependency"),
         (SyntaxError("invalid syntax"), "SyntaxError: invalid syntax"),
+        (SystemExit(0), "SystemExit: 0"),
         ("nonsense", "it is a str, not an optimizers.Entry"),
         (Entry("random", "Another.", "elsewhere:Random", Capabilities()), "'random' is registered twice"),
     ],
@@ -132,7 +133,7 @@ def test_a_broken_plug_in_is_named_and_hurts_nobody_else(
 ) -> None:
     class Point(EntryPoint):
         def load(self) -> Any:
-            if isinstance(loaded, Exception):
+            if isinstance(loaded, BaseException):
                 raise loaded
             return loaded
 
