@@ -138,10 +138,9 @@ def _failed(trials: Iterable[Trial]) -> int:
 
 def serial(cells: Iterable[Cell], runner: CellRunner, report: Report, stopping: Callable[[], bool], jobs: int) -> None:
     """Run cells one after another in this process, which is then as it was before."""
-    from harness.containment import untouched
     from harness.run_cell import Stopped
 
-    with tempfile.TemporaryDirectory(prefix="optibench-", ignore_cleanup_errors=True) as scratch, untouched():
+    with tempfile.TemporaryDirectory(prefix="optibench-", ignore_cleanup_errors=True) as scratch:
         for cell in cells:
             if stopping():
                 return

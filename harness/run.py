@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import batches, changed, external, fingerprint, provenance, threads
+from harness import batches, changed, containment, external, fingerprint, provenance, threads
 from harness.budget import Budget
 from harness.cells import Cell, plan
 from harness.errors import HarnessError
@@ -59,7 +59,7 @@ def run(grid: Grid | None, settings: Settings, *, command: str = "Python") -> Ou
     Raises:
         HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to fix.
     """
-    with threads.limited():
+    with threads.limited(), containment.untouched():
         return _run(grid, settings, command)
 
 

@@ -20,9 +20,9 @@ VARIABLES = (
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
     """One thread for BLAS and OpenMP in this process and the children it starts meanwhile; then as it was before."""
+    before = dict(os.environ)  # all of it: some libraries set variables of their own when they are imported
     import threadpoolctl
 
-    before = dict(os.environ)  # all of it: some libraries set variables of their own when they are imported
     limit()
     try:
         with threadpoolctl.threadpool_limits(1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import random
@@ -46,7 +45,6 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_the_caller_is_left_as_it_was(executor: str, tmp_path: Path) -> None:
-    importlib.import_module("sklearn")  # it sets KMP_DUPLICATE_LIB_OK for whoever imports it
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     environment, folder = dict(os.environ), Path.cwd()
     states = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]  # noqa: NPY002
