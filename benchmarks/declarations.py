@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from benchmarks.base import Benchmark, Direction, Reference, Sampling
@@ -27,6 +28,12 @@ def flaw(benchmark: Any) -> str | None:
         word = getattr(benchmark, attribute)
         if not isinstance(word, str) or word not in words:
             return f"its `{attribute}` must be {' or '.join(words)}, not {shown(word)}"
+    metrics: Any = benchmark.metrics
+    if not isinstance(metrics, Mapping) or not all(isinstance(name, str) and name for name in metrics):
+        return f"its `metrics` must name a direction for each metric, not {shown(metrics)}"
+    for metric, word in metrics.items():
+        if not isinstance(word, str) or word not in get_args(Direction):
+            return f"its `metrics` must say {' or '.join(get_args(Direction))} of {shown(metric)}, not {shown(word)}"
     has_cost: Any = benchmark.has_cost
     if not isinstance(has_cost, bool):
         return f"its `has_cost` must be true or false, not {shown(has_cost)}"

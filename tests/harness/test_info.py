@@ -233,16 +233,6 @@ def test_a_declared_metric_of_a_training_is_one_that_it_returns(name: str) -> No
         assert f'"{metric}":' in source
 
 
-def test_wrongly_declared_metrics_are_one_sentence() -> None:
-    from harness.grid import describe
-
-    task = benchmarks.create("synthetic/sphere-2d")
-    for wrong in ({"a": "max"}, ["a"]):
-        task.metrics = wrong  # type: ignore[assignment]
-        with pytest.raises(HarnessError, match="`metrics` maps names to minimize or maximize"):
-            describe(task)
-
-
 def test_a_report_shows_a_metric_at_the_incumbent(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
