@@ -75,8 +75,8 @@ class BentHistory:
         n = self.score.shape[1]
         if n <= most:
             return self
-        even = torch.linspace(0, n - 1, most, device=self.score.device).round().long()
-        rows = self.score.argsort(1)[:, even]
+        even = torch.linspace(0, n - 1, most, device=self.score.device, dtype=torch.float64).round().long()
+        rows = self.score.argsort(dim=1, stable=True)[:, even]
         points = self.points.gather(1, rows[..., None].expand(-1, -1, self.points.shape[2]))
         bent = self.bent.gather(2, rows[:, None].expand(-1, N_HEADS, -1))
         return replace(self, points=points, score=self.score.gather(1, rows), bent=bent)

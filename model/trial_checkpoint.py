@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from model.checkpoint_files import CONFIG, WEIGHTS, sha256, shipped
 from model.config import NetworkConfig
@@ -17,7 +19,13 @@ from model.generate import write_atomically
 from model.settings import build
 from model.trial_config import TrialSetConfig, identity
 
+if TYPE_CHECKING:
+    import torch
+
 NAME = "trialset"
+#: Of the files; all are single precision once they are read.
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+Weights = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +33,13 @@ class TrialSetCheckpoint:
     """A trained trial-set network with what is needed to use it.
 
     Attributes:
-        weights: Tensors by their names in :class:`~model.trial_network.TrialSetNetwork`, fp32.
+        weights: Arrays by their names in :class:`~model.trial_network.TrialSetNetwork`, single precision.
         encoding: The encoding.
         config: The backbone's shape.
         info: Steps, losses, the run's configuration.
     """
 
-    weights: dict[str, torch.Tensor]
+    weights: Weights
     encoding: TrialSetConfig
     config: NetworkConfig
     info: dict[str, Any]
@@ -40,13 +48,13 @@ class TrialSetCheckpoint:
         """A hash of everything that determines what it predicts."""
         digest = hashlib.sha256(json.dumps([identity(self.encoding), asdict(self.config)], sort_keys=True).encode())
         for name in sorted(self.weights):
-            digest.update(name.encode() + self.weights[name].contiguous().numpy().tobytes())
+            digest.update(name.encode() + self.weights[name].tobytes())
         return digest.hexdigest()[:16]
 
 
 def save(
     folder: str | Path,
-    weights: dict[str, torch.Tensor],
+    weights: Mapping[str, torch.Tensor] | Weights,
     encoding: TrialSetConfig,
     config: NetworkConfig,
     *,
@@ -57,18 +65,19 @@ def save(
 
     Args:
         folder: Where; created if missing.
-        weights: The network's state dictionary.
+        weights: The network's state dictionary, or a checkpoint's arrays.
         encoding: The encoding.
         config: The backbone's shape.
         info: Anything that JSON can hold.
         bf16: Whether to halve the file by rounding to bf16.
     """
+    import torch
     from safetensors.torch import save_file
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     dtype = torch.bfloat16 if bf16 else torch.float32
-    kept = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
+    kept = {name: torch.as_tensor(tensor).detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
     write_atomically(folder / WEIGHTS, lambda path: save_file(kept, path, metadata={"format": "pt"}))
     content = {
         "encoding": NAME,
@@ -88,7 +97,6 @@ def load(folder: str | Path) -> TrialSetCheckpoint:
         ModelError: A file is missing or corrupted, or the checkpoint is of another encoding.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     folder = Path(folder)
     try:
@@ -104,12 +112,35 @@ def load(folder: str | Path) -> TrialSetCheckpoint:
     if found != digest:
         raise ModelError(f"The weights {folder / WEIGHTS} are corrupted (their checksum is wrong); copy them again.")
     try:
-        weights = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
+        weights = _read(folder / WEIGHTS)
     except SafetensorError as error:
         raise ModelError(
             f"The weights {folder / WEIGHTS} are no safetensors file ({error}); copy them again."
         ) from error
     return TrialSetCheckpoint(weights, encoding, config, info)
+
+
+def _read(path: Path) -> Weights:
+    """The arrays of a safetensors file, bf16 widened: NumPy has no such type."""
+    import safetensors
+
+    found = {}
+    for name, tensor in safetensors.deserialize(path.read_bytes()):  # type: ignore[no-untyped-call]
+        if tensor["dtype"] == "BF16":  # the upper half of a single
+            flat = (np.frombuffer(tensor["data"], "<u2").astype(np.uint32) << 16).view(np.float32)
+        elif tensor["dtype"] in DTYPES:
+            flat = np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]]).astype(np.float32)
+        else:
+            raise ModelError(
+                f"The weights {path} are of type {tensor['dtype']}; they must be BF16, {' or '.join(DTYPES)}."
+            )
+        found[name] = flat.reshape(tensor["shape"])
+    return found
+
+
+def arrays(state: Mapping[str, torch.Tensor]) -> Weights:
+    """A network's state dictionary as arrays."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
 
 
 def default_checkpoint() -> Path:

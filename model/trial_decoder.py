@@ -73,10 +73,8 @@ class TrialSetDecoder:
         checkpoint.encoding.variant.refuse_other_arithmetic()
         self.encoding, self.config = checkpoint.encoding, checkpoint.config
         self.dtype = dtype or (torch.bfloat16 if _has_bf16() else torch.float32)
-        self._weights = {name: tensor.detach().requires_grad_(False) for name, tensor in checkpoint.weights.items()}
-        self._layers = [
-            _layer(checkpoint.weights, f"backbone.layers.{i}.", self.dtype) for i in range(self.config.n_layers)
-        ]
+        self._weights = {name: torch.as_tensor(array) for name, array in checkpoint.weights.items()}
+        self._layers = [_layer(self._weights, f"backbone.layers.{i}.", self.dtype) for i in range(self.config.n_layers)]
         self._kernels = _kernels(checkpoint)
         self._scale = (self.config.hidden_size // self.config.n_heads) ** -0.5
 
@@ -228,9 +226,8 @@ def _kernels(checkpoint: TrialSetCheckpoint) -> KernelHeads | None:
         return None
     kernels = KernelHeads(checkpoint.encoding, checkpoint.config.hidden_size)
     prefix = "kernels."
-    kernels.load_state_dict(
-        {name.removeprefix(prefix): w for name, w in checkpoint.weights.items() if name.startswith(prefix)}
-    )
+    mine = {name: torch.as_tensor(array) for name, array in checkpoint.weights.items() if name.startswith(prefix)}
+    kernels.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in mine.items()})
     return kernels.eval().requires_grad_(False)
 
 

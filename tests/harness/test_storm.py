@@ -13,6 +13,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,16 +122,20 @@ class Storm:
 
     def kill_in_creation(self) -> None:
         """Kill a coordinator while it makes its folder, and another one while it takes up what that left."""
-        for _ in range(4):
+        for _ in range(40):
             process = self.start()
             known = set(self.out.iterdir()) if self.out.exists() else None
             while process.poll() is None and (set(self.out.iterdir()) if self.out.exists() else None) == known:
                 pass
             time.sleep(self.rng.uniform(0, 0.003))
-            if not (self.out / "grid.yaml").exists():
-                self.blows["killed in creation"] += 1
             process.kill()
             process.communicate()
+            if (self.out / "grid.yaml").exists():  # too late
+                shutil.rmtree(self.out)
+                continue
+            self.blows["killed in creation"] += 1
+            if self.blows["killed in creation"] == 4:
+                break
 
     def kill_forkserver(self, process: subprocess.Popen[str]) -> None:
         """Kill what starts the workers, and them with it."""

@@ -11,7 +11,7 @@ import torch
 import optimizers
 from model.config import NetworkConfig
 from model.onnx_decoder import OnnxDecoder
-from model.trial_checkpoint import TrialSetCheckpoint, default_checkpoint, load
+from model.trial_checkpoint import TrialSetCheckpoint, arrays, default_checkpoint, load
 from model.trial_config import MixtureConfig, TrialSetConfig
 from model.trial_decoder import TrialSetDecoder
 from model.trial_features import SlotKinds
@@ -25,7 +25,7 @@ def checkpoint(request: pytest.FixtureRequest) -> TrialSetCheckpoint:
         slots=5, bins=32, queries=8, max_trials=16, kernels_after=request.param, prior=MixtureConfig(dimensions=(2, 5))
     )
     config = NetworkConfig(32, 2, 2, 48)
-    return TrialSetCheckpoint(build(encoding, config, seed=2).state_dict(), encoding, config, {})
+    return TrialSetCheckpoint(arrays(build(encoding, config, seed=2).state_dict()), encoding, config, {})
 
 
 def predict(decoder: TrialSetDecoder, n: int, m: int, d: int) -> torch.Tensor:

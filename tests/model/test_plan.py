@@ -21,7 +21,7 @@ from model.prediction import Prediction
 from model.proposer import Proposer, ProposerConfig
 from model.space import Space
 from model.tokenizer import Trial
-from model.trial_checkpoint import TrialSetCheckpoint
+from model.trial_checkpoint import TrialSetCheckpoint, arrays
 from model.trial_config import MixtureConfig, TrialSetConfig
 from model.trial_decoder import Context, TrialSetDecoder
 from model.trial_network import build
@@ -49,7 +49,7 @@ class Counting(TrialSetDecoder):
 @pytest.fixture
 def decoder() -> Counting:
     network = build(ENCODING, NETWORK, seed=0)
-    return Counting(TrialSetCheckpoint(network.state_dict(), ENCODING, NETWORK, {}), torch.float32)
+    return Counting(TrialSetCheckpoint(arrays(network.state_dict()), ENCODING, NETWORK, {}), torch.float32)
 
 
 def told(n: int) -> list[Trial]:

@@ -34,7 +34,7 @@ from model.errors import ModelError
 from model.proposer import MANY, PRESETS, Proposer, ProposerConfig, with_settings
 from model.space import Space
 from model.tokenizer import Trial
-from model.trial_checkpoint import TrialSetCheckpoint, save
+from model.trial_checkpoint import TrialSetCheckpoint, arrays, save
 from model.trial_config import MixtureConfig, TrialSetConfig
 from model.trial_decoder import TrialSetDecoder
 from model.trial_history import History, thin
@@ -55,7 +55,7 @@ def decoder(request: pytest.FixtureRequest) -> TrialSetDecoder:
     network = build(encoding, NETWORK, seed=0)
     with torch.no_grad():
         network.head.weight.mul_(30)  # opinions, if wrong ones
-    return TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), encoding, NETWORK, {}), torch.float32)
+    return TrialSetDecoder(TrialSetCheckpoint(arrays(network.state_dict()), encoding, NETWORK, {}), torch.float32)
 
 
 def nested() -> ConfigurationSpace:

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from model import trial_evaluation as evaluation
 from model.config import NetworkConfig
 from model.prediction import Prediction
-from model.trial_checkpoint import TrialSetCheckpoint
+from model.trial_checkpoint import TrialSetCheckpoint, arrays
 from model.trial_config import MixtureConfig, TrialSetConfig
 from model.trial_decoder import TrialSetDecoder
 from model.trial_network import build
@@ -25,7 +25,7 @@ NETWORK = NetworkConfig(32, 1, 2, 32)
 def ignorant() -> TrialSetCheckpoint:
     network = build(ENCODING, NETWORK, seed=0)
     torch.nn.init.zeros_(network.head.weight)
-    return TrialSetCheckpoint(network.state_dict(), ENCODING, NETWORK, {})
+    return TrialSetCheckpoint(arrays(network.state_dict()), ENCODING, NETWORK, {})
 
 
 def test_an_ignorant_network_is_uniform_and_the_exact_gp_beats_it(ignorant: TrialSetCheckpoint) -> None:

@@ -17,7 +17,7 @@ from model.prior.histories import Batch, sample_batch
 from model.schedules import learning_rate, momentum
 from model.train import parameter_groups, train
 from model.trial_attention import MIXES
-from model.trial_checkpoint import TrialSetCheckpoint, default_checkpoint, load
+from model.trial_checkpoint import TrialSetCheckpoint, arrays, default_checkpoint, load
 from model.trial_config import MixtureConfig, TrialSetConfig, VariantConfig
 from model.trial_decoder import TrialSetDecoder
 from model.trial_layers import hide
@@ -243,7 +243,7 @@ def test_a_variant_that_is_none_is_refused(settings: dict[str, object], message:
 def test_networks_of_other_arithmetic_do_not_propose() -> None:
     def decoder(variant: VariantConfig) -> TrialSetDecoder:
         made = network(variant)
-        return TrialSetDecoder(TrialSetCheckpoint(made.state_dict(), made.encoding, NETWORK, {}), torch.float32)
+        return TrialSetDecoder(TrialSetCheckpoint(arrays(made.state_dict()), made.encoding, NETWORK, {}), torch.float32)
 
     assert decoder(VariantConfig(dropout=0.1, masking=0.1)).encoding.variant.dropout == 0.1
     for name in VARIANTS:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ from model.prior.draw import Draw
 from model.prior.histories import Batch, sample_batch
 from model.train import train
 from model.trial_card import ship
-from model.trial_checkpoint import TrialSetCheckpoint, load, save
+from model.trial_checkpoint import TrialSetCheckpoint, arrays, load, save
 from model.trial_config import MixtureConfig, TrialSetConfig
 from model.trial_decoder import TrialSetDecoder
 from model.trial_features import ScoreAnchors, bin_centres, candidate_features, trial_features
@@ -113,7 +114,9 @@ def test_heads_start_tied(network: TrialSetNetwork) -> None:
 
 
 def _decoder(network: TrialSetNetwork) -> TrialSetDecoder:
-    return TrialSetDecoder(TrialSetCheckpoint(network.state_dict(), network.encoding, NETWORK, {}), torch.float64)
+    return TrialSetDecoder(
+        TrialSetCheckpoint(arrays(network.state_dict()), network.encoding, NETWORK, {}), torch.float64
+    )
 
 
 @torch.no_grad()
@@ -203,7 +206,7 @@ def test_checkpoints_come_back_and_wrong_ones_are_refused(network: TrialSetNetwo
     found = load(tmp_path)
     assert found.encoding == network.encoding
     assert found.config == NETWORK
-    assert all(torch.equal(found.weights[name], tensor) for name, tensor in network.state_dict().items())
+    assert all(np.array_equal(found.weights[name], tensor.numpy()) for name, tensor in network.state_dict().items())
     content = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**content, "encoding": "seq"}))
     with pytest.raises(ModelError, match="needs one of 'trialset'"):

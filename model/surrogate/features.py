@@ -1,0 +1,116 @@
+"""What a position of the trial-set encoding is made of, for one history.
+
+:mod:`model.trial_features` computes the same with torch for training's batches; a test compares. Scores are squashed by
+:class:`ScoreAnchors`: 0 is the best value of the history and 1 gap its median, linear near 0 and logarithmic far away,
+re-anchored at every ask.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.gp.kernels import Array, Mask
+from model.gp.processes import Kinds
+from model.trial_config import TrialSetConfig
+
+SCORE_WAVES = 6
+
+
+def value_features(config: TrialSetConfig, kinds: Kinds, position: Array, active: Mask) -> Array:
+    """Features of configurations.
+
+    Args:
+        config: The encoding.
+        kinds: The parameters.
+        position: Values in [0, 1] on each parameter's own scale, discrete ones at their cell's centre, (m, S).
+        active: Which parameters a configuration has, (m, S).
+
+    Returns:
+        (m, S * slot_width).
+    """
+    m, s = position.shape
+    found = np.zeros((m, s, config.slot_width), position.dtype)
+    # A small categorical is told by its one-hot code alone: its index is no number.
+    numeric = active & ~(kinds.categorical & (kinds.levels <= config.choices))
+    angle = position[..., None] * (math.pi * 2.0 ** np.arange(config.frequencies, dtype=position.dtype))
+    waves = 1 + config.frequencies
+    found[..., 0] = (position * 2 - 1) * numeric
+    found[..., 1:waves] = np.sin(angle) * numeric[..., None]
+    found[..., waves : waves + config.frequencies] = np.cos(angle) * numeric[..., None]
+    first = 1 + 2 * config.frequencies
+    if kinds.categorical.any():
+        index = np.maximum((position * kinds.levels).astype(int), 0) % config.choices
+        chosen = index[..., None] == np.arange(config.choices)
+        found[..., first : first + config.choices] = chosen & (active & kinds.categorical)[..., None]
+    flags = found[..., first + config.choices :]
+    flags[..., 0] = ~active
+    flags[..., 1] = kinds.categorical & active
+    flags[..., 2] = (kinds.levels > 0) & ~kinds.categorical & active
+    flags[..., 3] = np.where(kinds.levels > 0, 2 / np.maximum(kinds.levels, 1), 0.0) * active
+    return found.reshape(m, -1)
+
+
+def trial_features(
+    config: TrialSetConfig, kinds: Kinds, position: Array, active: Mask, score: Array, failed: Mask
+) -> Array:
+    """Positions of past trials, (n, S * slot_width + 17).
+
+    Args:
+        config: The encoding.
+        kinds: The parameters.
+        position: See :func:`value_features`.
+        active: See :func:`value_features`.
+        score: Squashed scores, (n,); a failed trial counts as the worst one.
+        failed: Which trials failed, (n,).
+    """
+    angle = score[:, None] * (math.pi * 2.0 ** np.arange(SCORE_WAVES, dtype=score.dtype) / config.high)
+    told = [score[:, None] / 2, np.sin(angle), np.cos(angle)]
+    flags = [failed[:, None].astype(position.dtype), np.zeros((len(score), 1), position.dtype)]
+    values = value_features(config, kinds, position, active)
+    return np.concatenate([values, *told, *flags, _study(kinds, len(score), position)], 1)
+
+
+def candidate_features(config: TrialSetConfig, kinds: Kinds, position: Array, active: Mask, n_trials: int) -> Array:
+    """Positions of candidates, (m, S * slot_width + 17)."""
+    told = np.zeros((len(position), 1 + 2 * SCORE_WAVES + 2), position.dtype)
+    told[:, -1] = 1
+    values = value_features(config, kinds, position, active)
+    return np.concatenate([values, told, _study(kinds, n_trials, position)], 1)
+
+
+def _study(kinds: Kinds, n_trials: int, position: Array) -> Array:
+    """How many trials and parameters there are, which attention alone cannot count; (m, 2)."""
+    facts = np.array([math.log2(max(n_trials, 1)) / 4 - 1, len(kinds) / 8 - 1], position.dtype)
+    return np.tile(facts, (len(position), 1))
+
+
+@dataclass(frozen=True)
+class ScoreAnchors:
+    """The scale of scores that a history sets.
+
+    Attributes:
+        best: The lowest value.
+        gap: Distance from it to the median, above 0.
+        knee: See :class:`~model.trial_config.TrialSetConfig`.
+    """
+
+    best: float
+    gap: float
+    knee: float
+
+    @classmethod
+    def of(cls, values: Array, knee: float) -> ScoreAnchors:
+        """Anchors of finite values to minimize, (n,).
+
+        Where half the trials are ties of the best one, the mean takes the median's place; where all are, 1 does.
+        """
+        best = float(values.min())
+        gap = max(float(np.median(values)) - best, 0.01 * (float(values.mean()) - best))
+        return cls(best, gap if gap > 1e-12 * (1 + abs(best)) else 1.0, knee)
+
+    def squash(self, values: Array) -> Array:
+        """Values to squashed scores, both (m,)."""
+        return np.asarray(np.arcsinh((values - self.best) / (self.gap * self.knee)))

@@ -1,0 +1,179 @@
+"""The trial-set network on NumPy: the context is encoded once and scores any number of candidates.
+
+The same arithmetic as :class:`model.trial_network.TrialSetNetwork` (a test compares), without the tokens' mutual mask:
+a candidate attends to the context's keys and to itself. Rotary embeddings at position 0 change nothing and are left
+out. Single precision on every CPU, the kernel heads' systems in double.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.gp.kernels import Array, Mask
+from model.gp.processes import Kinds, Processes, coordinates
+from model.surrogate.features import candidate_features, trial_features
+from model.surrogate.heads import Heads, silu, softmax
+from model.surrogate.prediction import Prediction
+from model.trial_checkpoint import TrialSetCheckpoint
+
+NORM_EPSILON = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """An encoded history.
+
+    Attributes:
+        kinds: The parameters.
+        n_trials: Trials in it.
+        keys: Of each layer, (heads, n, width of a head).
+        values: As the keys.
+        solved: The kernel heads' processes, if there are any.
+    """
+
+    kinds: Kinds
+    n_trials: int
+    keys: list[Array]
+    values: list[Array]
+    solved: Processes | None = None
+
+
+class Network:
+    """Scores candidates.
+
+    Args:
+        checkpoint: The trained network.
+        dtype: Of the network's arithmetic.
+
+    Raises:
+        ModelError: The network computes something else than the shipped one does.
+    """
+
+    def __init__(self, checkpoint: TrialSetCheckpoint, dtype: type[np.floating] = np.float32) -> None:
+        checkpoint.encoding.variant.refuse_other_arithmetic()
+        self.encoding, self.config = checkpoint.encoding, checkpoint.config
+        self._dtype = np.dtype(dtype)
+        weights = {name: array.astype(dtype) for name, array in checkpoint.weights.items()}
+        self._weights = weights
+        self._layers = [_Layer.of(weights, f"backbone.layers.{i}.") for i in range(self.config.n_layers)]
+        self._heads: Heads | None = None
+        if self.encoding.kernels_after:
+            mine = {name.removeprefix("kernels."): w for name, w in weights.items() if name.startswith("kernels.")}
+            self._heads = Heads(self.encoding, mine)
+
+    def encode(
+        self, kinds: Kinds, position: Array, active: Mask, score: Array, failed: Mask, *, evaluations: int = 0
+    ) -> Context:
+        """Encode a history.
+
+        Args:
+            kinds: The parameters, at most as many as the encoding has slots.
+            position: The trials' values in [0, 1], (n, S).
+            active: Which parameters they have, (n, S).
+            score: Squashed scores, (n,).
+            failed: Which trials failed, (n,).
+            evaluations: Of the marginal likelihood, to fit the kernel heads to the history (:mod:`model.gp.fit`).
+        """
+        told = position.astype(self._dtype), active, score.astype(self._dtype)
+        hidden = self._embed(trial_features(self.encoding, kinds, *told, failed))
+        context = Context(kinds, len(score), [], [])
+        cut = self.encoding.kernels_after or len(self._layers)
+        hidden = self._read(hidden, self._layers[:cut], context)
+        if self._heads is None:
+            return context
+        solved = self._heads.solve(kinds, position, active, score, hidden, evaluations)
+        self._read(hidden + self._heads.told_of_trials(solved, self._dtype), self._layers[cut:], context)
+        return Context(kinds, context.n_trials, context.keys, context.values, solved)
+
+    def predict(self, context: Context, position: Array, active: Mask) -> Prediction:
+        """Candidates' predicted scores, from their values in [0, 1] and what is active in them, (m, S) each."""
+        single = position.astype(self._dtype)
+        hidden = self._embed(candidate_features(self.encoding, context.kinds, single, active, context.n_trials))
+        mean = deviation = told = None
+        if self._heads is not None and context.solved is not None:
+            points = coordinates(context.kinds, self.encoding.choices, position, active)
+            mean, deviation = context.solved.posterior(points)
+            told = self._heads.told_of_candidates(context.solved, mean, deviation, self._dtype)
+        for index, layer in enumerate(self._layers):
+            if told is not None and index == self.encoding.kernels_after:
+                hidden = hidden + told
+            queries, own_key, own_value = self._split(hidden, layer)
+            seen = queries @ context.keys[index].transpose(0, 2, 1)
+            itself = (queries * own_key).sum(-1, keepdims=True)
+            weights = softmax(np.concatenate([seen, itself], -1) * self._scale)
+            mixed = weights[..., :-1] @ context.values[index] + weights[..., -1:] * own_value
+            hidden = self._finish(hidden, mixed, layer)
+        hidden = _norm(hidden, self._weights["backbone.norm.weight"])
+        own = softmax(hidden @ self._weights["head.weight"].T + self._weights["head.bias"])
+        if self._heads is None or mean is None or deviation is None:
+            return Prediction(self.encoding, own)
+        return Prediction(self.encoding, own, *self._heads.mix(hidden, mean, deviation))
+
+    @property
+    def _scale(self) -> float:
+        return float((self.config.hidden_size // self.config.n_heads) ** -0.5)
+
+    def _read(self, hidden: Array, layers: list[_Layer], context: Context) -> Array:
+        """Trials' states through some layers, whose keys and values the context keeps."""
+        for layer in layers:
+            queries, keys, values = self._split(hidden, layer)
+            context.keys.append(keys)
+            context.values.append(values)
+            if layer is not self._layers[-1]:  # nobody reads the trials after the last layer's keys
+                weights = softmax(queries @ keys.transpose(0, 2, 1) * self._scale)
+                hidden = self._finish(hidden, weights @ values, layer)
+        return hidden
+
+    def _embed(self, features: Array) -> Array:
+        """The first linear layer, without the slots that are not there: (m, width or less) to (m, hidden)."""
+        weight, missing = self._weights["embed.weight"], self.encoding.width - features.shape[1]
+        if missing:
+            used = self.encoding.slots * self.encoding.slot_width - missing
+            weight = np.concatenate([weight[:, :used], weight[:, used + missing :]], 1)
+        return np.asarray(features @ weight.T + self._weights["embed.bias"])
+
+    def _split(self, hidden: Array, layer: _Layer) -> tuple[Array, Array, Array]:
+        """Queries, keys and values of the heads, (heads, m, width of a head) each."""
+        projected = _norm(hidden, layer.first_norm) @ layer.attention
+        width = self.config.hidden_size // self.config.n_heads
+        queries, keys, values = projected.reshape(len(hidden), 3, self.config.n_heads, width).transpose(1, 2, 0, 3)
+        return queries, keys, values
+
+    def _finish(self, hidden: Array, mixed: Array, layer: _Layer) -> Array:
+        """The layer's output projection and feed-forward part, with both residuals."""
+        hidden = hidden + mixed.transpose(1, 0, 2).reshape(-1, self.config.hidden_size) @ layer.output
+        gate, up = np.split(_norm(hidden, layer.second_norm) @ layer.forward, 2, 1)
+        return np.asarray(hidden + (silu(gate) * up) @ layer.down)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A layer's weights, transposed, those with one input side by side."""
+
+    first_norm: Array
+    attention: Array
+    output: Array
+    second_norm: Array
+    forward: Array
+    down: Array
+
+    @classmethod
+    def of(cls, weights: dict[str, Array], prefix: str) -> _Layer:
+        def joined(*names: str) -> Array:
+            return np.ascontiguousarray(np.concatenate([weights[f"{prefix}{name}_proj.weight"] for name in names]).T)
+
+        return cls(
+            weights[f"{prefix}input_layernorm.weight"],
+            joined("self_attn.q", "self_attn.k", "self_attn.v"),
+            joined("self_attn.o"),
+            weights[f"{prefix}post_attention_layernorm.weight"],
+            joined("mlp.gate", "mlp.up"),
+            joined("mlp.down"),
+        )
+
+
+def _norm(hidden: Array, weight: Array) -> Array:
+    square = np.square(hidden).mean(-1, keepdims=True, dtype=hidden.dtype)
+    return np.asarray(hidden / np.sqrt(square + hidden.dtype.type(NORM_EPSILON)) * weight)
