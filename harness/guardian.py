@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import shutil
 import signal
@@ -59,7 +60,7 @@ class Ward:
 
 
 def guard(values: Any, work: Callable[[], None], release: Callable[[], None], scratch: Path) -> NoReturn:
-    """Run ``work`` in a child process and end when it has ended, by itself or by SIGTERM to this process.
+    """Run ``work`` in a child process and end when it has ended: by itself, or by SIGTERM or the coordinator's end.
 
     Args:
         values: See :class:`Ward`.
@@ -68,7 +69,7 @@ def guard(values: Any, work: Callable[[], None], release: Callable[[], None], sc
         scratch: Where the worker may have a folder named after its process number, which is then removed; so is this
             folder where it is empty and the coordinator is gone.
     """
-    parent = os.getppid()
+    parent, guardian = os.getppid(), os.getpid()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     mortal.die_with_parent(signal.SIGTERM)
     if sys.platform == "linux":
@@ -76,6 +77,8 @@ def guard(values: Any, work: Callable[[], None], release: Callable[[], None], sc
     pid = os.fork()
     if pid == 0:
         mortal.die_with_parent()
+        if os.getppid() != guardian:  # it ended before it could be asked
+            os._exit(1)
         os.setpgid(0, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _work(work)
@@ -108,14 +111,25 @@ def _work(work: Callable[[], None]) -> NoReturn:
 
 
 def _wait(worker: int) -> int | None:
-    """Reap until the worker ends; returns its wait status, or ``None`` where this process is told to end instead."""
+    """Reap until the worker ends; returns its wait status, or ``None`` where this process is to end instead."""
+    coordinator = multiprocessing.parent_process()
     while True:
-        received = signal.sigwait({signal.SIGCHLD, signal.SIGTERM})
-        if received == signal.SIGTERM:
+        received = _next_signal()
+        # The kernel's signal is lost if the fork server ended before this process asked for it.
+        if received == signal.SIGTERM or (received is None and coordinator is not None and not coordinator.is_alive()):
             return None
         for pid, status in _reap():
             if pid == worker:
                 return status
+
+
+def _next_signal() -> int | None:
+    """SIGCHLD or SIGTERM; ``None`` after a second without, where the system can wait for so long."""
+    awaited = {signal.SIGCHLD, signal.SIGTERM}
+    if sys.platform != "linux":
+        return signal.sigwait(awaited)
+    received = signal.sigtimedwait(awaited, 1.0)
+    return None if received is None else received.si_signo
 
 
 def _reap() -> list[tuple[int, int]]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -107,4 +111,42 @@ def test_what_a_living_worker_daemonised_lives_until_the_worker_ends(
         ONCE=str(tmp_path / "once"),
     )
     assert (trials_of(tmp_path / "out").state == "ok").all()
+    assert dead(survivors) == 1
+
+
+ORPHANED = """
+import multiprocessing, os, sys, time
+from pathlib import Path
+from harness import guardian, mortal
+
+
+def work():
+    Path(sys.argv[1], str(os.getpid())).touch()
+    while True:
+        pass
+
+
+def guarded(values):
+    mortal.die_with_parent(0)
+    mortal.die_with_parent = lambda number=9: None  # as if it came after the fork server's end
+    guardian.guard(values, work, lambda: None, Path(sys.argv[1]) / "scratch")
+
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    context.Process(target=guarded, args=(context.RawArray("i", 2),)).start()
+    time.sleep(600)
+"""
+
+
+def test_a_guardian_that_was_orphaned_before_it_could_ask_ends_with_the_coordinator(
+    tmp_path: Path, survivors: Path
+) -> None:
+    (tmp_path / "orphaned.py").write_text(ORPHANED)
+    coordinator = subprocess.Popen([sys.executable, "orphaned.py", str(survivors)], cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not list(survivors.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(coordinator.pid, signal.SIGKILL)
+    coordinator.wait()
     assert dead(survivors) == 1
