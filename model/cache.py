@@ -59,7 +59,7 @@ def train_cached(
     checkpoint, done = folder / "best", folder / "done.json"
     cached = done.exists() and (checkpoint / CONFIG).exists() and (checkpoint / WEIGHTS).exists()
     if not cached:
-        from model.generate import write_atomically
+        from model.checkpoint_files import write_atomically
         from model.train import main
 
         main(config_path, out=folder, processes=processes, progress=progress)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from model.errors import ModelError
 
@@ -38,3 +41,13 @@ def encoding_of(folder: Path) -> str:
 def sha256(path: Path) -> str:
     """A file's checksum."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file under a temporary name beside its place, then rename it: readers see all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)  # noqa: PTH105
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from model.checkpoint_files import write_atomically
 from model.config import DataConfig
 from model.errors import ModelError
 from model.functions.prior import sample_problem
@@ -128,16 +129,6 @@ def _claim(config: DataConfig, folder: Path) -> None:
             raise ModelError(f"{folder} holds a dataset of another configuration; use another folder or delete it.")
         return
     write_atomically(path, lambda temporary: temporary.write_text(content + "\n"))
-
-
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file under a temporary name beside its place, then rename it: readers see all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)  # noqa: PTH105
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write(job: tuple[DataConfig, Path, int]) -> None:

@@ -1,11 +1,12 @@
-"""Kernel heads: Gaussian processes inside the network, their lengthscales and noise inferred by attention, not fitted.
+"""Kernel heads: Gaussian processes inside the network, their lengthscales and noise inferred by attention.
 
 A transformer of this size does not learn to solve linear systems in an hour, and on smooth functions that is what
 separates it from a Gaussian process. So after a few layers the network reads off the trials what each parameter's
 lengthscale and the noise are, corrects that a few times by a learned rule that looks at the marginal likelihood's
 gradient, solves a small system for each head (:mod:`model.kernel_systems`), hands the posteriors of the candidates and
 the leave-one-out posteriors of the trials back to the layers above, and ends in a mixture of its own bins and the
-heads' normals. Everything is trained end to end by the likelihood of the score.
+heads' normals. Everything is trained end to end by the likelihood of the score. Inference, which also fits what is
+inferred, is :mod:`model.surrogate.heads`.
 """
 
 from __future__ import annotations
@@ -14,19 +15,14 @@ import math
 
 import torch
 
-from model.kernel_fit import fit
-from model.kernel_systems import N_HEADS, BentHistory, Solved, coordinates, log_slope, unbend
+from model.gp.kernels import N_HEADS
+from model.kernel_systems import BentHistory, Solved, coordinates, log_slope, unbend
 from model.prediction import Prediction
+from model.surrogate.features import SCORE_WAVES
+from model.surrogate.heads import LENGTHSCALE, LOOKED_AT, NOISE, POOLED, REFINEMENTS, SLOT, STATISTICS
 from model.trial_config import TrialSetConfig
-from model.trial_features import SCORE_WAVES, SlotKinds
+from model.trial_features import SlotKinds
 
-#: Lengthscale at the start, in units of the square root of the number of parameters, and noise.
-LENGTHSCALE, NOISE = 0.5, 0.01
-STATISTICS, POOLED, SLOT = 5, 16, 8
-#: Learned corrections of the lengthscales and the noise, each from the marginal likelihood's gradient there.
-REFINEMENTS = 4
-#: Corrections look at no more trials than this, evenly spread over the ranks of their scores: a quarter of the cost.
-LOOKED_AT = 56
 #: At the start a correction is this times asinh of half the gradient.
 STEP = 0.15
 #: Features of one posterior: its mean in squashed scores and waves of it, two log deviations, residual, log density.
@@ -68,7 +64,6 @@ class KernelHeads(torch.nn.Module):
         active: torch.Tensor,
         score: torch.Tensor,
         hidden: torch.Tensor,
-        evaluations: int = 0,
     ) -> tuple[Solved, torch.Tensor]:
         """Solve the heads' systems.
 
@@ -78,8 +73,6 @@ class KernelHeads(torch.nn.Module):
             active: Which parameters they have, (B, n, S).
             score: Squashed scores, (B, n).
             hidden: The backbone's states of the trials, (B, n, hidden size).
-            evaluations: Of the marginal likelihood, to fit what is inferred (:func:`model.kernel_fit.fit`); not
-                differentiable.
 
         Returns:
             The systems, and the features of the trials' leave-one-out posteriors, (B, n, WIDTH).
@@ -108,8 +101,6 @@ class KernelHeads(torch.nn.Module):
                 noise_facts = torch.stack([noise_slope.asinh(), (noise_slope / 10).asinh(), log_noise / 4], -1)
                 noise_facts = torch.cat([noise_facts, _each_head(shared)], -1)
                 log_noise = log_noise + refine_noise(noise_facts).squeeze(-1) + step * (noise_slope / 2).asinh()
-            if evaluations:
-                log_lengthscale, log_noise = fit(history, log_lengthscale, log_noise, evaluations)
             solved = history.solve(log_lengthscale, log_noise)
             return solved, self._left_out(solved)
 

@@ -1,9 +1,10 @@
-"""The kernel heads' linear systems: Gaussian processes of bent scores, a batch of histories at a time, in doubles.
+"""The kernel heads' linear systems in training: Gaussian processes of bent scores, a batch of histories at a time.
 
 A head ``h`` models bent scores ``g_h(u) = asinh(z / k_h)``, where ``z = knee * sinh(u)`` is the distance from the best
 value in gaps to the median: ``k_h`` goes from logarithmic (what the network sees) to nearly linear. Its mean is the
 generalised least squares constant and its amplitude the profile likelihood's, both closed forms (Rasmussen & Williams,
-2006, sections 2.7 and 5.4.2; the latter also has the leave-one-out formulas).
+2006, sections 2.7 and 5.4.2; the latter also has the leave-one-out formulas). All in doubles. :mod:`model.gp` is the
+same for one history, without torch; a test compares.
 """
 
 from __future__ import annotations
@@ -14,25 +15,20 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from model.gp.kernels import (
+    APART,
+    BELIEF,
+    KERNELS,
+    KNEES,
+    LEAST_NOISE,
+    LENGTHSCALES,
+    LOG_NOISES,
+    N_HEADS,
+    RUNS,
+    TINY,
+)
 from model.trial_config import TrialSetConfig
 from model.trial_features import SlotKinds
-
-#: Where each head's bending of the scores turns from linear to logarithmic, in gaps, and its kernel.
-KNEES = (0.05, 0.5, 30.0, 5.0, 0.5)
-KERNELS = ("matern52", "matern52", "matern52", "rbf", "exponential")
-#: The kernels without repetition, each with its heads, which lie side by side.
-RUNS = tuple(
-    (kernel, slice(KERNELS.index(kernel), len(KERNELS) - KERNELS[::-1].index(kernel)))
-    for kernel in dict.fromkeys(KERNELS)
-)
-N_HEADS = len(KNEES)
-LEAST_NOISE, TINY = 1e-5, 1e-12
-#: Bounds of log lengthscales and log noise shares.
-LENGTHSCALES, LOG_NOISES = (math.log(0.02), math.log(100)), (-14.0, 1.0)
-#: Strength of the prior belief that a head's amplitude is the history's own spread, in trials.
-BELIEF = 2.0
-#: Squared distance between two choices, and between an inactive parameter and an active one.
-APART = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,15 +149,6 @@ class Solved:
         deviation = self.history.scale * (self.amplitude * (left + self.noise)).sqrt()
         mean = self.history.location + self.history.scale * (self.mean + torch.stack(means, 1))
         return mean.transpose(1, 2).float(), deviation.transpose(1, 2).float()
-
-    @property
-    def log_marginal(self) -> torch.Tensor:
-        """Log marginal likelihood of the standardised bent scores up to a constant, amplitude maximised, (B, H).
-
-        The amplitude's belief counts as ``BELIEF`` further trials.
-        """
-        fit = -0.5 * (self.history.bent.shape[2] + BELIEF) * self.amplitude.squeeze(-1).log()
-        return fit + self.inverse_factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     @property
     def evidence(self) -> torch.Tensor:

@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.checkpoint_files import CONFIG, WEIGHTS, sha256, shipped
+from model.checkpoint_files import CONFIG, WEIGHTS, sha256, shipped, write_atomically
 from model.config import PRESETS, NetworkConfig, SamplingConfig
 from model.errors import ModelError
-from model.generate import write_atomically
 from model.initialization import start_copying
 from model.settings import build
 from model.tokenizer import Vocabulary

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.kernel_fit import correlation_and_slope
-from model.kernel_systems import KERNELS, RUNS, Solved
 from model.tokenizer import Trial
 
 Config = dict[str, Any]
@@ -67,18 +65,3 @@ def diverse(
                     left = left * np.sqrt(1 - alike(row).clip(-1, 1) ** 2)
                 break
     return chosen
-
-
-def likeness(solved: Solved, points: Array) -> Callable[[int], Array]:
-    """How the kernels, on average, correlate one of some points (m, C), given its row, with all of them, (m,)."""
-    scaled = points * solved.weights[0].numpy()[:, None]
-    norms = np.square(scaled).sum(-1)
-
-    def one_of(row: int) -> Array:
-        products = (scaled @ scaled[:, row, :, None])[..., 0]
-        square = np.maximum(norms + norms[:, row, None] - 2 * products, 0)
-        return np.asarray(
-            sum(correlation_and_slope(kernel, square[heads])[0].sum(0) for kernel, heads in RUNS) / len(KERNELS)
-        )
-
-    return one_of

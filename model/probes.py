@@ -72,13 +72,13 @@ def main() -> None:
     """Print a table for the shipped networks."""
     from model.inference import Policy
     from model.proposer import PRESETS, Proposer
+    from model.surrogate.trialset import TrialSet
     from model.trial_checkpoint import default_checkpoint, load
-    from model.trial_decoder import TrialSetDecoder
 
-    decoder = TrialSetDecoder(load(default_checkpoint()))
+    network = TrialSet(load(default_checkpoint()))
     rows = {"optiformer-seq": _suggest(Policy(space()))}
     for preset, config in PRESETS.items():
-        rows[f"optiformer, {preset}"] = _suggest(Proposer(space(), decoder, config))
+        rows[f"optiformer, {preset}"] = _suggest(Proposer(space(), network, config))
     print("| | exploitation | exploration | repeats |\n| --- | ---: | ---: | ---: |")
     for name, suggest in rows.items():
         found = probe(suggest)

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from model import acquisition, candidates
 from model.candidates import Pool
 from model.errors import ModelError
-from model.inference import Policy
+from model.gp.improvement import ProcessImprovement
 from model.plan import Plan, diverse
 from model.settings import Positive, Range, Share, check
 from model.space import Space
+from model.surrogate.interface import Belief, Surrogate, Told
 from model.tokenizer import Trial
-from model.trial_decoder import Context, TrialSetDecoder
-from model.trial_features import ScoreAnchors
-from model.trial_history import History, Rows, keys, thin
+from model.trial_history import History, Rows, keys
 from model.unit_space import MAX_LISTED, Array, UnitSpace
+
+if TYPE_CHECKING:
+    from model.inference import Policy
 
 Config = dict[str, Any]
 
@@ -40,7 +41,7 @@ class ProposerConfig:
         policy: Candidates sampled from a named-token network's policy, where the proposer has one.
         refinements: Rounds of further candidates around the best-scored ones, each at a quarter of the scale.
         refined: Candidates a refinement round.
-        evaluations: Of the marginal likelihood, to fit the kernel heads to the history (:mod:`model.kernel_fit`).
+        evaluations: Of the marginal likelihood, to fit the kernel heads to the history (:mod:`model.gp.fit`).
         climbs: Evaluations of the gradient of ``gp-ei``, about, from the best-scored candidates, over the numbers among
             their parameters.
         acquisition: See :func:`model.acquisition.get`; several joined by ``+`` take turns, trial by trial.
@@ -95,12 +96,12 @@ Allowed = Callable[[Config], bool]
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What one ask looks through: the encoded history, the columns that it shows, and the acquisition functions.
+    """What one ask looks through: what the network makes of the history's shown columns, and the acquisition functions.
 
     Of these, each proposal is chosen by the one whose turn it is: ``turns`` has their indices, first to last.
     """
 
-    context: Context
+    belief: Belief
     shown: Rows
     acquisitions: tuple[str, ...]
     turns: list[int]
@@ -116,7 +117,7 @@ class Proposer:
 
     Args:
         space: The search space.
-        decoder: The trained network.
+        surrogate: The trained network.
         config: How to search.
         allowed: Whether a configuration may be proposed (forbidden clauses).
         policy: Samples the candidates that ``config.policy`` asks for.
@@ -128,7 +129,7 @@ class Proposer:
     def __init__(
         self,
         space: Space,
-        decoder: TrialSetDecoder,
+        surrogate: Surrogate,
         config: ProposerConfig | None = None,
         *,
         allowed: Allowed = lambda config: True,
@@ -137,12 +138,12 @@ class Proposer:
         self.space = UnitSpace(space)
         if not len(self.space):
             raise ModelError("The space has no parameter with more than one value: nothing to propose.")
-        self.decoder, self.encoding = decoder, decoder.encoding
+        self.surrogate = surrogate
         self.config = config or PRESETS["default"]
         if self.config.policy and policy is None:
             raise ModelError("ProposerConfig.policy asks for a policy's samples: give the proposer a policy.")
         self._others = tuple(name for name in self.config.acquisitions if name != acquisition.OF_PROCESS)
-        if not self._others and not self.encoding.kernels_after:
+        if not self._others and not surrogate.has_processes:
             raise ModelError(
                 f"{acquisition.OF_PROCESS} is of a kernel head, and this checkpoint has none: take another."
             )
@@ -197,8 +198,7 @@ class Proposer:
         if history.n_succeeded < self.config.n_startup:
             return [self.space.config(self._first(history, rng))]
         shown = self._shown(history, rng)
-        rows = thin(history.scores(), history.failed, self.encoding.max_trials)
-        view = self._view(self._encode(history, rows, shown), shown, history)
+        view = self._view(self._condition(history, shown), shown, history)
         pool = Pool(history.positions, history.scores(), self.space.levels, self.space.categorical, shown)
         start = self._start(pool, rng)
         if self._policy is not None and self.config.policy and not self._listed:
@@ -225,16 +225,17 @@ class Proposer:
         chosen = self._diverse(found, gains, view.turns, view, self._allowed)
         return [self.space.config(found[i]) for i in chosen] or [self.space.config(self._first(history, rng))]
 
-    def _view(self, context: Context, shown: Rows, history: History) -> _View:
+    def _view(self, belief: Belief, shown: Rows, history: History) -> _View:
         """With those of the acquisition functions that get turns."""
         order = self.config.acquisitions
         if self._others and self._others != order:
-            trusted = context.solved is not None and context.improvement.explained >= self.config.trust
+            process = belief.improvement
+            trusted = process is not None and process.explained >= self.config.trust
             order = order if trusted else self._others
         names = tuple(dict.fromkeys(order))
         planned = max(1, int(self.config.ahead * history.n_told))
         first = len(history.values)
-        return _View(context, shown, names, [names.index(order[(first + i) % len(order)]) for i in range(planned)])
+        return _View(belief, shown, names, [names.index(order[(first + i) % len(order)]) for i in range(planned)])
 
     def _best(self, found: Array, gains: Array, view: _View) -> Array:
         """The candidates whose surroundings are worth more candidates."""
@@ -251,7 +252,7 @@ class Proposer:
         view: _View,
         allowed: Allowed | None = None,
     ) -> list[int]:
-        one_of = self.decoder.alike(view.context, *self._tensors(found, self.space.active(found), view.shown))
+        one_of = view.belief.alike(*self._columns(found, view.shown))
         may_be = None if allowed is None else lambda row: allowed(self.space.config(found[row]))
         return diverse(gains, turns, one_of, may_be)
 
@@ -300,7 +301,7 @@ class Proposer:
 
     def _shown(self, history: History, rng: np.random.Generator) -> Rows:
         """The columns that the network sees."""
-        slots, d = self.encoding.slots, len(self.space)
+        slots, d = self.surrogate.slots, len(self.space)
         if d <= slots:
             return np.arange(d)
         ranks = history.scores().argsort(kind="stable").argsort(kind="stable").astype(float)
@@ -310,60 +311,51 @@ class Proposer:
         others = rng.permutation(telling[slots // 2 :])[: slots - slots // 2]
         return np.sort(np.concatenate([telling[: slots // 2], others]))
 
-    def _encode(self, history: History, rows: Rows, shown: Rows) -> Context:
-        values = torch.from_numpy(history.scores()[None].copy())
-        anchors = ScoreAnchors.of(values[:, : history.n_told], self.encoding.knee)
-        told = torch.as_tensor(anchors.squash(values)).float()[:, torch.from_numpy(rows)]
-        position, active = self._tensors(history.positions[rows], history.active[rows], shown)
-        failed = torch.from_numpy(history.failed[rows].copy())[None]
-        kinds = self.space.kinds(shown.tolist())
-        return self.decoder.encode(kinds, position, active, told, failed, evaluations=self.config.evaluations)
+    def _condition(self, history: History, shown: Rows) -> Belief:
+        position, active = history.positions[:, shown], history.active[:, shown]
+        told = Told(position, active, history.scores(), history.failed, history.n_told)
+        return self.surrogate.condition(self.space.kinds(shown), told, evaluations=self.config.evaluations)
 
     def _score(self, positions: Array, view: _View, rng: np.random.Generator) -> Array:
         """What each acquisition function makes of positions, (m, A).
 
         The network is only asked for those whose turn it is; the column of another one is 0.
         """
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        gains = np.zeros((len(positions), len(view.acquisitions)))
+        generator = np.random.default_rng(int(rng.integers(2**31)))
         if not len(positions):
-            return np.zeros((0, len(view.acquisitions)))
-        tensors = self._tensors(positions, self.space.active(positions), view.shown)
-        predicted, columns = None, []
+            return gains
+        columns, predicted = self._columns(positions, view.shown), None
         for turn, name in enumerate(view.acquisitions):
             if name == acquisition.OF_PROCESS:
-                columns.append(view.context.improvement.value(*tensors))
-                continue
-            if turn not in view.turns:
-                columns.append(np.zeros(len(positions)))
-                continue
-            with torch.inference_mode():
-                predicted = predicted or self.decoder.predict(view.context, *tensors)
-                columns.append(self._gain(name, generator)(predicted).double().numpy())
-        return np.stack(columns, 1)
+                gains[:, turn] = _process(view.belief).value(*columns)
+            elif turn in view.turns:
+                predicted = predicted or view.belief.predict(*columns)
+                gains[:, turn] = self._gain(name, generator)(predicted)
+        return gains
 
-    def _gain(self, name: str, generator: torch.Generator) -> acquisition.Acquisition:
-        return acquisition.get(
-            name,
-            self.encoding,
-            margin=self.config.margin,
-            cap=self.config.cap,
-            temperature=self.config.temperature,
-            generator=generator,
-        )
+    def _gain(self, name: str, rng: np.random.Generator) -> acquisition.Acquisition:
+        config = self.config
+        return acquisition.get(name, margin=config.margin, cap=config.cap, temperature=config.temperature, rng=rng)
 
     def _climb(self, positions: Array, view: _View) -> Array:
         """Where the gradient leads from each position, (m, D); parameters of few values stay."""
         shown = view.shown
         moves = (self.space.levels[shown] == 0) | (~self.space.categorical[shown] & (self.space.levels[shown] > MANY))
         climbed = positions.copy()
-        tensors = self._tensors(positions, self.space.active(positions), shown)
-        found = view.context.improvement.climb(*tensors, moves, self.config.climbs)
+        found = _process(view.belief).climb(*self._columns(positions, shown), moves, self.config.climbs)
         climbed[:, shown] = np.where(moves, found, positions[:, shown])
         return climbed
 
-    def _tensors(self, positions: Array, active: NDArray[np.bool_], shown: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-        """Positions and activity of the shown columns, (1, m, len(shown))."""
-        return torch.from_numpy(positions[:, shown]).float()[None], torch.from_numpy(active[:, shown])[None]
+    def _columns(self, positions: Array, shown: Rows) -> tuple[Array, NDArray[np.bool_]]:
+        """Positions and activity of the shown columns, (m, len(shown))."""
+        return positions[:, shown], self.space.active(positions)[:, shown]
+
+
+def _process(belief: Belief) -> ProcessImprovement:
+    process = belief.improvement
+    assert process is not None, "only a trusted process gets a turn, and one alone is refused where there is none"
+    return process
 
 
 def with_settings(preset: str, **changes: Any) -> ProposerConfig:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -21,16 +21,17 @@ from optuna.trial import FrozenTrial, TrialState
 from model.checkpoint_files import encoding_of
 from model.config import SamplingConfig
 from model.errors import ModelError
-from model.inference import Policy
-from model.network import Checkpoint
-from model.network import load as load_seq
 from model.proposer import Proposer, ProposerConfig, with_settings
 from model.settings import Range, convert
 from model.space import Space
+from model.surrogate.trialset import TrialSet
 from model.tokenizer import Trial
 from model.trial_checkpoint import NAME, TrialSetCheckpoint, default_checkpoint
 from model.trial_checkpoint import load as load_trialset
-from model.trial_decoder import TrialSetDecoder
+
+if TYPE_CHECKING:
+    from model.inference import Policy
+    from model.network import Checkpoint
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 Distributions = dict[str, BaseDistribution]
@@ -68,10 +69,8 @@ class OptiFormerSampler(BaseSampler):
         n_startup_trials: int | None = None,
         device: str = "cpu",
     ) -> None:
-        if not isinstance(checkpoint, Checkpoint | TrialSetCheckpoint):
-            folder = default_checkpoint() if checkpoint is None else Path(checkpoint)
-            is_set = encoding_of(folder) == NAME
-            checkpoint = load_trialset(folder) if is_set else load_seq(folder, device=device)
+        if checkpoint is None or isinstance(checkpoint, str | Path):
+            checkpoint = _load(default_checkpoint() if checkpoint is None else Path(checkpoint), device)
         changes: dict[str, Any] = {}
         if temperature is not None:
             changes["temperature"] = temperature
@@ -81,7 +80,7 @@ class OptiFormerSampler(BaseSampler):
         if isinstance(checkpoint, TrialSetCheckpoint):
             if device != "cpu":
                 raise ModelError(f"OptiFormerSampler: a trial-set network runs on the CPU, not on {device!r}.")
-            self._engine = _TrialSet(TrialSetDecoder(checkpoint), with_settings(preset, ahead=0.0, **changes))
+            self._engine = _TrialSet(TrialSet(checkpoint), with_settings(preset, ahead=0.0, **changes))
         else:
             if preset != "default":
                 raise ModelError("OptiFormerSampler: presets are for trial-set checkpoints; leave preset out.")
@@ -139,11 +138,11 @@ class OptiFormerSampler(BaseSampler):
 
 @dataclass(frozen=True, eq=False)
 class _TrialSet:
-    decoder: TrialSetDecoder
+    network: TrialSet
     config: ProposerConfig
 
     def on(self, space: Space) -> Proposer:
-        return Proposer(space, self.decoder, self.config)
+        return Proposer(space, self.network, self.config)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +151,17 @@ class _NamedTokens:
     sampling: SamplingConfig
 
     def on(self, space: Space) -> Policy:
+        from model.inference import Policy
+
         return Policy(space, self.checkpoint, sampling=self.sampling)
+
+
+def _load(folder: Path, device: str) -> Checkpoint | TrialSetCheckpoint:
+    if encoding_of(folder) == NAME:
+        return load_trialset(folder)
+    from model.network import load as load_seq
+
+    return load_seq(folder, device=device)
 
 
 def _entropy() -> int:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.checkpoint_files import CONFIG, WEIGHTS, sha256, shipped
+from model.checkpoint_files import CONFIG, WEIGHTS, sha256, shipped, write_atomically
 from model.config import NetworkConfig
 from model.errors import ModelError
-from model.generate import write_atomically
 from model.settings import build
 from model.trial_config import TrialSetConfig, identity
 

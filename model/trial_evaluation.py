@@ -15,21 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from model.kernel_systems import coordinates
-from model.prediction import cumulative
+from model.gp.kernels import Array, Mask, correlation, squared_distances
+from model.gp.processes import Kinds, coordinates
 from model.prior.draw import Draw
-from model.prior.histories import sample_batch
+from model.prior.histories import Batch, sample_batch
 from model.proposer import ProposerConfig
+from model.surrogate.features import ScoreAnchors
+from model.surrogate.prediction import cumulative
+from model.surrogate.trialset import Context, TrialSet
 from model.trial_checkpoint import TrialSetCheckpoint, load
 from model.trial_config import TrialSetConfig
-from model.trial_decoder import Context, TrialSetDecoder
-from model.trial_features import ScoreAnchors, SlotKinds
 
-Array = NDArray[np.float64]
 JITTER = 1e-6
 
 
@@ -50,7 +48,7 @@ def gp_likelihood(
 
     Scores outside the bins' range are left out, for all three.
     """
-    rng, decoder = np.random.default_rng(seed), TrialSetDecoder(checkpoint)
+    rng, network = np.random.default_rng(seed), TrialSet(checkpoint)
     totals = []
     for _ in range(functions):
         d = int(rng.choice([2, 3, 5, 7]))
@@ -60,42 +58,45 @@ def gp_likelihood(
         x = rng.random((n + queries, d))
         covariance = matern(x, x, lengthscale) + JITTER * np.eye(n + queries)
         y = np.linalg.cholesky(covariance) @ rng.standard_normal(n + queries)
-        totals.append(_one(decoder, x, y, n, lengthscale))
-    network, exact, fitted = np.concatenate(totals).mean(0)
-    return Likelihood(n, float(network), float(exact), float(fitted))
+        totals.append(_one(network, x, y, n, lengthscale))
+    mine, exact, fitted = np.concatenate(totals).mean(0)
+    return Likelihood(n, float(mine), float(exact), float(fitted))
 
 
-def _encode(decoder: TrialSetDecoder, *told: Any) -> Context:
+def _encode(network: TrialSet, kinds: Kinds, *told: Any) -> Context:
     """Encode a history as the preset ``default`` does."""
-    return decoder.encode(*told, evaluations=ProposerConfig().evaluations)
+    return network.encode(kinds, *told, evaluations=ProposerConfig().evaluations)
 
 
-def _one(decoder: TrialSetDecoder, x: Array, y: Array, n: int, lengthscale: Array) -> Array:
+def _one(network: TrialSet, x: Array, y: Array, n: int, lengthscale: Array) -> Array:
     """Negative log densities of the counted queries: network, exact GP, fitted GP; (counted, 3)."""
-    encoding, d = decoder.encoding, x.shape[1]
-    anchors = ScoreAnchors.of(torch.from_numpy(y[None, :n].copy()), encoding.knee)
-    u = anchors.squash(torch.from_numpy(y[None]))[0]
-    kinds = SlotKinds(torch.ones(1, d, dtype=torch.bool), torch.zeros(1, d, dtype=torch.bool), torch.zeros(1, d))
-    position = torch.from_numpy(x).float()[None]
-    active = torch.ones_like(position, dtype=torch.bool)
-    failed = torch.zeros(1, n, dtype=torch.bool)
-    context = _encode(decoder, kinds, position[:, :n], active[:, :n], u[None, :n].float(), failed)
-    predicted = decoder.predict(context, position[:, n:], active[:, n:])
-    network = -predicted.log_density(encoding, u[n:].float()).double().numpy()
+    encoding, d = network.encoding, x.shape[1]
+    anchors = ScoreAnchors.of(y[:n], encoding.knee)
+    u = anchors.squash(y)
+    kinds, active = Kinds(np.zeros(d, dtype=bool), np.zeros(d)), np.ones(x.shape, dtype=bool)
+    context = _encode(network, kinds, x[:n], active[:n], u[:n], np.zeros(n, dtype=bool))
     # u = asinh(z): the density of u is that of the value times dy/du = gap * knee * cosh(u).
-    stretch = np.log(float(anchors.gap) * encoding.knee * np.cosh(u[n:].numpy()))
-    columns = [network]
+    stretch = np.log(anchors.gap * encoding.knee * np.cosh(u[n:]))
+    columns = [-network.predict(context, x[n:], active[n:]).log_density(u[n:])]
     for mean, variance in (_exact(x, y, n, lengthscale), _fitted(x, y, n)):
         density = -0.5 * (np.log(2 * math.pi * variance) + (y[n:] - mean) ** 2 / variance)
         columns.append(-(density + stretch))
-    counted = (u[n:] > encoding.low).numpy() & (u[n:] < encoding.high).numpy()
+    counted = (u[n:] > encoding.low) & (u[n:] < encoding.high)
     return np.asarray(np.stack(columns, 1)[counted])
 
 
 def matern(a: Array, b: Array, lengthscale: Array) -> Array:
     """The Matern-5/2 kernel of unit variance, (len(a), len(b))."""
-    r = math.sqrt(5) * np.sqrt((((a[:, None] - b[None]) / lengthscale) ** 2).sum(-1))
-    return np.asarray((1 + r + r * r / 3) * np.exp(-r))
+    return correlation("matern52", squared_distances(a / lengthscale, b / lengthscale))
+
+
+def history(batch: Batch, row: int) -> tuple[Kinds, tuple[Array, Mask, Array, Mask], tuple[Array, Mask]]:
+    """One of a batch's histories without the slots that it does not have: kinds, what is told, what is asked."""
+    used = int(batch.kinds.present[row].sum())
+    kinds = Kinds(batch.kinds.categorical[row, :used].numpy(), batch.kinds.levels[row, :used].double().numpy())
+    trials, active = batch.trials[row, :, :used].double().numpy(), batch.trials_active[row, :, :used].numpy()
+    told = trials, active, batch.scores[row].double().numpy(), batch.failed[row].numpy()
+    return kinds, told, (batch.queries[row, :, :used].double().numpy(), batch.queries_active[row, :, :used].numpy())
 
 
 def prior_likelihood(
@@ -110,21 +111,20 @@ def prior_likelihood(
     Returns:
         One entry each for histories of up to 16, of 17 to 64 and of more trials; ``n`` is their mean length.
     """
-    decoder, encoding = TrialSetDecoder(checkpoint), checkpoint.encoding
+    network, encoding = TrialSet(checkpoint), checkpoint.encoding
     lengths, found = [], []
     for number in range(functions):
         batch = sample_batch(Draw(seed + number), encoding, 1)
-        kinds = SlotKinds(batch.kinds.present[:1], batch.kinds.categorical[:1], batch.kinds.levels[:1])
-        told = batch.trials[:1], batch.trials_active[:1], batch.scores[:1], batch.failed[:1]
-        asked = batch.queries[:1, :queries], batch.queries_active[:1, :queries]
-        network = decoder.predict(_encode(decoder, kinds, *told), *asked).log_mass(encoding).double().numpy()
-        points = torch.cat([coordinates(encoding, kinds, *pair) for pair in (told[:2], asked)], 1)[0].numpy()
-        fitted = _fitted_mass(encoding, points[:, points.std(0) > 0], told[2][0].double().numpy())
+        kinds, told, (position, active) = history(batch, 0)
+        asked = position[:queries], active[:queries]
+        mine = np.log(network.predict(_encode(network, kinds, *told), *asked).probabilities())
+        points = np.concatenate([coordinates(kinds, encoding.choices, *pair) for pair in (told[:2], asked)])
+        fitted = _fitted_mass(encoding, points[:, points.std(0) > 0], told[2])
         width = (encoding.high - encoding.low) / encoding.bins
         bins = ((batch.targets[0, :queries].numpy() - encoding.low) / width).astype(int).clip(0, encoding.bins - 1)
         each = np.arange(len(bins))
-        found.append([-network[each, bins].mean(), -fitted[each, bins].mean()])
-        lengths.append(told[2].shape[1])
+        found.append([-mine[each, bins].mean(), -fitted[each, bins].mean()])
+        lengths.append(len(told[2]))
     n, losses = np.array(lengths), np.array(found)
     groups = [rows for rows in (n <= 16, (n > 16) & (n <= 64), n > 64) if rows.any()]
     return [
@@ -168,25 +168,23 @@ def _fitted(x: Array, y: Array, n: int) -> tuple[Array, Array]:
 
 def calibration(checkpoint: TrialSetCheckpoint, *, batches: int = 6, seed: int = 10**13) -> tuple[Array, Array]:
     """Nominal and observed shares of held-out scores of the mixed prior below each predicted quantile, (19,) each."""
-    encoding, decoder = checkpoint.encoding, TrialSetDecoder(checkpoint)
+    encoding, network = checkpoint.encoding, TrialSet(checkpoint)
     ranks = []
     for number in range(batches):
         batch = sample_batch(Draw(seed + number), encoding, 3000)
         for row in range(len(batch.scores)):
-            part = slice(row, row + 1)
-            kinds = SlotKinds(batch.kinds.present[part], batch.kinds.categorical[part], batch.kinds.levels[part])
-            told = batch.trials[part], batch.trials_active[part], batch.scores[part], batch.failed[part]
-            predicted = decoder.predict(_encode(decoder, kinds, *told), batch.queries[part], batch.queries_active[part])
-            ranks.append(_ranks(encoding, predicted.log_mass(encoding).exp(), batch.targets[row]))
+            kinds, told, asked = history(batch, row)
+            predicted = network.predict(_encode(network, kinds, *told), *asked)
+            ranks.append(_ranks(encoding, predicted.probabilities(), batch.targets[row].numpy()))
     nominal = np.arange(1, 20) / 20
     found = np.concatenate(ranks)
     return nominal, np.array([(found < share).mean() for share in nominal])
 
 
-def _ranks(encoding: TrialSetConfig, probabilities: torch.Tensor, targets: torch.Tensor) -> Array:
+def _ranks(encoding: TrialSetConfig, probabilities: Array, targets: Array) -> Array:
     """Predicted mass below each target, (q,)."""
     rows = zip(probabilities, targets, strict=True)
-    return np.array([float(cumulative(p[None], encoding, float(target))) for p, target in rows])
+    return np.array([float(cumulative(p[None], encoding, float(target))[0]) for p, target in rows])
 
 
 def main(folder: str) -> None:

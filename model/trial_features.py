@@ -1,8 +1,8 @@
 """What a position of the trial-set encoding is made of: values of the parameters, the score, and flags.
 
-The same functions serve training (synthetic batches) and inference (a real search space), so that the two cannot
-drift apart. Scores are squashed by :class:`ScoreAnchors`: 0 is the best value of the history and 1 gap its median,
-linear near 0 and logarithmic far away, re-anchored at every ask.
+For training's batches; :mod:`model.surrogate.features` is the same for one history. Scores are squashed by
+:class:`ScoreAnchors`: 0 is the best value of the history and 1 gap its median, linear near 0 and logarithmic far away,
+re-anchored at every ask.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from model.surrogate.features import SCORE_WAVES
 from model.trial_config import TrialSetConfig
-
-SCORE_WAVES = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +138,6 @@ class ScoreAnchors:
     def squash(self, values: torch.Tensor) -> torch.Tensor:
         """Values to squashed scores, both (B, m)."""
         return torch.asinh((values - self.best) / (self.gap * self.knee))
-
-    def threshold(self, margin: float) -> float:
-        """The squashed score of a value ``margin`` gaps below the best one."""
-        return -math.asinh(margin / self.knee)
 
 
 def bin_centres(config: TrialSetConfig, device: torch.device | str = "cpu") -> torch.Tensor:

@@ -6,15 +6,14 @@ are :class:`model.space.Parameter`'s, vectorised; tests hold the two together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from model.gp.processes import Kinds
 from model.space import Condition, Parameter, Space
-from model.trial_features import SlotKinds
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -102,11 +101,9 @@ class UnitSpace:
                 axes.append((np.arange(self.levels[column]) + 0.5) / self.levels[column])
         return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
 
-    def kinds(self, columns: Sequence[int]) -> SlotKinds:
-        """The slots that hold the given columns, as a batch of one."""
-        present = torch.ones(1, len(columns), dtype=torch.bool)
-        categorical = torch.from_numpy(self.categorical[list(columns)])
-        return SlotKinds(present, categorical[None], torch.from_numpy(self.levels[list(columns)]).float()[None])
+    def kinds(self, columns: NDArray[np.int64]) -> Kinds:
+        """What kind of parameter each of some columns holds."""
+        return Kinds(self.categorical[columns], self.levels[columns])
 
     def _holds(self, condition: Condition | None, positions: Array, active: Mapping[str, Mask]) -> Mask:
         assert condition is not None

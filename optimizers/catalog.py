@@ -174,7 +174,7 @@ register(
         "(preset=fast|default|thorough).",
         target="optimizers.optiformer_surrogate:OptiFormer",
         capabilities=Capabilities(batch=True, failed="shown to the network as failed, with the worst value so far"),
-        packages=("ConfigSpace", "numpy", "scipy", "torch>=2.8"),
+        packages=("ConfigSpace", "numpy", "scipy"),
         fingerprint="optimizers.optiformer_surrogate:fingerprint",
     )
 )

@@ -18,12 +18,11 @@ from model.cache import train_cached
 from model.checkpoint_files import CONFIG, shipped
 from model.config import RunConfig
 from model.errors import ModelError
-from model.inference import Policy
 from model.proposer import PRESETS, Proposer, ProposerConfig, with_settings
 from model.space import Space
+from model.surrogate.trialset import TrialSet
 from model.tokenizer import Trial
 from model.trial_checkpoint import default_checkpoint, load
-from model.trial_decoder import TrialSetDecoder
 from optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion, Training
 from optimizers.history import succeeded
 from optimizers.settings import SettingError, blaming, choice, library_seed, number, whole
@@ -32,8 +31,9 @@ from optimizers.spaces import Config, SearchSpace
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
+    from model.inference import Policy
 
-BACKENDS = ("torch", "onnx", "onnx-int8")
+
 #: Settings whose value, if negative, is the preset's own.
 OWN = ("refinements", "ahead", "evaluations")
 #: The shipped checkpoint that the setting ``policy`` samples from.
@@ -61,7 +61,6 @@ class OptiFormer(Optimizer):
         evaluations: Of the marginal likelihood, to fit the network's kernel heads to the history; the preset's own if
             negative.
         policy: Candidates sampled from ``optiformer-seq``'s policy, beside the preset's.
-        backend: ``torch`` | ``onnx`` | ``onnx-int8``: what computes the network.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -86,7 +85,6 @@ class OptiFormer(Optimizer):
         ahead: float = -1.0,
         evaluations: int = -1,
         policy: int = 0,
-        backend: str = "torch",
     ) -> None:
         self._space = SearchSpace(space)
         self._seed = library_seed(seed)
@@ -106,17 +104,16 @@ class OptiFormer(Optimizer):
             ahead=ahead,
             evaluations=evaluations,
             policy=policy,
-            backend=backend,
         )
         if train:
             with blaming("train", ModelError):
                 checkpoint = str(train_cached(train, progress=False).checkpoint)
         with blaming("checkpoint", ModelError):
-            decoder = _decoder(checkpoint or str(default_checkpoint()), backend)
+            network = _network(checkpoint or str(default_checkpoint()))
         try:
             self._proposer = Proposer(
                 Space.from_configspace(space),
-                decoder,
+                network,
                 config,
                 allowed=self._space.is_allowed,
                 policy=_policy(Space.from_configspace(space)) if policy else None,
@@ -162,12 +159,9 @@ class OptiFormer(Optimizer):
             self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))
 
 
-def _search(
-    *, preset: str = "default", acquisition: str = "", backend: str = "torch", **numbers: float
-) -> ProposerConfig:
+def _search(*, preset: str = "default", acquisition: str = "", **numbers: float) -> ProposerConfig:
     """The preset with the settings that are given; of :data:`OWN`, a negative one is the preset's."""
     choice("preset", preset, tuple(PRESETS))
-    choice("backend", backend, BACKENDS)
     given = {name: value for name, value in numbers.items() if name not in OWN or number(name, value) >= 0}
     try:
         return with_settings(preset, **given, **({"acquisition": acquisition} if acquisition else {}))
@@ -193,6 +187,7 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 
 def _policy(space: Space) -> Policy:
     """The shipped named-token network's policy, every sample taken as it comes."""
+    from model.inference import Policy
     from model.network import load as load_seq
 
     checkpoint = load_seq(shipped(POLICY))
@@ -200,10 +195,6 @@ def _policy(space: Space) -> Policy:
 
 
 @functools.cache
-def _decoder(folder: str, backend: str) -> TrialSetDecoder:
+def _network(folder: str) -> TrialSet:
     """A checkpoint's network, read once a process."""
-    if backend == "torch":
-        return TrialSetDecoder(load(folder))
-    from model.onnx_decoder import OnnxDecoder
-
-    return OnnxDecoder(load(folder), int8=backend == "onnx-int8")
+    return TrialSet(load(folder))

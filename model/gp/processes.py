@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.gp.kernels import (
     APART,
@@ -191,9 +190,4 @@ def coordinates(kinds: Kinds, choices: int, position: Array, active: Mask) -> Ar
     index = np.maximum((position * kinds.levels).astype(int), 0) % choices
     chosen = (index[..., None] == np.arange(choices)) & (active & kinds.categorical)[..., None]
     parts = [place[..., None], absent[..., None], chosen * math.sqrt(APART / 2)]
-    return np.concatenate(parts, -1).reshape(len(position), -1)
-
-
-def columns_of(kinds: Kinds, rows: NDArray[np.int64]) -> Kinds:
-    """The kinds of some columns."""
-    return Kinds(kinds.categorical[rows], kinds.levels[rows])
+    return np.concatenate(parts, -1).reshape(len(position), (2 + choices) * len(kinds))

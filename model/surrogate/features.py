@@ -50,7 +50,7 @@ def value_features(config: TrialSetConfig, kinds: Kinds, position: Array, active
     flags[..., 1] = kinds.categorical & active
     flags[..., 2] = (kinds.levels > 0) & ~kinds.categorical & active
     flags[..., 3] = np.where(kinds.levels > 0, 2 / np.maximum(kinds.levels, 1), 0.0) * active
-    return found.reshape(m, -1)
+    return found.reshape(m, s * config.slot_width)
 
 
 def trial_features(

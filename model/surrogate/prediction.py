@@ -40,7 +40,9 @@ class Prediction:
             inside = np.diff(self._heads_below(edges), axis=1)
             mass = self.own * self.weights[:, :1] + (np.maximum(inside, 1e-12) * self.weights[:, None, 1:]).sum(-1)
         if temperature != 1.0:
-            mass = np.power(mass, 1 / temperature)
+            logs = np.log(np.maximum(mass, 1e-38))
+            with np.errstate(over="ignore"):  # next to no temperature leaves the likeliest bin
+                mass = np.exp((logs - logs.max(-1, keepdims=True)) / temperature)
         return np.asarray(mass / mass.sum(-1, keepdims=True))
 
     def below(self, threshold: float) -> Array:

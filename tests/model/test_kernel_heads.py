@@ -12,8 +12,9 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
 from model.config import NetworkConfig
+from model.gp.kernels import BELIEF, KERNELS, LEAST_NOISE, N_HEADS
 from model.kernel_heads import WIDTH
-from model.kernel_systems import BELIEF, KERNELS, LEAST_NOISE, N_HEADS, BentHistory, bend, unbend
+from model.kernel_systems import BentHistory, bend, unbend
 from model.prediction import Prediction
 from model.prior.draw import Draw
 from model.prior.histories import sample_batch

@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from ConfigSpace import ConfigurationSpace
 
 from model.checkpoint_files import shipped
 from model.config import NetworkConfig
 from model.errors import ModelError
+from model.gp.kernels import KERNELS, correlation, squared_distances
+from model.gp.processes import coordinates
 from model.inference import Policy
-from model.kernel_systems import coordinates, correlation, squares
 from model.network import load
 from model.plan import diverse
-from model.prediction import Prediction
 from model.proposer import Proposer, ProposerConfig
 from model.space import Space
+from model.surrogate.prediction import Prediction
+from model.surrogate.trialset import Context, TrialSet, TrialSetBelief
 from model.tokenizer import Trial
 from model.trial_checkpoint import TrialSetCheckpoint, arrays
 from model.trial_config import MixtureConfig, TrialSetConfig
-from model.trial_decoder import Context, TrialSetDecoder
 from model.trial_network import build
 from optimizers.base import Observation
 from optimizers.optiformer_surrogate import OptiFormer, fingerprint
@@ -34,7 +34,7 @@ SPACE = Space.from_configspace(ConfigurationSpace({"x": (0.0, 1.0), "y": (0.0, 1
 AHEAD = ProposerConfig(uniform=16, local=16, refined=8, ahead=0.1, acquisition="pi+ei")
 
 
-class Counting(TrialSetDecoder):
+class Counting(TrialSet):
     encoded, predicted = 0, 0
 
     def encode(self, *args: Any, **settings: Any) -> Context:
@@ -47,9 +47,8 @@ class Counting(TrialSetDecoder):
 
 
 @pytest.fixture
-def decoder() -> Counting:
-    network = build(ENCODING, NETWORK, seed=0)
-    return Counting(TrialSetCheckpoint(arrays(network.state_dict()), ENCODING, NETWORK, {}), torch.float32)
+def network() -> Counting:
+    return Counting(TrialSetCheckpoint(arrays(build(ENCODING, NETWORK, seed=0).state_dict()), ENCODING, NETWORK, {}))
 
 
 def told(n: int) -> list[Trial]:
@@ -57,36 +56,36 @@ def told(n: int) -> list[Trial]:
     return [Trial({"x": x, "y": y}, (x - 0.3) ** 2 + y) for x, y in rng.random((n, 2)).tolist()]
 
 
-def test_a_plan_serves_as_many_asks_as_its_share_of_the_history(decoder: Counting) -> None:
-    proposer, trials = Proposer(SPACE, decoder, AHEAD), told(30)
+def test_a_plan_serves_as_many_asks_as_its_share_of_the_history(network: Counting) -> None:
+    proposer, trials = Proposer(SPACE, network, AHEAD), told(30)
     for asked in range(6):
         (config,) = proposer.suggest(trials, rng=np.random.default_rng(asked))
-        assert decoder.encoded == 1 + asked // 3
+        assert network.encoded == 1 + asked // 3
         trials.append(Trial(config, 1.0))
     assert len({tuple(t.config.items()) for t in trials}) == 36
 
 
-def test_a_plan_is_dropped_with_another_history(decoder: Counting) -> None:
-    proposer, trials = Proposer(SPACE, decoder, AHEAD), told(30)
+def test_a_plan_is_dropped_with_another_history(network: Counting) -> None:
+    proposer, trials = Proposer(SPACE, network, AHEAD), told(30)
     proposer.suggest(trials, rng=np.random.default_rng(0))
     proposer.suggest(trials[1:], rng=np.random.default_rng(0))
-    assert decoder.encoded == 2
+    assert network.encoded == 2
 
 
-def test_what_was_tried_meanwhile_or_is_running_is_skipped(decoder: Counting) -> None:
-    first, second, third = Proposer(SPACE, decoder, AHEAD).suggest(told(30), 3, rng=np.random.default_rng(0))
-    assert decoder.encoded == 1
-    proposer = Proposer(SPACE, decoder, AHEAD)
+def test_what_was_tried_meanwhile_or_is_running_is_skipped(network: Counting) -> None:
+    first, second, third = Proposer(SPACE, network, AHEAD).suggest(told(30), 3, rng=np.random.default_rng(0))
+    assert network.encoded == 1
+    proposer = Proposer(SPACE, network, AHEAD)
     assert proposer.suggest(told(30), rng=np.random.default_rng(0)) == [first]
     assert proposer.suggest([*told(30), Trial(second, 0.5)], rng=np.random.default_rng(0), pending=[first]) == [third]
-    assert decoder.encoded == 2
+    assert network.encoded == 2
 
 
-def test_without_planning_ahead_every_ask_reads_the_history(decoder: Counting) -> None:
-    proposer, trials = Proposer(SPACE, decoder, replace(AHEAD, ahead=0.0)), told(30)
+def test_without_planning_ahead_every_ask_reads_the_history(network: Counting) -> None:
+    proposer, trials = Proposer(SPACE, network, replace(AHEAD, ahead=0.0)), told(30)
     for asked in range(3):
         trials.append(Trial(proposer.suggest(trials, rng=np.random.default_rng(asked))[0], 1.0))
-    assert decoder.encoded == 3
+    assert network.encoded == 3
 
 
 def test_acquisitions_take_turns_and_alike_candidates_are_put_off() -> None:
@@ -104,39 +103,36 @@ def test_acquisitions_take_turns_and_alike_candidates_are_put_off() -> None:
     assert diverse(np.zeros((0, 1)), [0], lambda row: near[row], lambda row: True) == []
 
 
-def test_the_network_is_not_asked_when_the_process_chooses(decoder: Counting) -> None:
+def test_the_network_is_not_asked_when_the_process_chooses(network: Counting) -> None:
     turns = replace(AHEAD, ahead=0.0, acquisition="pi+gp-ei", trust=-9.0)
-    for n, network in ((20, True), (21, False)):
-        decoder.predicted = 0
-        Proposer(SPACE, decoder, turns).suggest(told(n), rng=np.random.default_rng(0))
-        assert (decoder.predicted > 0) == network
+    for n, asked in ((20, True), (21, False)):
+        network.predicted = 0
+        Proposer(SPACE, network, turns).suggest(told(n), rng=np.random.default_rng(0))
+        assert (network.predicted > 0) == asked
     both = replace(turns, ahead=0.1)
-    Proposer(SPACE, decoder, both).suggest(told(21), rng=np.random.default_rng(0))
-    assert decoder.predicted > 0
+    Proposer(SPACE, network, both).suggest(told(21), rng=np.random.default_rng(0))
+    assert network.predicted > 0
 
 
-def test_likeness_is_the_kernels_own(decoder: Counting) -> None:
-    trials = told(12)
-    proposer = Proposer(SPACE, decoder, AHEAD)
-    position = torch.tensor([[[0.2, 0.2], [0.2, 0.2], [0.21, 0.2], [0.9, 0.9]]])
-    kinds = proposer.space.kinds([0, 1])
-    where = torch.tensor([[[t.config["x"], t.config["y"]] for t in trials]])
-    context = decoder.encode(
-        kinds, where, torch.ones_like(where).bool(), torch.rand(1, 12), torch.zeros(1, 12, dtype=torch.bool)
-    )
-    alike = decoder.alike(context, position, torch.ones_like(position).bool())(0)
+def test_likeness_is_the_kernels_own(network: Counting) -> None:
+    position, active = np.array([[0.2, 0.2], [0.2, 0.2], [0.21, 0.2], [0.9, 0.9]]), np.ones((4, 2), dtype=bool)
+    kinds = Proposer(SPACE, network, AHEAD).space.kinds(np.arange(2))
+    where = np.array([[t.config["x"], t.config["y"]] for t in told(12)])
+    told_active, score = np.ones((12, 2), dtype=bool), np.random.default_rng(1).random(12)
+    context = network.encode(kinds, where, told_active, score, np.zeros(12, dtype=bool))
+    alike = TrialSetBelief(network, context).alike(position, active)(0)
     np.testing.assert_allclose(alike[:2], 1, atol=1e-4)
     assert 1 > alike[2] > alike[3] > 0
     assert context.solved is not None
-    points = coordinates(decoder.encoding, kinds, position, torch.ones_like(position).bool())
-    scaled = points[:, None] * context.solved.weights[:, :, None]
-    np.testing.assert_allclose(alike, correlation(squares(scaled, scaled))[0, :, 0].mean(0), atol=1e-7)
+    scaled = coordinates(kinds, ENCODING.choices, position, active) * context.solved.weights[:, None]
+    each = [correlation(kernel, squared_distances(x, x))[0] for kernel, x in zip(KERNELS, scaled, strict=True)]
+    np.testing.assert_allclose(alike, np.mean(each, 0), atol=1e-7)
 
 
-def test_policy_samples_are_candidates_and_count_in_the_cells_key(decoder: Counting) -> None:
+def test_policy_samples_are_candidates_and_count_in_the_cells_key(network: Counting) -> None:
     config = replace(AHEAD, policy=4)
     with pytest.raises(ModelError, match="give the proposer a policy"):
-        Proposer(SPACE, decoder, config)
+        Proposer(SPACE, network, config)
     sampled: list[int] = []
 
     class Noting(Policy):
@@ -145,7 +141,7 @@ def test_policy_samples_are_candidates_and_count_in_the_cells_key(decoder: Count
             return super().suggest(trials, n, **kw)
 
     policy = Noting(SPACE, load(shipped("optiformer-seq")))
-    assert Proposer(SPACE, decoder, config, policy=policy).suggest(told(9), rng=np.random.default_rng(0))
+    assert Proposer(SPACE, network, config, policy=policy).suggest(told(9), rng=np.random.default_rng(0))
     assert sampled == [4]
     optimizer = OptiFormer(ConfigurationSpace({"x": (0.0, 1.0)}), seed=0, n_trials=9, policy=3)
     optimizer.tell([Observation({"x": x / 7}, x) for x in range(7)])

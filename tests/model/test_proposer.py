@@ -33,10 +33,10 @@ from model.config import NetworkConfig
 from model.errors import ModelError
 from model.proposer import MANY, PRESETS, Proposer, ProposerConfig, with_settings
 from model.space import Space
+from model.surrogate.trialset import TrialSet
 from model.tokenizer import Trial
 from model.trial_checkpoint import TrialSetCheckpoint, arrays, save
 from model.trial_config import MixtureConfig, TrialSetConfig
-from model.trial_decoder import TrialSetDecoder
 from model.trial_history import History, thin
 from model.trial_network import build
 from model.unit_space import UnitSpace
@@ -50,12 +50,12 @@ SMALL = ProposerConfig(uniform=32, local=32, refinements=2, refined=16, ahead=0.
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
-def decoder(request: pytest.FixtureRequest) -> TrialSetDecoder:
+def network(request: pytest.FixtureRequest) -> TrialSet:
     encoding = replace(ENCODING, kernels_after=request.param)
-    network = build(encoding, NETWORK, seed=0)
+    made = build(encoding, NETWORK, seed=0)
     with torch.no_grad():
-        network.head.weight.mul_(30)  # opinions, if wrong ones
-    return TrialSetDecoder(TrialSetCheckpoint(arrays(network.state_dict()), encoding, NETWORK, {}), torch.float32)
+        made.head.weight.mul_(30)  # opinions, if wrong ones
+    return TrialSet(TrialSetCheckpoint(arrays(made.state_dict()), encoding, NETWORK, {}))
 
 
 def nested() -> ConfigurationSpace:
@@ -98,9 +98,9 @@ def told(space: ConfigurationSpace, n: int, seed: int = 0) -> list[Trial]:
 
 
 def suggest(
-    decoder: TrialSetDecoder, space: ConfigurationSpace, trials: Sequence[Trial], n: int = 1, seed: int = 0, **kw: Any
+    network: TrialSet, space: ConfigurationSpace, trials: Sequence[Trial], n: int = 1, seed: int = 0, **kw: Any
 ) -> list[dict[str, Any]]:
-    proposer = Proposer(Space.from_configspace(space), decoder, SMALL)
+    proposer = Proposer(Space.from_configspace(space), network, SMALL)
     return proposer.suggest(trials, n, rng=np.random.default_rng(seed), **kw)
 
 
@@ -126,53 +126,53 @@ def test_positions_and_conditions_are_those_of_the_space(seed: int) -> None:
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("n", [0, 3, 12, 60])
 def test_proposals_are_valid_and_new_in_any_space_after_any_number_of_trials(
-    decoder: TrialSetDecoder, name: str, n: int
+    network: TrialSet, name: str, n: int
 ) -> None:
     space = SPACES[name]()
     trials = told(space, n)
-    asked = suggest(decoder, space, trials, 3)
+    asked = suggest(network, space, trials, 3)
     for config in asked:
         check_configuration(space, SearchSpace(space).vector(config))
     assert len({key(c) for c in asked} | {key(t.config) for t in trials}) == 3 + len({key(t.config) for t in trials})
 
 
-def test_a_proposal_depends_on_seed_and_trials_alone_and_not_on_their_order(decoder: TrialSetDecoder) -> None:
+def test_a_proposal_depends_on_seed_and_trials_alone_and_not_on_their_order(network: TrialSet) -> None:
     trials = told(flat(3), 15)
-    first = suggest(decoder, flat(3), trials)
+    first = suggest(network, flat(3), trials)
     torch.manual_seed(9)
-    assert suggest(decoder, flat(3), trials) == first
-    assert suggest(decoder, flat(3), trials, seed=1) != first
-    assert suggest(decoder, flat(3), [Trial(t.config, -(t.value or 0.0)) for t in trials]) != first
+    assert suggest(network, flat(3), trials) == first
+    assert suggest(network, flat(3), trials, seed=1) != first
+    assert suggest(network, flat(3), [Trial(t.config, -(t.value or 0.0)) for t in trials]) != first
 
 
-def test_pending_configurations_are_not_proposed_again_and_shift_the_batch(decoder: TrialSetDecoder) -> None:
+def test_pending_configurations_are_not_proposed_again_and_shift_the_batch(network: TrialSet) -> None:
     trials = told(flat(2), 12)
-    alone = suggest(decoder, flat(2), trials)
-    assert suggest(decoder, flat(2), trials, pending=alone) != alone
-    batch = suggest(decoder, flat(2), trials, 5)
+    alone = suggest(network, flat(2), trials)
+    assert suggest(network, flat(2), trials, pending=alone) != alone
+    batch = suggest(network, flat(2), trials, 5)
     assert batch[0] == alone[0]
     assert len({key(config) for config in batch}) == 5
 
 
-def test_a_small_discrete_space_is_searched_to_its_last_configuration(decoder: TrialSetDecoder) -> None:
+def test_a_small_discrete_space_is_searched_to_its_last_configuration(network: TrialSet) -> None:
     space = ConfigurationSpace({"a": ["x", "y", "z"], "n": (1, 3), "fixed": 1})
     trials: list[Trial] = []
     for index in range(9):
-        (config,) = suggest(decoder, space, trials, seed=index)
+        (config,) = suggest(network, space, trials, seed=index)
         trials.append(Trial(config, float(index)))
     assert len({key(t.config) for t in trials}) == 9
-    assert key(suggest(decoder, space, trials)[0]) in {key(t.config) for t in trials}
+    assert key(suggest(network, space, trials)[0]) in {key(t.config) for t in trials}
 
 
-def test_gradient_ascent_climbs_and_leaves_discrete_parameters_alone(decoder: TrialSetDecoder) -> None:
-    if not decoder.encoding.kernels_after:
+def test_gradient_ascent_climbs_and_leaves_discrete_parameters_alone(network: TrialSet) -> None:
+    if not network.encoding.kernels_after:
         pytest.skip("gradient ascent is on a kernel head")
     space = nested()
-    proposer = Proposer(Space.from_configspace(space), decoder, replace(SMALL, climbs=40, acquisition="gp-ei"))
+    proposer = Proposer(Space.from_configspace(space), network, replace(SMALL, climbs=40, acquisition="gp-ei"))
     history = History.of(proposer._position, told(space, 15), [])
     rng = np.random.default_rng(0)
     shown = proposer._shown(history, rng)
-    view = proposer._view(proposer._encode(history, np.arange(15), shown), shown, history)
+    view = proposer._view(proposer._condition(history, shown), shown, history)
     start = proposer.space.snap(rng.random((8, len(proposer.space))))
     climbed = proposer._climb(start, view)
     discrete = proposer.space.categorical | ((proposer.space.levels > 0) & (proposer.space.levels <= MANY))
@@ -185,24 +185,24 @@ def test_gradient_ascent_climbs_and_leaves_discrete_parameters_alone(decoder: Tr
 
 
 @pytest.mark.parametrize("failures", [1, 6, 12])
-def test_failed_trials_are_survived(decoder: TrialSetDecoder, failures: int) -> None:
+def test_failed_trials_are_survived(network: TrialSet, failures: int) -> None:
     trials = told(nested(), 12)
     trials = [Trial(t.config, None if i < failures else t.value) for i, t in enumerate(trials)]
-    assert len(suggest(decoder, nested(), trials, 2)) == 2
+    assert len(suggest(network, nested(), trials, 2)) == 2
 
 
 @pytest.mark.parametrize("value", [0.0, -1e300, 1e300])
-def test_constant_and_huge_values_are_survived(decoder: TrialSetDecoder, value: float) -> None:
+def test_constant_and_huge_values_are_survived(network: TrialSet, value: float) -> None:
     trials = [Trial(t.config, value) for t in told(flat(2), 8)]
-    assert len(suggest(decoder, flat(2), trials)) == 1
+    assert len(suggest(network, flat(2), trials)) == 1
 
 
-def test_more_parameters_than_slots_show_the_telling_ones_and_some_others(decoder: TrialSetDecoder) -> None:
+def test_more_parameters_than_slots_show_the_telling_ones_and_some_others(network: TrialSet) -> None:
     space = flat(20)
     unit = UnitSpace(Space.from_configspace(space))
     positions = np.random.default_rng(0).random((60, 20))
     trials = [Trial(unit.config(p), float(p[4] + p[11] - p[17])) for p in positions]
-    proposer = Proposer(Space.from_configspace(space), decoder, SMALL)
+    proposer = Proposer(Space.from_configspace(space), network, SMALL)
     history = History.of(proposer._position, trials, [])
     shown = [set(proposer._shown(history, np.random.default_rng(seed)).tolist()) for seed in range(12)]
     assert all(len(columns) == ENCODING.slots and {4, 11, 17} <= columns for columns in shown)
@@ -251,8 +251,8 @@ def test_long_histories_are_thinned_to_the_best_some_failures_and_the_rest_by_ra
     assert (np.diff(rows) > 0).all()
 
 
-def test_forbidden_configurations_are_not_proposed(decoder: TrialSetDecoder) -> None:
-    proposer = Proposer(Space.from_configspace(flat(2)), decoder, SMALL, allowed=lambda c: c["x0"] > 0.8)
+def test_forbidden_configurations_are_not_proposed(network: TrialSet) -> None:
+    proposer = Proposer(Space.from_configspace(flat(2)), network, SMALL, allowed=lambda c: c["x0"] > 0.8)
     for n in (0, 10):
         config = proposer.suggest(told(flat(2), n), rng=np.random.default_rng(n))[0]
         assert config["x0"] > 0.8
@@ -270,9 +270,7 @@ def test_presets_are_ordered_by_effort_and_wrong_settings_refused() -> None:
         with_settings("fast", acquisition="ucb")
 
 
-def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(
-    decoder: TrialSetDecoder, tmp_path: Path
-) -> None:
+def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(network: TrialSet, tmp_path: Path) -> None:
     save(tmp_path, build(ENCODING, NETWORK, seed=0).state_dict(), ENCODING, NETWORK, info={})
     runs = []
     for _ in range(2):
@@ -319,7 +317,7 @@ def test_a_training_phase_is_declared_keyed_and_its_checkpoint_used(
         OptiFormer.training({"train": "nowhere.yaml"})
 
 
-def test_the_process_gets_its_turns_where_it_explains_the_trials(decoder: TrialSetDecoder) -> None:
+def test_the_process_gets_its_turns_where_it_explains_the_trials(network: TrialSet) -> None:
     config = replace(SMALL, acquisition="pi+gp-ei", trust=0.5)
     space = Space.from_configspace(flat(2))
     smooth = [Trial(t.config, float((t.config["x0"] - 0.4) ** 2 + t.config["x1"])) for t in told(flat(2), 20)]
@@ -328,17 +326,17 @@ def test_the_process_gets_its_turns_where_it_explains_the_trials(decoder: TrialS
         (smooth, True),
         ([Trial(t.config, float(v)) for t, v in zip(smooth, noise, strict=True)], False),
     ):
-        proposer = Proposer(space, decoder, config)
+        proposer = Proposer(space, network, config)
         history = History.of(proposer._position, trials, [])
-        view = proposer._view(proposer._encode(history, np.arange(20), np.arange(2)), np.arange(2), history)
-        assert ("gp-ei" in view.acquisitions) == (trusted and decoder.encoding.kernels_after > 0)
-        assert len(suggest(decoder, flat(2), trials, 2)) == 2
+        view = proposer._view(proposer._condition(history, np.arange(2)), np.arange(2), history)
+        assert ("gp-ei" in view.acquisitions) == (trusted and network.encoding.kernels_after > 0)
+        assert len(suggest(network, flat(2), trials, 2)) == 2
 
 
-def test_the_process_alone_is_refused_without_kernel_heads(decoder: TrialSetDecoder) -> None:
+def test_the_process_alone_is_refused_without_kernel_heads(network: TrialSet) -> None:
     space, config = Space.from_configspace(flat(2)), replace(SMALL, acquisition="gp-ei")
-    if decoder.encoding.kernels_after:
-        assert Proposer(space, decoder, config).suggest(told(flat(2), 9), rng=np.random.default_rng(0))
+    if network.encoding.kernels_after:
+        assert Proposer(space, network, config).suggest(told(flat(2), 9), rng=np.random.default_rng(0))
     else:
         with pytest.raises(ModelError, match="gp-ei is of a kernel head"):
-            Proposer(space, decoder, config)
+            Proposer(space, network, config)

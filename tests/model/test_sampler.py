@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,3 +151,22 @@ def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp
         OptiFormerSampler(device="cuda")
     with pytest.raises(ModelError, match="no complete checkpoint"):
         OptiFormerSampler(tmp_path)
+
+
+def printed(code: str, *arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_it_imports_no_torch() -> None:
+    code = """
+import sys, optuna
+from model import OptiFormerSampler
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.create_study(sampler=OptiFormerSampler(seed=0))
+study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + trial.suggest_int("n", 1, 3), n_trials=8)
+print(sorted({"torch", "transformers", "ConfigSpace", "pandas", "sklearn"} & set(sys.modules)))
+"""
+    assert printed(code) == "[]"

@@ -11,10 +11,10 @@ from scipy.special import ndtr
 
 from model import trial_evaluation as evaluation
 from model.config import NetworkConfig
-from model.prediction import Prediction
+from model.surrogate.prediction import Prediction
+from model.surrogate.trialset import TrialSet
 from model.trial_checkpoint import TrialSetCheckpoint, arrays
 from model.trial_config import MixtureConfig, TrialSetConfig
-from model.trial_decoder import TrialSetDecoder
 from model.trial_network import build
 
 ENCODING = TrialSetConfig(slots=7, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
@@ -52,7 +52,7 @@ def test_densities_are_of_the_squashed_score(ignorant: TrialSetCheckpoint) -> No
     rng = np.random.default_rng(1)
     x, lengthscale, n = rng.random((20, 2)), np.array([0.6, 0.9]), 12
     y = np.linalg.cholesky(evaluation.matern(x, x, lengthscale) + 1e-6 * np.eye(20)) @ rng.standard_normal(20)
-    found = evaluation._one(TrialSetDecoder(ignorant), x, y, n, lengthscale)[:, 1]
+    found = evaluation._one(TrialSet(ignorant), x, y, n, lengthscale)[:, 1]
     best, gap = y[:n].min(), np.median(y[:n]) - y[:n].min()
     u = np.arcsinh((y[n:] - best) / gap / ENCODING.knee)
     mean, variance = evaluation._exact(x, y, n, lengthscale)
@@ -63,20 +63,14 @@ def test_densities_are_of_the_squashed_score(ignorant: TrialSetCheckpoint) -> No
 
 
 def test_the_mixture_density_integrates_to_its_mass() -> None:
-    generator = torch.Generator().manual_seed(0)
-    heads = torch.randn(4, 5, generator=generator)
-    prediction = Prediction(
-        torch.randn(4, ENCODING.bins, generator=generator),
-        torch.log_softmax(torch.randn(4, 6, generator=generator), -1),
-        heads,
-        torch.rand(4, 5, generator=generator) + 0.5,
-    )
-    fine = torch.linspace(ENCODING.low, ENCODING.high, ENCODING.bins * 64 + 1)
-    middle = (fine[1:] + fine[:-1]) / 2
-    density = torch.stack([prediction.log_density(ENCODING, u.expand(4)) for u in middle], 1).exp()
-    mass = density.view(4, ENCODING.bins, 64).mean(2) * (ENCODING.high - ENCODING.low) / ENCODING.bins
+    rng = np.random.default_rng(0)
+    own, weights = rng.dirichlet(np.ones(ENCODING.bins), 4), rng.dirichlet(np.ones(6), 4)
+    prediction = Prediction(ENCODING, own, weights, rng.standard_normal((4, 5)), rng.random((4, 5)) + 0.5)
+    fine = np.linspace(ENCODING.low, ENCODING.high, ENCODING.bins * 64 + 1)
+    density = np.stack([np.exp(prediction.log_density(np.full(4, u))) for u in (fine[1:] + fine[:-1]) / 2], 1)
+    mass = density.reshape(4, ENCODING.bins, 64).mean(2) * (ENCODING.high - ENCODING.low) / ENCODING.bins
     inner = slice(1, -1)  # the outermost bins hold the tails as well
-    np.testing.assert_allclose(mass[:, inner], prediction.log_mass(ENCODING).exp()[:, inner], atol=1e-5)
+    np.testing.assert_allclose(mass[:, inner], prediction.probabilities()[:, inner], atol=1e-5)
 
 
 def test_on_the_mixed_prior_a_fitted_gp_beats_an_ignorant_network_on_long_histories(

@@ -15,11 +15,11 @@ from model.errors import ModelError
 from model.prior.draw import Draw
 from model.prior.histories import Batch, sample_batch
 from model.schedules import learning_rate, momentum
+from model.surrogate.trialset import TrialSet
 from model.train import parameter_groups, train
 from model.trial_attention import MIXES
 from model.trial_checkpoint import TrialSetCheckpoint, arrays, default_checkpoint, load
 from model.trial_config import MixtureConfig, TrialSetConfig, VariantConfig
-from model.trial_decoder import TrialSetDecoder
 from model.trial_layers import hide
 from model.trial_network import TrialSetNetwork, attention_mask, build
 from optimizers import OptimizerError
@@ -241,14 +241,14 @@ def test_a_variant_that_is_none_is_refused(settings: dict[str, object], message:
 
 
 def test_networks_of_other_arithmetic_do_not_propose() -> None:
-    def decoder(variant: VariantConfig) -> TrialSetDecoder:
+    def proposing(variant: VariantConfig) -> TrialSet:
         made = network(variant)
-        return TrialSetDecoder(TrialSetCheckpoint(arrays(made.state_dict()), made.encoding, NETWORK, {}), torch.float32)
+        return TrialSet(TrialSetCheckpoint(arrays(made.state_dict()), made.encoding, NETWORK, {}))
 
-    assert decoder(VariantConfig(dropout=0.1, masking=0.1)).encoding.variant.dropout == 0.1
+    assert proposing(VariantConfig(dropout=0.1, masking=0.1)).encoding.variant.dropout == 0.1
     for name in VARIANTS:
         with pytest.raises(ModelError, match="cannot propose configurations"):
-            decoder(VARIANTS[name])
+            proposing(VARIANTS[name])
 
 
 def test_they_are_refused_before_they_are_trained(tmp_path: Path) -> None:

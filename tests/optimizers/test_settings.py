@@ -240,7 +240,6 @@ def test_nothing_is_run_with_what_is_wrong(
         ("optiformer-seq:train=optiformer", "'train': The configuration 'optiformer' trains the encoding trialset"),
         ("optiformer:train=optiformer-seq", "'train': The configuration 'optiformer-seq' trains the encoding seq"),
         ("optiformer:train=optiformer,temperature=-2", "temperature must be a number above 0, not -2"),
-        ("optiformer:train=optiformer,backend=jax", "'backend' must be one of torch, onnx, onnx-int8, not 'jax'"),
         ("optiformer-seq:train=optiformer-seq,top_p=7", "top_p must be a number above 0 and at most 1, not 7"),
         ("optiformer-seq:train=optiformer-seq,checkpoint=x", "either a checkpoint or a configuration to train"),
         ("optiformer:checkpoint=nowhere", "Setting 'checkpoint': nowhere is no complete checkpoint"),

@@ -7,16 +7,21 @@ out. Single precision on every CPU, the kernel heads' systems in double.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from model.gp.improvement import ProcessImprovement
 from model.gp.kernels import Array, Mask
 from model.gp.processes import Kinds, Processes, coordinates
-from model.surrogate.features import candidate_features, trial_features
+from model.surrogate.features import ScoreAnchors, candidate_features, trial_features
 from model.surrogate.heads import Heads, silu, softmax
+from model.surrogate.interface import Told
 from model.surrogate.prediction import Prediction
 from model.trial_checkpoint import TrialSetCheckpoint
+from model.trial_history import thin
 
 NORM_EPSILON = 1e-6
 
@@ -40,8 +45,8 @@ class Context:
     solved: Processes | None = None
 
 
-class Network:
-    """Scores candidates.
+class TrialSet:
+    """The network: a :class:`model.surrogate.interface.Surrogate`.
 
     Args:
         checkpoint: The trained network.
@@ -62,6 +67,29 @@ class Network:
         if self.encoding.kernels_after:
             mine = {name.removeprefix("kernels."): w for name, w in weights.items() if name.startswith("kernels.")}
             self._heads = Heads(self.encoding, mine)
+
+    @property
+    def slots(self) -> int:
+        """How many parameters it sees at most."""
+        return self.encoding.slots
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether it has kernel heads."""
+        return self._heads is not None
+
+    def condition(self, kinds: Kinds, told: Told, *, evaluations: int) -> TrialSetBelief:
+        """Read a history; one longer than the network was trained on is thinned.
+
+        Args:
+            kinds: The parameters, at most as many as the encoding has slots.
+            told: The history.
+            evaluations: See :meth:`encode`.
+        """
+        score = ScoreAnchors.of(told.value[: told.n_told], self.encoding.knee).squash(told.value)
+        rows = thin(told.value, told.failed, self.encoding.max_trials)
+        shown = told.position[rows], told.active[rows], score[rows], told.failed[rows]
+        return TrialSetBelief(self, self.encode(kinds, *shown, evaluations=evaluations))
 
     def encode(
         self, kinds: Kinds, position: Array, active: Mask, score: Array, failed: Mask, *, evaluations: int = 0
@@ -146,6 +174,37 @@ class Network:
         hidden = hidden + mixed.transpose(1, 0, 2).reshape(-1, self.config.hidden_size) @ layer.output
         gate, up = np.split(_norm(hidden, layer.second_norm) @ layer.forward, 2, 1)
         return np.asarray(hidden + (silu(gate) * up) @ layer.down)
+
+
+@dataclass(frozen=True, eq=False)
+class TrialSetBelief:
+    """What the network makes of one history: a :class:`model.surrogate.interface.Belief`."""
+
+    network: TrialSet
+    context: Context
+
+    @functools.cached_property
+    def improvement(self) -> ProcessImprovement | None:
+        """What one kernel head alone expects to gain."""
+        context = self.context
+        if context.solved is None:
+            return None
+        return ProcessImprovement(context.kinds, self.network.encoding.choices, context.solved)
+
+    def predict(self, position: Array, active: Mask) -> Prediction:
+        """The scores of candidates (m, S)."""
+        return self.network.predict(self.context, position, active)
+
+    def alike(self, position: Array, active: Mask) -> Callable[[int], Array]:
+        """How the function's values at candidates correlate with the value at one of them, given its row: (m,).
+
+        The mean over the kernel heads; without any, of a Gaussian with a tenth of the diagonal as lengthscale.
+        """
+        context = self.context
+        if context.solved is None:
+            weight = 50 / len(context.kinds)
+            return lambda row: np.asarray(np.exp(-weight * np.square(position - position[row]).sum(-1)))
+        return context.solved.alike(coordinates(context.kinds, self.network.encoding.choices, position, active))
 
 
 @dataclass(frozen=True, eq=False)

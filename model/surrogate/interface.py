@@ -1,0 +1,66 @@
+"""What the search asks of a network: condition on a history, then say what it believes about candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from model.gp.improvement import ProcessImprovement
+from model.gp.kernels import Array, Mask
+from model.gp.processes import Kinds
+from model.surrogate.prediction import Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """A history as matrices; pending configurations come last, with a value made up for them.
+
+    Attributes:
+        position: Values in [0, 1], (n, S).
+        active: Which parameters a trial has, (n, S).
+        value: Finite values to minimize, (n,).
+        failed: Which trials failed, (n,).
+        n_told: How many of them are trials; the rest is pending.
+    """
+
+    position: Array
+    active: Mask
+    value: Array
+    failed: Mask
+    n_told: int
+
+
+class Belief(Protocol):
+    """What a network makes of one history."""
+
+    @property
+    def improvement(self) -> ProcessImprovement | None:
+        """What one of its Gaussian processes alone expects to gain, if it has any."""
+        ...
+
+    def predict(self, position: Array, active: Mask) -> Prediction:
+        """The scores of candidates (m, S)."""
+        ...
+
+    def alike(self, position: Array, active: Mask) -> Callable[[int], Array]:
+        """How the function's values at candidates correlate with the value at one of them, given its row: (m,)."""
+        ...
+
+
+class Surrogate(Protocol):
+    """A trained network.
+
+    Attributes:
+        slots: How many parameters it sees at most.
+        has_processes: Whether its beliefs have an ``improvement``.
+    """
+
+    @property
+    def slots(self) -> int: ...
+    @property
+    def has_processes(self) -> bool: ...
+
+    def condition(self, kinds: Kinds, told: Told, *, evaluations: int) -> Belief:
+        """Read a history; ``evaluations`` of the marginal likelihood fit the processes to it."""
+        ...

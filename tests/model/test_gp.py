@@ -1,0 +1,178 @@
+"""Gaussian processes for inference: those of training, explained better by a fit, and what one expects to gain."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+
+from model import kernel_systems
+from model.gp import kernels
+from model.gp.fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, MarginalLikelihood, fit
+from model.gp.improvement import ProcessImprovement
+from model.gp.kernels import BELIEF, LINEAR, N_HEADS, Array
+from model.gp.processes import BentHistory, Kinds, Processes, coordinates
+from model.prior.draw import Draw
+from model.prior.histories import sample_batch
+from model.trial_config import MixtureConfig, TrialSetConfig
+from model.trial_evaluation import history
+
+ENCODING = TrialSetConfig(
+    slots=4, choices=3, bins=64, queries=8, max_trials=40, prior=MixtureConfig(dimensions=(1, 2, 4), conditional=0.9)
+)
+
+
+def started(n: int = 30, d: int = 3) -> tuple[BentHistory, Array, Array]:
+    """A history of numbers only, and lengthscales and noise to begin with."""
+    position = np.random.default_rng(0).random((n, d))
+    score = np.sin(5 * position).sum(1) + 2
+    kinds = Kinds(np.zeros(d, dtype=bool), np.zeros(d))
+    points = coordinates(kinds, ENCODING.choices, position, np.ones((n, d), dtype=bool))
+    told = BentHistory.of(ENCODING.knee, points, score - score.min())
+    return told, np.full((d, N_HEADS), math.log(0.3)), np.full(N_HEADS, -3.0)
+
+
+def log_marginal(solved: Processes) -> float:
+    """The heads' log marginal likelihoods up to a constant, summed."""
+    n = len(solved.history.score)
+    roots = np.log(np.diagonal(solved.inverse_factor, axis1=1, axis2=2)).sum()
+    return float(roots - 0.5 * (n + BELIEF) * np.log(solved.amplitude).sum())
+
+
+def objective(told: BentHistory, start: tuple[Array, Array], now: tuple[Array, Array]) -> float:
+    """The log posterior that :func:`fit` climbs."""
+    away = [(a - b) / width for a, b, width in zip(now, start, (LENGTHSCALE_PRIOR, NOISE_PRIOR), strict=True)]
+    return log_marginal(told.solve(*now)) - 0.5 * sum(float(np.square(part).sum()) for part in away)
+
+
+@pytest.mark.parametrize("draw", [5, 6])
+def test_processes_and_slopes_are_those_of_training(draw: int) -> None:
+    """With inactive, categorical and absent parameters."""
+    batch = sample_batch(Draw(draw), ENCODING, 100)
+    rng = np.random.default_rng(draw)
+    lengthscale, noise = rng.normal(size=(len(batch.scores), 4, N_HEADS)), rng.normal(size=(len(batch.scores), 5)) - 4
+    theirs = kernel_systems.BentHistory.of(ENCODING, batch.kinds, batch.trials, batch.trials_active, batch.scores)
+    solved = theirs.solve(torch.from_numpy(lengthscale), torch.from_numpy(noise))
+    asked = kernel_systems.coordinates(ENCODING, batch.kinds, batch.queries, batch.queries_active)
+    posterior, slopes, noise_slopes = solved.posterior(asked), *solved.slopes(4)
+    for row in range(len(batch.scores)):
+        kinds, (position, active, score, _), query = history(batch, row)
+        points, d = coordinates(kinds, ENCODING.choices, position, active), len(kinds)
+        told = BentHistory.of(ENCODING.knee, points, score)
+        mine = told.solve(lengthscale[row, :d], noise[row])
+        for found, expected in zip(
+            mine.posterior(coordinates(kinds, ENCODING.choices, *query)),
+            (t[row].numpy() for t in posterior),
+            strict=True,
+        ):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        for found, tensor in zip(mine.left_out, solved.left_out, strict=True):
+            np.testing.assert_allclose(found, tensor[row].numpy(), rtol=1e-5, atol=1e-6)
+        value, by_lengthscale, by_noise = MarginalLikelihood(told, d)(lengthscale[row, :d], noise[row])
+        assert value == pytest.approx(log_marginal(mine), rel=1e-7, abs=1e-6)
+        np.testing.assert_allclose(by_lengthscale, slopes[row, :d].numpy(), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(by_noise, noise_slopes[row].numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_kernels_and_bending_are_those_of_training() -> None:
+    square = np.random.default_rng(0).random((N_HEADS, 6, 7)) * 9
+    square[:, 0, 0] = 0
+    correlation = kernel_systems.correlation(torch.from_numpy(square)[None])[0].numpy()
+    slope = kernel_systems.correlation_slope(torch.from_numpy(square)[None])[0].numpy()
+    for head, kernel in enumerate(kernels.KERNELS):
+        value, derivative = kernels.correlation_and_slope(kernel, square[head])
+        np.testing.assert_allclose(kernels.correlation(kernel, square[head]), correlation[head], rtol=1e-12)
+        np.testing.assert_allclose(value, correlation[head], rtol=1e-12)
+        np.testing.assert_allclose(derivative, slope[head], rtol=1e-12)
+    u = np.linspace(-4, 5, 31)
+    bent = kernels.bend(ENCODING.knee, u)
+    tensor = torch.from_numpy(u)[:, None]
+    np.testing.assert_allclose(bent, kernel_systems.bend(ENCODING, tensor).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(kernels.unbend(ENCODING.knee, bent), np.repeat(u[:, None], N_HEADS, 1), atol=1e-9)
+    expected = kernel_systems.log_slope(ENCODING, tensor.expand(-1, N_HEADS)).numpy()
+    np.testing.assert_allclose(
+        kernels.log_slope(ENCODING.knee, np.repeat(u[:, None], N_HEADS, 1)), expected, rtol=1e-9, atol=1e-12
+    )
+
+
+def test_a_long_history_s_part_has_its_ends() -> None:
+    told, *_ = started(70)
+    part = told.part(20)
+    assert (len(part.score), part.bent.shape, part.points.shape) == (20, (N_HEADS, 20), (20, told.points.shape[1]))
+    assert (part.score.min(), part.score.max()) == (told.score.min(), told.score.max())
+    assert told.part(70) is told
+
+
+@pytest.mark.parametrize("evaluations", [2, 6, 40])
+def test_more_evaluations_explain_a_history_better(evaluations: int) -> None:
+    told, *start = started()
+    found, fewer = fit(told, *start, evaluations), fit(told, *start, evaluations // 2)
+    assert objective(told, (start[0], start[1]), found) > objective(told, (start[0], start[1]), fewer)
+
+
+def test_no_evaluations_change_nothing() -> None:
+    told, lengthscale, noise = started()
+    kept = fit(told, lengthscale, noise, 0)
+    np.testing.assert_array_equal(kept[0], lengthscale)
+    np.testing.assert_array_equal(kept[1], noise)
+
+
+def test_a_constant_history_stays_finite() -> None:
+    told, lengthscale, noise = started(12)
+    flat = BentHistory.of(ENCODING.knee, told.points, np.zeros(12))
+    for found in fit(flat, lengthscale, noise, 10):
+        assert np.isfinite(found).all()
+
+
+def improvement(n: int = 12, d: int = 2) -> tuple[Kinds, Processes, ProcessImprovement]:
+    told, *_ = started(n, d)
+    kinds = Kinds(np.zeros(d, dtype=bool), np.zeros(d))
+    solved = told.solve(np.full((d, N_HEADS), math.log(0.4)), np.full(N_HEADS, -6.0))
+    return kinds, solved, ProcessImprovement(kinds, ENCODING.choices, solved)
+
+
+def candidates(m: int = 40, d: int = 2) -> tuple[Array, np.ndarray]:
+    return np.random.default_rng(4).random((m, d)), np.ones((m, d), dtype=bool)
+
+
+def test_it_is_the_expected_improvement_of_the_functions_value() -> None:
+    kinds, solved, gain = improvement()
+    position, active = candidates()
+    found = gain.value(position, active)
+    mean, deviation = solved.posterior(coordinates(kinds, ENCODING.choices, position, active))
+    location, scale = float(solved.history.location[LINEAR, 0]), float(solved.history.scale[LINEAR, 0])
+    noise = float(solved.noise[LINEAR, 0] * solved.amplitude[LINEAR, 0])
+    mean, variance = (mean[:, LINEAR] - location) / scale, (deviation[:, LINEAR] / scale) ** 2
+    latent = np.sqrt(variance - noise)
+    z = (-location / scale - mean) / latent
+    np.testing.assert_allclose(found, latent * (norm.pdf(z) + z * norm.cdf(z)), rtol=2e-2, atol=1e-7)
+
+
+def test_its_slopes_are_its_derivatives() -> None:
+    kinds, _, gain = improvement()
+    step = 1e-6
+    points = coordinates(kinds, ENCODING.choices, *candidates(9))
+    _, slopes = gain._log(points)
+    for column in (0, 2):  # the two parameters; the others say what is inactive
+        moved = np.zeros_like(points)
+        moved[:, column] = step
+        rise = gain._log(points + moved)[0] - gain._log(points - moved)[0]
+        np.testing.assert_allclose(slopes[:, column], rise / (2 * step), rtol=1e-3, atol=1e-3)
+
+
+def test_climbing_leads_up_within_bounds_and_leaves_the_rest() -> None:
+    _, _, gain = improvement()
+    position, active = candidates(4)
+    climbed = gain.climb(position, active, np.array([True, False]), 60)
+    after = gain.value(climbed, active)
+    assert (after >= gain.value(position, active)).all()
+    assert after.sum() > 1.3 * gain.value(position, active).sum()
+    np.testing.assert_array_equal(climbed[:, 1], position[:, 1])
+    assert climbed.min() >= 0
+    assert climbed.max() <= 1
+    grid = np.linspace(0, 1, 400)
+    line = np.stack([grid, np.full_like(grid, climbed[after.argmax(), 1])], 1)
+    assert after.max() > 0.9 * gain.value(line, np.ones_like(line, dtype=bool)).max()
