@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import threading
@@ -394,8 +395,13 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in dict.fromkeys([*old, *new]):
             yield from _differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
-    elif old != new:
+    elif old != new and not _rounding(old, new):
         yield f"{path}: {_short(old)} there, {_short(new)} here"
+
+
+def _rounding(old: Any, new: Any) -> bool:
+    """Whether two numbers differ as those that two CPUs compute."""
+    return isinstance(old, float) and isinstance(new, float) and math.isclose(old, new, rel_tol=1e-9)
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -183,7 +184,7 @@ def _tasks(grids: Sequence[Results]) -> dict[str, Mapping[str, Any]]:
                         f"task {name!r} has the {what.replace('_', ' ')} {one!r} in one grid and {other!r} in "
                         "another: their values cannot be compared; report the grids one by one"
                     )
-            if _frozen(known) != _frozen(task):
+            if not _same_reference(known, task):
                 raise ReportError(
                     f"task {name!r} has other reference values in one grid than in another: their regrets cannot be "
                     "compared; run the older grid again, or report them one by one"
@@ -193,9 +194,16 @@ def _tasks(grids: Sequence[Results]) -> dict[str, Mapping[str, Any]]:
     return tasks
 
 
-def _frozen(task: Mapping[str, Any]) -> tuple[Any, ...] | None:
-    reference = task.get("reference")
-    return None if reference is None else tuple(reference.get(key) for key in _FROZEN)
+def _same_reference(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two descriptions of a task have the same frozen values, but for what two CPUs round differently."""
+    a, b = one.get("reference"), other.get("reference")
+    if a is None or b is None:
+        return a is b
+    return all(a.get(key) == b.get(key) or _close(a.get(key), b.get(key)) for key in _FROZEN)
+
+
+def _close(a: Any, b: Any) -> bool:
+    return isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=1e-9)
 
 
 def _coded(trials: pd.DataFrame) -> tuple[Ints, pd.DataFrame]:

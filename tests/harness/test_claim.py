@@ -137,3 +137,15 @@ def test_temporary_files_of_a_full_disk_are_removed(
     monkeypatch.undo()
     with Store.claim(tmp_path / "out", resolved):
         pass
+
+
+def test_references_that_another_cpu_rounds_otherwise_are_the_same_grid(tmp_path: Path) -> None:
+    resolved = resolve(Grid(("random",), ("synthetic/rotated/levy-5d/3",), (0,), 12))
+    with Store.claim(tmp_path / "out", resolved) as store:
+        pass
+    reference = resolved["tasks"]["synthetic/rotated/levy-5d/3"]["reference"]
+    reference["f_ref"] *= 1 + 1e-13
+    store.refuse_difference(resolved)
+    reference["f_ref"] *= 1 + 1e-6
+    with pytest.raises(HarnessError, match=r"holds another grid .*f_ref"):
+        store.refuse_difference(resolved)

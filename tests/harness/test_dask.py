@@ -62,7 +62,7 @@ def test_limits_and_crashes_cost_the_same_trials_as_on_processes(
         "evaluation_limit: 4s\nmemory_limit: 320M\nretries: 1\n"
     )
     for executor in (("--executor", "dask", "--scheduler", dask_pair.address), ("-j", 2)):
-        optibench("run", "grid.yaml", *executor, "--no-report", "--out", executor[1])
+        optibench("run", "grid.yaml", *executor, "--no-report", "--out", executor[1], check=3)
     frames = [table(tmp_path / str(name)) for name in ("dask", 2)]
     for frame in frames:
         frame["error"] = frame["error"].str.replace(r"\d+ MiB of", "some MiB of", regex=True)

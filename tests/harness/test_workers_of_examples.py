@@ -18,6 +18,7 @@ import optimizers
 from benchmarks import MissingDataError, UnknownBenchmarkError
 from benchmarks.conformance import sample
 from harness import external
+from harness.external.benchmark import worker
 from harness.grid import load
 from optimizers.conformance import OptimizerConformance
 from optimizers.conformance_spaces import SPACES
@@ -68,7 +69,7 @@ def test_the_package_of_yahpo_gives_what_the_native_adapter_gives(yahpo_python: 
     command = (yahpo_python, *definition.command[1:])
     external.register([external.External.of({**definition.plain(), "command": command})])
     pinned = benchmarks.create(f"yahpo-pinned/{task}")
-    assert "yahpo_gym 1.0.2" in pinned.data_version
+    assert "yahpo_gym 1.0.2" in worker(pinned.external)[1]
     assert pinned.space == native.space
     assert pinned.direction == native.direction
     assert (pinned.main_fidelity, pinned.has_cost) == (native.main_fidelity, native.has_cost)

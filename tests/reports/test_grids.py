@@ -95,6 +95,14 @@ def test_grids_that_disagree_on_a_task_are_refused(whole: Results, change: dict[
         reports.merge([whole, with_task(other, task, **change)])
 
 
+def test_references_that_another_cpu_rounds_otherwise_are_the_same(whole: Results) -> None:
+    task = "yahpo/lcbench/3945"
+    reference = dict(whole.tasks[task]["reference"])
+    other = with_task(part(whole, lambda x: x["optimizer"] == "cmaes"), task, reference=reference)
+    reference["f_ref"] = reference["f_ref"] * (1 + 1e-13)
+    assert len(reports.merge([whole, other]).trials) == len(whole.trials)
+
+
 def test_a_cell_with_other_trials_is_refused_and_named(whole: Results) -> None:
     changed = whole.trials["value"].to_numpy().copy()
     row = int(np.flatnonzero((whole.trials["seed"] == 2) & (whole.trials["state"] == "ok"))[0])
