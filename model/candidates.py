@@ -6,6 +6,7 @@ All take a :class:`Pool` and a random generator and return raw positions (m, D),
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +20,8 @@ class Pool:
     """What generators may know.
 
     Attributes:
-        positions: Past trials, (n, D).
-        values: Their values, failures counting as the worst success, (n,).
+        positions: Past trials that did not fail, (n, D).
+        values: Their values, (n,).
         levels: See :class:`~model.unit_space.UnitSpace`.
         categorical: See :class:`~model.unit_space.UnitSpace`.
         shown: Columns that the network sees; the others keep an elite's values in local candidates.
@@ -46,6 +47,21 @@ def _sobol_net(d: int, log_n: int) -> Array:
     return np.asarray(qmc.Sobol(d=d, scramble=False).random_base2(log_n))
 
 
+def design(levels: Array, categorical: NDArray[np.bool_], seed: Sequence[int], number: int) -> Array:
+    """A study's first design, one row at a time, (1, D): the middle, then a scrambled Sobol' sequence (Owen, 1998).
+
+    The middle has every first choice, which is often what people take for granted.
+    """
+    if number == 0:
+        return np.where(categorical, 0.5 / np.maximum(levels, 1), 0.5)[None]
+    from scipy.stats import qmc
+
+    sequence = qmc.Sobol(d=len(levels), scramble=True, rng=np.random.default_rng([*seed]))
+    if number > 1:
+        sequence.fast_forward(number - 1)
+    return np.asarray(sequence.random(1))
+
+
 def elites(pool: Pool, n: int, rng: np.random.Generator) -> Array:
     """The better trials, the best one most often: ranks fall with the square of a uniform number."""
     order = np.argsort(pool.values, kind="stable")
@@ -68,7 +84,7 @@ def crossed_elites(pool: Pool, n: int, rng: np.random.Generator) -> Array:
 def walls(pool: Pool, n: int, rng: np.random.Generator) -> Array:
     """Elites with some parameters at an end of their range."""
     centre = elites(pool, n, rng)
-    moved = rng.random(centre.shape) < 0.25
+    moved = (rng.random(centre.shape) < 0.25) & np.isin(np.arange(centre.shape[1]), pool.shown)
     return np.where(moved, np.rint(rng.random(centre.shape)), centre)
 
 

@@ -35,7 +35,11 @@ class Plan:
 
 
 def diverse(
-    gains: Array, turns: Sequence[int], alike: Callable[[int], Array], allowed: Callable[[int], bool] | None = None
+    gains: Array,
+    turns: Sequence[int],
+    alike: Callable[[int], Array],
+    allowed: Callable[[int], bool] | None = None,
+    left: Array | None = None,
 ) -> list[int]:
     """Candidates to propose one after another without being told between what the former ones were worth.
 
@@ -48,12 +52,13 @@ def diverse(
         turns: Which acquisition function chooses, first to last.
         alike: Correlations of one candidate's function value with all others', (m,).
         allowed: Whether a candidate may be proposed; all may unless told.
+        left: The shares of their deviations that pending configurations leave the candidates, (m,); all unless told.
 
     Returns:
         Rows, at most as many as there are turns.
     """
     gains = gains - gains.min(0, initial=np.inf)
-    left, chosen = np.ones(len(gains)), list[int]()
+    left, chosen = np.ones(len(gains)) if left is None else left, list[int]()
     open_ = np.ones(len(gains), dtype=bool)
     for turn in turns:
         while open_.any():

@@ -68,6 +68,10 @@ def _suggest(proposer: Any) -> Suggest:
     return lambda trials, n, rng: proposer.suggest(trials, n, rng=rng)
 
 
+def _propose(proposer: Any) -> Suggest:
+    return lambda trials, n, rng: proposer.suggest(trials, n, seed=int(rng.integers(2**31)), number=len(trials))
+
+
 def main() -> None:
     """Print a table for the shipped networks."""
     from model.inference import Policy
@@ -78,7 +82,7 @@ def main() -> None:
     network = TrialSet(load(default_checkpoint()))
     rows = {"optiformer-seq": _suggest(Policy(space()))}
     for preset, config in PRESETS.items():
-        rows[f"optiformer, {preset}"] = _suggest(Proposer(space(), network, config))
+        rows[f"optiformer, {preset}"] = _propose(Proposer(space(), network, config))
     print("| | exploitation | exploration | repeats |\n| --- | ---: | ---: | ---: |")
     for name, suggest in rows.items():
         found = probe(suggest)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model import acquisition, candidates
+from model import candidates
 from model.candidates import Pool
 from model.errors import ModelError
+from model.gp.failures import FailureModel
 from model.gp.improvement import ProcessImprovement
 from model.plan import Plan, diverse
 from model.settings import Positive, Range, Share, check
@@ -25,10 +26,8 @@ from model.tokenizer import Trial
 from model.trial_history import History, Rows, keys
 from model.unit_space import MAX_LISTED, Array, UnitSpace
 
-if TYPE_CHECKING:
-    from model.inference import Policy
-
 Config = dict[str, Any]
+OF_NETWORK, OF_PROCESS = ACQUISITIONS = ("pi", "gp-ei")
 
 
 @dataclass(frozen=True)
@@ -38,26 +37,25 @@ class ProposerConfig:
     Attributes:
         uniform: Candidates from a Sobol' sequence over the whole space.
         local: Candidates around, between and beyond the better trials.
-        policy: Candidates sampled from a named-token network's policy, where the proposer has one.
         refinements: Rounds of further candidates around the best-scored ones, each at a quarter of the scale.
         refined: Candidates a refinement round.
         evaluations: Of the marginal likelihood, to fit the kernel heads to the history (:mod:`model.gp.fit`).
         climbs: Evaluations of the gradient of ``gp-ei``, about, from the best-scored candidates, over the numbers among
             their parameters.
-        acquisition: See :func:`model.acquisition.get`; several joined by ``+`` take turns, trial by trial.
+        acquisition: ``pi``, the probability of improvement that the network predicts, or ``gp-ei``, the expected
+            improvement of one process (:mod:`model.gp.improvement`); joined by ``+`` they take turns, trial by trial.
         trust: The share of the scores' variance that the process of ``gp-ei`` must explain, each trial from the others,
             to get its turns; else, and in a network without kernel heads, the other acquisitions take them.
         ahead: How many proposals are planned at a time, a share of the number of trials: with .06 a history of 100
             trials is encoded at every sixth ask. A plan is dropped when the history is not a continuation of its own.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
-        cap: The largest gain that counts for ``clipped-ei``, in gaps.
         temperature: Divides the logits; above 1 explores more.
-        n_startup: Successful trials before the network is asked; until then proposals are a Sobol' sequence.
+        n_startup: Successful trials before the network is asked. Until then proposals are the middle of the
+            (logarithmic) ranges with every first choice, then a scrambled Sobol' sequence.
     """
 
     uniform: Annotated[int, Range(1, 10**6)] = 128
     local: Annotated[int, Range(1, 10**6)] = 192
-    policy: Annotated[int, Range(0, 10_000)] = 0
     refinements: Annotated[int, Range(0, 100)] = 3
     refined: Annotated[int, Range(1, 10**6)] = 48
     evaluations: Annotated[int, Range(0, 1000)] = 6
@@ -66,15 +64,14 @@ class ProposerConfig:
     trust: Annotated[float, Range(most=1)] = 0.8
     ahead: Share = 0.06
     margin: Annotated[float, Range(0)] = 0.01
-    cap: Positive = 0.25
     temperature: Positive = 1.0
-    n_startup: Annotated[int, Range(1, 10**6)] = 5
+    n_startup: Annotated[int, Range(0, 10**6)] = 5
 
     def __post_init__(self) -> None:
         check(self)
         for name in self.acquisitions:
-            if name not in acquisition.NAMES:
-                raise ModelError(f"Unknown acquisition {name!r}; there is {', '.join(acquisition.NAMES)}.")
+            if name not in ACQUISITIONS:
+                raise ModelError(f"Unknown acquisition {name!r}; there is {', '.join(ACQUISITIONS)}.")
 
     @property
     def acquisitions(self) -> tuple[str, ...]:
@@ -96,15 +93,23 @@ Allowed = Callable[[Config], bool]
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What one ask looks through: what the network makes of the history's shown columns, and the acquisition functions.
+    """What one ask looks through.
 
-    Of these, each proposal is chosen by the one whose turn it is: ``turns`` has their indices, first to last.
+    Attributes:
+        belief: What the network makes of the history's shown columns.
+        failures: How likely a configuration fails, where a trial has.
+        shown: The columns.
+        acquisitions: The acquisition functions.
+        turns: Which of them chooses each proposal, first to last.
+        running: Pending configurations, and what each counts.
     """
 
     belief: Belief
+    failures: FailureModel | None
     shown: Rows
     acquisitions: tuple[str, ...]
     turns: list[int]
+    running: tuple[Array, NDArray[np.bool_], Array]
 
 
 class Proposer:
@@ -120,10 +125,9 @@ class Proposer:
         surrogate: The trained network.
         config: How to search.
         allowed: Whether a configuration may be proposed (forbidden clauses).
-        policy: Samples the candidates that ``config.policy`` asks for.
 
     Raises:
-        ModelError: Nothing can vary in the space, or candidates are asked of a policy that is not there.
+        ModelError: Nothing can vary in the space, or ``gp-ei`` alone is asked of a network without processes.
     """
 
     def __init__(
@@ -133,21 +137,16 @@ class Proposer:
         config: ProposerConfig | None = None,
         *,
         allowed: Allowed = lambda config: True,
-        policy: Policy | None = None,
     ) -> None:
         self.space = UnitSpace(space)
         if not len(self.space):
             raise ModelError("The space has no parameter with more than one value: nothing to propose.")
         self.surrogate = surrogate
         self.config = config or PRESETS["default"]
-        if self.config.policy and policy is None:
-            raise ModelError("ProposerConfig.policy asks for a policy's samples: give the proposer a policy.")
-        self._others = tuple(name for name in self.config.acquisitions if name != acquisition.OF_PROCESS)
+        self._others = tuple(name for name in self.config.acquisitions if name != OF_PROCESS)
         if not self._others and not surrogate.has_processes:
-            raise ModelError(
-                f"{acquisition.OF_PROCESS} is of a kernel head, and this checkpoint has none: take another."
-            )
-        self._allowed, self._policy = allowed, policy
+            raise ModelError(f"{OF_PROCESS} is of a kernel head, and this checkpoint has none: take another.")
+        self._allowed = allowed
         self._plan = Plan([], [])
         self._known: dict[tuple[Any, ...], tuple[Array, NDArray[np.bool_]]] = {}
 
@@ -156,30 +155,37 @@ class Proposer:
         trials: Sequence[Trial],
         n: int = 1,
         *,
-        rng: np.random.Generator,
+        seed: int | Sequence[int],
+        number: int,
         pending: Sequence[Mapping[str, Any]] = (),
+        weights: Sequence[float] | None = None,
+        skip: int = 0,
     ) -> list[Config]:
         """Propose ``n`` configurations, distinct from each other, from past and from pending ones while any are left.
 
-        Within a batch, and for pending configurations, the network is told a lie: that each gave the history's median
-        (the constant liar of Ginsbourger et al., 2010), so that the next one lies elsewhere.
+        Near a pending configuration, and near those of the same batch, a candidate's gain is discounted by what is
+        learned there anyway (:func:`model.plan.diverse`).
 
         Args:
             trials: All past trials, in any order.
             n: How many.
-            rng: All that is random; advanced.
+            seed: Of the study: of the first design and of all random numbers.
+            number: Of the first proposal among all of the study: the first design's place, and other random numbers.
             pending: Configurations being evaluated.
+            weights: What each of them counts, from 0 to 1; all of it unless told.
+            skip: How many others ask at the same moment and come first: so many proposals are left to them.
 
         Raises:
             ModelError: A past configuration has a value outside its range.
         """
         chosen: list[Config] = []
-        for _ in range(n):
+        for place in range(number, number + n):
             running = [*map(dict, pending), *chosen]
             config = self._plan.next(trials, running)
             if config is None:
-                history = History.of(self._position, trials, running)
-                config, *later = self._propose(history, trials, running, rng)
+                counted = None if weights is None else [*weights, *[1.0] * len(chosen)]
+                history = History.of(self._position, trials, running, counted)
+                config, *later = self._propose(history, [seed] if isinstance(seed, int) else [*seed], place, skip)
                 self._plan = Plan(list(trials), later)
             chosen.append(config)
         return chosen
@@ -191,21 +197,18 @@ class Proposer:
             self._known[key] = self.space.position(config)
         return self._known[key]
 
-    def _propose(
-        self, history: History, trials: Sequence[Trial], running: Sequence[Config], rng: np.random.Generator
-    ) -> list[Config]:
+    def _propose(self, history: History, seed: list[int], number: int, skip: int) -> list[Config]:
         """The next proposals, best first: one, or as many as are planned ahead."""
-        if history.n_succeeded < self.config.n_startup:
-            return [self.space.config(self._first(history, rng))]
+        rng = np.random.default_rng([*seed, number])
+        if history.n_succeeded < max(self.config.n_startup, 1):
+            return [self.space.config(self._first(history, seed, number, rng))]
         shown = self._shown(history, rng)
-        view = self._view(self._condition(history, shown), shown, history)
-        pool = Pool(history.positions, history.scores(), self.space.levels, self.space.categorical, shown)
-        start = self._start(pool, rng)
-        if self._policy is not None and self.config.policy and not self._listed:
-            sampled = self._policy.suggest(trials, self.config.policy, rng=rng, pending=running)
-            start = np.concatenate([start, [self.space.position(config)[0] for config in sampled]])
-        found = self._fresh(start, history)
-        gains = self._score(found, view, rng)
+        view = self._view(history, shown)
+        levels, categorical = self.space.levels, self.space.categorical
+        ok = ~history.failed
+        pool = Pool(history.position[ok], history.value[ok], levels, categorical, shown)
+        found = self._fresh(self._start(pool, rng), history)
+        gains = self._score(found, view)
         for round_ in range(self.config.refinements if not self._listed else 0):
             if not len(found):
                 break
@@ -215,27 +218,36 @@ class Proposer:
             near = candidates.perturb(pool, centres, candidates.scales(len(centres), rng, step / 16, step), rng)
             near = self._fresh(near, history)
             found = np.concatenate([found, near])
-            gains = np.concatenate([gains, self._score(near, view, rng)])
-        if self.config.climbs and acquisition.OF_PROCESS in view.acquisitions and not self._listed and len(found):
-            process = [view.acquisitions.index(acquisition.OF_PROCESS)] * CLIMBERS
+            gains = np.concatenate([gains, self._score(near, view)])
+        if self.config.climbs and OF_PROCESS in view.acquisitions and not self._listed and len(found):
+            process = [view.acquisitions.index(OF_PROCESS)] * CLIMBERS
             best = found[self._diverse(found, gains, process, view)]
             climbed = self._fresh(self._climb(best, view), history)
             found = np.concatenate([found, climbed])
-            gains = np.concatenate([gains, self._score(climbed, view, rng)])
-        chosen = self._diverse(found, gains, view.turns, view, self._allowed)
-        return [self.space.config(found[i]) for i in chosen] or [self.space.config(self._first(history, rng))]
+            gains = np.concatenate([gains, self._score(climbed, view)])
+        chosen = self._diverse(found, gains, view.turns[:1] * skip + view.turns, view, self._allowed)
+        chosen = chosen[skip:] or chosen[-1:]
+        return [self.space.config(found[i]) for i in chosen] or [
+            self.space.config(self._first(history, seed, number, rng))
+        ]
 
-    def _view(self, belief: Belief, shown: Rows, history: History) -> _View:
+    def _view(self, history: History, shown: Rows) -> _View:
         """With those of the acquisition functions that get turns."""
+        kinds = self.space.kinds(shown)
+        told = Told(history.position[:, shown], history.active[:, shown], history.value, history.failed)
+        belief = self.surrogate.condition(kinds, told, evaluations=self.config.evaluations)
+        failures = FailureModel(kinds, told.position, told.active, told.failed) if told.failed.any() else None
         order = self.config.acquisitions
         if self._others and self._others != order:
             process = belief.improvement
             trusted = process is not None and process.explained >= self.config.trust
             order = order if trusted else self._others
         names = tuple(dict.fromkeys(order))
-        planned = max(1, int(self.config.ahead * history.n_told))
-        first = len(history.values)
-        return _View(belief, shown, names, [names.index(order[(first + i) % len(order)]) for i in range(planned)])
+        counted = history.weight > 0
+        planned, first = max(1, int(self.config.ahead * len(told.value))), len(told.value) + int(counted.sum())
+        turns = [names.index(order[(first + i) % len(order)]) for i in range(planned)]
+        running = history.running[counted], history.running_active[counted], history.weight[counted]
+        return _View(belief, failures, shown, names, turns, running)
 
     def _best(self, found: Array, gains: Array, view: _View) -> Array:
         """The candidates whose surroundings are worth more candidates."""
@@ -252,9 +264,16 @@ class Proposer:
         view: _View,
         allowed: Allowed | None = None,
     ) -> list[int]:
-        one_of = view.belief.alike(*self._columns(found, view.shown))
+        running, running_active, weight = view.running
+        position, active = self._columns(found, view.shown)
+        one_of = view.belief.alike(
+            np.concatenate([position, running[:, view.shown]]), np.concatenate([active, running_active[:, view.shown]])
+        )
+        left = np.ones(len(found))
+        for row, share in enumerate(weight):
+            left *= np.sqrt(1 - share * one_of(len(found) + row)[: len(found)].clip(-1, 1) ** 2)
         may_be = None if allowed is None else lambda row: allowed(self.space.config(found[row]))
-        return diverse(gains, turns, one_of, may_be)
+        return diverse(gains, turns, lambda row: one_of(row)[: len(found)], may_be, left)
 
     @property
     def _listed(self) -> bool:
@@ -273,11 +292,12 @@ class Proposer:
         )
         return np.concatenate([generate(pool, n, rng) for generate, n in parts if n])
 
-    def _first(self, history: History, rng: np.random.Generator) -> Array:
-        """A fresh random configuration that is allowed; an old one if there is no other."""
-        pool = Pool(history.positions, history.scores(), self.space.levels, self.space.categorical, np.arange(1))
+    def _first(self, history: History, seed: list[int], number: int, rng: np.random.Generator) -> Array:
+        """A configuration of the first design that is allowed and fresh; else a random one, at last an old one."""
+        design = self.space.snap(candidates.design(self.space.levels, self.space.categorical, seed, number))
+        pool = Pool(design, np.zeros(1), self.space.levels, self.space.categorical, np.arange(1))
         found = self._start(pool, rng) if self._listed else candidates.sobol(pool, 64, rng)
-        found = found[rng.permutation(len(found))]
+        found = np.concatenate([design, found[rng.permutation(len(found))]])
         for positions in (self._fresh(found, history), self.space.snap(found)):
             for position in positions:
                 if self._allowed(self.space.config(position)):
@@ -304,39 +324,31 @@ class Proposer:
         slots, d = self.surrogate.slots, len(self.space)
         if d <= slots:
             return np.arange(d)
-        ranks = history.scores().argsort(kind="stable").argsort(kind="stable").astype(float)
+        ranks = history.value.argsort(kind="stable").argsort(kind="stable").astype(float)
         ranks -= ranks.mean()
-        columns = history.positions.argsort(0, kind="stable").argsort(0, kind="stable") - (len(ranks) - 1) / 2
+        columns = history.position.argsort(0, kind="stable").argsort(0, kind="stable") - (len(ranks) - 1) / 2
         telling = np.argsort(-np.abs(ranks @ columns), kind="stable")
         others = rng.permutation(telling[slots // 2 :])[: slots - slots // 2]
         return np.sort(np.concatenate([telling[: slots // 2], others]))
 
-    def _condition(self, history: History, shown: Rows) -> Belief:
-        position, active = history.positions[:, shown], history.active[:, shown]
-        told = Told(position, active, history.scores(), history.failed, history.n_told)
-        return self.surrogate.condition(self.space.kinds(shown), told, evaluations=self.config.evaluations)
+    def _score(self, positions: Array, view: _View) -> Array:
+        """What each acquisition function makes of positions, (m, A), in expectation over their failing.
 
-    def _score(self, positions: Array, view: _View, rng: np.random.Generator) -> Array:
-        """What each acquisition function makes of positions, (m, A).
-
-        The network is only asked for those whose turn it is; the column of another one is 0.
+        The network is only asked where its turn comes; else its column is 0.
         """
         gains = np.zeros((len(positions), len(view.acquisitions)))
-        generator = np.random.default_rng(int(rng.integers(2**31)))
         if not len(positions):
             return gains
-        columns, predicted = self._columns(positions, view.shown), None
+        columns = self._columns(positions, view.shown)
         for turn, name in enumerate(view.acquisitions):
-            if name == acquisition.OF_PROCESS:
+            if name == OF_PROCESS:
                 gains[:, turn] = _process(view.belief).value(*columns)
             elif turn in view.turns:
-                predicted = predicted or view.belief.predict(*columns)
-                gains[:, turn] = self._gain(name, generator)(predicted)
+                config = self.config
+                gains[:, turn] = view.belief.improving(*columns, margin=config.margin, temperature=config.temperature)
+        if view.failures is not None:
+            gains *= 1 - view.failures.probability(*columns)[:, None]
         return gains
-
-    def _gain(self, name: str, rng: np.random.Generator) -> acquisition.Acquisition:
-        config = self.config
-        return acquisition.get(name, margin=config.margin, cap=config.cap, temperature=config.temperature, rng=rng)
 
     def _climb(self, positions: Array, view: _View) -> Array:
         """Where the gradient leads from each position, (m, D); parameters of few values stay."""

@@ -135,7 +135,7 @@ class Parameter:
         if levels is not None:
             return (min(round((number - self.low) / self._stride), levels - 1) + 0.5) / levels
         low, high = self._edges()
-        return (self._warp(number) - low) / (high - low)
+        return (self._warp(number) / 2 - low / 2) / (high / 2 - low / 2)
 
     def value(self, position: float) -> Any:
         """The value at a position; discrete kinds give the value whose cell holds it.
@@ -153,7 +153,7 @@ class Parameter:
             number = min(self.low + index * self._stride, self.high)
         else:
             low, high = self._edges()
-            inner = low + position * (high - low)
+            inner = low * (1 - position) + high * position  # the difference may be beyond the largest float
             number = min(max(math.exp(inner) if self.log else inner, self.low), self.high)
         if self.kind == "int":
             return int(min(max(round(number), math.ceil(self.low)), math.floor(self.high)))

@@ -109,7 +109,10 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Trial:
-    """One past trial: the active parameters' values and the value to minimize (``None``: it failed)."""
+    """One past trial: the active parameters' values and the value to minimize.
+
+    ``None``: it failed, and what it would have been is not known. Infinite: it is behind all others, as a pruned one.
+    """
 
     config: Mapping[str, Any]
     value: float | None

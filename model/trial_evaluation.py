@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from model.gp.kernels import Array, Mask, correlation, squared_distances
-from model.gp.processes import Kinds, coordinates
+from model.gp.processes import Coordinates, Kinds
 from model.prior.draw import Draw
 from model.prior.histories import Batch, sample_batch
 from model.proposer import ProposerConfig
@@ -118,7 +118,8 @@ def prior_likelihood(
         kinds, told, (position, active) = history(batch, 0)
         asked = position[:queries], active[:queries]
         mine = np.log(network.predict(_encode(network, kinds, *told), *asked).probabilities())
-        points = np.concatenate([coordinates(kinds, encoding.choices, *pair) for pair in (told[:2], asked)])
+        coordinates = Coordinates(kinds, encoding.choices, *told[:2])
+        points = np.concatenate([coordinates(*told[:2]), coordinates(*asked)])
         fitted = _fitted_mass(encoding, points[:, points.std(0) > 0], told[2])
         width = (encoding.high - encoding.low) / encoding.bins
         bins = ((batch.targets[0, :queries].numpy() - encoding.low) / width).astype(int).clip(0, encoding.bins - 1)

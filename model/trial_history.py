@@ -1,4 +1,4 @@
-"""Past and pending trials as matrices, and which of a long history to show."""
+"""Past trials as matrices, and which of a long history to show."""
 
 from __future__ import annotations
 
@@ -13,61 +13,71 @@ from model.tokenizer import Trial
 from model.unit_space import Array
 
 Rows = NDArray[np.int64]
-Locate = Callable[[Mapping[str, Any]], tuple[Array, NDArray[np.bool_]]]
+Mask = NDArray[np.bool_]
+Locate = Callable[[Mapping[str, Any]], tuple[Array, Mask]]
 #: Of a context that is too long, the share that is the best trials and the share that may be failures.
 BEST_SHARE, FAILED_SHARE = 0.6, 0.2
 
 
 @dataclass(eq=False)
 class History:
-    """Trials and pending configurations as matrices; pending ones come last and count as the median."""
+    """Trials as matrices, and what is being evaluated.
 
-    positions: Array
-    active: NDArray[np.bool_]
-    values: Array
-    failed: NDArray[np.bool_]
-    n_told: int
+    Attributes:
+        position: Values in [0, 1], (n, D).
+        active: Which parameters a trial has, (n, D).
+        value: Values to minimize, (n,); infinite ones, and those of failed trials, are the worst finite one.
+        failed: Which trials failed, (n,).
+        running: Positions of pending configurations, (r, D).
+        running_active: Which parameters they have, (r, D).
+        weight: What each of them counts, from 0 to 1, (r,).
+        n_succeeded: How many trials have a finite value.
+        seen: Keys of all of them.
+    """
+
+    position: Array
+    active: Mask
+    value: Array
+    failed: Mask
+    running: Array
+    running_active: Mask
+    weight: Array
+    n_succeeded: int
     seen: set[bytes]
 
     @classmethod
-    def of(cls, position: Locate, trials: Sequence[Trial], pending: Sequence[Mapping[str, Any]]) -> History:
-        d = len(position({})[0])
-        values = np.array([np.nan if t.value is None else float(t.value) for t in trials])
-        found = [position(t.config) for t in trials]
-        positions = np.array([p for p, _ in found]).reshape(-1, d)
-        active = np.array([a for _, a in found], dtype=bool).reshape(-1, d)
-        failed = ~np.isfinite(values)
-        history = cls(positions, active, values, failed, len(trials), set(keys(positions, active)))
-        for config in pending:
-            history.add_pending(*position(config))
-        return history
-
-    @property
-    def n_succeeded(self) -> int:
-        return int((~self.failed[: self.n_told]).sum())
-
-    def add_pending(self, position: Array, active: NDArray[np.bool_]) -> None:
-        self.positions = np.concatenate([self.positions, position[None]])
-        self.active = np.concatenate([self.active, active[None]])
-        self.values, self.failed = np.append(self.values, np.nan), np.append(self.failed, False)
-        self.seen.update(keys(position[None], active[None]))
-
-    def scores(self) -> Array:
-        """One finite value each: failures the worst success, pending ones the median; all 0 without a success."""
-        told = self.values[: self.n_told][~self.failed[: self.n_told]]
-        if not len(told):
-            return np.zeros(len(self.values))
-        filled = np.where(self.failed, told.max(), np.median(told))
-        return np.where(np.isfinite(self.values), self.values, filled)
+    def of(
+        cls,
+        locate: Locate,
+        trials: Sequence[Trial],
+        pending: Sequence[Mapping[str, Any]] = (),
+        weights: Sequence[float] | None = None,
+    ) -> History:
+        position, active = _rows(locate, [trial.config for trial in trials])
+        running, running_active = _rows(locate, pending)
+        raw = np.array([np.nan if trial.value is None else float(trial.value) for trial in trials])
+        failed, finite = np.isnan(raw) | (raw == -np.inf), np.isfinite(raw)
+        value = np.where(finite, raw, raw[finite].max() if finite.any() else 0.0)
+        seen = {*keys(position, active), *keys(running, running_active)}
+        weight = np.ones(len(running)) if weights is None else np.asarray(weights, dtype=float)
+        return cls(position, active, value, failed, running, running_active, weight, int(finite.sum()), seen)
 
 
-def keys(positions: Array, active: NDArray[np.bool_]) -> list[bytes]:
+def _rows(locate: Locate, configs: Sequence[Mapping[str, Any]]) -> tuple[Array, Mask]:
+    found, d = [locate(config) for config in configs], len(locate({})[0])
+    return (
+        np.array([position for position, _ in found]).reshape(-1, d),
+        np.array([active for _, active in found], dtype=bool).reshape(-1, d),
+    )
+
+
+def keys(positions: Array, active: Mask) -> list[bytes]:
     """Equal for configurations that differ by less than about a millionth of every range."""
     rounded = np.where(active, np.rint(positions * 1e6), -1).astype(np.int64)
     return [row.tobytes() for row in rounded]
 
 
-def thin(scores: Array, failed: NDArray[np.bool_], most: int) -> Rows:
+def thin(scores: Array, failed: Mask, most: int) -> Rows:
     """Which trials to show of a history of any length, at most ``most``, in their own order."""
     if len(scores) <= most:
         return np.arange(len(scores))

@@ -58,7 +58,7 @@ class UnitSpace:
             parameter = self.parameters[column]
             low, high = parameter._edges()
             numbers = np.log(self._numbers(parameter, inside[:, column]))
-            snapped[:, column] = (numbers - low) / (high - low)
+            snapped[:, column] = (numbers / 2 - low / 2) / (high / 2 - low / 2)
         return snapped
 
     def active(self, positions: Array) -> Mask:
@@ -129,7 +129,7 @@ class UnitSpace:
     def _numbers(self, parameter: Parameter, column: Array) -> Array:
         """A number's values at positions on its continuous scale."""
         low, high = parameter._edges()
-        inner = low + column * (high - low)
+        inner = low * (1 - column) + high * column
         numbers = np.exp(inner) if parameter.log else inner
         if parameter.kind == "int":
             numbers = np.rint(numbers)

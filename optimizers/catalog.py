@@ -173,7 +173,7 @@ register(
         summary="OptiFormer: a transformer that predicts candidates' scores from the set of past trials "
         "(preset=fast|default|thorough).",
         target="optimizers.optiformer_surrogate:OptiFormer",
-        capabilities=Capabilities(batch=True, failed="shown to the network as failed, with the worst value so far"),
+        capabilities=Capabilities(batch=True, failed="a model of its own foretells how likely a configuration fails"),
         packages=("ConfigSpace", "numpy", "scipy"),
         fingerprint="optimizers.optiformer_surrogate:fingerprint",
     )

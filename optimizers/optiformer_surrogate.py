@@ -8,14 +8,13 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from model.cache import train_cached
-from model.checkpoint_files import CONFIG, shipped
+from model.checkpoint_files import CONFIG
 from model.config import RunConfig
 from model.errors import ModelError
 from model.proposer import PRESETS, Proposer, ProposerConfig, with_settings
@@ -31,17 +30,13 @@ from optimizers.spaces import Config, SearchSpace
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
-    from model.inference import Policy
-
 
 #: Settings whose value, if negative, is the preset's own.
 OWN = ("refinements", "ahead", "evaluations")
-#: The shipped checkpoint that the setting ``policy`` samples from.
-POLICY = "optiformer-seq"
 
 
 class OptiFormer(Optimizer):
-    """Trial-set OptiFormer: conditions are followed natively, pending trials count as the median.
+    """Trial-set OptiFormer: conditions are followed natively, proposals keep away from pending ones.
 
     Args:
         space, seed, n_trials: See :class:`~optimizers.base.Optimizer`.
@@ -49,22 +44,19 @@ class OptiFormer(Optimizer):
         train: A training configuration (YAML or a shipped one's name) of the encoding ``trialset``; its cached
             checkpoint is used, and trained first if there is none.
         preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored, and for how many asks.
-        acquisition: ``pi`` | ``gp-ei`` | ``squashed-ei`` | ``clipped-ei`` | ``ei`` | ``thompson``; joined by ``+`` they
-            take turns; the preset's own if empty.
+        acquisition: ``pi`` | ``gp-ei``; joined by ``+`` they take turns; the preset's own if empty.
         trust: For ``gp-ei`` in turn with others: the share of the scores' variance that its process must explain, each
             trial from the others, to get its turns.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
-        cap: The largest gain that counts for ``clipped-ei``, in gaps.
         temperature: Of the predicted distribution; above 1 explores more.
         refinements: Rounds of candidates around the best-scored ones; the preset's own if negative.
         ahead: How many proposals are planned at a time, a share of the trials so far; the preset's own if negative.
         evaluations: Of the marginal likelihood, to fit the network's kernel heads to the history; the preset's own if
             negative.
-        policy: Candidates sampled from ``optiformer-seq``'s policy, beside the preset's.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        batch=True, failed="shown to the network as failed, with the worst value so far"
+        batch=True, failed="a model of its own foretells how likely a configuration fails"
     )
 
     def __init__(
@@ -79,12 +71,10 @@ class OptiFormer(Optimizer):
         acquisition: str = "",
         trust: float = 0.8,
         margin: float = 0.01,
-        cap: float = 0.25,
         temperature: float = 1.0,
         refinements: int = -1,
         ahead: float = -1.0,
         evaluations: int = -1,
-        policy: int = 0,
     ) -> None:
         self._space = SearchSpace(space)
         self._seed = library_seed(seed)
@@ -98,12 +88,10 @@ class OptiFormer(Optimizer):
             acquisition=acquisition,
             trust=trust,
             margin=margin,
-            cap=cap,
             temperature=temperature,
             refinements=refinements,
             ahead=ahead,
             evaluations=evaluations,
-            policy=policy,
         )
         if train:
             with blaming("train", ModelError):
@@ -116,7 +104,6 @@ class OptiFormer(Optimizer):
                 network,
                 config,
                 allowed=self._space.is_allowed,
-                policy=_policy(Space.from_configspace(space)) if policy else None,
             )
         except ModelError as error:
             raise OptimizerError(str(error)) from error
@@ -137,10 +124,11 @@ class OptiFormer(Optimizer):
         return Training(run.digest(), lambda: train_cached(config, progress=False).cost())
 
     def ask(self, n: int = 1) -> list[Suggestion]:
-        rng = np.random.default_rng([self._seed, len(self._history), self._asked])
+        number = self._asked
         self._asked += whole("n", n)
         try:
-            chosen = self._proposer.suggest(self._history, n, rng=rng, pending=self._pending)
+            with np.errstate(all="ignore"):
+                chosen = self._proposer.suggest(self._history, n, seed=self._seed, number=number, pending=self._pending)
         except ModelError as error:
             raise OptimizerError(str(error)) from error
         self._pending += chosen
@@ -181,17 +169,7 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     with blaming("checkpoint", ModelError):
         folder = Path(settings.get("checkpoint") or default_checkpoint())
         load(folder)
-        folders = [folder, *([shipped(POLICY)] if settings.get("policy") else [])]
-        return hashlib.sha256(b"".join((f / CONFIG).read_bytes() for f in folders)).hexdigest()[:16]
-
-
-def _policy(space: Space) -> Policy:
-    """The shipped named-token network's policy, every sample taken as it comes."""
-    from model.inference import Policy
-    from model.network import load as load_seq
-
-    checkpoint = load_seq(shipped(POLICY))
-    return Policy(space, checkpoint, sampling=replace(checkpoint.sampling, candidates=1))
+        return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()[:16]
 
 
 @functools.cache

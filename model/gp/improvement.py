@@ -11,28 +11,29 @@ import numpy as np
 from scipy.special import erfcx
 
 from model.gp.kernels import KERNELS, LINEAR, Array, Mask, correlation_and_slope, squared_distances
-from model.gp.processes import Kinds, Processes, coordinates
+from model.gp.processes import Coordinates, Processes
 
 
 class ProcessImprovement:
-    """Expected improvement over the best trial, in deviations of the head's scores.
+    """Expected improvement, in deviations of the head's scores.
 
     ``EI = s (phi(z) + z Phi(z))`` with ``z = (best - m) / s`` (Jones et al., 1998), ``m`` and ``s`` the posterior of
-    the function's value.
+    the function's value, without noise, and ``best`` the least ``m`` of the trials.
 
     Args:
-        kinds: The parameters.
-        choices: See :func:`model.gp.processes.coordinates`.
+        coordinates: Of configurations.
         solved: The heads' processes of one history.
     """
 
-    def __init__(self, kinds: Kinds, choices: int, solved: Processes) -> None:
-        self._kinds, self._choices = kinds, choices
+    def __init__(self, coordinates: Coordinates, solved: Processes) -> None:
+        self._coordinates = coordinates
         self._weights, self._trials = solved.weights[LINEAR], solved.scaled[LINEAR]
         inverse = solved.inverse_factor[LINEAR]
         self._alpha, self._precision = inverse.T @ solved.residual[LINEAR], inverse.T @ inverse
         self._mean, self._amplitude = float(solved.mean[LINEAR, 0]), float(solved.amplitude[LINEAR, 0])
-        self._best = -float(solved.history.location[LINEAR, 0] / solved.history.scale[LINEAR, 0])
+        # The posterior means at the trials: the scores less what is taken for noise.
+        noise_free = solved.history.bent[LINEAR] - solved.noise[LINEAR, 0] * self._alpha
+        self._best = float(noise_free.min())
 
         self.explained = 1.0 - float(np.square(solved.left_out[0][LINEAR]).mean())
         """The share of the variance of the head's scores that it predicts of each trial from the others."""
@@ -72,9 +73,6 @@ class ProcessImprovement:
         climbed = position.copy()
         climbed[free] = found.x
         return climbed
-
-    def _coordinates(self, position: Array, active: Mask) -> Array:
-        return coordinates(self._kinds, self._choices, position, active)
 
     def _log(self, points: Array) -> tuple[Array, Array]:
         """The log expected improvement at coordinates (m, C), (m,), and its slopes by them, (m, C)."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.gp.kernels import (
     APART,
@@ -172,22 +173,37 @@ class Processes:
         return one_of
 
 
-def coordinates(kinds: Kinds, choices: int, position: Array, active: Mask) -> Array:
-    """Points whose squared distances the kernels weigh, (m, S * (2 + choices)).
-
-    Without categorical parameters they are (m, S * 2).
+class Coordinates:
+    """Configurations as points whose squared distances the kernels weigh: of each parameter a number, a flag, choices.
 
     Args:
         kinds: The parameters.
-        choices: How many choices of a category have a coordinate of their own; later ones share these.
-        position: Values in [0, 1], (m, S).
-        active: Which parameters a configuration has, (m, S).
+        choices: So many choices of a category have a coordinate each. Of one with more, those that were tried have one,
+            and all others share another: to the kernels they are at the same distance from what was tried.
+        position: The trials' values in [0, 1], (n, S).
+        active: Which parameters they have, (n, S).
     """
-    place = np.where(active & ~kinds.categorical, position - 0.5, 0.0)
-    absent = np.where(active, 0.0, math.sqrt(APART))
-    if not kinds.categorical.any():
-        return np.stack([place, absent], -1).reshape(len(position), -1)
-    index = np.maximum((position * kinds.levels).astype(int), 0) % choices
-    chosen = (index[..., None] == np.arange(choices)) & (active & kinds.categorical)[..., None]
-    parts = [place[..., None], absent[..., None], chosen * math.sqrt(APART / 2)]
-    return np.concatenate(parts, -1).reshape(len(position), (2 + choices) * len(kinds))
+
+    def __init__(self, kinds: Kinds, choices: int, position: Array, active: Mask) -> None:
+        self._kinds, self._width = kinds, choices if kinds.categorical.any() else 0
+        self._tried: dict[int, NDArray[np.int64]] = {}
+        for column in np.flatnonzero(kinds.categorical & (kinds.levels > choices)).tolist():
+            cells = np.floor(position[active[:, column], column] * kinds.levels[column])
+            self._tried[column] = np.unique(cells.astype(np.int64))
+            self._width = max(self._width, len(self._tried[column]) + 1)
+
+    def __call__(self, position: Array, active: Mask) -> Array:
+        """Of configurations (m, S), (m, C); C is the same multiple of S each time."""
+        kinds, m = self._kinds, len(position)
+        place = np.where(active & ~kinds.categorical, position - 0.5, 0.0)[..., None]
+        absent = np.where(active, 0.0, math.sqrt(APART))[..., None]
+        if not self._width:
+            return np.concatenate([place, absent], -1).reshape(m, 2 * len(kinds))
+        index = np.maximum((position * kinds.levels).astype(np.int64), 0)
+        for column, tried in self._tried.items():
+            code = np.minimum(np.searchsorted(tried, index[:, column]), max(len(tried) - 1, 0))
+            known = np.isin(index[:, column], tried)
+            index[:, column] = np.where(known, code, self._width - 1)
+        chosen = (index[..., None] == np.arange(self._width)) & (active & kinds.categorical)[..., None]
+        parts = [place, absent, chosen * math.sqrt(APART / 2)]
+        return np.concatenate(parts, -1).reshape(m, (2 + self._width) * len(kinds))

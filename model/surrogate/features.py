@@ -17,6 +17,10 @@ from model.gp.processes import Kinds
 from model.trial_config import TrialSetConfig
 
 SCORE_WAVES = 6
+#: The median is at most so many times as far from the best value as the first quarter, and that as the first eighth.
+STEEP = 10.0
+#: Values are put on a logarithmic scale where the third quarter is so many times as far from the best as the first.
+WILD = 1e6
 
 
 def value_features(config: TrialSetConfig, kinds: Kinds, position: Array, active: Mask) -> Array:
@@ -105,12 +109,32 @@ class ScoreAnchors:
     def of(cls, values: Array, knee: float) -> ScoreAnchors:
         """Anchors of finite values to minimize, (n,).
 
-        Where half the trials are ties of the best one, the mean takes the median's place; where all are, 1 does.
+        Where half the trials are ties of the best one, the next quantile above it takes the median's place, and where
+        all are, 1 does. Where the better trials are much closer to the best one than the median, they set the scale.
         """
         best = float(values.min())
-        gap = max(float(np.median(values)) - best, 0.01 * (float(values.mean()) - best))
-        return cls(best, gap if gap > 1e-12 * (1 + abs(best)) else 1.0, knee)
+        tiny = 1e-12 * (1 + abs(best))
+        gaps = np.quantile(values, (0.125, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0)) - best
+        gap = float(next((gap for gap in gaps[2:] if gap > tiny), 1.0))
+        for quantile, steep in ((gaps[1], STEEP), (gaps[0], STEEP**2)):
+            if quantile > tiny:
+                gap = min(gap, steep * float(quantile))
+        return cls(best, gap, knee)
 
     def squash(self, values: Array) -> Array:
         """Values to squashed scores, both (m,)."""
-        return np.asarray(np.arcsinh((values - self.best) / (self.gap * self.knee)))
+        with np.errstate(over="ignore"):
+            return np.asarray(np.arcsinh((values - self.best) / (self.gap * self.knee)))
+
+
+def tame(values: Array, counted: Mask) -> Array:
+    """Values on a logarithmic scale, 0 for the best one, where they span many orders of magnitude; else as they are.
+
+    Args:
+        values: Finite values to minimize, (n,).
+        counted: Which of them set the scale, (n,), at least one.
+    """
+    away = values - values[counted].min()
+    low, high = np.quantile(away[counted], (0.25, 0.75))
+    low = max(low, away[counted].min(where=away[counted] > 0, initial=np.inf))
+    return values if high < WILD * low else np.log1p(np.maximum(away, 0) / low)

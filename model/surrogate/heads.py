@@ -12,7 +12,7 @@ import numpy as np
 
 from model.gp.fit import MarginalLikelihood, fit
 from model.gp.kernels import N_HEADS, Array, Mask, log_slope, unbend
-from model.gp.processes import BentHistory, Kinds, Processes, coordinates
+from model.gp.processes import BentHistory, Coordinates, Kinds, Processes
 from model.surrogate.features import SCORE_WAVES
 from model.trial_config import TrialSetConfig
 
@@ -38,12 +38,20 @@ class Heads:
         self._config, self._weights = config, weights
 
     def solve(
-        self, kinds: Kinds, position: Array, active: Mask, score: Array, hidden: Array, evaluations: int
+        self,
+        kinds: Kinds,
+        coordinates: Coordinates,
+        position: Array,
+        active: Mask,
+        score: Array,
+        hidden: Array,
+        evaluations: int,
     ) -> Processes:
         """Solve the heads' systems.
 
         Args:
             kinds: The parameters.
+            coordinates: Of configurations.
             position: The trials' values in [0, 1], (n, S).
             active: Which parameters they have, (n, S).
             score: Squashed scores, (n,).
@@ -56,8 +64,7 @@ class Heads:
         slot = self._linear("per_slot", pooled).reshape(-1, SLOT)[:slots]
         known = np.concatenate([_statistics(kinds, position, active, score), np.tile(shared, (slots, 1)), slot], 1)
         start = math.log(LENGTHSCALE) + 0.5 * math.log(max(slots, 1))
-        points = coordinates(kinds, self._config.choices, position, active)
-        history = BentHistory.of(self._config.knee, points, score)
+        history = BentHistory.of(self._config.knee, coordinates(position, active), score)
         likelihood = MarginalLikelihood(history.part(LOOKED_AT), slots)
         log_lengthscale = start + self._small("infer", known)
         log_noise = math.log(NOISE) + 2 * self._linear("noise", pooled)

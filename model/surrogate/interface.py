@@ -9,26 +9,23 @@ from typing import Protocol
 from model.gp.improvement import ProcessImprovement
 from model.gp.kernels import Array, Mask
 from model.gp.processes import Kinds
-from model.surrogate.prediction import Prediction
 
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """A history as matrices; pending configurations come last, with a value made up for them.
+    """A history as matrices.
 
     Attributes:
         position: Values in [0, 1], (n, S).
         active: Which parameters a trial has, (n, S).
-        value: Finite values to minimize, (n,).
-        failed: Which trials failed, (n,).
-        n_told: How many of them are trials; the rest is pending.
+        value: Finite values to minimize, (n,); of a failed trial any number.
+        failed: Which trials failed, (n,); not all.
     """
 
     position: Array
     active: Mask
     value: Array
     failed: Mask
-    n_told: int
 
 
 class Belief(Protocol):
@@ -39,8 +36,8 @@ class Belief(Protocol):
         """What one of its Gaussian processes alone expects to gain, if it has any."""
         ...
 
-    def predict(self, position: Array, active: Mask) -> Prediction:
-        """The scores of candidates (m, S)."""
+    def improving(self, position: Array, active: Mask, *, margin: float, temperature: float) -> Array:
+        """The probability that candidates (m, S) improve by a margin in gaps between best and median, (m,)."""
         ...
 
     def alike(self, position: Array, active: Mask) -> Callable[[int], Array]:

@@ -45,10 +45,12 @@ class Prediction:
                 mass = np.exp((logs - logs.max(-1, keepdims=True)) / temperature)
         return np.asarray(mass / mass.sum(-1, keepdims=True))
 
-    def below(self, threshold: float) -> Array:
+    def below(self, threshold: float, temperature: float = 1.0) -> Array:
         """Probability of a squashed score below a threshold, (m,); exact for the heads, even within an own bin."""
         from scipy.special import ndtr
 
+        if temperature != 1.0:
+            return cumulative(self.probabilities(temperature), self.config, threshold)
         own = cumulative(self.own, self.config, threshold)
         if self.weights is None or self.mean is None or self.deviation is None:
             return own

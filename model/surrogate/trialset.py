@@ -8,6 +8,7 @@ out. Single precision on every CPU, the kernel heads' systems in double.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,8 +16,8 @@ import numpy as np
 
 from model.gp.improvement import ProcessImprovement
 from model.gp.kernels import Array, Mask
-from model.gp.processes import Kinds, Processes, coordinates
-from model.surrogate.features import ScoreAnchors, candidate_features, trial_features
+from model.gp.processes import Coordinates, Kinds, Processes
+from model.surrogate.features import ScoreAnchors, candidate_features, tame, trial_features
 from model.surrogate.heads import Heads, silu, softmax
 from model.surrogate.interface import Told
 from model.surrogate.prediction import Prediction
@@ -35,14 +36,14 @@ class Context:
         n_trials: Trials in it.
         keys: Of each layer, (heads, n, width of a head).
         values: As the keys.
-        solved: The kernel heads' processes, if there are any.
+        solved: The kernel heads' processes and the coordinates of configurations in them, if there are any.
     """
 
     kinds: Kinds
     n_trials: int
     keys: list[Array]
     values: list[Array]
-    solved: Processes | None = None
+    solved: tuple[Processes, Coordinates] | None = None
 
 
 class TrialSet:
@@ -86,10 +87,14 @@ class TrialSet:
             told: The history.
             evaluations: See :meth:`encode`.
         """
-        score = ScoreAnchors.of(told.value[: told.n_told], self.encoding.knee).squash(told.value)
+        value = tame(told.value, ~told.failed)
+        anchors = ScoreAnchors.of(value[~told.failed], self.encoding.knee)
+        # What is far worse than the median is no more than that: beyond the bins the network has seen nothing.
+        score = np.minimum(anchors.squash(value), self.encoding.high)
         rows = thin(told.value, told.failed, self.encoding.max_trials)
         shown = told.position[rows], told.active[rows], score[rows], told.failed[rows]
-        return TrialSetBelief(self, self.encode(kinds, *shown, evaluations=evaluations))
+        context = self.encode(kinds, *shown, evaluations=evaluations)
+        return TrialSetBelief(self, context, anchors, _step(value[~told.failed]))
 
     def encode(
         self, kinds: Kinds, position: Array, active: Mask, score: Array, failed: Mask, *, evaluations: int = 0
@@ -101,7 +106,8 @@ class TrialSet:
             position: The trials' values in [0, 1], (n, S).
             active: Which parameters they have, (n, S).
             score: Squashed scores, (n,).
-            failed: Which trials failed, (n,).
+            failed: Which trials failed, (n,), not all; to the network a flag beside the worst score, to the processes
+                nothing.
             evaluations: Of the marginal likelihood, to fit the kernel heads to the history (:mod:`model.gp.fit`).
         """
         told = position.astype(self._dtype), active, score.astype(self._dtype)
@@ -111,9 +117,16 @@ class TrialSet:
         hidden = self._read(hidden, self._layers[:cut], context)
         if self._heads is None:
             return context
-        solved = self._heads.solve(kinds, position, active, score, hidden, evaluations)
-        self._read(hidden + self._heads.told_of_trials(solved, self._dtype), self._layers[cut:], context)
-        return Context(kinds, context.n_trials, context.keys, context.values, solved)
+        ok = ~failed
+        coordinates = Coordinates(kinds, self.encoding.choices, position[ok], active[ok])
+        solved = self._heads.solve(kinds, coordinates, position[ok], active[ok], score[ok], hidden, evaluations)
+        posteriors = np.empty_like(hidden)
+        posteriors[ok] = self._heads.told_of_trials(solved, self._dtype)
+        if failed.any():
+            found = solved.posterior(coordinates(position[failed], active[failed]))
+            posteriors[failed] = self._heads.told_of_candidates(solved, *found, self._dtype)
+        self._read(hidden + posteriors, self._layers[cut:], context)
+        return Context(kinds, context.n_trials, context.keys, context.values, (solved, coordinates))
 
     def predict(self, context: Context, position: Array, active: Mask) -> Prediction:
         """Candidates' predicted scores, from their values in [0, 1] and what is active in them, (m, S) each."""
@@ -121,9 +134,9 @@ class TrialSet:
         hidden = self._embed(candidate_features(self.encoding, context.kinds, single, active, context.n_trials))
         mean = deviation = told = None
         if self._heads is not None and context.solved is not None:
-            points = coordinates(context.kinds, self.encoding.choices, position, active)
-            mean, deviation = context.solved.posterior(points)
-            told = self._heads.told_of_candidates(context.solved, mean, deviation, self._dtype)
+            solved, coordinates = context.solved
+            mean, deviation = solved.posterior(coordinates(position, active))
+            told = self._heads.told_of_candidates(solved, mean, deviation, self._dtype)
         for index, layer in enumerate(self._layers):
             if told is not None and index == self.encoding.kernels_after:
                 hidden = hidden + told
@@ -178,22 +191,36 @@ class TrialSet:
 
 @dataclass(frozen=True, eq=False)
 class TrialSetBelief:
-    """What the network makes of one history: a :class:`model.surrogate.interface.Belief`."""
+    """What the network makes of one history: a :class:`model.surrogate.interface.Belief`.
+
+    Attributes:
+        network: The network.
+        context: The history.
+        anchors: The scale of its scores.
+        step: Where values repeat, the least distance of two that do not; else 0.
+    """
 
     network: TrialSet
     context: Context
+    anchors: ScoreAnchors
+    step: float
 
     @functools.cached_property
     def improvement(self) -> ProcessImprovement | None:
         """What one kernel head alone expects to gain."""
-        context = self.context
-        if context.solved is None:
+        if self.context.solved is None:
             return None
-        return ProcessImprovement(context.kinds, self.network.encoding.choices, context.solved)
+        solved, coordinates = self.context.solved
+        return ProcessImprovement(coordinates, solved)
 
-    def predict(self, position: Array, active: Mask) -> Prediction:
-        """The scores of candidates (m, S)."""
-        return self.network.predict(self.context, position, active)
+    def improving(self, position: Array, active: Mask, *, margin: float, temperature: float) -> Array:
+        """The probability that candidates (m, S) improve by a margin in gaps between best and median, (m,).
+
+        Where scores go by steps, half a step at least is asked for: a tie with the best is no improvement.
+        """
+        least = max(margin, 0.5 * self.step / self.anchors.gap)
+        predicted = self.network.predict(self.context, position, active)
+        return predicted.below(-math.asinh(least / self.anchors.knee), temperature)
 
     def alike(self, position: Array, active: Mask) -> Callable[[int], Array]:
         """How the function's values at candidates correlate with the value at one of them, given its row: (m,).
@@ -204,7 +231,8 @@ class TrialSetBelief:
         if context.solved is None:
             weight = 50 / len(context.kinds)
             return lambda row: np.asarray(np.exp(-weight * np.square(position - position[row]).sum(-1)))
-        return context.solved.alike(coordinates(context.kinds, self.network.encoding.choices, position, active))
+        solved, coordinates = context.solved
+        return solved.alike(coordinates(position, active))
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,6 +259,15 @@ class _Layer:
             joined("mlp.gate", "mlp.up"),
             joined("mlp.down"),
         )
+
+
+def _step(values: Array) -> float:
+    """The least distance of two different values of the better half, if some of all are the same; else 0."""
+    distinct = np.unique(values)
+    if len(distinct) == len(values):
+        return 0.0
+    better = distinct[distinct <= np.median(values)]
+    return float(np.diff(better).min(initial=np.inf)) if len(better) > 1 else 0.0
 
 
 def _norm(hidden: Array, weight: Array) -> Array:

@@ -14,14 +14,14 @@ from model.gp import kernels
 from model.gp.fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, MarginalLikelihood, fit
 from model.gp.improvement import ProcessImprovement
 from model.gp.kernels import BELIEF, LINEAR, N_HEADS, Array
-from model.gp.processes import BentHistory, Kinds, Processes, coordinates
+from model.gp.processes import BentHistory, Coordinates, Kinds, Processes
 from model.prior.draw import Draw
 from model.prior.histories import sample_batch
 from model.trial_config import MixtureConfig, TrialSetConfig
 from model.trial_evaluation import history
 
 ENCODING = TrialSetConfig(
-    slots=4, choices=3, bins=64, queries=8, max_trials=40, prior=MixtureConfig(dimensions=(1, 2, 4), conditional=0.9)
+    slots=4, choices=40, bins=64, queries=8, max_trials=40, prior=MixtureConfig(dimensions=(1, 2, 4), conditional=0.9)
 )
 
 
@@ -30,7 +30,8 @@ def started(n: int = 30, d: int = 3) -> tuple[BentHistory, Array, Array]:
     position = np.random.default_rng(0).random((n, d))
     score = np.sin(5 * position).sum(1) + 2
     kinds = Kinds(np.zeros(d, dtype=bool), np.zeros(d))
-    points = coordinates(kinds, ENCODING.choices, position, np.ones((n, d), dtype=bool))
+    active = np.ones((n, d), dtype=bool)
+    points = Coordinates(kinds, ENCODING.choices, position, active)(position, active)
     told = BentHistory.of(ENCODING.knee, points, score - score.min())
     return told, np.full((d, N_HEADS), math.log(0.3)), np.full(N_HEADS, -3.0)
 
@@ -60,11 +61,11 @@ def test_processes_and_slopes_are_those_of_training(draw: int) -> None:
     posterior, slopes, noise_slopes = solved.posterior(asked), *solved.slopes(4)
     for row in range(len(batch.scores)):
         kinds, (position, active, score, _), query = history(batch, row)
-        points, d = coordinates(kinds, ENCODING.choices, position, active), len(kinds)
-        told = BentHistory.of(ENCODING.knee, points, score)
+        coordinates, d = Coordinates(kinds, ENCODING.choices, position, active), len(kinds)
+        told = BentHistory.of(ENCODING.knee, coordinates(position, active), score)
         mine = told.solve(lengthscale[row, :d], noise[row])
         for found, expected in zip(
-            mine.posterior(coordinates(kinds, ENCODING.choices, *query)),
+            mine.posterior(coordinates(*query)),
             (t[row].numpy() for t in posterior),
             strict=True,
         ):
@@ -106,6 +107,26 @@ def test_a_long_history_s_part_has_its_ends() -> None:
     assert told.part(70) is told
 
 
+def test_the_improvement_is_over_the_least_posterior_mean() -> None:
+    coordinates, solved, gain = improvement()
+    position = np.random.default_rng(0).random((12, 2))
+    mean, _ = solved.posterior(coordinates(position, np.ones((12, 2), dtype=bool)))
+    standardised = (mean[:, LINEAR] - solved.history.location[LINEAR]) / solved.history.scale[LINEAR]
+    assert gain._best == pytest.approx(float(standardised.min()), abs=1e-6)
+
+
+def test_more_than_eight_choices_are_as_many_points_to_the_processes() -> None:
+    kinds = Kinds(np.array([True, False]), np.array([30.0, 0.0]))
+    tried = (np.array([0, 8, 16, 8, 29]) + 0.5) / 30
+    position, active = np.stack([tried, np.full(5, 0.5)], 1), np.ones((5, 2), dtype=bool)
+    coordinates = Coordinates(kinds, 8, position, active)
+    square = kernels.squared_distances(coordinates(position, active), coordinates(position, active))
+    np.testing.assert_allclose(square, 0.5 * (tried[:, None] != tried), atol=1e-12)
+    new = np.array([[3.5 / 30, 0.5], [11.5 / 30, 0.5]])
+    apart = kernels.squared_distances(coordinates(new, active[:2]), coordinates(position, active))
+    np.testing.assert_allclose(apart, 0.5, atol=1e-12)
+
+
 @pytest.mark.parametrize("evaluations", [2, 6, 40])
 def test_more_evaluations_explain_a_history_better(evaluations: int) -> None:
     told, *start = started()
@@ -127,11 +148,12 @@ def test_a_constant_history_stays_finite() -> None:
         assert np.isfinite(found).all()
 
 
-def improvement(n: int = 12, d: int = 2) -> tuple[Kinds, Processes, ProcessImprovement]:
+def improvement(n: int = 12, d: int = 2) -> tuple[Coordinates, Processes, ProcessImprovement]:
     told, *_ = started(n, d)
     kinds = Kinds(np.zeros(d, dtype=bool), np.zeros(d))
     solved = told.solve(np.full((d, N_HEADS), math.log(0.4)), np.full(N_HEADS, -6.0))
-    return kinds, solved, ProcessImprovement(kinds, ENCODING.choices, solved)
+    coordinates = Coordinates(kinds, ENCODING.choices, np.zeros((0, d)), np.zeros((0, d), dtype=bool))
+    return coordinates, solved, ProcessImprovement(coordinates, solved)
 
 
 def candidates(m: int = 40, d: int = 2) -> tuple[Array, np.ndarray]:
@@ -139,22 +161,25 @@ def candidates(m: int = 40, d: int = 2) -> tuple[Array, np.ndarray]:
 
 
 def test_it_is_the_expected_improvement_of_the_functions_value() -> None:
-    kinds, solved, gain = improvement()
+    coordinates, solved, gain = improvement()
     position, active = candidates()
     found = gain.value(position, active)
-    mean, deviation = solved.posterior(coordinates(kinds, ENCODING.choices, position, active))
+    mean, deviation = solved.posterior(coordinates(position, active))
     location, scale = float(solved.history.location[LINEAR, 0]), float(solved.history.scale[LINEAR, 0])
     noise = float(solved.noise[LINEAR, 0] * solved.amplitude[LINEAR, 0])
     mean, variance = (mean[:, LINEAR] - location) / scale, (deviation[:, LINEAR] / scale) ** 2
     latent = np.sqrt(variance - noise)
-    z = (-location / scale - mean) / latent
+    trials = solved.history.bent[LINEAR]  # less what is taken for noise, they are the posterior means there
+    inverse = solved.inverse_factor[LINEAR]
+    means = trials - solved.noise[LINEAR, 0] * inverse.T @ solved.residual[LINEAR]
+    z = (means.min() - mean) / latent
     np.testing.assert_allclose(found, latent * (norm.pdf(z) + z * norm.cdf(z)), rtol=2e-2, atol=1e-7)
 
 
 def test_its_slopes_are_its_derivatives() -> None:
-    kinds, _, gain = improvement()
+    coordinates, _, gain = improvement()
     step = 1e-6
-    points = coordinates(kinds, ENCODING.choices, *candidates(9))
+    points = coordinates(*candidates(9))
     _, slopes = gain._log(points)
     for column in (0, 2):  # the two parameters; the others say what is inactive
         moved = np.zeros_like(points)

@@ -9,29 +9,24 @@ import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from model.checkpoint_files import shipped
 from model.config import NetworkConfig
 from model.errors import ModelError
 from model.gp.kernels import KERNELS, correlation, squared_distances
-from model.gp.processes import coordinates
-from model.inference import Policy
-from model.network import load
 from model.plan import diverse
 from model.proposer import Proposer, ProposerConfig
 from model.space import Space
+from model.surrogate.features import ScoreAnchors
 from model.surrogate.prediction import Prediction
 from model.surrogate.trialset import Context, TrialSet, TrialSetBelief
 from model.tokenizer import Trial
 from model.trial_checkpoint import TrialSetCheckpoint, arrays
 from model.trial_config import MixtureConfig, TrialSetConfig
 from model.trial_network import build
-from optimizers.base import Observation
-from optimizers.optiformer_surrogate import OptiFormer, fingerprint
 
 ENCODING = TrialSetConfig(slots=4, bins=64, max_trials=40, kernels_after=1, prior=MixtureConfig(dimensions=(2,)))
 NETWORK = NetworkConfig(32, 2, 2, 48)
 SPACE = Space.from_configspace(ConfigurationSpace({"x": (0.0, 1.0), "y": (0.0, 1.0)}))
-AHEAD = ProposerConfig(uniform=16, local=16, refined=8, ahead=0.1, acquisition="pi+ei")
+AHEAD = ProposerConfig(uniform=16, local=16, refined=8, ahead=0.1, acquisition="pi")
 
 
 class Counting(TrialSet):
@@ -59,7 +54,7 @@ def told(n: int) -> list[Trial]:
 def test_a_plan_serves_as_many_asks_as_its_share_of_the_history(network: Counting) -> None:
     proposer, trials = Proposer(SPACE, network, AHEAD), told(30)
     for asked in range(6):
-        (config,) = proposer.suggest(trials, rng=np.random.default_rng(asked))
+        (config,) = proposer.suggest(trials, seed=asked, number=0)
         assert network.encoded == 1 + asked // 3
         trials.append(Trial(config, 1.0))
     assert len({tuple(t.config.items()) for t in trials}) == 36
@@ -67,24 +62,24 @@ def test_a_plan_serves_as_many_asks_as_its_share_of_the_history(network: Countin
 
 def test_a_plan_is_dropped_with_another_history(network: Counting) -> None:
     proposer, trials = Proposer(SPACE, network, AHEAD), told(30)
-    proposer.suggest(trials, rng=np.random.default_rng(0))
-    proposer.suggest(trials[1:], rng=np.random.default_rng(0))
+    proposer.suggest(trials, seed=0, number=0)
+    proposer.suggest(trials[1:], seed=0, number=0)
     assert network.encoded == 2
 
 
 def test_what_was_tried_meanwhile_or_is_running_is_skipped(network: Counting) -> None:
-    first, second, third = Proposer(SPACE, network, AHEAD).suggest(told(30), 3, rng=np.random.default_rng(0))
+    first, second, third = Proposer(SPACE, network, AHEAD).suggest(told(30), 3, seed=0, number=0)
     assert network.encoded == 1
     proposer = Proposer(SPACE, network, AHEAD)
-    assert proposer.suggest(told(30), rng=np.random.default_rng(0)) == [first]
-    assert proposer.suggest([*told(30), Trial(second, 0.5)], rng=np.random.default_rng(0), pending=[first]) == [third]
+    assert proposer.suggest(told(30), seed=0, number=0) == [first]
+    assert proposer.suggest([*told(30), Trial(second, 0.5)], seed=0, number=0, pending=[first]) == [third]
     assert network.encoded == 2
 
 
 def test_without_planning_ahead_every_ask_reads_the_history(network: Counting) -> None:
     proposer, trials = Proposer(SPACE, network, replace(AHEAD, ahead=0.0)), told(30)
     for asked in range(3):
-        trials.append(Trial(proposer.suggest(trials, rng=np.random.default_rng(asked))[0], 1.0))
+        trials.append(Trial(proposer.suggest(trials, seed=asked, number=0)[0], 1.0))
     assert network.encoded == 3
 
 
@@ -107,10 +102,10 @@ def test_the_network_is_not_asked_when_the_process_chooses(network: Counting) ->
     turns = replace(AHEAD, ahead=0.0, acquisition="pi+gp-ei", trust=-9.0)
     for n, asked in ((20, True), (21, False)):
         network.predicted = 0
-        Proposer(SPACE, network, turns).suggest(told(n), rng=np.random.default_rng(0))
+        Proposer(SPACE, network, turns).suggest(told(n), seed=0, number=0)
         assert (network.predicted > 0) == asked
     both = replace(turns, ahead=0.1)
-    Proposer(SPACE, network, both).suggest(told(21), rng=np.random.default_rng(0))
+    Proposer(SPACE, network, both).suggest(told(21), seed=0, number=0)
     assert network.predicted > 0
 
 
@@ -120,33 +115,14 @@ def test_likeness_is_the_kernels_own(network: Counting) -> None:
     where = np.array([[t.config["x"], t.config["y"]] for t in told(12)])
     told_active, score = np.ones((12, 2), dtype=bool), np.random.default_rng(1).random(12)
     context = network.encode(kinds, where, told_active, score, np.zeros(12, dtype=bool))
-    alike = TrialSetBelief(network, context).alike(position, active)(0)
+    alike = TrialSetBelief(network, context, ScoreAnchors(0.0, 1.0, 0.05), 0.0).alike(position, active)(0)
     np.testing.assert_allclose(alike[:2], 1, atol=1e-4)
     assert 1 > alike[2] > alike[3] > 0
     assert context.solved is not None
-    scaled = coordinates(kinds, ENCODING.choices, position, active) * context.solved.weights[:, None]
+    solved, coordinates = context.solved
+    scaled = coordinates(position, active) * solved.weights[:, None]
     each = [correlation(kernel, squared_distances(x, x))[0] for kernel, x in zip(KERNELS, scaled, strict=True)]
     np.testing.assert_allclose(alike, np.mean(each, 0), atol=1e-7)
-
-
-def test_policy_samples_are_candidates_and_count_in_the_cells_key(network: Counting) -> None:
-    config = replace(AHEAD, policy=4)
-    with pytest.raises(ModelError, match="give the proposer a policy"):
-        Proposer(SPACE, network, config)
-    sampled: list[int] = []
-
-    class Noting(Policy):
-        def suggest(self, trials: Any, n: int = 1, **kw: Any) -> list[dict[str, Any]]:
-            sampled.append(n)
-            return super().suggest(trials, n, **kw)
-
-    policy = Noting(SPACE, load(shipped("optiformer-seq")))
-    assert Proposer(SPACE, network, config, policy=policy).suggest(told(9), rng=np.random.default_rng(0))
-    assert sampled == [4]
-    optimizer = OptiFormer(ConfigurationSpace({"x": (0.0, 1.0)}), seed=0, n_trials=9, policy=3)
-    optimizer.tell([Observation({"x": x / 7}, x) for x in range(7)])
-    assert optimizer.ask()
-    assert fingerprint({"policy": 3}) != fingerprint({})
 
 
 def test_a_share_outside_0_to_1_is_refused() -> None:

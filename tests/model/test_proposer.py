@@ -101,7 +101,7 @@ def suggest(
     network: TrialSet, space: ConfigurationSpace, trials: Sequence[Trial], n: int = 1, seed: int = 0, **kw: Any
 ) -> list[dict[str, Any]]:
     proposer = Proposer(Space.from_configspace(space), network, SMALL)
-    return proposer.suggest(trials, n, rng=np.random.default_rng(seed), **kw)
+    return proposer.suggest(trials, n, seed=seed, number=len(trials), **kw)
 
 
 def key(config: Any) -> tuple[Any, ...]:
@@ -172,14 +172,14 @@ def test_gradient_ascent_climbs_and_leaves_discrete_parameters_alone(network: Tr
     history = History.of(proposer._position, told(space, 15), [])
     rng = np.random.default_rng(0)
     shown = proposer._shown(history, rng)
-    view = proposer._view(proposer._condition(history, shown), shown, history)
+    view = proposer._view(history, shown)
     start = proposer.space.snap(rng.random((8, len(proposer.space))))
     climbed = proposer._climb(start, view)
     discrete = proposer.space.categorical | ((proposer.space.levels > 0) & (proposer.space.levels <= MANY))
     assert np.array_equal(climbed[:, discrete], start[:, discrete])
     assert climbed.min() >= 0
     assert climbed.max() <= 1
-    before, after = (proposer._score(place, view, rng) for place in (start, climbed))
+    before, after = (proposer._score(place, view) for place in (start, climbed))
     assert (after >= before).all()
     assert (after > before).mean() > 0.6
 
@@ -251,10 +251,48 @@ def test_long_histories_are_thinned_to_the_best_some_failures_and_the_rest_by_ra
     assert (np.diff(rows) > 0).all()
 
 
+def test_the_first_design_is_the_middle_then_a_sobol_sequence(network: TrialSet) -> None:
+    space = Space.from_configspace(choices())
+    proposer = Proposer(space, network, SMALL)
+    first = proposer.suggest([], seed=3, number=0)[0]
+    assert first == {"many": "v0", "few": "p", "n": 3, "fixed": 3}
+    line = Proposer(Space.from_configspace(flat(1)), network, SMALL)
+    found = [line.suggest([], seed=3, number=number)[0]["x0"] for number in range(1, 17)]
+    assert sorted(int(16 * x) for x in found) == list(range(16))  # one in every sixteenth
+    assert line.suggest([], seed=4, number=1)[0]["x0"] != found[0]
+
+
+def test_those_who_ask_at_the_same_moment_get_different_proposals(network: TrialSet) -> None:
+    proposer = Proposer(Space.from_configspace(flat(2)), network, SMALL)
+    asked = [proposer.suggest(told(flat(2), 20), seed=s, number=20 + s, skip=s)[0] for s in range(6)]
+    points = np.array([[config["x0"], config["x1"]] for config in asked])
+    apart = np.abs(points[:, None] - points).max(-1)[np.triu_indices(6, 1)]
+    assert apart.min() > 0.01
+
+
+def test_a_pending_trial_counts_what_its_weight_says(network: TrialSet) -> None:
+    proposer, trials = Proposer(Space.from_configspace(flat(2)), network, SMALL), told(flat(2), 20)
+    alone = proposer.suggest(trials, seed=0, number=20)
+    for weight, same in ((0.0, True), (1.0, False)):
+        beside = [{"x0": alone[0]["x0"] + 1e-4, "x1": alone[0]["x1"]}]
+        found = proposer.suggest(trials, seed=0, number=20, pending=beside, weights=[weight])
+        assert (found == alone) == same
+
+
+def test_walls_leave_hidden_parameters_at_an_elite_s_values() -> None:
+    rng = np.random.default_rng(0)
+    pool = candidates.Pool(rng.random((10, 8)), rng.random(10), np.zeros(8), np.zeros(8, dtype=bool), np.array([1, 3]))
+    found = candidates.walls(pool, 50, rng)
+    hidden = [0, 2, 4, 5, 6, 7]
+    elites = {row[hidden].tobytes() for row in pool.positions}
+    assert {row[hidden].tobytes() for row in found} <= elites
+    assert np.isin(found[:, [1, 3]], [0, 1]).any()
+
+
 def test_forbidden_configurations_are_not_proposed(network: TrialSet) -> None:
     proposer = Proposer(Space.from_configspace(flat(2)), network, SMALL, allowed=lambda c: c["x0"] > 0.8)
     for n in (0, 10):
-        config = proposer.suggest(told(flat(2), n), rng=np.random.default_rng(n))[0]
+        config = proposer.suggest(told(flat(2), n), seed=n, number=n)[0]
         assert config["x0"] > 0.8
 
 
@@ -328,7 +366,7 @@ def test_the_process_gets_its_turns_where_it_explains_the_trials(network: TrialS
     ):
         proposer = Proposer(space, network, config)
         history = History.of(proposer._position, trials, [])
-        view = proposer._view(proposer._condition(history, np.arange(2)), np.arange(2), history)
+        view = proposer._view(history, np.arange(2))
         assert ("gp-ei" in view.acquisitions) == (trusted and network.encoding.kernels_after > 0)
         assert len(suggest(network, flat(2), trials, 2)) == 2
 
@@ -336,7 +374,7 @@ def test_the_process_gets_its_turns_where_it_explains_the_trials(network: TrialS
 def test_the_process_alone_is_refused_without_kernel_heads(network: TrialSet) -> None:
     space, config = Space.from_configspace(flat(2)), replace(SMALL, acquisition="gp-ei")
     if network.encoding.kernels_after:
-        assert Proposer(space, network, config).suggest(told(flat(2), 9), rng=np.random.default_rng(0))
+        assert Proposer(space, network, config).suggest(told(flat(2), 9), seed=0, number=9)
     else:
         with pytest.raises(ModelError, match="gp-ei is of a kernel head"):
             Proposer(space, network, config)

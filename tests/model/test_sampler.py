@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
 from optuna.trial import Trial, TrialState
 
 from model import ModelError, OptiFormerSampler
 from model.network import Checkpoint, load
+from model.one_thread import one_thread
+from model.tokenizer import Trial as ModelTrial
 from model.trial_checkpoint import TrialSetCheckpoint, default_checkpoint
 from model.trial_checkpoint import load as load_trialset
 
@@ -127,6 +133,126 @@ def test_define_by_run_conditions_are_sampled_together_once_seen(checkpoint: Loa
     assert proposal.keys() == space.keys()
 
 
+def test_what_is_inactive_is_known_from_the_trials() -> None:
+    """The conditional toy of docs/model/optiformer.md: a third of TPE's best, and conditions told to the network."""
+
+    def toy(trial: Trial) -> float:
+        kind = trial.suggest_categorical("kind", "abc")
+        if kind == "a":
+            return (trial.suggest_float("xa", 0, 1) - 0.7) ** 2 + (trial.suggest_float("ya", 0, 1) - 0.2) ** 2
+        if kind == "b":
+            return 0.05 + (trial.suggest_float("xb", 0, 1) - 0.3) ** 2 + abs(trial.suggest_float("yb", 0, 1) - 0.5)
+        return 0.1 + (trial.suggest_float("xc", 1e-4, 1, log=True) - 0.1) ** 2
+
+    best = []
+    for seed in range(3):
+        study = optuna.create_study(sampler=OptiFormerSampler(seed=seed))
+        study.optimize(toy, n_trials=30)
+        best.append(study.best_value)
+    assert np.median(best) < 1e-3  # TPE: .001 to .008
+
+
+def test_trials_with_a_parameter_outside_its_range_now_are_left_out_whole() -> None:
+    sampler = OptiFormerSampler(seed=0)
+    told: list[Sequence[ModelTrial]] = []
+    suggest = type(sampler._engine).suggest
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(sampler._engine), "suggest", lambda *a, **kw: told.append(a[2]) or suggest(*a, **kw))
+        study = optuna.create_study(sampler=sampler)
+        for x, y in ((0.5, 0.1), (50.0, 0.2), (0.7, 0.3)):
+            ranges = {"x": FloatDistribution(0, 100 if x > 1 else 1), "y": FloatDistribution(0, 1)}
+            study.add_trial(optuna.trial.create_trial(params={"x": x, "y": y}, distributions=ranges, value=x))
+        study.optimize(lambda t: t.suggest_float("x", 0, 1) + t.suggest_float("y", 0, 1), n_trials=1)
+    assert [trial.config for trial in told[0]] == [{"x": 0.5, "y": 0.1}, {"x": 0.7, "y": 0.3}]
+
+
+def test_pruned_trials_rank_behind_complete_ones_and_never_pull() -> None:
+    study = optuna.create_study(sampler=OptiFormerSampler(seed=0, n_startup_trials=3))
+    ranges = {"x": FloatDistribution(0, 1)}
+    for x in np.linspace(0.5, 1, 9):
+        study.add_trial(optuna.trial.create_trial(params={"x": x}, distributions=ranges, value=abs(x - 0.9)))
+    for x in (0.1, 0.12):
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={"x": x}, distributions=ranges, state=TrialState.PRUNED, intermediate_values={0: -5.0}
+            )
+        )
+    found = [study.ask(ranges).params["x"] for _ in range(4)]
+    assert min(abs(x - 0.11) for x in found) > 0.05
+
+
+def test_what_is_not_supported_yet_is_said_once() -> None:
+    study = optuna.create_study(sampler=OptiFormerSampler(seed=0))
+
+    def constrained(trial: Trial) -> float:
+        trial.set_constraint("late", 1.0)
+        return trial.suggest_float("x", 0, 1)
+
+    with pytest.warns(UserWarning, match="does not look at constraints yet") as caught:
+        study.optimize(constrained, n_trials=3)
+    assert len([one for one in caught if "constraints" in str(one.message)]) == 1
+    several = optuna.create_study(directions=["minimize", "minimize"], sampler=OptiFormerSampler(seed=0))
+    with pytest.raises(ValueError, match="multi-objective"):
+        several.optimize(lambda t: (t.suggest_float("x", 0, 1), 0.0), n_trials=1)
+
+
+def test_an_independent_sampler_takes_what_is_new(caplog: pytest.LogCaptureFixture) -> None:
+    class Fixed(optuna.samplers.RandomSampler):
+        def sample_independent(self, *args: Any) -> float:
+            return 0.25
+
+    study = optuna.create_study(sampler=OptiFormerSampler(seed=0, n_startup_trials=2, independent_sampler=Fixed()))
+    study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=3)
+    assert study.trials[0].params["x"] == 0.25
+    assert study.trials[1].params["x"] != 0.25
+    optuna.logging.enable_propagation()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study.optimize(lambda t: t.suggest_float("x", 0, 1) + t.suggest_float("new", 0, 1), n_trials=2)
+        assert caplog.text.count("'new' of trial 3 is new to OptiFormerSampler") == 1
+    finally:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        optuna.logging.disable_propagation()
+
+
+def test_threads_are_limited_inside_and_restored_outside() -> None:
+    import threadpoolctl
+
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = threads()
+        with one_thread():
+            inside = threads()
+            with one_thread():
+                pass
+            assert threads() == inside
+        assert threads() == before
+        assert set(inside) == {1}
+        study = optuna.create_study(sampler=OptiFormerSampler(seed=0))
+        study.optimize(bowl, n_trials=20, n_jobs=10)
+        assert threads() == before
+
+
+def test_nothing_global_is_touched() -> None:
+    np.random.seed(1)  # noqa: NPY002
+    random.seed(1)
+    states = np.random.get_state()[1].tolist(), random.getstate(), dict(os.environ), os.getcwd()  # type: ignore[index, union-attr]  # noqa: NPY002, PTH109
+    with np.errstate(all="raise"):
+        error_state = np.geterr()
+        run(OptiFormerSampler(seed=0), 12)
+        assert np.geterr() == error_state
+    again = np.random.get_state()[1].tolist(), random.getstate(), dict(os.environ), os.getcwd()  # type: ignore[index, union-attr]  # noqa: NPY002, PTH109
+    assert again == states
+
+
+def test_ranges_as_wide_as_numbers_go_are_searched() -> None:
+    study = optuna.create_study(sampler=OptiFormerSampler(seed=0))
+    study.optimize(lambda t: abs(t.suggest_float("x", -sys.float_info.max, sys.float_info.max)), n_trials=12)
+    assert len({t.params["x"] for t in study.trials}) == 12
+
+
 def test_a_history_outside_a_narrowed_range_is_left_out(checkpoint: Loaded) -> None:
     study = optuna.create_study(sampler=OptiFormerSampler(checkpoint, seed=0))
     study.optimize(lambda t: t.suggest_float("x", 0, 100), n_trials=8)
@@ -137,7 +263,14 @@ def test_a_history_outside_a_narrowed_range_is_left_out(checkpoint: Loaded) -> N
 
 def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="presets are for trial-set checkpoints"):
-        OptiFormerSampler(tiny_checkpoint, preset="fast")
+        OptiFormerSampler(tiny_checkpoint, preset="thorough")
+    for settings, words in (
+        ({"independent_sampler": "tpe"}, "independent_sampler must be a sampler, not 'tpe'"),
+        ({"warn_independent_sampling": 1}, "warn_independent_sampling must be True or False"),
+        ({"n_startup_trials": -1}, "n_startup must be a whole number"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            OptiFormerSampler(**settings)  # type: ignore[arg-type]
     for seed in (-1, 0.5, "0", True):
         with pytest.raises(
             ModelError, match=f"OptiFormerSampler: seed must be a whole number of at least 0, not {seed!r}"
@@ -145,7 +278,7 @@ def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp
             OptiFormerSampler(seed=seed)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="temperature must be a number above 0, not nan"):
         OptiFormerSampler(temperature=float("nan"))
-    with pytest.raises(ModelError, match="Unknown preset 'quick'"):
+    with pytest.raises(ModelError, match="preset must be default or thorough, not 'quick'"):
         OptiFormerSampler(preset="quick")
     with pytest.raises(ModelError, match="runs on the CPU, not on 'cuda'"):
         OptiFormerSampler(device="cuda")

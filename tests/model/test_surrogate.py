@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from model.config import NetworkConfig
+from model.gp.processes import Kinds
 from model.prior.draw import Draw
 from model.prior.histories import Batch, sample_batch
 from model.surrogate import features
+from model.surrogate.interface import Told
 from model.surrogate.trialset import TrialSet
 from model.trial_checkpoint import TrialSetCheckpoint, arrays
 from model.trial_config import MixtureConfig, TrialSetConfig
@@ -21,7 +23,12 @@ from model.trial_features import ScoreAnchors
 from model.trial_network import TrialSetNetwork, build
 
 ENCODING = TrialSetConfig(
-    slots=6, choices=4, bins=32, queries=8, max_trials=80, prior=MixtureConfig(dimensions=(1, 2, 3, 6), conditional=0.9)
+    slots=6,
+    choices=40,  # as many as any category has: beyond, inference tells choices apart that training does not
+    bins=32,
+    queries=8,
+    max_trials=80,
+    prior=MixtureConfig(dimensions=(1, 2, 3, 6), conditional=0.9, crashes=0.0),  # and failures are no values
 )
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
 Doubles = Callable[[TrialSetNetwork, Batch], tuple[TrialSetNetwork, Batch]]
@@ -40,7 +47,7 @@ def trained(request: pytest.FixtureRequest) -> TrialSetNetwork:
 @torch.no_grad()
 @pytest.mark.parametrize("draw", [5, 6, 7])
 def test_it_is_the_trained_network(trained: TrialSetNetwork, draw: int, in_doubles: Doubles) -> None:
-    """With categories, conditions, failures, absent slots, and more trials than the corrections look at."""
+    """With categories, conditions, absent slots, and more trials than the corrections look at."""
     network, batch = in_doubles(trained, sample_batch(Draw(draw), ENCODING, 500))
     told = batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed
     expected = network(*told, batch.queries, batch.queries_active)
@@ -64,8 +71,65 @@ def test_single_precision_is_near(trained: TrialSetNetwork) -> None:
 
 def test_scores_are_anchored_as_in_training() -> None:
     rng = np.random.default_rng(0)
-    for values in (rng.normal(size=9), rng.normal(size=10) ** 9, np.zeros(4), np.array([1.0, 1, 1, 1, 5]), np.ones(1)):
+    for values in (rng.normal(size=9), rng.random(30), np.zeros(4), np.ones(1)):
         mine = features.ScoreAnchors.of(values, 0.05)
         theirs = ScoreAnchors.of(torch.from_numpy(values[None].copy()), 0.05)
         assert (mine.best, mine.gap) == pytest.approx((float(theirs.best), float(theirs.gap)))
         np.testing.assert_allclose(mine.squash(values), theirs.squash(torch.from_numpy(values[None]))[0].numpy())
+
+
+def test_a_few_dreadful_values_do_not_set_the_scale() -> None:
+    calm = np.random.default_rng(0).random(20)
+    for worst in (1e3, 1e10, 1e300):
+        wild = np.append(calm, worst)
+        assert features.ScoreAnchors.of(wild, 0.05).gap < 2 * features.ScoreAnchors.of(calm, 0.05).gap
+        assert np.isfinite(features.ScoreAnchors.of(wild, 0.05).squash(wild)).all()
+    ties = np.array([1.0, 1, 1, 1, 5, 1e9])
+    assert features.ScoreAnchors.of(ties, 0.05).gap < 5
+
+
+def test_values_over_many_orders_of_magnitude_are_put_on_a_logarithmic_scale() -> None:
+    spread = np.exp(np.linspace(-20, 60, 40))
+    scale = features.tame(spread, np.ones(40, dtype=bool))
+    assert (np.diff(scale) > 0).all()
+    assert scale.max() < 100
+    calm = np.random.default_rng(0).random(20)
+    assert features.tame(calm, np.ones(20, dtype=bool)) is calm
+
+
+def test_failed_trials_are_no_values_of_the_processes(trained: TrialSetNetwork) -> None:
+    if trained.kernels is None:
+        pytest.skip("there are no processes")
+    network = TrialSet(TrialSetCheckpoint(arrays(trained.state_dict()), trained.encoding, NETWORK, {}))
+    rng = np.random.default_rng(0)
+    kinds, position, active = (
+        Kinds(np.zeros(2, dtype=bool), np.zeros(2)),
+        rng.random((20, 2)),
+        np.ones((20, 2), dtype=bool),
+    )
+    failed = np.arange(20) % 4 == 0
+    value = position.sum(1)
+    beliefs = [
+        network.condition(kinds, Told(position, active, np.where(failed, bad, value), failed), evaluations=6)
+        for bad in (value.max(), 1e9)
+    ]
+    first, second = (belief.context.solved[0] for belief in beliefs)
+    assert first.history.points.shape[0] == 15
+    np.testing.assert_array_equal(first.history.score, second.history.score)
+
+
+def test_a_tie_is_no_improvement(trained: TrialSetNetwork) -> None:
+    network = TrialSet(TrialSetCheckpoint(arrays(trained.state_dict()), trained.encoding, NETWORK, {}))
+    rng = np.random.default_rng(0)
+    kinds, position, active = (
+        Kinds(np.zeros(2, dtype=bool), np.zeros(2)),
+        rng.random((20, 2)),
+        np.ones((20, 2), dtype=bool),
+    )
+    stepped = np.round(position.sum(1) * 10) / 10
+    belief = network.condition(kinds, Told(position, active, stepped, np.zeros(20, dtype=bool)), evaluations=0)
+    assert belief.step == pytest.approx(0.1)
+    asked = {"margin": 0.0, "temperature": 1.0}
+    less = belief.improving(position, active, **asked)
+    smooth = replace(belief, step=0.0)
+    assert (less < smooth.improving(position, active, **asked)).all()

@@ -1,0 +1,36 @@
+"""BLAS on one thread while a suggestion is made: its matrices are small, and other threads would only disturb others.
+
+Thread limits are those of the whole process. The first one in sets them, the last one out restores what was there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import threadpoolctl
+
+_lock = threading.Lock()
+_inside = 0
+_controller: threadpoolctl.ThreadpoolController | None = None
+_limits: Any = None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit BLAS to one thread; from any number of threads at the same time."""
+    global _inside, _controller, _limits
+    with _lock:
+        if _inside == 0:
+            _controller = _controller or threadpoolctl.ThreadpoolController().select(user_api="blas")
+            _limits = _controller.limit(limits=1)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _limits.restore_original_limits()

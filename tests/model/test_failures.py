@@ -1,0 +1,59 @@
+"""The probability of failing: random failures, regions, combinations of choices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from model.gp.failures import FailureModel
+from model.gp.processes import Kinds
+
+N = 40
+KINDS = Kinds(np.array([False, False, True, True]), np.array([0.0, 0.0, 3.0, 2.0]))
+
+
+def trials(n: int = N, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    position = rng.random((n, 4))
+    position[:, 2] = (np.floor(3 * position[:, 2]) + 0.5) / 3
+    position[:, 3] = (np.floor(2 * position[:, 3]) + 0.5) / 2
+    return position, np.ones((n, 4), dtype=bool)
+
+
+def probability(failed: np.ndarray, position: np.ndarray, active: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    return FailureModel(KINDS, position, active, failed).probability(asked, np.ones(asked.shape, dtype=bool))
+
+
+def test_random_failures_are_likely_anywhere_alike() -> None:
+    position, active = trials()
+    failed = np.random.default_rng(1).random(N) < 0.25
+    found = probability(failed, position, active, trials(200, 2)[0])
+    assert found.mean() == pytest.approx(failed.mean(), abs=0.08)
+    assert found.max() < 0.6
+
+
+def test_a_region_that_fails_is_known() -> None:
+    position, active = trials()
+    asked = trials(200, 2)[0]
+    found = probability(position[:, 0] > 0.6, position, active, asked)
+    assert found[asked[:, 0] > 0.8].mean() > 3 * found[asked[:, 0] < 0.4].mean()
+
+
+def test_a_combination_of_choices_that_fails_is_known() -> None:
+    position, active = trials()
+    asked = trials(200, 2)[0]
+
+    def bad(x: np.ndarray) -> np.ndarray:
+        return (x[:, 2] > 0.6) & (x[:, 3] > 0.5)
+
+    found = probability(bad(position), position, active, asked)
+    assert found[bad(asked)].min() > 0.6
+    assert found[~bad(asked)].max() < 0.2
+
+
+def test_it_is_a_probability_after_any_history() -> None:
+    for n in (1, 2, 9):
+        position, active = trials(n)
+        for failed in (np.ones(n, dtype=bool), np.arange(n) == 0):
+            found = probability(failed, position, active, trials(50, 3)[0])
+            assert ((found > 0) & (found < 1)).all()
