@@ -13,8 +13,8 @@ import optimizers
 from harness.fingerprint import of_optimizer
 from model.checkpoint_files import CONFIG, WEIGHTS, shipped
 from optimizers import Observation, OptimizerError
-from optimizers.conformance import bowl, initial_design
-from optimizers.conformance_spaces import conditional, mixed
+from optimizers.conformance import initial_design
+from optimizers.conformance_spaces import bowl, conditional, mixed
 from optimizers.spaces import SearchSpace
 
 NAME = "optiformer-sampler"
