@@ -108,6 +108,8 @@ class Benchmark(ABC):
         reference: Frozen reference values; ``None`` where none have been found yet (such a task has no regret).
         data_version: Identifies the data behind the task (a checksum or a package version): part of a cell's key.
         metrics: The numbers in ``info`` that can be reported, with the direction of each.
+        failures: What :meth:`evaluate` raises where a legal configuration cannot be evaluated (a library refuses the
+            combination, a training diverges); everything else that it raises is a mistake.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Benchmark(ABC):
     reference: Reference | None = None
     data_version: str = "1"
     metrics: Mapping[str, Direction] = MappingProxyType({})
+    failures: tuple[type[Exception], ...] = ()
 
     @abstractmethod
     def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:

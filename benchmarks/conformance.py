@@ -59,6 +59,20 @@ def ends(hp: Any) -> list[Any]:
     return [hp.sequence[0], hp.sequence[-1]] if isinstance(hp, OrdinalHyperparameter) else [hp.lower, hp.upper]
 
 
+def attempt(task: Benchmark, config: Mapping[str, Any], *, seed: int) -> Evaluation | str:
+    """An evaluation, or the words of a failure of a kind that the task declares."""
+    try:
+        return task.evaluate(dict(config), seed=seed)
+    except task.failures as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def outcome(task: Benchmark, config: Mapping[str, Any], *, seed: int) -> float | str:
+    """The value of :func:`attempt`, or the failure."""
+    found = attempt(task, config, seed=seed)
+    return found if isinstance(found, str) else found.value
+
+
 def edges(space: ConfigurationSpace) -> Iterator[dict[str, Any]]:
     """Configurations with one parameter at an end of its range, or at one of its choices.
 
@@ -108,6 +122,8 @@ class BenchmarkConformance:
             found["test_its_references_agree_with_its_direction"] = "has no reference"
         if task.fidelity_space is None:
             found |= dict.fromkeys(FIDELITY_TESTS, "has no fidelities")
+        if not task.failures:
+            found["test_most_configurations_can_be_evaluated"] = "declares no failures"
         if not task.has_cost:
             found["test_a_known_cost_is_the_same_each_time"] = "does not know what an evaluation costs"
         return found
@@ -162,7 +178,9 @@ class BenchmarkConformance:
         if task.sampling == "noisy":
             return  # the reference is free of noise, the values are not
         configs = sample(task.space, max(self.n, 30))
-        regrets = [task.reference.regret(e.value) for e in task.evaluate_batch(configs, seed=0)]
+        found = [outcome(task, config, seed=0) for config in configs]
+        worst = task.reference.f_worst  # what a failed trial counts as
+        regrets = [task.reference.regret(worst if isinstance(one, str) else one) for one in found]
         assert min(regrets) >= -self.tolerance, f"a random configuration beats f_best: regret {min(regrets)}"
         if self.n >= 30:
             assert min(regrets) <= 1.0 <= max(regrets), "all random configurations are on one side of f_ref, the median"
@@ -171,7 +189,9 @@ class BenchmarkConformance:
 
     def test_evaluations_are_plain_numbers(self, task: Benchmark) -> None:
         for config in sample(task.space, self.n):
-            evaluation = task.evaluate(config, seed=0)
+            evaluation = attempt(task, config, seed=0)
+            if isinstance(evaluation, str):
+                continue
             assert isinstance(evaluation, Evaluation)
             assert type(evaluation.value) is float, f"the value is a {type(evaluation.value)}"
             assert type(evaluation.cost_seconds) is float
@@ -179,35 +199,45 @@ class BenchmarkConformance:
             assert evaluation.cost_seconds >= 0.0
             assert all(type(value) in (int, float, str) for value in evaluation.info.values())
 
+    def test_most_configurations_can_be_evaluated(self, task: Benchmark) -> None:
+        """The default one, and more than half of all, so that the median is a value; the others fail as declared."""
+        default, *others = sample(task.space, self.n)
+        found = outcome(task, default, seed=0)
+        assert not isinstance(found, str), f"the default configuration fails: {found}"
+        failed = [one for config in others if isinstance(one := outcome(task, config, seed=0), str)]
+        assert 2 * len(failed) <= len(others), f"{len(failed)} of {len(others)} random configurations fail: {failed[0]}"
+
     def test_every_end_of_every_parameter_can_be_evaluated(self, task: Benchmark) -> None:
         for config in edges(task.space):
-            assert math.isfinite(task.evaluate(config, seed=0).value), f"not finite at {config}"
+            value = outcome(task, config, seed=0)
+            assert isinstance(value, str) or math.isfinite(value), f"not finite at {config}"
 
     def test_the_same_seed_gives_the_same_value_also_to_a_task_built_anew(self, task: Benchmark) -> None:
         configs = sample(task.space, self.n)
-        values = [task.evaluate(config, seed=5).value for config in configs]
+        values = [outcome(task, config, seed=5) for config in configs]
         random.seed(1)
         np.random.seed(1)  # noqa: NPY002
         other = self.create()
-        again = [other.evaluate(dict(reversed(config.items())), seed=5).value for config in reversed(configs)]
+        again = [outcome(other, dict(reversed(config.items())), seed=5) for config in reversed(configs)]
         assert again[::-1] == values, "the value depends on the order of evaluations, of parameters, or on global state"
 
     def test_other_seeds_differ_only_where_it_is_noisy(self, task: Benchmark) -> None:
         configs = sample(task.space, self.n)
-        one, other = ([task.evaluate(config, seed=seed).value for config in configs] for seed in (1, 2))
+        one, other = ([outcome(task, config, seed=seed) for config in configs] for seed in (1, 2))
         assert (one == other) == (task.sampling == "deterministic"), f"sampling is declared {task.sampling}"
 
     def test_a_batch_gives_what_single_evaluations_give(self, task: Benchmark) -> None:
-        configs = sample(task.space, self.n)
-        batch = task.evaluate_batch(configs, seed=3)
-        assert len(batch) == len(configs)
-        for config, evaluation in zip(configs, batch, strict=True):
-            single = task.evaluate(config, seed=3).value
+        tried = [(config, outcome(task, config, seed=3)) for config in sample(task.space, self.n)]
+        alone = [(config, value) for config, value in tried if not isinstance(value, str)]
+        batch = task.evaluate_batch([config for config, _ in alone], seed=3)
+        assert len(batch) == len(alone)
+        for (_, single), evaluation in zip(alone, batch, strict=True):
             assert self.repeats(task, evaluation.value, single), f"{evaluation.value} in a batch, {single} alone"
         assert task.evaluate_batch([], seed=3) == []
 
     def test_nothing_global_and_nothing_it_is_given_is_changed(self, task: Benchmark) -> None:
-        space, config = task.space, sample(task.space, 1)[-1]
+        space, (default, other) = task.space, sample(task.space, 1)
+        config = default if isinstance(outcome(task, other, seed=0), str) else other
         before = space.to_serialized_dict(), repr(space.random.get_state()), dict(config)
         task.evaluate(config, seed=0)  # imports and caches first
         states = _global_states()
@@ -223,7 +253,9 @@ class BenchmarkConformance:
         assert task.fidelity_space is not None
         highest = plain({name: ends(hp)[-1] for name, hp in task.fidelity_space.items()})
         for config in sample(task.space, 3):
-            full = task.evaluate(config, seed=0).value
+            full = outcome(task, config, seed=0)
+            if isinstance(full, str):
+                continue
             assert self.repeats(task, task.evaluate(config, seed=0, fidelity={}).value, full)
             assert self.repeats(task, task.evaluate(config, seed=0, fidelity=highest).value, full)
 
@@ -250,7 +282,7 @@ class BenchmarkConformance:
         assert 0 <= parameter.lower < parameter.upper, "it must be a number with a lowest and a highest value"
 
     def test_a_known_cost_is_the_same_each_time(self, task: Benchmark) -> None:
-        configs = sample(task.space, self.n)
+        configs = [c for c in sample(task.space, self.n) if not isinstance(outcome(task, c, seed=0), str)]
         costs = [[self.create().evaluate(config, seed=0).cost_seconds for config in configs] for _ in range(2)]
         assert costs[0] == costs[1], "has_cost=True, and the cost of an evaluation changes"
         assert max(costs[0]) > 0, "has_cost=True, and every evaluation costs nothing"

@@ -34,10 +34,18 @@ def flaw(benchmark: Any) -> str | None:
     for metric, word in metrics.items():
         if not isinstance(word, str) or word not in get_args(Direction):
             return f"its `metrics` must say {' or '.join(get_args(Direction))} of {shown(metric)}, not {shown(word)}"
+    failures: Any = benchmark.failures
+    if not isinstance(failures, tuple) or not all(_is_failure(kind) for kind in failures):
+        return f"its `failures` must be a tuple of exception classes below Exception, not {shown(failures)}"
     has_cost: Any = benchmark.has_cost
     if not isinstance(has_cost, bool):
         return f"its `has_cost` must be true or false, not {shown(has_cost)}"
     return _space_flaw(benchmark) or _reference_flaw(benchmark.reference, benchmark.direction)
+
+
+def _is_failure(kind: Any) -> bool:
+    """Whether it is a class of exceptions; Exception itself would hide every mistake."""
+    return isinstance(kind, type) and issubclass(kind, Exception) and kind is not Exception
 
 
 def _space_flaw(benchmark: Any) -> str | None:

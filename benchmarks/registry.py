@@ -216,6 +216,7 @@ register(Family("mainrun", "trains a small GPT on headlines", "benchmarks.traini
 register(Family("cifar", "trains a convolutional network on CIFAR-10", "benchmarks.training.cifar:provider"))
 register(Family("attention", "trains language models, six attentions", "benchmarks.training.attention.tasks:provider"))
 register(Family("digits", "trains a perceptron on scikit-learn's digits", "benchmarks.training.digits:digits"))
+register(Family("live", "scikit-learn pipelines as people tune them", "benchmarks.live:provider"))
 
 
 _installed = set(_families)

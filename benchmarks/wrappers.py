@@ -52,7 +52,7 @@ class Wrapper(Benchmark):
         self.fidelity_space = base.fidelity_space
         self.main_fidelity, self.has_cost = base.main_fidelity, base.has_cost
         self.data_version = base.data_version
-        self.metrics = dict(base.metrics)
+        self.metrics, self.failures = dict(base.metrics), base.failures
 
     @property
     def space(self) -> ConfigurationSpace:  # type: ignore[override]  # the base may build its own when first asked

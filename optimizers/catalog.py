@@ -178,3 +178,19 @@ register(
         fingerprint="optimizers.optiformer_surrogate:fingerprint",
     )
 )
+register(
+    Entry(
+        name="optiformer-sampler",
+        summary="OptiFormerSampler in an Optuna study, define-by-run, as users have it (preset=fast|default|thorough).",
+        target="optimizers.optiformer_sampler:OptiFormerSampler",
+        capabilities=Capabilities(
+            conditional="the network sees which parameters a trial had, and is asked for all that were ever seen; "
+            "Optuna takes the active ones",
+            batch=True,
+            failed="shown to the network as failed, with the worst value so far",
+        ),
+        packages=("ConfigSpace", "numpy", "scipy", "torch>=2.8", "optuna>=5"),
+        install="pip install 'optuna>=5'",
+        fingerprint="optimizers.optiformer_sampler:fingerprint",
+    )
+)

@@ -1,7 +1,7 @@
 """What the adapters of Optuna's samplers share: one in-memory study, asked and told.
 
 Conditional parameters are native: each ask walks the space parents first and suggests the active parameters only, which
-is how an Optuna user writes a conditional space ("define by run"). Ordinal parameters are suggested as integer ranks.
+is how an Optuna user writes a conditional space (:mod:`optimizers.define_by_run`).
 
 Forbidden clauses are unknown to Optuna. A forbidden suggestion is told as failed and asked again; after
 ``MAX_REJECTIONS`` in a row, which happens where a sampler has settled on a forbidden place, a random valid
@@ -18,6 +18,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from optimizers.base import Observation, Optimizer, Suggestion
+from optimizers.define_by_run import suggest
 from optimizers.history import Pending, succeeded
 from optimizers.parameters import Parameter
 from optimizers.settings import library_seed
@@ -67,23 +68,11 @@ class OptunaOptimizer(Optimizer):
         """The sampler's next configuration and its trial; a random one, and none, where it is stuck."""
         for _ in range(MAX_REJECTIONS):
             trial = self._study.ask()
-            config = self._suggest(trial)
+            config = suggest(trial, self._space, codes=True)
             if self._space.is_allowed(config):
                 return trial, config
             self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         return None, self._space.sample(1, self._rng)[0]
-
-    def _suggest(self, trial: optuna.Trial) -> Config:
-        def choose(parameter: Parameter) -> float:
-            found = self._distributions[parameter.name]
-            if isinstance(found, FloatDistribution):
-                return trial.suggest_float(parameter.name, found.low, found.high, log=found.log)
-            if isinstance(found, IntDistribution):
-                return trial.suggest_int(parameter.name, found.low, found.high, log=found.log)
-            codes = tuple(range(len(parameter.values)))
-            return int(trial.suggest_categorical(parameter.name, codes))
-
-        return self._space.build(choose)
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:

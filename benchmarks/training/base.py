@@ -95,8 +95,8 @@ class Curve:
 class TrainingBenchmark(Benchmark):
     """A task whose every evaluation trains a model.
 
-    Subclasses set ``name``, ``space`` and ``fidelity_space`` and implement :meth:`train`. The split of the data is part
-    of the task: it depends on no seed.
+    Subclasses set ``name``, ``space`` and, if there is one, ``fidelity_space``, and implement :meth:`train`. The split
+    of the data is part of the task: it depends on no seed.
 
     Attributes:
         reference_plan: The size of the search for the frozen reference.
@@ -105,7 +105,7 @@ class TrainingBenchmark(Benchmark):
 
     direction: Direction = "maximize"
     sampling: Sampling = "noisy"
-    fidelity_space: ConfigurationSpace
+    failures: tuple[type[Exception], ...] = (DivergedError,)
     reference_plan = ReferencePlan()
     on_step: OnStep | None = None
 

@@ -21,7 +21,7 @@ from ConfigSpace import Configuration
 from ConfigSpace.util import get_random_neighbor
 
 from benchmarks.base import BenchmarkError, Config, Reference
-from benchmarks.training.base import DivergedError, TrainingBenchmark
+from benchmarks.training.base import TrainingBenchmark
 
 _PARENTS = 8
 _FINAL_SEED = 1_000_000
@@ -90,10 +90,10 @@ def _mean(benchmark: TrainingBenchmark, config: Config, repeats: int) -> float:
 
 
 def _score(benchmark: TrainingBenchmark, config: Config, seed: int) -> float:
-    """The value, larger is better; minus infinity for a training that diverged."""
+    """The value, larger is better; minus infinity for a training that failed."""
     try:
         value = benchmark.evaluate(_plain(config), seed=seed).value
-    except DivergedError:
+    except benchmark.failures:
         return -math.inf
     if not math.isfinite(value):
         return -math.inf

@@ -176,6 +176,41 @@ class MeasuresItsCost(Good):
         return Evaluation(super().evaluate(config, seed=seed, fidelity=fidelity).value, self.clock)
 
 
+class FailsAsDeclared(Good):
+    """What scikit-learn is at times; whatever is not declared is a mistake."""
+
+    failures = (ArithmeticError,)
+
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        if self.fails(config):
+            raise ZeroDivisionError("refused")
+        return super().evaluate(config, seed=seed, fidelity=fidelity)
+
+    def fails(self, config: Config) -> bool:
+        return bool(config["x"] > 0.5)
+
+
+class FailsMostly(FailsAsDeclared):
+    def fails(self, config: Config) -> bool:
+        return config["x"] not in (-1.0, 0.0, 1.0)
+
+
+class FailsByDefault(FailsAsDeclared):
+    def fails(self, config: Config) -> bool:
+        return bool(config["x"] == 0.0)
+
+
+class FailsUndeclared(FailsAsDeclared):
+    failures = (LookupError,)  # type: ignore[assignment]
+
+
+class FailsBySeed(FailsAsDeclared):
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        if self.fails(config):
+            raise ZeroDivisionError(f"refused by {seed}")
+        return super().evaluate(config, seed=seed, fidelity=fidelity)
+
+
 class ChangesTheConfig(Good):
     def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
         return Evaluation(config.pop("x") ** 2)  # type: ignore[attr-defined]
@@ -186,12 +221,16 @@ def check(cls: type[Benchmark]) -> None:
     passes(suite(), cls())
 
 
-def test_a_good_task_passes() -> None:
-    check(Good)
+@pytest.mark.parametrize("good", [Good, FailsAsDeclared])
+def test_a_good_task_passes(good: type[Benchmark]) -> None:
+    check(good)
 
 
-@pytest.mark.parametrize("broken", Good.__subclasses__())
+@pytest.mark.parametrize(
+    "broken", [cls for cls in (*Good.__subclasses__(), *FailsAsDeclared.__subclasses__()) if cls is not FailsAsDeclared]
+)
 def test_a_broken_task_is_caught(broken: type[Benchmark]) -> None:
     with pytest.raises(BaseException) as caught:
         check(broken)
-    assert isinstance(caught.value, AssertionError | KeyError | pytest.fail.Exception), caught.value
+    expected = AssertionError | KeyError | ZeroDivisionError | pytest.fail.Exception
+    assert isinstance(caught.value, expected), caught.value

@@ -52,10 +52,13 @@ def ours(name: str, space: ConfigurationSpace, n_trials: int, told: list[Observa
         ("tpe:group=true", {"multivariate": True, "group": True}, 25),
         ("tpe-univariate", {"multivariate": False}, 25),
         ("gp-optuna", None, 13),
+        ("optiformer-sampler", None, 15),
     ],
 )
 def test_optuna(name: str, options: dict[str, Any] | None, n_trials: int) -> None:
     import optuna
+
+    from model import OptiFormerSampler
 
     def objective(trial: optuna.Trial) -> float:
         config: dict[str, Any] = {"c": ["p", "q", "r"][trial.suggest_categorical("c", [0, 1, 2])]}
@@ -68,7 +71,8 @@ def test_optuna(name: str, options: dict[str, Any] | None, n_trials: int) -> Non
     theirs: list[Any] = []
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     samplers = optuna.samplers
-    sampler = samplers.GPSampler(seed=SEED) if options is None else samplers.TPESampler(seed=SEED, **options)
+    kinds: dict[str, Any] = {"gp-optuna": samplers.GPSampler, "optiformer-sampler": OptiFormerSampler}
+    sampler = kinds.get(name, samplers.TPESampler)(seed=SEED, **(options or {}))
     optuna.create_study(sampler=sampler).optimize(objective, n_trials=n_trials)
     assert ours(name, conditional(), n_trials) == theirs
 

@@ -242,6 +242,12 @@ def test_nothing_is_run_with_what_is_wrong(
         ("optiformer:train=optiformer,temperature=-2", "temperature must be a number above 0, not -2"),
         ("optiformer-seq:train=optiformer-seq,top_p=7", "top_p must be a number above 0 and at most 1, not 7"),
         ("optiformer-seq:train=optiformer-seq,checkpoint=x", "either a checkpoint or a configuration to train"),
+        ("optiformer-sampler:checkpoint=nowhere", "Setting 'checkpoint': nowhere is no complete checkpoint"),
+        ("optiformer-sampler:preset=slow", "Setting 'preset' must be one of fast, default, thorough, not 'slow'"),
+        ("optiformer-sampler:temperature=0", "Setting 'temperature' must be a number above 0"),
+        ("optiformer-sampler:temperature=hot", "Setting 'temperature' must be a number, not 'hot'"),
+        ("optiformer-sampler:n_startup_trials=0", "Setting 'n_startup_trials' must be a whole number of at least 1"),
+        ("optiformer-sampler:seed=1", "has no setting 'seed'"),
         ("optiformer:checkpoint=nowhere", "Setting 'checkpoint': nowhere is no complete checkpoint"),
     ],
 )

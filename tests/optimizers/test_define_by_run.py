@@ -1,0 +1,37 @@
+"""Any space as Optuna's users would write it."""
+
+from __future__ import annotations
+
+import warnings
+
+import optuna
+import pytest
+
+from optimizers.conformance_spaces import SPACES, check_valid
+from optimizers.define_by_run import suggest
+from optimizers.spaces import SearchSpace
+
+
+@pytest.mark.parametrize("codes", [False, True])
+@pytest.mark.parametrize("name", SPACES)
+def test_every_space_can_be_suggested_and_a_trial_has_its_active_parameters(name: str, codes: bool) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    view = SearchSpace(SPACES[name]())
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    found = 0
+    for _ in range(10):
+        trial = study.ask()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            config = suggest(trial, view, codes=codes)
+        assert set(trial.params) == {parameter.name for parameter in view.parameters if parameter.name in config}
+        for parameter in view.parameters:
+            if parameter.name in config:
+                value = trial.params[parameter.name]
+                as_it_is = not codes or parameter.kind != "categorical"
+                ranked = parameter.kind == "ordinal" or not as_it_is
+                assert (parameter.values[value] if ranked else value) == config[parameter.name]
+        if view.is_allowed(config):
+            check_valid(config, view)
+            found += 1
+    assert found

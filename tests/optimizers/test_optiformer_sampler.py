@@ -1,0 +1,82 @@
+"""OptiFormerSampler behind the contract: settings reach it, weights are its fingerprint, pending trials are seen."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import optimizers
+from harness.fingerprint import of_optimizer
+from model.checkpoint_files import CONFIG, WEIGHTS, shipped
+from optimizers import Observation, OptimizerError
+from optimizers.conformance import initial_design
+from optimizers.conformance_spaces import bowl, conditional, mixed
+from optimizers.spaces import SearchSpace
+
+NAME = "optiformer-sampler"
+
+
+def asked(spec: str, n: int = 3, told: int = 10) -> list[dict[str, Any]]:
+    view = SearchSpace(mixed())
+    found = []
+    with closing(optimizers.create(spec, mixed(), seed=1, n_trials=told + n)) as optimizer:
+        optimizer.tell(initial_design(view, told))
+        for _ in range(n):
+            (suggestion,) = optimizer.ask()
+            found.append(dict(suggestion.config))
+            optimizer.tell([Observation(suggestion.config, bowl(suggestion.config, view))])
+    return found
+
+
+def test_settings_reach_the_sampler() -> None:
+    default = asked(NAME)
+    for settings in ("preset=fast", "preset=thorough", "temperature=4", "n_startup_trials=12"):
+        assert asked(f"{NAME}:{settings}") != default, settings
+    assert asked(f"{NAME}:temperature=-1,n_startup_trials=-1") == default
+
+
+def test_a_checkpoint_of_named_tokens_is_taken() -> None:
+    folder = shipped("optiformer-seq")
+    assert asked(f"{NAME}:checkpoint={folder}") != asked(NAME)
+    with pytest.raises(OptimizerError, match="'checkpoint': OptiFormerSampler: presets are for trial-set checkpoints"):
+        asked(f"{NAME}:checkpoint={folder},preset=thorough")
+
+
+def test_the_weights_are_part_of_the_fingerprint(tmp_path: Path) -> None:
+    entry, _ = optimizers.parse(NAME)
+    own = entry.identify({})
+    assert own == entry.identify({"checkpoint": str(shipped("optiformer"))})
+    assert own != entry.identify({"checkpoint": str(shipped("optiformer-seq"))})
+    parts = of_optimizer(NAME)
+    assert parts["weights or worker"] == own
+    assert "code model/sampler.py" in parts
+    assert "code optimizers/optuna_study.py" in parts
+    assert "package optuna" in parts
+
+    copy = tmp_path / "copy"
+    shutil.copytree(shipped("optiformer"), copy)
+    assert entry.identify({"checkpoint": str(copy)}) == own
+    weights = bytearray((copy / WEIGHTS).read_bytes())
+    weights[-1] ^= 1
+    (copy / WEIGHTS).write_bytes(weights)
+    with pytest.raises(OptimizerError, match="corrupted"):
+        entry.identify({"checkpoint": str(copy)})
+    (copy / CONFIG).unlink()
+    with pytest.raises(OptimizerError, match="no complete checkpoint"):
+        entry.identify({"checkpoint": str(copy)})
+
+
+def test_only_active_parameters_are_in_a_trial() -> None:
+    """Which parameters a trial has is what the sampler learns the conditions from."""
+    view = SearchSpace(conditional())
+    with closing(optimizers.create(NAME, conditional(), seed=1, n_trials=20)) as optimizer:
+        optimizer.tell(initial_design(view))
+        configs = [dict(optimizer.ask()[0].config) for _ in range(4)]
+        trials = optimizer._study.get_trials()  # type: ignore[attr-defined]
+    assert len({frozenset(trial.params) for trial in trials}) > 1
+    for trial, config in zip(trials[-4:], configs, strict=True):
+        assert set(trial.params) == {p.name for p in view.parameters if p.name in config}
