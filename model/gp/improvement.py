@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erfcx
 
-from model.gp.kernels import KERNELS, LINEAR, Array, Mask, correlation_and_slope, squared_distances
+from model.gp.kernels import KERNELS, Array, Mask, correlation_and_slope, squared_distances
 from model.gp.processes import Coordinates, Processes
 
 
@@ -27,15 +27,17 @@ class ProcessImprovement:
 
     def __init__(self, coordinates: Coordinates, solved: Processes) -> None:
         self._coordinates = coordinates
-        self._weights, self._trials = solved.weights[LINEAR], solved.scaled[LINEAR]
-        inverse = solved.inverse_factor[LINEAR]
-        self._alpha, self._precision = inverse.T @ solved.residual[LINEAR], inverse.T @ inverse
-        self._mean, self._amplitude = float(solved.mean[LINEAR, 0]), float(solved.amplitude[LINEAR, 0])
+        self.head = head = int(solved.left_out[3].mean(1).argmax())
+        self._kernel = KERNELS[head]
+        self._weights, self._trials = solved.weights[head], solved.scaled[head]
+        inverse = solved.inverse_factor[head]
+        self._alpha, self._precision = inverse.T @ solved.residual[head], inverse.T @ inverse
+        self._mean, self._amplitude = float(solved.mean[head, 0]), float(solved.amplitude[head, 0])
         # The posterior means at the trials: the scores less what is taken for noise.
-        noise_free = solved.history.bent[LINEAR] - solved.noise[LINEAR, 0] * self._alpha
+        noise_free = solved.history.bent[head] - solved.noise[head, 0] * self._alpha
         self._best = float(noise_free.min())
 
-        self.explained = 1.0 - float(np.square(solved.left_out[0][LINEAR]).mean())
+        self.explained = 1.0 - float(np.square(solved.left_out[0][head]).mean())
         """The share of the variance of the head's scores that it predicts of each trial from the others."""
 
     def value(self, position: Array, active: Mask) -> Array:
@@ -90,7 +92,7 @@ class ProcessImprovement:
         """Of points (m, C): scaled, correlations' slopes and projected ones (m, n), deviation and z (m,)."""
         scaled = points * self._weights
         square = squared_distances(scaled, self._trials)
-        correlation, by_square = correlation_and_slope(KERNELS[LINEAR], square)
+        correlation, by_square = correlation_and_slope(self._kernel, square)
         projected = correlation @ self._precision
         share = np.maximum(1 - np.einsum("mn,mn->m", projected, correlation), 1e-9)
         deviation = np.sqrt(self._amplitude * share)
