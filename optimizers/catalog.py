@@ -181,15 +181,14 @@ register(
 register(
     Entry(
         name="optiformer-sampler",
-        summary="OptiFormerSampler in an Optuna study, define-by-run, as users have it (preset=fast|default|thorough).",
+        summary="OptiFormerSampler in an Optuna study, define-by-run, as users have it (preset=default|thorough).",
         target="optimizers.optiformer_sampler:OptiFormerSampler",
         capabilities=Capabilities(
-            conditional="the network sees which parameters a trial had, and is asked for all that were ever seen; "
-            "Optuna takes the active ones",
+            conditional="conditions are learned from which parameters past trials had",
             batch=True,
-            failed="shown to the network as failed, with the worst value so far",
+            failed="a model of its own foretells how likely a configuration fails",
         ),
-        packages=("ConfigSpace", "numpy", "scipy", "torch>=2.8", "optuna>=5"),
+        packages=("ConfigSpace", "numpy", "scipy", "optuna>=5"),
         install="pip install 'optuna>=5'",
         fingerprint="optimizers.optiformer_sampler:fingerprint",
     )

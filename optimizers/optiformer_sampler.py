@@ -21,7 +21,7 @@ from optimizers.settings import MAX_COUNT, blaming, choice, library_seed, number
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
-PRESETS = ("fast", "default", "thorough")
+PRESETS = ("default", "thorough")
 
 
 class OptiFormerSampler(OptunaOptimizer):
@@ -30,16 +30,15 @@ class OptiFormerSampler(OptunaOptimizer):
     Args:
         space, seed, n_trials: See :class:`~optimizers.base.Optimizer`.
         checkpoint: A checkpoint's folder, of either encoding; the one that comes with the package if empty.
-        preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored; nothing is planned ahead.
+        preset: ``default`` | ``thorough``: how many candidates are scored; nothing is planned ahead.
         temperature: Above 1 explores more; the checkpoint's own if negative.
         n_startup_trials: Successful trials before the network is asked; the checkpoint's own if negative.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional="the network sees which parameters a trial had, and is asked for all that were ever seen; Optuna "
-        "takes the active ones",
+        conditional="conditions are learned from which parameters past trials had",
         batch=True,
-        failed="shown to the network as failed, with the worst value so far",
+        failed="a model of its own foretells how likely a configuration fails",
     )
 
     def __init__(
@@ -58,7 +57,7 @@ class OptiFormerSampler(OptunaOptimizer):
         if number("temperature", temperature) >= 0:
             changes["temperature"] = number("temperature", temperature, above=0)
         if n_startup_trials >= 0:
-            changes["n_startup_trials"] = whole("n_startup_trials", n_startup_trials, most=MAX_COUNT)
+            changes["n_startup_trials"] = whole("n_startup_trials", n_startup_trials, least=0, most=MAX_COUNT)
         with blaming("checkpoint", ModelError):
             sampler = Sampler(_folder(checkpoint), preset=preset, seed=library_seed(seed), **changes)
         super().__init__(space, sampler, seed=seed)

@@ -1,8 +1,8 @@
 """Expected improvement of one kernel head alone, and where its gradient leads.
 
-The most linear head is a plain Gaussian process of the scores with the fitted kernel. What it expects to gain is a
-second opinion beside the network's probability of improvement: it asks by how much, and for the function's value, not
-a noisy observation of it. On smooth surfaces it leaves a basin sooner.
+A head is a plain Gaussian process of bent scores with a fitted kernel; the one that foretells each trial best from the
+others is taken. What it expects to gain is a second opinion beside the network's probability of improvement: it asks by
+how much, and for the function's value, not a noisy observation of it. On smooth surfaces it leaves a basin sooner.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ class ProcessImprovement:
     Args:
         coordinates: Of configurations.
         solved: The heads' processes of one history.
+
+    Attributes:
+        head: Which of them it is.
     """
 
     def __init__(self, coordinates: Coordinates, solved: Processes) -> None:

@@ -24,8 +24,6 @@ RUNS = tuple(
     (kernel, slice(KERNELS.index(kernel), len(KERNELS) - KERNELS[::-1].index(kernel)))
     for kernel in dict.fromkeys(KERNELS)
 )
-#: The head with the largest knee, whose scores are bent least.
-LINEAR = KNEES.index(max(KNEES))
 LEAST_NOISE, TINY = 1e-5, 1e-12
 #: Bounds of log lengthscales and log noise shares.
 LENGTHSCALES, LOG_NOISES = (math.log(0.02), math.log(100)), (-14.0, 1.0)

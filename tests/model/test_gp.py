@@ -13,7 +13,7 @@ from model import kernel_systems
 from model.gp import kernels
 from model.gp.fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, MarginalLikelihood, fit
 from model.gp.improvement import ProcessImprovement
-from model.gp.kernels import BELIEF, LINEAR, N_HEADS, Array
+from model.gp.kernels import BELIEF, N_HEADS, Array
 from model.gp.processes import BentHistory, Coordinates, Kinds, Processes
 from model.prior.draw import Draw
 from model.prior.histories import sample_batch
@@ -109,9 +109,10 @@ def test_a_long_history_s_part_has_its_ends() -> None:
 
 def test_the_improvement_is_over_the_least_posterior_mean() -> None:
     coordinates, solved, gain = improvement()
+    assert gain.head == solved.left_out[3].mean(1).argmax()
     position = np.random.default_rng(0).random((12, 2))
     mean, _ = solved.posterior(coordinates(position, np.ones((12, 2), dtype=bool)))
-    standardised = (mean[:, LINEAR] - solved.history.location[LINEAR]) / solved.history.scale[LINEAR]
+    standardised = (mean[:, gain.head] - solved.history.location[gain.head]) / solved.history.scale[gain.head]
     assert gain._best == pytest.approx(float(standardised.min()), abs=1e-6)
 
 
@@ -165,13 +166,13 @@ def test_it_is_the_expected_improvement_of_the_functions_value() -> None:
     position, active = candidates()
     found = gain.value(position, active)
     mean, deviation = solved.posterior(coordinates(position, active))
-    location, scale = float(solved.history.location[LINEAR, 0]), float(solved.history.scale[LINEAR, 0])
-    noise = float(solved.noise[LINEAR, 0] * solved.amplitude[LINEAR, 0])
-    mean, variance = (mean[:, LINEAR] - location) / scale, (deviation[:, LINEAR] / scale) ** 2
+    location, scale = float(solved.history.location[gain.head, 0]), float(solved.history.scale[gain.head, 0])
+    noise = float(solved.noise[gain.head, 0] * solved.amplitude[gain.head, 0])
+    mean, variance = (mean[:, gain.head] - location) / scale, (deviation[:, gain.head] / scale) ** 2
     latent = np.sqrt(variance - noise)
-    trials = solved.history.bent[LINEAR]  # less what is taken for noise, they are the posterior means there
-    inverse = solved.inverse_factor[LINEAR]
-    means = trials - solved.noise[LINEAR, 0] * inverse.T @ solved.residual[LINEAR]
+    trials = solved.history.bent[gain.head]  # less what is taken for noise, they are the posterior means there
+    inverse = solved.inverse_factor[gain.head]
+    means = trials - solved.noise[gain.head, 0] * inverse.T @ solved.residual[gain.head]
     z = (means.min() - mean) / latent
     np.testing.assert_allclose(found, latent * (norm.pdf(z) + z * norm.cdf(z)), rtol=2e-2, atol=1e-7)
 

@@ -34,7 +34,7 @@ def asked(spec: str, n: int = 3, told: int = 10) -> list[dict[str, Any]]:
 
 def test_settings_reach_the_sampler() -> None:
     default = asked(NAME)
-    for settings in ("preset=fast", "preset=thorough", "temperature=4", "n_startup_trials=12"):
+    for settings in ("preset=thorough", "temperature=4", "n_startup_trials=12"):
         assert asked(f"{NAME}:{settings}") != default, settings
     assert asked(f"{NAME}:temperature=-1,n_startup_trials=-1") == default
 
