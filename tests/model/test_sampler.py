@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import random
@@ -16,6 +17,8 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
 from optuna.trial import Trial, TrialState
 
@@ -118,8 +121,8 @@ def test_a_study_in_a_database_resumes_as_if_it_had_not_stopped(checkpoint: Load
 
 def test_reseeding_and_pickling(checkpoint: Loaded) -> None:
     sampler = OptiFormerSampler(checkpoint, seed=3)
-    copy = pickle.loads(pickle.dumps(sampler))
-    assert [t.params for t in run(copy, 8).trials] == [t.params for t in run(sampler, 8).trials]
+    loaded = pickle.loads(pickle.dumps(sampler))
+    assert [t.params for t in run(loaded, 8).trials] == [t.params for t in run(sampler, 8).trials]
     before = sampler._seed
     sampler.reseed_rng()
     assert sampler._seed != before
@@ -303,3 +306,79 @@ study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + trial.suggest_int(
 print(sorted({"torch", "transformers", "ConfigSpace", "pandas", "sklearn"} & set(sys.modules)))
 """
     assert printed(code) == "[]"
+
+
+def test_a_hundred_parameters_and_a_thousand_choices() -> None:
+    study = optuna.create_study(sampler=OptiFormerSampler(seed=0))
+
+    def wide(trial: Trial) -> float:
+        choice = trial.suggest_categorical("choice", range(1000))
+        return sum(trial.suggest_float(f"x{i}", 0, 1) for i in range(100)) + abs(choice - 500) / 100
+
+    study.optimize(wide, n_trials=12)
+    assert len({trial.params["choice"] for trial in study.trials}) > 6
+
+
+def test_two_thousand_trials_are_read() -> None:
+    ranges = {"x": FloatDistribution(-1, 1), "y": FloatDistribution(-1, 1)}
+    study, rng = optuna.create_study(sampler=OptiFormerSampler(seed=0)), np.random.default_rng(0)
+    study.add_trials(
+        [
+            optuna.trial.create_trial(params={"x": x, "y": y}, distributions=ranges, value=x * x + y * y)
+            for x, y in rng.uniform(-1, 1, (2000, 2)).tolist()
+        ]
+    )
+    before = study.best_value
+    study.optimize(lambda t: t.suggest_float("x", -1, 1) ** 2 + t.suggest_float("y", -1, 1) ** 2, n_trials=6)
+    assert study.best_value < before
+
+
+def test_infinite_values_foreign_trials_and_enqueued_ones_are_taken() -> None:
+    study = optuna.create_study(sampler=OptiFormerSampler(seed=0, n_startup_trials=2))
+    other = {"z": FloatDistribution(0, 1)}
+    study.add_trial(optuna.trial.create_trial(params={"z": 0.3}, distributions=other, value=-7.0))
+    study.enqueue_trial({"x": 0.25})
+    values = iter([np.inf, -np.inf, 1.0, np.inf, *np.linspace(1, 0, 8)])
+
+    def odd(trial: Trial) -> float:
+        trial.suggest_float("x", 0, 1)
+        return float(next(values))
+
+    study.optimize(odd, n_trials=12)
+    assert study.trials[1].params["x"] == 0.25
+    assert all(0 <= trial.params["x"] <= 1 for trial in study.trials[1:])
+
+
+def test_a_copy_and_a_second_study_in_the_storage_are_apart(tmp_path: Path) -> None:
+    sampler = OptiFormerSampler(seed=6)
+    alone = run(copy.deepcopy(sampler), 9)
+    storage = f"sqlite:///{tmp_path / 'studies.db'}"
+    run(OptiFormerSampler(seed=1), 5, storage=storage, study_name="first")
+    second = run(sampler, 9, storage=storage, study_name="second")
+    assert [trial.params for trial in second.trials] == [trial.params for trial in alone.trials]
+
+
+WORKER = """
+import sys, optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from model import OptiFormerSampler
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.load_study(
+    study_name="s", storage=JournalStorage(JournalFileBackend(sys.argv[1])), sampler=OptiFormerSampler()
+)
+study.optimize(lambda t: t.suggest_float("x", 0, 1) ** 2 + t.suggest_float("y", 0, 1), n_trials=5)
+"""
+
+
+@pytest.mark.heavy
+def test_eight_processes_share_a_study_in_a_journal_file(tmp_path: Path) -> None:
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "journal.log")))
+    optuna.create_study(study_name="s", storage=storage)
+    command = [sys.executable, "-c", WORKER, str(tmp_path / "journal.log")]
+    workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    assert [(worker.communicate()[1], worker.returncode) for worker in workers] == [("", 0)] * 8
+    study = optuna.load_study(study_name="s", storage=storage)
+    assert len({(trial.params["x"], trial.params["y"]) for trial in study.trials}) == 40
+    assert study.best_value < 0.1
