@@ -10,7 +10,7 @@ from typing import Any
 from model.space import Condition, Parameter, Space
 
 Configs = Sequence[Mapping[str, Any]]
-#: Numbers of more different values than this are compared with a threshold only.
+#: A number that can have more different values than this is compared with a threshold only.
 LISTED = 16
 
 
@@ -62,7 +62,7 @@ def _splits(
     without = its - mine
     outside = {configs[i][name] for i in without}
     found = []
-    if parent.kind in ("categorical", "ordinal") or len(inside | outside) <= LISTED:
+    if parent.kind in ("categorical", "ordinal") or (parent.n_levels or LISTED + 1) <= LISTED:
         wrong = frozenset(i for i in without if configs[i][name] in inside)
         found.append((len(inside | outside), Condition("in", name, tuple(sorted(inside, key=repr))), wrong))
     if parent.kind in ("int", "float") and outside:
