@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.surrogate.features import WILD
 from model.tokenizer import Trial
 from model.unit_space import Array
 
@@ -17,6 +18,8 @@ Mask = NDArray[np.bool_]
 Locate = Callable[[Mapping[str, Any]], tuple[Array, Mask]]
 #: Of a context that is too long, the share that is the best trials and the share that may be failures.
 BEST_SHARE, FAILED_SHARE = 0.6, 0.2
+#: So many first trials tell what a usual value is, and what is so many times as far from the best one is dreadful.
+EARLY, DREADFUL = 10, 100.0
 
 
 @dataclass(eq=False)
@@ -26,8 +29,8 @@ class History:
     Attributes:
         position: Values in [0, 1], (n, D).
         active: Which parameters a trial has, (n, D).
-        value: Values to minimize, (n,); infinite ones, and those of failed trials, are the worst finite one.
-        failed: Which trials failed, (n,).
+        value: Values to minimize, (n,); infinite ones, and those of failed trials, are the worst other one.
+        failed: Which trials failed, or have a dreadful value, (n,).
         running: Positions of pending configurations, (r, D).
         running_active: Which parameters they have, (r, D).
         weight: What each of them counts, from 0 to 1, (r,).
@@ -56,11 +59,26 @@ class History:
         position, active = _rows(locate, [trial.config for trial in trials])
         running, running_active = _rows(locate, pending)
         raw = np.array([np.nan if trial.value is None else float(trial.value) for trial in trials])
-        failed, finite = np.isnan(raw) | (raw == -np.inf), np.isfinite(raw)
+        failed = np.isnan(raw) | (raw == -np.inf) | _dreadful(raw)
+        finite = np.isfinite(raw) & ~failed
         value = np.where(finite, raw, raw[finite].max() if finite.any() else 0.0)
         seen = {*keys(position, active), *keys(running, running_active)}
         weight = np.ones(len(running)) if weights is None else np.asarray(weights, dtype=float)
         return cls(position, active, value, failed, running, running_active, weight, int(finite.sum()), seen)
+
+
+def _dreadful(raw: Array) -> Mask:
+    """Which values are so far behind that they say no more than a failure does, (n,).
+
+    Those more than :data:`DREADFUL` times as far from the best one as the median of the first trials is: a loss that
+    diverged, a penalty. None where the first trials span many orders of magnitude, for then that is the scale.
+    """
+    early = raw[np.isfinite(raw)][:EARLY]
+    if len(early) < 3:
+        return np.zeros(len(raw), dtype=bool)
+    low, middle, high = np.quantile(early, (0.25, 0.5, 0.75)) - early.min()
+    usual = middle > 0 and high < WILD * low
+    return np.asarray(np.isfinite(raw) & (raw - early.min() > DREADFUL * middle) & usual)
 
 
 def _rows(locate: Locate, configs: Sequence[Mapping[str, Any]]) -> tuple[Array, Mask]:

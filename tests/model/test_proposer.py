@@ -251,6 +251,16 @@ def test_long_histories_are_thinned_to_the_best_some_failures_and_the_rest_by_ra
     assert (np.diff(rows) > 0).all()
 
 
+def test_a_dreadful_value_counts_as_a_failure() -> None:
+    unit = UnitSpace(Space.from_configspace(flat(2)))
+    trials = told(flat(2), 20)
+    wild = [Trial(t.config, 1e6 if i in (3, 15) else t.value) for i, t in enumerate(trials)]
+    assert np.flatnonzero(History.of(unit.position, wild).failed).tolist() == [3, 15]
+    assert not History.of(unit.position, trials).failed.any()
+    spread = [Trial(t.config, float(np.exp(7.0 * i))) for i, t in enumerate(trials)]
+    assert not History.of(unit.position, spread).failed.any()
+
+
 def test_the_first_design_is_the_middle_then_a_sobol_sequence(network: TrialSet) -> None:
     space = Space.from_configspace(choices())
     proposer = Proposer(space, network, SMALL)
