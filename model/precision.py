@@ -1,4 +1,4 @@
-"""Which precision training's products are computed in. Never decides about proposals: inference has its own rule."""
+"""Which precision training's products are computed in. Proposals are in single precision anyway."""
 
 from __future__ import annotations
 

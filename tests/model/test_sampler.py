@@ -28,6 +28,7 @@ from model.one_thread import one_thread
 from model.tokenizer import Trial as ModelTrial
 from model.trial_checkpoint import TrialSetCheckpoint, default_checkpoint
 from model.trial_checkpoint import load as load_trialset
+from tests.model.surfaces import best, conditional
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -137,22 +138,8 @@ def test_define_by_run_conditions_are_sampled_together_once_seen(checkpoint: Loa
 
 
 def test_what_is_inactive_is_known_from_the_trials() -> None:
-    """The conditional toy of docs/model/optiformer.md: a third of TPE's best, and conditions told to the network."""
-
-    def toy(trial: Trial) -> float:
-        kind = trial.suggest_categorical("kind", "abc")
-        if kind == "a":
-            return (trial.suggest_float("xa", 0, 1) - 0.7) ** 2 + (trial.suggest_float("ya", 0, 1) - 0.2) ** 2
-        if kind == "b":
-            return 0.05 + (trial.suggest_float("xb", 0, 1) - 0.3) ** 2 + abs(trial.suggest_float("yb", 0, 1) - 0.5)
-        return 0.1 + (trial.suggest_float("xc", 1e-4, 1, log=True) - 0.1) ** 2
-
-    best = []
-    for seed in range(3):
-        study = optuna.create_study(sampler=OptiFormerSampler(seed=seed))
-        study.optimize(toy, n_trials=30)
-        best.append(study.best_value)
-    assert np.median(best) < 1e-3  # TPE: .001 to .008
+    """On the conditional toy of docs/model/optiformer.md, where TPE has .001 to .008."""
+    assert best(conditional, trials=30, seeds=3, median=True) < 1e-3
 
 
 def test_trials_with_a_parameter_outside_its_range_now_are_left_out_whole() -> None:
