@@ -158,6 +158,7 @@ class TrainConfig:
             share of time used. 0 for no limit.
         batch_tokens: Tokens a micro-batch, padding included.
         accumulation: Micro-batches a step.
+        draw_ahead: Batches of the trial-set encoding that are drawn together, with contexts of one length.
         learning_rate: The peak.
         warmup: Share of the run over which the learning rate rises.
         final_rate: The cosine's end, as a share of the peak.
@@ -184,6 +185,7 @@ class TrainConfig:
     minutes: Annotated[float, Range(0)] = 0.0
     batch_tokens: Annotated[int, Range(1, 10**8)] = 8192
     accumulation: Annotated[int, Range(1, 10**6)] = 1
+    draw_ahead: Annotated[int, Range(1, 1000)] = 1
     learning_rate: Positive = 1e-3
     warmup: Share = 0.05
     final_rate: Share = 0.05
@@ -211,7 +213,7 @@ class TrainConfig:
 
 
 #: Settings of :class:`TrainConfig` that came later, with the values that change nothing.
-ADDED = {"schedule": "cosine", "decay_groups": True}
+ADDED = {"schedule": "cosine", "decay_groups": True, "draw_ahead": 1}
 #: How hashes name a precision: `auto` as the default was named before it followed the hardware.
 PRECISIONS = {"auto": "bf16", "bf16": "bf16 always"}
 

@@ -63,6 +63,7 @@ class KernelHeads(torch.nn.Module):
         position: torch.Tensor,
         active: torch.Tensor,
         score: torch.Tensor,
+        failed: torch.Tensor,
         hidden: torch.Tensor,
     ) -> tuple[Solved, torch.Tensor]:
         """Solve the heads' systems.
@@ -72,22 +73,23 @@ class KernelHeads(torch.nn.Module):
             position: The trials' values in [0, 1], (B, n, S); S may be smaller than the encoding's number of slots.
             active: Which parameters they have, (B, n, S).
             score: Squashed scores, (B, n).
+            failed: Which trials failed, (B, n), none of the histories as a whole; to the processes they are nothing.
             hidden: The backbone's states of the trials, (B, n, hidden size).
 
         Returns:
-            The systems, and the features of the trials' leave-one-out posteriors, (B, n, WIDTH).
+            The systems, and the features of the trials' posteriors given the others, (B, n, WIDTH).
         """
         slots = position.shape[2]
         pooled = hidden.mean(1)
         shared = self.pool(pooled)
         slot = self.per_slot(pooled).view(len(position), -1, SLOT)[:, :slots]
-        statistics = _statistics(kinds, position, active, score)
+        statistics = _statistics(kinds, position, active, score, ~failed)
         known = torch.cat([statistics, shared[:, None].expand(-1, slots, -1), slot], -1)
         with torch.autocast(position.device.type, enabled=False):
             known, shared = known.float(), shared.float()
             dimensions = kinds.present.sum(1, dtype=torch.float32).clamp(min=1)[:, None, None]
             start = math.log(LENGTHSCALE) + 0.5 * dimensions.log()
-            history = BentHistory.of(self.encoding, kinds, position, active, score)
+            history = BentHistory.of(self.encoding, kinds, position, active, score, failed)
             part = history.part(LOOKED_AT)
             log_lengthscale = start + self.infer(known)
             log_noise = math.log(NOISE) + 2 * self.noise(pooled.float())
@@ -102,7 +104,11 @@ class KernelHeads(torch.nn.Module):
                 noise_facts = torch.cat([noise_facts, _each_head(shared)], -1)
                 log_noise = log_noise + refine_noise(noise_facts).squeeze(-1) + step * (noise_slope / 2).asinh()
             solved = history.solve(log_lengthscale, log_noise)
-            return solved, self._left_out(solved)
+            told = self._left_out(solved)
+            if failed.is_cuda or failed.any():  # on a GPU asking costs more than it saves
+                asked = solved.posterior(history.points)
+                told = torch.where(failed[..., None], self.features(solved, *asked), told)
+            return solved, told
 
     def posterior(
         self, solved: Solved, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor
@@ -118,7 +124,7 @@ class KernelHeads(torch.nn.Module):
         mean = location + scale * (solved.history.bent - error)
         told = (mean, scale * deviation, standardised, density)
         mean, deviation, standardised, density = (t.transpose(1, 2).float() for t in told)
-        return _features(self.encoding, mean, deviation, standardised, density, density.mean(1))
+        return _features(self.encoding, mean, deviation, standardised, density, solved.evidence)
 
     def features(self, solved: Solved, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
         """What the layers above learn of candidates' posteriors, (B, m, WIDTH)."""
@@ -172,26 +178,36 @@ def _each_head(facts: torch.Tensor) -> torch.Tensor:
     return torch.cat([repeated, which], -1)
 
 
-def _statistics(kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
-    """What hints at a parameter's lengthscale, (B, S, STATISTICS).
+def _statistics(
+    kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor, score: torch.Tensor, counted: torch.Tensor
+) -> torch.Tensor:
+    """What hints at a parameter's lengthscale, of the trials that count (B, n): (B, S, STATISTICS).
 
     Squared correlation of the score with the value, correlation with its square, correlation of squared differences of
     the score with squared differences of the value over all pairs, presence, and whether it is a categorical.
     """
+    weight = counted.to(score.dtype)
     x = torch.where(active & kinds.present[:, None], position - 0.5, 0.0)
-    y = (score - score.mean(1, keepdim=True)) / score.std(1, keepdim=True, correction=0).clamp(min=1e-3)
-    linear = _correlation(x, y)
-    bowl = _correlation(x.square(), y)
+    y = score - _mean(score[..., None], weight)[..., 0]
+    y = y / _mean(y.square()[..., None], weight)[..., 0].sqrt().clamp(min=1e-3)
+    linear = _correlation(x, y, weight)
+    bowl = _correlation(x.square(), y, weight)
     apart = (y[:, :, None] - y[:, None]).square().flatten(1)
     pairs = (x[:, :, None] - x[:, None]).square()
     pairs = torch.where(kinds.categorical[:, None, None], (pairs > 1e-9).float(), pairs).flatten(1, 2)
-    variogram = _correlation(pairs, apart - apart.mean(1, keepdim=True))
+    both = (weight[:, :, None] * weight[:, None]).flatten(1)
+    variogram = _correlation(pairs, apart - _mean(apart[..., None], both)[..., 0], both)
     return torch.stack([linear.square(), bowl, variogram, kinds.present.float(), kinds.categorical.float()], -1)
 
 
-def _correlation(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Of the columns of (B, m, S) with the centred (B, m): (B, S)."""
-    centred = x - x.mean(1, keepdim=True)
-    norm = centred.norm(dim=1) * y.norm(dim=1)[:, None]
-    correlation: torch.Tensor = (centred * y[..., None]).sum(1) / norm.clamp(min=1e-6)
+def _correlation(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Of the columns of (B, m, S) with the centred (B, m), the rows weighted by (B, m): (B, S)."""
+    weighted = (x - _mean(x, weight)) * weight[..., None]
+    norm = weighted.norm(dim=1) * (y * weight).norm(dim=1)[:, None]
+    correlation: torch.Tensor = (weighted * y[..., None]).sum(1) / norm.clamp(min=1e-6)
     return correlation
+
+
+def _mean(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Of (B, m, S) over the rows, weighted by (B, m): (B, 1, S)."""
+    return (x * weight[..., None]).sum(1, keepdim=True) / weight.sum(1)[:, None, None]

@@ -28,7 +28,7 @@ from model.gp.kernels import (
     TINY,
 )
 from model.trial_config import TrialSetConfig
-from model.trial_features import SlotKinds
+from model.trial_features import SlotKinds, constant
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,7 @@ class BentHistory:
         bent: Standardised bent scores, (B, H, n).
         location: Mean and deviation that standardise bent scores, (B, H, 1) each.
         scale: See ``location``.
+        counted: 1 for a trial that succeeded, 0 for one that failed and says nothing here, (B, n).
     """
 
     config: TrialSetConfig
@@ -50,6 +51,7 @@ class BentHistory:
     bent: torch.Tensor
     location: torch.Tensor
     scale: torch.Tensor
+    counted: torch.Tensor
 
     @classmethod
     def of(
@@ -59,41 +61,56 @@ class BentHistory:
         position: torch.Tensor,
         active: torch.Tensor,
         score: torch.Tensor,
+        failed: torch.Tensor,
     ) -> BentHistory:
-        u = score.double()
+        u, counted = score.double(), (~failed).double()
         bent = bend(config, u[..., None]).transpose(1, 2)
-        location = bent.mean(2, keepdim=True)
-        scale = (bent - location).square().mean(2, keepdim=True).sqrt().clamp(min=1e-3)
-        return cls(config, coordinates(config, kinds, position, active), u, (bent - location) / scale, location, scale)
+        share = (counted / counted.sum(1, keepdim=True))[:, None]
+        location = (bent * share).sum(2, keepdim=True)
+        scale = ((bent - location).square() * share).sum(2, keepdim=True).sqrt().clamp(min=1e-3)
+        standardised = (bent - location) / scale * counted[:, None]
+        points = coordinates(config, kinds, position, active)
+        return cls(config, points, u, standardised, location, scale, counted)
 
     def part(self, most: int) -> BentHistory:
-        """At most ``most`` of the trials, the best and the worst one among them."""
+        """At most ``most`` of the trials, of those that succeeded the best and the worst one among them."""
         n = self.score.shape[1]
         if n <= most:
             return self
-        even = torch.linspace(0, n - 1, most, device=self.score.device, dtype=torch.float64).round().long()
-        rows = self.score.argsort(dim=1, stable=True)[:, even]
+        order = torch.where(self.counted > 0, self.score, torch.inf).argsort(dim=1, stable=True)
+        even = torch.linspace(0, 1, most, device=order.device, dtype=torch.float64)
+        last = (self.counted.sum(1, keepdim=True) - 1).clamp(min=most - 1)
+        rows = order.gather(1, (even * last).round().long())
         points = self.points.gather(1, rows[..., None].expand(-1, -1, self.points.shape[2]))
         bent = self.bent.gather(2, rows[:, None].expand(-1, N_HEADS, -1))
-        return replace(self, points=points, score=self.score.gather(1, rows), bent=bent)
+        return replace(
+            self, points=points, score=self.score.gather(1, rows), bent=bent, counted=self.counted.gather(1, rows)
+        )
 
     def solve(self, log_lengthscale: torch.Tensor, log_noise: torch.Tensor) -> Solved:
         """Factorise the heads' covariances, from log lengthscales (B, S, H) and log noise shares (B, H)."""
-        n = self.bent.shape[2]
+        n, counted = self.bent.shape[2], self.counted[:, None]
         bounded = log_lengthscale.to(self.points.dtype).clamp(*LENGTHSCALES).transpose(1, 2)
         weights = (-bounded).exp().repeat_interleave(self.points.shape[2] // bounded.shape[2], -1)
         noise = LEAST_NOISE + log_noise.to(self.points.dtype).clamp(*LOG_NOISES).exp()[..., None]
         scaled = self.points[:, None] * weights[:, :, None]
         square = squares(scaled, scaled)
         eye = torch.eye(n, device=scaled.device, dtype=scaled.dtype)
-        factor = torch.linalg.cholesky_ex(correlation(square) + noise[..., None] * eye).L
+        # A trial that does not count correlates with none.
+        related = torch.where(self.pairs > 0, correlation(square), eye)
+        factor = torch.linalg.cholesky_ex(related + noise[..., None] * eye).L
         inverse_factor = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
-        ones = inverse_factor.sum(-1)
+        ones = (inverse_factor @ counted[..., None]).squeeze(-1)
         scores = (inverse_factor @ self.bent[..., None]).squeeze(-1)
         mean = (ones * scores).sum(-1, keepdim=True) / (ones.square().sum(-1, keepdim=True) + 1e-3)
         residual = scores - mean * ones
-        amplitude = (residual.square().sum(-1, keepdim=True) + BELIEF) / (n + BELIEF)
+        amplitude = (residual.square().sum(-1, keepdim=True) + BELIEF) / (counted.sum(-1, keepdim=True) + BELIEF)
         return Solved(self, scaled, square, inverse_factor, residual, mean, amplitude, noise, weights)
+
+    @property
+    def pairs(self) -> torch.Tensor:
+        """1 for two trials that both count, (B, 1, n, n)."""
+        return (self.counted[:, :, None] * self.counted[:, None])[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +144,7 @@ class Solved:
         alpha = (self.inverse_factor * self.residual[..., None]).sum(-2)
         precision = self.inverse_factor.transpose(-1, -2) @ self.inverse_factor
         outer = 0.5 * (alpha[..., :, None] * alpha[..., None, :] / self.amplitude[..., None] - precision)
+        outer = outer * self.history.pairs
         by_noise = outer.diagonal(dim1=-2, dim2=-1).sum(-1) * self.noise.squeeze(-1)
         pull, x = outer * correlation_slope(self.square), self.scaled
         by_coordinate = pull.sum(-1)[..., None] * x.square() - x * (pull @ x)
@@ -142,7 +160,8 @@ class Solved:
         means, explained = [], []
         for head, kernel in enumerate(KERNELS):
             square = squares(self.scaled[:, head], points * self.weights[:, head, None])
-            projected = self.inverse_factor[:, head] @ _correlation(kernel, square)
+            related = _correlation(kernel, square) * self.history.counted[..., None]
+            projected = self.inverse_factor[:, head] @ related
             means.append((self.residual[:, head, None] @ projected).squeeze(1))
             explained.append(projected.square().sum(1))
         left = (1 - torch.stack(explained, 1)).clamp(min=1e-9)
@@ -153,7 +172,8 @@ class Solved:
     @property
     def evidence(self) -> torch.Tensor:
         """Mean leave-one-out log density of the squashed scores, (B, H)."""
-        return self.left_out[3].mean(-1).float()
+        counted = self.history.counted[:, None]
+        return ((self.left_out[3] * counted).sum(-1) / counted.sum(-1)).float()
 
     @functools.cached_property
     def left_out(self) -> tuple[torch.Tensor, ...]:
@@ -179,7 +199,7 @@ def coordinates(config: TrialSetConfig, kinds: SlotKinds, position: torch.Tensor
     shown = active & kinds.present[:, None]
     place = torch.where(shown & ~kinds.categorical[:, None], position.double() - 0.5, 0.0)[..., None]
     absent = (~active & kinds.present[:, None]).double()[..., None] * math.sqrt(APART)
-    if not kinds.categorical.any():
+    if position.device.type == "cpu" and not kinds.categorical.any():  # on a GPU asking costs more than it saves
         return torch.cat([place, absent], -1).flatten(-2)
     index = (position * kinds.levels[:, None]).long().clamp(min=0) % config.choices
     choice = torch.nn.functional.one_hot(index, config.choices) * (shown & kinds.categorical[:, None])[..., None]
@@ -223,13 +243,13 @@ def _correlation_slope(kernel: str, square: torch.Tensor) -> torch.Tensor:
 
 def bend(config: TrialSetConfig, u: torch.Tensor) -> torch.Tensor:
     """Squashed scores (..., 1) to the heads' bent ones, (..., H)."""
-    knees = torch.tensor(KNEES, device=u.device, dtype=u.dtype if u.is_floating_point() else torch.float32)
+    knees = constant(KNEES, u.device, u.dtype if u.is_floating_point() else torch.float32)
     return torch.asinh(config.knee * torch.sinh(u) / knees)
 
 
 def unbend(config: TrialSetConfig, bent: torch.Tensor) -> torch.Tensor:
     """The inverse of :func:`bend`, (..., H) to (..., H)."""
-    knees = torch.tensor(KNEES, device=bent.device, dtype=bent.dtype)
+    knees = constant(KNEES, bent.device, bent.dtype)
     return torch.asinh(knees * torch.sinh(bent.clamp(-12, 12)) / config.knee)
 
 
@@ -237,7 +257,7 @@ def log_slope(config: TrialSetConfig, u: torch.Tensor, heads: int = -1) -> torch
     """Log derivative of :func:`bend` at squashed scores; ``heads`` is the dimension of the heads."""
     shape = [1] * u.dim()
     shape[heads] = N_HEADS
-    knees = torch.tensor(KNEES, device=u.device, dtype=u.dtype).view(shape)
+    knees = constant(KNEES, u.device, u.dtype).view(shape)
     inner = u.clamp(-12, 12)
     z = config.knee * inner.sinh() / knees
     return (config.knee / knees * inner.cosh()).log() - 0.5 * (1 + z.square()).log()

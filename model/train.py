@@ -244,7 +244,8 @@ def export(
 
 def _autocast(config: TrainConfig, device: str) -> torch.autocast:
     dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
-    return torch.autocast(device, dtype=dtype, enabled=config.precision != "fp32")
+    # Recorded steps cannot keep weights in the lower precision from one call to the next.
+    return torch.autocast(device, dtype=dtype, enabled=config.precision != "fp32", cache_enabled=device != "cuda")
 
 
 def _device(config: TrainConfig) -> str:

@@ -27,6 +27,9 @@ class MixtureConfig:
         conditional: Probability that a space with a small discrete parameter has children of it.
         noisy: Probability of observation noise.
         crashes: Probability that a region of the space fails.
+        lost: Probability that trials also fail at random.
+        plateaus: Probability that much of the space is at its worst level, as a classifier's majority class is.
+        stepped: Probability that scores come in steps, as shares of a few validation rows do.
     """
 
     gp: Share = 0.56
@@ -39,6 +42,9 @@ class MixtureConfig:
     conditional: Share = 0.4
     noisy: Share = 0.4
     crashes: Share = 0.06
+    lost: Share = 0.0
+    plateaus: Share = 0.0
+    stepped: Share = 0.0
 
     def __post_init__(self) -> None:
         check(self)
@@ -112,6 +118,7 @@ class TrialSetConfig:
         max_trials: Longest context in training; longer histories are thinned to it.
         short_share: Share of batches whose context's length is log-uniform between 2 and 32; the others' is uniform
             between 16 and ``max_trials``.
+        few_lengths: Whether contexts have one of a few lengths in training, so that a GPU records each one's kernels.
         queries: Candidates a function in training.
         kernels_after: After how many layers the kernel heads join (see :mod:`model.kernel_heads`); 0: there are none.
         prior: The functions.
@@ -127,6 +134,7 @@ class TrialSetConfig:
     knee: Annotated[float, Range(above=0, most=1e6)] = 0.05
     max_trials: Annotated[int, Range(16, 100_000)] = 128
     short_share: Share = 0.45
+    few_lengths: bool = False
     queries: Annotated[int, Range(1, 100_000)] = 64
     kernels_after: Annotated[int, Range(0, 1000)] = 0
     prior: MixtureConfig = field(default_factory=MixtureConfig)
@@ -148,9 +156,18 @@ class TrialSetConfig:
         return self.slots * self.slot_width + 13 + 4
 
 
+#: Complications of the prior that came later; 0 is as before they could be set.
+ADDED = ("lost", "plateaus", "stepped")
+
+
 def identity(config: TrialSetConfig) -> dict[str, Any]:
-    """The settings that hashes of a network are made of: a variant only if there is one, as before there were any."""
+    """The settings that hashes of a network are made of: what came later only if it is used."""
     content = asdict(config)
+    for name in ADDED:
+        if not content["prior"][name]:
+            del content["prior"][name]
+    if not config.few_lengths:
+        del content["few_lengths"]
     if config.variant == VariantConfig():
         del content["variant"]
     return content

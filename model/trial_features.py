@@ -7,12 +7,13 @@ re-anchored at every ask.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
 import torch
 
-from model.surrogate.features import SCORE_WAVES
+from model.surrogate.features import QUANTILES, SCORE_WAVES, STEEP
 from model.trial_config import TrialSetConfig
 
 
@@ -29,6 +30,12 @@ class SlotKinds:
     present: torch.Tensor
     categorical: torch.Tensor
     levels: torch.Tensor
+
+
+@functools.cache
+def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """A tensor of these numbers, copied to the device once."""
+    return torch.tensor(values, device=device, dtype=dtype)
 
 
 def value_features(
@@ -94,7 +101,7 @@ def candidate_features(
     """Positions of candidates, (B, q, width)."""
     shape = position.shape[:2]
     told = position.new_zeros(*shape, 1 + 2 * SCORE_WAVES)
-    flags = torch.tensor([0.0, 1.0], device=position.device).expand(*shape, 2)
+    flags = constant((0.0, 1.0), position.device, torch.float32).expand(*shape, 2)
     study = _study(kinds, position.new_zeros(shape[0], n_trials))[:, :1].expand(-1, shape[1], -1)
     return torch.cat([value_features(config, kinds, position, active), told, flags, study], -1)
 
@@ -121,19 +128,18 @@ class ScoreAnchors:
     knee: float
 
     @classmethod
-    def of(cls, values: torch.Tensor, knee: float) -> ScoreAnchors:
-        """Anchors of finite values to minimize, (B, n).
-
-        Where half the trials are ties of the best one, the mean takes the median's place; where all are, 1 does.
-        """
-        best = values.min(1, keepdim=True).values
-        ordered = values.sort(1).values
-        n = values.shape[1]
-        median = (ordered[:, (n - 1) // 2] + ordered[:, n // 2])[:, None] / 2
-        spread = values.mean(1, keepdim=True) - best
-        gap = torch.maximum(median - best, 0.01 * spread)
-        tiny = 1e-12 * (1 + best.abs())
-        return cls(best, torch.where(gap > tiny, gap, torch.ones_like(gap)), knee)
+    def of(cls, values: torch.Tensor, counted: torch.Tensor, knee: float) -> ScoreAnchors:
+        """Anchors of values to minimize that count, (B, n) each; see :class:`model.surrogate.features.ScoreAnchors`."""
+        values = values.masked_fill(~counted, torch.nan)
+        shares = torch.tensor((0.0, *QUANTILES), device=values.device, dtype=values.dtype)
+        best, gaps = values.nanquantile(shares, dim=1).T.split([1, len(QUANTILES)], 1)
+        tiny, gaps = 1e-12 * (1 + best.abs()), gaps - best
+        above = gaps[:, 2:] > tiny
+        first = gaps[:, 2:].gather(1, above.int().argmax(1, keepdim=True))
+        gap = torch.where(above.any(1, keepdim=True), first, torch.ones_like(first))
+        for quantile, steep in ((gaps[:, 1:2], STEEP), (gaps[:, :1], STEEP**2)):
+            gap = torch.where(quantile > tiny, torch.minimum(gap, steep * quantile), gap)
+        return cls(best, gap, knee)
 
     def squash(self, values: torch.Tensor) -> torch.Tensor:
         """Values to squashed scores, both (B, m)."""

@@ -51,3 +51,11 @@ class Draw:
         """Indices with the given relative shares."""
         edges = torch.tensor(shares, device=self.device, dtype=torch.float32).cumsum(0)
         return torch.bucketize(self.uniform(*shape) * edges[-1], edges[:-1].contiguous(), right=True)
+
+
+def quantile(values: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """A quantile of each row of (b, m), interpolated linearly, at the row's own share (b, 1): (b, 1)."""
+    ordered = values.sort(1).values
+    place = share * (values.shape[1] - 1)
+    low = place.floor().long().clamp(max=values.shape[1] - 2)
+    return torch.lerp(ordered.gather(1, low), ordered.gather(1, low + 1), place - low)

@@ -7,6 +7,7 @@ cluster around a good trial, a cluster around a bad one, the walls, or a candida
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,8 @@ from model.prior.mixture import ProblemBatch, sample_problems
 from model.trial_config import TrialSetConfig
 from model.trial_features import ScoreAnchors, SlotKinds
 
+#: Lengths of contexts where there are to be few.
+LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112)
 ROUNDS = 4
 REFINEMENTS = 2
 
@@ -44,34 +47,57 @@ class Batch:
     queries_active: torch.Tensor
     targets: torch.Tensor
 
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All of it, the kinds first; a leading dimension of rows each."""
+        kinds = self.kinds.present, self.kinds.categorical, self.kinds.levels
+        told = self.trials, self.trials_active, self.scores, self.failed
+        return *kinds, *told, self.queries, self.queries_active, self.targets
+
+    @classmethod
+    def of(cls, tensors: Sequence[torch.Tensor]) -> Batch:
+        """The inverse of :meth:`tensors`."""
+        return cls(SlotKinds(*tensors[:3]), *tensors[3:])
+
+    def split(self, parts: int, draw: Draw) -> list[Batch]:
+        """Batches of equal size, their rows in a random order."""
+        order = torch.randperm(len(self.scores), generator=draw.generator, device=draw.device)
+        size = len(order) // parts
+        pieces = zip(*(tensor[order[: parts * size]].split(size) for tensor in self.tensors()), strict=True)
+        return [Batch.of(piece) for piece in pieces]
+
 
 def context_length(draw: Draw, config: TrialSetConfig) -> int:
     """How many trials a batch's histories have: often few, sometimes as many as there can be."""
     if float(draw.uniform(1)) < config.short_share:
-        return round(float(draw.log_uniform(1, low=2, high=32)))
-    return int(draw.uniform(1, low=16, high=config.max_trials + 1))
+        n = round(float(draw.log_uniform(1, low=2, high=32)))
+    else:
+        n = int(draw.uniform(1, low=16, high=config.max_trials + 1))
+    if not config.few_lengths:
+        return n
+    lengths = (*(length for length in LENGTHS if length < config.max_trials), config.max_trials)
+    return min(lengths, key=lambda length: abs(math.log(length / n)))
 
 
-def sample_batch(draw: Draw, config: TrialSetConfig, positions: int) -> Batch:
-    """Draw a batch of at most about ``positions`` trials and candidates."""
+def sample_batch(draw: Draw, config: TrialSetConfig, positions: int, *, times: int = 1) -> Batch:
+    """Draw a batch of at most about ``positions`` trials and candidates, or ``times`` as many."""
     n, q = context_length(draw, config), config.queries
-    count = max(4, positions // (n + q))
+    count = max(4, positions // (n + q)) * times
     problems = sample_problems(draw, config.prior, count, config.slots)
     trials, values = history(draw, problems, n)
-    failed = problems.fails(trials)
+    failed = problems.fails(trials) | (draw.uniform(count, n) < problems.lost)
     failed &= ~failed.all(1, keepdim=True)
-    observed = values + problems.noise * draw.normal(count, n)
+    observed = problems.observed(draw, values)
     observed = _worst_where(failed, observed, observed)
     asked = queries(draw, problems, trials, observed, q)
-    answers = problems.function(asked) + problems.noise * draw.normal(count, q)
+    answers = problems.observed(draw, problems.function(asked))
     answers = _worst_where(problems.fails(asked), answers, observed)
-    anchors = ScoreAnchors.of(observed, config.knee)
+    anchors = ScoreAnchors.of(observed, ~failed, config.knee)
     space = problems.space
     return Batch(
         space.kinds,
         trials,
         space.active(trials),
-        anchors.squash(observed),
+        anchors.squash(observed).clamp(max=config.high),
         failed,
         asked,
         space.active(asked),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from model.prior.draw import Draw, Function
+from model.prior.draw import Draw, Function, quantile
 from model.prior.gaussian_process import gaussian_process
 from model.prior.perceptrons import perceptron
 from model.prior.spaces import SpaceBatch, sample_spaces
@@ -32,7 +32,9 @@ class ProblemBatch:
         space: Their search spaces.
         function: Positions (B, m, S), snapped, to noiseless values (B, m).
         noise: Standard deviation of the observations, (B, 1).
-        fails: Positions to whether a trial fails, (B, m) bool.
+        step: What observations are multiples of, (B, 1); 0: of nothing.
+        lost: Probability that a trial fails wherever it is, (B, 1).
+        fails: Positions to whether a trial fails there, (B, m) bool.
         probes: Uniform positions, (B, N_PROBES, S).
         values: Their noiseless values.
     """
@@ -40,9 +42,17 @@ class ProblemBatch:
     space: SpaceBatch
     function: Function
     noise: torch.Tensor
+    step: torch.Tensor
+    lost: torch.Tensor
     fails: Function
     probes: torch.Tensor
     values: torch.Tensor
+
+    def observed(self, draw: Draw, values: torch.Tensor) -> torch.Tensor:
+        """What is seen of noiseless values, (B, m)."""
+        seen = values + self.noise * draw.normal(*values.shape)
+        stepped = (seen / self.step.clamp(min=1e-9)).round() * self.step
+        return torch.where(self.step > 0, stepped, seen)
 
 
 def sample_problems(draw: Draw, config: MixtureConfig, n: int, slots: int) -> ProblemBatch:
@@ -53,9 +63,13 @@ def sample_problems(draw: Draw, config: MixtureConfig, n: int, slots: int) -> Pr
     centred = _standardised(raw, probes)
     rippled = _without_bowls(draw, centred, space, probes)
     warped = _output_warp(draw, rippled, probes, n)
-    function = _standardised(warped, probes)
+    flattened = _plateau(draw, config, warped, probes, n) if config.plateaus else warped
+    function = _standardised(flattened, probes)
     noise = draw.log_uniform(n, 1, low=0.003, high=0.3) * draw.chance(n, 1, of=config.noisy)
-    return ProblemBatch(space, function, noise, _crashes(draw, config, space, probes), probes, function(probes))
+    fails = _crashes(draw, config, space, probes)
+    step = draw.log_uniform(n, 1, low=0.005, high=0.5) * draw.chance(n, 1, of=config.stepped)
+    lost = draw.log_uniform(n, 1, low=0.02, high=0.4) * draw.chance(n, 1, of=config.lost)
+    return ProblemBatch(space, function, noise, step, lost, fails, probes, function(probes))
 
 
 def _families(draw: Draw, config: MixtureConfig, space: SpaceBatch, n: int) -> Function:
@@ -114,7 +128,7 @@ def _output_warp(draw: Draw, function: Function, probes: torch.Tensor, n: int) -
     flip = torch.where(draw.chance(n, 1, of=0.5), -1.0, 1.0)
     values = function(probes) * flip
     low = values.quantile(0.15, dim=1, keepdim=True)
-    high = torch.stack([row.quantile(q) for row, q in zip(values, draw.uniform(n, low=0.5, high=0.95), strict=True)])
+    high = quantile(values, draw.uniform(n, 1, low=0.5, high=0.95))
     cut = draw.chance(n, 1, of=0.25)
 
     def warped(position: torch.Tensor) -> torch.Tensor:
@@ -125,7 +139,7 @@ def _output_warp(draw: Draw, function: Function, probes: torch.Tensor, n: int) -
             (a * y).tanh(),
             (a * y.clamp(-6, 6)).sinh(),
             y.sign() * y.abs().sqrt(),
-            torch.where(cut, y.clamp(min=low), y.clamp(max=high[:, None])),
+            torch.where(cut, y.clamp(min=low), y.clamp(max=high)),
             torch.nn.functional.softplus(3 * a * y),
         ]
         stacked = torch.stack(bent, -1)
@@ -133,6 +147,18 @@ def _output_warp(draw: Draw, function: Function, probes: torch.Tensor, n: int) -
         return torch.as_tensor(chosen * flip)
 
     return warped
+
+
+def _plateau(draw: Draw, config: MixtureConfig, function: Function, probes: torch.Tensor, n: int) -> Function:
+    """Some functions are at one level, their worst, in three tenths to nine tenths of the space."""
+    on = draw.chance(n, 1, of=config.plateaus)
+    level = quantile(function(probes), draw.uniform(n, 1, low=0.1, high=0.7))
+    level = torch.where(on, level, torch.full_like(level, torch.inf))
+
+    def flattened(position: torch.Tensor) -> torch.Tensor:
+        return torch.minimum(function(position), level)
+
+    return flattened
 
 
 def _crashes(draw: Draw, config: MixtureConfig, space: SpaceBatch, probes: torch.Tensor) -> Function:
@@ -144,8 +170,7 @@ def _crashes(draw: Draw, config: MixtureConfig, space: SpaceBatch, probes: torch
     def side(position: torch.Tensor) -> torch.Tensor:
         return (space.coordinates(position, space.active(position)) @ direction).squeeze(-1)
 
-    share = draw.uniform(n, low=0.6, high=0.9)
-    edge = torch.stack([row.quantile(q) for row, q in zip(side(probes), share, strict=True)])[:, None]
+    edge = quantile(side(probes), draw.uniform(n, 1, low=0.6, high=0.9))
 
     def fails(position: torch.Tensor) -> torch.Tensor:
         return torch.as_tensor((side(position) > edge) & on)

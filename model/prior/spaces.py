@@ -10,8 +10,9 @@ from model.prior.draw import Draw
 from model.trial_config import MixtureConfig
 from model.trial_features import SlotKinds
 
+#: Of a categorical, or of a parameter that others hang on.
 MAX_LEVELS = 64
-GRIDS = (2, 3, 3, 4, 4, 5, 5, 6, 8, 10, 10, 12, 16, 20, 32, 64)
+GRIDS = (2, 3, 3, 4, 4, 5, 5, 6, 8, 10, 10, 12, 16, 20, 32, 64, 200, 1000)
 CATEGORIES = (2, 2, 3, 3, 4, 5, 5, 6, 8, 10)
 #: Chance that a parameter is categorical, and that it is a grid, by kind of space: continuous, mixed, grid, choices.
 SPACE_KINDS = ((0.0, 0.0), (0.2, 0.3), (0.05, 0.9), (0.9, 0.05))
@@ -58,6 +59,7 @@ class SpaceBatch:
         m = position.shape[1]
         rows = torch.arange(len(position), device=position.device)
         index = (position[rows, :, self.parent] * self.kinds.levels[rows, self.parent][:, None]).long()
+        index = index.clamp(max=MAX_LEVELS - 1)
         shown = self.shown_at.gather(2, index[:, None].expand(-1, position.shape[2], -1)).transpose(1, 2)
         active = (~self.child[:, None] | shown) & self.kinds.present[:, None]
         above = (position[rows, :, self.second] > self.cut[:, None]) & active[rows, :, self.second]
@@ -65,7 +67,7 @@ class SpaceBatch:
 
     def coordinates(self, position: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
         """What the functions see, (B, m, S): categories at their random place, inactive parameters at a fixed one."""
-        index = (position * self.kinds.levels[:, None]).long()
+        index = (position * self.kinds.levels[:, None]).long().clamp(max=MAX_LEVELS - 1)
         placed = self.embedding.gather(2, index.transpose(1, 2)).transpose(1, 2)
         z = torch.where(self.kinds.categorical[:, None], placed, position)
         return torch.where(active, z, IMPUTED)
@@ -99,7 +101,7 @@ def _conditions(draw: Draw, kinds: SlotKinds, probability: float) -> dict[str, t
     child = (draw.uniform(n, slots) < share) & has[:, None] & (slot[None] != parent[:, None]) & kinds.present
     shown_at = draw.chance(n, slots, MAX_LEVELS, of=0.5)
     # At least one of the parent's levels shows each child.
-    one = (draw.uniform(n, slots) * kinds.levels.gather(1, parent[:, None]).clamp(min=1)).long()
+    one = (draw.uniform(n, slots) * kinds.levels.gather(1, parent[:, None]).clamp(1, MAX_LEVELS)).long()
     shown_at = shown_at.scatter(2, one[..., None], True)
     second = (child * draw.uniform(n, slots)).argmax(1)
     nested = child.any(1) & draw.chance(n, of=0.3)

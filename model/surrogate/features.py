@@ -17,6 +17,8 @@ from model.gp.processes import Kinds
 from model.trial_config import TrialSetConfig
 
 SCORE_WAVES = 6
+#: Of the values, from which the scale is made: those above the median take its place where it is a tie of the best.
+QUANTILES = (0.125, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
 #: The median is at most so many times as far from the best value as the first quarter, and that as the first eighth.
 STEEP = 10.0
 #: Values are put on a logarithmic scale where the third quarter is so many times as far from the best as the first.
@@ -114,7 +116,7 @@ class ScoreAnchors:
         """
         best = float(values.min())
         tiny = 1e-12 * (1 + abs(best))
-        gaps = np.quantile(values, (0.125, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0)) - best
+        gaps = np.quantile(values, QUANTILES) - best
         gap = float(next((gap for gap in gaps[2:] if gap > tiny), 1.0))
         for quantile, steep in ((gaps[1], STEEP), (gaps[0], STEEP**2)):
             if quantile > tiny:

@@ -40,7 +40,7 @@ def continuous(n: int, d: int = 2, seed: int = 0) -> tuple[SlotKinds, torch.Tens
 def test_posteriors_are_those_of_a_gaussian_process(head: int) -> None:
     kinds, position, active, score = continuous(12)
     lengthscale, noise = torch.tensor([0.3, 0.7]), 0.02
-    history = BentHistory.of(ENCODING, kinds, position, active, score)
+    history = BentHistory.of(ENCODING, kinds, position, active, score, torch.zeros_like(score, dtype=torch.bool))
     log_lengthscale = lengthscale.log()[None, :, None].expand(1, 2, N_HEADS)
     solved = history.solve(log_lengthscale, torch.full((1, N_HEADS), math.log(noise)))
     kernels = build(ENCODING, NetworkConfig(32, 2, 2, 48), seed=0).kernels
@@ -66,12 +66,12 @@ def test_posteriors_are_those_of_a_gaussian_process(head: int) -> None:
 def test_leave_one_out_is_leaving_one_out() -> None:
     """Held to solving again without the trial, at the same mean and amplitude."""
     kinds, position, active, score = continuous(9)
-    history = BentHistory.of(ENCODING, kinds, position, active, score)
+    history = BentHistory.of(ENCODING, kinds, position, active, score, torch.zeros_like(score, dtype=torch.bool))
     log_lengthscale, log_noise = torch.full((1, 2, N_HEADS), math.log(0.4)), torch.full((1, N_HEADS), -4.0)
     solved = history.solve(log_lengthscale, log_noise)
     error, deviation, _, _ = solved.left_out
     kept = torch.tensor([0, 1, 2, 3, 4, 5, 6, 8])
-    rest = replace(history, points=history.points[:, kept], bent=history.bent[..., kept], score=history.score[:, kept])
+    rest = replace(history, points=history.points[:, kept], bent=history.bent[..., kept], score=history.score[:, kept], counted=history.counted[:, kept])
     without = rest.solve(log_lengthscale, log_noise)
     whole = torch.cholesky_inverse(torch.linalg.inv(solved.inverse_factor))
     covariance = torch.linalg.inv(whole)
@@ -86,7 +86,7 @@ def test_leave_one_out_is_leaving_one_out() -> None:
 
 def test_gradients_are_those_of_the_profile_likelihood() -> None:
     batch = sample_batch(Draw(7), ENCODING, 300)
-    history = BentHistory.of(ENCODING, batch.kinds, batch.trials, batch.trials_active, batch.scores)
+    history = BentHistory.of(ENCODING, batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed)
     count, n = batch.scores.shape
     torch.manual_seed(0)
     log_lengthscale = (0.3 * torch.randn(count, 4, N_HEADS, dtype=torch.float64)).requires_grad_()
@@ -126,7 +126,8 @@ def test_ties_duplicates_and_outliers_stay_finite(score: list[float]) -> None:
     position[:, 1:2] = position[:, :1]
     kernels = build(ENCODING, NetworkConfig(32, 2, 2, 48), seed=0).kernels
     assert kernels is not None
-    solved, features = kernels.solve(kinds, position, active, torch.tensor([score]), torch.randn(1, len(score), 32))
+    told, failed = torch.tensor([score]), torch.zeros(1, len(score), dtype=torch.bool)
+    solved, features = kernels.solve(kinds, position, active, told, failed, torch.randn(1, len(score), 32))
     mean, deviation = kernels.posterior(solved, kinds, position, active)
     assert features.shape == (1, len(score), WIDTH)
     assert all(tensor.isfinite().all() for tensor in (features, mean, deviation))

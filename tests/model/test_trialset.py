@@ -125,18 +125,20 @@ def test_features_fill_the_width_and_absent_slots_are_zero(batch: Batch) -> None
 
 def test_anchors_put_the_best_at_0_and_the_median_at_1_gap_whatever_the_units() -> None:
     values = torch.tensor([[3.0, 1.0, 2.0, 10.0, 5.0]], dtype=torch.float64)
-    anchors = ScoreAnchors.of(values, 0.05)
+    counted = torch.ones_like(values, dtype=torch.bool)
+    anchors = ScoreAnchors.of(values, counted, 0.05)
     squashed = anchors.squash(values)
     assert squashed.min() == 0
     torch.testing.assert_close(squashed[0, 0], torch.asinh(torch.tensor(1 / 0.05, dtype=torch.float64)))
     again = 1e9 * values - 7e9
-    torch.testing.assert_close(ScoreAnchors.of(again, 0.05).squash(again), squashed)
+    torch.testing.assert_close(ScoreAnchors.of(again, counted, 0.05).squash(again), squashed)
 
 
 @pytest.mark.parametrize("values", [[4.0, 4.0, 4.0], [1.0, 1.0, 1.0, 9.0], [7.0], [1e-300, 0.0, 1e-300]])
 def test_ties_leave_finite_scores(values: list[float]) -> None:
     tensor = torch.tensor([values], dtype=torch.float64)
-    assert ScoreAnchors.of(tensor, 0.05).squash(tensor).isfinite().all()
+    counted = torch.ones_like(tensor, dtype=torch.bool)
+    assert ScoreAnchors.of(tensor, counted, 0.05).squash(tensor).isfinite().all()
 
 
 def test_the_loss_is_least_at_the_two_bins_around_the_score() -> None:
