@@ -1,7 +1,7 @@
 """The trial-set optimizer: encode the trials, score candidates, refine the best ones, propose.
 
-An ask is a function of the trials, the pending configurations and the random generator. Nothing is learned from the
-number of asks before it.
+An ask is a function of the trials, the pending configurations, the seed and the trial's number; where several proposals
+are planned ahead, also of the ask that planned them.
 """
 
 from __future__ import annotations

@@ -132,8 +132,9 @@ class ScoreAnchors:
         """Anchors of values to minimize that count, (B, n) each; see :class:`model.surrogate.features.ScoreAnchors`."""
         values = values.masked_fill(~counted, torch.nan)
         shares = torch.tensor((0.0, *QUANTILES), device=values.device, dtype=values.dtype)
-        best, gaps = values.nanquantile(shares, dim=1).T.split([1, len(QUANTILES)], 1)
-        tiny, gaps = 1e-12 * (1 + best.abs()), gaps - best
+        found = values.nanquantile(shares, dim=1).T
+        best, gaps = found[:, :1], found[:, 1:] - found[:, :1]
+        tiny = 1e-12 * (1 + best.abs())
         above = gaps[:, 2:] > tiny
         first = gaps[:, 2:].gather(1, above.int().argmax(1, keepdim=True))
         gap = torch.where(above.any(1, keepdim=True), first, torch.ones_like(first))

@@ -109,9 +109,7 @@ class TrialSetNetwork(torch.nn.Module):
         mean = deviation = None
         for index, layer in enumerate(self.backbone.layers):
             if self.kernels is not None and index == self.encoding.kernels_after:
-                solved, left_out = self.kernels.solve(
-                    kinds, trials, trials_active, score, failed, hidden[:, :n]
-                )
+                solved, left_out = self.kernels.solve(kinds, trials, trials_active, score, failed, hidden[:, :n])
                 mean, deviation = self.kernels.posterior(solved, kinds, candidates, candidates_active)
                 posteriors = torch.cat([left_out, self.kernels.features(solved, mean, deviation)], 1)
                 hidden = hidden + self.kernels.inject(posteriors)

@@ -24,8 +24,8 @@ from model.trial_network import TrialSetNetwork, build
 if TYPE_CHECKING:
     from model.dataset import Split
 
-#: Seeds of held-out batches start here; a run has fewer training batches than ``SEEDS``.
-SEEDS, HELD_OUT = 10**9, 10**12
+#: A batch's seed: the run's times ``SEEDS`` and its number, of which there are fewer; of a held-out one so much more.
+SEEDS, HELD_OUT = 10**9, 2**62
 #: Where the told scores are among a batch's tensors.
 TOLD = 5
 
@@ -83,7 +83,7 @@ class TrialSetEncoding:
         if shape not in self._recorded:
             self._memory = self._memory or torch.cuda.graph_pool_handle()
             sample = tuple(tensor.clone() for tensor in tensors)
-            self._recorded[shape] = torch.cuda.make_graphed_callables(  # type: ignore[no-untyped-call]
+            self._recorded[shape] = torch.cuda.make_graphed_callables(
                 _Losses(network, config), sample, allow_unused_input=True, pool=self._memory
             )
         return self._recorded[shape]

@@ -61,9 +61,9 @@ class Batch:
     def split(self, parts: int, draw: Draw) -> list[Batch]:
         """Batches of equal size, their rows in a random order."""
         order = torch.randperm(len(self.scores), generator=draw.generator, device=draw.device)
-        size = len(order) // parts
-        pieces = zip(*(tensor[order[: parts * size]].split(size) for tensor in self.tensors()), strict=True)
-        return [Batch.of(piece) for piece in pieces]
+        size, tensors = len(order) // parts, self.tensors()
+        rows = [order[part * size : (part + 1) * size] for part in range(parts)]
+        return [Batch.of([tensor[chosen] for tensor in tensors]) for chosen in rows]
 
 
 def context_length(draw: Draw, config: TrialSetConfig) -> int:

@@ -55,7 +55,9 @@ def test_processes_and_slopes_are_those_of_training(draw: int) -> None:
     batch = sample_batch(Draw(draw), ENCODING, 100)
     rng = np.random.default_rng(draw)
     lengthscale, noise = rng.normal(size=(len(batch.scores), 4, N_HEADS)), rng.normal(size=(len(batch.scores), 5)) - 4
-    theirs = kernel_systems.BentHistory.of(ENCODING, batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed)
+    theirs = kernel_systems.BentHistory.of(
+        ENCODING, batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed
+    )
     solved = theirs.solve(torch.from_numpy(lengthscale), torch.from_numpy(noise))
     asked = kernel_systems.coordinates(ENCODING, batch.kinds, batch.queries, batch.queries_active)
     posterior, slopes, noise_slopes = solved.posterior(asked), *solved.slopes(4)

@@ -71,7 +71,13 @@ def test_leave_one_out_is_leaving_one_out() -> None:
     solved = history.solve(log_lengthscale, log_noise)
     error, deviation, _, _ = solved.left_out
     kept = torch.tensor([0, 1, 2, 3, 4, 5, 6, 8])
-    rest = replace(history, points=history.points[:, kept], bent=history.bent[..., kept], score=history.score[:, kept], counted=history.counted[:, kept])
+    rest = replace(
+        history,
+        points=history.points[:, kept],
+        bent=history.bent[..., kept],
+        score=history.score[:, kept],
+        counted=history.counted[:, kept],
+    )
     without = rest.solve(log_lengthscale, log_noise)
     whole = torch.cholesky_inverse(torch.linalg.inv(solved.inverse_factor))
     covariance = torch.linalg.inv(whole)

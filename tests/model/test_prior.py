@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from model.config import RunConfig, TrainConfig
 from model.errors import ModelError
 from model.functions.audit import EVALUATION_FUNCTIONS, best_shifted_fit, is_separable_bowl
 from model.prior.draw import Draw
-from model.prior.histories import Batch, history, sample_batch
+from model.prior.histories import LENGTHS, Batch, context_length, history, sample_batch
 from model.prior.mixture import FAMILIES, ProblemBatch, sample_problems
 from model.prior.spaces import SpaceBatch, sample_spaces
 from model.trial_config import MixtureConfig, TrialSetConfig
+from model.trial_training import TrialSetEncoding
 
 CONFIG = TrialSetConfig()
 
@@ -53,6 +56,44 @@ def test_drawing_leaves_the_global_state_alone() -> None:
     before = torch.get_rng_state()
     sample_batch(Draw(7), CONFIG, 1000)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_later_complications_are_what_they_say() -> None:
+    """Steps are where scores repeat, plateaus are the worst level, and lost trials say nothing of where they are."""
+    plain = sample_problems(Draw(3), CONFIG.prior, 200, CONFIG.slots)
+    assert (plain.step == 0).all()
+    assert (plain.lost == 0).all()
+    prior = replace(CONFIG.prior, noisy=0.0, crashes=0.0, lost=1.0, plateaus=1.0, stepped=1.0)
+    problems = sample_problems(Draw(3), prior, 200, CONFIG.slots)
+    worst = problems.values.max(1, keepdim=True).values
+    at_worst = (problems.values > worst - 1e-5).float().mean(1)
+    assert ((at_worst > 0.2).float().mean()) > 0.95
+    seen = problems.observed(Draw(4), problems.values)
+    torch.testing.assert_close((seen / problems.step).round() * problems.step, seen)
+    config = replace(CONFIG, prior=prior)
+    failed = torch.cat([sample_batch(Draw(seed), config, 3000).failed.float().mean(1) for seed in range(8)])
+    assert 0.05 < failed.mean() < 0.25
+
+
+def test_few_lengths_are_of_the_list_and_as_long_on_average() -> None:
+    few = replace(CONFIG, few_lengths=True)
+    lengths = torch.tensor([[context_length(Draw(seed), c) for seed in range(300)] for c in (CONFIG, few)])
+    assert set(lengths[1].tolist()) == {*LENGTHS, CONFIG.max_trials}
+    assert lengths[1].float().mean() == pytest.approx(float(lengths[0].float().mean()), rel=0.1)
+
+
+def test_batches_that_are_drawn_together_are_parts_of_one(tmp_path: Path) -> None:
+    train = TrainConfig(draw_ahead=3, batch_tokens=600, seed=2024)
+    encoding = TrialSetEncoding(RunConfig("ahead", encoding="trialset", trialset=CONFIG, train=train), tmp_path)
+    stream = encoding.batches("train", None)
+    parts = [encoding._draw(next(stream)[0], "cpu") for _ in range(6)]
+    assert len({part.trials.shape for part in parts[:3]}) == 1
+    rows = torch.cat([part.trials.flatten(1) for part in parts[:3]])
+    assert len(rows.unique(dim=0)) == len(rows)
+    resumed = TrialSetEncoding(encoding.run, tmp_path)
+    seed, _ = next(resumed.batches("train", {"batch": 4}))
+    assert torch.equal(resumed._draw(seed, "cpu").trials, parts[4].trials)
+    assert not encoding._held_out  # whatever the seed: what is kept is never let go
 
 
 def test_spaces_have_every_kind_and_1_to_20_parameters(spaces: SpaceBatch) -> None:
