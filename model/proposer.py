@@ -46,6 +46,8 @@ class ProposerConfig:
             improvement of one process (:mod:`model.gp.improvement`); joined by ``+`` they take turns, trial by trial.
         trust: The share of the scores' variance that the process of ``gp-ei`` must explain, each trial from the others,
             to get its turns; else, and in a network without kernel heads, the other acquisitions take them.
+        early: So many first trials ``gp-ei`` alone chooses, where it is among the acquisitions: of few trials the
+            network's ``pi`` stays too near the best one.
         ahead: How many proposals are planned at a time, a share of the number of trials: with .06 a history of 100
             trials is encoded at every sixth ask. A plan is dropped when the history is not a continuation of its own.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
@@ -62,6 +64,7 @@ class ProposerConfig:
     climbs: Annotated[int, Range(0, 10_000)] = 30
     acquisition: str = "pi+gp-ei"
     trust: Annotated[float, Range(most=1)] = 0.8
+    early: Annotated[int, Range(0, 10**6)] = 15
     ahead: Share = 0.06
     margin: Annotated[float, Range(0)] = 0.01
     temperature: Positive = 1.0
@@ -88,6 +91,8 @@ PRESETS = {
 REFINED_FROM, FIRST_STEP = 6, 0.1
 #: How many candidates gradient ascent starts from, and how many values an integer must have to be climbed as a number.
 CLIMBERS, MANY = 4, 16
+#: A parameter that others hang on has each choice tried once if it has at most so many.
+BRANCHES = 8
 Allowed = Callable[[Config], bool]
 
 
@@ -98,6 +103,7 @@ class _View:
     Attributes:
         belief: What the network makes of the history's shown columns.
         failures: How likely a configuration fails, where a trial has.
+        told: The shown columns of the history, and what is active in them.
         shown: The columns.
         acquisitions: The acquisition functions.
         turns: Which of them chooses each proposal, first to last.
@@ -106,6 +112,7 @@ class _View:
 
     belief: Belief
     failures: FailureModel | None
+    told: tuple[Array, NDArray[np.bool_]]
     shown: Rows
     acquisitions: tuple[str, ...]
     turns: list[int]
@@ -208,8 +215,11 @@ class Proposer:
         ok = ~history.failed
         pool = Pool(history.position[ok], history.value[ok], levels, categorical, shown)
         found = self._fresh(self._start(pool, rng), history)
+        unseen = self._unseen(found, history)
+        found = unseen if len(unseen) else found
+        refines = not self._listed and not len(unseen)
         gains = self._score(found, view)
-        for round_ in range(self.config.refinements if not self._listed else 0):
+        for round_ in range(self.config.refinements if refines else 0):
             if not len(found):
                 break
             best = self._best(found, gains, view)
@@ -219,7 +229,7 @@ class Proposer:
             near = self._fresh(near, history)
             found = np.concatenate([found, near])
             gains = np.concatenate([gains, self._score(near, view)])
-        if self.config.climbs and OF_PROCESS in view.acquisitions and not self._listed and len(found):
+        if self.config.climbs and OF_PROCESS in view.acquisitions and refines and len(found):
             process = [view.acquisitions.index(OF_PROCESS)] * CLIMBERS
             best = found[self._diverse(found, gains, process, view)]
             climbed = self._fresh(self._climb(best, view), history)
@@ -240,14 +250,16 @@ class Proposer:
         order = self.config.acquisitions
         if self._others and self._others != order:
             process = belief.improvement
-            trusted = process is not None and process.explained >= self.config.trust
-            order = order if trusted else self._others
+            if process is None or process.explained < self.config.trust:
+                order = self._others
+            if process is not None and len(told.value) < self.config.early:
+                order = (OF_PROCESS,)
         names = tuple(dict.fromkeys(order))
         counted = history.weight > 0
         planned, first = max(1, int(self.config.ahead * len(told.value))), len(told.value) + int(counted.sum())
         turns = [names.index(order[(first + i) % len(order)]) for i in range(planned)]
         running = history.running[counted], history.running_active[counted], history.weight[counted]
-        return _View(belief, failures, shown, names, turns, running)
+        return _View(belief, failures, (told.position, told.active), shown, names, turns, running)
 
     def _best(self, found: Array, gains: Array, view: _View) -> Array:
         """The candidates whose surroundings are worth more candidates."""
@@ -319,6 +331,19 @@ class Proposer:
                 keep.append(row)
         return np.asarray(snapped[keep])
 
+    def _unseen(self, found: Array, history: History) -> Array:
+        """The candidates with a choice, of a parameter that others hang on, that no trial has had yet.
+
+        Nothing is known of such a branch, so each is tried once. None where choices are many.
+        """
+        columns = [column for column in self.space.branching if self.space.levels[column] <= BRANCHES]
+        tried = np.floor(np.concatenate([history.position, history.running]) * self.space.levels)
+        cells, new = np.floor(found * self.space.levels), np.zeros(len(found), dtype=bool)
+        for column in columns:
+            new |= ~np.isin(cells[:, column], tried[:, column])
+        rows = [row for row in np.flatnonzero(new) if self._allowed(self.space.config(found[row]))]
+        return np.asarray(found[rows])
+
     def _shown(self, history: History, rng: np.random.Generator) -> Rows:
         """The columns that the network sees."""
         slots, d = self.surrogate.slots, len(self.space)
@@ -347,7 +372,8 @@ class Proposer:
                 config = self.config
                 gains[:, turn] = view.belief.improving(*columns, margin=config.margin, temperature=config.temperature)
         if view.failures is not None:
-            gains *= 1 - view.failures.probability(*columns)[:, None]
+            related = view.belief.related(*columns, *view.told)
+            gains *= 1 - view.failures.probability(*columns, related)[:, None]
         return gains
 
     def _climb(self, positions: Array, view: _View) -> Array:

@@ -30,6 +30,7 @@ class UnitSpace:
         parameters: The free parameters, one a column.
         levels: Their numbers of equally wide cells, 0 for the others, (D,).
         categorical: Which are categorical, (D,).
+        branching: Columns of the categoricals, always active, that decide which others are, (b,).
         n_configurations: How many configurations there are if all parameters are discrete and always active, else
             infinity.
     """
@@ -42,6 +43,9 @@ class UnitSpace:
         self._column = {p.name: i for i, p in enumerate(self.parameters)}
         self._log_integers = [i for i, p in enumerate(self.parameters) if p.kind == "int" and p.n_levels is None]
         self._conditional = any(p.condition is not None for p in space.parameters)
+        parents = {name for p in space.parameters if p.condition is not None for name in p.condition.parents()}
+        deciding = [p.kind == "categorical" and p.condition is None and p.name in parents for p in self.parameters]
+        self.branching = np.flatnonzero(deciding)
         counts = [p.high - p.low + 1 if i in self._log_integers else p.n_levels for i, p in enumerate(self.parameters)]
         flat = not self._conditional and all(count for count in counts)
         self.n_configurations = float(np.prod(np.array(counts, dtype=float))) if flat else float("inf")

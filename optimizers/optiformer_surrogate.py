@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 #: Settings whose value, if negative, is the preset's own.
-OWN = ("refinements", "ahead", "evaluations")
+OWN = ("early", "refinements", "ahead", "evaluations")
 
 
 class OptiFormer(Optimizer):
@@ -47,6 +47,8 @@ class OptiFormer(Optimizer):
         acquisition: ``pi`` | ``gp-ei``; joined by ``+`` they take turns; the preset's own if empty.
         trust: For ``gp-ei`` in turn with others: the share of the scores' variance that its process must explain, each
             trial from the others, to get its turns.
+        early: So many first trials ``gp-ei`` alone chooses, where it is among the acquisitions; the preset's own if
+            negative.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
         temperature: Of the predicted distribution; above 1 explores more.
         refinements: Rounds of candidates around the best-scored ones; the preset's own if negative.
@@ -70,6 +72,7 @@ class OptiFormer(Optimizer):
         preset: str = "default",
         acquisition: str = "",
         trust: float = 0.8,
+        early: int = -1,
         margin: float = 0.01,
         temperature: float = 1.0,
         refinements: int = -1,
@@ -87,6 +90,7 @@ class OptiFormer(Optimizer):
             preset=preset,
             acquisition=acquisition,
             trust=trust,
+            early=early,
             margin=margin,
             temperature=temperature,
             refinements=refinements,

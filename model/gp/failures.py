@@ -3,7 +3,8 @@
 Trials fail for reasons of their own (memory, preemption) as well as because of their configuration. So several beliefs
 are weighed by how well each foretells every trial from the others: a rate that is the same everywhere; rates that hold
 in a neighbourhood of some width, of all parameters or of one number; and rates that hold where one or two discrete
-parameters have the same values.
+parameters have the same values. Where the trials nearby, as the objective's kernels measure it, failed more often than
+that, their rate counts: where all have failed so far, another one is not worth much, whatever the reason.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ PRIOR = (0.96, 0.01, 0.01, 0.01, 0.01)
 FEW, PAIRED = 16, 10
 #: What the constant rate weighs in a local one, in trials.
 BELIEF = 1.0
+#: What the beliefs together weigh in the rate nearby, in trials.
+NEARBY = 0.3
 Alike = Callable[[Array, Mask, Array, Mask], Array]
 
 
@@ -57,8 +60,14 @@ class FailureModel:
         self._weights = np.exp(np.array(evidence) - max(evidence)) * np.array(priors)
         self._weights /= self._weights.sum()
 
-    def probability(self, position: Array, active: Mask) -> Array:
-        """Of failing, of configurations (m, S), (m,)."""
+    def probability(self, position: Array, active: Mask, related: Array) -> Array:
+        """Of failing, of configurations (m, S), (m,).
+
+        Args:
+            position: Their values in [0, 1].
+            active: Which parameters they have.
+            related: How the objective there correlates with that at the trials, (m, n).
+        """
         found = np.full(len(position), self._weights[0] * self._rate)
         for share, belief in zip(self._weights[1:], self._beliefs, strict=True):
             if share > 1e-3:
@@ -66,7 +75,9 @@ class FailureModel:
                 found += share * (BELIEF * self._rate + weight @ self._failed) / (BELIEF + weight.sum(1))
             else:
                 found += share * self._rate
-        return found
+        near = np.square(related.clip(0, 1))
+        nearby = (NEARBY * found + near @ self._failed) / (NEARBY + near.sum(1))
+        return np.asarray(np.maximum(found, nearby))
 
 
 def _evidence(foretold: Array, failed: Array) -> float:

@@ -160,6 +160,13 @@ class Processes:
         density = normal - np.log(deviation * self.history.scale) + slope
         return error, deviation, standardised, np.clip(density, -8, 8)
 
+    def related(self, points: Array, others: Array) -> Array:
+        """How the kernels, on average, correlate points (m, C) with others (n, C): (m, n)."""
+        found = np.zeros((len(points), len(others)))
+        for kernel, weights in zip(KERNELS, self.weights, strict=True):
+            found += correlation(kernel, squared_distances(points * weights, others * weights))
+        return found / N_HEADS
+
     def alike(self, points: Array) -> Callable[[int], Array]:
         """How the kernels, on average, correlate one of some points (m, C), given its row, with all of them, (m,)."""
         scaled = points * self.weights[:, None]

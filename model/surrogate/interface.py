@@ -40,8 +40,12 @@ class Belief(Protocol):
         """The probability that candidates (m, S) improve by a margin in gaps between best and median, (m,)."""
         ...
 
+    def related(self, position: Array, active: Mask, others: Array, others_active: Mask) -> Array:
+        """How the function's values at configurations (m, S) correlate with those at others (n, S): (m, n)."""
+        ...
+
     def alike(self, position: Array, active: Mask) -> Callable[[int], Array]:
-        """How the function's values at candidates correlate with the value at one of them, given its row: (m,)."""
+        """As :meth:`related`, of candidates with one of them, given its row: (m,)."""
         ...
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.gp.improvement import ProcessImprovement
-from model.gp.kernels import Array, Mask
+from model.gp.kernels import Array, Mask, squared_distances
 from model.gp.processes import Coordinates, Kinds, Processes
 from model.surrogate.features import ScoreAnchors, candidate_features, tame, trial_features
 from model.surrogate.heads import Heads, silu, softmax
@@ -222,17 +222,28 @@ class TrialSetBelief:
         predicted = self.network.predict(self.context, position, active)
         return predicted.below(-math.asinh(least / self.anchors.knee), temperature)
 
-    def alike(self, position: Array, active: Mask) -> Callable[[int], Array]:
-        """How the function's values at candidates correlate with the value at one of them, given its row: (m,).
+    def related(self, position: Array, active: Mask, others: Array, others_active: Mask) -> Array:
+        """How the function's values at configurations (m, S) correlate with those at others (n, S): (m, n).
 
         The mean over the kernel heads; without any, of a Gaussian with a tenth of the diagonal as lengthscale.
         """
         context = self.context
         if context.solved is None:
-            weight = 50 / len(context.kinds)
-            return lambda row: np.asarray(np.exp(-weight * np.square(position - position[row]).sum(-1)))
+            return np.asarray(np.exp(-self._narrow * squared_distances(position, others)))
+        solved, coordinates = context.solved
+        return solved.related(coordinates(position, active), coordinates(others, others_active))
+
+    def alike(self, position: Array, active: Mask) -> Callable[[int], Array]:
+        """As :meth:`related`, of candidates with one of them, given its row: (m,)."""
+        context = self.context
+        if context.solved is None:
+            return lambda row: np.asarray(np.exp(-self._narrow * np.square(position - position[row]).sum(-1)))
         solved, coordinates = context.solved
         return solved.alike(coordinates(position, active))
+
+    @property
+    def _narrow(self) -> float:
+        return 50 / len(self.context.kinds)
 
 
 @dataclass(frozen=True, eq=False)

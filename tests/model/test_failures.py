@@ -20,8 +20,12 @@ def trials(n: int = N, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return position, np.ones((n, 4), dtype=bool)
 
 
-def probability(failed: np.ndarray, position: np.ndarray, active: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    return FailureModel(KINDS, position, active, failed).probability(asked, np.ones(asked.shape, dtype=bool))
+def probability(
+    failed: np.ndarray, position: np.ndarray, active: np.ndarray, asked: np.ndarray, related: np.ndarray | None = None
+) -> np.ndarray:
+    everywhere = np.ones(asked.shape, dtype=bool)
+    related = np.zeros((len(asked), len(position))) if related is None else related
+    return FailureModel(KINDS, position, active, failed).probability(asked, everywhere, related)
 
 
 def test_random_failures_are_likely_anywhere_alike() -> None:
@@ -49,6 +53,19 @@ def test_a_combination_of_choices_that_fails_is_known() -> None:
     found = probability(bad(position), position, active, asked)
     assert found[bad(asked)].min() > 0.6
     assert found[~bad(asked)].max() < 0.2
+
+
+def test_where_all_trials_nearby_failed_the_next_one_may_too() -> None:
+    """However few; and where one of several did, it is one of several."""
+    position, active = trials(8)
+    failed = np.arange(8) < 2
+    related = np.zeros((3, 8))
+    related[1, :2] = 0.99
+    related[2, 1:] = 0.99
+    unrelated, bad, mixed = probability(failed, position, active, trials(3, 1)[0], related)
+    assert bad > 0.85
+    assert unrelated < mixed + 0.2
+    assert mixed < 0.4
 
 
 def test_it_is_a_probability_after_any_history() -> None:

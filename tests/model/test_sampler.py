@@ -305,7 +305,7 @@ def test_a_hundred_parameters_and_a_thousand_choices() -> None:
         choice = trial.suggest_categorical("choice", range(1000))
         return sum(trial.suggest_float(f"x{i}", 0, 1) for i in range(100)) + abs(choice - 500) / 100
 
-    study.optimize(wide, n_trials=12)
+    study.optimize(wide, n_trials=25)
     assert len({trial.params["choice"] for trial in study.trials}) > 6
 
 

@@ -33,10 +33,10 @@ def asked(spec: str, n: int = 3, told: int = 10) -> list[dict[str, Any]]:
 
 
 def test_settings_reach_the_sampler() -> None:
-    default = asked(NAME)
-    for settings in ("preset=thorough", "temperature=4", "n_startup_trials=12"):
-        assert asked(f"{NAME}:{settings}") != default, settings
-    assert asked(f"{NAME}:temperature=-1,n_startup_trials=-1") == default
+    default = asked(NAME, told=20)
+    for settings in ("preset=thorough", "temperature=4", "n_startup_trials=22"):
+        assert asked(f"{NAME}:{settings}", told=20) != default, settings
+    assert asked(f"{NAME}:temperature=-1,n_startup_trials=-1", told=20) == default
 
 
 def test_a_checkpoint_of_named_tokens_is_taken() -> None:
