@@ -366,7 +366,7 @@ def test_a_training_phase_is_declared_keyed_and_its_checkpoint_used(
 
 
 def test_the_process_gets_its_turns_where_it_explains_the_trials(network: TrialSet) -> None:
-    config = replace(SMALL, acquisition="pi+gp-ei", trust=0.5)
+    config = replace(SMALL, acquisition="pi+gp-ei", trust=0.5, early=0)
     space = Space.from_configspace(flat(2))
     smooth = [Trial(t.config, float((t.config["x0"] - 0.4) ** 2 + t.config["x1"])) for t in told(flat(2), 20)]
     noise = np.random.default_rng(0).random(20)
@@ -388,3 +388,43 @@ def test_the_process_alone_is_refused_without_kernel_heads(network: TrialSet) ->
     else:
         with pytest.raises(ModelError, match="gp-ei is of a kernel head"):
             Proposer(space, network, config)
+
+
+def test_of_few_trials_the_process_alone_chooses(network: TrialSet) -> None:
+    proposer = Proposer(
+        Space.from_configspace(flat(2)), network, replace(SMALL, acquisition="pi+gp-ei", trust=1.0, early=12)
+    )
+    for n, alone in ((8, True), (11, True), (12, False)):
+        view = proposer._view(History.of(proposer._position, told(flat(2), n), []), np.arange(2))
+        assert view.acquisitions == (("gp-ei",) if alone and network.encoding.kernels_after else ("pi",))
+
+
+def branches() -> ConfigurationSpace:
+    space = ConfigurationSpace()
+    kind, other = Categorical("kind", list("abcde")), Categorical("other", list("uvwxyz"))
+    parts = [Float(f"x{name}", (0.0, 1.0)) for name in "abcde"]
+    space.add(kind, other, *parts)
+    space.add(*(EqualsCondition(part, kind, name) for part, name in zip(parts, "abcde", strict=True)))
+    return space
+
+
+def test_each_branch_is_tried_once_before_any_other_choice_matters(network: TrialSet) -> None:
+    space, trials = Space.from_configspace(branches()), list[Trial]()
+    start = [{"kind": "a", "other": "u", "xa": x / 6} for x in range(6)]
+    trials += [Trial(config, float(place)) for place, config in enumerate(start)]
+    proposer = Proposer(space, network, SMALL)
+    for number in range(6, 10):
+        (config,) = proposer.suggest(trials, seed=0, number=number)
+        trials.append(Trial(config, None if config["kind"] == "c" else 9.0))  # and one that fails has been tried
+    assert {trial.config["kind"] for trial in trials[6:]} == set("bcde")
+
+
+def test_a_branch_that_is_forbidden_or_pending_is_not_waited_for(network: TrialSet) -> None:
+    space = Space.from_configspace(branches())
+    trials = [Trial({"kind": "a", "other": "u", "xa": x / 6}, float(x)) for x in range(6)]
+    proposer = Proposer(space, network, SMALL, allowed=lambda config: config["kind"] in "abc")
+    (config,) = proposer.suggest(trials, seed=0, number=6, pending=[{"kind": "b", "other": "u", "xb": 0.5}])
+    assert config["kind"] == "c"
+    trials += [Trial({"kind": kind, "other": "u", f"x{kind}": 0.5}, 9.0) for kind in "bc"]
+    (config,) = proposer.suggest(trials, seed=0, number=8)
+    assert config["kind"] in "abc"
