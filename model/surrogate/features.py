@@ -137,6 +137,6 @@ def tame(values: Array, counted: Mask) -> Array:
         counted: Which of them set the scale, (n,), at least one.
     """
     away = values - values[counted].min()
-    low, high = np.quantile(away[counted], (0.25, 0.75))
-    low = max(low, away[counted].min(where=away[counted] > 0, initial=np.inf))
-    return values if high < WILD * low else np.log1p(np.maximum(away, 0) / low)
+    unit, low, high = np.quantile(away[counted], (0.15, 0.25, 0.75))
+    least = away[counted].min(where=away[counted] > 0, initial=np.inf)
+    return values if high < WILD * max(low, least) else np.log1p(np.maximum(away, 0) / max(unit, least))
