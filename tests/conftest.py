@@ -32,6 +32,22 @@ def _inapplicable(cls: type) -> frozenset[str]:
     return frozenset()
 
 
+#: The files that take longest come first, so that no process is left alone with one of them (`--no-loadscope-reorder`).
+LONG = (
+    "harness/test_limits",
+    "harness/test_training",
+    "results/test_reports",
+    "harness/test_changed",
+    "harness/test_external_definitions",
+    "harness/test_dask",
+    "harness/test_resume",
+    "optimizers/test_conformance",
+    "benchmarks/test_conformance",
+    "harness/test_boundary",
+    "harness/test_malformed",
+)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Measurements are for `--benchmark-only`, and what a conformance suite does not ask of a class is left out."""
@@ -46,7 +62,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         (kept if belongs(item) else left).append(item)
     config.hook.pytest_deselected(items=left)
-    items[:] = kept
+    places = {name: place for place, name in enumerate(LONG)}
+    items[:] = sorted(kept, key=lambda item: places.get("/".join(item.path.with_suffix("").parts[-2:]), len(LONG)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
