@@ -366,7 +366,7 @@ def limitations() -> str:
    Tasks of one space are not independent, and the reports' intervals draw tasks, not families.
 7. **Tuning.** Dozens of settings of `optiformer` were compared on `dev`; every rival runs with its library's defaults.
 8. **Training data** is synthetic functions only. Beyond 20 parameters and 128 trials the network sees a part of them.
-9. **In Optuna** `OptiFormerSampler` has to learn conditions from the trials, and plans nothing ahead. No published grid measures it.
+9. **In Optuna** `OptiFormerSampler` has to learn conditions from the trials, and plans nothing ahead. Only `results/live` measures it, on tasks it was tuned on.
 10. **Repeating.** The published `optiformer` cells are of older revisions, some noted by hand in `provenance.json`, and of bf16 where the
     processor has it. Today's `optiformer` treats failures, ties, dreadful values and its process otherwise: it is not what the tables show."""
 
