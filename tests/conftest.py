@@ -34,17 +34,21 @@ def _inapplicable(cls: type) -> frozenset[str]:
 
 #: The files that take longest come first, so that no process is left alone with one of them (`--no-loadscope-reorder`).
 LONG = (
+    "harness/test_run",
     "harness/test_limits",
+    "harness/test_changed",
+    "harness/test_resume",
     "harness/test_training",
     "results/test_reports",
-    "harness/test_changed",
-    "harness/test_external_definitions",
-    "harness/test_dask",
-    "harness/test_resume",
+    "harness/test_survivors",
+    "harness/test_claim",
     "optimizers/test_conformance",
-    "benchmarks/test_conformance",
     "harness/test_boundary",
-    "harness/test_malformed",
+    "harness/test_paper",
+    "optimizers/test_repeatable",
+    "harness/test_plugin_example",
+    "harness/test_replay",
+    "harness/test_external_definitions",
 )
 
 
