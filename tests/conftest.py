@@ -54,7 +54,7 @@ LONG = (
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Measurements are for `--benchmark-only`, and what a conformance suite does not ask of a class is left out."""
+    """Measurements are for `--benchmark-only`; what a conformance suite does not ask of a class is left out; long files first."""
     measuring = bool(config.getoption("benchmark_only"))
 
     def belongs(item: Any) -> bool:
