@@ -54,7 +54,10 @@ LONG = (
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Measurements are for `--benchmark-only`; what a conformance suite does not ask of a class is left out; long files first."""
+    """Measurements are for `--benchmark-only`, and what a conformance suite does not ask of a class is left out.
+
+    Long files come first.
+    """
     measuring = bool(config.getoption("benchmark_only"))
 
     def belongs(item: Any) -> bool:
