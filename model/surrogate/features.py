@@ -23,6 +23,8 @@ QUANTILES = (0.125, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
 STEEP = 10.0
 #: Values are put on a logarithmic scale where the third quarter is so many times as far from the best as the first.
 WILD = 1e6
+#: The unit of that scale: this share of the values is nearer to the best one.
+UNIT = 0.15
 
 
 def value_features(config: TrialSetConfig, kinds: Kinds, position: Array, active: Mask) -> Array:
@@ -137,6 +139,6 @@ def tame(values: Array, counted: Mask) -> Array:
         counted: Which of them set the scale, (n,), at least one.
     """
     away = values - values[counted].min()
-    unit, low, high = np.quantile(away[counted], (0.15, 0.25, 0.75))
+    unit, low, high = np.quantile(away[counted], (UNIT, 0.25, 0.75))
     least = away[counted].min(where=away[counted] > 0, initial=np.inf)
     return values if high < WILD * max(low, least) else np.log1p(np.maximum(away, 0) / max(unit, least))
