@@ -45,7 +45,8 @@ class ProposerConfig:
         acquisition: ``pi``, the probability of improvement that the network predicts, or ``gp-ei``, the expected
             improvement of one process (:mod:`model.gp.improvement`); joined by ``+`` they take turns, trial by trial.
         trust: The share of the scores' variance that the process of ``gp-ei`` must explain, each trial from the others,
-            to get its turns; else, and in a network without kernel heads, the other acquisitions take them.
+            to get its turns; else, and in a network without kernel heads, the other acquisitions take them. Where a
+            choice decides which parameters are active, it gets them anyway.
         early: So many first trials ``gp-ei`` alone chooses, where it is among the acquisitions: of few trials the
             network's ``pi`` stays too near the best one.
         ahead: How many proposals are planned at a time, a share of the number of trials: with .06 a history of 100
@@ -250,7 +251,8 @@ class Proposer:
         order = self.config.acquisitions
         if self._others and self._others != order:
             process = belief.improvement
-            if process is None or process.explained < self.config.trust:
+            branches = len(self.space.branching) > 0
+            if process is None or (process.explained < self.config.trust and not branches):
                 order = self._others
             if process is not None and len(told.value) < self.config.early:
                 order = (OF_PROCESS,)

@@ -381,6 +381,15 @@ def test_the_process_gets_its_turns_where_it_explains_the_trials(network: TrialS
         assert len(suggest(network, flat(2), trials, 2)) == 2
 
 
+def test_where_a_choice_decides_what_is_active_the_process_gets_its_turns_anyway(network: TrialSet) -> None:
+    proposer = Proposer(
+        Space.from_configspace(branches()), network, replace(SMALL, acquisition="pi+gp-ei", trust=1.0, early=0)
+    )
+    history = History.of(proposer._position, told(branches(), 20), [])
+    view = proposer._view(history, proposer._shown(history, np.random.default_rng(0)))
+    assert view.acquisitions == (("pi", "gp-ei") if network.encoding.kernels_after else ("pi",))
+
+
 def test_the_process_alone_is_refused_without_kernel_heads(network: TrialSet) -> None:
     space, config = Space.from_configspace(flat(2)), replace(SMALL, acquisition="gp-ei")
     if network.encoding.kernels_after:
