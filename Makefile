@@ -7,10 +7,10 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo test test-data lint types bench report-bench latency heavy storm scale dask-bench external hebo clean
 
 # A range that admits PyTorch 2.13 and nothing newer comes from constraints.txt.
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml model/pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ./model -e ".[dev]"
 	touch $@
 
 demo: $(INSTALLED)

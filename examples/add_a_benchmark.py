@@ -14,10 +14,10 @@ from sklearn.datasets import load_wine
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_score
 
-import benchmarks
-from benchmarks import Benchmark, Config, Evaluation, Family
-from harness.cells import Cell
-from harness.run_cell import run_cell
+import optibench_benchmarks
+from optibench.cell.run import run_cell
+from optibench.plan.cells import Cell
+from optibench_benchmarks import Benchmark, Config, Evaluation, Family
 
 
 class Forest(Benchmark):
@@ -51,7 +51,7 @@ class Provider:
 
     def create(self, name: str) -> Benchmark:
         if name not in self.names():
-            raise benchmarks.UnknownBenchmarkError(f"Unknown benchmark {name!r}: there is only forest/wine.")
+            raise optibench_benchmarks.UnknownBenchmarkError(f"Unknown benchmark {name!r}: there is only forest/wine.")
         return Forest(name)
 
     def missing(self) -> None:
@@ -62,7 +62,7 @@ PROVIDER = Provider()
 FAMILY = Family("forest", "random forests on small data", f"{__name__}:PROVIDER")
 
 if __name__ == "__main__":
-    benchmarks.register(FAMILY)
+    optibench_benchmarks.register(FAMILY)
     for name in ("random", "tpe"):
         best = max(
             trial.value for trial in run_cell(Cell("example", name, "forest/wine", 0, trials=20, initial_size=5))

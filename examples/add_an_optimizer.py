@@ -14,10 +14,10 @@ import numpy as np
 from ConfigSpace import Configuration, ConfigurationSpace
 from ConfigSpace.util import get_one_exchange_neighbourhood
 
-import optimizers
-from harness.cells import Cell
-from harness.run_cell import run_cell
-from optimizers import Capabilities, Entry, Observation, Optimizer, Suggestion
+import optibench_optimizers
+from optibench.cell.run import run_cell
+from optibench.plan.cells import Cell
+from optibench_optimizers import Capabilities, Entry, Observation, Optimizer, Suggestion
 
 
 class LocalSearch(Optimizer):
@@ -53,7 +53,7 @@ ENTRY = Entry(
 )
 
 if __name__ == "__main__":
-    optimizers.register(ENTRY)
+    optibench_optimizers.register(ENTRY)
     for name in ("random", "local-search", "local-search:stdev=0.05"):
         cells = [Cell("example", name, "hpobench/nn/car", seed, trials=50, initial_size=10) for seed in range(5)]
         best = [max(trial.value for trial in run_cell(cell)) for cell in cells]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import MissingDataError, UnknownBenchmarkError, data
-from benchmarks.conformance import BenchmarkConformance
-from optimizers import UnknownOptimizerError
-from optimizers.conformance import OptimizerConformance
+from optibench_benchmarks import MissingDataError, UnknownBenchmarkError, data
+from optibench_benchmarks.conformance import BenchmarkConformance
+from optibench_optimizers import UnknownOptimizerError
+from optibench_optimizers.conformance.suite import OptimizerConformance
 
 
 @functools.cache

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace, Float, Integer
 
-import benchmarks
-from benchmarks import Benchmark, BenchmarkError, Config, Direction, Evaluation, Reference, Sampling
-from benchmarks.conformance import BenchmarkConformance
+import optibench_benchmarks
+from optibench_benchmarks import Benchmark, BenchmarkError, Config, Direction, Evaluation, Reference, Sampling
+from optibench_benchmarks.conformance import BenchmarkConformance
 
 # Of each family: the plain, the odd, and what wrappers make of them. A family that is not here gives its first task.
 CHOSEN = {
@@ -56,20 +56,20 @@ def passes(tests: BenchmarkConformance, task: Benchmark) -> None:
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", [name for name in benchmarks.names() if _is_quick(name)])
+@pytest.mark.parametrize("name", [name for name in optibench_benchmarks.names() if _is_quick(name)])
 def test_every_task_conforms(name: str) -> None:
-    passes(conformance(name)(), benchmarks.create(name))
+    passes(conformance(name)(), optibench_benchmarks.create(name))
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("family", [family for family in benchmarks.families() if family not in CHOSEN])
+@pytest.mark.parametrize("family", [family for family in optibench_benchmarks.families() if family not in CHOSEN])
 def test_the_first_task_of_every_other_family_conforms(family: str) -> None:
     """Tasks that train, and plug-ins that are installed here: few evaluations, and not in `make test`."""
-    provider = benchmarks.families()[family].provider()
+    provider = optibench_benchmarks.families()[family].provider()
     first = next(iter(provider.names()), None)
     if first is None:
         pytest.skip(provider.missing() or f"{family} has no task")
-    tests, task = conformance(first, n=1)(), benchmarks.create(first)
+    tests, task = conformance(first, n=1)(), optibench_benchmarks.create(first)
     tests.test_it_describes_itself(task)
     tests.test_its_space_can_be_written_down(task)
     tests.test_its_name_makes_it_again(task)

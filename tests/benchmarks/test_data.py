@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import BenchmarkError, MissingDataError, create, data
-from benchmarks.data import download, store
+from optibench_benchmarks import BenchmarkError, MissingDataError, create, data
+from optibench_benchmarks.data import download, store
 
 CONTENT = {"toy/a.bin": bytes(range(256)) * 2000, "toy/b.json": b'{"b": 1}\n'}
 Behaviour = Callable[["Handler", bytes, int], None]

@@ -13,18 +13,19 @@ import numpy as np
 import optuna
 import pytest
 
-import benchmarks
-from benchmarks import BenchmarkError, UnknownBenchmarkError, create, expand, references
-from benchmarks.conformance import BenchmarkConformance, plain
-from benchmarks.live import costs
-from benchmarks.live.data import DATASETS
-from benchmarks.live.tasks import LEARNERS, TASKS
-from optimizers.base import OptimizerError
-from optimizers.define_by_run import Objective, suggest
-from optimizers.optuna_study import OptunaOptimizer
-from optimizers.spaces import SearchSpace
+import optibench_benchmarks
+from optibench_benchmarks import BenchmarkError, UnknownBenchmarkError, create, expand
+from optibench_benchmarks.conformance import BenchmarkConformance, plain
+from optibench_benchmarks.live import costs
+from optibench_benchmarks.live.data import DATASETS
+from optibench_benchmarks.live.tasks import LEARNERS, TASKS
+from optibench_benchmarks.references import table as references
+from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
+from optibench_optimizers.base import OptimizerError
+from optibench_optimizers.define_by_run import Objective, suggest
+from optibench_optimizers.spaces import SearchSpace
 
-NAMES = benchmarks.families()["live"].names()
+NAMES = optibench_benchmarks.families()["live"].names()
 FAILURES = {
     "live/logistic/breast_cancer": (
         {"solver": "lbfgs", "penalty": "l1"},
@@ -82,8 +83,8 @@ def test_there_are_many_learners_and_most_spaces_are_conditional():
 def test_the_suite_is_all_of_them_and_they_are_in_no_other():
     assert expand(["live"]) == NAMES
     for suite in ("dev", "test", "test-slow", "demo", "training"):
-        assert not any("live/" in pattern for pattern in benchmarks.suites.load()[suite])
-    assert "dev" in benchmarks.suites.summaries()["live"]
+        assert not any("live/" in pattern for pattern in optibench_benchmarks.suites.load()[suite])
+    assert "dev" in optibench_benchmarks.suites.summaries()["live"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,8 +114,8 @@ def test_a_suffix_keeps_what_the_task_declares():
 
 def test_making_a_task_and_its_reference_imports_no_scikit_learn():
     code = (
-        "import sys, benchmarks\n"
-        "for name in benchmarks.families()['live'].names(): benchmarks.create(name).reference\n"
+        "import sys, optibench_benchmarks\n"
+        "for name in optibench_benchmarks.families()['live'].names(): optibench_benchmarks.create(name).reference\n"
         "print(sorted({'sklearn', 'optuna', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -168,8 +169,8 @@ def test_the_value_is_scikit_learns_cross_validated_score():
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_what_scikit_learn_refuses_is_a_failed_trial_with_its_words(name):
-    from harness.cells import Cell
-    from harness.run_cell import run_cell
+    from optibench.cell.run import run_cell
+    from optibench.plan.cells import Cell
 
     values, words = FAILURES[name]
     task = create(name)
@@ -221,7 +222,7 @@ def test_scikit_learn_of_another_installation_is_named(monkeypatch, tmp_path):
     from types import SimpleNamespace
 
     monkeypatch.setattr(
-        "benchmarks.live.data.importlib.util.find_spec",
+        "optibench_benchmarks.live.data.importlib.util.find_spec",
         lambda name: SimpleNamespace(submodule_search_locations=[str(tmp_path)]),
     )
     with pytest.raises(BenchmarkError, match=r"The data of wine cannot be read: .*wine_data\.csv"):
@@ -262,7 +263,7 @@ def test_the_table_is_made_by_a_command(capsys, monkeypatch):
     assert conditional.startswith("| `live/knn/wine` | 7 | 5 to ")
     assert " | yes | 0." in conditional
     assert plain_row.startswith("| `live/tree/digits` | 7 | 7 | no | 0.")
-    monkeypatch.setattr("benchmarks.references.lookup", lambda name, data_version: None)
+    monkeypatch.setattr("optibench_benchmarks.references.table.lookup", lambda name, data_version: None)
     costs.main(["live/tree/digits", "--configurations", "2"])
     assert capsys.readouterr().out.endswith(" | - | - | - | - |\n")
 
@@ -294,7 +295,7 @@ def test_a_trial_has_the_active_parameters_and_their_own_values(name):
 
 @pytest.mark.parametrize("kind", ["random", "tpe", "group", "optiformer"])
 def test_any_sampler_tunes_a_live_task_and_its_failures_are_failed_trials(kind):
-    from model import OptiFormerSampler
+    from optiformer import OptiFormerSampler
 
     samplers = {
         "random": lambda: optuna.samplers.RandomSampler(seed=0),

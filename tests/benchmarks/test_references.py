@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from ConfigSpace import Configuration
 
-from benchmarks import BenchmarkError, Reference, create, names, references, registry
-from benchmarks.reference_search import Codec, search
-from benchmarks.references import Entry, check, compute, entries, lookup, pending, write
-from benchmarks.training.hpobench_data import OPENML
-from benchmarks.yahpo_space import search_space
+from optibench_benchmarks import BenchmarkError, Reference, create, names, registry
+from optibench_benchmarks.references import table as references
+from optibench_benchmarks.references.search_yahpo import Codec, search
+from optibench_benchmarks.references.table import Entry, check, compute, entries, lookup, pending, write
+from optibench_benchmarks.training.hpobench.data import OPENML
+from optibench_benchmarks.yahpo.space import search_space
 
 needs_data = pytest.mark.data("yahpo/lcbench", "yahpo/rbv2_xgboost")
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-import benchmarks
-from benchmarks import (
+import optibench_benchmarks
+from optibench.cli.main import main
+from optibench_benchmarks import (
     Benchmark,
     BenchmarkError,
     Evaluation,
@@ -20,7 +21,6 @@ from benchmarks import (
     expand,
     registry,
 )
-from harness.cli import main
 
 
 class Answer(Benchmark):
@@ -69,7 +69,7 @@ def install(monkeypatch, value):
 
 
 def test_the_families_of_the_bench_are_registered():
-    assert {"synthetic", "hpobench", "hpolib", "nasbench201", "yahpo"} <= set(benchmarks.families())
+    assert {"synthetic", "hpobench", "hpolib", "nasbench201", "yahpo"} <= set(optibench_benchmarks.families())
 
 
 def test_a_prefix_can_be_registered_once_only(fresh_registry):
@@ -89,15 +89,17 @@ def test_a_prefix_is_one_word(prefix, fresh_registry):
 
 def test_a_third_party_registers_through_an_entry_point(fresh_registry):
     install(fresh_registry, THEIRS)
-    assert "theirs/answer" in benchmarks.names()
+    assert "theirs/answer" in optibench_benchmarks.names()
     assert create("theirs/answer").evaluate({"a": 0.5}, seed=0).value == 42.0
     assert expand(["theirs/*", "!theirs/question"]) == ["theirs/answer"]
 
 
 def test_an_entry_point_that_is_no_family_is_named_and_hurts_nobody_else(fresh_registry):
     install(fresh_registry, "nonsense")
-    assert "synthetic" in benchmarks.families()
-    with pytest.raises(BenchmarkError, match=r"'theirs' \(theirs_module:FAMILY.*it is a str, not a benchmarks.Family"):
+    assert "synthetic" in optibench_benchmarks.families()
+    with pytest.raises(
+        BenchmarkError, match=r"'theirs' \(theirs_module:FAMILY.*it is a str, not an optibench_benchmarks.Family"
+    ):
         create("theirs/answer")
 
 
@@ -111,8 +113,8 @@ def test_a_third_party_cannot_take_our_prefix(fresh_registry):
 @pytest.mark.parametrize("target", ["no_such_module:provider", "theirs_module:no_such_provider"])
 def test_a_family_whose_code_is_broken_is_named_and_hurts_nobody_else(fresh_registry, target):
     install(fresh_registry, Family("theirs", "a plug-in's tasks", target))
-    assert "synthetic/sphere-2d" in benchmarks.names()
-    assert list(benchmarks.broken()) == ["theirs"]
+    assert "synthetic/sphere-2d" in optibench_benchmarks.names()
+    assert list(optibench_benchmarks.broken()) == ["theirs"]
     for use in (lambda: create("theirs/answer"), lambda: expand(["theirs/*"])):
         with pytest.raises(BenchmarkError, match=r"'theirs' \(.*is broken: .*Error: .*no_such") as caught:
             use()
@@ -188,7 +190,7 @@ def test_a_glob_lists_only_the_families_that_it_can_mean(monkeypatch):
     def refuse(self):
         raise AssertionError("the listing of YAHPO was read")
 
-    monkeypatch.setattr("benchmarks.yahpo.YahpoProvider.names", refuse)
+    monkeypatch.setattr("optibench_benchmarks.yahpo.tasks.YahpoProvider.names", refuse)
     assert len(expand(["synthetic/*-2d"])) == 12
     with pytest.raises(BenchmarkError, match="YAHPO"):
         expand(["*/*-2d"])
@@ -196,7 +198,7 @@ def test_a_glob_lists_only_the_families_that_it_can_mean(monkeypatch):
 
 def test_importing_and_listing_load_nothing_heavy():
     code = (
-        "import sys, benchmarks; benchmarks.names(); benchmarks.suites.load()\n"
+        "import sys, optibench_benchmarks; optibench_benchmarks.names(); optibench_benchmarks.suites.load()\n"
         "heavy = {'torch', 'sklearn', 'smac', 'optuna', 'skopt', 'onnxruntime', 'yahpo_gym', 'pandas', 'scipy.stats'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
@@ -219,7 +221,7 @@ def test_importing_and_listing_load_nothing_heavy():
         ("fidelity_space", ConfigurationSpace(), "its `fidelity_space` must be None or such a space"),
         ("space", {"a": (0.0, 1.0)}, "its `space` must be a ConfigSpace.ConfigurationSpace with parameters, not {'a'"),
         ("space", ConfigurationSpace(), "its `space` must be a ConfigSpace.ConfigurationSpace with parameters"),
-        ("reference", (0.0, 1.0, 2.0), "its `reference` must be a benchmarks.Reference or None, not \\(0.0"),
+        ("reference", (0.0, 1.0, 2.0), "its `reference` must be an optibench_benchmarks.Reference or None, not \\(0.0"),
         ("reference", Reference(0.0, True, 2.0, "x"), "its `reference.f_ref` must be a number, not True"),
         ("reference", Reference(0.0, 1.0, np.float32(2.0), "x"), "its `reference.f_worst` must be a number"),
         ("reference", Reference(0.0, 1.0, 2.0, 3), "its `reference.source` must be text, not 3"),
@@ -275,7 +277,7 @@ def test_a_task_may_have_other_spellings_but_only_one_name(fresh_registry):
 def test_what_is_no_benchmark_is_refused(fresh_registry, made):
     install(fresh_registry, THEIRS)
     fresh_registry.setattr(ThirdParty, "create", lambda self, name: made)
-    with pytest.raises(BenchmarkError, match=r"it must be a benchmarks.Benchmark, not "):
+    with pytest.raises(BenchmarkError, match=r"it must be an optibench_benchmarks.Benchmark, not "):
         create("theirs/answer")
 
 
@@ -285,8 +287,8 @@ def test_what_is_no_benchmark_is_refused(fresh_registry, made):
 def test_a_listing_that_is_none_is_named(fresh_registry, names, words):
     install(fresh_registry, THEIRS)
     fresh_registry.setattr(ThirdParty, "names", lambda self: names)
-    assert "synthetic/sphere-2d" in benchmarks.names()
-    assert words in benchmarks.broken()["theirs"]
+    assert "synthetic/sphere-2d" in optibench_benchmarks.names()
+    assert words in optibench_benchmarks.broken()["theirs"]
 
 
 @pytest.mark.parametrize("missing", [7, KeyError("data")])

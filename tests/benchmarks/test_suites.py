@@ -2,9 +2,9 @@
 
 import pytest
 
-import benchmarks
-from benchmarks import MissingDataError, expand
-from benchmarks.suites import load, reasons, summaries
+import optibench_benchmarks
+from optibench_benchmarks import MissingDataError, expand
+from optibench_benchmarks.suites import load, reasons, summaries
 
 PROTOTYPE_TASKS = {
     "yahpo/lcbench/3945",
@@ -88,5 +88,5 @@ def test_a_suite_whose_data_is_missing_fails_with_the_fetch_command(suite, monke
 
 
 def test_reasons_of_an_unknown_suite_name_the_known_ones():
-    with pytest.raises(benchmarks.BenchmarkError, match="There is no suite 'nope'; there are synthetic-2d"):
+    with pytest.raises(optibench_benchmarks.BenchmarkError, match="There is no suite 'nope'; there are synthetic-2d"):
         reasons("nope")

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 
-from benchmarks import BenchmarkError, UnknownBenchmarkError, create
-from benchmarks.references import lookup
-from benchmarks.synthetic import FUNCTIONS, provider
-from benchmarks.synthetic.functions import michalewicz, michalewicz_optimum
-from benchmarks.synthetic.instances import Synthetic
+from optibench_benchmarks import BenchmarkError, UnknownBenchmarkError, create
+from optibench_benchmarks.references.table import lookup
+from optibench_benchmarks.synthetic import FUNCTIONS, provider
+from optibench_benchmarks.synthetic.functions import michalewicz, michalewicz_optimum
+from optibench_benchmarks.synthetic.instances import Synthetic
 
 
 @st.composite

@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 from ConfigSpace import CategoricalHyperparameter, OrdinalHyperparameter
 
-from benchmarks import BenchmarkError, MissingDataError, Reference, UnknownBenchmarkError, create
-from benchmarks import tabular as module
-from benchmarks.references import lookup
-from benchmarks.tabular import HPOBENCH, HPOLIB, NASBENCH201, hpobench, hpolib, is_even, load_table, nasbench201
+from optibench_benchmarks import BenchmarkError, MissingDataError, Reference, UnknownBenchmarkError, create
+from optibench_benchmarks import tabular as module
+from optibench_benchmarks.references.table import lookup
+from optibench_benchmarks.tabular import (
+    HPOBENCH,
+    HPOLIB,
+    NASBENCH201,
+    hpobench,
+    hpolib,
+    is_even,
+    load_table,
+    nasbench201,
+)
 
 ALL = [*hpobench.names(), *hpolib.names(), *nasbench201.names()]
 ONE_EACH = ["hpobench/nn/car", "hpolib/naval_propulsion", "nasbench201/cifar100"]
@@ -69,7 +78,7 @@ def test_the_frozen_reference_is_that_of_the_complete_table(name):
 
 @pytest.mark.parametrize("name", ONE_EACH)
 def test_without_a_frozen_reference_the_table_gives_it(name, monkeypatch):
-    monkeypatch.setattr("benchmarks.references.lookup", lambda name, data_version: None)
+    monkeypatch.setattr("optibench_benchmarks.references.table.lookup", lambda name, data_version: None)
     task = create(name)
     values = task.table.mean_values
     best, worst = (values.max(), values.min()) if task.direction == "maximize" else (values.min(), values.max())
@@ -179,9 +188,9 @@ def test_without_the_package_the_cure_is_named(monkeypatch):
 
 def test_listing_and_building_read_no_table():
     code = (
-        "import benchmarks, pickle; pickle.load = None\n"
-        "names = benchmarks.expand(['hpobench', 'hpolib', 'nasbench201'])\n"
-        "tasks = [benchmarks.create(name) for name in names]\n"
+        "import optibench_benchmarks, pickle; pickle.load = None\n"
+        "names = optibench_benchmarks.expand(['hpobench', 'hpolib', 'nasbench201'])\n"
+        "tasks = [optibench_benchmarks.create(name) for name in names]\n"
         "assert len(tasks) == 15 and all(len(task.space) for task in tasks)\n"
         "try:\n"
         "    tasks[0].evaluate(dict(tasks[0].space.get_default_configuration()), seed=0)\n"

@@ -10,11 +10,12 @@ import sys
 import numpy as np
 import pytest
 
-import benchmarks
-from benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, data, references
-from benchmarks.registry import expand
-from benchmarks.training.base import DivergedError, ReferencePlan, split_rows
-from benchmarks.training.idx import read_idx
+import optibench_benchmarks
+from optibench_benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, data
+from optibench_benchmarks.references import table as references
+from optibench_benchmarks.registry import expand
+from optibench_benchmarks.training.base import DivergedError, ReferencePlan, split_rows
+from optibench_benchmarks.training.digits.idx import read_idx
 
 needs_mnist = pytest.mark.data("mnist")
 TASKS = [pytest.param("mnist/mlp-10k", marks=needs_mnist), "digits/mlp"]
@@ -34,7 +35,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(name):
 
 def test_another_process_computes_the_same_bits():
     code = (
-        "from benchmarks import create\n"
+        "from optibench_benchmarks import create\n"
         f"print(create('digits/mlp').evaluate({CONFIG!r}, seed=5, fidelity={SHORT!r}).curve['train_loss'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -74,7 +75,7 @@ def test_evaluating_leaves_torchs_random_numbers_and_threads_alone():
 
 @pytest.mark.parametrize("name", TASKS)
 def test_no_image_is_in_two_parts_and_the_split_has_no_seed(name):
-    from benchmarks.training.digits import load
+    from optibench_benchmarks.training.digits.tasks import load
 
     split = load(name)
     assert [len(part[1]) for part in (split.train, split.validation, split.test)] == (
@@ -101,7 +102,7 @@ def test_rows_are_split_into_disjoint_parts():
 def test_test_data_does_not_influence_the_value(monkeypatch):
     from dataclasses import replace
 
-    from benchmarks.training import digits
+    from optibench_benchmarks.training.digits import tasks as digits
 
     split = digits.load("digits/mlp")
     before = create("digits/mlp").evaluate(CONFIG, seed=0, fidelity=SHORT)
@@ -115,9 +116,9 @@ def test_test_data_does_not_influence_the_value(monkeypatch):
 def test_a_loss_that_is_no_number_is_a_failed_trial_with_its_reason(monkeypatch):
     from dataclasses import replace
 
-    from benchmarks.training import digits
-    from harness.cells import Cell
-    from harness.run_cell import run_cell
+    from optibench.cell.run import run_cell
+    from optibench.plan.cells import Cell
+    from optibench_benchmarks.training.digits import tasks as digits
 
     split = digits.load("digits/mlp")
     broken = replace(split, train=(np.full_like(split.train[0], np.nan), split.train[1]))
@@ -155,7 +156,7 @@ def test_progress_is_told_after_each_epoch():
 
 def test_missing_images_are_named_with_the_cure(monkeypatch, tmp_path):
     monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
-    assert benchmarks.families()["mnist"].provider().names() == []
+    assert optibench_benchmarks.families()["mnist"].provider().names() == []
     for name, file, fetch in [
         ("mnist/mlp-10k", "mnist/t10k-images-idx3-ubyte.gz", "`optibench data fetch mnist`"),
         ("mnist/mlp", "mnist/train-images-idx3-ubyte.gz", "`optibench data fetch mnist/train`"),
@@ -210,7 +211,7 @@ def test_committed_references_hold(name):
 
 
 def test_a_reference_search_is_repeatable_and_its_best_is_what_it_says(monkeypatch):
-    from benchmarks.training import reference
+    from optibench_benchmarks.training import reference
 
     task = create("digits/mlp")
     task.reference_plan = ReferencePlan(random=5, local=3, finalists=2, repeats=2)
@@ -225,10 +226,10 @@ def test_a_reference_search_is_repeatable_and_its_best_is_what_it_says(monkeypat
 
 def test_building_and_listing_tasks_import_nothing_heavy():
     code = (
-        "import sys, benchmarks\n"
-        "tasks = [benchmarks.create(name) for name in ('digits/mlp', 'moe-router',\n"
+        "import sys, optibench_benchmarks\n"
+        "tasks = [optibench_benchmarks.create(name) for name in ('digits/mlp', 'moe-router',\n"
         "'hpobench/ml/svm/wine', 'mainrun/gpt', 'attention/matrix-mixer-evolvable')]\n"
-        "benchmarks.names(); [task.reference for task in tasks]\n"
+        "optibench_benchmarks.names(); [task.reference for task in tasks]\n"
         "print(sorted({'torch', 'sklearn', 'pandas', 'xgboost', 'pyarrow', 'tokenizers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,13 +12,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import MissingDataError, UnknownBenchmarkError, create, families, references
-from benchmarks.conformance import BenchmarkConformance, plain
-from benchmarks.training import stories, text
-from benchmarks.training.attention import network
-from benchmarks.training.attention.network import AttentionError, Transformer, check_causal, shipped
-from benchmarks.training.attention.tasks import FRAMEWORKS, VARIANTS
-from benchmarks.training.base import DivergedError
+from optibench_benchmarks import MissingDataError, UnknownBenchmarkError, create, families
+from optibench_benchmarks.conformance import BenchmarkConformance, plain
+from optibench_benchmarks.references import table as references
+from optibench_benchmarks.training.attention import network
+from optibench_benchmarks.training.attention.network import AttentionError, Transformer, check_causal, shipped
+from optibench_benchmarks.training.attention.tasks import FRAMEWORKS, VARIANTS
+from optibench_benchmarks.training.base import DivergedError
+from optibench_benchmarks.training.text import stories, text
 
 SIX = [(framework, variant) for framework in FRAMEWORKS for variant in VARIANTS]
 CONFIG = {"learning_rate": 3e-3, "warmup": 0.1, "weight_decay": 0.1, "batch_size": 16}
@@ -95,7 +96,7 @@ def test_standard_coefficient_dynamics_is_softmax_attention():
 
 
 def test_evolvable_coefficient_dynamics_follow_their_recursion():
-    from benchmarks.training.attention.coefficient_dynamics.evolvable import evolved
+    from optibench_benchmarks.training.attention.coefficient_dynamics.evolvable import evolved
 
     q, k, v = inputs(length=7)
     expected = torch.empty_like(v)
@@ -123,7 +124,7 @@ def test_standard_test_time_regression_fits_what_it_has_seen():
 
 
 def test_evolvable_test_time_regression_is_a_kernel_regression():
-    from benchmarks.training.attention.test_time_regression.evolvable import log_weights
+    from optibench_benchmarks.training.attention.test_time_regression.evolvable import log_weights
 
     q, k, v = (torch.nn.functional.normalize(each, dim=-1) for each in inputs(length=8))
     found, weights = shipped("test-time-regression", "evolvable")(q, k, v), log_weights(q, k).exp()
@@ -147,7 +148,7 @@ def test_standard_matrix_mixer_is_a_state_space_recurrence():
 
 
 def test_evolvable_matrix_mixer_is_lower_triangular_with_rows_that_sum_to_one():
-    from benchmarks.training.attention.matrix_mixer.evolvable import matrix
+    from optibench_benchmarks.training.attention.matrix_mixer.evolvable import matrix
 
     q, k, _ = inputs()
     found = matrix(q, k)
@@ -177,8 +178,8 @@ def test_an_attention_that_breaks_its_contract_is_refused(mix, error, message):
 
 
 def test_an_attention_that_is_not_finite_in_a_training_is_a_failed_trial(monkeypatch):
-    from harness.cells import Cell
-    from harness.run_cell import run_cell
+    from optibench.cell.run import run_cell
+    from optibench.plan.cells import Cell
 
     monkeypatch.setattr(network, "shipped", lambda framework, variant: lambda q, k, v: v * math.inf)
     (trial,) = run_cell(Cell("k", "random", "attention/matrix-mixer-standard", 0, 1, 0))
@@ -209,7 +210,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(framework, 
 def test_another_process_computes_the_same_bits():
     name = "attention/coefficient-dynamics-standard"
     code = (
-        "from benchmarks import create\n"
+        "from optibench_benchmarks import create\n"
         f"print(create({name!r}).evaluate({CONFIG!r}, seed=5, fidelity={SHORT!r}).curve['train_loss'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, data, families
-from benchmarks.conformance import plain
-from benchmarks.registry import expand
-from benchmarks.training import cifar, cnn
-from benchmarks.training.base import DivergedError
+from optibench_benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, data, families
+from optibench_benchmarks.conformance import plain
+from optibench_benchmarks.registry import expand
+from optibench_benchmarks.training.base import DivergedError
+from optibench_benchmarks.training.cifar import cnn
+from optibench_benchmarks.training.cifar import tasks as cifar
 
 SHORT = {"epochs": 1, "data_fraction": 0.5}
 NAMES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]

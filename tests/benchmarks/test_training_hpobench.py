@@ -7,12 +7,14 @@ import importlib.util
 import numpy as np
 import pytest
 
-from benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, families, references
-from benchmarks.conformance import BenchmarkConformance
-from benchmarks.registry import expand
-from benchmarks.training import hpobench, hpobench_data
-from benchmarks.training.base import DivergedError
-from benchmarks.training.hpobench_models import MODELS, points
+from optibench_benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, families
+from optibench_benchmarks.conformance import BenchmarkConformance
+from optibench_benchmarks.references import table as references
+from optibench_benchmarks.registry import expand
+from optibench_benchmarks.training.base import DivergedError
+from optibench_benchmarks.training.hpobench import data as hpobench_data
+from optibench_benchmarks.training.hpobench import tasks as hpobench
+from optibench_benchmarks.training.hpobench.models import MODELS, points
 
 HAS_XGBOOST = importlib.util.find_spec("xgboost") is not None
 needs_xgboost = pytest.mark.skipif(not HAS_XGBOOST, reason="needs the extra xgboost")
@@ -117,8 +119,8 @@ def test_curves_have_few_points_and_the_last_step():
 def test_a_diverging_training_is_a_failed_trial_with_its_reason(monkeypatch):
     from dataclasses import replace
 
-    from harness.cells import Cell
-    from harness.run_cell import run_cell
+    from optibench.cell.run import run_cell
+    from optibench.plan.cells import Cell
 
     split = hpobench_data.load("wine")
     huge = replace(split, train=(split.train[0] * 1e200, split.train[1]))
@@ -141,7 +143,7 @@ def test_tables_and_suites_mean_what_they_meant():
         f"hpobench/ml/svm/{name}" for name in hpobench_data.SHIPPED
     ]
     for suite in ("demo", "dev", "test", "test-slow"):
-        from benchmarks.suites import load
+        from optibench_benchmarks.suites import load
 
         assert not any("hpobench/ml" in pattern for pattern in load()[suite])
 

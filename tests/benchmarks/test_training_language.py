@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import create
-from benchmarks.conformance import plain
-from benchmarks.training import gpt, headlines, language, text
-from benchmarks.training.base import Curve, DivergedError
-from benchmarks.training.network import fit, updates
+from optibench_benchmarks import create
+from optibench_benchmarks.conformance import plain
+from optibench_benchmarks.training.base import Curve, DivergedError
+from optibench_benchmarks.training.mainrun import gpt
+from optibench_benchmarks.training.network import fit, updates
+from optibench_benchmarks.training.text import headlines, language, text
 
 CONFIG = plain(create("mainrun/gpt").space.get_default_configuration())
 SMALL = text.generated("generated headlines 1", (60, 20, 20))
@@ -62,7 +63,7 @@ def test_every_vocabulary_represents_the_whole_text(vocabulary):
 
 def test_tokens_are_the_same_in_every_process():
     code = (
-        "import hashlib\nfrom benchmarks.training import text\n"
+        "import hashlib\nfrom optibench_benchmarks.training.text import text\n"
         f"print(hashlib.sha256(text.encode({SMALL!r}, 400).train.tokens.tobytes()).hexdigest())"
     ).replace("Source(", "text.Source(")
     found = {

@@ -9,10 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, families, references
-from benchmarks.conformance import BenchmarkConformance, plain
-from benchmarks.training import ablation, gpt, headlines, text
-from benchmarks.training.base import DivergedError
+from optibench.studies import training_ablation as ablation
+from optibench_benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, families
+from optibench_benchmarks.conformance import BenchmarkConformance, plain
+from optibench_benchmarks.references import table as references
+from optibench_benchmarks.training.base import DivergedError
+from optibench_benchmarks.training.mainrun import gpt
+from optibench_benchmarks.training.text import headlines, text
 
 SHORT = {"epochs": 1, "data_fraction": 0.1}
 CONFIG = plain(create("mainrun/gpt").space.get_default_configuration())
@@ -82,7 +85,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(change):
 
 def test_another_process_computes_the_same_bits(default):
     code = (
-        "from benchmarks import create\n"
+        "from optibench_benchmarks import create\n"
         f"print(create('mainrun/gpt').evaluate({CONFIG!r}, seed=0, fidelity={SHORT!r}).curve['train_loss'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -102,8 +105,8 @@ def test_a_short_training_is_the_beginning_of_a_longer_one_and_it_learns():
 
 
 def test_a_loss_that_is_no_number_is_a_failed_trial_with_its_reason(monkeypatch):
-    from harness.cells import Cell
-    from harness.run_cell import run_cell
+    from optibench.cell.run import run_cell
+    from optibench.plan.cells import Cell
 
     monkeypatch.setattr(gpt.GPT, "forward", lambda self, tokens: math.nan * self.tokens(tokens) @ self.tokens.weight.T)
     (trial,) = run_cell(Cell("k", "random", "mainrun/gpt", 0, 1, 0))
@@ -141,14 +144,14 @@ def test_the_committed_ablation_switches_every_option_once():
 
 
 def test_effects_are_paired_by_seed_and_sorted_and_a_divergence_is_told(monkeypatch):
-    from benchmarks import Evaluation
+    from optibench_benchmarks import Evaluation
 
     def train(self, config, seed, fidelity):
         if config["norm"] == "rmsnorm":
             raise DivergedError("The training diverged.")
         return Evaluation(1.0 + 0.1 * (seed % 3) + 0.2 * config["amp"] - 0.05 * config["sdpa"])
 
-    monkeypatch.setattr("benchmarks.training.mainrun.HeadlineGPT.train", train)
+    monkeypatch.setattr("optibench_benchmarks.training.mainrun.tasks.HeadlineGPT.train", train)
     changes = {"AMP": {"amp": True}, "RMSNorm": {"norm": "rmsnorm"}, "SDPA": {"sdpa": True}}
     task = create("mainrun/gpt")
     spec = ablation.Ablation(task, CONFIG, {name: CONFIG | change for name, change in changes.items()})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import BenchmarkError, MissingDataError, create, families, references
-from benchmarks.training import moe_traces
-from benchmarks.training.moe import BASELINE
-from benchmarks.training.moe_traces import EXPERTS, HISTORY, LAYERS, generate, histories, read, split, write
+from optibench_benchmarks import BenchmarkError, MissingDataError, create, families
+from optibench_benchmarks.references import table as references
+from optibench_benchmarks.training.moe import traces as moe_traces
+from optibench_benchmarks.training.moe.tasks import BASELINE
+from optibench_benchmarks.training.moe.traces import EXPERTS, HISTORY, LAYERS, generate, histories, read, split, write
 
 SHORT = {"epochs": 1, "data_fraction": 0.2}
 
@@ -48,7 +49,7 @@ def test_the_units_of_a_layer_exist_only_in_networks_that_deep():
 def test_the_model_is_the_documents():
     from torch import nn
 
-    from benchmarks.training.moe_model import Router
+    from optibench_benchmarks.training.moe.model import Router
 
     model = Router(BASELINE)
     kinds = [type(layer) for layer in model.head]
@@ -61,7 +62,7 @@ def test_the_model_is_the_documents():
 def test_top_2_accuracy_counts_the_two_largest():
     import torch
 
-    from benchmarks.training.moe_model import top_accuracy
+    from optibench_benchmarks.training.moe.model import top_accuracy
 
     logits = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
     assert top_accuracy(logits, torch.tensor([0, 1, 2]), 1) == pytest.approx(1 / 3)
@@ -205,7 +206,7 @@ def test_the_committed_reference_holds():
 
 
 def test_an_interval_is_students():
-    from benchmarks.training.moe_comparison import Interval
+    from optibench.studies.moe_comparison import Interval
 
     found = Interval.of([1.0, 2.0, 3.0, 4.0])
     assert (found.mean, found.n) == (2.5, 4)
@@ -213,13 +214,13 @@ def test_an_interval_is_students():
 
 
 def test_the_comparison_pairs_seeds_and_prints_a_table(monkeypatch, capsys, tmp_path):
-    from benchmarks.training import moe_comparison
-    from benchmarks.training.moe import MoERouter
+    from optibench.studies import moe_comparison
+    from optibench_benchmarks.training.moe.tasks import MoERouter
 
     seen = []
 
     def train(self, config, seed, fidelity):
-        from benchmarks import Evaluation
+        from optibench_benchmarks import Evaluation
 
         seen.append(seed)
         value = 0.7 + 0.01 * (seed % 2) + 0.05 * (config["layer_emb"] != 10)
@@ -241,7 +242,7 @@ def test_the_comparison_pairs_seeds_and_prints_a_table(monkeypatch, capsys, tmp_
         (["--best", str(tmp_path / "best.json")], "cannot train"),
         (["--best", str(tmp_path / "absent.json")], "No such file"),
     ]:
-        monkeypatch.setattr("benchmarks.references.entries", lambda *path: {})
+        monkeypatch.setattr("optibench_benchmarks.references.table.entries", lambda *path: {})
         if "--best" not in arguments:
             (tmp_path / "whole.json").write_text(str(better).replace("'", '"'))
             arguments = [*arguments, "--best", str(tmp_path / "whole.json")]

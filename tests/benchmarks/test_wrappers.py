@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import Benchmark, BenchmarkError, Evaluation, Reference, create
-from benchmarks.synthetic.instances import Synthetic
-from benchmarks.wrappers import TRANSFORMATIONS, Monotone, Noisy, UnusedDimensions, uniforms
+from optibench_benchmarks import Benchmark, BenchmarkError, Evaluation, Reference, create
+from optibench_benchmarks.synthetic.instances import Synthetic
+from optibench_benchmarks.wrappers import TRANSFORMATIONS, Monotone, Noisy, UnusedDimensions, uniforms
 
 POINT = {f"x{i}": 1.5 for i in range(5)}
 

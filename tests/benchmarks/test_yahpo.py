@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, data
-from benchmarks.yahpo import YahpoBenchmark, provider
-from benchmarks.yahpo_scenarios import SCENARIOS, Scenario
-from benchmarks.yahpo_space import search_space
-from benchmarks.yahpo_surrogate import FILES
+from optibench_benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, data
+from optibench_benchmarks.yahpo.scenarios import SCENARIOS, Scenario
+from optibench_benchmarks.yahpo.space import search_space
+from optibench_benchmarks.yahpo.surrogate import FILES
+from optibench_benchmarks.yahpo.tasks import YahpoBenchmark, provider
 
 needs_data = pytest.mark.data("yahpo/lcbench", "yahpo/rbv2_xgboost")
 

@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import benchmarks
-import optimizers
-from harness.cells import plan
-from harness.external import definitions
-from harness.store import Store
-from harness.trials import TIMINGS
+import optibench_benchmarks
+import optibench_optimizers
+from optibench.cell.trials import TIMINGS
+from optibench.external import definitions
+from optibench.plan.cells import plan
+from optibench.store.run_folder import Store
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -45,8 +45,7 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def environment(tmp_path: Path) -> dict[str, str]:
     """An environment in which the misbehaving third-party package is installed."""
     folder = _plugin.install(tmp_path / "site")
-    path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])  # this checkout, wherever it is installed
-    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "OPTIBENCH_DATA": str(tmp_path / "no-data")}
+    return {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "OPTIBENCH_DATA": str(tmp_path / "no-data")}
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def optibench(environment: dict[str, str], tmp_path: Path) -> Command:
 
     def command(*arguments: object, check: int | None = 0, **extra: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", "harness.cli", *map(str, arguments)],
+            [sys.executable, "-m", "optibench.cli.main", *map(str, arguments)],
             capture_output=True,
             text=True,
             env={**environment, **extra},
@@ -84,11 +83,11 @@ def table() -> Callable[[Path], pd.DataFrame]:
 @pytest.fixture
 def fresh_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The registries as a new process has them; external definitions of a test are forgotten afterwards."""
-    optimizers.entries(), benchmarks.families()
-    monkeypatch.setattr("harness.external.definitions._registered", {})
-    monkeypatch.setattr("harness.external.benchmark._workers", {})
-    monkeypatch.setattr("optimizers.registry._entries", dict(optimizers.registry._entries))
-    monkeypatch.setattr("benchmarks.registry._families", dict(benchmarks.registry._families))
+    optibench_optimizers.entries(), optibench_benchmarks.families()
+    monkeypatch.setattr("optibench.external.definitions._registered", {})
+    monkeypatch.setattr("optibench.external.benchmark._workers", {})
+    monkeypatch.setattr("optibench_optimizers.registry._entries", dict(optibench_optimizers.registry._entries))
+    monkeypatch.setattr("optibench_benchmarks.registry._families", dict(optibench_benchmarks.registry._families))
     definitions._load_variable.cache_clear()
     yield
     definitions._load_variable.cache_clear()

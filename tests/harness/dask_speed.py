@@ -17,8 +17,8 @@ from pathlib import Path
 from loopback import Loopback
 from plugin import install
 
-from harness import run as runs
-from harness.grid import Grid, Settings
+from optibench.runs import run as runs
+from optibench.spec.grid import Grid, Settings
 
 CELLS, TRIALS, ROUNDS = 12, 100, 4
 """A trial sleeps for 20 ms, so a cell takes two seconds."""
@@ -29,8 +29,7 @@ def main() -> None:
         folder = Path(name)
         site = str(install(folder / "site"))
         sys.path.insert(0, site)
-        root = str(Path(__file__).parents[2])
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (site, root, os.environ.get("PYTHONPATH"))))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (site, os.environ.get("PYTHONPATH"))))
         loopback = Loopback(dict(os.environ), folder / "cluster")
         try:
             loopback.start_scheduler()

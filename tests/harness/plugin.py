@@ -30,9 +30,9 @@ CODE = '''
 import ctypes, dataclasses, itertools, math, multiprocessing, os, signal, time
 from pathlib import Path
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
-from benchmarks import Benchmark, Evaluation, Family, Reference
-from optimizers import Entry, Optimizer, Suggestion
-from optimizers.random_search import RandomSearch
+from optibench_benchmarks import Benchmark, Evaluation, Family, Reference
+from optibench_optimizers import Entry, Optimizer, Suggestion
+from optibench_optimizers.adapters.random_search import RandomSearch
 
 
 class BadAsk(RandomSearch):
@@ -234,7 +234,7 @@ class Conditional(Benchmark):
         self.fidelity_space = ConfigurationSpace({"epochs": Integer("epochs", (1, 9), default=9)})
 
     def evaluate(self, config, *, seed, fidelity=None):
-        from harness.cells import derived_seed
+        from optibench.plan.cells import derived_seed
 
         index = (seed - derived_seed("evaluation", self.name, 0)) % 2**31  # the grid has one seed
         if index == 12 and first(self.name, *sorted(config.items())):

@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import results
-from harness import run as runs
-from harness.cells import plan
-from harness.grid import Grid, Settings, resolve
-from harness.store import Store
-from harness.trials import Trial
+from optibench.cell.trials import Trial
+from optibench.plan.cells import plan
+from optibench.runs import run as runs
+from optibench.spec.grid import Grid, Settings, resolve
+from optibench.store import to_results as results
+from optibench.store.run_folder import Store
 
 Seconds = tuple[float, float]
 FUNCTIONS = ("sphere", "ackley", "levy", "rastrigin", "griewank")

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-import optimizers
-from harness import batches
-from harness.cells import plan
-from harness.cli import main
-from harness.errors import HarnessError
-from harness.grid import Grid, load, resolve
-from harness.journal import Fault, History
-from harness.run_cell import run_cell
-from harness.store import Store
-from harness.trials import Trial
-from optimizers import Observation, Optimizer, Suggestion
-from optimizers.random_search import RandomSearch
+import optibench_optimizers
+from optibench.cell.journal import Fault, History
+from optibench.cell.run import run_cell
+from optibench.cell.trials import Trial
+from optibench.cli.main import main
+from optibench.errors import HarnessError
+from optibench.plan.cells import plan
+from optibench.spec import batches
+from optibench.spec.grid import Grid, load, resolve
+from optibench.store.run_folder import Store
+from optibench_optimizers import Observation, Optimizer, Suggestion
+from optibench_optimizers.adapters.random_search import RandomSearch
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -87,7 +87,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         assert spec == "random"
         return Recorder(space, seed=seed, n_trials=n_trials)
 
-    monkeypatch.setattr(optimizers, "create", create)
+    monkeypatch.setattr(optibench_optimizers, "create", create)
     return log
 
 

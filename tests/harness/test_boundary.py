@@ -23,13 +23,13 @@ import pandas as pd
 import pytest
 from ConfigSpace import ConfigurationSpace, Float
 
-from benchmarks import Benchmark, Evaluation, Reference
-from harness.cells import Cell
-from harness.run_cell import Surroundings, run_cell
-from harness.store import Store
-from harness.trials import Trial
-from optimizers import Observation, Suggestion
-from optimizers.random_search import RandomSearch
+from optibench.cell.run import Surroundings, run_cell
+from optibench.cell.trials import Trial
+from optibench.plan.cells import Cell
+from optibench.store.run_folder import Store
+from optibench_benchmarks import Benchmark, Evaluation, Reference
+from optibench_optimizers import Observation, Suggestion
+from optibench_optimizers.adapters.random_search import RandomSearch
 
 GRID = ("-b", "synthetic/sphere-2d", "-s", 1, "-t", 8, "--initial-size", 3, "-j", 1, "--no-report", "--out", "out")
 TYPES = {
@@ -76,8 +76,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Trial]]:
         def create(spec: str, space: Any, *, seed: int, n_trials: int, fidelity: Any) -> RandomSearch:
             return optimizer(space, seed=seed, n_trials=n_trials)
 
-        monkeypatch.setattr("harness.run_cell.benchmark", lambda name: problem)
-        monkeypatch.setattr("harness.run_cell.optimizers.create", create)
+        monkeypatch.setattr("optibench.cell.run.benchmark", lambda name: problem)
+        monkeypatch.setattr("optibench.cell.run.optibench_optimizers.create", create)
         return run_cell(Cell("key", "random", "bowl", 0, 8, 3), **how)
 
     return run
@@ -92,8 +92,8 @@ def install(tmp_path: Path) -> Callable[[str, dict[str, str]], None]:
             """
             import asyncio, sys
             import numpy as np
-            from optimizers import Entry, Suggestion
-            from optimizers.random_search import RandomSearch
+            from optibench_optimizers import Entry, Suggestion
+            from optibench_optimizers.adapters.random_search import RandomSearch
 
             class Odd(Exception):
                 def __str__(self):
@@ -293,7 +293,7 @@ def test_an_interrupt_of_the_codes_own_is_a_failed_trial_and_ctrl_c_is_not(
     install("interrupt", {"interrupts": "def ask(self, n=1):\n    raise KeyboardInterrupt"})
     optibench("run", "-o", "interrupts", *GRID[:-1], "serial", "--executor", "serial", check=3)
     assert (table(tmp_path / "serial").error.dropna() == "ask: KeyboardInterrupt: ").sum() == 5
-    command = [sys.executable, "-m", "harness.cli", "run", "-o", "random", "-b", "misbehaving/sleep", "-s", "40"]
+    command = [sys.executable, "-m", "optibench.cli.main", "run", "-o", "random", "-b", "misbehaving/sleep", "-s", "40"]
     command += ["-t", "60", "--executor", "serial", "--out", "stopped", "--no-report"]
     process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -315,8 +315,8 @@ def test_a_task_that_cannot_be_set_up_in_a_worker_costs_its_cells_only(
         code.read_text().replace(
             "    def create(self, name):\n",
             "    def create(self, name):\n"
-            "        import harness.run_cell\n"
-            "        if name == 'misbehaving/sleep' and 'harness.workers' in __import__('sys').modules:\n"
+            "        import optibench.cell.run\n"
+            "        if name == 'misbehaving/sleep' and 'optibench.executors.workers' in __import__('sys').modules:\n"
             "            raise RuntimeError('gone')\n",
         )
     )

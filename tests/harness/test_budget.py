@@ -12,21 +12,21 @@ import pandas as pd
 import pytest
 import yaml
 
-import benchmarks
-import optimizers
-from benchmarks import Benchmark, Evaluation
-from harness.budget import Budget, parse
-from harness.cells import Cell, plan
-from harness.errors import HarnessError
-from harness.fidelity import Choice, share, varied
-from harness.fidelity import parse as parse_fidelity
-from harness.grid import Grid, load, resolve
-from harness.journal import Fault, History
-from harness.run_cell import run_cell
-from harness.store import Store
-from harness.trials import Trial, incumbents
-from optimizers import Observation, Suggestion
-from optimizers.random_search import RandomSearch
+import optibench_benchmarks
+import optibench_optimizers
+from optibench.cell.journal import Fault, History
+from optibench.cell.run import run_cell
+from optibench.cell.trials import Trial, incumbents
+from optibench.errors import HarnessError
+from optibench.plan.cells import Cell, plan
+from optibench.spec.budget import Budget, parse
+from optibench.spec.fidelity import Choice, share, varied
+from optibench.spec.fidelity import parse as parse_fidelity
+from optibench.spec.grid import Grid, load, resolve
+from optibench.store.run_folder import Store
+from optibench_benchmarks import Benchmark, Evaluation
+from optibench_optimizers import Observation, Suggestion
+from optibench_optimizers.adapters.random_search import RandomSearch
 
 TABLE = "hpobench/nn/car"
 ROOT = Path(__file__).parents[2]
@@ -72,12 +72,12 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> type[Chooses]:
     class Fresh(Chooses):
         log: list[Any] = []  # noqa: RUF012
 
-    monkeypatch.setattr("harness.run_cell.benchmark", lambda name: Levels())
+    monkeypatch.setattr("optibench.cell.run.benchmark", lambda name: Levels())
 
     def create(spec: str, space: Any, *, seed: int, n_trials: int, fidelity: Any) -> Chooses:
         return Fresh(space, seed=0, n_trials=n_trials)
 
-    monkeypatch.setattr("harness.run_cell.optimizers.create", create)
+    monkeypatch.setattr("optibench.cell.run.optibench_optimizers.create", create)
     return Fresh
 
 
@@ -127,7 +127,7 @@ def test_seconds_are_those_that_the_task_says(levels: type[Chooses]) -> None:
 
 def test_what_costs_nothing_does_not_run_for_ever(levels: type[Chooses], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Levels, "evaluate", lambda *_, **__: Evaluation(1.0))
-    monkeypatch.setattr("harness.budget.MOST_TRIALS", 50)
+    monkeypatch.setattr("optibench.spec.budget.MOST_TRIALS", 50)
     assert len(run_cell(cell(budget=Budget("seconds", 60.0)))) == 50
 
 
@@ -320,7 +320,7 @@ def test_a_grid_that_cannot_be_is_one_sentence(optibench: Any, arguments: tuple[
 
 def test_every_table_says_what_an_evaluation_costs() -> None:
     for name in ("hpobench/nn/car", "hpolib/protein_structure", "nasbench201/cifar10"):
-        task = benchmarks.create(name)
+        task = optibench_benchmarks.create(name)
         assert task.has_cost
         assert task.evaluate(dict(task.space.get_default_configuration()), seed=0).cost_seconds > 0
 
@@ -329,5 +329,5 @@ def test_an_observation_carries_its_fidelity(levels: type[Chooses]) -> None:
     levels.fidelity = {"epochs": 4}
     run_cell(cell(trials=2))
     assert [entry[1] for entry in levels.log if entry != "ask"] == [{"epochs": 4}, None]
-    assert optimizers.entries()["random"].capabilities.multi_fidelity is False
+    assert optibench_optimizers.entries()["random"].capabilities.multi_fidelity is False
     assert Observation({}, 1.0).fidelity is None

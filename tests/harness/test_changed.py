@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from harness import fingerprint
-from harness.store import Store
+from optibench.store import fingerprint
+from optibench.store.run_folder import Store
 
 GRID = ("-o", "mine", "random", "-b", "synthetic/sphere-2d", "-s", 2, "-t", 6, "--initial-size", 2, "-j", 1)
 RUN = ("run", *GRID, "--no-report", "--out", "out")
 OPTIMIZER = '''
 """An optimizer with a helper."""
-from optimizers import Entry, Suggestion
-from optimizers.random_search import RandomSearch
+from optibench_optimizers import Entry, Suggestion
+from optibench_optimizers.adapters.random_search import RandomSearch
 import mine_helper
 
 
@@ -136,7 +136,7 @@ def test_a_begun_cell_is_asked_about_too_and_signed_by_both(
     trials = table(tmp_path / "out")
     (key, *_) = trials[trials.optimizer == "mine"].cell.unique()
     whole = store.cells.read(key).to_pylist()
-    from harness.trials import FIELDS, Trial
+    from optibench.cell.trials import FIELDS, Trial
 
     lines = [Trial(**{name: row[name] for name in FIELDS}).to_json() for row in whole[:4]]
     sign = json.dumps({"fingerprint": whole[0]["fingerprint"]})
@@ -198,7 +198,7 @@ def test_code_is_compared_as_a_tree(one: str, other: str, same: bool) -> None:
 
 def test_a_fingerprint_is_the_same_in_every_process() -> None:
     code = (
-        "import ast\nfrom harness import fingerprint\n"
+        "import ast\nfrom optibench.store import fingerprint\n"
         "tree = ast.parse(\"x = y in {'a', 'b', 'c', ('d', 'e')}\")\n"
         "print(fingerprint._compiled(tree))\n"
     )

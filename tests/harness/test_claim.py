@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import compute
 
-from harness.errors import HarnessError
-from harness.grid import Grid, resolve
-from harness.store import Store
+from optibench.errors import HarnessError
+from optibench.spec.grid import Grid, resolve
+from optibench.store.run_folder import Store
 
 GRID = ("-o", "random", "-b", "synthetic/sphere-2d", "-s", "4", "-t", "12")
 RUN = ("run", *GRID, "--no-report", "--out", "out")
@@ -60,7 +60,7 @@ def test_a_folder_of_somebody_elses_is_refused_and_left_alone(optibench: Any, tm
 
 
 def test_of_two_commands_at_the_same_moment_one_runs(environment: dict[str, str], table: Any, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "harness.cli", *RUN]
+    command = [sys.executable, "-m", "optibench.cli.main", *RUN]
     both = [
         subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]

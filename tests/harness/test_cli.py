@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-import benchmarks
-import optimizers
-from benchmarks import data
+import optibench_benchmarks
+import optibench_optimizers
+from optibench_benchmarks import data
 
 HEAVY = ("torch", "smac", "sklearn", "optuna", "skopt", "botorch", "transformers", "pandas", "matplotlib")
 
@@ -20,7 +20,7 @@ HEAVY = ("torch", "smac", "sklearn", "optuna", "skopt", "botorch", "transformers
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "--json"], ["run", "--help"], ["doctor"]])
 def test_a_light_command_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys\nfrom harness.cli import main\n"
+        "import sys\nfrom optibench.cli.main import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
@@ -30,16 +30,16 @@ def test_a_light_command_imports_nothing_heavy(arguments: list[str]) -> None:
 
 def test_the_listing_has_every_entry_and_says_how_conditions_are_flattened(optibench: Any) -> None:
     found = json.loads(optibench("list", "--json").stdout)
-    assert set(optimizers.entries()) <= set(found["optimizers"])
+    assert set(optibench_optimizers.entries()) <= set(found["optimizers"])
     assert found["optimizers"]["tpe"]["conditional"] == "native"
     assert "default" in found["optimizers"]["gp-skopt"]["conditional"]
-    assert set(benchmarks.families()) <= set(found["benchmarks"])
+    assert set(optibench_benchmarks.families()) <= set(found["benchmarks"])
     assert "optibench data fetch" in found["benchmarks"]["yahpo"]["missing"]
     assert {"demo", "dev", "test"} <= set(found["suites"])
     assert "demo" in found["grids"]
     text = optibench("list", COLUMNS="100").stdout
     assert max(map(len, text.splitlines())) <= 100
-    for name in optimizers.entries():
+    for name in optibench_optimizers.entries():
         assert f"  {name} " in text
 
 

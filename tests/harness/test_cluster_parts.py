@@ -5,19 +5,19 @@ from __future__ import annotations
 import queue
 import threading
 from collections import Counter
-from importlib.metadata import PackagePath
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from harness.cells import Cell, plan
-from harness.cluster import fingerprint
-from harness.cluster.coordinator import Coordinator
-from harness.cluster.mailbox import Mailbox
-from harness.grid import Grid, resolve
-from harness.store import Store
+from optibench.executors.dask import fingerprint
+from optibench.executors.dask.coordinator import Coordinator
+from optibench.executors.dask.mailbox import Mailbox
+from optibench.plan.cells import Cell, plan
+from optibench.spec.grid import Grid, resolve
+from optibench.store import provenance
+from optibench.store.run_folder import Store
 
 
 def test_only_the_newest_news_of_a_cell_waits() -> None:
@@ -78,19 +78,8 @@ def test_a_journal_that_a_kill_cut_short_or_that_began_anew_is_replaced(adopted:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_files_that_another_wheel_put_beside_ours_are_not_our_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ours = ["harness/run.py", "benchmarks/manifest.json", "benchmarks/__pycache__/a.pyc", "optiformer_bench-1/RECORD"]
-    for name in (*ours, "benchmarks/theirs.py", "tests/of_another.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x = 1\n")
-    monkeypatch.setattr(fingerprint, "distribution", lambda name: SimpleNamespace(files=list(map(PackagePath, ours))))
-    found = [path.relative_to(tmp_path).as_posix() for path in fingerprint.own_files(tmp_path)]
-    assert found == ["benchmarks/manifest.json", "harness/run.py"]
-
-
-def test_a_checkouts_source_is_all_of_its_rooms() -> None:
-    found = fingerprint.own_files(fingerprint.ROOT)
-    assert Path(fingerprint.__file__) in found
-    assert {path.relative_to(fingerprint.ROOT).parts[0] for path in found} == set(fingerprint.ROOMS)
+def test_the_source_is_all_of_the_packages_but_the_reports() -> None:
+    found = fingerprint.own_files()
+    assert Path(fingerprint.__file__).resolve() in found.values()
+    assert {name.partition("/")[0] for name in found} == set(provenance.PACKAGES) - {fingerprint.REPORTS}
+    assert {Path(name).suffix for name in found} == {".py", ".json", ".yaml"}

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import provenance, threads
-from harness.doctor import examine
-from harness.executors import EXECUTORS
-from harness.forecast import forecast
-from harness.grid import Grid, Settings
-from harness.run import run
-from model import cores
+from optibench import threads
+from optibench.cli.doctor import examine
+from optibench.executors.executors import EXECUTORS
+from optibench.runs.forecast import forecast
+from optibench.runs.run import run
+from optibench.spec.grid import Grid, Settings
+from optibench.store import provenance
+from optiformer import cores
 
 V1 = (
     "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
@@ -104,7 +105,7 @@ def test_the_affinity_counts_where_it_is_less(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset is not installed")
 def test_a_process_that_is_kept_to_one_core_uses_one() -> None:
-    code = "from model import cores; print(cores.usable(), cores.described())"
+    code = "from optiformer import cores; print(cores.usable(), cores.described())"
     command = ["taskset", "-c", "0", sys.executable, "-c", code]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     count = os.sysconf("SC_NPROCESSORS_ONLN")

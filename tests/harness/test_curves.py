@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-import benchmarks
-from harness.cells import plan
-from harness.journal import Journal
-from harness.results import load_curves
-from harness.run_cell import _judge
-from harness.store import TRIALS, Store
-from harness.trials import MOST_STEPS, Trial, curve_text
+import optibench_benchmarks
+from optibench.cell.journal import Journal
+from optibench.cell.run import _judge
+from optibench.cell.trials import MOST_STEPS, Trial, curve_text
+from optibench.plan.cells import plan
+from optibench.store.run_folder import TRIALS, Store
+from optibench.store.to_results import load_curves
 
 GRID = ("-o", "random", "tpe", "-b", "hpobench/ml/histgb/iris", "synthetic/sphere-2d", "-s", 2, "-t", 3)
 SIZE = ("--initial-size", 1, "--executor", "serial")
@@ -25,7 +25,7 @@ SIZE = ("--initial-size", 1, "--executor", "serial")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from harness.cli import main
+    from optibench.cli.main import main
 
     folder = tmp_path_factory.mktemp("run") / "out"
     assert main(["run", *map(str, (*GRID, *SIZE)), "--out", str(folder), "--no-report"]) == 0
@@ -41,7 +41,7 @@ def test_a_trainings_curve_is_in_the_table_and_nothing_where_nothing_was_trained
     trials = stored(run)
     trained = trials["task"] == "hpobench/ml/histgb/iris"
     assert trials.loc[~trained, "curve"].isna().all()
-    task = benchmarks.create("hpobench/ml/histgb/iris")
+    task = optibench_benchmarks.create("hpobench/ml/histgb/iris")
     for trial in trials[trained].itertuples():
         curve = json.loads(trial.curve)
         found = task.evaluate(json.loads(trial.config), seed=0)  # no seed changes it
@@ -62,7 +62,7 @@ def test_curves_come_back_in_long_form_also_from_a_published_folder(run: Path, t
 
 
 def test_the_report_draws_them(run: Path, tmp_path: Path) -> None:
-    from harness.cli import main
+    from optibench.cli.main import main
 
     assert main(["report", str(run), "--out", str(tmp_path / "report")]) == 0
     assert (tmp_path / "report" / "figures" / "learning_curves.png").stat().st_size > 5000
@@ -110,7 +110,7 @@ def test_a_stored_curve_is_short_and_strict_json() -> None:
 
 
 def test_an_evaluation_that_has_no_value_has_no_curve() -> None:
-    from harness.journal import Fault
+    from optibench.cell.journal import Fault
 
     trial = Trial(0, "search", "{}", None, 0.5, "ok", None, 0.0, 0.1, 0.1, 0.1, 1e9, curve='{"epoch": [1.0]}')
     _judge(trial, Fault(0, "evaluate", "timeout", "too long", 9.0))

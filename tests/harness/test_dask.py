@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
-from harness.cluster import fingerprint
-from harness.store import Store
+from optibench.cli.main import main
+from optibench.executors.dask import fingerprint
+from optibench.store.run_folder import Store
 
 pytest.importorskip("distributed")
 
@@ -83,7 +83,7 @@ def test_workers_may_die_leave_and_join_and_the_scheduler_may_be_restarted(
     optibench: Any, dask_pair: Any, tmp_path: Path, table: Callable[[Path], Any]
 ) -> None:
     out = tmp_path / "dask"
-    command = [sys.executable, "-m", "harness.cli", "run", *map(str, SLOW), "--out", "dask"]
+    command = [sys.executable, "-m", "optibench.cli.main", "run", *map(str, SLOW), "--out", "dask"]
     command += ["--executor", "dask", "--scheduler", dask_pair.address]
     with (tmp_path / "err").open("w") as err:
         run = subprocess.Popen(command, env=dask_pair.environment, cwd=tmp_path, stderr=err)
@@ -130,7 +130,7 @@ def test_a_coordinator_that_ends_keeps_the_trials_and_leaves_the_workers_free(
         dask_pair.start_worker()
     command = ("run", *SLOW, "--executor", "dask", "--scheduler", dask_pair.address, "--out", "dask")
     run = subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *map(str, command)], env=dask_pair.environment, cwd=tmp_path
+        [sys.executable, "-m", "optibench.cli.main", *map(str, command)], env=dask_pair.environment, cwd=tmp_path
     )
     wait(lambda: begun(out) > 60, run)
     run.send_signal(blow)
@@ -170,7 +170,7 @@ def test_what_is_no_scheduler_is_one_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("harness.cluster.connection.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("optibench.executors.dask.connection.CONNECT_SECONDS", 0.5)
     (tmp_path / "odd.json").write_text(json.dumps(["no", "address"]))
     assert main([*GRID, *arguments]) == 2
     shown = capsys.readouterr().err
@@ -204,7 +204,9 @@ def test_a_worker_of_another_source_ends_the_run_with_its_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     real = fingerprint.fingerprint
-    monkeypatch.setattr("harness.cluster.coordinator.fingerprint", lambda packages: {**real(packages), "source": "x"})
+    monkeypatch.setattr(
+        "optibench.executors.dask.coordinator.fingerprint", lambda packages: {**real(packages), "source": "x"}
+    )
     assert main([*GRID, "--executor", "dask", "--scheduler", dask_pair.address]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("optibench: The Dask worker tcp://127.0.0.1:")
@@ -212,5 +214,6 @@ def test_a_worker_of_another_source_ends_the_run_with_its_sentence(
 
 
 def test_dask_is_loaded_by_nothing_else() -> None:
-    code = "import harness.run, harness.commands, harness.workers, sys; assert 'distributed' not in sys.modules"
+    modules = "optibench.runs.run, optibench.cli.commands, optibench.executors.workers"
+    code = f"import {modules}, sys; assert 'distributed' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,13 +12,22 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.training.attention.tasks import FRAMEWORKS
-from harness.errors import HarnessError
-from harness.evolve import evaluator, runner, settings
-from harness.evolve.__main__ import main
-from harness.evolve.client import EndpointError, complete
-from harness.evolve.evaluator import Answer, Limits
-from harness.evolve.program import END, START, RuleError, check, framework_of, parts, splice, template
+from optibench.errors import HarnessError
+from optibench.studies.attention_search import evaluator, runner, settings
+from optibench.studies.attention_search.__main__ import main
+from optibench.studies.attention_search.client import EndpointError, complete
+from optibench.studies.attention_search.evaluator import Answer, Limits
+from optibench.studies.attention_search.program import (
+    END,
+    START,
+    RuleError,
+    check,
+    framework_of,
+    parts,
+    splice,
+    template,
+)
+from optibench_benchmarks.training.attention.tasks import FRAMEWORKS
 
 sys.path.insert(0, str(Path(__file__).parent))  # where the blocks are
 from evolved import LEAKING, MEAN

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import BenchmarkError
-from benchmarks.training.attention import scaling
-from harness.errors import HarnessError
-from harness.evolve import evaluator, validation
-from harness.evolve.__main__ import main
-from harness.evolve.evaluator import Answer, Limits
-from harness.evolve.program import parts, template
-from reports import ReportError
-from reports.variants import compare, write
+from optibench.errors import HarnessError
+from optibench.studies.attention_search import evaluator, validation
+from optibench.studies.attention_search.__main__ import main
+from optibench.studies.attention_search.evaluator import Answer, Limits
+from optibench.studies.attention_search.program import parts, template
+from optibench_benchmarks import BenchmarkError
+from optibench_benchmarks.training.attention import scaling
+from optibench_reports import ReportError
+from optibench_reports.studies.variants import compare, write
 
 sys.path.insert(0, str(Path(__file__).parent))  # where the blocks are
 from evolved import LEAKING, MEAN

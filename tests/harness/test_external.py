@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-import benchmarks
-import optimizers
-from benchmarks import BenchmarkError
-from harness import external
-from optimizers import Observation, OptimizerError
+import optibench_benchmarks
+import optibench_optimizers
+from optibench import external
+from optibench_benchmarks import BenchmarkError
+from optibench_optimizers import Observation, OptimizerError
 
 WORKER = Path(__file__).parent / "odd_worker.py"
 pytestmark = pytest.mark.usefixtures("fresh_registries")
@@ -42,8 +42,8 @@ def line() -> ConfigurationSpace:
     return ConfigurationSpace({"x": (0.0, 1.0)})
 
 
-def make() -> optimizers.Optimizer:
-    return optimizers.create("odd", line(), seed=0, n_trials=5)
+def make() -> optibench_optimizers.Optimizer:
+    return optibench_optimizers.create("odd", line(), seed=0, n_trials=5)
 
 
 def test_a_worker_without_the_sdk_is_asked_told_and_evaluated(behave: Callable[..., None]) -> None:
@@ -55,7 +55,7 @@ def test_a_worker_without_the_sdk_is_asked_told_and_evaluated(behave: Callable[.
     optimizer.tell([Observation({"x": 0.5}, float("nan"), "failed")])
     assert len(optimizer.ask(3)) == 3
     optimizer.close()
-    task = benchmarks.create("odd/line")
+    task = optibench_benchmarks.create("odd/line")
     assert task.direction == "maximize"
     assert task.reference is not None
     assert task.reference.regret(task.evaluate({"x": 0.75}, seed=0).value) == 0.5
@@ -69,7 +69,7 @@ def test_a_worker_without_the_sdk_is_asked_told_and_evaluated(behave: Callable[.
 def test_a_curve_of_two_lengths_is_one_sentence(behave: Callable[..., None]) -> None:
     behave("ragged")
     with pytest.raises(BenchmarkError, match=r"answered 'evaluate' with .*\"curve\".*; it must be"):
-        benchmarks.create("odd/line").evaluate({"x": 0.75}, seed=0)
+        optibench_benchmarks.create("odd/line").evaluate({"x": 0.75}, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_curve_of_two_lengths_is_one_sentence(behave: Callable[..., None]) -> 
 )
 def test_a_failed_handshake_is_one_sentence(behave: Callable[..., None], habit: str, words: str) -> None:
     behave(habit)
-    for use, error in ((make, OptimizerError), (lambda: benchmarks.create("odd/line"), BenchmarkError)):
+    for use, error in ((make, OptimizerError), (lambda: optibench_benchmarks.create("odd/line"), BenchmarkError)):
         with pytest.raises(error) as caught:
             use()  # type: ignore[operator]
         assert words in str(caught.value)
@@ -102,7 +102,7 @@ def test_a_failed_handshake_is_one_sentence(behave: Callable[..., None], habit: 
 )
 def test_a_failure_later_on_is_one_sentence(behave: Callable[..., None], habit: str, words: str) -> None:
     behave(habit)
-    optimizer, task = make(), benchmarks.create("odd/line")
+    optimizer, task = make(), optibench_benchmarks.create("odd/line")
     with pytest.raises(OptimizerError) as asked:
         optimizer.ask()
     with pytest.raises(BenchmarkError) as evaluated:
@@ -117,7 +117,7 @@ def test_a_failure_later_on_is_one_sentence(behave: Callable[..., None], habit: 
 
 def test_a_dead_optimizer_stays_dead_and_a_benchmark_is_started_anew(behave: Callable[..., None]) -> None:
     behave("die")
-    optimizer, task = make(), benchmarks.create("odd/line")
+    optimizer, task = make(), optibench_benchmarks.create("odd/line")
     for words in ("ended", "not running any more, since it failed before"):
         with pytest.raises(OptimizerError, match=words):
             optimizer.ask()
@@ -128,7 +128,7 @@ def test_a_dead_optimizer_stays_dead_and_a_benchmark_is_started_anew(behave: Cal
 
 def test_a_hanging_worker_is_killed_with_its_children(behave: Callable[..., None], tmp_path: Path) -> None:
     behave("hang", seconds=0.5)
-    optimizer, task = make(), benchmarks.create("odd/line")
+    optimizer, task = make(), optibench_benchmarks.create("odd/line")
     with pytest.raises(OptimizerError, match=r"did not answer 'ask' within 0.5 s and was killed"):
         optimizer.ask()
     with pytest.raises(BenchmarkError, match="did not answer 'evaluate'") as caught:
@@ -154,7 +154,7 @@ def running(pid: int) -> bool:
 
 def test_much_standard_error_and_a_value_that_is_none_do_no_harm(behave: Callable[..., None]) -> None:
     behave("flood", seconds=30)
-    value = benchmarks.create("odd/line").evaluate({"x": 0.5}, seed=0).value
+    value = optibench_benchmarks.create("odd/line").evaluate({"x": 0.5}, seed=0).value
     assert value != value
 
 
@@ -162,7 +162,7 @@ def test_much_standard_error_and_a_value_that_is_none_do_no_harm(behave: Callabl
 def test_a_wrong_description_is_one_sentence(behave: Callable[..., None], habit: str, words: str) -> None:
     behave(habit)
     with pytest.raises(BenchmarkError) as caught:
-        benchmarks.create("odd/line")
+        optibench_benchmarks.create("odd/line")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -171,7 +171,7 @@ def test_a_worker_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     """Even by kill -9, and even while it is busy and does not read its input."""
     code = f"""
         from pathlib import Path
-        from harness.external.process import Process
+        from optibench.external.process import Process
         process = Process("odd", [{sys.executable!r}, {str(WORKER)!r}, "hang"], Path({str(tmp_path)!r}), {{}})
         process.request("ask", {{}}, 1000)
     """

@@ -12,22 +12,22 @@ from typing import Any, ClassVar
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 
-import optimizers
-from benchmarks import BenchmarkError
-from benchmarks.conformance import BenchmarkConformance
-from harness import external
-from harness.external.optimizer import typed
-from harness.external.process import SDK
-from optimizers import OptimizerError
-from optimizers.conformance import OptimizerConformance
-from optimizers.conformance_spaces import SPACES, mixed
+import optibench_optimizers
+from optibench import external
+from optibench.external.optimizer import typed
+from optibench.external.process import SDK
+from optibench_benchmarks import BenchmarkError
+from optibench_benchmarks.conformance import BenchmarkConformance
+from optibench_optimizers import OptimizerError
+from optibench_optimizers.conformance.spaces import SPACES, mixed
+from optibench_optimizers.conformance.suite import OptimizerConformance
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "external"
 pytestmark = pytest.mark.usefixtures("fresh_registries")
 
 
-def make(spec: str) -> optimizers.Optimizer:
-    return optimizers.create(spec, ConfigurationSpace({"x": (0.0, 1.0)}), seed=0, n_trials=3)
+def make(spec: str) -> optibench_optimizers.Optimizer:
+    return optibench_optimizers.create(spec, ConfigurationSpace({"x": (0.0, 1.0)}), seed=0, n_trials=3)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ class TestPlainRandomSearch(OptimizerConformance):
     spec = "plain-random"
     learns = False
     own_workers = True
-    capabilities = optimizers.Capabilities()  # type: ignore[assignment]  # what the definition says
+    capabilities = optibench_optimizers.Capabilities()  # type: ignore[assignment]  # what the definition says
     spaces: ClassVar = {name: SPACES[name] for name in ("mixed", "categories", "scales", "logarithmic", "grid", "four")}
 
     @pytest.fixture(autouse=True)

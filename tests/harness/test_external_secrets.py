@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from harness import external
-from harness.cli import main
-from harness.executors import CellRunner
-from harness.external import External, ExternalError, definitions, sources
-from harness.external.process import Process
-from harness.limits import Limits
+from optibench import external
+from optibench.cli.main import main
+from optibench.executors.executors import CellRunner
+from optibench.external import External, ExternalError, definitions, sources
+from optibench.external.process import Process
+from optibench.spec.limits import Limits
 
 SECRET = 'sk-"\\torn\\" \n0123456789'
 WORKER = """
@@ -102,11 +102,11 @@ def test_a_variable_that_is_missing_is_one_sentence_on_a_run_and_on_resuming(
 
 def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Be as a new process is."""
-    import benchmarks
+    import optibench_benchmarks
 
     definitions._registered.clear()
-    benchmarks.registry._families.pop("leaky", None)
-    monkeypatch.setattr("harness.external.benchmark._workers", {})
+    optibench_benchmarks.registry._families.pop("leaky", None)
+    monkeypatch.setattr("optibench.external.benchmark._workers", {})
 
 
 def test_the_definitions_of_a_folder_are_its_owners_and_whole(leaky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_the_definitions_of_a_folder_are_its_owners_and_whole(leaky: Path, monke
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.external.definitions.json.dump", full)
+    monkeypatch.setattr("optibench.external.definitions.json.dump", full)
     with pytest.raises(ExternalError, match=r"Cannot write .*external.json: No space left on device; fix that"):
         external.record(leaky, resolved)
     assert path.read_bytes() == whole
@@ -222,6 +222,8 @@ def test_an_edited_program_is_a_question(leaky: Path, monkeypatch: pytest.Monkey
     (leaky / "grid.yaml").write_text(text)
     main(list(RUN))
     program.write_text(program.read_text() + "pass\n")
-    done = subprocess.run([sys.executable, "-m", "harness.cli", *RUN], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "optibench.cli.main", *RUN], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "were made by other code or versions (program.py changed)" in done.stderr

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-import benchmarks
-import optimizers
-from harness import external
-from harness.budget import Budget
-from harness.cells import Cell
-from harness.errors import HarnessError
-from harness.fidelity import Choice, share, varied
-from harness.grid import Grid, resolve
-from harness.journal import History
-from harness.listing import listing
-from harness.run_cell import run_cell
-from harness.trials import TIMINGS, Trial
-from optimizers import Fidelity, Observation
+import optibench_benchmarks
+import optibench_optimizers
+from optibench import external
+from optibench.cell.journal import History
+from optibench.cell.run import run_cell
+from optibench.cell.trials import TIMINGS, Trial
+from optibench.cli.listing import listing
+from optibench.errors import HarnessError
+from optibench.plan.cells import Cell
+from optibench.spec.budget import Budget
+from optibench.spec.fidelity import Choice, share, varied
+from optibench.spec.grid import Grid, resolve
+from optibench_optimizers import Fidelity, Observation
 
 LCBENCH, XGBOOST = "yahpo/lcbench/3945", "yahpo/rbv2_xgboost/12"
 NAMES = ("asha", "asha:sampler=random", "hyperband")
@@ -89,7 +89,7 @@ def test_real_trainings_have_their_epochs_varied() -> None:
     trials = climb("asha", "digits/mlp", 0.3)
     assert {trial.state for trial in trials} == {"ok"}
     assert [json.loads(trial.fidelity or "")["epochs"] for trial in trials][:2] == [1, 3]
-    problem = benchmarks.create("digits/mlp")
+    problem = optibench_benchmarks.create("digits/mlp")
     fidelity = json.loads(trials[1].fidelity or "")
     assert len(problem.evaluate(json.loads(trials[1].config or ""), seed=0, fidelity=fidelity).curve["epoch"]) == 3
 
@@ -99,21 +99,27 @@ def test_real_trainings_have_their_epochs_varied() -> None:
     [("digits/mlp", "epochs"), ("hpobench/ml/svm/wine", "subsample"), ("hpobench/ml/lr/wine", "iter")],
 )
 def test_every_training_has_a_main_fidelity(name: str, main: str) -> None:
-    problem = benchmarks.create(name)
+    problem = optibench_benchmarks.create(name)
     assert varied(problem, None).name == main
-    assert varied(benchmarks.create("digits/mlp+monotone=log"), None).name == "epochs" if name == "digits/mlp" else True
+    assert (
+        varied(optibench_benchmarks.create("digits/mlp+monotone=log"), None).name == "epochs"
+        if name == "digits/mlp"
+        else True
+    )
     assert not problem.has_cost, "a training's time is this machine's"
 
 
 @pytest.mark.parametrize("prefix", ["mainrun", "attention", "moe-router", "digits", "hpobench"])
 def test_no_family_of_trainings_leaves_the_choice_open(prefix: str) -> None:
-    for name in [name for name in benchmarks.families()[prefix].names() if not name.startswith("hpobench/nn")][:2]:
-        assert varied(benchmarks.create(name), None).name in ("epochs", "iter", "n_estimators", "subsample")
+    for name in [
+        name for name in optibench_benchmarks.families()[prefix].names() if not name.startswith("hpobench/nn")
+    ][:2]:
+        assert varied(optibench_benchmarks.create(name), None).name in ("epochs", "iter", "n_estimators", "subsample")
 
 
 @needs_data
 def test_what_is_spent_is_a_part_of_a_full_evaluation() -> None:
-    problem = benchmarks.create(XGBOOST)
+    problem = optibench_benchmarks.create(XGBOOST)
     assert share(problem, {"trainsize": 0.5}) == 0.5
     assert share(problem, {"trainsize": 0.5, "repl": 5}) == 0.25
 
@@ -156,12 +162,12 @@ def test_the_list_says_which_choose_fidelities(optibench: Any) -> None:
 
 @pytest.mark.parametrize("spec", ["hyperband:eta=1", "asha:eta=1", "asha:sampler=grid", "hyperband:fidelity=3"])
 def test_bad_settings_are_refused(spec: str) -> None:
-    with pytest.raises((optimizers.OptimizerError, HarnessError), match=r"'(eta|sampler|fidelity)'"):
+    with pytest.raises((optibench_optimizers.OptimizerError, HarnessError), match=r"'(eta|sampler|fidelity)'"):
         resolve(Grid((spec,), ("digits/mlp",), (0,), 5))
 
 
 def test_a_fidelity_from_zero_is_refused() -> None:
-    with pytest.raises(optimizers.OptimizerError, match="must lie between two positive numbers"):
+    with pytest.raises(optibench_optimizers.OptimizerError, match="must lie between two positive numbers"):
         Fidelity("epochs", 0.0, 9.0)
 
 
@@ -191,9 +197,9 @@ def test_an_external_optimizer_is_told_what_it_may_vary(tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text(WORKER.format(sdk=str(sdk)))
     one = {"command": [sys.executable, "worker.py"], "multi_fidelity": True}
     external.register(external.parse({"optimizers": {"halving": one}}, "test", tmp_path))
-    space = benchmarks.create("synthetic/sphere-2d").space
+    space = optibench_benchmarks.create("synthetic/sphere-2d").space
     for fidelity, expected in ((None, None), (Fidelity("epochs", 2, 9, whole=True), {"epochs": 2})):
-        optimizer = optimizers.create("halving", space, seed=0, n_trials=5, fidelity=fidelity)
+        optimizer = optibench_optimizers.create("halving", space, seed=0, n_trials=5, fidelity=fidelity)
         (suggestion,) = optimizer.ask()
         optimizer.tell([Observation(suggestion.config, 1.0, "ok", suggestion.fidelity)])
         optimizer.close()

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import forecast
-from harness.cli import main
-from harness.grid import load as load_grid
-from harness.results import load
+from optibench.cli.main import main
+from optibench.runs import forecast
+from optibench.spec.grid import load as load_grid
+from optibench.store.to_results import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +73,7 @@ def test_what_will_be_run_is_said_before_it_is(
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.run.run", stop)
+    monkeypatch.setattr("optibench.runs.run.run", stop)
     write_grid(optimizers=["random", "gp-optuna"], trials=110, seeds=10)
     assert main(["paper", write_paper(tiny="tiny.yaml")]) == 130
     out = capsys.readouterr().out
@@ -86,7 +86,7 @@ def test_what_will_be_run_is_said_before_it_is(
 def test_a_folder_without_a_grid_is_refused_before_another_grid_is_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.run.run", lambda *_: pytest.fail("it was run"))
+    monkeypatch.setattr("optibench.runs.run.run", lambda *_: pytest.fail("it was run"))
     write_grid()
     assert main(["paper", write_paper(tiny="tiny.yaml", nowhere=None)]) == 2
     assert "There is no folder results/nowhere, and the paper names no grid" in capsys.readouterr().err

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import HarnessError
-from harness.grid import Grid, Settings
-from harness.run import run
-from harness.store import Store
+from optibench.errors import HarnessError
+from optibench.runs.run import run
+from optibench.spec.grid import Grid, Settings
+from optibench.store.run_folder import Store
 
 GRID = Grid(("random",), ("synthetic/sphere-2d",), (0, 1), 12)
 SCRIPT = """
-import optimizers
-from harness.grid import Grid, Settings
-from harness.run import run
-from optimizers import Entry
-from optimizers.random_search import RandomSearch
+import optibench_optimizers
+from optibench.spec.grid import Grid, Settings
+from optibench.runs.run import run
+from optibench_optimizers import Entry
+from optibench_optimizers.adapters.random_search import RandomSearch
 from pathlib import Path
 
 
@@ -35,7 +35,7 @@ class Mine(RandomSearch):
     pass
 
 
-optimizers.register(Entry("mine", "m", "__main__:Mine", RandomSearch.capabilities))
+optibench_optimizers.register(Entry("mine", "m", "__main__:Mine", RandomSearch.capabilities))
 
 if __name__ == "__main__":
     grid = Grid(("mine",), ("synthetic/sphere-2d",), (0,), 12)
@@ -99,14 +99,16 @@ def test_an_optimizer_that_no_worker_can_import_is_refused_at_once(environment: 
 def test_what_only_this_process_has_is_refused(tmp_path: Path, fresh_registries: None) -> None:
     import types
 
-    import optimizers
-    from optimizers.random_search import RandomSearch
+    import optibench_optimizers
+    from optibench_optimizers.adapters.random_search import RandomSearch
 
     module = types.ModuleType("made_here")
     module.Mine = RandomSearch  # type: ignore[attr-defined]
     sys.modules["made_here"] = module
     try:
-        optimizers.register(optimizers.Entry("here", "h", "made_here:Mine", RandomSearch.capabilities))
+        optibench_optimizers.register(
+            optibench_optimizers.Entry("here", "h", "made_here:Mine", RandomSearch.capabilities)
+        )
         grid = Grid(("here",), ("synthetic/sphere-2d",), (0,), 12)
         with pytest.raises(HarnessError, match="worker processes cannot import"):
             run(grid, Settings(tmp_path / "out", 1, "processes"))

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from harness.budget import Budget
-from harness.cells import Cell, derived_seed, plan
-from harness.errors import HarnessError
-from harness.fidelity import Choice
-from harness.grid import Grid, load, parse_seeds, resolve, shipped
+from optibench.errors import HarnessError
+from optibench.plan.cells import Cell, derived_seed, plan
+from optibench.spec.budget import Budget
+from optibench.spec.fidelity import Choice
+from optibench.spec.grid import Grid, load, parse_seeds, resolve, shipped
 
 GRID = Grid(("random", "tpe:group=true"), ("synthetic/sphere-2d", "synthetic/levy-2d"), (0, 1), 8)
 

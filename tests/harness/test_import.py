@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import reports
-from harness.cli import main
-from harness.results import load
-from reports.results import Results
+import optibench_reports
+from optibench.cli.main import main
+from optibench.store.to_results import load
+from optibench_reports.data.results import Results
 
 COLUMNS = ["optimizer", "task", "seed", "trial", "value", "state", "ask_seconds", "evaluate_seconds", "cost_seconds"]
 ORDER = ["optimizer", "task", "seed", "trial"]
@@ -48,7 +48,9 @@ def export(run: Path, tmp_path: Path) -> Export:
 
 @pytest.fixture(autouse=True)
 def _plain_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.figures.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20))
+    monkeypatch.setattr(
+        "optibench_reports.figures.anytime.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20)
+    )
 
 
 def plain(results: Results) -> pd.DataFrame:
@@ -65,7 +67,7 @@ def test_a_run_comes_back_with_the_same_incumbents_and_regrets(
     pd.testing.assert_frame_equal(plain(theirs), plain(own), rtol=1e-12)
     assert theirs.tasks == own.tasks
     # The same trials but for the initial design, which another framework is not known to share.
-    assert reports.agreement(own, theirs).common == 12
+    assert optibench_reports.agreement(own, theirs).common == 12
     assert set(theirs.planned["initial"]) == {"own"}
 
 
@@ -179,7 +181,7 @@ def test_a_task_without_reference_values_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "trials.csv").write_text(HEADER + ROW)
-    monkeypatch.setattr("benchmarks.create", lambda name: SimpleNamespace(name=name, reference=None))
+    monkeypatch.setattr("optibench_benchmarks.create", lambda name: SimpleNamespace(name=name, reference=None))
     assert main(["import", str(tmp_path / "trials.csv"), "--out", str(tmp_path / "theirs")]) == 2
     assert "'synthetic/sphere-2d', which has no reference values" in capsys.readouterr().err
     assert not (tmp_path / "theirs").exists()

@@ -13,13 +13,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-import benchmarks
-from harness.cells import plan
-from harness.cli import main
-from harness.errors import HarnessError
-from harness.journal import Journal
-from harness.store import TRIALS, Store
-from harness.trials import (
+import optibench_benchmarks
+from optibench.cell.journal import Journal
+from optibench.cell.trials import (
     LEFT_OUT,
     MAX_INFO,
     MAX_INFO_ITEMS,
@@ -29,6 +25,10 @@ from harness.trials import (
     metric_names,
     metric_values,
 )
+from optibench.cli.main import main
+from optibench.errors import HarnessError
+from optibench.plan.cells import plan
+from optibench.store.run_folder import TRIALS, Store
 
 TASK = "hpobench/ml/histgb/iris"
 GRID = ("-o", "random", "tpe", "-b", TASK, "synthetic/sphere-2d", "-s", 2, "-t", 3)
@@ -52,7 +52,7 @@ def test_what_an_evaluation_returned_is_in_the_table(run: Path) -> None:
     trials = stored(run)
     trained = trials["task"] == TASK
     assert trials.loc[~trained, "info"].isna().all()
-    task = benchmarks.create(TASK)
+    task = optibench_benchmarks.create(TASK)
     for trial in trials[trained].itertuples():
         assert json.loads(trial.info) == task.evaluate(json.loads(trial.config), seed=0).info
 
@@ -206,15 +206,15 @@ def test_the_numbers_of_a_metric() -> None:
 
 def test_yahpos_other_metrics_are_kept_and_declared() -> None:
     try:
-        task = benchmarks.create("yahpo/lcbench/3945")
-    except benchmarks.MissingDataError as error:
+        task = optibench_benchmarks.create("yahpo/lcbench/3945")
+    except optibench_benchmarks.MissingDataError as error:
         pytest.skip(str(error))
     config = dict(task.space.get_default_configuration())
     (alone,), single = task.evaluate_batch([config], seed=0), task.evaluate(config, seed=0)
     assert single.info == alone.info
     assert set(single.info) == set(task.metrics) >= {"val_accuracy", "test_balanced_accuracy", "time"}
     assert (single.info["val_accuracy"], task.metrics["test_cross_entropy"]) == (single.value, "minimize")
-    other = benchmarks.create("yahpo/lcbench/3945/test_cross_entropy+noise=0.1")
+    other = optibench_benchmarks.create("yahpo/lcbench/3945/test_cross_entropy+noise=0.1")
     assert other.metrics == task.metrics
     assert other.evaluate(config, seed=0).info == single.info
 
@@ -223,9 +223,12 @@ def test_yahpos_other_metrics_are_kept_and_declared() -> None:
 def test_a_declared_metric_of_a_training_is_one_that_it_returns(name: str) -> None:
     import inspect
 
-    from benchmarks.training import gpt, hpobench, moe_model, network
+    from optibench_benchmarks.training import network
+    from optibench_benchmarks.training.hpobench import tasks as hpobench
+    from optibench_benchmarks.training.mainrun import gpt
+    from optibench_benchmarks.training.moe import model as moe_model
 
-    task = benchmarks.create(name)
+    task = optibench_benchmarks.create(name)
     makers = {"digits": network, "hpobench": hpobench, "moe-router": moe_model, "mainrun": gpt}
     source = inspect.getsource(makers[name.partition("/")[0]])
     assert task.metrics

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.cells import plan
-from harness.errors import HarnessError
-from harness.grid import Grid, resolve
-from harness.limits import KEYS, Limits, parse
-from harness.store import Store
+from optibench.errors import HarnessError
+from optibench.plan.cells import plan
+from optibench.spec.grid import Grid, resolve
+from optibench.spec.limits import KEYS, Limits, parse
+from optibench.store.run_folder import Store
 
 GRID = Grid(("random",), ("synthetic/sphere-2d",), (0, 1), 8)
 

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import model
-from harness.cli import main
-from harness.store import Store
+import optiformer
+from optibench.cli.main import main
+from optibench.store.run_folder import Store
 
 sys.path.insert(0, str(Path(__file__).parent))  # where the package of cases is
 from malformed import SEED, cases
@@ -44,7 +44,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert main(["run", *grid, "--no-report", "--executor", "serial", "--out", str(folder / "run")]) == 0
     assert main(["publish", str(folder / "run"), str(folder / "published")]) == 0
-    shutil.copytree(Path(model.__file__).parent / "checkpoints" / "optiformer", folder / "checkpoint")
+    shutil.copytree(Path(optiformer.__file__).parent / "checkpoints" / "optiformer", folder / "checkpoint")
     trials = {"optimizer": ["mine"] * 4, "task": ["synthetic/sphere-2d"] * 4, "seed": [0] * 4, "trial": range(4)}
     pd.DataFrame({**trials, "value": [0.5] * 4}).to_parquet(folder / "trials.parquet")
     return folder
@@ -87,7 +87,7 @@ def test_it_is_one_sentence_in_a_process_of_its_own(
     (tmp_path / "here").mkdir()
     case.lay_out(tmp_path / "here", base)
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", *(word.replace("\0", "") for word in case.arguments)],
+        [sys.executable, "-m", "optibench.cli.main", *(word.replace("\0", "") for word in case.arguments)],
         capture_output=True,
         text=True,
         env=environment,
@@ -132,13 +132,13 @@ def test_a_damaged_journal_costs_only_what_is_damaged(
 
 
 def _plan(store: Store) -> Any:
-    from harness.cells import plan
+    from optibench.plan.cells import plan
 
     return plan(store.resolved())
 
 
 def _rows(store: Store, cells: Any) -> pd.DataFrame:
-    from harness.trials import TIMINGS
+    from optibench.cell.trials import TIMINGS
 
     frame = store.trials(cells).to_pandas().drop(columns=list(TIMINGS))
     return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import yaml
 
-from harness import paper
-from harness.cli import main
-from reports.results import ReportError
-from reports.training import read_log, smoothed, training_curve
+from optibench.cli.main import main
+from optibench.runs import paper
+from optibench_reports.data.results import ReportError
+from optibench_reports.studies.training_log import read_log, smoothed, training_curve
 
 ROOT = Path(__file__).parents[2]
 DEV = str(ROOT / "results" / "dev")
@@ -49,7 +49,7 @@ def spec(tmp_path: Path) -> Write:
 @pytest.fixture(scope="module")
 def quick() -> Iterator[None]:
     """Few bootstrap draws, for tests of files and words."""
-    from reports import paper as made
+    from optibench_reports.render import paper as made
 
     analyse = made.analyse
     with pytest.MonkeyPatch.context() as patch:

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import optimizers
-from harness.store import Store
+import optibench_optimizers
+from optibench.store.run_folder import Store
 
 QUICK = {"random", "sobol", "tpe", "tpe-univariate", "cmaes", "optiformer", "asha", "hyperband"}
-NAMES = sorted(optimizers.entries())
+NAMES = sorted(optibench_optimizers.entries())
 GRID = ("-b", "misbehaving/conditional", "-s", 1, "-t", 15, "--no-report")
 """Ten trials of initial design, then the optimizer's own; the worker is killed in the third of those."""
 
@@ -31,7 +31,7 @@ def killed_and_whole(names: list[str], optibench: Any, table: Any, tmp_path: Pat
     for name in names:
         one, other = (frame[frame.optimizer == name].reset_index(drop=True) for frame in (killed, whole))
         assert (one.state == "ok").all(), one.error.tolist()
-        if optimizers.entries()[name].capabilities.replay:
+        if optibench_optimizers.entries()[name].capabilities.replay:
             assert one.attempts.tolist() == [1] * 12 + [2] + [1] * 2, f"{name}: its worker was killed in trial 12"
             assert events[name] == ["worker died, its trial is tried again"]
             pd.testing.assert_frame_equal(one.drop(columns="attempts"), other.drop(columns="attempts"))

@@ -14,14 +14,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.journal import Journal
-from harness.store import Store
+from optibench.cell.journal import Journal
+from optibench.store.run_folder import Store
 
 SLOW = ("-b", "misbehaving/sleep", "-s", "4", "-t", "12", "--initial-size", "3", "-j", "2")
 
 
 def start(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "harness.cli", "run", "--no-report", *arguments]
+    command = [sys.executable, "-m", "optibench.cli.main", "run", "--no-report", *arguments]
     return subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -149,7 +149,7 @@ def test_a_signal_stops_cleanly_and_says_how_to_resume(
     number: int, environment: dict[str, str], table: Any, tmp_path: Path
 ) -> None:
     arguments = ("-o", "random", *SLOW)
-    command = [sys.executable, "-m", "harness.cli", "run", *arguments, "--out", "out"]
+    command = [sys.executable, "-m", "optibench.cli.main", "run", *arguments, "--out", "out"]
     process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: (tmp_path / "out" / "journal").exists() and begun(tmp_path / "out"))
     process.send_signal(number)

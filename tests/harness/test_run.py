@@ -11,7 +11,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
-from harness.store import Store
+from optibench.store.run_folder import Store
 
 CHEAP = ("-o", "random", "sobol", "-b", "synthetic/sphere-2d", "synthetic/ackley-5d", "-s", "3", "-t", "15")
 

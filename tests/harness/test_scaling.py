@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import HarnessError
-from harness.scaling import Point, measure, write
-from model.cache import Trained
-from model.config import RunConfig
-from reports import ReportError
+from optibench.errors import HarnessError
+from optibench.studies.scaling import Point, measure, write
+from optibench_reports import ReportError
+from optiformer.training.cache import Trained
+from optiformer.training.config import RunConfig
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / "config.json").write_text(json.dumps({"info": info}))
         return Trained(folder, 120.0, "fp32", True)
 
-    monkeypatch.setattr("model.cache.train_cached", cached)
+    monkeypatch.setattr("optiformer.training.cache.train_cached", cached)
 
 
 def test_a_power_law_is_found_again(trained: None, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_losses_on_different_functions_are_not_compared(trained: None) -> None:
 
 
 def test_what_is_wrong_is_said_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("model.cache.train_cached", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("optiformer.training.cache.train_cached", lambda *_, **__: pytest.fail("trained"))
     (tmp_path / "wrong.yaml").write_text("train: {beta2: 7}\n")
     with pytest.raises(HarnessError, match=r"wrong\.yaml: train: beta2 must be a number of at least 0 and below 1"):
         measure(["set-small", "set-medium", str(tmp_path / "wrong.yaml")])

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from harness.cli import main
+from optibench.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("harness", "optimizers", "benchmarks", "model", "reports")

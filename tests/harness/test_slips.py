@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-import benchmarks
-from harness.cli import main
-from harness.errors import HarnessError
-from harness.grid import load, resolve
-from harness.results import load as load_results
-from harness.run import stored_grid
-from harness.store import Store
+import optibench_benchmarks
+import optiformer
+from optibench.cli.main import main
+from optibench.errors import HarnessError
+from optibench.runs.run import stored_grid
+from optibench.spec.grid import load, resolve
+from optibench.store.run_folder import Store
+from optibench.store.to_results import load as load_results
 
 FLAGS = {"optimizers": ["random"], "benchmarks": ["synthetic/sphere-2d"]}
 
@@ -53,10 +54,10 @@ class Half:
     def names(self) -> list[str]:
         return ["half/here"]
 
-    def create(self, name: str) -> benchmarks.Benchmark:
+    def create(self, name: str) -> optibench_benchmarks.Benchmark:
         if name != "half/here":
-            raise benchmarks.MissingDataError(f"The data of {name} is not here; get it with `fetch {name}`.")
-        found = benchmarks.create("synthetic/sphere-2d")
+            raise optibench_benchmarks.MissingDataError(f"The data of {name} is not here; get it with `fetch {name}`.")
+        found = optibench_benchmarks.create("synthetic/sphere-2d")
         found.name = name
         return found
 
@@ -74,37 +75,37 @@ provider = Half()
 
 @pytest.fixture
 def half(monkeypatch: pytest.MonkeyPatch) -> None:
-    family = benchmarks.Family("half", "half of it is here", f"{__name__}:provider")
-    monkeypatch.setitem(benchmarks.registry._families, "half", family)
-    suites = dict(benchmarks.suites._read()) | {
+    family = optibench_benchmarks.Family("half", "half of it is here", f"{__name__}:provider")
+    monkeypatch.setitem(optibench_benchmarks.registry._families, "half", family)
+    suites = dict(optibench_benchmarks.suites._read()) | {
         "globbed": {"summary": "", "patterns": ["half/*"]},
         "named": {"summary": "", "patterns": ["half/here", "half/away"]},
     }
-    monkeypatch.setattr(benchmarks.suites, "_read", lambda: suites)
+    monkeypatch.setattr(optibench_benchmarks.suites, "_read", lambda: suites)
 
 
 @pytest.mark.usefixtures("half")
 @pytest.mark.parametrize("pattern", ["half/*", "*/*", "globbed", "named", "half/[ah]*"])
 def test_a_glob_or_suite_that_would_skip_tasks_names_them_and_stops(pattern: str) -> None:
-    with pytest.raises(benchmarks.MissingDataError, match=r"half/away") as caught:
-        benchmarks.expand([pattern])
+    with pytest.raises(optibench_benchmarks.MissingDataError, match=r"half/away") as caught:
+        optibench_benchmarks.expand([pattern])
     assert "get it with `fetch" in str(caught.value)
     assert str(caught.value).endswith("or leave these tasks out with --skip-missing.")
 
 
 @pytest.mark.usefixtures("half")
 def test_what_is_asked_for_or_taken_away_decides() -> None:
-    expand = benchmarks.expand
+    expand = optibench_benchmarks.expand
     assert expand(["half/here"]) == expand(["half/h*"]) == ["half/here"]
     assert expand(["half/*", "!half/away", "!half/g/*"]) == ["half/here"]
     assert expand(["half/*", "!half/[ag]*"]) == ["half/here"]
-    with pytest.raises(benchmarks.MissingDataError, match=r"The data of half/g/\* is missing"):
+    with pytest.raises(optibench_benchmarks.MissingDataError, match=r"The data of half/g/\* is missing"):
         expand(["half/*", "!half/away", "!half/g/one"])  # the others of the group are still missing
     with pytest.raises(
-        benchmarks.MissingDataError, match=r"^The data of half/away is not here; get it with `fetch half"
+        optibench_benchmarks.MissingDataError, match=r"^The data of half/away is not here; get it with `fetch half"
     ):
         expand(["half/away", "half/here"])
-    with pytest.raises(benchmarks.MissingDataError, match=r"No task on this machine matches 'half/a\*'"):
+    with pytest.raises(optibench_benchmarks.MissingDataError, match=r"No task on this machine matches 'half/a\*'"):
         expand(["half/a*"], {})
     assert expand(["*/sphere-2d"]) == ["synthetic/sphere-2d"]  # no group need have such a name
 
@@ -128,19 +129,21 @@ def test_a_grid_that_skips_tasks_says_so_in_its_report(tmp_path: Path, capsys: p
 
 
 def test_yahpo_with_one_scenario_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks import data
+    from optibench_benchmarks import data
 
-    if not any(name.startswith("yahpo/lcbench/") for name in benchmarks.names()):
+    if not any(name.startswith("yahpo/lcbench/") for name in optibench_benchmarks.names()):
         pytest.skip("needs the data of yahpo/lcbench")
     (tmp_path / "yahpo").mkdir()
     (tmp_path / "yahpo" / "lcbench").symlink_to(data.root() / "yahpo" / "lcbench")
     monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
-    with pytest.raises(benchmarks.MissingDataError, match=r"yahpo/rbv2_xgboost/\* is missing.*--skip-missing"):
-        benchmarks.expand(["yahpo/*"])
+    with pytest.raises(
+        optibench_benchmarks.MissingDataError, match=r"yahpo/rbv2_xgboost/\* is missing.*--skip-missing"
+    ):
+        optibench_benchmarks.expand(["yahpo/*"])
     skipped: dict[str, str] = {}
-    assert len(benchmarks.expand(["yahpo/*"], skipped)) == 34
+    assert len(optibench_benchmarks.expand(["yahpo/*"], skipped)) == 34
     assert list(skipped) == ["yahpo/rbv2_xgboost/*"]
-    assert len(benchmarks.expand(["yahpo/lcbench/*"])) == 34
+    assert len(optibench_benchmarks.expand(["yahpo/lcbench/*"])) == 34
 
 
 @pytest.mark.parametrize("prefix", ["mnist", "cifar", "mainrun", "moe-router", "attention", "hpobench", "yahpo"])
@@ -148,20 +151,20 @@ def test_what_a_family_says_is_missing_are_tasks_that_it_does_not_list(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
-    family = benchmarks.families()[prefix]
+    family = optibench_benchmarks.families()[prefix]
     absent = family.absent()
     assert absent
     assert set(absent).isdisjoint(family.names())
     for name in absent:
         if not name.endswith("/*"):
-            with pytest.raises(benchmarks.MissingDataError):
-                benchmarks.create(name).evaluate({}, seed=0)
+            with pytest.raises(optibench_benchmarks.MissingDataError):
+                optibench_benchmarks.create(name).evaluate({}, seed=0)
 
 
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks import data
-    from harness.mappings import read_mapping
-    from model.config import RunConfig
+    from optibench.spec.yaml_file import read_mapping
+    from optibench_benchmarks import data
+    from optiformer.training.config import RunConfig
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -180,7 +183,7 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert load(None, FLAGS | {"executor": "dask", "scheduler": address})[1].scheduler == address
     monkeypatch.setenv("OPTIBENCH_DATA", "~/data")
     assert data.root() == tmp_path / "data"
-    shipped = Path(benchmarks.__file__).parents[1] / "model" / "configs"
+    shipped = Path(optiformer.__file__).parent / "configs"
     (tmp_path / "tiny.yaml").write_text(next(shipped.glob("**/*.yaml")).read_text())
     assert RunConfig.load("~/tiny.yaml")
     with pytest.raises(HarnessError, match=r"~nobody-is-called-so/g\.yaml"):
@@ -188,7 +191,7 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_tilde_in_an_external_command_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.external.definitions import parse
+    from optibench.external.definitions import parse
 
     monkeypatch.setenv("HOME", str(tmp_path))
     (found,) = parse({"optimizers": {"mine": {"command": ["~/bin/python", "~/w.py", "a~b"]}}}, "here", tmp_path)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.store import Store
+from optibench.store.run_folder import Store
 
 pytest.importorskip("distributed")
 dask_jobqueue = pytest.importorskip("dask_jobqueue")

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.grid import Grid, Settings
-from harness.run import run
+from optibench.runs.run import run
+from optibench.spec.grid import Grid, Settings
 
 TRIALS, SEEDS = 100, 1000
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from harness.cells import Cell, plan
-from harness.files import write_atomically
-from harness.grid import Grid, resolve
-from harness.journal import Fault, Journal
-from harness.run import status
-from harness.store import Store
-from harness.trials import FIELDS, Trial
+from optibench.cell.journal import Fault, Journal
+from optibench.cell.trials import FIELDS, Trial
+from optibench.files import write_atomically
+from optibench.plan.cells import Cell, plan
+from optibench.runs.run import status
+from optibench.spec.grid import Grid, resolve
+from optibench.store.run_folder import Store
 
 
 def trials(n: int) -> list[Trial]:

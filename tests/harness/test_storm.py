@@ -25,11 +25,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import optimizers
-from harness.cells import Cell, derived_seed, plan
-from harness.journal import Journal
-from harness.run_cell import benchmark, initial_design, plain
-from harness.store import Store
+import optibench_optimizers
+from optibench.cell.journal import Journal
+from optibench.cell.run import benchmark, initial_design, plain
+from optibench.plan.cells import Cell, derived_seed, plan
+from optibench.store.run_folder import Store
 
 pytestmark = [pytest.mark.heavy, pytest.mark.storm]
 KINDS = {
@@ -81,7 +81,7 @@ class Storm:
         """When each trial that must not be lost was begun."""
 
     def start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "harness.cli", "run", "grid.yaml", "--no-report", "--out", "out"]
+        command = [sys.executable, "-m", "optibench.cli.main", "run", "grid.yaml", "--no-report", "--out", "out"]
         return subprocess.Popen(command, env=self.environment, cwd=self.folder, stderr=subprocess.PIPE, text=True)
 
     def let_run(self, process: subprocess.Popen[str]) -> None:
@@ -207,7 +207,7 @@ def expected_configs(cell: Cell) -> list[str]:
     """What an undisturbed cell evaluates: neither optimizer learns, so no outcome matters."""
     problem = benchmark(cell.task)
     seed = derived_seed("optimizer", cell.task, cell.seed)
-    optimizer = optimizers.create(cell.optimizer, problem.space, seed=seed, n_trials=cell.trials)
+    optimizer = optibench_optimizers.create(cell.optimizer, problem.space, seed=seed, n_trials=cell.trials)
     design = initial_design(problem, cell.seed, cell.initial_size)
     asked = [plain(optimizer.ask(1)[0].config) for _ in range(cell.trials - len(design))]
     return [json.dumps(config) for config in [*design, *asked]]

@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.cells import plan
-from harness.store import Store
+from optibench.plan.cells import plan
+from optibench.store.run_folder import Store
 
 CRASHED = "evaluate: the worker died (signal SIGSEGV)"
 HABITS = ("fork", "fork-session", "fork-multiprocessing")
@@ -117,7 +117,7 @@ def test_what_a_living_worker_daemonised_lives_until_the_worker_ends(
 ORPHANED = """
 import multiprocessing, os, sys, time
 from pathlib import Path
-from harness import guardian, mortal
+from optibench.executors import guardian, parent_death as mortal
 
 
 def work():

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
-from harness.external import External, definitions, trust
+from optibench.cli.main import main
+from optibench.external import External, definitions, trust
 
 WORKER = Path(__file__).parent.parent.parent / "examples" / "external" / "random_worker.py"
 pytestmark = pytest.mark.usefixtures("fresh_registries")
@@ -40,9 +40,9 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 def _forget() -> None:
-    import benchmarks
+    import optibench_benchmarks
 
-    benchmarks.registry._families.pop("ball", None)
+    optibench_benchmarks.registry._families.pop("ball", None)
 
 
 RESUME = ("run", "--out", "out", "--executor", "serial", "--no-report")

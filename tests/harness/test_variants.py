@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.cli import main
-from harness.errors import HarnessError
-from harness.variants import FOLDER, read, train, write
+from optibench.cli.main import main
+from optibench.errors import HarnessError
+from optibench.studies.network_variants import FOLDER, read, train, write
 
 BASE = """
 encoding: trialset
@@ -37,7 +37,7 @@ def spec(tmp_path: Path) -> Path:
 def test_the_shipped_comparison_has_equal_budgets_and_every_attention() -> None:
     from typing import get_args
 
-    from model.trial_config import Attention
+    from optiformer.surrogate.config import Attention
 
     found = read("optiformer")
     assert next(iter(found.runs)) == found.control == "as shipped"
@@ -70,7 +70,7 @@ def test_variants_are_trained_compared_and_not_trained_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("model.train.accumulate", refuse)
+    monkeypatch.setattr("optiformer.training.loop.accumulate", refuse)
     assert main(arguments) == 0
     assert capsys.readouterr().out == shown.out
 

@@ -13,15 +13,15 @@ from typing import ClassVar
 
 import pytest
 
-import benchmarks
-import optimizers
-from benchmarks import MissingDataError, UnknownBenchmarkError
-from benchmarks.conformance import sample
-from harness import external
-from harness.external.benchmark import worker
-from harness.grid import load
-from optimizers.conformance import OptimizerConformance
-from optimizers.conformance_spaces import SPACES
+import optibench_benchmarks
+import optibench_optimizers
+from optibench import external
+from optibench.external.benchmark import worker
+from optibench.spec.grid import load
+from optibench_benchmarks import MissingDataError, UnknownBenchmarkError
+from optibench_benchmarks.conformance import sample
+from optibench_optimizers.conformance.spaces import SPACES
+from optibench_optimizers.conformance.suite import OptimizerConformance
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "external"
 
@@ -29,12 +29,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "external"
 @pytest.fixture(autouse=True)
 def _forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test registers is forgotten afterwards, and its workers end."""
-    optimizers.entries(), benchmarks.families()
-    monkeypatch.setattr("harness.external.definitions._registered", {})
-    monkeypatch.setattr("optimizers.registry._entries", dict(optimizers.registry._entries))
-    monkeypatch.setattr("benchmarks.registry._families", dict(benchmarks.registry._families))
+    optibench_optimizers.entries(), optibench_benchmarks.families()
+    monkeypatch.setattr("optibench.external.definitions._registered", {})
+    monkeypatch.setattr("optibench_optimizers.registry._entries", dict(optibench_optimizers.registry._entries))
+    monkeypatch.setattr("optibench_benchmarks.registry._families", dict(optibench_benchmarks.registry._families))
     with monkeypatch.context() as patch:
-        patch.setattr("harness.external.benchmark._workers", {})
+        patch.setattr("optibench.external.benchmark._workers", {})
         yield
 
 
@@ -60,7 +60,7 @@ def yahpo_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("task", ["lcbench/3945", "lcbench/189906", "rbv2_xgboost/12", "rbv2_xgboost/40981"])
 def test_the_package_of_yahpo_gives_what_the_native_adapter_gives(yahpo_python: str, task: str) -> None:
     try:
-        native = benchmarks.create(f"yahpo/{task}")
+        native = optibench_benchmarks.create(f"yahpo/{task}")
     except MissingDataError as error:
         pytest.skip(str(error))
     if "OPTIBENCH_DATA" not in os.environ:
@@ -68,7 +68,7 @@ def test_the_package_of_yahpo_gives_what_the_native_adapter_gives(yahpo_python: 
     (definition,) = external.load(EXAMPLES / "yahpo.yaml")
     command = (yahpo_python, *definition.command[1:])
     external.register([external.External.of({**definition.plain(), "command": command})])
-    pinned = benchmarks.create(f"yahpo-pinned/{task}")
+    pinned = optibench_benchmarks.create(f"yahpo-pinned/{task}")
     assert "yahpo_gym 1.0.2" in worker(pinned.external)[1]
     assert pinned.space == native.space
     assert pinned.direction == native.direction
@@ -81,7 +81,7 @@ def test_the_package_of_yahpo_gives_what_the_native_adapter_gives(yahpo_python: 
             mine, theirs = (one.evaluate(config, seed=0, fidelity=fidelity) for one in (native, pinned))
             assert mine == theirs
     with pytest.raises(UnknownBenchmarkError, match="no instance '0'"):
-        benchmarks.create(f"yahpo-pinned/{task.partition('/')[0]}/0")
+        optibench_benchmarks.create(f"yahpo-pinned/{task.partition('/')[0]}/0")
 
 
 # HPOBench ---------------------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_the_worker_of_hpobench_speaks_its_interface(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     changed = {**definition.plain(), "command": command, "seconds": 20, "start_seconds": 60}
     external.register([external.External.of(changed)])
-    task = benchmarks.create("hpobench-package/ml/bowl_benchmark/Bowl/task_id=5")
+    task = optibench_benchmarks.create("hpobench-package/ml/bowl_benchmark/Bowl/task_id=5")
     assert task.direction == "minimize"
     assert list(task.fidelity_space or ()) == ["epochs"]
     full = task.evaluate({"x": 0.5}, seed=3)
@@ -131,9 +131,9 @@ def test_the_worker_of_hpobench_speaks_its_interface(tmp_path: Path, monkeypatch
     assert task.evaluate({"x": 0.5}, seed=4) != full
     assert task.evaluate({"x": 0.5}, seed=3, fidelity={"epochs": 1}).value == pytest.approx(full.value + 0.9)
     with pytest.raises(UnknownBenchmarkError, match="HPOBench has no 'ml/no_such/Thing' here"):
-        benchmarks.create("hpobench-package/ml/no_such/Thing")
+        optibench_benchmarks.create("hpobench-package/ml/no_such/Thing")
     with pytest.raises(UnknownBenchmarkError, match="A task is FOLDER/MODULE/CLASS"):
-        benchmarks.create("hpobench-package/nonsense")
+        optibench_benchmarks.create("hpobench-package/nonsense")
 
 
 # HEBO -------------------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class TestHebo(OptimizerConformance):
 def test_the_grid_with_hebo_has_the_tasks_that_its_rule_chooses() -> None:
     """Two of each family of `test-slow`, first those whose names come first by their SHA-256, then the second ones."""
     families: dict[str, list[str]] = {}
-    for task in benchmarks.expand(["test-slow"]):
+    for task in optibench_benchmarks.expand(["test-slow"]):
         words = task.split("/")
         families.setdefault("/".join(words[: 2 if words[0] == "yahpo" else 1]), []).append(task)
     ordered = [sorted(found, key=lambda task: hashlib.sha256(task.encode()).hexdigest()) for found in families.values()]

@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, TPESampler
 
-from model import OptiFormerSampler
+from optiformer import OptiFormerSampler
 
 Objective = Callable[[optuna.Trial, np.random.Generator], float]
 

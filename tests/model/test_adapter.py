@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from ConfigSpace import ConfigurationSpace, Float
 
-from model.cache import cache_folder
-from model.network import load
-from optimizers.base import Observation, OptimizerError
-from optimizers.optiformer import OptiFormerSeq, fingerprint
+from optibench_optimizers.adapters.optiformer_sequence import OptiFormerSeq, fingerprint
+from optibench_optimizers.base import Observation, OptimizerError
+from optiformer.sequence.network import load
+from optiformer.training.cache import cache_folder
 
 CONFIG = """
 data: {n_trajectories: 60, shard_size: 60, teachers: [{name: random, share: 1, n_trials: 30}]}

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from model.conditions import learn
-from model.space import Parameter
+from optiformer.space.conditions import learn
+from optiformer.space.space import Parameter
 
 PARAMETERS = (
     Parameter("degree", "int", 1, 5),

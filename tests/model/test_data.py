@@ -10,14 +10,22 @@ import numpy as np
 import optuna
 import pytest
 
-from model.config import AugmentConfig, DataConfig, TeacherShare
-from model.dataset import Place, Recorded, TrajectoryStore, batches, choose_trials, encode_positions, make_sequence
-from model.errors import ModelError
-from model.functions.prior import PriorConfig, sample_problem
-from model.generate import generate, load_config, rejections, shard_path, shards
-from model.space import Parameter, Space
-from model.teachers import N_STARTUP, TEACHERS, TeacherName, propose_tpe, tpe_space
-from model.tokenizer import Tokenizer, Vocabulary
+from optiformer.errors import ModelError
+from optiformer.sequence.dataset import (
+    Place,
+    Recorded,
+    TrajectoryStore,
+    batches,
+    choose_trials,
+    encode_positions,
+    make_sequence,
+)
+from optiformer.sequence.prior.problems import PriorConfig, sample_problem
+from optiformer.sequence.teachers import N_STARTUP, TEACHERS, TeacherName, propose_tpe, tpe_space
+from optiformer.sequence.tokenizer import Tokenizer, Vocabulary
+from optiformer.sequence.trajectories import generate, load_config, rejections, shard_path, shards
+from optiformer.space.space import Parameter, Space
+from optiformer.training.config import AugmentConfig, DataConfig, TeacherShare
 
 SMALL = DataConfig(
     n_trajectories=90,

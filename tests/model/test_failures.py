@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.gp.failures import FailureModel
-from model.gp.processes import Kinds
+from optiformer.gp.failures import FailureModel
+from optiformer.gp.processes import Kinds
 
 N = 40
 KINDS = Kinds(np.array([False, False, True, True]), np.array([0.0, 0.0, 3.0, 2.0]))

@@ -8,11 +8,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from model.errors import ModelError
-from model.functions.audit import EVALUATION_FUNCTIONS, best_shifted_fit, is_separable_bowl
-from model.functions.gp import KERNELS, KernelName, covariance, gpytorch_covariance, sample_gp
-from model.functions.prior import PriorConfig, find_flaw, sample_problem
-from model.functions.symbolic import BINARY, UNARY, SymbolicFunction, sample_symbolic
+from optiformer.errors import ModelError
+from optiformer.sequence.prior.audit import EVALUATION_FUNCTIONS, best_shifted_fit, is_separable_bowl
+from optiformer.sequence.prior.gp import KERNELS, KernelName, covariance, gpytorch_covariance, sample_gp
+from optiformer.sequence.prior.problems import PriorConfig, find_flaw, sample_problem
+from optiformer.sequence.prior.symbolic import BINARY, UNARY, SymbolicFunction, sample_symbolic
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -9,16 +9,16 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from model import kernel_systems
-from model.gp import kernels
-from model.gp.fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, MarginalLikelihood, fit
-from model.gp.improvement import ProcessImprovement
-from model.gp.kernels import BELIEF, N_HEADS, Array
-from model.gp.processes import BentHistory, Coordinates, Kinds, Processes
-from model.prior.draw import Draw
-from model.prior.histories import sample_batch
-from model.trial_config import MixtureConfig, TrialSetConfig
-from model.trial_evaluation import history
+from optiformer.evaluation.likelihood import history
+from optiformer.gp import kernels
+from optiformer.gp.fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, MarginalLikelihood, fit
+from optiformer.gp.improvement import ProcessImprovement
+from optiformer.gp.kernels import BELIEF, N_HEADS, Array
+from optiformer.gp.processes import BentHistory, Coordinates, Kinds, Processes
+from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.network import processes as kernel_systems
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.histories import sample_batch
 
 ENCODING = TrialSetConfig(
     slots=4, choices=40, bins=64, queries=8, max_trials=40, prior=MixtureConfig(dimensions=(1, 2, 4), conditional=0.9)

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.config import SamplingConfig
-from model.errors import ModelError
-from model.inference import Policy, choose, select_context, token_probabilities
-from model.network import Checkpoint, load
-from model.space import Parameter, Space
-from model.tokenizer import Trial
+from optiformer.errors import ModelError
+from optiformer.sequence.network import Checkpoint, load
+from optiformer.sequence.policy import Policy, choose, select_context, token_probabilities
+from optiformer.sequence.tokenizer import Trial
+from optiformer.space.space import Parameter, Space
+from optiformer.training.config import SamplingConfig
 
 
 @pytest.fixture(scope="module")

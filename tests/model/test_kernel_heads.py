@@ -11,16 +11,16 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
-from model.config import NetworkConfig
-from model.gp.kernels import BELIEF, KERNELS, LEAST_NOISE, N_HEADS
-from model.kernel_heads import WIDTH
-from model.kernel_systems import BentHistory, bend, unbend
-from model.prediction import Prediction
-from model.prior.draw import Draw
-from model.prior.histories import sample_batch
-from model.trial_config import MixtureConfig, TrialSetConfig
-from model.trial_features import SlotKinds
-from model.trial_network import build
+from optiformer.gp.kernels import BELIEF, KERNELS, LEAST_NOISE, N_HEADS
+from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.network.features import SlotKinds
+from optiformer.surrogate.network.kernel_heads import WIDTH
+from optiformer.surrogate.network.network import build
+from optiformer.surrogate.network.prediction import Prediction
+from optiformer.surrogate.network.processes import BentHistory, bend, unbend
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.histories import sample_batch
+from optiformer.training.config import NetworkConfig
 
 ENCODING = TrialSetConfig(
     slots=4, bins=64, queries=8, max_trials=16, kernels_after=1, prior=MixtureConfig(dimensions=(1, 2, 4))

@@ -15,11 +15,11 @@ import optuna
 import pytest
 import torch
 
-from model.config import PRESETS
-from model.inference import Policy
-from model.network import Checkpoint, build_network, default_checkpoint, load
-from model.space import Parameter, Space
-from model.tokenizer import ScoreScale, Trial
+from optiformer.sequence.network import Checkpoint, build_network, default_checkpoint, load
+from optiformer.sequence.policy import Policy
+from optiformer.sequence.tokenizer import ScoreScale, Trial
+from optiformer.space.space import Parameter, Space
+from optiformer.training.config import PRESETS
 
 D, N = 7, 100
 SPACE = Space(tuple(Parameter(f"p{i}", "float") for i in range(D)))

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.config import PRESETS, NetworkConfig, RunConfig, SamplingConfig
-from model.decoder import Decoder
-from model.errors import ModelError
-from model.network import (
+from optiformer.errors import ModelError
+from optiformer.sequence.decoder import Decoder
+from optiformer.sequence.network import (
     CONFIG,
     VOCABULARY,
     WEIGHTS,
@@ -26,7 +25,8 @@ from model.network import (
     preset_table,
     save,
 )
-from model.tokenizer import Vocabulary
+from optiformer.sequence.tokenizer import Vocabulary
+from optiformer.training.config import PRESETS, NetworkConfig, RunConfig, SamplingConfig
 
 
 def test_presets_are_the_seeds_and_their_true_sizes() -> None:
@@ -119,8 +119,8 @@ def test_the_expected_tensors_are_llamas(preset: str) -> None:
 
 def test_suggesting_does_not_import_transformers(tiny_checkpoint: Path) -> None:
     code = (
-        "import sys, numpy; from model import Policy, Space; from model.space import Parameter; "
-        "from model.tokenizer import Trial; p = Policy(Space((Parameter('x', 'float'),)), sys.argv[1]); "
+        "import sys, numpy; from optiformer import Policy, Space; from optiformer.space.space import Parameter; "
+        "from optiformer.sequence.tokenizer import Trial; p = Policy(Space((Parameter('x', 'float'),)), sys.argv[1]); "
         "p.suggest([Trial({'x': i / 9}, i) for i in range(9)], rng=numpy.random.default_rng(0)); "
         "assert 'transformers' not in sys.modules and 'gpytorch' not in sys.modules"
     )
@@ -128,7 +128,7 @@ def test_suggesting_does_not_import_transformers(tiny_checkpoint: Path) -> None:
 
 
 def test_importing_the_package_is_light() -> None:
-    code = "import sys, model; assert not {'torch', 'optuna', 'numpy', 'sklearn'} & set(sys.modules)"
+    code = "import sys, optiformer; assert not {'torch', 'optuna', 'numpy', 'sklearn'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -220,9 +220,9 @@ def test_a_wrong_configuration_says_what_is_wrong(text: str, message: str, tmp_p
 
 
 def test_every_committed_configuration_loads() -> None:
-    import model
+    import optiformer
 
-    found = sorted((Path(model.__file__).parent / "configs").glob("**/*.yaml"))
+    found = sorted((Path(optiformer.__file__).parent / "configs").glob("**/*.yaml"))
     digests = {RunConfig.load(path).digest() for path in found}
     assert found
     assert len(found) - len(digests) == 5  # those that differ in sampling only, or are the shipped one, share weights

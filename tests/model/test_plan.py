@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-from model.config import NetworkConfig
-from model.errors import ModelError
-from model.gp.kernels import KERNELS, correlation, squared_distances
-from model.plan import diverse
-from model.proposer import Proposer, ProposerConfig
-from model.space import Space
-from model.surrogate.features import ScoreAnchors
-from model.surrogate.prediction import Prediction
-from model.surrogate.trialset import Context, TrialSet, TrialSetBelief
-from model.tokenizer import Trial
-from model.trial_checkpoint import TrialSetCheckpoint, arrays
-from model.trial_config import MixtureConfig, TrialSetConfig
-from model.trial_network import build
+from optiformer.errors import ModelError
+from optiformer.gp.kernels import KERNELS, correlation, squared_distances
+from optiformer.search.batch import diverse
+from optiformer.search.proposer import Proposer, ProposerConfig
+from optiformer.sequence.tokenizer import Trial
+from optiformer.space.space import Space
+from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays
+from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.features import ScoreAnchors
+from optiformer.surrogate.network.network import build
+from optiformer.surrogate.prediction import Prediction
+from optiformer.surrogate.surrogate import Context, TrialSet, TrialSetBelief
+from optiformer.training.config import NetworkConfig
 
 ENCODING = TrialSetConfig(slots=4, bins=64, max_trials=40, kernels_after=1, prior=MixtureConfig(dimensions=(2,)))
 NETWORK = NetworkConfig(32, 2, 2, 48)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from model.config import RunConfig, TrainConfig
-from model.errors import ModelError
-from model.functions.audit import EVALUATION_FUNCTIONS, best_shifted_fit, is_separable_bowl
-from model.prior.draw import Draw
-from model.prior.histories import LENGTHS, Batch, context_length, history, sample_batch
-from model.prior.mixture import FAMILIES, ProblemBatch, sample_problems
-from model.prior.spaces import SpaceBatch, sample_spaces
-from model.trial_config import MixtureConfig, TrialSetConfig
-from model.trial_training import TrialSetEncoding
+from optiformer.errors import ModelError
+from optiformer.sequence.prior.audit import EVALUATION_FUNCTIONS, best_shifted_fit, is_separable_bowl
+from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.histories import LENGTHS, Batch, context_length, history, sample_batch
+from optiformer.surrogate.prior.mixture import FAMILIES, ProblemBatch, sample_problems
+from optiformer.surrogate.prior.spaces import SpaceBatch, sample_spaces
+from optiformer.training.config import RunConfig, TrainConfig
+from optiformer.training.trials import TrialSetEncoding
 
 CONFIG = TrialSetConfig()
 

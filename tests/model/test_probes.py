@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.probes import NAMES, probe
-from model.tokenizer import Trial
+from optiformer.evaluation.probes import NAMES, probe
+from optiformer.sequence.tokenizer import Trial
 
 
 def configs(rows: np.ndarray) -> list[dict[str, Any]]:

@@ -28,21 +28,21 @@ from ConfigSpace.util import check_configuration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import candidates
-from model.config import NetworkConfig
-from model.errors import ModelError
-from model.proposer import MANY, PRESETS, Proposer, ProposerConfig, with_settings
-from model.space import Space
-from model.surrogate.trialset import TrialSet
-from model.tokenizer import Trial
-from model.trial_checkpoint import TrialSetCheckpoint, arrays, save
-from model.trial_config import MixtureConfig, TrialSetConfig
-from model.trial_history import History, thin
-from model.trial_network import build
-from model.unit_space import UnitSpace
-from optimizers.base import Observation, OptimizerError
-from optimizers.optiformer_surrogate import OptiFormer, fingerprint
-from optimizers.spaces import SearchSpace
+from optibench_optimizers.adapters.optiformer import OptiFormer, fingerprint
+from optibench_optimizers.base import Observation, OptimizerError
+from optibench_optimizers.spaces import SearchSpace
+from optiformer.errors import ModelError
+from optiformer.search import candidates
+from optiformer.search.proposer import MANY, PRESETS, Proposer, ProposerConfig, with_settings
+from optiformer.sequence.tokenizer import Trial
+from optiformer.space.space import Space
+from optiformer.space.unit_space import UnitSpace
+from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays, save
+from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.history import History, thin
+from optiformer.surrogate.network.network import build
+from optiformer.surrogate.surrogate import TrialSet
+from optiformer.training.config import NetworkConfig
 
 ENCODING = TrialSetConfig(slots=6, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)

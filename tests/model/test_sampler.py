@@ -19,14 +19,14 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
 from optuna.trial import Trial, TrialState
-
-from model import ModelError, OptiFormerSampler
-from model.network import Checkpoint, load
-from model.one_thread import one_thread
-from model.tokenizer import Trial as ModelTrial
-from model.trial_checkpoint import TrialSetCheckpoint, default_checkpoint
-from model.trial_checkpoint import load as load_trialset
 from tests.model.surfaces import best, conditional
+
+from optiformer import ModelError, OptiFormerSampler
+from optiformer.one_thread import one_thread
+from optiformer.sequence.network import Checkpoint, load
+from optiformer.sequence.tokenizer import Trial as ModelTrial
+from optiformer.surrogate.checkpoint import TrialSetCheckpoint, default_checkpoint
+from optiformer.surrogate.checkpoint import load as load_trialset
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -283,7 +283,7 @@ def printed(code: str, *arguments: str) -> str:
 def test_it_imports_no_torch() -> None:
     code = """
 import sys, optuna
-from model import OptiFormerSampler
+from optiformer import OptiFormerSampler
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 study = optuna.create_study(sampler=OptiFormerSampler(seed=0))

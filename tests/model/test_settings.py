@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from model.config import PRESETS, RunConfig
-from model.errors import ModelError
-from model.proposer import ProposerConfig
-from model.settings import Range, build, convert
+from optiformer.errors import ModelError
+from optiformer.search.proposer import ProposerConfig
+from optiformer.settings import Range, build, convert
+from optiformer.training.config import PRESETS, RunConfig
 
 HUGE = 10**400
 WRONG = (None, [[]], {"a": 1}, "nonsense", math.nan, math.inf, -math.inf, HUGE, -HUGE, 1.5, True, -1, b"1")

@@ -22,7 +22,7 @@ WORKER = """
 import sys, optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from model import OptiFormerSampler
+from optiformer import OptiFormerSampler
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 where = sys.argv[1]

@@ -8,20 +8,20 @@ import torch
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 from scipy.stats import wilcoxon
 
-import optimizers
-from model import trial_evaluation as evaluation
-from model.config import RunConfig
-from model.prior.draw import Draw
-from model.prior.trees import trees
-from model.proposer import Proposer
-from model.space import Space
-from model.surrogate.trialset import TrialSet
-from model.tokenizer import Trial
-from model.trial_checkpoint import TrialSetCheckpoint, arrays, default_checkpoint, load
-from model.trial_network import build
-from model.trial_training import HELD_OUT
-from model.unit_space import Array, UnitSpace
-from optimizers import Observation
+import optibench_optimizers
+from optibench_optimizers import Observation
+from optiformer.evaluation import likelihood as evaluation
+from optiformer.search.proposer import Proposer
+from optiformer.sequence.tokenizer import Trial
+from optiformer.space.space import Space
+from optiformer.space.unit_space import Array, UnitSpace
+from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays, default_checkpoint, load
+from optiformer.surrogate.network.network import build
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.trees import trees
+from optiformer.surrogate.surrogate import TrialSet
+from optiformer.training.config import RunConfig
+from optiformer.training.trials import HELD_OUT
 
 
 def space() -> ConfigurationSpace:
@@ -48,7 +48,7 @@ def loss(config: dict[str, object], unit: UnitSpace) -> float:
 
 def best_after(name: str, seed: int, n_trials: int = 40) -> float:
     unit = UnitSpace(Space.from_configspace(space()))
-    optimizer = optimizers.create(name, space(), seed=seed, n_trials=n_trials)
+    optimizer = optibench_optimizers.create(name, space(), seed=seed, n_trials=n_trials)
     values = []
     for _ in range(n_trials):
         (suggestion,) = optimizer.ask()

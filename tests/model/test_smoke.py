@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model import smoke
+from optiformer.evaluation import smoke
 
 
 def steps(workplace: smoke.Workplace) -> list[tuple[bool, str]]:

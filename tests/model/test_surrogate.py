@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from model.config import NetworkConfig
-from model.gp.processes import Kinds
-from model.prior.draw import Draw
-from model.prior.histories import Batch, sample_batch
-from model.surrogate import features
-from model.surrogate.interface import Told
-from model.surrogate.trialset import TrialSet
-from model.trial_checkpoint import TrialSetCheckpoint, arrays
-from model.trial_config import MixtureConfig, TrialSetConfig
-from model.trial_evaluation import history
-from model.trial_features import ScoreAnchors
-from model.trial_network import TrialSetNetwork, build
+from optiformer.evaluation.likelihood import history
+from optiformer.gp.processes import Kinds
+from optiformer.surrogate import features
+from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays
+from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.interface import Told
+from optiformer.surrogate.network.features import ScoreAnchors
+from optiformer.surrogate.network.network import TrialSetNetwork, build
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.histories import Batch, sample_batch
+from optiformer.surrogate.surrogate import TrialSet
+from optiformer.training.config import NetworkConfig
 
 ENCODING = TrialSetConfig(
     slots=6,

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.errors import ModelError
-from model.space import Condition, Parameter, Space
-from model.tokenizer import SPECIAL, ScoreScale, Tokenizer, Trial, Vocabulary
+from optiformer.errors import ModelError
+from optiformer.sequence.tokenizer import SPECIAL, ScoreScale, Tokenizer, Trial, Vocabulary
+from optiformer.space.space import Condition, Parameter, Space
 
 finite = st.floats(-1e9, 1e9, allow_nan=False, width=64)
 

@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 import torch
 
-from model import encodings, precision
-from model.cache import train_cached
-from model.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, TeacherShare, TrainConfig
-from model.errors import ModelError
-from model.functions.prior import PriorConfig
-from model.generate import generate
-from model.network import load
-from model.schedules import learning_rate
-from model.train import parameter_groups, train
-from model.training_state import Progress, save_state
+from optiformer.errors import ModelError
+from optiformer.sequence.network import load
+from optiformer.sequence.prior.problems import PriorConfig
+from optiformer.sequence.trajectories import generate
+from optiformer.training import encodings, precision
+from optiformer.training.cache import train_cached
+from optiformer.training.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, TeacherShare, TrainConfig
+from optiformer.training.loop import parameter_groups, train
+from optiformer.training.schedules import learning_rate
+from optiformer.training.state import Progress, save_state
 
 NETWORK = NetworkConfig(64, 2, 4, 96, copying_start=True, tie_embeddings=True)
 RUN = RunConfig(
@@ -110,7 +110,7 @@ def test_checkpoints_of_another_configuration_are_refused(data: Path, tmp_path: 
 
 
 def test_weight_decay_spares_norms() -> None:
-    from model.network import build_network
+    from optiformer.sequence.network import build_network
 
     network = build_network(NETWORK, RUN.vocabulary)
     decayed, spared = parameter_groups(network, RUN.train)
@@ -175,7 +175,7 @@ def test_two_processes_train_together(steps: int, minutes: float, tmp_path: Path
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     given = f"{str(config)!r}, out={str(tmp_path / 'two')!r}, minutes={minutes}, processes=0"
-    code = f"from model.train import main; main({given})"
+    code = f"from optiformer.training.loop import main; main({given})"
     base = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     generate(RunConfig.load(config).data, tmp_path / "two" / "data", processes=0, progress=False)
     workers = [
@@ -196,14 +196,14 @@ def test_a_checkpoint_that_finds_no_room_leaves_nothing_behind(tmp_path: Path, m
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("model.training_state.save_file", full)
+    monkeypatch.setattr("optiformer.training.state.save_file", full)
     with pytest.raises(OSError, match="No space"):
         save_state(tmp_path, Progress(step=1), network, torch.optim.SGD(network.parameters()), {})
     assert not list(tmp_path.iterdir())
 
 
 INSTRUCTIONS = """
-from model import precision
+from optiformer.training import precision
 print(precision.chosen("auto", "cpu"), precision.chosen("bf16", "cpu"))
 """
 
@@ -239,7 +239,7 @@ def test_an_arm_cpu_says_whether_it_has_bf16(cpu: str, expected: bool, tmp_path:
 
 
 def test_auto_is_bf16_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.precision.cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("optiformer.training.precision.cpu_has_bf16", lambda: True)
     assert [precision.chosen(asked, "cpu") for asked in ("auto", "fp32")] == ["bf16", "fp32"]
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: including_emulation)
     assert precision.chosen("auto", "cuda") == "fp32"  # a GPU that only emulates it
@@ -252,11 +252,11 @@ def test_a_training_goes_on_in_another_precision_and_says_so(
     settings = replace(RUN.train, precision="auto", steps=4, batch_tokens=200, validate_every=2, validation_batches=1)
     run = replace(RUN, encoding=encoding, train=settings)
     losses = iter((2.0, 1.0))
-    monkeypatch.setattr("model.train.validate", lambda *_: next(losses))  # the last checkpoint is the best
-    monkeypatch.setattr("model.precision.cpu_has_bf16", lambda: True)
+    monkeypatch.setattr("optiformer.training.loop.validate", lambda *_: next(losses))  # the last checkpoint is the best
+    monkeypatch.setattr("optiformer.training.precision.cpu_has_bf16", lambda: True)
     assert load_info(train(run, data, tmp_path, steps=2))["precision"] == "bf16"
     assert "in bf16" in capsys.readouterr().out
-    monkeypatch.setattr("model.precision.cpu_has_bf16", lambda: False)
+    monkeypatch.setattr("optiformer.training.precision.cpu_has_bf16", lambda: False)
     info = load_info(train(run, data, tmp_path))
     assert (info["precision"], info["steps"]) == ("bf16 for 2 steps, fp32 for 2 steps", 4)
     assert "Trained so far in bf16; training goes on in fp32." in capsys.readouterr().out
@@ -280,7 +280,7 @@ def test_torch_has_no_more_threads_than_there_are_cores(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, found = torch.get_num_threads(), []
-    monkeypatch.setattr("model.cores.usable", lambda: 3)
+    monkeypatch.setattr("optiformer.cores.usable", lambda: 3)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     monkeypatch.setattr(torch, "set_num_threads", found.append)
     for threads in (0, 5):

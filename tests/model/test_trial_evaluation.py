@@ -9,13 +9,13 @@ import pytest
 import torch
 from scipy.special import ndtr
 
-from model import trial_evaluation as evaluation
-from model.config import NetworkConfig
-from model.surrogate.prediction import Prediction
-from model.surrogate.trialset import TrialSet
-from model.trial_checkpoint import TrialSetCheckpoint, arrays
-from model.trial_config import MixtureConfig, TrialSetConfig
-from model.trial_network import build
+from optiformer.evaluation import likelihood as evaluation
+from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays
+from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.network.network import build
+from optiformer.surrogate.prediction import Prediction
+from optiformer.surrogate.surrogate import TrialSet
+from optiformer.training.config import NetworkConfig
 
 ENCODING = TrialSetConfig(slots=7, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
 NETWORK = NetworkConfig(32, 1, 2, 32)

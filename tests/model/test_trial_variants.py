@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.training.attention.network import shipped
-from model.config import NetworkConfig, RunConfig, TrainConfig
-from model.errors import ModelError
-from model.prior.draw import Draw
-from model.prior.histories import Batch, sample_batch
-from model.schedules import learning_rate, momentum
-from model.surrogate.trialset import TrialSet
-from model.train import parameter_groups, train
-from model.trial_attention import MIXES
-from model.trial_checkpoint import TrialSetCheckpoint, arrays, default_checkpoint, load
-from model.trial_config import MixtureConfig, TrialSetConfig, VariantConfig
-from model.trial_layers import hide
-from model.trial_network import TrialSetNetwork, attention_mask, build
-from optimizers import OptimizerError
-from optimizers.optiformer_surrogate import OptiFormer
+from optibench_benchmarks.training.attention.network import shipped
+from optibench_optimizers import OptimizerError
+from optibench_optimizers.adapters.optiformer import OptiFormer
+from optiformer.errors import ModelError
+from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays, default_checkpoint, load
+from optiformer.surrogate.config import MixtureConfig, TrialSetConfig, VariantConfig
+from optiformer.surrogate.network.attention import MIXES
+from optiformer.surrogate.network.layers import hide
+from optiformer.surrogate.network.network import TrialSetNetwork, attention_mask, build
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.histories import Batch, sample_batch
+from optiformer.surrogate.surrogate import TrialSet
+from optiformer.training.config import NetworkConfig, RunConfig, TrainConfig
+from optiformer.training.loop import parameter_groups, train
+from optiformer.training.schedules import learning_rate, momentum
 
 ENCODING = TrialSetConfig(
     slots=6, bins=32, queries=8, max_trials=16, kernels_after=1, prior=MixtureConfig(dimensions=(1, 2, 3, 6))

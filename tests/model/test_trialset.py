@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from model.config import NetworkConfig, RunConfig, TrainConfig
-from model.errors import ModelError
-from model.prediction import Prediction
-from model.prior.draw import Draw
-from model.prior.histories import Batch, sample_batch
-from model.train import train
-from model.trial_card import ship
-from model.trial_checkpoint import load, save
-from model.trial_config import MixtureConfig, TrialSetConfig
-from model.trial_features import ScoreAnchors, bin_centres, candidate_features, trial_features
-from model.trial_network import TrialSetNetwork, attention_mask, build
+from optiformer.errors import ModelError
+from optiformer.surrogate.checkpoint import load, save
+from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.network.features import ScoreAnchors, bin_centres, candidate_features, trial_features
+from optiformer.surrogate.network.network import TrialSetNetwork, attention_mask, build
+from optiformer.surrogate.network.prediction import Prediction
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.histories import Batch, sample_batch
+from optiformer.training.card import ship
+from optiformer.training.config import NetworkConfig, RunConfig, TrainConfig
+from optiformer.training.loop import train
 
 ENCODING = TrialSetConfig(slots=6, bins=32, queries=8, max_trials=16, prior=MixtureConfig(dimensions=(1, 2, 3, 6)))
 Doubles = Callable[[TrialSetNetwork, Batch], tuple[TrialSetNetwork, Batch]]
@@ -190,9 +190,9 @@ from pathlib import Path
 
 for name in ("scipy", "optuna", "ConfigSpace"):
     sys.modules[name] = None
-from model.config import NetworkConfig, RunConfig, TrainConfig
-from model.train import train
-from model.trial_config import TrialSetConfig
+from optiformer.training.config import NetworkConfig, RunConfig, TrainConfig
+from optiformer.training.loop import train
+from optiformer.surrogate.config import TrialSetConfig
 
 encoding = TrialSetConfig(queries=8, max_trials=16, kernels_after=1)
 steps = TrainConfig(steps=2, batch_tokens=200, validate_every=1, validation_batches=1, precision="fp32")

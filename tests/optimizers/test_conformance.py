@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 from ConfigSpace.exceptions import IllegalValueError, InactiveHyperparameterSetError
 
-import optimizers
-from optimizers import Capabilities, Fidelity, Observation, Optimizer, OptimizerError, Suggestion
-from optimizers.conformance import OptimizerConformance, no_leftovers
-from optimizers.conformance_fidelity import EPOCHS
-from optimizers.conformance_spaces import SPACES, line
-from optimizers.history import succeeded
-from optimizers.random_search import RandomSearch
-from optimizers.spaces import SearchSpace
+import optibench_optimizers
+from optibench_optimizers import Capabilities, Fidelity, Observation, Optimizer, OptimizerError, Suggestion
+from optibench_optimizers.adapters.random_search import RandomSearch
+from optibench_optimizers.conformance.fidelity import EPOCHS
+from optibench_optimizers.conformance.spaces import SPACES, line
+from optibench_optimizers.conformance.suite import OptimizerConformance, no_leftovers
+from optibench_optimizers.history import succeeded
+from optibench_optimizers.spaces import SearchSpace
 
-NAMES = sorted(optimizers.entries())
+NAMES = sorted(optibench_optimizers.entries())
 # A suggestion of these takes up to a second; these spaces hold most of what can go wrong.
 SLOW = {"gp-botorch", "gp-optuna", "gp-skopt", "smac-gp", "smac-hb", "smac-rf"}
 QUICK_SPACES = ("mixed", "conditional", "categories", "scales")
@@ -34,7 +34,7 @@ HEAVY = {name: pytest.mark.heavy for name in SPACES if name not in QUICK_SPACES}
 
 def _looks(name: str) -> bool:
     """Whether it looks at what it is told."""
-    return not optimizers.entries()[name].capabilities.failed.startswith("nothing")
+    return not optibench_optimizers.entries()[name].capabilities.failed.startswith("nothing")
 
 
 def conformance(name: str) -> type[OptimizerConformance]:
@@ -59,7 +59,7 @@ globals().update({cls.__name__: cls for cls in map(conformance, NAMES)})
 def test_a_configuration_of_another_space_is_refused(name: str) -> None:
     for config in ({"x": 0.5, "y": 1.0}, {"x": 2.0}, {"x": "high"}):
         with (
-            closing(optimizers.create(name, line(), seed=1, n_trials=12)) as optimizer,
+            closing(optibench_optimizers.create(name, line(), seed=1, n_trials=12)) as optimizer,
             pytest.raises(OptimizerError, match="space"),
         ):
             optimizer.tell([Observation(config, 1.0)])
@@ -67,7 +67,7 @@ def test_a_configuration_of_another_space_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_catalog_is_readable(name: str) -> None:
-    entry = optimizers.entries()[name]
+    entry = optibench_optimizers.entries()[name]
     assert entry.summary.endswith(".")
     assert entry.install.startswith("pip install ")
 

@@ -7,9 +7,9 @@ import warnings
 import optuna
 import pytest
 
-from optimizers.conformance_spaces import SPACES, check_valid
-from optimizers.define_by_run import suggest
-from optimizers.spaces import SearchSpace
+from optibench_optimizers.conformance.spaces import SPACES, check_valid
+from optibench_optimizers.define_by_run import suggest
+from optibench_optimizers.spaces import SearchSpace
 
 
 @pytest.mark.parametrize("codes", [False, True])

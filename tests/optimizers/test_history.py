@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from optimizers import Observation
-from optimizers.history import Pending, Values, succeeded
+from optibench_optimizers import Observation
+from optibench_optimizers.history import Pending, Values, succeeded
 
 
 @pytest.mark.parametrize(

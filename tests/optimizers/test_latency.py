@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-import optimizers
-from optimizers import Observation, Optimizer, OptimizerError, Suggestion
+import optibench_optimizers
+from optibench_optimizers import Observation, Optimizer, OptimizerError, Suggestion
 
 VARIANTS = ("tpe:group=true", "optiformer:preset=fast", "optiformer:preset=thorough")
-LABELS = (*sorted(optimizers.entries()), *VARIANTS)
+LABELS = (*sorted(optibench_optimizers.entries()), *VARIANTS)
 PAST = (10, 50, 100, 200)
 DIMENSIONS = (2, 7, 20)
 WINDOW = 16
@@ -59,7 +59,9 @@ class Study:
         self.space.seed(seed)
         past = [_observed(dict(config)) for config in self.space.sample_configuration(self.n)]
         started = time.perf_counter()
-        self._optimizer = optimizers.create(self.label, self.space, seed=seed, n_trials=self.n + 1 + self.window)
+        self._optimizer = optibench_optimizers.create(
+            self.label, self.space, seed=seed, n_trials=self.n + 1 + self.window
+        )
         self._optimizer.tell(past)
         told = time.perf_counter()
         suggestion = self._optimizer.ask()[0]
@@ -166,7 +168,7 @@ def test_ask_and_tell(benchmark: Any, label: str, n: int, d: int) -> None:
         cold_seconds=statistics.median(study.cold),
         cold_seconds_all=study.cold,
         first_use_seconds=first,
-        packages=optimizers.parse(label)[0].versions(),
+        packages=optibench_optimizers.parse(label)[0].versions(),
         load_average=busy,
     )
 
@@ -198,7 +200,7 @@ def test_the_history_stays_near_n_and_plans_are_timed_at_every_phase(monkeypatch
         def tell(self, observations: Sequence[Observation]) -> None:
             self.told += len(observations)
 
-    monkeypatch.setattr(optimizers, "create", lambda label, space, **settings: Planning(space, **settings))
+    monkeypatch.setattr(optibench_optimizers, "create", lambda label, space, **settings: Planning(space, **settings))
     study, timed, told = Study("planning", n=10, d=2), 0, []
     for _ in range(4 * WINDOW):
         study.ready()
@@ -213,6 +215,6 @@ def test_the_history_stays_near_n_and_plans_are_timed_at_every_phase(monkeypatch
 
 
 def test_every_registered_optimizer_is_timed() -> None:
-    assert set(optimizers.entries()) <= set(LABELS)
+    assert set(optibench_optimizers.entries()) <= set(LABELS)
     for label in LABELS:
-        optimizers.parse(label)
+        optibench_optimizers.parse(label)

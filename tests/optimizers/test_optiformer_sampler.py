@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-import optimizers
-from harness.fingerprint import of_optimizer
-from model.checkpoint_files import CONFIG, WEIGHTS, shipped
-from optimizers import Observation, OptimizerError
-from optimizers.conformance import initial_design
-from optimizers.conformance_spaces import bowl, conditional, mixed
-from optimizers.spaces import SearchSpace
+import optibench_optimizers
+from optibench.store.fingerprint import of_optimizer
+from optibench_optimizers import Observation, OptimizerError
+from optibench_optimizers.conformance.spaces import bowl, conditional, mixed
+from optibench_optimizers.conformance.suite import initial_design
+from optibench_optimizers.spaces import SearchSpace
+from optiformer.files import CONFIG, WEIGHTS, shipped
 
 NAME = "optiformer-sampler"
 
@@ -23,7 +23,7 @@ NAME = "optiformer-sampler"
 def asked(spec: str, n: int = 3, told: int = 10) -> list[dict[str, Any]]:
     view = SearchSpace(mixed())
     found = []
-    with closing(optimizers.create(spec, mixed(), seed=1, n_trials=told + n)) as optimizer:
+    with closing(optibench_optimizers.create(spec, mixed(), seed=1, n_trials=told + n)) as optimizer:
         optimizer.tell(initial_design(view, told))
         for _ in range(n):
             (suggestion,) = optimizer.ask()
@@ -47,14 +47,14 @@ def test_a_checkpoint_of_named_tokens_is_taken() -> None:
 
 
 def test_the_weights_are_part_of_the_fingerprint(tmp_path: Path) -> None:
-    entry, _ = optimizers.parse(NAME)
+    entry, _ = optibench_optimizers.parse(NAME)
     own = entry.identify({})
     assert own == entry.identify({"checkpoint": str(shipped("optiformer"))})
     assert own != entry.identify({"checkpoint": str(shipped("optiformer-seq"))})
     parts = of_optimizer(NAME)
     assert parts["weights or worker"] == own
-    assert "code model/sampler.py" in parts
-    assert "code optimizers/optuna_study.py" in parts
+    assert "code optiformer/sampler.py" in parts
+    assert "code optibench_optimizers/adapters/optuna_study.py" in parts
     assert "package optuna" in parts
 
     copy = tmp_path / "copy"
@@ -73,7 +73,7 @@ def test_the_weights_are_part_of_the_fingerprint(tmp_path: Path) -> None:
 def test_only_active_parameters_are_in_a_trial() -> None:
     """Which parameters a trial has is what the sampler learns the conditions from."""
     view = SearchSpace(conditional())
-    with closing(optimizers.create(NAME, conditional(), seed=1, n_trials=20)) as optimizer:
+    with closing(optibench_optimizers.create(NAME, conditional(), seed=1, n_trials=20)) as optimizer:
         optimizer.tell(initial_design(view))
         configs = [dict(optimizer.ask()[0].config) for _ in range(4)]
         trials = optimizer._study.get_trials()  # type: ignore[attr-defined]

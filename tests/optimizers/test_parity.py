@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
 
-import optimizers
-from optimizers import Observation
-from optimizers.spaces import SearchSpace
+import optibench_optimizers
+from optibench_optimizers import Observation
+from optibench_optimizers.spaces import SearchSpace
 
 SEED = 11
 
@@ -35,7 +35,7 @@ def loss(config: Any) -> float:
 
 def ours(name: str, space: ConfigurationSpace, n_trials: int, told: list[Observation] | None = None) -> list[Any]:
     asked = []
-    with closing(optimizers.create(name, space, seed=SEED, n_trials=n_trials)) as optimizer:
+    with closing(optibench_optimizers.create(name, space, seed=SEED, n_trials=n_trials)) as optimizer:
         optimizer.tell(told or [])
         for _ in range(n_trials - len(told or [])):
             config = optimizer.ask()[0].config
@@ -58,7 +58,7 @@ def ours(name: str, space: ConfigurationSpace, n_trials: int, told: list[Observa
 def test_optuna(name: str, options: dict[str, Any] | None, n_trials: int) -> None:
     import optuna
 
-    from model import OptiFormerSampler
+    from optiformer import OptiFormerSampler
 
     def objective(trial: optuna.Trial) -> float:
         config: dict[str, Any] = {"c": ["p", "q", "r"][trial.suggest_categorical("c", [0, 1, 2])]}
@@ -108,7 +108,7 @@ def test_smac(name: str, n_trials: int, tmp_path: Path) -> None:
     import joblib
     import smac
 
-    from optimizers.smac_facades import repeatable
+    from optibench_optimizers.adapters.smac_facades import repeatable
 
     space = conditional()
     facade = {"smac-rf": smac.HyperparameterOptimizationFacade, "smac-gp": smac.BlackBoxFacade}[name]
@@ -130,9 +130,9 @@ def test_a_told_initial_design_takes_the_place_of_the_librarys_own(name: str) ->
     configs = SearchSpace(flat()).sample(10, np.random.RandomState(0))
     told = [Observation(config, loss(config)) for config in configs]
     reversed_ = [Observation(config, -loss(config)) for config in configs]
-    with closing(optimizers.create(name, flat(), seed=SEED, n_trials=40)) as one:
+    with closing(optibench_optimizers.create(name, flat(), seed=SEED, n_trials=40)) as one:
         one.tell(told)
-        with closing(optimizers.create(name, flat(), seed=SEED, n_trials=40)) as other:
+        with closing(optibench_optimizers.create(name, flat(), seed=SEED, n_trials=40)) as other:
             other.tell(reversed_)
             assert one.ask(4) != other.ask(4)
 
@@ -143,7 +143,7 @@ def test_cma_es_starts_at_the_best_told_trial() -> None:
     told = [Observation(config, 5.0) for config in SearchSpace(space).sample(9, np.random.RandomState(0))]
     told.insert(4, Observation(best, 1.0))
     told.append(Observation(dict.fromkeys(best, 0.9), -9.0, "failed"))
-    with closing(optimizers.create("cmaes:sigma0=1e-6", space, seed=SEED, n_trials=50)) as optimizer:
+    with closing(optibench_optimizers.create("cmaes:sigma0=1e-6", space, seed=SEED, n_trials=50)) as optimizer:
         optimizer.tell(told)
         for suggestion in optimizer.ask(5):
             assert suggestion.config == pytest.approx(best, abs=1e-4)

@@ -12,18 +12,22 @@ from smac.runhistory.enumerations import StatusType
 from smac.runhistory.runhistory import RunHistory
 from smac.scenario import Scenario
 
-import optimizers
-from optimizers import Fidelity, Observation
-from optimizers.conformance import initial_design, observe
-from optimizers.conformance_spaces import bowl, line, mixed
-from optimizers.smac_liar import LyingEncoder
-from optimizers.spaces import SearchSpace
+import optibench_optimizers
+from optibench_optimizers import Fidelity, Observation
+from optibench_optimizers.adapters.smac_liar import LyingEncoder
+from optibench_optimizers.conformance.spaces import bowl, line, mixed
+from optibench_optimizers.conformance.suite import initial_design, observe
+from optibench_optimizers.spaces import SearchSpace
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "batches.md"
 
 
 def test_every_optimizer_takes_account_of_what_is_out_and_the_documentation_says_how() -> None:
-    ours = {name: entry for name, entry in optimizers.entries().items() if entry.target.startswith("optimizers.")}
+    ours = {
+        name: entry
+        for name, entry in optibench_optimizers.entries().items()
+        if entry.target.startswith("optibench_optimizers.")
+    }
     assert [name for name, entry in ours.items() if not entry.capabilities.batch] == []
     table = [row.split("|")[1] for row in DOCUMENT.read_text().splitlines() if row.startswith("| `")]
     assert sorted(name for cell in table for name in cell.replace("`", "").replace(" ", "").split(",")) == sorted(ours)
@@ -52,7 +56,7 @@ def test_smacs_model_is_told_the_median_of_what_is_out(name: str, monkeypatch: p
     space = mixed()
     view = SearchSpace(space)
     told = initial_design(view, 9)
-    with closing(optimizers.create(name, space, seed=1, n_trials=30)) as optimizer:
+    with closing(optibench_optimizers.create(name, space, seed=1, n_trials=30)) as optimizer:
         optimizer.tell(told)
         asked = optimizer.ask()
         trained = Trained(optimizer, monkeypatch)
@@ -72,7 +76,7 @@ def test_smacs_model_is_told_the_median_of_what_is_out(name: str, monkeypatch: p
 def test_smac_trains_as_seldom_as_ever_where_nothing_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
     space = mixed()
     view = SearchSpace(space)
-    with closing(optimizers.create("smac-rf", space, seed=1, n_trials=40)) as optimizer:
+    with closing(optibench_optimizers.create("smac-rf", space, seed=1, n_trials=40)) as optimizer:
         optimizer.tell(initial_design(view, 9))
         batch = optimizer.ask(2)
         trained = Trained(optimizer, monkeypatch)
@@ -88,7 +92,7 @@ def test_the_points_of_a_batch_of_smacs_gp_keep_apart() -> None:
 
     def spread(seed: int) -> float:
         told = [Observation({"x": (i + 0.5) / 12}, abs((i + 0.5) / 12 - 0.45)) for i in range(12)]
-        with closing(optimizers.create("smac-gp", space, seed=seed, n_trials=40)) as optimizer:
+        with closing(optibench_optimizers.create("smac-gp", space, seed=seed, n_trials=40)) as optimizer:
             optimizer.tell(told)
             return float(np.std([one.config["x"] for one in optimizer.ask(4)]))
 
@@ -128,7 +132,7 @@ def test_what_runs_at_the_full_fidelity_is_known_where_a_rung_of_smac_hb_is_fill
     epochs = Fidelity("epochs", 1, 9, whole=True)
     space = line()
     view = SearchSpace(space)
-    with closing(optimizers.create("smac-hb", space, seed=1, n_trials=60, fidelity=epochs)) as optimizer:
+    with closing(optibench_optimizers.create("smac-hb", space, seed=1, n_trials=60, fidelity=epochs)) as optimizer:
         optimizer.tell(initial_design(view, 9))
         first = optimizer.ask()
         trained = Trained(optimizer, monkeypatch)

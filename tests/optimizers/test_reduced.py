@@ -15,14 +15,14 @@ import optuna
 import pytest
 from packaging.requirements import Requirement
 
-import optimizers
-from harness import doctor
-from harness.cli import main
-from optimizers import Capabilities, Entry, OptimizerError
-from optimizers.conformance import OptimizerConformance, initial_design
-from optimizers.conformance_reduced import heard_from, listening, reduced
-from optimizers.conformance_spaces import mixed
-from optimizers.spaces import SearchSpace
+import optibench_optimizers
+from optibench.cli import doctor
+from optibench.cli.main import main
+from optibench_optimizers import Capabilities, Entry, OptimizerError
+from optibench_optimizers.conformance.reduced import heard_from, listening, reduced
+from optibench_optimizers.conformance.spaces import mixed
+from optibench_optimizers.conformance.suite import OptimizerConformance, initial_design
+from optibench_optimizers.spaces import SearchSpace
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ class GP(OptimizerConformance):
 @pytest.mark.usefixtures("no_greenlet")
 def test_the_registry_refuses_optunas_process_without_greenlet() -> None:
     with pytest.raises(OptimizerError) as caught:
-        optimizers.create("gp-optuna", mixed(), seed=0, n_trials=20)
+        optibench_optimizers.create("gp-optuna", mixed(), seed=0, n_trials=20)
     sentence = str(caught.value)
     assert "\n" not in sentence
     assert "greenlet cannot be imported" in sentence
@@ -76,17 +76,17 @@ def test_the_suite_fails_it() -> None:
 @pytest.mark.usefixtures("no_greenlet")
 def test_the_suite_hears_of_a_fallback_that_no_entry_declares(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message comes once, when Optuna is first asked, and at a level that our adapter turns off."""
-    entry = dataclasses.replace(optimizers.entries()["gp-optuna"], name="undeclared", companions=())
-    monkeypatch.setitem(optimizers.registry._entries, "undeclared", entry)
+    entry = dataclasses.replace(optibench_optimizers.entries()["gp-optuna"], name="undeclared", companions=())
+    monkeypatch.setitem(optibench_optimizers.registry._entries, "undeclared", entry)
     assert any("falling back to sequential L-BFGS-B" in text for text in reduced(heard_from("undeclared")))
 
 
 def test_an_old_version_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     have = {"optuna": "4.2.0", "numpy": "2.4.6"}
-    monkeypatch.setattr("optimizers.requirements.version", lambda name: have.get(name, "99.0+cpu"))
+    monkeypatch.setattr("optibench_optimizers.requirements.version", lambda name: have.get(name, "99.0+cpu"))
     with pytest.raises(OptimizerError, match=r"optuna 4\.2\.0 is installed and optuna>=5 is needed; run `pip install"):
-        optimizers.entries()["tpe"].load()
-    assert optimizers.entries()["random"].problems() == []
+        optibench_optimizers.entries()["tpe"].load()
+    assert optibench_optimizers.entries()["random"].problems() == []
     rows, well = doctor.examine()
     assert not well
     assert [row.found for row in rows if row.what == "optimizer asha"] == [
@@ -99,8 +99,8 @@ def test_the_oldest_versions_are_those_of_the_distribution() -> None:
     wanted = {found.name: found for found in map(Requirement, project["dependencies"])}
     declared = [
         requirement
-        for entry in optimizers.entries().values()
-        if entry.target.startswith("optimizers.")
+        for entry in optibench_optimizers.entries().values()
+        if entry.target.startswith("optibench_optimizers.")
         for requirement in map(Requirement, entry.packages)
         if requirement.specifier
     ]
@@ -111,7 +111,7 @@ def test_the_oldest_versions_are_those_of_the_distribution() -> None:
 
 def test_a_package_that_pip_cannot_read_is_refused() -> None:
     with pytest.raises(OptimizerError, match="'odd' names a package as pip does not read it"):
-        optimizers.register(Entry("odd", "Odd.", "odd:Odd", Capabilities(), packages=("my library",)))
+        optibench_optimizers.register(Entry("odd", "Odd.", "odd:Odd", Capabilities(), packages=("my library",)))
 
 
 def test_listening_hears_what_is_silenced_and_shows_no_more_than_before(
@@ -142,7 +142,7 @@ def test_optuna_draws_nothing_at_random_in_a_space_without_conditions(
         raise AssertionError("a parameter was drawn at random")
 
     told = initial_design(SearchSpace(mixed()))
-    with closing(optimizers.create(name, mixed(), seed=0, n_trials=len(told) + 2)) as optimizer:
+    with closing(optibench_optimizers.create(name, mixed(), seed=0, n_trials=len(told) + 2)) as optimizer:
         optimizer.tell(told)
         monkeypatch.setattr(optuna.samplers.RandomSampler, "sample_independent", drawn)
         for _ in range(2):

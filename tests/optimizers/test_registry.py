@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-import optimizers
-from optimizers import Capabilities, Entry, OptimizerError, UnknownOptimizerError
+import optibench_optimizers
+from optibench_optimizers import Capabilities, Entry, OptimizerError, UnknownOptimizerError
 
 
 def create(spec: str, **settings: Any) -> None:
     space = ConfigurationSpace({"x": (0.0, 1.0), "c": ["a", "b"]})
-    optimizers.create(spec, space, seed=0, n_trials=20, settings=settings).close()
+    optibench_optimizers.create(spec, space, seed=0, n_trials=20, settings=settings).close()
 
 
 def test_listing_imports_none_of_the_libraries() -> None:
     code = (
-        "import sys, optimizers; assert len(optimizers.entries()) >= 10; "
+        "import sys, optibench_optimizers; assert len(optibench_optimizers.entries()) >= 10; "
         "heavy = 'torch optuna smac sklearn skopt botorch gpytorch cmaes scipy ConfigSpace'.split(); "
         "print(sorted(set(heavy) & set(sys.modules)))"
     )
@@ -31,7 +31,7 @@ def test_listing_imports_none_of_the_libraries() -> None:
 
 def test_every_optimizer_that_was_promised_is_there() -> None:
     promised = {"random", "sobol", "tpe", "tpe-univariate", "cmaes", "smac-rf", "smac-gp"}
-    assert promised | {"gp-skopt", "gp-optuna", "gp-botorch"} <= set(optimizers.entries())
+    assert promised | {"gp-skopt", "gp-optuna", "gp-botorch"} <= set(optibench_optimizers.entries())
 
 
 @pytest.mark.parametrize(
@@ -85,17 +85,17 @@ def test_good_settings_are_taken(spec: str) -> None:
 def test_a_bad_seed_is_refused(seed: Any) -> None:
     space = ConfigurationSpace({"x": (0.0, 1.0)})
     with pytest.raises(OptimizerError, match="seed"):
-        optimizers.create("random", space, seed=seed, n_trials=3)
+        optibench_optimizers.create("random", space, seed=seed, n_trials=3)
 
 
 def test_an_unknown_name_is_answered_with_the_closest() -> None:
     with pytest.raises(UnknownOptimizerError, match=r"did you mean.*tpe"):
-        optimizers.parse("tpee")
+        optibench_optimizers.parse("tpee")
 
 
 def test_too_many_parameters_are_refused_before_the_library_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = Entry("one", "One.", "optimizers.sobol:Sobol", Capabilities(max_dimensions=1))
-    monkeypatch.setitem(optimizers.registry._entries, "one", entry)
+    entry = Entry("one", "One.", "optibench_optimizers.adapters.sobol:Sobol", Capabilities(max_dimensions=1))
+    monkeypatch.setitem(optibench_optimizers.registry._entries, "one", entry)
     with pytest.raises(OptimizerError, match="handles at most 1 parameters; this space has 2"):
         create("one")
 
@@ -107,15 +107,15 @@ def test_a_missing_package_names_the_command_that_installs_it() -> None:
 
 
 def test_a_name_is_taken_once() -> None:
-    optimizers.entries()
+    optibench_optimizers.entries()
     with pytest.raises(OptimizerError, match="registered twice"):
-        optimizers.register(Entry("random", "Another.", "elsewhere:Random", Capabilities()))
+        optibench_optimizers.register(Entry("random", "Another.", "elsewhere:Random", Capabilities()))
 
 
 def test_settings_are_read_as_numbers_truths_and_words() -> None:
-    _, settings = optimizers.parse("cmaes:sigma0=1e-6,popsize=8,margin=false")
+    _, settings = optibench_optimizers.parse("cmaes:sigma0=1e-6,popsize=8,margin=false")
     assert settings == {"sigma0": 1e-6, "popsize": 8, "margin": False}
-    assert optimizers.parse("gp-skopt:acq_func=EI")[1] == {"acq_func": "EI"}
+    assert optibench_optimizers.parse("gp-skopt:acq_func=EI")[1] == {"acq_func": "EI"}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_settings_are_read_as_numbers_truths_and_words() -> None:
         (ImportError("no module named theirs_dependency"), "ImportError: no module named theirs_dependency"),
         (SyntaxError("invalid syntax"), "SyntaxError: invalid syntax"),
         (SystemExit(0), "SystemExit: 0"),
-        ("nonsense", "it is a str, not an optimizers.Entry"),
+        ("nonsense", "it is a str, not an optibench_optimizers.Entry"),
         (Entry("random", "Another.", "elsewhere:Random", Capabilities()), "'random' is registered twice"),
     ],
 )
@@ -137,14 +137,14 @@ def test_a_broken_plug_in_is_named_and_hurts_nobody_else(
                 raise loaded
             return loaded
 
-    registry = optimizers.registry
-    optimizers.entries()
+    registry = optibench_optimizers.registry
+    optibench_optimizers.entries()
     monkeypatch.setattr(registry, "_broken", {})
     monkeypatch.setattr(registry, "entry_points", lambda group: [Point("theirs", "module:ENTRY", group)])
     registry._load_entry_points.cache_clear()
     try:
         create("tpe")
-        ((name, sentence),) = optimizers.broken().items()
+        ((name, sentence),) = optibench_optimizers.broken().items()
         assert words in sentence
         assert "\n" not in sentence
         with pytest.raises(OptimizerError, match="is broken"):

@@ -9,8 +9,8 @@ import sys
 CODE = """
 import hashlib, sys
 from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
-import optimizers
-from optimizers import Fidelity, Observation
+import optibench_optimizers
+from optibench_optimizers import Fidelity, Observation
 
 space = ConfigurationSpace()
 kind = Categorical("kind", ["a", "b", "c"])
@@ -23,9 +23,10 @@ def loss(config):
     return config["x"] ** 2 + config["rate"] + config.get("depth", 3) + len(config["kind"])
 
 
-for name in optimizers.entries():
-    optimizer = optimizers.create(name, space, seed=3, n_trials=20)
-    told = [suggestion.config for suggestion in optimizers.create("random", space, seed=4, n_trials=20).ask(10)]
+for name in optibench_optimizers.entries():
+    optimizer = optibench_optimizers.create(name, space, seed=3, n_trials=20)
+    random = optibench_optimizers.create("random", space, seed=4, n_trials=20)
+    told = [suggestion.config for suggestion in random.ask(10)]
     optimizer.tell([Observation(config, loss(config)) for config in told])
     asked = []
     for _ in range(4):
@@ -33,9 +34,9 @@ for name in optimizers.entries():
         asked.append(sorted(suggestion.config.items()))
         optimizer.tell([Observation(suggestion.config, loss(suggestion.config))])
     optimizer.close()
-    if optimizers.entries()[name].capabilities.multi_fidelity:  # a whole bracket, and into the next
+    if optibench_optimizers.entries()[name].capabilities.multi_fidelity:  # a whole bracket, and into the next
         epochs = Fidelity("epochs", 1, 9, whole=True)
-        optimizer = optimizers.create(name, space, seed=3, n_trials=20, fidelity=epochs)
+        optimizer = optibench_optimizers.create(name, space, seed=3, n_trials=20, fidelity=epochs)
         for _ in range(20):
             (suggestion,) = optimizer.ask()
             asked.append((sorted(suggestion.config.items()), suggestion.fidelity))

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from ConfigSpace import ConfigurationSpace
 
-import optimizers
-from harness.cli import main
-from optimizers import Capabilities, Entry, Observation, OptimizerError, registry
-from optimizers.random_search import RandomSearch
+import optibench_optimizers
+from optibench.cli.main import main
+from optibench_optimizers import Capabilities, Entry, Observation, OptimizerError, registry
+from optibench_optimizers.adapters.random_search import RandomSearch
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -33,14 +33,14 @@ TOLD = [
 
 def defaults(name: str) -> dict[str, Any]:
     """The settings of an optimizer and their defaults."""
-    found = inspect.signature(optimizers.entries()[name].load()).parameters
+    found = inspect.signature(optibench_optimizers.entries()[name].load()).parameters
     return {key: parameter.default for key, parameter in found.items() if key not in registry.NOT_SETTINGS}
 
 
 def asks(name: str, settings: dict[str, Any]) -> bool:
     """Whether an optimizer takes settings, and then proposes; it must refuse in one sentence that names one of them."""
     try:
-        created = optimizers.create(name, SPACE, seed=0, n_trials=20, settings=settings)
+        created = optibench_optimizers.create(name, SPACE, seed=0, n_trials=20, settings=settings)
     except OptimizerError as error:
         sentence = str(error)
         assert any(key in sentence for key in settings), sentence
@@ -64,7 +64,7 @@ def of_another_kind(default: object, value: Any) -> bool:
     return isinstance(default, int) and isinstance(value, float)
 
 
-@pytest.mark.parametrize("name", optimizers.entries())
+@pytest.mark.parametrize("name", optibench_optimizers.entries())
 def test_a_wrong_value_is_one_sentence_and_an_accepted_one_works(name: str) -> None:
     for key, default in defaults(name).items():
         assert isinstance(default, (bool, int, float, str)), "a setting has a plain default"
@@ -105,7 +105,7 @@ ENTRY = Entry("theirs", "Theirs.", "theirs_module:Theirs", RandomSearch.capabili
 
 @pytest.fixture
 def theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    optimizers.entries()
+    optibench_optimizers.entries()
     monkeypatch.setitem(sys.modules, "theirs_module", sys.modules[__name__])
     monkeypatch.setitem(registry._entries, "theirs", ENTRY)
 
@@ -128,7 +128,7 @@ def theirs(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_third_partys_annotations_are_checked(theirs: None, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(OptimizerError) as caught:
-        optimizers.create("theirs", SPACE, seed=0, n_trials=5, settings=settings)
+        optibench_optimizers.create("theirs", SPACE, seed=0, n_trials=5, settings=settings)
     assert words in str(caught.value)
 
 
@@ -140,7 +140,7 @@ def test_a_third_partys_annotations_are_checked(theirs: None, settings: dict[str
     ],
 )
 def test_what_annotations_allow_or_do_not_tell_is_taken(theirs: None, settings: dict[str, Any]) -> None:
-    optimizers.create("theirs", SPACE, seed=0, n_trials=5, settings=settings)
+    optibench_optimizers.create("theirs", SPACE, seed=0, n_trials=5, settings=settings)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_what_annotations_allow_or_do_not_tell_is_taken(theirs: None, settings: 
     [
         (
             {"capabilities": {"batch": True}},
-            "its `capabilities` must be an optimizers.Capabilities, not {'batch': True}",
+            "its `capabilities` must be an optibench_optimizers.Capabilities, not {'batch': True}",
         ),
         ({"capabilities": Capabilities(batch="yes")}, "its `capabilities.batch` must be true or false, not 'yes'"),
         (
@@ -177,7 +177,7 @@ def test_what_annotations_allow_or_do_not_tell_is_taken(theirs: None, settings: 
 )
 def test_an_entry_that_declares_something_wrongly_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(OptimizerError) as caught:
-        optimizers.register(replace(ENTRY, **changes))
+        optibench_optimizers.register(replace(ENTRY, **changes))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -193,8 +193,14 @@ class Other(RandomSearch):
             replace(ENTRY, target="theirs_module:Nobody"),
             "Optimizer 'theirs' (theirs_module:Nobody) cannot be loaded: Attr",
         ),
-        (replace(ENTRY, target="theirs_module:SPACE"), "theirs_module:SPACE is no class of optimizers.Optimizer"),
-        (replace(ENTRY, target="theirs_module:Entry"), "theirs_module:Entry is no class of optimizers.Optimizer"),
+        (
+            replace(ENTRY, target="theirs_module:SPACE"),
+            "theirs_module:SPACE is no class of optibench_optimizers.Optimizer",
+        ),
+        (
+            replace(ENTRY, target="theirs_module:Entry"),
+            "theirs_module:Entry is no class of optibench_optimizers.Optimizer",
+        ),
         (
             replace(ENTRY, target="theirs_module:Other"),
             "its entry and theirs_module:Other declare different capabilities",
@@ -254,7 +260,7 @@ def test_a_wrong_setting_is_said_before_anything_is_trained_or_written(
     spec: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("model.train.main", lambda *_, **__: pytest.fail("it was trained"))
+    monkeypatch.setattr("optiformer.training.loop.main", lambda *_, **__: pytest.fail("it was trained"))
     (tmp_path / "wrong.yaml").write_text("train: {beta2: 7}\n")
     assert main(["run", "-o", spec, "-b", "synthetic/sphere-2d", "--out", "out"]) == 2
     sentence = capsys.readouterr().err
@@ -269,4 +275,4 @@ def test_a_wrong_setting_is_said_before_anything_is_trained_or_written(
 @pytest.mark.parametrize("name", ["random", "sobol"])
 def test_a_wrong_seed_or_budget_is_one_sentence(name: str, key: str, value: Any) -> None:
     with pytest.raises(OptimizerError, match=f"Optimizer '{name}': Setting '{key}' must be a whole number of at least"):
-        optimizers.create(name, SPACE, **{"seed": 0, "n_trials": 9, key: value})
+        optibench_optimizers.create(name, SPACE, **{"seed": 0, "n_trials": 9, key: value})

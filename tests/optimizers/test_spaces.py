@@ -29,9 +29,9 @@ from ConfigSpace.util import check_configuration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizers import OptimizerError
-from optimizers.parameters import Parameter
-from optimizers.spaces import SearchSpace
+from optibench_optimizers import OptimizerError
+from optibench_optimizers.parameters import Parameter
+from optibench_optimizers.spaces import SearchSpace
 
 CHOICES: list[list[Any]] = [["a", "b"], [True, False], [1, 2, 5], [0.5, 1.5, 2.5, 9.0], ["1", "2", "three"]]
 
@@ -188,7 +188,7 @@ def test_a_space_that_is_nearly_all_forbidden_is_one_clear_error(monkeypatch: py
     space.add(*numbers)
     for number in numbers:
         space.add(*(ForbiddenEqualsClause(number, value) for value in range(1, 51)))
-    monkeypatch.setattr("optimizers.spaces.MAX_DRAWS", 2000)
+    monkeypatch.setattr("optibench_optimizers.spaces.MAX_DRAWS", 2000)
     with pytest.raises(OptimizerError, match="forbidden clauses rule out nearly all"):
         SearchSpace(space).sample(1, np.random.RandomState(0))
 

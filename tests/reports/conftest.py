@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-import reports
-from harness.trials import schema
-from reports.results import Results
+import optibench_reports
+from optibench.cell.trials import schema
+from optibench_reports.data.results import Results
 
 OPTIMIZERS = ("random", "sobol", "tpe", "tpe:group=true", "gp-botorch", "smac-rf", "cmaes")
 SKILL = {
@@ -172,7 +172,9 @@ def realistic() -> Results:
 @pytest.fixture(scope="session")
 def written(realistic: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of its report."""
-    return reports.write(realistic, tmp_path_factory.mktemp("report") / "out", bootstrap_draws=500).path.parent
+    return optibench_reports.write(
+        realistic, tmp_path_factory.mktemp("report") / "out", bootstrap_draws=500
+    ).path.parent
 
 
 @pytest.fixture(scope="session")

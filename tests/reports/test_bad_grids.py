@@ -15,8 +15,8 @@ import pytest
 import scipy.stats
 import yaml
 
-from harness.cli import main
-from reports.results import Results
+from optibench.cli.main import main
+from optibench_reports.data.results import Results
 
 Make = Callable[..., Results]
 AsFolder = Callable[[Results, Path], Path]
@@ -28,7 +28,9 @@ pytestmark = [pytest.mark.usefixtures("quick_figures"), pytest.mark.filterwarnin
 @pytest.fixture
 def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every figure is drawn, but not finely: writing them takes longer than drawing."""
-    monkeypatch.setattr("reports.figures.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20))
+    monkeypatch.setattr(
+        "optibench_reports.figures.anytime.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20)
+    )
 
 
 @pytest.fixture

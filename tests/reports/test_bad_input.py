@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import reports
-from reports.results import ReportError, Results
+import optibench_reports
+from optibench_reports.data.results import ReportError, Results
 
 Make = Callable[..., Results]
 
@@ -86,40 +86,40 @@ def test_a_task_without_direction(small: Results) -> None:
 def test_a_repeated_trial(small: Results, tmp_path: Path) -> None:
     twice = replace(small, trials=pd.concat([small.trials, small.trials.iloc[[8]]], ignore_index=True))
     with pytest.raises(ReportError, match="seed 1 has trial 2 more than once"):
-        reports.write(twice, tmp_path / "out")
+        optibench_reports.write(twice, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_gap_in_a_cell(small: Results, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="random on a/x, seed 0 lacks trial 3"):
-        reports.write(replace(small, trials=small.trials.drop(index=3)), tmp_path / "out")
+        optibench_reports.write(replace(small, trials=small.trials.drop(index=3)), tmp_path / "out")
 
 
 @pytest.mark.parametrize("at", [[0], [-3, 5], [7], [5, 100]])
 def test_trial_counts_that_no_cell_has(small: Results, tmp_path: Path, at: list[int]) -> None:
     with pytest.raises(ReportError, match="between 1 and 6"):
-        reports.write(small, tmp_path / "out", at=at)
+        optibench_reports.write(small, tmp_path / "out", at=at)
 
 
 def test_no_trial_count(small: Results, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="no trial count"):
-        reports.write(small, tmp_path / "out", at=[])
+        optibench_reports.write(small, tmp_path / "out", at=[])
 
 
 def test_too_few_draws(small: Results, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="bootstrap draws"):
-        reports.write(small, tmp_path / "out", bootstrap_draws=1)
+        optibench_reports.write(small, tmp_path / "out", bootstrap_draws=1)
 
 
 def test_an_unknown_control(small: Results, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="'gp' is not among the optimizers: random, tpe"):
-        reports.write(small, tmp_path / "out", control="gp")
+        optibench_reports.write(small, tmp_path / "out", control="gp")
 
 
 def test_a_file_in_the_way(small: Results, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(ReportError, match="it is a file"):
-        reports.write(small, tmp_path / "out")
+        optibench_reports.write(small, tmp_path / "out")
     with pytest.raises(ReportError, match="cannot write the report"):
-        reports.write(small, tmp_path / "out" / "below")
+        optibench_reports.write(small, tmp_path / "out" / "below")
     assert (tmp_path / "out").read_text() == "mine"

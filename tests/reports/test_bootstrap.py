@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from reports.bootstrap import cluster_bootstrap, interval, rank_interval
-from reports.statistics import ranks
+from optibench_reports.stats.bootstrap import cluster_bootstrap, interval, rank_interval
+from optibench_reports.stats.tests import ranks
 
 
 def scores(k: int = 4, tasks: int = 8, seeds: int = 5, counts: int = 2, seed: int = 0) -> np.ndarray:

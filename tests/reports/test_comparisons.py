@@ -11,12 +11,12 @@ import pytest
 import scikit_posthocs
 import scipy.stats
 
-from reports.analysis import Analysis, analyse
-from reports.compare import Aggregate, Comparison, Pair
-from reports.critical import cliques
-from reports.results import Results
-from reports.significance import effects_table
-from reports.text import MISSING
+from optibench_reports.data.results import Results
+from optibench_reports.figures.critical_difference import cliques
+from optibench_reports.format.text import MISSING
+from optibench_reports.stats.analysis import Analysis, analyse
+from optibench_reports.stats.comparison import Aggregate, Comparison, Pair
+from optibench_reports.tables.significance import effects_table
 
 Make = Callable[..., Results]
 

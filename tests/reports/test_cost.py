@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import merge, write
-from reports.analysis import Analysis, analyse
-from reports.cost import CURVE, at_cost
-from reports.cost_table import cost_sentence
-from reports.cube import read
-from reports.results import Results
+from optibench_reports import merge, write
+from optibench_reports.data.results import Results
+from optibench_reports.data.score_array import read
+from optibench_reports.stats.analysis import Analysis, analyse
+from optibench_reports.stats.cost import CURVE, at_cost
+from optibench_reports.tables.cost import cost_sentence
 
 REFERENCE = {"f_best": 0.0, "f_ref": 1.0, "f_worst": 3.0, "source": "made up", "version": 1}
 

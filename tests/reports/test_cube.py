@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.cube import family, read
-from reports.results import Results
+from optibench_reports.data.results import Results
+from optibench_reports.data.score_array import family, read
 
 Make = Callable[..., Results]
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from reports.analysis import analyse
-from reports.convergence import convergence_table, first_reached
-from reports.effects import a12, interquartile_mean, paired_t
-from reports.results import Results
+from optibench_reports.data.results import Results
+from optibench_reports.stats.analysis import analyse
+from optibench_reports.stats.effect_sizes import a12, interquartile_mean, paired_t
+from optibench_reports.tables.convergence import convergence_table, first_reached
 
 Make = Callable[..., Results]
 

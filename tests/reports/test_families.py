@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.families import balanced, balanced_difference, family_means
+from optibench_reports.stats.families import balanced, balanced_difference, family_means
 
 
 def runs(values: dict[str, float], seeds: int = 4, spread: float = 0.0) -> pd.DataFrame:

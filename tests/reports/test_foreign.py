@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import reports
-from reports import foreign
-from reports.analysis import analyse
-from reports.convergence import convergence_table
-from reports.results import Results
-from reports.summary import cautions
+import optibench_reports
+from optibench_reports.data import read_trials as foreign
+from optibench_reports.data.results import Results
+from optibench_reports.stats.analysis import analyse
+from optibench_reports.tables.convergence import convergence_table
+from optibench_reports.text.summary import cautions
 
 Make = Callable[..., Results]
 REFERENCE = {"f_best": 1.0, "f_ref": 3.0, "f_worst": 9.0, "source": "made up", "version": 1}
@@ -81,7 +81,7 @@ def test_foreign_trials_enter_the_same_statistics(make: Make, tmp_path: Path, mo
     path = tmp_path / "trials.csv"
     mine = own.trials[own.trials["optimizer"] == "tpe"]
     mine[["optimizer", "task", "seed", "trial", "value", "state"]].to_csv(path, index=False)
-    both = reports.merge([own, foreign.load(path, own.tasks, suffix=" (theirs)")])
+    both = optibench_reports.merge([own, foreign.load(path, own.tasks, suffix=" (theirs)")])
     analysis = analyse(both, at=None, draws=100, seed=0)
     tests = analysis.comparisons[-1]
     assert tests is not None
@@ -92,8 +92,10 @@ def test_foreign_trials_enter_the_same_statistics(make: Make, tmp_path: Path, mo
     row = next(row for row in convergence_table(analysis).rows if row[0].text == "tpe (theirs)")
     assert row[3].text == "—"
     assert np.isnan(analysis.seconds.total_evaluate[analysis.grid.optimizers.index("tpe (theirs)")])
-    monkeypatch.setattr("reports.figures.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20))
-    assert "tpe (theirs)" in reports.write(both, tmp_path / "out", bootstrap_draws=100).summary
+    monkeypatch.setattr(
+        "optibench_reports.figures.anytime.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20)
+    )
+    assert "tpe (theirs)" in optibench_reports.write(both, tmp_path / "out", bootstrap_draws=100).summary
 
 
 def test_the_value_of_a_failed_trial_does_not_count(tmp_path: Path) -> None:
@@ -129,22 +131,22 @@ HEADER = "optimizer,task,seed,trial,value,state,ask_seconds\n"
 )
 def test_what_cannot_be_used_is_refused_with_a_sentence(tmp_path: Path, text: str, words: str) -> None:
     path = stored(tmp_path, text)
-    with pytest.raises(reports.ReportError, match=words) as caught:
+    with pytest.raises(optibench_reports.ReportError, match=words) as caught:
         foreign.load(path, TASKS)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(reports.ReportError, match="there is no file"):
+    with pytest.raises(optibench_reports.ReportError, match="there is no file"):
         foreign.load(tmp_path / "none.csv", TASKS)
-    with pytest.raises(reports.ReportError, match=r"neither \.csv nor \.parquet"):
+    with pytest.raises(optibench_reports.ReportError, match=r"neither \.csv nor \.parquet"):
         foreign.load(tmp_path / "trials.xlsx", TASKS)
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(reports.ReportError, match="cannot be read as PARQUET"):
+    with pytest.raises(optibench_reports.ReportError, match="cannot be read as PARQUET"):
         foreign.load(tmp_path / "bad.parquet", TASKS)
     (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00optimizer")
-    with pytest.raises(reports.ReportError, match="cannot be read as CSV"):
+    with pytest.raises(optibench_reports.ReportError, match="cannot be read as CSV"):
         foreign.load(tmp_path / "bad.csv", TASKS)
 
 

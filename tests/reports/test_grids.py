@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import reports
-from reports.analysis import analyse
-from reports.facts import facts
-from reports.results import Results
-from reports.significance import pairs_table
-from reports.summary import cautions
+import optibench_reports
+from optibench_reports.data.results import Results
+from optibench_reports.stats.analysis import analyse
+from optibench_reports.tables.significance import pairs_table
+from optibench_reports.text.run_info import facts
+from optibench_reports.text.summary import cautions
 
 Make = Callable[..., Results]
 ROWS = ["optimizer", "task", "seed", "trial"]
@@ -57,7 +57,7 @@ def plain(results: Results) -> pd.DataFrame:
     ids=["optimizers", "seeds", "overlap", "three"],
 )
 def test_parts_make_the_whole(whole: Results, halves: tuple[Callable[[pd.DataFrame], Any], ...]) -> None:
-    merged = reports.merge([part(whole, keep) for keep in halves])
+    merged = optibench_reports.merge([part(whole, keep) for keep in halves])
     pd.testing.assert_frame_equal(plain(merged), plain(whole))
     assert sorted(merged.planned["n_trials"]) == sorted(whole.planned["n_trials"])
     one, other = (analyse(results, at=None, draws=100, seed=0) for results in (merged, whole))
@@ -65,15 +65,15 @@ def test_parts_make_the_whole(whole: Results, halves: tuple[Callable[[pd.DataFra
 
 
 def test_one_grid_stays_what_it_is_and_none_is_refused(whole: Results) -> None:
-    assert reports.merge([whole]) is whole
-    with pytest.raises(reports.ReportError, match="no grid to report"):
-        reports.merge([])
+    assert optibench_reports.merge([whole]) is whole
+    with pytest.raises(optibench_reports.ReportError, match="no grid to report"):
+        optibench_reports.merge([])
 
 
 def test_a_grid_without_a_plan_brings_its_cells(whole: Results) -> None:
     first = part(whole, lambda x: x["optimizer"] == "tpe")
     second = part(whole, lambda x: x["optimizer"] != "tpe")
-    merged = reports.merge([first, replace(second, planned=second.planned.iloc[:0])])
+    merged = optibench_reports.merge([first, replace(second, planned=second.planned.iloc[:0])])
     assert len(merged.planned) == len(whole.planned)
     assert analyse(merged, at=None, draws=100, seed=0).grid.unplanned == 0
 
@@ -91,8 +91,8 @@ def test_a_grid_without_a_plan_brings_its_cells(whole: Results) -> None:
 def test_grids_that_disagree_on_a_task_are_refused(whole: Results, change: dict[str, Any], words: str) -> None:
     task = "yahpo/lcbench/3945"
     other = part(whole, lambda x: x["optimizer"] == "cmaes")
-    with pytest.raises(reports.ReportError, match=f"{task}' has .*{words}"):
-        reports.merge([whole, with_task(other, task, **change)])
+    with pytest.raises(optibench_reports.ReportError, match=f"{task}' has .*{words}"):
+        optibench_reports.merge([whole, with_task(other, task, **change)])
 
 
 def test_references_that_another_cpu_rounds_otherwise_are_the_same(whole: Results) -> None:
@@ -100,7 +100,7 @@ def test_references_that_another_cpu_rounds_otherwise_are_the_same(whole: Result
     reference = dict(whole.tasks[task]["reference"])
     other = with_task(part(whole, lambda x: x["optimizer"] == "cmaes"), task, reference=reference)
     reference["f_ref"] = reference["f_ref"] * (1 + 1e-13)
-    assert len(reports.merge([whole, other]).trials) == len(whole.trials)
+    assert len(optibench_reports.merge([whole, other]).trials) == len(whole.trials)
 
 
 def test_a_cell_with_other_trials_is_refused_and_named(whole: Results) -> None:
@@ -108,65 +108,65 @@ def test_a_cell_with_other_trials_is_refused_and_named(whole: Results) -> None:
     row = int(np.flatnonzero((whole.trials["seed"] == 2) & (whole.trials["state"] == "ok"))[0])
     changed[row] += 1e-9
     with pytest.raises(
-        reports.ReportError, match=r"1 cell in two grids with different trials, first random on .*seed 2"
+        optibench_reports.ReportError, match=r"1 cell in two grids with different trials, first random on .*seed 2"
     ):
-        reports.merge([whole, with_trials(whole, value=changed)])
+        optibench_reports.merge([whole, with_trials(whole, value=changed)])
     shorter = part(whole, lambda x: x["trial"] < 5 if "trial" in x else x["seed"] >= 0)
-    with pytest.raises(reports.ReportError, match="144 cells in two grids"):
-        reports.merge([whole, shorter])
+    with pytest.raises(optibench_reports.ReportError, match="144 cells in two grids"):
+        optibench_reports.merge([whole, shorter])
 
 
 def test_seconds_may_differ_between_runs_of_one_cell(whole: Results) -> None:
     again = with_trials(whole, ask_seconds=whole.trials["ask_seconds"] * 2)
-    pd.testing.assert_frame_equal(plain(reports.merge([whole, again])), plain(whole))
+    pd.testing.assert_frame_equal(plain(optibench_reports.merge([whole, again])), plain(whole))
 
 
 def test_provenance_of_all_grids_is_kept(whole: Results) -> None:
     trained = {"key": "k", "seconds": 5.0}
     first = replace(whole, provenance={"runs": [{"cpu": "x"}], "site": "here", "training": {"tpe": trained}})
     second = replace(whole, provenance={"runs": [{"cpu": "y"}, {"cpu": "x"}], "site": "there", "training": {}})
-    merged = reports.merge([first, second]).provenance
+    merged = optibench_reports.merge([first, second]).provenance
     assert merged == {"runs": [{"cpu": "x"}, {"cpu": "y"}], "site": ["here", "there"], "training": {"tpe": trained}}
     other = replace(whole, provenance={"training": {"tpe": {"key": "other", "seconds": 5.0}}})
-    with pytest.raises(reports.ReportError, match="'tpe' was trained differently"):
-        reports.merge([first, other])
+    with pytest.raises(optibench_reports.ReportError, match="'tpe' was trained differently"):
+        optibench_reports.merge([first, other])
 
 
 def test_agreement_counts_cells(whole: Results) -> None:
     first, second = part(whole, lambda x: x["seed"] < 3), part(whole, lambda x: x["seed"] >= 1)
     value = second.trials["value"].where(~((second.trials["optimizer"] == "tpe") & (second.trials["seed"] == 1)), -1.0)
-    found = reports.agreement(first, with_trials(second, value=value.where(second.trials["state"] == "ok")))
+    found = optibench_reports.agreement(first, with_trials(second, value=value.where(second.trials["state"] == "ok")))
     assert (found.common, found.identical, found.only_a, found.only_b) == (72, 60, 36, 36)
     assert found.differing[0] == "tpe on hpobench/nn/10101, seed 1"
     assert str(found).startswith("60 of 72 common cells are identical; different are tpe on hpobench/nn/10101, seed 1")
-    assert str(reports.agreement(whole, whole)).startswith("144 of 144 common cells are identical; 0 are")
+    assert str(optibench_reports.agreement(whole, whole)).startswith("144 of 144 common cells are identical; 0 are")
 
 
 def test_comparing_tells_apart_what_changed(whole: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     better = np.where(whole.trials["optimizer"] == "tpe", 0.5, 1.0)
     trials = whole.trials
     new = with_trials(whole, regret=trials["regret"] * better, value=trials["value"] * better)
-    found = reports.compare_grids(whole, new, ("old", "new"))
+    found = optibench_reports.compare_grids(whole, new, ("old", "new"))
     assert sorted(found.trials["optimizer"].unique()) == ["cmaes", "random", "tpe (new)", "tpe (old)"]
     pairs = pairs_table(analyse(found, at=None, draws=100, seed=0), 0).data
     row = pairs[(pairs["a"] == "tpe (new)") & (pairs["b"] == "tpe (old)")].iloc[0]
     assert (row["wins"], row["losses"]) == (12, 0)
-    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
-    assert "tpe (new)" in reports.write(found, tmp_path / "out", bootstrap_draws=100).summary
+    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
+    assert "tpe (new)" in optibench_reports.write(found, tmp_path / "out", bootstrap_draws=100).summary
 
 
 def test_comparing_uses_the_common_tasks_and_both_seeds(whole: Results) -> None:
     first = part(whole, lambda x: x["task"].astype(str).str.startswith("y"))
     second = part(whole, lambda x: (x["seed"] < 2) & (x["optimizer"] != "cmaes"))
-    found = reports.compare_grids(first, second)
+    found = optibench_reports.compare_grids(first, second)
     assert set(found.trials["task"].unique()) == set(first.trials["task"].unique())
     names = sorted(found.trials["optimizer"].unique())
     assert names == ["cmaes", "random (a)", "random (b)", "tpe (a)", "tpe (b)"]
     elsewhere = part(whole, lambda x: x["task"].astype(str).str.startswith("s"))
-    with pytest.raises(reports.ReportError, match="no task in common"):
-        reports.compare_grids(first, elsewhere)
-    with pytest.raises(reports.ReportError, match="both grids are called 'x'"):
-        reports.compare_grids(first, second, ("x", "x"))
+    with pytest.raises(optibench_reports.ReportError, match="no task in common"):
+        optibench_reports.compare_grids(first, elsewhere)
+    with pytest.raises(optibench_reports.ReportError, match="both grids are called 'x'"):
+        optibench_reports.compare_grids(first, second, ("x", "x"))
 
 
 def test_a_merged_report_warns_where_grids_are_unlike(whole: Results) -> None:
@@ -175,12 +175,12 @@ def test_a_merged_report_warns_where_grids_are_unlike(whole: Results) -> None:
         packages = {"tpe": {"optuna": version, "numpy": "2.4.6"}, "cmaes": {"cmaes": "0.13"}}
         provenance = {"runs": [], "initial_design": design, "optimizer_packages": packages}
         halves.append(replace(part(whole, lambda x, keep=keep: x["optimizer"] == keep), provenance=provenance))
-    notes = cautions(analyse(reports.merge(halves), at=None, draws=100, seed=0))
+    notes = cautions(analyse(optibench_reports.merge(halves), at=None, draws=100, seed=0))
     assert any("initial designs (shared: 5; shared: 10): seeds" in note and "no pairs" in note for note in notes)
     words = "tpe ran with other packages in one grid than in another (optuna 4.9.0 and 5.0.0) and counts as one."
     assert words in notes
-    shown = dict(facts(analyse(reports.merge(halves), at=None, draws=100, seed=0)))
+    shown = dict(facts(analyse(optibench_reports.merge(halves), at=None, draws=100, seed=0)))
     assert shown["optimizer packages"] == "cmaes 0.13, numpy 2.4.6, optuna 4.9.0 and 5.0.0"
-    alike = reports.merge([halves[0], halves[0]])
+    alike = optibench_reports.merge([halves[0], halves[0]])
     assert alike.provenance["optimizer_packages"] == halves[0].provenance["optimizer_packages"]
     assert not any("grid" in note for note in cautions(analyse(alike, at=None, draws=100, seed=0)))

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.cli import main
-from reports import ReportError, latency
-from reports.latency_figure import figure
-from reports.style import styles
+from optibench.cli.main import main
+from optibench_reports import ReportError
+from optibench_reports.figures.style import styles
+from optibench_reports.studies import latency
+from optibench_reports.studies.latency_figure import figure
 
 OPTIMIZERS = ("random", "sobol", "tpe", "tpe:group=true", "tpe-univariate", "cmaes", "gp-skopt", "gp-optuna")
 OPTIMIZERS += ("gp-botorch", "smac-rf", "smac-gp", "optiformer-seq", "optiformer", "optiformer:preset=fast")

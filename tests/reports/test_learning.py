@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import ReportError
-from reports.learning import MOST_TASKS, LearningCurves, objective
+from optibench_reports import ReportError
+from optibench_reports.figures.learning_curves import MOST_TASKS, LearningCurves, objective
 
 
 def trials(tasks: tuple[str, ...] = ("mnist/mlp",), optimizers: tuple[str, ...] = ("random", "tpe")) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def test_the_table_has_a_row_for_each_step_and_quantity() -> None:
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_the_figure_shows_the_mean_of_each_runs_best_training(direction: str) -> None:
-    from reports.learning import _figure
+    from optibench_reports.figures.learning_curves import _figure
 
     frame = trials()
     figure = _figure(LearningCurves(frame, {"mnist/mlp": direction}), ["mnist/mlp"], {"mnist/mlp": "accuracy"}, ["tpe"])

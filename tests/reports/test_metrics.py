@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-import reports
-from reports.analysis import Analysis, analyse
-from reports.metric_tables import metric_cautions, metric_sentences, metric_tables
-from reports.metrics import Metric, parse
-from reports.results import ReportError, Results
+import optibench_reports
+from optibench_reports.data.results import ReportError, Results
+from optibench_reports.stats.analysis import Analysis, analyse
+from optibench_reports.stats.metrics import Metric, parse
+from optibench_reports.tables.metrics import metric_cautions, metric_sentences, metric_tables
 
 Make = Callable[..., Results]
 NAME = "test_accuracy"
@@ -156,7 +156,7 @@ def test_tasks_that_disagree_on_the_direction_are_not_mixed(results: Results) ->
     with pytest.raises(ReportError, match=r"is minimized on b/1 and maximized on a/0, a/1, a/2 and 8 more"):
         run(replace(results, tasks=tasks))
     with pytest.raises(ReportError, match="minimized in one grid and maximized in another"):
-        reports.merge([results, replace(results, tasks=tasks)])
+        optibench_reports.merge([results, replace(results, tasks=tasks)])
 
 
 def test_merged_grids_keep_the_declaration_that_only_one_has(results: Results) -> None:
@@ -164,7 +164,7 @@ def test_merged_grids_keep_the_declaration_that_only_one_has(results: Results) -
         results, tasks={n: {k: v for k, v in t.items() if k != "metrics"} for n, t in results.tasks.items()}
     )
     for grids in ([older, results], [results, older]):
-        assert run(reports.merge(grids)).metrics[0].direction == "maximize"
+        assert run(optibench_reports.merge(grids)).metrics[0].direction == "maximize"
 
 
 def test_what_the_option_means() -> None:
@@ -175,14 +175,16 @@ def test_what_the_option_means() -> None:
 
 
 def test_the_report_and_the_page_show_it(results: Results, tmp_path: Path) -> None:
-    report = reports.write(results, tmp_path / "out", at=[10, 20], bootstrap_draws=100, metrics=[Metric(NAME)])
+    report = optibench_reports.write(
+        results, tmp_path / "out", at=[10, 20], bootstrap_draws=100, metrics=[Metric(NAME)]
+    )
     assert f"By {NAME} (maximize) at the incumbent that the objective chose," in " ".join(report.summary.split())
     text = report.path.read_text()
     assert "## test\\_accuracy at the incumbent after 20 trials" in text
     page = report.path.with_suffix(".html").read_text()
     assert f"{NAME} at the incumbent after 20 trials, by task" in page
     assert f"--metric {NAME}:maximize" in page
-    plain = reports.write(results, tmp_path / "plain", at=[10, 20], bootstrap_draws=100)
+    plain = optibench_reports.write(results, tmp_path / "plain", at=[10, 20], bootstrap_draws=100)
     assert not list((plain.path.parent / "tables").glob("metric*"))
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import reports
-from reports.results import Results
+import optibench_reports
+from optibench_reports.data.results import Results
 
 if TYPE_CHECKING:
     from tests.reports.conftest import Page
@@ -154,18 +154,20 @@ def test_hovering_shows_the_values_of_that_trial(page: Path, browser: Page) -> N
 def test_curves_begin_at_the_trials_that_the_summary_speaks_of(
     make: Make, browser: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
     results = make(("random", "tpe", "gp-optuna"), ("a/x", "b/y"), seeds=2, trials=9, lengths={"gp-optuna": 4})
-    browser.open(reports.write(results, tmp_path / "out", at=[4, 9], bootstrap_draws=100).path.with_suffix(".html"))
+    browser.open(
+        optibench_reports.write(results, tmp_path / "out", at=[4, 9], bootstrap_draws=100).path.with_suffix(".html")
+    )
     assert "3 optimizers over 2 tasks after 4 trials" in browser("document.body.textContent")
     assert browser("document.getElementById('at').textContent") == "4 trials"
 
 
 def test_any_name_is_shown_as_text(make: Make, browser: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
     results = make(("random", NASTY), ("a/x", f"b/{NASTY}"), seeds=2, trials=4)
     results = replace(results, provenance={NASTY: NASTY, "runs": [{"command": NASTY}]})
-    page = reports.write(results, tmp_path / "out", bootstrap_draws=100).path.with_suffix(".html")
+    page = optibench_reports.write(results, tmp_path / "out", bootstrap_draws=100).path.with_suffix(".html")
     browser.open(page)
     assert browser("document.title") == "2 optimizers on 2 tasks"
     assert browser("document.querySelectorAll('script').length") == 2

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.cli import main
-from reports.parallel import MISSING_PLACE, axis_of, parallel_coordinates
-from reports.results import ReportError, Results
+from optibench.cli.main import main
+from optibench_reports.data.results import ReportError, Results
+from optibench_reports.figures.parallel_coordinates import MISSING_PLACE, axis_of, parallel_coordinates
 
 drawn = parallel_coordinates
 
@@ -73,9 +73,12 @@ def folder(make: Callable[..., Results], as_folder: Callable[[Results, Path], Pa
 
 
 def test_a_report_draws_a_run_on_request(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
     seen = []
-    monkeypatch.setattr("reports.parallel.parallel_coordinates", lambda run, **kw: seen.append(run) or drawn(run, **kw))
+    monkeypatch.setattr(
+        "optibench_reports.figures.parallel_coordinates.parallel_coordinates",
+        lambda run, **kw: seen.append(run) or drawn(run, **kw),
+    )
     out = tmp_path / "out"
     assert main(["report", str(folder), "--out", str(out), "--run", "tpe", "b/y", "1"]) == 0
     assert sorted(path.name for path in (out / "figures").iterdir()) == ["run.pdf", "run.png"]
@@ -101,7 +104,7 @@ def test_a_run_that_cannot_be_drawn_is_one_sentence(
     which: tuple[str, ...],
     words: str,
 ) -> None:
-    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
     assert main(["report", str(folder), "--out", str(tmp_path / "out"), "--run", *which]) == 2
     error = capsys.readouterr().err
     assert words in error

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from reports.analysis import Analysis, analyse, default_counts
-from reports.results import Results
-from reports.significance import pairs_table
-from reports.summary import cautions, sentences, terminal
-from reports.tables import families_table, ranking, ranks_table, regret_tables
-from reports.text import MISSING, write_csv
+from optibench_reports.data.results import Results
+from optibench_reports.format.text import MISSING, write_csv
+from optibench_reports.stats.analysis import Analysis, analyse, default_counts
+from optibench_reports.tables.regret import families_table, ranking, ranks_table, regret_tables
+from optibench_reports.tables.significance import pairs_table
+from optibench_reports.text.summary import cautions, sentences, terminal
 
 Make = Callable[..., Results]
 
@@ -229,7 +229,7 @@ def test_unequal_numbers_of_trials_are_compared_at_the_largest_that_all_share(ma
 
 
 def test_merged_grids_of_unlike_lengths_are_compared_where_all_their_tasks_are(make: Make) -> None:
-    from reports.grids import merge
+    from optibench_reports.data.merge import merge
 
     long = make(tasks=[f"a/{i}" for i in range(6)], seeds=2, trials=40)
     short = make(tasks=[f"b/{i}" for i in range(6)], seeds=2, trials=23)

@@ -8,12 +8,18 @@ import baycomp
 import numpy as np
 import pytest
 
-from reports.analysis import Analysis, analyse
-from reports.bayes import bayesian_signed_rank
-from reports.compare import Aggregate
-from reports.distributions import MOST_BOXED, boxed_tasks
-from reports.profiles import PROFILE_TARGET, TARGETS, asking_by_history, performance_profile, targets_reached
-from reports.results import Results
+from optibench_reports.data.results import Results
+from optibench_reports.figures.distributions import MOST_BOXED, boxed_tasks
+from optibench_reports.stats.analysis import Analysis, analyse
+from optibench_reports.stats.bayes import bayesian_signed_rank
+from optibench_reports.stats.comparison import Aggregate
+from optibench_reports.stats.profiles import (
+    PROFILE_TARGET,
+    TARGETS,
+    asking_by_history,
+    performance_profile,
+    targets_reached,
+)
 
 Make = Callable[..., Results]
 

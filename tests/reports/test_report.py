@@ -17,14 +17,14 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-import reports
-from reports.accounts import seconds_table
-from reports.analysis import Analysis, analyse
-from reports.facts import facts
-from reports.latex import escape
-from reports.results import Results
-from reports.style import KNOWN, lighten, luminance, mix, styles
-from reports.text import markdown_escape, number, p_value, plus_minus
+import optibench_reports
+from optibench_reports.data.results import Results
+from optibench_reports.figures.style import KNOWN, lighten, luminance, mix, styles
+from optibench_reports.format.latex import escape
+from optibench_reports.format.text import markdown_escape, number, p_value, plus_minus
+from optibench_reports.stats.analysis import Analysis, analyse
+from optibench_reports.tables.runtime_and_failures import seconds_table
+from optibench_reports.text.run_info import facts
 
 Make = Callable[..., Results]
 NASTY = 'a_b|c*d`<script>$x^{2}$ 50% #1 & "q" ~\\end{x} [l](u) é'
@@ -33,7 +33,7 @@ NASTY = 'a_b|c*d`<script>$x^{2}$ 50% #1 & "q" ~\\end{x} [l](u) é'
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that look at text only: drawing takes most of a report's seconds."""
-    monkeypatch.setattr("reports.figures.draw", lambda *_: [])
+    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
 
 
 def run(results: Results) -> Analysis:
@@ -43,7 +43,9 @@ def run(results: Results) -> Analysis:
 @pytest.fixture
 def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that need figures, but no fine ones: writing them takes longer than drawing."""
-    monkeypatch.setattr("reports.figures.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20))
+    monkeypatch.setattr(
+        "optibench_reports.figures.anytime.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20)
+    )
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -74,13 +76,12 @@ def test_same_input_gives_the_same_bytes_in_another_process(written: Path, reali
     realistic.trials.to_pickle(tmp_path / "trials.pickle")
     realistic.planned.to_pickle(tmp_path / "planned.pickle")
     script = (
-        "import sys, pathlib, pandas, reports; folder = pathlib.Path(sys.argv[1]);"
-        f"results = reports.Results(pandas.read_pickle(folder / 'trials.pickle'), {dict(realistic.tasks)!r},"
+        "import sys, pathlib, pandas, optibench_reports; folder = pathlib.Path(sys.argv[1]);"
+        f"results = optibench_reports.Results(pandas.read_pickle(folder / 'trials.pickle'), {dict(realistic.tasks)!r},"
         f" pandas.read_pickle(folder / 'planned.pickle'), {dict(realistic.provenance)!r});"
-        "reports.write(results, folder / 'out', bootstrap_draws=500)"
+        "optibench_reports.write(results, folder / 'out', bootstrap_draws=500)"
     )
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "PYTHONPATH": str(root)}
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, env=environment, cwd=tmp_path)
     assert digests(tmp_path / "out") == digests(written)
 
@@ -130,16 +131,16 @@ def test_training_stands_beside_the_cost_of_suggestions(make: Make) -> None:
 @pytest.mark.parametrize("entry", [3, {}, {"seconds": "long"}, {"seconds": float("nan")}, {"seconds": -1}])
 def test_training_without_seconds_is_refused(make: Make, entry: object) -> None:
     results = replace(make(("tpe",), ("a/x",), seeds=1, trials=2), provenance={"training": {"tpe": entry}})
-    with pytest.raises(reports.ReportError, match="training of 'tpe' has no number of seconds"):
+    with pytest.raises(optibench_reports.ReportError, match="training of 'tpe' has no number of seconds"):
         seconds_table(run(results))
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_new_report_replaces_the_old_one_and_nothing_else(make: Make, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    reports.write(make(("random", "tpe"), seeds=2, trials=12), out, bootstrap_draws=100)
+    optibench_reports.write(make(("random", "tpe"), seeds=2, trials=12), out, bootstrap_draws=100)
     (out / "notes.txt").write_text("mine")
-    reports.write(make(("random", "tpe"), seeds=2, trials=6), out, bootstrap_draws=100)
+    optibench_reports.write(make(("random", "tpe"), seeds=2, trials=6), out, bootstrap_draws=100)
     assert not (out / "tables" / "regret_at_12.csv").exists()
     assert (out / "tables" / "regret_at_6.csv").exists()
     assert sorted(path.name for path in out.iterdir()) == ["figures", "notes.txt", "report.html", "report.md", "tables"]
@@ -149,15 +150,15 @@ def test_a_new_report_replaces_the_old_one_and_nothing_else(make: Make, tmp_path
 def test_a_failure_leaves_the_old_report_alone(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = make(("random", "tpe"), seeds=2, trials=6)
     out = tmp_path / "out"
-    reports.write(results, out, bootstrap_draws=100)
+    optibench_reports.write(results, out, bootstrap_draws=100)
     before = digests(out)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("reports.figures.save", full)
-    with pytest.raises(reports.ReportError, match="No space left"):
-        reports.write(results, out, at=[3], bootstrap_draws=100)
+    monkeypatch.setattr("optibench_reports.figures.anytime.save", full)
+    with pytest.raises(optibench_reports.ReportError, match="No space left"):
+        optibench_reports.write(results, out, at=[3], bootstrap_draws=100)
     assert digests(out) == before
 
 
@@ -178,7 +179,7 @@ def test_thin_grids_give_a_report(make: Make, tmp_path: Path, settings: dict[str
     chosen = {"optimizers": ("random", "tpe", "cmaes"), "tasks": ("a/x", "b/y"), "seeds": 2, "trials": 8, **settings}
     if chosen.get("without_reference") == "all":
         chosen["without_reference"] = chosen["tasks"]
-    report = reports.write(make(**chosen), tmp_path / "out", bootstrap_draws=100)
+    report = optibench_reports.write(make(**chosen), tmp_path / "out", bootstrap_draws=100)
     text = report.path.read_text(encoding="utf-8")
     assert "nan" not in re.sub(r"\W", " ", text.lower()).split()
     assert "nan" not in report.summary
@@ -208,7 +209,7 @@ def test_latex_escapes_every_special_character() -> None:
 def test_latex_compiles(make: Make, tmp_path: Path, tall: bool) -> None:
     tasks = [f"f_{i % 3}/{i}" for i in range(60)] if tall else ["f_1/a", NASTY]
     results = make(("random", "tpe:group=true", NASTY, "a_b", "c^d", "e~f", "g%h"), tasks, seeds=3, trials=6)
-    reports.write(results, tmp_path / "out", bootstrap_draws=100)
+    optibench_reports.write(results, tmp_path / "out", bootstrap_draws=100)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-output-directory", str(tmp_path), "all.tex"]
     done = subprocess.run(command, cwd=tmp_path / "out" / "tables", capture_output=True, text=True, errors="replace")
     assert done.returncode == 0, done.stdout[-2000:]
@@ -219,7 +220,9 @@ def test_latex_compiles(make: Make, tmp_path: Path, tall: bool) -> None:
 @pytest.mark.usefixtures("no_figures")
 def test_provenance_is_text_only(make: Make, tmp_path: Path) -> None:
     results = make(("random", NASTY), ("a/x", "b/y"), seeds=2, trials=4)
-    report = reports.write(replace(results, provenance={"cpu": "<img src=x>"}), tmp_path / "out", bootstrap_draws=100)
+    report = optibench_reports.write(
+        replace(results, provenance={"cpu": "<img src=x>"}), tmp_path / "out", bootstrap_draws=100
+    )
     text = report.path.read_text(encoding="utf-8")
     assert "<img" not in text
     assert "<script" not in text
@@ -259,15 +262,8 @@ def test_numbers_of_an_interval_share_their_decimals() -> None:
 
 
 def test_importing_reports_loads_nothing_heavy() -> None:
-    script = "import sys, reports; print(*{'numpy', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules))"
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(root)},
-    )
+    script = "import sys, optibench_reports; print(*{'numpy', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-import reports
-from reports.results import Results
+import optibench_reports
+from optibench_reports.data.results import Results
 
 if TYPE_CHECKING:
     from tests.reports.conftest import Page
@@ -42,7 +42,7 @@ class Cost:
 
 def measured(*command: str | Path, threads: int = 1) -> Cost:
     """Run a command of Python and see what it takes."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, *map(str, command)], env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -75,7 +75,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def written(large: Path, figures: list[tuple[str, str, str]]) -> Path:
     """The folder of its report, whose cost is noted and checked."""
     out = large.with_name("report")
-    cost = measured("-m", "harness.cli", "report", large, "--out", out)
+    cost = measured("-m", "optibench.cli.main", "report", large, "--out", out)
     figures += [
         ("report of 2,000,000 trials", f"{cost.cpu:.1f} s of processor, {cost.wall:.1f} s by the clock", "120 s"),
         ("its memory at the peak", f"{cost.memory:.2f} GiB", "6 GiB"),
@@ -118,14 +118,14 @@ def test_its_page_is_small_and_soon_usable(written: Path, browser: Page, figures
 
 def test_a_second_report_has_the_same_bytes(written: Path) -> None:
     out = written.with_name("again")
-    measured("-m", "harness.cli", "report", written.with_name("grid"), "--out", out, threads=2)
+    measured("-m", "optibench.cli.main", "report", written.with_name("grid"), "--out", out, threads=2)
     assert digests(out) == digests(written)
 
 
 def test_one_more_grid(large: Path, figures: list[tuple[str, str, str]]) -> None:
     more, out = large.with_name("more"), large.with_name("both")
     measured(Path(__file__).with_name("large.py"), more, "--optimizers", "smac-gp", "--random-seed", "1")
-    cost = measured("-m", "harness.cli", "report", large, more, "--out", out)
+    cost = measured("-m", "optibench.cli.main", "report", large, more, "--out", out)
     figures.append(
         (
             "report with a grid of 200,000 trials more",
@@ -138,9 +138,9 @@ def test_one_more_grid(large: Path, figures: list[tuple[str, str, str]]) -> None
 
 
 def test_ten_thousand_draws(large: Path, figures: list[tuple[str, str, str]]) -> None:
-    from harness.results import load
-    from reports.compare import aggregate
-    from reports.cube import read
+    from optibench.store.to_results import load
+    from optibench_reports.data.score_array import read
+    from optibench_reports.stats.comparison import aggregate
 
     grid = read(load(large))
     counts = (25, 50, 100)
@@ -161,7 +161,7 @@ def test_merging_a_million_trials(make: Callable[..., Results], figures: list[tu
         for rows, seeds in ((~late | (results.trials["seed"] == 4), range(5)), (late, range(4, 10)))
     ]
     started = time.process_time()
-    merged = reports.merge(halves)
+    merged = optibench_reports.merge(halves)
     seconds = time.process_time() - started
     figures.append(("two grids of 1,000,000 trials merged, a tenth in both", f"{seconds:.1f} s of processor", "10 s"))
     assert len(merged.trials) == len(results.trials)

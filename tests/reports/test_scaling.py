@@ -9,8 +9,8 @@ import pytest
 import scipy.stats
 import statsmodels.api as sm
 
-from reports.results import ReportError
-from reports.scaling import power_law, scaling_figure
+from optibench_reports.data.results import ReportError
+from optibench_reports.studies.scaling import power_law, scaling_figure
 
 
 def sample(seed: int = 0, n: int = 12) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from reports.statistics import friedman, holm, not_worse, ranks, signed_rank, smallest_p, t_interval, welch
+from optibench_reports.stats.tests import friedman, holm, not_worse, ranks, signed_rank, smallest_p, t_interval, welch
 
 small_integers = st.lists(st.integers(-6, 6), min_size=1, max_size=11)
 

@@ -25,17 +25,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.references import entries
-from harness.results import load
-from harness.store import Store
-from reports import latency
-from reports.analysis import analyse
-from reports.compare import TIE
-from reports.cube import family
-from reports.families import balanced, balanced_difference, family_means
-from reports.grids import on_shared_tasks
-from reports.latency import Case
-from reports.statistics import holm, signed_rank, tolerant_sign
+from optibench.store.run_folder import Store
+from optibench.store.to_results import load
+from optibench_benchmarks.references.table import entries
+from optibench_reports.data.merge import on_shared_tasks
+from optibench_reports.data.score_array import family
+from optibench_reports.stats.analysis import analyse
+from optibench_reports.stats.comparison import TIE
+from optibench_reports.stats.families import balanced, balanced_difference, family_means
+from optibench_reports.stats.tests import holm, signed_rank, tolerant_sign
+from optibench_reports.studies import latency
+from optibench_reports.studies.latency import Case
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-import benchmarks
-from harness.cells import plan
-from harness.store import Store
+import optibench_benchmarks
+from optibench.plan.cells import plan
+from optibench.store.run_folder import Store
 
 ROOT = Path(__file__).parents[2]
 AT = (15, 25, 40)
@@ -36,7 +36,7 @@ def test_docs_have_the_standing_of_the_committed_grid() -> None:
     store = Store.open(ROOT / "results" / "live")
     trials = store.trials(plan(store.resolved())).to_pandas().astype({"task": str, "optimizer": str})
     names = sorted(trials.task.unique())
-    conditional = [name for name in names if benchmarks.create(name).space.conditions]
+    conditional = [name for name in names if optibench_benchmarks.create(name).space.conditions]
     assert (len(names), len(conditional)) == (20, 16)
     text = (ROOT / "docs" / "live.md").read_text(encoding="utf-8")
     for tasks in (conditional, [name for name in names if name not in conditional]):

@@ -16,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.cells import plan
-from harness.store import Store
+from optibench.plan.cells import plan
+from optibench.store.run_folder import Store
 
 RESULTS = Path(__file__).parents[2] / "results"
 REFERENCES = {"yahpo/lcbench/189906": (95.2751, 52.148), "yahpo/rbv2_xgboost/40981": (0.971302, 0.709788)}

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-import benchmarks
-from benchmarks.synthetic import functions
+import optibench_benchmarks
+from optibench_benchmarks.synthetic import functions
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,15 +59,22 @@ def test_a_figure_outside_the_blocks_is_none_that_was_measured(readme: str) -> N
 
 def test_the_counts_that_the_readme_states(readme: str) -> None:
     text = " ".join(readme.split())
-    demo = yaml.safe_load((ROOT / "harness" / "grids" / "demo.yaml").read_text(encoding="utf-8"))
-    assert (len(demo["optimizers"]), len(benchmarks.expand(["demo"])), demo["seeds"], demo["trials"]) == (8, 6, 5, 30)
+    demo = yaml.safe_load((ROOT / "harness" / "optibench" / "grids" / "demo.yaml").read_text(encoding="utf-8"))
+    assert (len(demo["optimizers"]), len(optibench_benchmarks.expand(["demo"])), demo["seeds"], demo["trials"]) == (
+        8,
+        6,
+        5,
+        30,
+    )
     assert "eight optimizers x six tasks x five seeds x 30 trials" in text
     assert f"| {len(functions.FUNCTIONS)} analytic functions" in text
     tasks = set(numbers.at("test", 100).index)
     assert not tasks & set(numbers.at("dev", 100).index)
     assert f"On the `test` suite ({len(tasks)} tasks, none of them in `dev`; 10 seeds;" in text
     assert numbers.trials("test").groupby(["optimizer", "task"]).seed.nunique().eq(10).all()
-    trained = json.loads((ROOT / "model" / "checkpoints" / "optiformer" / "config.json").read_text(encoding="utf-8"))
+    trained = json.loads(
+        (ROOT / "model" / "optiformer" / "checkpoints" / "optiformer" / "config.json").read_text(encoding="utf-8")
+    )
     assert round(trained["info"]["training_minutes"]) == 60
     assert "took an hour of one core" in text
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from optibench.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {

@@ -1,7 +1,7 @@
 """What optibench reads when it lists: names, summaries and capabilities. The code is imported when it is used."""
 
-from benchmarks import Family
-from optimizers import Capabilities, Entry
+from optibench_benchmarks import Family
+from optibench_optimizers import Capabilities, Entry
 
 HILL_CLIMBER = Entry(
     name="hill-climber",

@@ -7,7 +7,7 @@ import re
 import numpy as np
 from ConfigSpace import Categorical, ConfigurationSpace
 
-from benchmarks import Benchmark, Config, Evaluation, Reference, UnknownBenchmarkError
+from optibench_benchmarks import Benchmark, Config, Evaluation, Reference, UnknownBenchmarkError
 
 
 class Bits(Benchmark):

@@ -10,17 +10,17 @@ import numpy as np
 from ConfigSpace import Configuration, ConfigurationSpace
 from ConfigSpace.util import get_one_exchange_neighbourhood
 
+from optibench_optimizers import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
+from optibench_optimizers.history import succeeded
+from optibench_optimizers.spaces import Config, SearchSpace
 from optibench_plugin import HILL_CLIMBER
-from optimizers import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
-from optimizers.history import succeeded
-from optimizers.spaces import Config, SearchSpace
 
 
 class HillClimber(Optimizer):
     """One-exchange neighbours of the incumbent; random configurations until there is one.
 
     Args:
-        space, seed, n_trials: See :class:`optimizers.Optimizer`.
+        space, seed, n_trials: See :class:`optibench_optimizers.Optimizer`.
         stdev: How far a number is moved, as a share of its range.
     """
 

@@ -1,7 +1,7 @@
 """The conformance suites of optibench on what this package registers."""
 
-from benchmarks.conformance import BenchmarkConformance
-from optimizers.conformance import OptimizerConformance
+from optibench_benchmarks.conformance import BenchmarkConformance
+from optibench_optimizers.conformance.suite import OptimizerConformance
 
 
 class TestHillClimber(OptimizerConformance):

@@ -9,7 +9,7 @@ from typing import Any
 
 def journal(rows: Any, cell: Any) -> list[str]:
     """The journal that a finished cell had, from its rows in the table."""
-    from harness.trials import FIELDS, Trial
+    from optibench.cell.trials import FIELDS, Trial
 
     found = []
     for row in rows[rows["cell"] == cell.key].sort_values("trial").to_dict("records"):

@@ -1,0 +1,43 @@
+"""Problems to optimize: search space, objective, direction and frozen reference values."""
+
+from optibench_benchmarks.base import (
+    Benchmark,
+    BenchmarkError,
+    Config,
+    Direction,
+    Evaluation,
+    MissingDataError,
+    Reference,
+    Sampling,
+)
+from optibench_benchmarks.registry import (
+    Family,
+    UnknownBenchmarkError,
+    broken,
+    create,
+    expand,
+    families,
+    is_installed,
+    names,
+    register,
+)
+
+__all__ = [
+    "Benchmark",
+    "BenchmarkError",
+    "Config",
+    "Direction",
+    "Evaluation",
+    "Family",
+    "MissingDataError",
+    "Reference",
+    "Sampling",
+    "UnknownBenchmarkError",
+    "broken",
+    "create",
+    "expand",
+    "families",
+    "is_installed",
+    "names",
+    "register",
+]

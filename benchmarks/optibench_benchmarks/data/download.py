@@ -1,0 +1,285 @@
+"""Downloads the files of data sets so that nothing but the right, whole file ever bears a file's name.
+
+A download goes to ``<name>.part``, continues there after a broken connection (in the same run or a later one) and is
+renamed once its SHA-256 checksum is the manifest's. A part that turns out wrong is thrown away and downloaded once
+more from its first byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import os
+import shutil
+import stat
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from optibench_benchmarks.base import BenchmarkError
+from optibench_benchmarks.data.store import ROOT_VARIABLE, DataFile, Dataset, Status, check, root, select, verify
+
+MIRROR_VARIABLE = "OPTIBENCH_DATA_MIRROR"
+ATTEMPTS = 5
+"""Attempts in a row that bring no new byte before a download is given up."""
+FIRST_PAUSE = 0.5
+"""Seconds before the second attempt; doubled for each further one."""
+TIMEOUT = 30.0
+"""Seconds without an answer or a byte after which a connection counts as broken."""
+_BLOCK = 1 << 16
+_TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
+
+Advance = Callable[[int], None]
+
+
+def fetch(names: Iterable[str] | None = None, *, progress: bool = True) -> list[Status]:
+    """Download what is missing or corrupt of some data sets.
+
+    The address of a file is the manifest's, or ``$OPTIBENCH_DATA_MIRROR/<path>`` if that variable is set.
+
+    Args:
+        names: The data sets; all of the manifest if ``None`` or empty.
+        progress: Show a progress bar on standard error.
+
+    Returns:
+        The data sets' states afterwards, all ``present``.
+
+    Raises:
+        BenchmarkError: There is no data set of that name, the folder cannot be written, the disk is full, the server
+            cannot be reached or has not the right file. Files that are complete by then stay.
+    """
+    chosen = select(names)
+    with _bar(progress) as start:
+        for dataset in chosen:
+            wanted = [file for file in dataset.files if check(file, root() / file.path)[0] != "present"]
+            if wanted:
+                _prepare(dataset, wanted)
+            advance = start(dataset.name, dataset.size)
+            advance(dataset.size - sum(file.size for file in wanted))
+            for file in wanted:
+                _download(dataset, file, advance)
+    return verify([dataset.name for dataset in chosen])
+
+
+@contextlib.contextmanager
+def _bar(visible: bool) -> Iterator[Callable[[str, int], Advance]]:
+    """A progress bar; gives what adds a line to it, which gives what moves that line on by some bytes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not visible) as bar:
+
+        def start(name: str, size: int) -> Advance:
+            task = bar.add_task(name, total=size)
+            return lambda count: bar.advance(task, count)
+
+        yield start
+
+
+def _prepare(dataset: Dataset, wanted: list[DataFile]) -> None:
+    """Make the folder and see that the files can be written to it and find room."""
+    folder = root() / dataset.folder
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    # The mode as well as the right to write: the superuser may write to what is marked read-only, and should not.
+    if not existing.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(existing, os.W_OK):
+        raise BenchmarkError(_unwritable(dataset, folder, "it is read-only"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchmarkError(_unwritable(dataset, folder, os.strerror(error.errno or 0))) from None
+    needed = sum(file.size - _size(_part(root() / file.path)) for file in wanted)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise BenchmarkError(_full(dataset, folder, f"{needed / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free"))
+
+
+def _download(dataset: Dataset, file: DataFile, advance: Advance) -> None:
+    """Bring one file here, whatever it takes: further attempts, and once a new beginning."""
+    target = root() / file.path
+    part = _part(target)
+    begun_anew = False
+    failures, reached = 0, _size(part)
+    show = _shower(advance, file.size)
+    try:
+        with _exclusive(part, dataset) as stream:
+            while True:
+                problem = _receive(file, stream, show)
+                size = stream.seek(0, os.SEEK_END)
+                show(size)
+                if size >= file.size:
+                    state, wrong = check(file, part)
+                    if state == "present":
+                        os.fsync(stream.fileno())
+                        part.replace(target)
+                        return
+                    stream.truncate(0)
+                    if begun_anew:
+                        part.unlink()
+                        raise BenchmarkError(
+                            f"What {_host(file)} has is not the file of the manifest ({wrong}); report it, or set "
+                            f"{MIRROR_VARIABLE} to another source."
+                        )
+                    begun_anew, failures, reached = True, 0, 0
+                    continue
+                failures = 0 if size > reached else failures + 1
+                reached = max(reached, size)
+                if failures >= ATTEMPTS:
+                    raise BenchmarkError(
+                        f"Cannot download {file.path} from {_host(file)}: {problem}; check the connection and run "
+                        f"`optibench data fetch {dataset.name}` again (it continues), or set {MIRROR_VARIABLE}."
+                    )
+                time.sleep(FIRST_PAUSE * 2 ** max(0, failures - 1) if failures else 0.0)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BenchmarkError(_full(dataset, target.parent, os.strerror(error.errno))) from None
+        raise BenchmarkError(_unwritable(dataset, target.parent, os.strerror(error.errno or 0))) from None
+
+
+def _shower(advance: Advance, size: int) -> Callable[[int], None]:
+    """Turn the position in a file of ``size`` bytes, which may also go back, into steps of the progress bar."""
+    shown = 0
+
+    def show(position: int) -> None:
+        nonlocal shown
+        advance(min(position, size) - shown)
+        shown = min(position, size)
+
+    return show
+
+
+def _receive(file: DataFile, stream: IO[bytes], show: Callable[[int], None]) -> str:
+    """One attempt: append to the part what the server sends.
+
+    Returns:
+        What went wrong, in a few words; a broken connection is no error here, the caller looks at the size.
+
+    Raises:
+        BenchmarkError: Trying again is of no use.
+        OSError: Writing failed.
+    """
+    begin = stream.seek(0, os.SEEK_END)
+    if begin >= file.size:
+        return ""
+    url = _url(file)
+    try:
+        headers = {"User-Agent": "optibench", "Accept-Encoding": "identity"}
+        request = urllib.request.Request(url, headers=headers | ({"Range": f"bytes={begin}-"} if begin else {}))
+    except ValueError:
+        raise BenchmarkError(f"{url!r} is no address to download from; correct {MIRROR_VARIABLE}.") from None
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:  # the part does not fit what the server has
+            stream.truncate(0)
+        elif error.code not in _TEMPORARY:
+            raise BenchmarkError(
+                f"{_host(file)} answers {error.code} ({error.reason}) for {url}; set {MIRROR_VARIABLE} to a source "
+                f"that has {file.path}, or copy it to {root() / file.path}."
+            ) from None
+        return f"the server answers {error.code} ({error.reason})"
+    except (OSError, http.client.HTTPException) as error:
+        return _reason(error)
+    with response:
+        if begin and not _continues(response, begin):
+            stream.truncate(0)
+            begin = 0
+        return _copy(response, stream, file.size, show)
+
+
+def _copy(response: Any, stream: IO[bytes], size: int, show: Callable[[int], None]) -> str:
+    """Append the answer to the part, up to one byte more than ``size`` (enough to see that it is too long)."""
+    position = stream.seek(0, os.SEEK_END)
+    try:
+        while position <= size:
+            try:
+                block = response.read(min(_BLOCK, size + 1 - position))
+            except (OSError, http.client.HTTPException) as error:
+                return _reason(error)
+            if not block:
+                return "the connection was closed early"
+            stream.write(block)
+            position += len(block)
+            show(position)
+    finally:
+        stream.flush()
+    return ""
+
+
+def _continues(response: Any, begin: int) -> bool:
+    """Whether the answer is the rest that was asked for, not the whole file."""
+    answered: str = response.headers.get("Content-Range", "")
+    return getattr(response, "status", 200) == 206 and answered.startswith(f"bytes {begin}-")
+
+
+@contextlib.contextmanager
+def _exclusive(part: Path, dataset: Dataset) -> Iterator[IO[bytes]]:
+    """The part, open for reading and appending, and locked against another process that downloads it too."""
+    with part.open("a+b") as stream:
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BenchmarkError(
+                    f"Another process is downloading {dataset.name}; wait for it, then run "
+                    f"`optibench data fetch {dataset.name}` again."
+                ) from None
+        try:
+            yield stream
+        finally:
+            if part.exists() and not _size(part):
+                part.unlink()  # nothing to continue from
+
+
+def _part(target: Path) -> Path:
+    return target.with_name(target.name + ".part")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _url(file: DataFile) -> str:
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    return f"{mirror.rstrip('/')}/{urllib.parse.quote(file.path)}" if mirror else file.url
+
+
+def _host(file: DataFile) -> str:
+    return urllib.parse.urlsplit(_url(file)).netloc or _url(file)
+
+
+def _reason(error: Exception) -> str:
+    inner = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(inner, TimeoutError):
+        return f"no answer within {TIMEOUT:g} s"
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror
+    return str(inner) or type(inner).__name__
+
+
+def _unwritable(dataset: Dataset, folder: Path, why: str) -> str:
+    return (
+        f"Cannot write the data set {dataset.name} to {folder} ({why}); point {ROOT_VARIABLE} at a folder that you may "
+        "write to, or unset it to use your cache."
+    )
+
+
+def _full(dataset: Dataset, folder: Path, why: str) -> str:
+    return (
+        f"No room for the data set {dataset.name} in {folder} ({why}); free some, or point {ROOT_VARIABLE} at another "
+        "disk."
+    )

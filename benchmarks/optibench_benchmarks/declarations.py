@@ -1,0 +1,84 @@
+"""What a benchmark declares of itself, checked when it is made: a wrong word must not turn the results around."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from optibench_benchmarks.base import Benchmark, Direction, Reference, Sampling
+
+NUMBERS = ("f_best", "f_ref", "f_worst")
+
+
+def shown(value: object) -> str:
+    """A value for a sentence: one line, not too long."""
+    return " ".join(repr(value).split())[:200]
+
+
+def flaw(benchmark: Any) -> str | None:
+    """What a benchmark declares wrongly: the attribute, what it must be and what it is; ``None`` if all is well."""
+    if not isinstance(benchmark, Benchmark):
+        return f"it must be an optibench_benchmarks.Benchmark, not {shown(benchmark)}"
+    for attribute in ("name", "data_version"):
+        text = getattr(benchmark, attribute, None)
+        if not isinstance(text, str) or not text:
+            return f"its `{attribute}` must be text, not {shown(text)}"
+    for attribute, words in (("direction", get_args(Direction)), ("sampling", get_args(Sampling))):
+        word = getattr(benchmark, attribute)
+        if not isinstance(word, str) or word not in words:
+            return f"its `{attribute}` must be {' or '.join(words)}, not {shown(word)}"
+    metrics: Any = benchmark.metrics
+    if not isinstance(metrics, Mapping) or not all(isinstance(name, str) and name for name in metrics):
+        return f"its `metrics` must name a direction for each metric, not {shown(metrics)}"
+    for metric, word in metrics.items():
+        if not isinstance(word, str) or word not in get_args(Direction):
+            return f"its `metrics` must say {' or '.join(get_args(Direction))} of {shown(metric)}, not {shown(word)}"
+    failures: Any = benchmark.failures
+    if not isinstance(failures, tuple) or not all(_is_failure(kind) for kind in failures):
+        return f"its `failures` must be a tuple of exception classes below Exception, not {shown(failures)}"
+    has_cost: Any = benchmark.has_cost
+    if not isinstance(has_cost, bool):
+        return f"its `has_cost` must be true or false, not {shown(has_cost)}"
+    return _space_flaw(benchmark) or _reference_flaw(benchmark.reference, benchmark.direction)
+
+
+def _is_failure(kind: Any) -> bool:
+    """Whether it is a class of exceptions; Exception itself would hide every mistake."""
+    return isinstance(kind, type) and issubclass(kind, Exception) and kind is not Exception
+
+
+def _space_flaw(benchmark: Any) -> str | None:
+    from ConfigSpace import ConfigurationSpace
+
+    space, fidelities, main = getattr(benchmark, "space", None), benchmark.fidelity_space, benchmark.main_fidelity
+    if not isinstance(space, ConfigurationSpace) or not len(space):
+        return f"its `space` must be a ConfigSpace.ConfigurationSpace with parameters, not {shown(space)}"
+    if fidelities is not None and (not isinstance(fidelities, ConfigurationSpace) or not len(fidelities)):
+        return f"its `fidelity_space` must be None or such a space, not {shown(fidelities)}"
+    if main is not None and (fidelities is None or main not in list(fidelities)):
+        known = "None, as there is no fidelity" if fidelities is None else f"one of {', '.join(fidelities)}"
+        return f"its `main_fidelity` must be {known}, not {shown(main)}"
+    return None
+
+
+def _reference_flaw(reference: Any, direction: Direction) -> str | None:
+    if reference is None:
+        return None
+    if not isinstance(reference, Reference):
+        return f"its `reference` must be an optibench_benchmarks.Reference or None, not {shown(reference)}"
+    for attribute in NUMBERS:
+        value = getattr(reference, attribute)
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+            return f"its `reference.{attribute}` must be a number, not {shown(value)}"
+    source, version = (getattr(reference, attribute) for attribute in ("source", "version"))
+    if not isinstance(source, str):
+        return f"its `reference.source` must be text, not {shown(source)}"
+    if not isinstance(version, int) or isinstance(version, bool):
+        return f"its `reference.version` must be a whole number, not {shown(version)}"
+    if (reference.f_best > reference.f_ref) != (direction == "maximize"):
+        return (
+            f"its `direction` is {direction}, and the best value of its `reference`, {reference.f_best:g}, is "
+            f"{'above' if reference.f_best > reference.f_ref else 'below'} the median random one, {reference.f_ref:g}"
+        )
+    return None

@@ -1,0 +1,13 @@
+"""Real tunings: ``live/<learner>/<data set>``, scikit-learn pipelines as people tune them.
+
+The value is a cross-validated score, accuracy or R2, of a pipeline of preprocessing and a learner; the model is then
+refitted, and its score on rows that tuning never sees is in ``info``. Spaces have categories that interact, conditions,
+integers and logarithmic scales; what scikit-learn refuses is a failed trial. Everything random is fixed, so a task is
+deterministic. ``docs/live.md`` has what each costs.
+
+Importing this package, or building a task, does not import scikit-learn; the first evaluation does.
+"""
+
+from optibench_benchmarks.live.tasks import LiveTask, provider
+
+__all__ = ["LiveTask", "provider"]

@@ -1,0 +1,121 @@
+"""The tasks of the family ``live``, and which there are."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from optibench_benchmarks.base import Benchmark, Config, Evaluation, Sampling
+from optibench_benchmarks.live import linear, others, trees
+from optibench_benchmarks.live.data import DATASETS, FOLD_SEED, DataSet
+from optibench_benchmarks.live.learner import Learner
+from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.training.base import ReferencePlan, TrainingBenchmark
+
+LEARNERS: Mapping[str, Learner] = MappingProxyType(
+    {learner.name: learner for learner in (*linear.LEARNERS, *trees.LEARNERS, *others.LEARNERS)}
+)
+TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "svm": ("breast_cancer", "wine", "diabetes"),
+        "sgd": ("breast_cancer", "diabetes"),
+        "logistic": ("breast_cancer", "iris"),
+        "tree": ("breast_cancer", "digits"),
+        "forest": ("digits", "diabetes"),
+        "histgb": ("breast_cancer", "diabetes"),
+        "knn": ("wine", "digits"),
+        "mlp": ("iris", "digits"),
+        "pipeline": ("breast_cancer", "wine", "digits"),
+    }
+)
+"""The data sets of each learner: a further task is a further word here, and its reference values."""
+
+
+class LiveTask(TrainingBenchmark):
+    """One learner tuned on one data set.
+
+    Attributes:
+        learner: What is tuned.
+        dataset: What it learns from.
+    """
+
+    sampling: Sampling = "deterministic"
+    reference_plan = ReferencePlan(random=401, local=400, finalists=1, repeats=1)
+    # What scikit-learn raises for combinations that it refuses, and for fits that overflow.
+    failures = (ValueError, NotImplementedError, ArithmeticError)
+
+    def __init__(self, learner: Learner, dataset: DataSet) -> None:
+        self.learner, self.dataset = learner, dataset
+        self.name = f"live/{learner.name}/{dataset.name}"
+        self.space = learner.space(dataset)
+        self.space.name = self.name
+        self.metrics = {f"test_{dataset.score}": "maximize"}
+        self.data_version = dataset.version()
+
+    def train(self, config: Config, seed: int, fidelity: Mapping[str, Any]) -> Evaluation:
+        """The mean score over the folds; ``seed`` changes nothing.
+
+        Raises:
+            ValueError, NotImplementedError, ArithmeticError: What scikit-learn says of the configuration.
+        """
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
+        from threadpoolctl import threadpool_limits
+
+        (inputs, targets), (test_inputs, test_targets) = self.dataset.load()
+        kind = KFold if self.dataset.regression else StratifiedKFold
+        folds = kind(self.dataset.folds, shuffle=True, random_state=FOLD_SEED)
+        # One thread: sums over several are rounded in another order each time.
+        with threadpool_limits(limits=1), _global_generator_kept(), warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            model = self.learner.build(config, self.dataset)
+            scores = cross_val_score(model, inputs, targets, cv=folds, error_score="raise")
+            test = model.fit(inputs, targets).score(test_inputs, test_targets)
+        unfinished = sum(issubclass(one.category, ConvergenceWarning) for one in said)
+        info = {f"test_{self.dataset.score}": float(test), "convergence_warnings": unfinished}
+        return Evaluation(float(scores.mean()), info=info)
+
+
+@contextlib.contextmanager
+def _global_generator_kept() -> Iterator[None]:
+    """Give NumPy's global generator back as it was: SVR draws from it, to no effect, and cannot be told otherwise."""
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+class _Provider:
+    """The family ``live``."""
+
+    def names(self) -> list[str]:
+        """All tasks: scikit-learn brings their data."""
+        return [f"live/{learner}/{dataset}" for learner, datasets in TASKS.items() for dataset in datasets]
+
+    def create(self, name: str) -> Benchmark:
+        """Build one task.
+
+        Raises:
+            UnknownBenchmarkError: There is no such task.
+            BenchmarkError: An unknown suffix, or the data cannot be read.
+        """
+        from optibench_benchmarks.wrappers import apply, split
+
+        plain, suffixes = split(name)
+        if plain not in self.names():
+            raise UnknownBenchmarkError(unknown("benchmark", plain, self.names(), "optibench list benchmarks"))
+        _, learner, dataset = plain.split("/")
+        return apply(LiveTask(LEARNERS[learner], DATASETS[dataset]), suffixes, name)
+
+    def missing(self) -> None:
+        """Nothing is ever missing."""
+        return
+
+
+provider = _Provider()

@@ -1,0 +1,372 @@
+"""Frozen reference values: what turns objective values into regrets that stay comparable from year to year.
+
+They are read from ``references.json``, one line for each task, and never depend on which optimizers ran. The package
+has such a file, a plug-in may (:attr:`optibench_benchmarks.registry.Family.references`), and what a user makes without
+a checkout is in the user's data folder (:func:`home`). What they hold:
+
+* a synthetic function: its analytic minimum; the median and the worst of random configurations;
+* a table: its exact best, median and worst over every configuration;
+* a surrogate: the best value of a dedicated search; the median and the worst of random configurations;
+* a training: likewise, with as many evaluations as are affordable, and the best is a mean over seeds
+  (:mod:`optibench_benchmarks.training.reference`).
+
+The first two give their own (``measure_reference() -> Reference``, which any benchmark may offer).
+
+:func:`compute` makes them anew, :func:`write` merges them into the file. A value that changes raises the task's version
+and a later search never makes ``f_best`` worse, so that nothing is replaced unnoticed. ``optibench references`` is the
+command around both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optibench_benchmarks.base import BenchmarkError, Reference
+
+if TYPE_CHECKING:
+    from optibench_benchmarks.base import Benchmark
+    from optibench_benchmarks.yahpo.tasks import YahpoBenchmark
+
+FILE = Path(__file__).parent / "references.json"
+"""The committed ones; only a checkout's is ever written."""
+EVALUATIONS = 250_000
+"""Configurations that the search for a surrogate's best value evaluates, about."""
+SAMPLES = 20_001
+"""Random configurations behind ``f_ref`` and ``f_worst``; odd, so that the median is one of the values."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task's reference and what is needed to make or check it again.
+
+    Attributes:
+        name: The task's name.
+        reference: The values.
+        data_version: The task's data version when they were made; they do not hold for other data.
+        best: A configuration with the value ``f_best``, where a search found it.
+        seed: The seed of that search and of the random configurations.
+    """
+
+    name: str
+    reference: Reference
+    data_version: str
+    best: Mapping[str, Any] | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What :func:`write` did with one entry: ``old`` is what the file had, ``new`` what it has now."""
+
+    kind: Literal["new", "changed", "unchanged"]
+    old: Entry | None
+    new: Entry
+
+
+def lookup(name: str, *, data_version: str | None = None) -> Reference | None:
+    """The frozen reference of a task: of the newest version, if several files have one.
+
+    Args:
+        name: The task's name.
+        data_version: The version of the data at hand; references made with other data are not given.
+    """
+    there = [entry for path in files() if (entry := entries(path).get(name)) is not None]
+    fitting = [entry for entry in there if data_version in (None, entry.data_version)]
+    return max(fitting, key=_version).reference if fitting else None
+
+
+def _version(entry: Entry) -> int:
+    return entry.reference.version
+
+
+def entries(path: Path | None = None) -> Mapping[str, Entry]:
+    """Every entry of a file by name, nothing if there is no file; without a path the newest of all files."""
+    if path is None:
+        found: dict[str, Entry] = {}
+        for entry in (entry for each in files() for entry in entries(each).values()):
+            found[entry.name] = max(found.get(entry.name, entry), entry, key=_version)
+        return found
+    try:
+        stat = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return _read(path, stat.st_mtime_ns, stat.st_size)
+
+
+def files() -> list[Path]:
+    """The files with references, there or not: the package's, those of plug-ins, the user's."""
+    from optibench_benchmarks.registry import families
+
+    plug_ins = [path for family in families().values() if (path := family.references_file()) is not None]
+    return [FILE, *plug_ins, user_file()]
+
+
+def user_file() -> Path:
+    """Where a user's own references are."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("optibench", appauthor=False)) / "references.json"
+
+
+def home(name: str) -> Path:
+    """The file that a task's reference is written to: its plug-in's, a checkout's, or else the user's own."""
+    from optibench_benchmarks.registry import families
+
+    family = families().get(name.partition("/")[0])
+    own = family is not None and family.target.startswith("optibench_benchmarks.")
+    path = FILE if own else family.references_file() if family is not None else None
+    checkout = path is not None and any((folder / ".git").exists() for folder in path.parents)
+    return path if path is not None and checkout and os.access(path.parent, os.W_OK) else user_file()
+
+
+@functools.lru_cache(maxsize=32)
+def _read(path: Path, _modified: int, _size: int) -> dict[str, Entry]:
+    try:
+        return {name: _entry(name, dict(fields)) for name, fields in json.loads(path.read_text("utf-8")).items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BenchmarkError(
+            f"The references in {path} cannot be read ({error}); restore the file, or remove it to make them again."
+        ) from None
+
+
+def _entry(name: str, fields: dict[str, Any]) -> Entry:
+    data_version, best, seed = fields.pop("data_version"), fields.pop("best", None), fields.pop("seed", None)
+    return Entry(name, Reference(**fields), data_version, best, seed)
+
+
+def pending(names: Iterable[str]) -> list[str]:
+    """Those of the tasks that have no reference for the data at hand."""
+    from optibench_benchmarks.registry import create
+
+    return [name for name in names if lookup(name, data_version=create(name).data_version) is None]
+
+
+def compute(
+    names: Iterable[str],
+    *,
+    evaluations: int = EVALUATIONS,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Iterator[Entry]:
+    """Make references anew, one task after the other; the same arguments and data give the same values.
+
+    Args:
+        names: The tasks.
+        evaluations: How many configurations the search for a surrogate's best value evaluates, about. A task that
+            trains has its own plan.
+        seed: Of that search and of its random configurations.
+        progress: Called with each task's name before its work.
+
+    Yields:
+        One entry for each task, with version 1; :func:`write` numbers it.
+
+    Raises:
+        BenchmarkError: A task is unknown, its data is missing, or it offers nothing to make a reference from.
+    """
+    from optibench_benchmarks.registry import create
+    from optibench_benchmarks.training.base import TrainingBenchmark
+    from optibench_benchmarks.yahpo.tasks import YahpoBenchmark
+
+    if evaluations < 1000:
+        raise BenchmarkError(f"A reference search needs at least 1000 evaluations, not {evaluations}.")
+    for name in names:
+        if progress is not None:
+            progress(name)
+        benchmark = create(name)
+        if isinstance(benchmark, YahpoBenchmark):
+            yield _searched(benchmark, evaluations, seed)
+        elif isinstance(benchmark, TrainingBenchmark):
+            from optibench_benchmarks.training.reference import search
+
+            reference, best = search(benchmark, seed=seed)
+            yield Entry(benchmark.name, reference, benchmark.data_version, best, seed)
+        else:
+            yield Entry(benchmark.name, benchmark.measure_reference(), benchmark.data_version)
+
+
+def _searched(benchmark: YahpoBenchmark, evaluations: int, seed: int) -> Entry:
+    from optibench_benchmarks.references.search_yahpo import search
+
+    f_best, best = search(benchmark, evaluations=evaluations, seed=seed)
+    configs, values = _random(benchmark, seed)
+    maximize = benchmark.direction == "maximize"
+    top, worst = (values.max(), values.min()) if maximize else (values.min(), values.max())
+    if (top > f_best) == maximize and top != f_best:
+        f_best, best = float(top), configs[int(np.flatnonzero(values == top)[0])]
+    source = f"evolutionary search, {evaluations} evaluations; {SAMPLES} random configurations"
+    try:
+        reference = Reference(f_best, float(np.median(values)), float(worst), source)
+    except ValueError as error:
+        raise BenchmarkError(f"No reference can be made for {benchmark.name}: {error}.") from None
+    return Entry(benchmark.name, reference, benchmark.data_version, best, seed)
+
+
+def _random(benchmark: YahpoBenchmark, seed: int) -> tuple[list[dict[str, Any]], NDArray[np.float64]]:
+    """Random configurations and their values at the highest fidelity."""
+    configs = _random_configs(benchmark, seed)
+    return configs, np.array([each.value for each in benchmark.evaluate_batch(configs, seed=0)])
+
+
+_sampled: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+
+
+def _random_configs(benchmark: YahpoBenchmark, seed: int) -> list[dict[str, Any]]:
+    # All tasks of a scenario have the same space and share the sample: drawing it takes longer than evaluating it.
+    key = (benchmark.surrogate.scenario.name, benchmark.data_version, seed)
+    if key not in _sampled:
+        benchmark.space.seed(seed)
+        _sampled.clear()
+        _sampled[key] = [_plain(config) for config in benchmark.space.sample_configuration(SAMPLES)]
+    return _sampled[key]
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
+
+
+def write(made: Iterable[Entry], path: Path | None = None) -> list[Change]:
+    """Merge entries into a file, which stays sorted and is replaced in one step: ``path``, or each task's :func:`home`.
+
+    An entry with the values that there are changes nothing. Other values raise the version by one. The better
+    ``f_best`` of two searches over the same data is kept.
+
+    Raises:
+        BenchmarkError: The file cannot be written.
+    """
+    return [_write(entry, path or home(entry.name), entries(path).get(entry.name)) for entry in made]
+
+
+def _write(entry: Entry, path: Path, old: Entry | None) -> Change:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.parent):
+            merged = dict(entries(path))
+            old = merged.get(entry.name, old)
+            change = Change("new", None, entry) if old is None else _merge(old, entry)
+            if change.kind != "unchanged":
+                merged[entry.name] = change.new
+                _replace(path, merged)
+    except OSError as error:
+        raise BenchmarkError(f"The references cannot be written to {path}: {os.strerror(error.errno or 0)}.") from None
+    return change
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes that write references there waiting."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, merged: Mapping[str, Entry]) -> None:
+    lines = [f"{json.dumps(name)}: {_dump(merged[name])}" for name in sorted(merged)]
+    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _merge(old: Entry, new: Entry) -> Change:
+    before, after = old.reference, new.reference
+    if new.best is not None and old.best is not None and old.data_version == new.data_version:
+        maximize = after.f_best > after.f_ref
+        if (before.f_best > after.f_best) if maximize else (before.f_best < after.f_best):
+            after, new = replace(after, f_best=before.f_best, source=before.source), replace(new, best=old.best)
+    same = (before.f_best, before.f_ref, before.f_worst) == (after.f_best, after.f_ref, after.f_worst)
+    if same and old.data_version == new.data_version:
+        return Change("unchanged", old, old)
+    version = before.version if same else before.version + 1
+    return Change("changed", old, replace(new, reference=replace(after, version=version)))
+
+
+def _dump(entry: Entry) -> str:
+    reference = entry.reference
+    fields: dict[str, Any] = {
+        "f_best": reference.f_best,
+        "f_ref": reference.f_ref,
+        "f_worst": reference.f_worst,
+        "source": reference.source,
+        "version": reference.version,
+        "data_version": entry.data_version,
+    }
+    if entry.best is not None:
+        fields |= {"seed": entry.seed, "best": dict(entry.best)}
+    return json.dumps(fields)
+
+
+def check(names: Iterable[str] | None = None, *, progress: Callable[[str], None] | None = None) -> list[str]:
+    """Compare committed references with the benchmarks, without repeating any search.
+
+    Tables and synthetic functions are done over; of a surrogate, the stored best configuration is evaluated and the
+    random configurations are drawn again; of a training, the stored best configuration is trained again.
+
+    Args:
+        names: The tasks; all that have a reference if ``None``.
+        progress: Called with each task's name before its work.
+
+    Returns:
+        One sentence for each value that does not hold; none if all is well.
+
+    Raises:
+        BenchmarkError: A task is unknown, has no reference, or its data is missing.
+    """
+    from optibench_benchmarks.registry import create
+
+    known, problems = entries(), []
+    for name in known if names is None else names:
+        if name not in known:
+            raise BenchmarkError(f"{name} has no reference; make one with `optibench references {name}`.")
+        if progress is not None:
+            progress(name)
+        benchmark, entry = create(name), known[name]
+        if benchmark.data_version != entry.data_version:
+            problems.append(f"{name}: made with data {entry.data_version}, here is {benchmark.data_version}.")
+            continue
+        problems += _compare(entry, _again(benchmark, entry))
+    return problems
+
+
+def _again(benchmark: Benchmark, entry: Entry) -> Reference:
+    from optibench_benchmarks.training.base import TrainingBenchmark
+    from optibench_benchmarks.yahpo.tasks import YahpoBenchmark
+
+    if isinstance(benchmark, TrainingBenchmark) and entry.best is not None:
+        from optibench_benchmarks.training.reference import again
+
+        f_best = again(benchmark, entry.best, entry.reference)
+        return replace(entry.reference, f_best=f_best)
+    if not isinstance(benchmark, YahpoBenchmark) or entry.best is None or entry.seed is None:
+        return benchmark.measure_reference()
+    _, values = _random(benchmark, entry.seed)
+    worst = values.min() if benchmark.direction == "maximize" else values.max()
+    f_best = benchmark.evaluate(entry.best, seed=0).value
+    return replace(entry.reference, f_best=f_best, f_ref=float(np.median(values)), f_worst=float(worst))
+
+
+def _compare(entry: Entry, again: Reference) -> list[str]:
+    # Processors round differently: a network's values by a few millionths of their range.
+    tolerance = 1e-5 * abs(entry.reference.f_worst - entry.reference.f_best)
+    return [
+        f"{entry.name}: {field} is {getattr(again, field)!r}, not {getattr(entry.reference, field)!r} as stored."
+        for field in ("f_best", "f_ref", "f_worst")
+        if not math.isclose(getattr(again, field), getattr(entry.reference, field), rel_tol=0, abs_tol=tolerance)
+    ]

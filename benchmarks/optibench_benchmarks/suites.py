@@ -1,0 +1,53 @@
+"""Named sets of tasks: ``suites.yaml`` as Python.
+
+The file maps a suite's name to a ``summary`` and its ``patterns``: what :func:`optibench_benchmarks.registry.expand`
+takes (task names, globs, other suites, ``!`` for what to leave out), in a list, or in a mapping from each pattern to
+the reason why it is there.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from optibench_benchmarks.base import BenchmarkError
+
+
+@functools.cache
+def _read() -> Mapping[str, Mapping[str, Any]]:
+    import yaml
+
+    content: Mapping[str, Mapping[str, Any]] = yaml.safe_load(
+        resources.files("optibench_benchmarks").joinpath("suites.yaml").read_text(encoding="utf-8")
+    )
+    for name, suite in content.items():
+        if set(suite) != {"summary", "patterns"} or not suite["patterns"]:
+            raise BenchmarkError(
+                f"Suite {name!r} in benchmarks/optibench_benchmarks/suites.yaml needs a summary "
+                "and patterns, nothing else."
+            )
+    return content
+
+
+def load() -> dict[str, Sequence[str]]:
+    """Every suite's patterns by the suite's name, in the file's order."""
+    return {name: list(suite["patterns"]) for name, suite in _read().items()}
+
+
+def summaries() -> dict[str, str]:
+    """One line on each suite by its name."""
+    return {name: suite["summary"] for name, suite in _read().items()}
+
+
+def reasons(suite: str) -> dict[str, str]:
+    """Why each pattern of a suite is in it; empty where the file gives no reasons.
+
+    Raises:
+        BenchmarkError: There is no such suite.
+    """
+    if suite not in _read():
+        raise BenchmarkError(f"There is no suite {suite!r}; there are {', '.join(_read())}.")
+    patterns = _read()[suite]["patterns"]
+    return dict(patterns) if isinstance(patterns, Mapping) else {}

@@ -1,0 +1,179 @@
+"""Which expert is a token routed to? ``moe-router``, after the seed's "Hyperparameter Optimization Guide".
+
+A model sees a token's layer, its second expert, the last 32 choices of the layer, both gate weights and the position,
+and predicts the first of 8 experts; the value is its Top-2 accuracy on validation sequences after the last epoch.
+
+| task | traces | rows to train on / validate / test | epochs, batch |
+|---|---|---|---|
+| ``moe-router/generated`` (or ``moe-router``) | generated | 8,192 / 8,192 / 8,192 | 5, 128 |
+| ``moe-router/generated-full`` | generated | 400,000 / 100,000 / 100,000 | 10, 512 |
+| ``moe-router/traces`` | ``moe-router/traces.parquet`` of the data folder | as many, if there are | 10, 512 |
+
+The document's own traces are not public; :mod:`optibench_benchmarks.training.moe.traces` says what the generated ones
+imitate and which columns a file needs. Values on generated traces say nothing about a real router.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from optibench_benchmarks import data
+from optibench_benchmarks.base import Benchmark, Config, Evaluation, MissingDataError
+from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.training.base import Curve, ReferencePlan, Split, TrainingBenchmark, fidelity_space
+from optibench_benchmarks.training.moe import traces as moe_traces
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+BASELINE: Mapping[str, Any] = {
+    "learning_rate": 1e-3,
+    "layer_emb": 10,
+    "expert_emb": 10,
+    "num_layers": 3,
+    "units_1": 256,
+    "units_2": 128,
+    "units_3": 64,
+    "dropout": 0.1,
+}
+"""The document's untuned model, [256, 128, 64] with embeddings of 10; learning rate and dropout are ours."""
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is trained.
+
+    Attributes:
+        sequences, tokens: Of the generated traces.
+        rows: To train on, to validate and to test with, at most.
+        epochs: The highest fidelity.
+        batch_size: Rows in a training batch.
+    """
+
+    sequences: int
+    tokens: int
+    rows: tuple[int, int, int]
+    epochs: int
+    batch_size: int
+
+
+SIZES = {
+    "moe-router/generated": Size(100, 128, (8_192, 8_192, 8_192), epochs=5, batch_size=128),
+    "moe-router/generated-full": Size(300, 256, (400_000, 100_000, 100_000), epochs=10, batch_size=512),
+    "moe-router/traces": Size(0, 0, (400_000, 100_000, 100_000), epochs=10, batch_size=512),
+}
+
+
+def search_space(name: str) -> ConfigurationSpace:
+    """The document's space: the third and fourth layer's units exist only in networks that deep."""
+    from ConfigSpace import ConfigurationSpace, Float, GreaterThanCondition, Integer
+
+    units = [Integer(f"units_{i + 1}", (32, 512), default=width) for i, width in enumerate((256, 128, 64, 64))]
+    depth = Integer("num_layers", (2, 4), default=3)
+    space = ConfigurationSpace(
+        name=name,
+        space=[
+            Float("learning_rate", (1e-4, 1e-2), default=1e-3, log=True),
+            Integer("layer_emb", (5, 20), default=10),
+            Integer("expert_emb", (3, 10), default=10),
+            depth,
+            *units,
+            Float("dropout", (0.05, 0.4), default=0.1),
+        ],
+    )
+    space.add(GreaterThanCondition(units[2], depth, 2), GreaterThanCondition(units[3], depth, 3))
+    return space
+
+
+def file() -> Path:
+    """Where real traces lie."""
+    return data.root() / "moe-router" / "traces.parquet"
+
+
+@functools.lru_cache(maxsize=2)
+def load(name: str, _version: str) -> Split:
+    """The rows of a task.
+
+    Raises:
+        BenchmarkError: The file of real traces is not what it should be.
+    """
+    size = SIZES[name]
+    trace = moe_traces.generate(size.sequences, size.tokens, _SEED) if size.sequences else moe_traces.read(file())
+    return moe_traces.split(trace, size.rows, _SEED)
+
+
+def _missing() -> str | None:
+    if file().is_file():
+        return None
+    return (
+        f"The routing traces of moe-router/traces are not in {file()} and `optibench data fetch` has none, since none "
+        f"are public: put your own there, or point {data.ROOT_VARIABLE} at a folder that has moe-router/traces.parquet."
+    )
+
+
+class MoERouter(TrainingBenchmark):
+    """One of the three tasks; traces are generated or read by the first evaluation.
+
+    Attributes:
+        size: How much is trained.
+    """
+
+    reference_plan = ReferencePlan(random=61, local=60)
+    metrics = MappingProxyType(dict.fromkeys(("validation_top1", "test_top1", "test_top2"), "maximize"))
+
+    def __init__(self, name: str) -> None:
+        self.name, self.size = name, SIZES[name]
+        self.space = search_space(name)
+        self.fidelity_space = fidelity_space(epochs=(1, self.size.epochs), data_fraction=(0.1, 1.0))
+        self.main_fidelity = "epochs"
+        self.data_version = "generator 1" if self.size.sequences else f"{data.checksum(file())[:12]}, split 1"
+
+    def train(self, config: Config, seed: int, fidelity: Mapping[str, Any]) -> Evaluation:
+        from optibench_benchmarks.training.moe.model import train
+
+        curve = Curve("epoch", fidelity["epochs"], self.on_step)
+        rows = load(self.name, self.data_version)
+        return train(rows, config, seed, fidelity, batch_size=self.size.batch_size, curve=curve)
+
+
+class _Provider:
+    def names(self) -> list[str]:
+        """The generated task, and the real one if its file is here; the full-size one exists but is not listed."""
+        return ["moe-router/generated", *(["moe-router/traces"] if not _missing() else [])]
+
+    def create(self, name: str) -> Benchmark:
+        """Build one task; see the module for the names.
+
+        Raises:
+            UnknownBenchmarkError: There is no such task.
+            MissingDataError: There is no file of real traces.
+            BenchmarkError: An unknown suffix.
+        """
+        from optibench_benchmarks.wrappers import apply, split
+
+        plain, suffixes = split(name)
+        plain = "moe-router/generated" if plain == "moe-router" else plain
+        if plain not in SIZES:
+            raise UnknownBenchmarkError(unknown("benchmark", plain, list(SIZES), "optibench list benchmarks"))
+        missing = _missing() if plain == "moe-router/traces" else None
+        if missing is not None:
+            raise MissingDataError(missing)
+        return apply(MoERouter(plain), suffixes, name)
+
+    def missing(self) -> str | None:
+        """One sentence on the real traces if they are not here."""
+        return _missing()
+
+    def absent(self) -> dict[str, str]:
+        """The task of that file, if it is not here."""
+        sentence = _missing()
+        return {"moe-router/traces": sentence} if sentence else {}
+
+
+provider = _Provider()

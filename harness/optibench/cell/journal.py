@@ -1,0 +1,197 @@
+"""The journal of a running cell: what survives a kill between two trials.
+
+One line a trial, and one for each worker that ended in the middle of one: what it died of, and whether the trial is to
+be tried again. A line that a kill or a full disk cut short is dropped, with what follows it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optibench.cell.trials import Trial
+from optibench.errors import HarnessError
+
+LOCK_SECONDS = 30.0
+"""How long to wait for another process that holds a journal."""
+FATAL = ("set-up", "replay", "cell")
+"""Steps whose failure leaves a cell without further trials: no worker gets beyond them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """How a worker ended in the middle of a trial.
+
+    Attributes:
+        trial: The trial.
+        step: Where it was: ``set-up``, ``replay``, ``ask``, ``evaluate`` or ``tell``; or ``cell``: its time was over.
+        state: The trial's state if this is the last word: ``failed`` or ``timeout``.
+        error: What the trial's error text then is.
+        seconds: How long the step had taken.
+        retry: Whether the trial is to be tried again.
+    """
+
+    trial: int
+    step: str
+    state: str
+    error: str
+    seconds: float
+    retry: bool = False
+
+    def to_json(self) -> str:
+        return json.dumps({"fault": dataclasses.astuple(self)})
+
+    @classmethod
+    def from_json(cls, line: str) -> Fault:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: The line is not a whole record.
+        """
+        values = json.loads(line)
+        if not isinstance(values, dict) or len(values.get("fault", ())) != len(dataclasses.fields(cls)):
+            raise ValueError(f"not a fault: {line[:80]!r}")
+        fault = cls(*values["fault"])
+        words = (fault.step, fault.state, fault.error)
+        if type(fault.trial) is not int or not all(isinstance(word, str) for word in words):
+            raise ValueError(f"not a fault: {line[:80]!r}")
+        if not isinstance(fault.seconds, int | float) or not isinstance(fault.retry, bool):
+            raise ValueError(f"not a fault: {line[:80]!r}")
+        return fault
+
+
+@dataclass
+class History:
+    """What a journal holds: the trials done, in order, the faults, and the fingerprints of what ran them."""
+
+    trials: list[Trial] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    fingerprints: list[str] = field(default_factory=list)
+
+    def like(self, fault: Fault) -> int:
+        """How many workers ended as this one: on the way to its trial, or in it."""
+        alike = (other for other in self.faults if other.trial == fault.trial)
+        return sum((other.step in FATAL) == (fault.step in FATAL) for other in alike)
+
+    def attempts(self, trial: int) -> int:
+        """How many workers ended in that trial so far."""
+        return sum(fault.trial == trial for fault in self.faults)
+
+    def verdict(self, trial: int) -> Fault | None:
+        """The fault that decided what became of a trial; ``None`` if none did."""
+        return next((fault for fault in self.faults if fault.trial == trial and not fault.retry), None)
+
+    def end(self) -> Fault | None:
+        """The fault after which no trial of the cell can run; ``None`` if there is none."""
+        final = (fault for fault in self.faults if not fault.retry)
+        return next((fault for fault in final if fault.step in FATAL), None)
+
+    def seconds(self) -> float:
+        """What the cell took: the trials' steps, and the attempts that are in no trial's row."""
+        lost = sum(fault.seconds for fault in self.faults if fault.retry)
+        return lost + sum(trial.ask_seconds + trial.evaluate_seconds + trial.tell_seconds for trial in self.trials)
+
+    def add(self, line: str) -> None:
+        """Take in a line.
+
+        Raises:
+            ValueError: It is damaged, or not the next one.
+        """
+        if line.startswith('{"fingerprint": '):
+            found = json.loads(line)["fingerprint"]
+            if not isinstance(found, str):
+                raise ValueError(f"not a fingerprint: {line[:80]!r}")
+            self.fingerprints.append(found)
+            return
+        if line.startswith("{"):
+            fault = Fault.from_json(line)
+            if fault.trial == -1:  # an earlier version's, of an attempt that was given up
+                return
+            if fault.trial != len(self.trials):
+                raise ValueError(f"a fault of trial {fault.trial} after {len(self.trials)} trials")
+            self.faults.append(fault)
+            return
+        trial = Trial.from_json(line)
+        if trial.trial != len(self.trials):
+            raise ValueError(f"trial {trial.trial} after {len(self.trials)} trials")
+        self.trials.append(trial)
+
+
+class Journal:
+    """The journal of one cell; see the module."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: Any = None
+
+    def read(self) -> History:
+        """The whole lines so far."""
+        try:
+            return parse(self.path.read_bytes())[0]
+        except FileNotFoundError:
+            return History()
+
+    def open(self) -> History:
+        """Begin to append; what a kill cut short is cut off, what is whole is left as it is, and returned.
+
+        Waits for another process that still holds the journal (a worker whose runner was killed).
+
+        Raises:
+            HarnessError: It does not let go.
+        """
+        self._file = self.path.open("a+b", buffering=0)  # a failed write is not tried again on closing
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: a forked child would hold it too
+                break
+            except (BlockingIOError, PermissionError):
+                if time.monotonic() > deadline:
+                    raise HarnessError(
+                        f"Another process holds {self.path}, perhaps one that an objective started: end it"
+                    ) from None
+                time.sleep(0.02)
+        self._file.seek(0)
+        content = self._file.read()
+        history, whole = parse(content)
+        if whole < len(content):
+            self._file.truncate(whole)
+        return history
+
+    def sign(self, fingerprint: str) -> None:
+        """Note what runs the trials from here on."""
+        self._append(json.dumps({"fingerprint": fingerprint}))
+
+    def append(self, record: Trial | Fault) -> None:
+        """Add a record; in the operating system's hands when this returns."""
+        self._append(record.to_json())
+
+    def _append(self, text: str) -> None:
+        assert self._file is not None, "open() comes first"
+        line = text.encode() + b"\n"
+        while line:  # a disk that fills up takes a part, and says why when it refuses the rest
+            line = line[self._file.write(line) :]
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def parse(content: bytes) -> tuple[History, int]:
+    """A journal's records, and how many bytes of it are whole."""
+    history, whole = History(), 0
+    for line in content.splitlines(keepends=True):
+        try:
+            if not line.endswith(b"\n"):
+                break
+            history.add(line.decode())
+        except (ValueError, TypeError):  # UnicodeDecodeError is a ValueError
+            break
+        whole += len(line)
+    return history, whole

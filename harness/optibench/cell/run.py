@@ -1,0 +1,488 @@
+"""Run one cell: initial design, then ask, evaluate and tell until the budget is spent.
+
+A cell resumes by *replay*: the optimizer is built anew from its seed, asked again for every trial in the journal and
+told what the journal says came of it, and nothing is evaluated twice. An optimizer that then asks for something else
+than it did before (on another processor, with another BLAS) is told the recorded trials all the same, and that is an
+event.
+
+What a worker died of is in the journal too. The worker that takes the cell up does not repeat it: a trial whose ask was
+cut off has no configuration, one whose evaluation was is told as failed or timed out, and one whose tell was is
+evaluated again and not told.
+
+Whatever an optimizer or a benchmark raises or returns becomes a failed trial, and what it changes in the process is
+contained (:mod:`optibench.cell.containment`). Each is given copies of its own.
+
+On a simulated clock (:mod:`optibench.spec.budget`) a trial is told when it has ended there: before the ask of the trial
+that takes its worker, or of a later one. The seconds of those tells, and what they die of, are that later trial's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import functools
+import itertools
+import json
+import math
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+from ConfigSpace import Configuration, ConfigurationSpace
+
+import optibench_benchmarks
+import optibench_optimizers
+from optibench.cell.containment import Side
+from optibench.cell.journal import Fault, History
+from optibench.cell.trials import Trial, curve_text, info_text
+from optibench.errors import message, storable
+from optibench.external.benchmark import ExternalTimeout
+from optibench.plan.cells import Cell, derived_seed
+from optibench.spec.budget import Account
+from optibench.spec.fidelity import illegal as illegal_fidelity
+from optibench.spec.fidelity import share, varied
+from optibench.spec.limits import Step, cell_timeout, evaluation_timeout, unwatched
+from optibench_benchmarks import Benchmark
+from optibench_optimizers import Observation, Optimizer, State, Suggestion
+
+ERROR_LENGTH = 500
+"""Characters of a failure's text that are kept."""
+
+
+class Stopped(Exception):
+    """The run was asked to stop; the cell's journal holds what was finished."""
+
+
+@functools.lru_cache(maxsize=8)
+def benchmark(name: str) -> Benchmark:
+    """The benchmark of that name, kept for the next cells: some load a model or a table."""
+    return optibench_benchmarks.create(name)
+
+
+def initial_design(problem: Benchmark, seed: int, size: int) -> list[dict[str, Any]]:
+    """The random configurations that all optimizers of one (task, seed) are told first."""
+    if size == 0:
+        return []
+    space = _sampling_space(problem)
+    space.seed(derived_seed("initial design", problem.name, seed))
+    # one more than needed: for a size of 1 ConfigSpace returns no list
+    return [plain(dict(config)) for config in space.sample_configuration(size + 1)[:size]]
+
+
+@functools.lru_cache(maxsize=8)
+def _sampling_space(problem: Benchmark) -> ConfigurationSpace:
+    """A copy to be seeded: the problem's own random state is nobody's business."""
+    return copy.deepcopy(problem.space)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a cell runs in.
+
+    Attributes:
+        stopping: Asked before each new trial whether the run is to stop.
+        pulse: Told which step of which trial begins, and how many seconds the cell took before that trial.
+        event: Called with what goes otherwise than planned, and a text.
+        log: Called with the traceback of whatever is raised.
+        scratch: A folder for temporary files; ``None``: the process's own.
+    """
+
+    stopping: Callable[[], bool] = lambda: False
+    pulse: Callable[[Step, int, float], None] = unwatched
+    event: Callable[[str, str], None] = lambda event, text: None
+    log: Callable[[str], None] = lambda text: None
+    scratch: Path | None = None
+
+
+def run_cell(
+    cell: Cell,
+    *,
+    past: History | None = None,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
+    surroundings: Surroundings | None = None,
+    time_limit: float | None = None,
+    evaluation_limit: float | None = None,
+) -> list[Trial]:
+    """Run a cell to its end.
+
+    Args:
+        cell: The cell.
+        past: The trials already done and the faults so far, from an earlier attempt's journal.
+        on_trial: Called with each new trial once it is told, not with replayed ones.
+        surroundings: See :class:`Surroundings`.
+        time_limit: Seconds that the cell may take, looked at before each new trial.
+        evaluation_limit: Seconds that an evaluation may take; one that took longer, and that nobody cut off, has no
+            value either.
+
+    Returns:
+        All trials of the cell, the replayed ones included.
+
+    Raises:
+        Stopped: ``surroundings.stopping`` said so.
+    """
+    run = _CellRun(cell, past or History(), on_trial, surroundings or Surroundings(), time_limit, evaluation_limit)
+    return run.run()
+
+
+class _CellRun:
+    """One run of a cell; see :func:`run_cell`."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        past: History,
+        on_trial: Callable[[Trial], None],
+        surroundings: Surroundings,
+        time_limit: float | None,
+        evaluation_limit: float | None,
+    ) -> None:
+        self.cell, self.past, self.on_trial, self.surroundings = cell, past, on_trial, surroundings
+        self.time_limit, self.evaluation_limit = time_limit, evaluation_limit
+        self.trials = list(past.trials)
+        self.used = past.seconds()
+        scratch = surroundings.scratch
+        self.sides = {name: Side(scratch and scratch / name) for name in ("optimizer", "benchmark")}
+        self.seeds = {name: derived_seed("global generators", name, cell.task, cell.seed) for name in self.sides}
+        self.evaluation_seed = derived_seed("evaluation", cell.task, cell.seed)
+        self.account: Account[tuple[_Proposal, Trial]] = Account(cell)
+        self.batch: deque[_Proposal] = deque()
+        self.differed = self.closed = False
+
+    def run(self) -> list[Trial]:
+        end = self.past.end()
+        if end is None and self.time_limit is not None and self.used > self.time_limit:
+            end = cell_timeout(len(self.trials), self.time_limit, 0.0)
+        if end is None:
+            self.surroundings.pulse("set-up", len(self.trials), 0.0)
+            with self._foreign("benchmark", "setting up the task") as call:
+                self.problem = benchmark(self.cell.task)
+                self.sign = 1.0 if self.problem.direction == "minimize" else -1.0
+                self.design = initial_design(self.problem, self.cell.seed, self.cell.initial_size)
+                self.space = copy.deepcopy(self.problem.space)
+            if call.error is not None:
+                end = Fault(len(self.trials), "set-up", "failed", call.error, call.seconds)
+        if end is not None:
+            self._give_up(end, self.past.attempts(len(self.trials)))
+            return self.trials
+        self.optimizer = self._build()
+        try:
+            for index in itertools.takewhile(self.account.open, itertools.count()):
+                if not self._trial(index):
+                    break
+        finally:
+            self._close()
+        self.surroundings.pulse("finish", self.cell.trials, 0.0)
+        return self.trials
+
+    def _name(self) -> str:
+        return f"{self.cell.optimizer} on {self.cell.task}, seed {self.cell.seed}"
+
+    def _trial(self, index: int) -> bool:
+        """Run or replay one trial; returns whether there may be another."""
+        done = self.trials[index] if index < len(self.trials) else None
+        fault = self.past.verdict(index)
+        if done is None and self.surroundings.stopping():
+            raise Stopped
+        if done is None and self.time_limit is not None and self.used > self.time_limit:
+            self._give_up(cell_timeout(index, self.time_limit, 0.0), 0)
+            return False
+        initial = self.design[index] if index < len(self.design) else None
+        asks = initial is None and not self.batch
+        tell_seconds, tell_error, due = 0.0, None, self.account.due(asks=asks)
+        if due and not _fell(fault, "tell"):
+            self._step("tell", index, done)
+            told = [self._tell(*each) for each in due]
+            tell_seconds = sum(seconds for seconds, _ in told)
+            tell_error = next((error for _, error in told if error is not None), None)
+        self._step("ask", index, done)
+        started_at = time.time()
+        if initial is not None:
+            self.batch.append(_Proposal(initial, None, None, 0.0))
+        elif asks and _fell(fault, "ask"):
+            self.batch.append(_Proposal(None, None, fault.error, fault.seconds))
+        elif asks:
+            self.batch.extend(self._propose(index))
+        proposal = self.batch.popleft()
+        if done is None:
+            trial = proposal.trial(self.problem, index, "search" if initial is None else "initial", started_at)
+            trial.attempts = self.past.attempts(index) + (fault is None or fault.step == "tell")
+            self._evaluate(trial, proposal, fault)
+        else:
+            trial, proposal = done, self._recorded(done, proposal, asked=initial is None)
+        self.account.add(trial, (proposal, trial))
+        if _fell(fault, "tell"):
+            tell_seconds, tell_error = fault.seconds, fault.error
+        elif not self.account.deferred:
+            self._step("tell", index, done, trial.ask_seconds + trial.evaluate_seconds)
+            tell_seconds, tell_error = self._tell(proposal, trial)
+        if done is None:
+            trial.tell_seconds, trial.error = tell_seconds, trial.error or tell_error
+            if not self.account.open(index + 1):
+                self.closed = _fell(fault, "tell")  # closing may be what was cut off
+                trial.error = self._close() or trial.error
+            self.used += trial.ask_seconds + trial.evaluate_seconds + tell_seconds
+            self.trials.append(trial)
+            self.on_trial(trial)
+        return True
+
+    def _step(self, step: Step, index: int, done: Trial | None, seconds: float = 0.0) -> None:
+        if done is None:
+            self.surroundings.pulse(step, index, self.used + seconds)
+        else:
+            self.surroundings.pulse("replay", index, 0.0)
+
+    @contextlib.contextmanager
+    def _foreign(self, side: str, step: str, seed: int | None = None) -> Iterator[_Call]:
+        """Around a call into foreign code: its time, and its error in words; nothing is raised but :class:`Stopped`."""
+        call, start = _Call(), time.perf_counter()
+        try:
+            with self.sides[side].call(self.seeds[side] if seed is None else seed):
+                start = time.perf_counter()
+                try:
+                    yield call
+                finally:
+                    call.seconds = time.perf_counter() - start
+        except BaseException as raised:
+            if isinstance(raised, KeyboardInterrupt) and self.surroundings.stopping():  # Ctrl-C, not the code's own
+                raise Stopped from None
+            call.error, call.raised = error_text(step, raised), raised
+            self._log(step, raised)
+
+    def _log(self, step: str, raised: BaseException) -> None:
+        text = f"{step}, after {len(self.trials)} trials of {self._name()}\n"
+        with contextlib.suppress(BaseException):  # what a foreign error's text does is its own affair
+            text += "".join(traceback.format_exception(raised))
+        self.surroundings.log(storable(text) + "\n")
+
+    def _build(self) -> Optimizer | str:
+        """The cell's optimizer, or why there is none."""
+        cell = self.cell
+        seed = derived_seed("optimizer", cell.task, cell.seed)
+        with self._foreign("optimizer", "setting up the optimizer") as call:
+            fidelity = None
+            if optibench_optimizers.parse(cell.specification)[0].capabilities.multi_fidelity:
+                fidelity = varied(self.problem, cell.fidelity)
+            space = copy.deepcopy(self.space)
+            made = optibench_optimizers.create(
+                cell.specification, space, seed=seed, n_trials=cell.trials, fidelity=fidelity
+            )
+            if not isinstance(made, Optimizer):
+                raise TypeError(f"it is a {type(made).__name__}, which is not an optibench_optimizers.Optimizer")
+        return made if call.error is None else call.error
+
+    def _propose(self, index: int) -> list[_Proposal]:
+        """The optimizer's next configurations, or a single proposal without one that says what went wrong.
+
+        What the ask took is shared out evenly.
+        """
+        if isinstance(self.optimizer, str):
+            return [_Proposal(None, None, self.optimizer, 0.0)]
+        n = min(self.cell.batch, self.cell.trials - index) if self.cell.budget is None else self.cell.batch
+        with self._foreign("optimizer", "ask", (self.seeds["optimizer"] + index) % 2**31) as call:
+            suggestions = list(self.optimizer.ask(n))
+            if len(suggestions) != n:
+                raise ValueError(f"it was asked for {n} and proposed {len(suggestions)}")
+        if call.error is None:
+            seconds = call.seconds / n
+            with self._foreign("optimizer", "ask") as call:
+                return [self._checked(suggestion, seconds) for suggestion in suggestions]
+        return [_Proposal(None, None, call.error, call.seconds)]
+
+    def _checked(self, suggestion: Suggestion, seconds: float) -> _Proposal:
+        """A suggestion as a proposal, which an illegal one makes a failed trial."""
+        if not isinstance(suggestion, Suggestion):
+            raise TypeError(
+                f"it proposed a {type(suggestion).__name__}, which is not an optibench_optimizers.Suggestion"
+            )
+        config, fidelity, illegal = None, None, None
+        try:
+            config = _storable(suggestion.config)
+            Configuration(self.space, values=config)
+        except Exception as raised:
+            illegal = error_text("the optimizer proposed an illegal configuration", raised)
+        try:
+            fidelity = None if suggestion.fidelity is None else _storable(suggestion.fidelity)
+            wrong = None if fidelity is None else illegal_fidelity(self.problem, fidelity)
+            if wrong is not None:
+                raise ValueError(wrong)
+        except Exception as raised:
+            illegal = illegal or error_text("the optimizer proposed an illegal fidelity", raised)
+        return _Proposal(config, fidelity, illegal, seconds)
+
+    def _recorded(self, done: Trial, proposal: _Proposal, *, asked: bool) -> _Proposal:
+        """A finished trial as it is told in a replay: as it was recorded, whatever the optimizer asks for now.
+
+        Where that is the same but for rounding, the optimizer is told what it asked for.
+        """
+        if (done.config, done.fidelity) == (proposal.config_json, proposal.fidelity_json):
+            return proposal
+        config, fidelity = (None if text is None else json.loads(text) for text in (done.config, done.fidelity))
+        if not self.differed:
+            self.differed = True
+            self.surroundings.event(
+                "a resumed cell would try something else than before, its optimizer is told what was recorded",
+                f"{self._name()}, trial {done.trial}: {done.config} was recorded, not {proposal.config_json}",
+            )
+        if done.fidelity == proposal.fidelity_json and self._alike(config, proposal.config):
+            return proposal
+        if asked and isinstance(self.optimizer, Optimizer) and proposal.config is not None:
+            with self._foreign("optimizer", "withdraw"):
+                self.optimizer.withdraw([Suggestion(dict(proposal.config), proposal.fidelity)])
+        return _Proposal(config, fidelity, proposal.error if config is None else None, 0.0)
+
+    def _alike(self, one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+        """Whether two configurations differ by no more than rounding: 1e-6 of a parameter's range."""
+        try:
+            first, second = (Configuration(self.space, values=config).get_array() for config in (one, other))
+        except Exception:  # one of them is none
+            return False
+        return bool(np.allclose(first, second, rtol=0.0, atol=1e-6, equal_nan=True))
+
+    def _evaluate(self, trial: Trial, proposal: _Proposal, fault: Fault | None) -> None:
+        """Evaluate a new trial, unless it was decided before what becomes of it."""
+        if _fell(fault, "evaluate", "ask"):
+            _judge(trial, fault)
+            return
+        if trial.state != "ok":
+            return
+        assert proposal.config is not None
+        self.surroundings.pulse("evaluate", trial.trial, self.used + trial.ask_seconds)
+        seed = (self.evaluation_seed + trial.trial) % 2**31
+        fidelity = None if proposal.fidelity is None else dict(proposal.fidelity)
+        with self._foreign("benchmark", "evaluate", seed) as call:
+            evaluation = self.problem.evaluate(dict(proposal.config), seed=seed, fidelity=fidelity)
+            value = float(evaluation.value)
+            trial.info = info_text(evaluation.info)
+            trial.cost_seconds = float(evaluation.cost_seconds)
+            trial.curve = curve_text(evaluation.curve)
+            if math.isfinite(value):
+                trial.value = value
+            else:
+                trial.state, trial.error = "failed", f"the objective returned {value}"
+        trial.evaluate_seconds = call.seconds
+        if call.error is not None:
+            timeout = isinstance(call.raised, ExternalTimeout)
+            trial.state, trial.error = "timeout" if timeout else "failed", call.error
+        if self.evaluation_limit is not None and trial.evaluate_seconds > self.evaluation_limit:
+            _judge(trial, evaluation_timeout(trial.trial, self.evaluation_limit, trial.evaluate_seconds))
+
+    def _tell(self, proposal: _Proposal, trial: Trial) -> tuple[float, str | None]:
+        """Tell the optimizer what became of a proposal; returns how long that took, in seconds, and what went wrong."""
+        if isinstance(self.optimizer, str) or proposal.config is None:
+            return 0.0, None
+        state: State = trial.state  # type: ignore[assignment]
+        fidelity = None if proposal.fidelity is None else dict(proposal.fidelity)
+        observation = Observation(dict(proposal.config), self.sign * trial.value, state, fidelity)
+        with self._foreign("optimizer", "tell", (self.seeds["optimizer"] + trial.trial) % 2**31) as call:
+            self.optimizer.tell([observation])
+        return call.seconds, call.error
+
+    def _close(self) -> str | None:
+        """Close the optimizer, once; returns what went wrong."""
+        if self.closed or not isinstance(self.optimizer, Optimizer):
+            return None
+        self.closed = True
+        with self._foreign("optimizer", "close") as call:
+            self.optimizer.close()
+        if call.error is not None:
+            self.surroundings.event("an optimizer could not be closed", f"{call.error}: {self._name()}")
+        return call.error
+
+    def _give_up(self, end: Fault, attempts: int) -> None:
+        """Record the rest of a cell's trials as not run; ``attempts`` are those at the first of them."""
+        account: Account[None] = Account(self.cell)
+        for trial in self.trials:
+            account.add(dataclasses.replace(trial), None)
+        begun = bool(self.trials) and self.trials[-1].error == end.error  # a kill came between these rows
+        whole = self.cell.trials
+        if self.cell.budget is not None:
+            whole = len(self.trials) + account.left() - (begun and account.simulated)
+        for index in range(len(self.trials), whole):
+            phase = "initial" if index < self.cell.initial_size else "search"
+            times = (0.0, 0.0, 0.0, 0.0, time.time())
+            trial = Trial(index, phase, None, None, math.nan, end.state, end.error, *times, attempts)
+            self.trials.append(trial)
+            self.on_trial(trial)
+            attempts = 0
+
+
+@dataclass(slots=True)
+class _Call:
+    """How a call into foreign code went."""
+
+    seconds: float = 0.0
+    error: str | None = None
+    raised: BaseException | None = None
+
+
+def _fell(fault: Fault | None, *steps: str) -> TypeGuard[Fault]:
+    return fault is not None and fault.step in steps
+
+
+def _judge(trial: Trial, fault: Fault) -> None:
+    """Make a fault the trial's outcome."""
+    trial.state, trial.error, trial.value, trial.curve = fault.state, fault.error, math.nan, None
+    if fault.step == "evaluate":
+        trial.evaluate_seconds = fault.seconds
+
+
+@dataclass(slots=True)
+class _Proposal:
+    """A configuration to evaluate, or the error that came instead."""
+
+    config: dict[str, Any] | None
+    fidelity: dict[str, Any] | None
+    error: str | None
+    ask_seconds: float
+
+    @property
+    def config_json(self) -> str | None:
+        return None if self.config is None else json.dumps(self.config)
+
+    @property
+    def fidelity_json(self) -> str | None:
+        return None if self.fidelity is None else json.dumps(self.fidelity)
+
+    def trial(self, problem: Benchmark, index: int, phase: str, started_at: float) -> Trial:
+        """The trial as it stands before the evaluation."""
+        state = "ok" if self.error is None else "failed"
+        values = (math.nan, state, self.error, 0.0, self.ask_seconds, 0.0, 0.0)
+        found = Trial(index, phase, self.config_json, self.fidelity_json, *values, started_at=started_at)
+        if self.error is None and self.fidelity is not None:
+            found.cost_fidelity = share(problem, self.fidelity)
+        return found
+
+
+def plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with plain Python values, whatever a library handed out (``np.int64``, ``np.str_``)."""
+    return {
+        name: value if type(value) in _PLAIN else value.item() if hasattr(value, "item") else value
+        for name, value in config.items()
+    }
+
+
+_PLAIN = (float, int, str, bool)
+
+
+def _storable(values: Any) -> dict[str, Any]:
+    """A proposed configuration or fidelity with plain values.
+
+    Raises:
+        TypeError, ValueError: It is no mapping, or JSON cannot hold it.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"it is a {type(values).__name__}, not a mapping of parameters to values")
+    found = plain(values)
+    json.dumps(found)
+    return found
+
+
+def error_text(step: str, error: BaseException) -> str:
+    """What goes into a trial's ``error``."""
+    return storable(f"{step}: {type(error).__name__}: {message(error)}")[:ERROR_LENGTH]

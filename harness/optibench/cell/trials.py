@@ -1,0 +1,374 @@
+"""Trials: one row each, from the running cell to the stored table."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from optibench.errors import HarnessError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from optibench.plan.cells import Cell
+
+
+@dataclass(slots=True)
+class Trial:
+    """What happened in one trial.
+
+    Attributes:
+        trial: Index in the cell, from 0.
+        phase: ``initial`` (the shared initial design) or ``search``.
+        config: The active parameters as JSON; ``None`` if the optimizer failed to propose any.
+        fidelity: The fidelity as JSON; ``None`` for the full one.
+        value: The objective in the benchmark's own direction; NaN unless ``state`` is ``ok``.
+        state: ``ok`` | ``failed`` | ``timeout``; only imported trials may be ``infeasible``.
+        error: What went wrong, if anything did.
+        cost_seconds: What the evaluation would have cost for real, as the benchmark says.
+        ask_seconds, evaluate_seconds, tell_seconds: Wall-clock time of each step.
+        started_at: Unix time.
+        attempts: How often it was begun: more than once if a worker died of it and it was tried again.
+        cost_fidelity: What it costs in full evaluations: 1 for a full one (:func:`optibench.spec.fidelity.share`).
+        simulated_start, simulated_end: When it ran on the simulated clock, in seconds; ``None`` where there is none.
+        curve: The learning curve of a training as JSON (:func:`curve_text`); ``None`` where there is none.
+        info: What else the evaluation returned, as JSON (:func:`info_text`); ``None`` where that is nothing.
+    """
+
+    trial: int
+    phase: str
+    config: str | None
+    fidelity: str | None
+    value: float
+    state: str
+    error: str | None
+    cost_seconds: float
+    ask_seconds: float
+    evaluate_seconds: float
+    tell_seconds: float
+    started_at: float
+    attempts: int = 1
+    cost_fidelity: float = 1.0
+    simulated_start: float | None = None
+    simulated_end: float | None = None
+    curve: str | None = None
+    info: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has no value, or its optimizer could not be told."""
+        return self.state != "ok" or self.error is not None
+
+    def to_json(self) -> str:
+        """One line; ``NaN`` is written as null."""
+        return json.dumps([None if value != value else value for value in map(self.__getattribute__, FIELDS)])
+
+    @classmethod
+    def from_json(cls, line: str) -> Trial:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: The line is not a whole record.
+        """
+        values = json.loads(line)
+        if not isinstance(values, list) or not FIELDS.index("attempts") <= len(values) <= len(FIELDS):  # less: older
+            raise ValueError(f"not a trial: {line[:80]!r}")
+        if not all(type(value) in kinds for value, kinds in zip(values, _KINDS, strict=False)):
+            raise ValueError(f"a value of another kind in a trial: {line[:80]!r}")
+        trial = cls(*values)
+        trial.value = math.nan if trial.value is None else trial.value
+        trial.cost_seconds = math.nan if trial.cost_seconds is None else trial.cost_seconds
+        return trial
+
+
+_NUMBER, _TEXT, _NONE = (int, float), (str,), (type(None),)
+_KINDS: tuple[tuple[type, ...], ...] = (
+    *((int,), _TEXT, _TEXT + _NONE, _TEXT + _NONE, _NUMBER + _NONE, _TEXT, _TEXT + _NONE, _NUMBER + _NONE),
+    *(_NUMBER, _NUMBER, _NUMBER, _NUMBER, (int,), _NUMBER, _NUMBER + _NONE, _NUMBER + _NONE, _TEXT + _NONE),
+    _TEXT + _NONE,
+)
+"""The types that the fields of a trial may have in a journal."""
+FIELDS = tuple(field.name for field in dataclasses.fields(Trial))
+MOST_STEPS = 200
+"""Steps of a learning curve that are kept; of more, evenly spaced ones, the last among them."""
+MAX_INFO = 20_000
+"""Characters of a trial's ``info`` as it is stored; entries that do not fit are counted under :data:`LEFT_OUT`."""
+MAX_INFO_TEXT = 500
+"""Characters of a text in it."""
+MAX_INFO_ITEMS = 100
+"""Entries of it, and items of a list or mapping in it."""
+MAX_INFO_DEPTH = 2
+"""Lists and mappings inside each other in one entry; what lies deeper is stored as its text."""
+LEFT_OUT = "entries left out"
+TIMINGS = ("ask_seconds", "evaluate_seconds", "tell_seconds", "started_at")
+"""The columns that differ between two runs of the same cell."""
+
+
+def curve_text(curve: Mapping[str, Sequence[float]]) -> str | None:
+    """A learning curve as it is stored: JSON, numbers of seven digits, what is not finite as null; ``None`` if empty.
+
+    Raises:
+        ValueError: Its columns have several lengths, or hold something else than numbers.
+    """
+    lengths = {len(column) for column in curve.values()}
+    if len(lengths) > 1:
+        raise ValueError(f"the learning curve has columns of {sorted(lengths)} steps")
+    if not lengths or lengths == {0}:
+        return None
+    (n,) = lengths
+    kept = (
+        sorted({round((n - 1) * place / (MOST_STEPS - 1)) for place in range(MOST_STEPS)})
+        if n > MOST_STEPS
+        else range(n)
+    )
+    return json.dumps({str(name): [_rounded(float(column[step])) for step in kept] for name, column in curve.items()})
+
+
+def info_text(info: object) -> str | None:
+    """What an evaluation returned beside its value, as it is stored: a JSON object; ``None`` if that is nothing.
+
+    Whatever it holds is made safe for JSON and bounded in size, and nothing that it does raises: numbers stay exact,
+    what is not finite is null, arrays become lists, all else its text.
+    """
+    if info is None:
+        return None
+    kept: dict[str, Any] = {}
+    try:
+        whole = info if isinstance(info, Mapping) else {"info": info}
+        entries = [(key, value) for key, value in itertools.islice(whole.items(), MAX_INFO_ITEMS)]
+        more = len(whole) - len(entries)
+    except Exception as error:
+        entries, more = [("error", f"info cannot be read: {type(error).__name__}")], 0
+    size = 2
+    for key, value in entries:
+        name, plain = _safe_text(key), _safe(value, MAX_INFO_DEPTH)
+        length = len(json.dumps({name: plain}))
+        if size + length > MAX_INFO or name in kept:
+            more += 1
+        else:
+            kept[name] = plain
+            size += length
+    if more:
+        kept[LEFT_OUT] = more
+    return json.dumps(kept) if kept else None
+
+
+def _safe(value: Any, depth: int) -> Any:
+    """A value as JSON can hold it, in strict JSON's numbers."""
+    try:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return int(value) if abs(value) < 2**64 else _safe(float(value), depth)
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else None
+        if isinstance(value, str | bytes):
+            return _safe_text(value)
+        shape = getattr(value, "shape", None)
+        if shape == () and hasattr(value, "item"):  # a scalar of NumPy or torch; float32 in its own few digits
+            item = value.item()
+            return _safe(float(str(value)) if type(value).__name__ in ("float32", "float16") else item, depth)
+        if depth and isinstance(value, Mapping):
+            return {_safe_text(k): _safe(v, depth - 1) for k, v in itertools.islice(value.items(), MAX_INFO_ITEMS)}
+        if depth and (shape is not None or isinstance(value, list | tuple | set | frozenset)):
+            return [_safe(item, depth - 1) for item in itertools.islice(value, MAX_INFO_ITEMS)]
+    except Exception:  # whatever a foreign type does
+        return _safe_text(value)
+    return _safe_text(value)
+
+
+def _safe_text(value: Any) -> str:
+    """The text of anything, cut, and such that UTF-8 can hold it."""
+    try:
+        text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    except (Exception, SystemExit):
+        text = f"<{type(value).__name__}>"
+    text = text if len(text) <= MAX_INFO_TEXT else text[: MAX_INFO_TEXT - 1] + "…"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def metric_values(infos: Sequence[str | None], metric: str) -> list[float]:
+    """The number of that name in each trial's ``info``; NaN where there is none.
+
+    Raises:
+        ValueError: One is not what :func:`info_text` writes.
+    """
+    key, out = json.dumps(metric), []
+    for text in infos:
+        found = _entries(text).get(metric) if text and key in text else None
+        out.append(float(found) if isinstance(found, int | float) and not isinstance(found, bool) else math.nan)
+    return out
+
+
+def metric_names(infos: Iterable[str | None]) -> list[str]:
+    """The names of the numbers in some trials' ``info``, the most frequent first."""
+    counts: dict[str, int] = {}
+    for text in filter(None, infos):
+        for name, value in _entries(text).items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and name != LEFT_OUT:
+                counts[name] = counts.get(name, 0) + 1
+    return sorted(counts, key=lambda name: -counts[name])
+
+
+def refuse_absent(metric: str, infos: Sequence[str | None], where: str) -> None:
+    """Refuse a metric that no trial has.
+
+    Raises:
+        HarnessError: It is one; the message gives those that there are.
+    """
+    try:
+        if any(value == value for value in metric_values(infos, metric)):
+            return
+        names = metric_names(infos)
+    except ValueError as error:
+        raise HarnessError(f"{where} is damaged ({error}); restore it, or run the grid into another folder.") from error
+    close = difflib.get_close_matches(metric, names, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"its trials have {', '.join(names[:12])}."
+    raise HarnessError(f"No trial in {where} has a metric {metric!r}: {hint if names else 'its trials have none.'}")
+
+
+def _entries(text: str) -> Mapping[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, Mapping):
+        raise ValueError(f"not the info of a trial: {text[:80]!r}")
+    return found
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.7g}") if math.isfinite(value) else None
+
+
+def incumbents(values: Sequence[float], states: Sequence[str], shares: Sequence[float], direction: str) -> list[float]:
+    """Best ok value so far after each trial, in the benchmark's direction; NaN before the first.
+
+    Only full evaluations count, those with a share of 1: what a lower fidelity gives is another quantity.
+    """
+    best, out = math.nan, []
+    for value, state, share in zip(values, states, shares, strict=True):
+        if (
+            state == "ok"
+            and share >= 1.0
+            and (best != best or (value < best if direction == "minimize" else value > best))
+        ):
+            best = value
+        out.append(best)
+    return out
+
+
+def to_table(cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any], fingerprint: str = "") -> pa.Table:
+    """A finished cell as the table that is stored (columns as in :func:`schema`).
+
+    Args:
+        cell, trials, task: The cell, its trials, and what ``tasks.json`` says of its task.
+        fingerprint: What made it (:mod:`optibench.store.fingerprint`).
+    """
+    import pyarrow as pa
+
+    n = len(trials)
+    columns: dict[str, Any] = {name: [getattr(trial, name) for trial in trials] for name in FIELDS}
+    best = incumbents(columns["value"], columns["state"], columns["cost_fidelity"], task["direction"])
+    reference = task["reference"]
+    if reference is None:
+        regret = [math.nan] * n
+    else:
+        span = reference["f_ref"] - reference["f_best"]
+        worst = (reference["f_worst"] - reference["f_best"]) / span
+        regret = [worst if value != value else (value - reference["f_best"]) / span for value in best]
+    columns |= {
+        "cell": [cell.key] * n,
+        "optimizer": [cell.optimizer] * n,
+        "task": [cell.task] * n,
+        "seed": [cell.seed] * n,
+        "fingerprint": [fingerprint] * n,
+        "incumbent": best,
+        "regret": regret,
+    }
+    kinds = schema()
+    arrays = [pa.array(columns[field.name], type=_plain(field.type)).cast(field.type) for field in kinds]
+    return pa.Table.from_arrays(arrays, schema=kinds)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def schema() -> pa.Schema:
+    """The columns of a trials table and their types."""
+    import pyarrow as pa
+
+    word = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            ("cell", word),
+            ("optimizer", word),
+            ("task", word),
+            ("seed", pa.int32()),
+            ("trial", pa.int32()),
+            ("phase", word),
+            ("config", pa.string()),
+            ("fidelity", pa.string()),
+            ("value", pa.float64()),
+            ("state", word),
+            ("error", pa.string()),
+            ("incumbent", pa.float64()),
+            ("regret", pa.float64()),
+            ("cost_seconds", pa.float64()),
+            ("ask_seconds", pa.float64()),
+            ("evaluate_seconds", pa.float64()),
+            ("tell_seconds", pa.float64()),
+            ("started_at", pa.float64()),
+            ("attempts", pa.int32()),
+            ("cost_fidelity", pa.float64()),
+            ("simulated_start", pa.float64()),
+            ("simulated_end", pa.float64()),
+            ("curve", pa.string()),
+            ("info", pa.string()),
+            ("fingerprint", word),
+        ]
+    )
+
+
+def compacted(table: pa.Table, metrics: Sequence[str] = ()) -> pa.Table:
+    """A table of a quarter of the size that reports the same.
+
+    Left empty are configurations, start times and the seconds that evaluations and tells took; those of asks and costs
+    are kept to three digits. Of ``info`` only the named metrics stay. Values, regrets and learning curves are
+    untouched.
+
+    Raises:
+        HarnessError: No trial has one of the metrics.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    infos: list[str | None] = [None] * len(table)
+    if "info" in table.column_names:
+        infos = table.column("info").to_pylist() if metrics else infos
+        kept = [None if text is None else _only(_entries(text), metrics) for text in infos]
+        table = table.set_column(table.schema.get_field_index("info"), "info", pa.array(kept, type=pa.string()))
+    for metric in metrics:
+        refuse_absent(metric, infos, "this run")
+    for name in ("config", "evaluate_seconds", "tell_seconds", "started_at"):
+        index = table.schema.get_field_index(name)
+        table = table.set_column(index, table.schema.field(index), pa.nulls(len(table), table.schema.field(index).type))
+    for name in ("ask_seconds", "cost_seconds"):
+        index = table.schema.get_field_index(name)
+        seconds = table.column(name).to_numpy().copy()
+        known = np.isfinite(seconds) & (seconds > 0)
+        digits = 10.0 ** (2 - np.floor(np.log10(seconds[known])))
+        seconds[known] = np.rint(seconds[known] * digits) / digits
+        table = table.set_column(index, table.schema.field(index), pa.array(seconds, from_pandas=True))
+    return table
+
+
+def _only(info: Mapping[str, Any], metrics: Sequence[str]) -> str | None:
+    found = {name: info[name] for name in metrics if name in info}
+    return json.dumps(found) if found else None

@@ -1,0 +1,97 @@
+"""`optibench data` and `optibench references`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def act(action: str, names: Sequence[str]) -> int:
+    """List, fetch, verify or locate data sets; returns the exit status (1: something is missing or corrupt).
+
+    Raises:
+        BenchmarkError: A name is unknown, or a download failed; the message says what to do.
+    """
+    from optibench_benchmarks import data
+
+    if action == "path":
+        for name in names:
+            print(data.locate(name))
+        if not names:
+            print(data.root())
+        return 0
+    if action == "fetch":
+        data.fetch(names)
+        return 0
+    statuses = data.verify(names) if action == "verify" else _selected(names)
+    _show(statuses)
+    return 0 if action == "list" or all(status.state == "present" for status in statuses) else 1
+
+
+def _selected(names: Sequence[str]) -> list[Any]:
+    from optibench_benchmarks import data
+
+    unknown = set(names) - set(data.manifest())
+    if unknown:  # verify's own sentence, with the closest names
+        data.verify(sorted(unknown))
+    return [status for status in data.datasets() if not names or status.dataset.name in names]
+
+
+def _show(statuses: Sequence[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from optibench_benchmarks import data
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("data set", "state", "MB", "licence", "what it is"):
+        table.add_column(column, justify="right" if column == "MB" else "left", overflow="fold")
+    colors = {"present": "green", "missing": "yellow", "corrupt": "red"}
+    for status in statuses:
+        dataset = status.dataset
+        table.add_row(
+            dataset.name,
+            Text(status.state, style=colors[status.state]),
+            f"{dataset.size / 1e6:.1f}",
+            dataset.licence,
+            Text(f"{dataset.description} ({status.problem})" if status.problem else dataset.description),
+        )
+    console = Console(highlight=False)
+    console.print(f"Data folder: {data.root()}", style="dim", markup=False)
+    console.print(table)
+    absent = [status.dataset.name for status in statuses if status.state != "present"]
+    if absent:
+        console.print(f"\nGet what is missing with: optibench data fetch {' '.join(absent)}", markup=False)
+
+
+def references(patterns: Sequence[str], *, again: bool, check: bool) -> int:
+    """Compute or check the reference values of tasks; returns the exit status (1: a check found something).
+
+    Raises:
+        BenchmarkError: A name is unknown, its data is missing, or no reference can be made for it.
+    """
+    import optibench_benchmarks
+    from optibench_benchmarks.references import table as frozen
+
+    skipped: dict[str, str] = {}
+    names = optibench_benchmarks.expand(patterns, skipped)
+    for name, reason in skipped.items():
+        print(f"Left out: {name}. {reason}", file=sys.stderr)
+    if check:
+        problems = frozen.check(names)
+        for problem in problems:
+            print(problem)
+        print(f"{len(names)} tasks checked, {len(problems)} problems")
+        return 1 if problems else 0
+    wanted = names if again else frozen.pending(names)
+    print(f"{len(names)} tasks, {len(wanted)} to compute")
+    for number, entry in enumerate(frozen.compute(wanted), start=1):
+        (change,) = frozen.write([entry])
+        new = change.new.reference
+        values = f"f_best {new.f_best:.6g}, f_ref {new.f_ref:.6g}, f_worst {new.f_worst:.6g}, version {new.version}"
+        print(f"[{number}/{len(wanted)}] {entry.name}: {change.kind}, {values}", flush=True)
+    for path in dict.fromkeys(map(frozen.home, wanted)):
+        print(f"They are in {path}.")
+    return 0

@@ -1,0 +1,70 @@
+"""A process beside a Dask worker that runs its cells, one after another, in a supervised process of its own.
+
+Dask's workers may not have children of :mod:`multiprocessing`, and an objective that crashes or meets a limit is not to
+end one: so this program does what the coordinator of `processes` does, for one worker process that lives from cell to
+cell. It reads JSON lines: first what all cells share, then a cell each; and answers each cell with a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+IDLE_SECONDS = 120.0
+"""After so long without a cell it ends."""
+
+
+def main() -> None:
+    """Run cells until the input ends, which ends this process at once, and with it what it started."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what an objective prints is no answer
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    _serve(json.loads(requests.get()), requests, answers)
+
+
+def _listen(requests: queue.SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        requests.put(line)
+    os._exit(0)
+
+
+def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any) -> None:
+    from optibench import external, threads
+    from optibench.errors import HarnessError
+    from optibench.executors.dask.runner import StationRunner
+    from optibench.executors.workers import Crew
+    from optibench.plan.cells import Cell
+    from optibench.spec.limits import Limits
+    from optibench.store.fingerprint import Fingerprints
+
+    threads.limit()
+    external.register(external.External.of(plain) for plain in setup["external"])
+    folder = Path(setup["folder"])
+    fingerprints = Fingerprints(**setup["fingerprints"], parts={})
+    runner = StationRunner(folder, setup["data_versions"], Limits(**setup["limits"]), fingerprints)
+    with Crew(runner, lambda news: None, lambda: False, jobs=1) as crew:
+        while True:
+            try:
+                line = requests.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                return
+            error = None
+            try:
+                crew.run([Cell.of(json.loads(line))])
+            except (HarnessError, OSError) as raised:
+                error = str(raised)
+            events = runner.store.events()
+            (folder / "events.jsonl").unlink(missing_ok=True)
+            print(json.dumps({"error": error, "events": events}), file=answers)
+            if error is not None:
+                return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Whether two machines would compute the same: the bench's version and source, and the packages behind a cell."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from optibench.store.provenance import DISTRIBUTION, PACKAGES, home, installed
+
+REPORTS = "optibench_reports"
+"""The package that no cell needs."""
+SOURCE = "source"
+"""The key of the hash of the bench's own files."""
+
+
+@functools.cache
+def source() -> str:
+    """A hash of the bench's own files that decide what a cell computes."""
+    digest = hashlib.sha256()
+    for name, path in own_files().items():
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def own_files() -> dict[str, Path]:
+    """Those files by their names in an installation."""
+    folders = [home(package) / package for package in PACKAGES if package != REPORTS]
+    found = [(path, folder.parent) for folder in folders for path in folder.rglob("*")]
+    kept = {path.relative_to(root).as_posix(): path for path, root in found if path.suffix in (".py", ".json", ".yaml")}
+    return dict(sorted(kept.items()))
+
+
+def fingerprint(packages: Mapping[str, str]) -> dict[str, str]:
+    """What this machine has.
+
+    Args:
+        packages: The distributions that matter, with any versions.
+    """
+    return {DISTRIBUTION: installed(DISTRIBUTION), SOURCE: source(), **{name: installed(name) for name in packages}}
+
+
+def difference(wanted: Mapping[str, str], where: str) -> str | None:
+    """A sentence on the first thing that is otherwise here than wanted; ``None`` if nothing is."""
+    here = fingerprint({name: "" for name in wanted if name not in (DISTRIBUTION, SOURCE)})
+    for name, version in wanted.items():
+        if here[name] != version:
+            what = f"another source of {DISTRIBUTION}" if name == SOURCE else name
+            return (
+                f"The Dask worker {where} has {what} ({here[name]}) than the coordinator ({version}): install the same "
+                "on both, and start the worker again."
+                if name == SOURCE
+                else f"The Dask worker {where} has {what} {here[name]} and the coordinator {version}: install the same "
+                "on both, and start the worker again."
+            )
+    return None

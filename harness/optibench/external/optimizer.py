@@ -1,0 +1,194 @@
+"""An external process as an optimizer."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from optibench.external.definitions import External, ExternalError
+from optibench.external.process import PROTOCOL, Process, ProcessError, Refusal
+from optibench_optimizers import Capabilities, Entry, Fidelity, Observation, Optimizer, OptimizerError, Suggestion
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+
+class ExternalOptimizer(Optimizer):
+    """An optimizer behind a pipe; subclasses say which (:meth:`ExternalEntry.load`).
+
+    Raises:
+        OptimizerError: The worker cannot be started, refuses, fails or does not answer in time.
+    """
+
+    external: ClassVar[External]
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        fidelity: Fidelity | None = None,
+        **settings: Any,
+    ) -> None:
+        self._space = space
+        self._process = start(self.external)
+        params = {
+            "space": space.to_serialized_dict(),
+            "seed": seed,
+            "n_trials": n_trials,
+            "settings": {**self.external.settings, **settings},
+        }
+        if self.external.multi_fidelity:
+            params["fidelity"] = None if fidelity is None else dataclasses.asdict(fidelity)
+        try:
+            self._request("start", params, self.external.start_seconds)
+        except OptimizerError:
+            self.close()
+            raise
+
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        result = self._request("ask", {"n": n})
+        try:
+            found = [(item["config"], item.get("fidelity")) for item in result["suggestions"]]
+            suggestions = [Suggestion(typed(self._space, config), fidelity) for config, fidelity in found]
+        except (TypeError, KeyError, AttributeError) as error:
+            raise OptimizerError(
+                f"External optimizer {self.external.name!r} answered 'ask' with "
+                f"{self._process.redacted(str(result))[:200]!r}; "
+                'it must be {"suggestions": [{"config": {...}}, ...]}.'
+            ) from error
+        if len(suggestions) != n:
+            raise OptimizerError(
+                f"External optimizer {self.external.name!r} was asked for {n} and gave {len(suggestions)}."
+            )
+        return suggestions
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        told = [
+            {
+                "config": dict(o.config),
+                "value": o.value if o.state == "ok" and math.isfinite(o.value) else None,
+                "state": "failed" if o.state == "ok" and not math.isfinite(o.value) else o.state,
+                "fidelity": None if o.fidelity is None else dict(o.fidelity),
+            }
+            for o in observations
+        ]
+        self._request("tell", {"observations": told})
+
+    def _request(self, method: str, params: Mapping[str, Any], seconds: float | None = None) -> Any:
+        try:
+            return self._process.request(method, params, seconds or self.external.seconds)
+        except ProcessError as error:
+            raise OptimizerError(str(error)) from error
+        except Refusal as error:
+            raise OptimizerError(f"External optimizer {self.external.name!r}: {method}: {error}") from error
+
+    def close(self) -> None:
+        self._process.close()
+
+
+def start(external: External) -> Process:
+    """Start an optimizer's worker and shake hands.
+
+    Raises:
+        OptimizerError: It cannot be run, or is not an optimizer that speaks our protocol.
+    """
+    return handshake(external, OptimizerError)[0]
+
+
+def handshake(external: External, error_class: type[Exception]) -> tuple[Process, str]:
+    """Start a worker; returns it and the version that it states.
+
+    Raises:
+        error_class: It cannot be run, or does not speak our protocol.
+    """
+    name = f"External {external.kind} {external.name!r}"
+    try:
+        process = Process(name, external.command, Path(external.folder), external.variables())
+        params = {"protocol": PROTOCOL, "kind": external.kind}
+        found = process.request("initialize", params, external.start_seconds)
+    except (ProcessError, ExternalError) as error:
+        raise error_class(str(error)) from error
+    except Refusal as error:
+        process.close()
+        raise error_class(f"{name} refused the handshake: {error}") from error
+    spoken = found.get("protocol") if isinstance(found, dict) else None
+    if spoken != PROTOCOL:
+        process.close()
+        raise error_class(
+            f"{name} speaks version {process.redacted(repr(spoken))} of the protocol, and this bench speaks {PROTOCOL}."
+        )
+    return process, str(found.get("version", ""))
+
+
+def typed(space: ConfigurationSpace, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as Python has it: JSON knows one kind of number, and some languages write 1.0 as 1."""
+    from ConfigSpace.hyperparameters import FloatHyperparameter, IntegerHyperparameter
+
+    found = dict(config)
+    for name, value in config.items():
+        hp = space.get(name)
+        if isinstance(hp, FloatHyperparameter) and type(value) is int:
+            found[name] = float(value)
+        elif isinstance(hp, IntegerHyperparameter) and type(value) is float and value.is_integer():
+            found[name] = int(value)
+    return found
+
+
+@dataclass(frozen=True)
+class ExternalEntry(Entry):
+    """An external optimizer in the registry."""
+
+    external: External = field(kw_only=True)
+
+    @classmethod
+    def of(cls, external: External) -> ExternalEntry:
+        return cls(
+            name=external.name,
+            summary=external.summary or f"External: {' '.join(external.command)}",
+            target="optibench.external.optimizer:ExternalOptimizer",
+            capabilities=Capabilities(
+                conditional=external.conditional,
+                batch=external.batch,
+                multi_fidelity=external.multi_fidelity,
+                failed="what its worker makes of it",
+            ),
+            packages=("ConfigSpace",),
+            install="",
+            external=external,
+        )
+
+    def load(self) -> type[Optimizer]:
+        """The class of this entry's own worker; its signature shows the settings."""
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters = [inspect.Parameter("space", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+        parameters += [inspect.Parameter(name, keyword) for name in ("seed", "n_trials")]
+        settings = self.external.settings
+        parameters += [inspect.Parameter(name, keyword, default=value) for name, value in settings.items()]
+        return type(
+            "ExternalOptimizer",
+            (ExternalOptimizer,),
+            {
+                "external": self.external,
+                "capabilities": self.capabilities,
+                "__signature__": inspect.Signature(parameters),
+                "__module__": __name__,
+            },
+        )
+
+    def identify(self, settings: Mapping[str, Any]) -> str | None:
+        """What the worker's own files and stated version are; starts it once.
+
+        Raises:
+            OptimizerError: It cannot be started.
+        """
+        process, version = handshake(self.external, OptimizerError)
+        process.close()
+        defaults = sorted(self.external.settings.items())
+        return f"external {version}; {defaults}"

@@ -1,0 +1,123 @@
+"""What a grid that is to be run would cost: its cells, and about how long they take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optibench.spec.grid import Grid, Settings, label, resolve
+from optibench.store.run_folder import GRID, Store
+from optiformer import cores
+
+SUGGESTION = {
+    **{"random": 1e-5, "sobol": 1e-5, "cmaes": 1.1e-4, "tpe": 6e-3, "tpe:group=true": 5.3e-3, "tpe-univariate": 8e-3},
+    **{"optiformer": 0.022, "optiformer:preset=fast": 8.7e-3, "optiformer:preset=thorough": 0.086},
+    **{"optiformer-seq": 0.028, "gp-optuna": 0.15, "smac-rf": 0.41, "gp-skopt": 0.65, "gp-botorch": 0.7},
+}
+"""Mean seconds of one suggestion by name and settings: in the published grids, 50 to 100 trials on one thread of a
+two-core AMD EPYC, or in ``docs/latency.json`` where no grid has it. Any other setting may take any time.
+"""
+TRIAL = 2e-4
+"""Seconds of one trial beside its suggestion: a surrogate's or a table's evaluation, and the journal."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is left to do of a grid.
+
+    Attributes:
+        spec: The grid, as it was named.
+        folder: The run folder that it goes to.
+        cells, finished: Cells in all, and those whose results are in the folder.
+        trials: Trials of the others; ``None`` where nobody knows how many the budget pays for.
+        seconds: About how long they take; of those optimizers whose time is known.
+        unknown: The optimizers whose time is not known, since their speed or their number of trials is not.
+    """
+
+    spec: str
+    folder: Path
+    cells: int
+    finished: int
+    trials: int | None
+    seconds: float
+    unknown: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        return self.finished == self.cells
+
+    @property
+    def command(self) -> str:
+        """What to type to run it."""
+        return f"optibench run {self.spec}"
+
+    def __str__(self) -> str:
+        of = f" of {self.cells:,}" if self.finished else ""
+        trials = "as many as the budget pays for" if self.trials is None else f"{self.trials:,}"
+        left = f"cells left: {self.cells - self.finished:,}{of}, trials: {trials}, {about(self.seconds)}"
+        return left + (f" beside the time of {', '.join(self.unknown)}, which is not known" if self.unknown else "")
+
+
+def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
+    """Look up what is left to do of a grid; nothing is run, made or changed.
+
+    The seconds are those of a machine like the one of ``SUGGESTION``, shared out evenly among the workers, with tasks
+    that are looked up rather than trained.
+
+    Raises:
+        HarnessError, BenchmarkError, OptimizerError: The grid cannot be run, or its folder holds another one.
+    """
+    from optibench.plan.cells import plan
+
+    resolved = resolve(grid)
+    folder = settings.out or Path("runs") / grid.name
+    cells = list(plan(resolved))
+    finished: set[str] = set()
+    if (folder / GRID).exists():
+        store = Store.open(folder)
+        store.refuse_difference(resolved)
+        cells = list(plan(store.resolved()))
+        finished = {cell.key for cell in cells} if store.published() else store.finished()
+    left = [cell for cell in cells if cell.key not in finished]
+    counted = {name: _counted(optimizer, grid) for name, optimizer in resolved["optimizers"].items()}
+    speeds = {
+        name: SUGGESTION.get(label(optimizer["name"], optimizer["settings"])) if counted[name] else None
+        for name, optimizer in resolved["optimizers"].items()
+    }
+    seconds, unknown = 0.0, dict[str, None]()
+    for cell in left:
+        speed = speeds[cell.optimizer]
+        if speed is None:
+            unknown[cell.optimizer] = None
+        else:
+            seconds += cell.trials * TRIAL + (cell.trials - cell.initial_size) * speed
+    return Forecast(
+        spec=spec,
+        folder=folder,
+        cells=len(cells),
+        finished=len(cells) - len(left),
+        trials=sum(cell.trials for cell in left) if all(counted[cell.optimizer] for cell in left) else None,
+        seconds=seconds / (1 if settings.executor == "serial" else settings.jobs or cores.usable()),
+        unknown=tuple(unknown),
+    )
+
+
+def _counted(optimizer: Mapping[str, Any], grid: Grid) -> bool:
+    """Whether the number of trials in an optimizer's cells is known before they are run."""
+    from optibench_optimizers import parse
+
+    if grid.budget is None:
+        return True
+    return grid.budget.unit == "fidelity" and not parse(optimizer["name"])[0].capabilities.multi_fidelity
+
+
+def about(seconds: float) -> str:
+    """``about 3 hours``, ``about 20 minutes``, ``less than a minute``."""
+    if seconds < 60:
+        return "less than a minute"
+    if seconds < 5400:
+        minutes = round(seconds / 60)
+        return f"about {minutes} minute{'s' if minutes > 1 else ''}"
+    return f"about {seconds / 3600:.1f} hours"

@@ -1,0 +1,287 @@
+"""`optibench run`: plan the cells, run the unfinished ones, keep the results."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optibench import external, threads
+from optibench.cell import containment
+from optibench.errors import HarnessError
+from optibench.executors.executors import EXECUTORS, CellRunner
+from optibench.files import write_atomically
+from optibench.plan.cells import Cell, plan
+from optibench.spec import batches
+from optibench.spec.budget import Budget
+from optibench.spec.fidelity import Choice
+from optibench.spec.grid import Grid, Settings, resolve
+from optibench.spec.limits import Limits
+from optibench.store import changed, fingerprint, provenance
+from optibench.store.run_folder import TRAINING, Store
+from optiformer import cores
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        store: The run folder.
+        finished, cells: Finished cells and all cells.
+        stopped: Whether it was asked to stop before it was done.
+        failed: Trials without a value, or whose outcome the optimizer could not be told, of the finished cells.
+    """
+
+    store: Store
+    finished: int
+    cells: int
+    stopped: bool
+    failed: int = 0
+
+
+def run(grid: Grid | None, settings: Settings, *, command: str = "Python") -> Outcome:
+    """Run a grid, or resume the one in ``settings.out`` if ``grid`` is ``None``.
+
+    The caller's process is left as it was: environment, signal handlers, working directory, random generators.
+
+    Args:
+        grid: What to run.
+        settings: How to run it.
+        command: What was typed, for the provenance.
+
+    Raises:
+        HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to fix.
+    """
+    with threads.limited(), containment.untouched():
+        return _run(grid, settings, command)
+
+
+def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
+    if grid is None:
+        if settings.out is None:
+            raise HarnessError(
+                "Nothing to run: give a grid (a YAML file, or -o and -b), or the --out of one to resume."
+            )
+        grid = stored_grid(Store.open(settings.out), allow_external=settings.allow_external)
+    if settings.executor == "serial":
+        grid.limits.refuse_in_process()
+    resolved = resolve(grid)
+    if settings.executor != "serial":
+        refuse_unreachable(resolved, settings.executor)
+    if settings.executor == "dask":
+        from optibench.executors.dask.connection import check
+
+        check(str(settings.scheduler))
+    now = fingerprint.current(resolved)
+    jobs = settings.jobs or (None if settings.executor == "dask" else cores.usable())
+    with Store.claim(settings.out or Path("runs") / grid.name, resolved) as store:
+        cells = list(plan(store.resolved()))  # as it was planned first: an earlier version had other keys
+        if store.published():
+            return _published(store, cells)
+        with _stop_on_signal() as stopping, _sentence(store.folder):
+            external.record(store.folder, resolved)
+            keys = {cell.key for cell in cells}
+            store.set_aside_damaged(sorted(store.finished() & keys))
+            settled = changed.settle(store, cells, now, settings.changed)
+            finished = store.finished() & keys
+            waiting = [cell for cell in cells if cell.key not in finished]
+            if waiting:
+                _train(store, resolved)
+            if waiting or settled:
+                run = provenance.describe(settings.executor, jobs, command)
+                provenance.record(store, run | ({"changed": settled} if settled else {}))
+            if waiting:
+                names = dataclasses.replace(now, parts={})  # no worker needs to know what is behind them
+                runner = CellRunner(store.folder, resolved["tasks"], grid.limits, names)
+                more = {"scheduler": settings.scheduler, "packages": _packages(resolved)}
+                execute = functools.partial(EXECUTORS[settings.executor], **more if settings.executor == "dask" else {})
+                _execute(cells, waiting, runner, execute, jobs, stopping)
+            finished = store.finished() & keys
+        failed = store.failed_trials(cells)
+    return Outcome(store, len(finished), len(cells), stopped=len(finished) < len(cells), failed=failed)
+
+
+def _published(store: Store, cells: list[Cell]) -> Outcome:
+    """How a folder stands that holds a published table.
+
+    Raises:
+        HarnessError: It is not whole: there are no cells to go on from.
+    """
+    found = store.published_of(cells)
+    if found < len(cells):
+        raise HarnessError(
+            f"{store.folder} holds a table of {found:,} of the grid's {len(cells):,} cells and no `cells` folder, so "
+            "it cannot be resumed: run the grid into another folder."
+        )
+    return Outcome(store, found, len(cells), stopped=False, failed=store.failed_trials(cells))
+
+
+def refuse_unreachable(resolved: dict[str, Any], executor: str) -> None:
+    """Refuse optimizers and tasks that a worker process could not import.
+
+    Raises:
+        HarnessError: One is defined where only this process has it, as in a notebook.
+    """
+    import optibench_benchmarks
+    import optibench_optimizers
+
+    entries = [optibench_optimizers.parse(one["name"])[0] for one in resolved["optimizers"].values()]
+    families = [
+        optibench_benchmarks.families()[prefix] for prefix in {name.partition("/")[0] for name in resolved["tasks"]}
+    ]
+    found: list[tuple[str, Any, bool]] = [
+        (f"Optimizer {one.name!r}", one, optibench_optimizers.is_installed(one.name)) for one in entries
+    ]
+    found += [
+        (f"Benchmark family {one.prefix!r}", one, optibench_benchmarks.is_installed(one.prefix)) for one in families
+    ]
+    for what, one, installed in found:
+        if external.is_external(one) or installed:
+            continue
+        if executor == "dask":
+            raise HarnessError(
+                f"{what} ({one.target}) is registered by this process alone, and Dask's workers do not know it: give "
+                "it an entry point and install it there, or use another executor."
+            )
+        if not _importable(one.target.partition(":")[0]):
+            raise HarnessError(
+                f"{what} is {one.target}, which worker processes cannot import: move it into a module that is "
+                "installed or on PYTHONPATH, or add --executor serial."
+            )
+
+
+def _importable(module: str) -> bool:
+    if module == "__main__":  # worker processes import the script anew, under its guard
+        script = getattr(sys.modules["__main__"], "__file__", None)
+        return script is not None and Path(script).is_file()
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _train(store: Store, resolved: dict[str, Any]) -> None:
+    """Run the training phases that the grid's optimizers declare, once each, and keep what they cost."""
+    import optibench_optimizers
+
+    costs = {}
+    for name, optimizer in resolved["optimizers"].items():
+        if "training" in optimizer:
+            entry, settings = optibench_optimizers.parse(batches.split(name)[0])
+            training = entry.load().training(settings)
+            assert training is not None, "the same settings asked for training when the grid was resolved"
+            costs[name] = {"key": training.key, **training.run()}
+    if costs:
+        write_atomically(store.folder / TRAINING, json.dumps(costs, indent=1).encode())
+
+
+def _packages(resolved: dict[str, Any]) -> dict[str, str]:
+    """The distributions that cells depend on, with their versions."""
+    found = {name: version for name, version in resolved["packages"].items() if name != "schema"}
+    for optimizer in resolved["optimizers"].values():
+        found |= optimizer["packages"]
+    return found
+
+
+def _execute(
+    cells: list[Cell],
+    waiting: list[Cell],
+    runner: CellRunner,
+    execute: Callable[..., None],
+    jobs: int | None,
+    stopping: Callable[[], bool],
+) -> None:
+    from optibench.runs.progress import ProgressBar
+
+    done = len(cells) - len(waiting)
+    # how many trials a cell with another budget takes shows when it is done
+    trials = cells[0].trials if cells[0].budget is None else None
+    with ProgressBar(trials, len(cells), done_cells=done) as bar:
+        execute(waiting, runner, bar.update, stopping, jobs)
+
+
+@contextmanager
+def _sentence(folder: Path) -> Iterator[None]:
+    """A full disk, or a folder that vanished, in words."""
+    try:
+        yield
+    except OSError as error:
+        raise HarnessError(
+            f"Cannot write to {folder}: {error.strerror}; fix that, then rerun the same command to resume."
+        ) from error
+
+
+def stored_grid(store: Store, *, allow_external: bool = False) -> Grid:
+    """The grid that a run folder holds; before external commands of somebody else are run, the user is asked."""
+    store.refuse_imported()
+    external.recall(store.folder, allowed=allow_external)
+    plain = store.resolved()["grid"]
+    try:
+        changed: dict[str, Any] = {name: tuple(plain[name]) for name in ("optimizers", "benchmarks", "seeds")}
+        changed |= {"initial_size": plain["initial_size"] or 10, "limits": Limits(**plain.get("limits", {}))}
+        if "budget" in plain:
+            changed["budget"] = Budget(**plain["budget"])
+        if "fidelity" in plain:
+            changed["fidelity"] = Choice(*plain["fidelity"])
+        return Grid(**{**plain, **changed})
+    except (KeyError, TypeError) as error:
+        raise HarnessError(f"{store.folder}/grid.yaml is damaged; run the grid into another folder.") from error
+
+
+def status(store: Store) -> dict[str, Any]:
+    """Counts of a run folder's cells and trials, by optimizer."""
+    store.refuse_imported()
+    cells = list(plan(store.resolved()))
+    finished = store.finished()
+    running = store.running()
+    by_optimizer: dict[str, dict[str, int]] = {}
+    for cell in cells:
+        counts = by_optimizer.setdefault(cell.optimizer, {"cells": 0, "finished": 0, "begun": 0, "trials": 0})
+        counts["cells"] += 1
+        if cell.key in finished:
+            counts["finished"] += 1
+            counts["trials"] += cell.trials if cell.budget is None else 0
+        elif cell.key in running:
+            counts["begun"] += 1
+            counts["trials"] += running[cell.key]
+    return {
+        "folder": str(store.folder),
+        "cells": len(cells),
+        "finished": sum(counts["finished"] for counts in by_optimizer.values()),
+        "trials": sum(counts["trials"] for counts in by_optimizer.values()),
+        "trials_in_all": None if cells and cells[0].budget else sum(cell.trials for cell in cells),
+        "optimizers": by_optimizer,
+        "events": store.events(),
+    }
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Any]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second one kills. Not where a thread calls."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    asked = False
+
+    def handle(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,50 @@
+"""What a grid whose budget is a cost, or whose optimizers choose fidelities, needs of its tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from optibench.errors import HarnessError
+from optibench.spec import batches, fidelity
+
+if TYPE_CHECKING:
+    from optibench.spec.grid import Grid
+    from optibench_benchmarks import Benchmark
+
+
+def resolve(grid: Grid, found: Sequence[Benchmark], tasks: Mapping[str, dict[str, Any]]) -> None:
+    """Check that every task has what the grid's budget, clock and optimizers need; note the fidelities that vary.
+
+    Raises:
+        HarnessError: A task lacks it.
+    """
+    import optibench_optimizers
+
+    clock = "simulated_workers" if grid.simulated_workers else "budget: {seconds: ...}"
+    if grid.simulated_workers or (grid.budget is not None and grid.budget.unit == "seconds"):
+        if any(batches.split(name)[1] > 1 for name in grid.optimizers):
+            raise HarnessError(
+                f"`batch_size` and `{clock}` exclude each other: on a simulated clock each worker asks for itself; "
+                "leave one of them out."
+            )
+        for benchmark in found:
+            if not benchmark.has_cost:
+                raise HarnessError(
+                    f"`{clock}` needs tasks whose evaluations have a known cost in seconds, as surrogates and tables "
+                    f"do, and {benchmark.name} does not: leave the task out, or use another budget."
+                )
+    specs = [batches.split(name)[0] for name in grid.optimizers]
+    choosing = [spec for spec in specs if optibench_optimizers.parse(spec)[0].capabilities.multi_fidelity]
+    if grid.fidelity is not None and not choosing:
+        raise HarnessError(
+            f"`fidelity: {grid.fidelity.name}` is for optimizers that choose fidelities and this grid has none: leave "
+            "it out, or see `optibench list optimizers`."
+        )
+    for benchmark in found if choosing else ():
+        try:
+            varied = fidelity.varied(benchmark, grid.fidelity)
+        except HarnessError as error:
+            raise HarnessError(f"{choosing[0]} varies a fidelity: {error}") from error
+        tasks[benchmark.name]["fidelity"] = dataclasses.asdict(varied)

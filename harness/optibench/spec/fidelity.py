@@ -1,0 +1,111 @@
+"""Fidelities in a grid: which one a multi-fidelity optimizer varies, and what a trial costs in full evaluations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from optibench.errors import HarnessError
+
+if TYPE_CHECKING:
+    from optibench_benchmarks import Benchmark
+    from optibench_optimizers import Fidelity
+
+
+class Choice(NamedTuple):
+    """A grid's own choice of a fidelity.
+
+    Attributes:
+        name: The parameter, which every task must have.
+        low: The lowest value to use; ``None``: the lowest that the task has.
+    """
+
+    name: str
+    low: float | None = None
+
+
+def parse(value: Any, where: str) -> Choice:
+    """Read ``epochs`` or ``{epochs: 3}``, or the latter as ``epochs=3``.
+
+    Raises:
+        HarnessError: It is something else.
+    """
+    name, low = value, None
+    if isinstance(value, str) and "=" in value:
+        name, low = (part.strip() for part in value.split("=", 1))
+    elif isinstance(value, Mapping) and len(value) == 1:
+        ((name, low),) = value.items()
+    given = low is not None or not isinstance(value, str)
+    number = float(str(low)) if re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", str(low)) else 0.0
+    if not isinstance(name, str) or not name or isinstance(low, bool) or (given and number <= 0):
+        raise HarnessError(
+            f"{where}: `fidelity` is the name of a fidelity (epochs), or that and the lowest value to use "
+            f"({{epochs: 3}}, a number above 0), not {value!r}."
+        )
+    return Choice(name, number if given else None)
+
+
+def varied(problem: Benchmark, choice: Choice | None) -> Fidelity:
+    """The fidelity of a task that multi-fidelity optimizers vary: the grid's choice, or the task's main one.
+
+    Raises:
+        HarnessError: The task has no such fidelity, or it does not go as low.
+    """
+    from optibench_optimizers import Fidelity
+
+    space = problem.fidelity_space
+    names = list(space) if space is not None else []
+    name = choice.name if choice is not None else problem.main_fidelity or (names[0] if len(names) == 1 else "")
+    if space is None or name not in names:
+        what = (
+            f"no fidelity {name!r}; it has {', '.join(names)}"
+            if names and name
+            else "several fidelities and no main one"
+        )
+        hint = "name one with `fidelity:`" if names else "leave the task or the optimizer out"
+        what = what if names else "no fidelity that an optimizer could choose"
+        raise HarnessError(f"{problem.name} has {what}: {hint}.")
+    parameter: Any = space[name]
+    if not all(isinstance(getattr(parameter, end, None), int | float) for end in ("lower", "upper")):
+        raise HarnessError(
+            f"Fidelity {name} of {problem.name} is no number, so it has no lower and higher: name another."
+        )
+    whole = isinstance(parameter.upper, int)
+    low = parameter.lower if choice is None or choice.low is None else choice.low
+    if not parameter.lower <= low <= parameter.upper or (whole and low != int(low)):
+        kind = "a whole number" if whole else "a number"
+        raise HarnessError(
+            f"Fidelity {name} of {problem.name} is {kind} between {parameter.lower} and {parameter.upper}, which "
+            f"{low:g} is not."
+        )
+    if low <= 0:
+        raise HarnessError(
+            f"Fidelity {name} of {problem.name} begins at {low:g}, where an evaluation costs nothing: give the lowest "
+            f"value to use, as in `fidelity: {{{name}: {parameter.upper / 10:g}}}`."
+        )
+    return Fidelity(name, float(low), float(parameter.upper), whole)
+
+
+def share(problem: Benchmark, fidelity: Mapping[str, Any] | None) -> float:
+    """What an evaluation costs in full ones: the product over its fidelities of value / highest; 1 is a full one."""
+    found = 1.0
+    for name, value in (fidelity or {}).items():
+        parameter: Any = problem.fidelity_space[name] if problem.fidelity_space is not None else None
+        if isinstance(getattr(parameter, "upper", None), int | float):
+            found *= float(value) / parameter.upper
+    return found
+
+
+def illegal(problem: Benchmark, fidelity: Mapping[str, Any]) -> str | None:
+    """What is wrong with a fidelity that an optimizer proposed; ``None`` if nothing is."""
+    from optibench_benchmarks import BenchmarkError
+    from optibench_benchmarks.fidelities import complete
+
+    if problem.fidelity_space is None:
+        return f"{problem.name} has no fidelities"
+    try:
+        complete(problem.name, problem.fidelity_space, fidelity)
+    except BenchmarkError as error:
+        return str(error)
+    return None

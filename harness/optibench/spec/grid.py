@@ -1,0 +1,367 @@
+"""The grid: which optimizers, on which tasks, with which seeds and budget.
+
+A grid is written as YAML, as command-line flags, or both (flags win). :func:`resolve` turns it into plain data in which
+nothing is left to a default, a glob or an installed version: that is what is stored beside the results and what a
+resumed run is compared with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from optibench import external
+from optibench.errors import HarnessError, reason
+from optibench.numbers import whole
+from optibench.paths import expanded, expanded_text
+from optibench.spec import batches, budget, costs, fidelity, limits
+from optibench.spec.budget import Budget
+from optibench.spec.fidelity import Choice
+from optibench.spec.limits import Limits
+from optibench.spec.yaml_file import Source, read_mapping
+
+if TYPE_CHECKING:
+    from optibench_benchmarks import Benchmark
+    from optibench_optimizers import Entry
+
+Initial = Literal["shared", "own"]
+DEFAULT_TRIALS = 50
+MOST_SEEDS = 1_000_000
+SHIPPED = Path(__file__).parents[1] / "grids"
+SCHEMA = 2
+"""Raised when the way a cell is run or stored changes its result."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What to run.
+
+    Attributes:
+        optimizers: Names with settings, e.g. ``tpe:group=true``, and batch sizes, ``tpe (batch 4)``.
+        benchmarks: Names of tasks and suites, and globs.
+        seeds: The seeds, each a non-negative integer.
+        trials: Trials in each cell, the initial design included. Where there is another ``budget``, what optimizers
+            are told that they have.
+        initial: ``shared``: all optimizers of one (task, seed) are told the same random configurations first;
+            ``own``: each optimizer's library makes its own, as a user would get it.
+        initial_size: Configurations in the shared initial design (at most ``trials``).
+        name: What the grid is called; names the default output folder.
+        limits: What a worker may take, and how often a trial that it died of is tried again.
+        budget: A cell's budget where it is a cost and no count of trials.
+        simulated_workers: Evaluations under way at a time, on a clock simulated from what they cost; 0: one after the
+            other, without a clock.
+        fidelity: What multi-fidelity optimizers vary; ``None``: each task's main fidelity, from its lowest on.
+        skipped: ``None``: a task whose data is missing is an error; empty: such tasks are left out; otherwise those
+            that were.
+    """
+
+    optimizers: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    trials: int
+    initial: Initial = "shared"
+    initial_size: int = 10
+    name: str = "grid"
+    limits: Limits = field(default_factory=Limits)
+    budget: Budget | None = None
+    simulated_workers: int = 0
+    fidelity: Choice | None = None
+    skipped: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run it: none of these changes a result."""
+
+    out: Path | None = None
+    jobs: int | None = None
+    executor: str = "processes"
+    scheduler: str | None = None
+    """Of the dask executor: its address, or the JSON file that it writes."""
+    allow_external: bool = False
+    """Whether to run the external commands of a run folder that was made elsewhere."""
+    changed: str | None = None
+    """What becomes of cells that other code or versions made: ``rerun`` or ``keep``; ``None``: the user is asked."""
+
+
+KEYS = (
+    *("name", "optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size"),
+    *("budget", "simulated_workers", "fidelity", "batch_size"),
+    *limits.KEYS,
+    *("jobs", "executor", "scheduler", "out", "external"),
+)
+EXECUTORS = ("serial", "processes", "dask")
+
+
+def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
+    """Read a grid from a YAML file (or the name of one that is shipped) and from flags, which win.
+
+    The external optimizers and benchmarks that the file defines are registered.
+
+    Raises:
+        HarnessError: The file is missing or malformed, or a value is out of range; the message gives the line.
+    """
+    source = read_mapping(path, "grid", KEYS, shipped()) if path is not None else Source()
+    if any(flags.get(key) is not None for key in ("trials", "budget")):  # either takes the place of either
+        for key in ("trials", "budget"):
+            source.values.pop(key, None)
+    for key, value in flags.items():
+        if value is not None:
+            source.values[key] = value
+            source.lines.pop(key, None)
+    values = source.values
+    if "external" in values:
+        external.register(external.parse(values["external"], source.where("external"), Path(source.path).parent))
+    for key in ("optimizers", "benchmarks"):
+        if not values.get(key):
+            flag = {"optimizers": "-o", "benchmarks": "-b"}[key]
+            raise HarnessError(f"The grid names no {key}: give them with {flag} or under `{key}:` in a YAML file.")
+    trials, spend = _budget(source)
+    sizes = batches.parse(values.get("batch_size", 1), source.where("batch_size"))
+    grid = Grid(
+        optimizers=batches.expand(_words(source, "optimizers"), sizes),
+        benchmarks=_words(source, "benchmarks"),
+        seeds=parse_seeds(values.get("seeds", 5), source.where("seeds")),
+        trials=trials,
+        initial=_choice(source, "initial", ("shared", "own"), "shared"),  # type: ignore[arg-type]
+        initial_size=_count(source, "initial_size", 10),
+        name=str(values.get("name", "grid")),
+        limits=limits.parse(values, source.where),
+        budget=spend,
+        simulated_workers=_count(source, "simulated_workers", 1) if "simulated_workers" in values else 0,
+        fidelity=fidelity.parse(values["fidelity"], source.where("fidelity")) if "fidelity" in values else None,
+        skipped=() if values.get("skip_missing") else None,
+    )
+    if not re.fullmatch(r"[\w.-]+", grid.name) or grid.name.startswith("."):
+        raise HarnessError(
+            f"{source.where('name')}: a grid's name is letters, digits, '-', '_' and '.': {grid.name!r}."
+        )
+    _refuse_without_search(grid, source)
+    return grid, _settings(source)
+
+
+def load_settings(flags: Mapping[str, Any]) -> Settings:
+    """Read only how to run, from flags.
+
+    Raises:
+        HarnessError: A value is out of range.
+    """
+    return _settings(Source(values={key: value for key, value in flags.items() if value is not None}))
+
+
+def _refuse_without_search(grid: Grid, source: Source) -> None:
+    """Refuse a grid whose shared initial design leaves no trial to search with: all optimizers would be the same."""
+    amount = grid.trials if grid.budget is None else grid.budget.amount
+    if grid.initial == "own" or (grid.budget and grid.budget.unit != "fidelity") or amount > grid.initial_size:
+        return
+    key = next((key for key in ("trials", "budget", "initial_size") if key in source.lines), "trials")
+    flag = "-t" if grid.budget is None else "--budget fidelity="
+    raise HarnessError(
+        f"{source.where(key)}: the shared initial design of {grid.initial_size} configurations leaves none of "
+        f"{amount:g} trials to search with; give more trials ({flag}), a smaller design (--initial-size), or "
+        "--initial own."
+    )
+
+
+def _settings(source: Source) -> Settings:
+    executor = _choice(source, "executor", EXECUTORS, "processes")
+    scheduler = source.values.get("scheduler")
+    if executor == "dask" and (not isinstance(scheduler, str) or not scheduler):
+        raise HarnessError(
+            "The dask executor needs its scheduler: give --scheduler tcp://HOST:8786, as `dask scheduler` prints it."
+        )
+    if scheduler is not None and executor != "dask":
+        raise HarnessError(
+            f"{source.where('scheduler')}: `scheduler` belongs to the dask executor: add --executor dask."
+        )
+    return Settings(
+        out=expanded(str(source.values["out"])) if "out" in source.values else None,
+        jobs=_count(source, "jobs", 1) if "jobs" in source.values else None,
+        executor=executor,
+        scheduler=None if scheduler is None else expanded_text(scheduler),
+        allow_external=bool(source.values.get("allow_external")),
+        changed=source.values.get("changed"),
+    )
+
+
+def shipped() -> dict[str, Path]:
+    """The grids that come with the bench, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+
+
+def _budget(source: Source) -> tuple[int, Budget | None]:
+    """The number of trials, and the budget if it is another one."""
+    if "budget" not in source.values:
+        return _count(source, "trials", DEFAULT_TRIALS), None
+    if "trials" in source.values:
+        raise HarnessError(
+            f"{source.where('budget')}: the budget is given twice, as `budget` and as `trials`: leave one of them out."
+        )
+    found = budget.parse(source.values["budget"], source.where("budget"))
+    return (found, None) if isinstance(found, int) else (found.trials or DEFAULT_TRIALS, found)
+
+
+def _words(source: Source, key: str) -> tuple[str, ...]:
+    value = source.values[key]
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, Sequence) or not all(isinstance(item, str) and item for item in items):
+        raise HarnessError(f"{source.where(key)}: `{key}` is a list of names, not {value!r}.")
+    return tuple(dict.fromkeys(items))
+
+
+def _count(source: Source, key: str, default: int) -> int:
+    value = source.values.get(key, default)
+    number = whole(value.strip()) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise HarnessError(f"{source.where(key)}: `{key}` is a whole number of at least 1, not {value!r}.")
+    return number
+
+
+def _choice(source: Source, key: str, choices: Sequence[str], default: str) -> str:
+    value = source.values.get(key, default)
+    if value not in choices:
+        raise HarnessError(f"{source.where(key)}: `{key}` is one of {', '.join(choices)}, not {value!r}.")
+    return str(value)
+
+
+def parse_seeds(value: Any, where: str) -> tuple[int, ...]:
+    """Read seeds: a count (``5`` means 0 to 4), a range (``0-9``), a list (``1,3,7``) or a YAML list.
+
+    Raises:
+        HarnessError: There is none, or one is negative.
+    """
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        count = whole(value.strip()) if isinstance(value, str) else value
+        if isinstance(count, int):
+            seeds = _seed_range(0, count - 1)
+        elif isinstance(value, str):
+            seeds = []
+            for part in filter(None, (part.strip() for part in value.split(","))):
+                match = re.fullmatch(r"([0-9]+)(?:\s*-\s*([0-9]+))?", part)
+                if match is None:
+                    raise ValueError
+                seeds += _seed_range(int(match[1]), int(match[2] or match[1]))
+        else:
+            if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in value):
+                raise ValueError
+            seeds = list(value)
+    except (TypeError, ValueError):
+        seeds = []
+    if not seeds or min(seeds) < 0 or max(seeds) >= 2**31:
+        raise HarnessError(
+            f"{where}: `seeds` is a count of at least 1 (5 means seeds 0 to 4), a range like 0-9 or a list like 1,3,7 "
+            f"of at most {MOST_SEEDS:,} seeds from 0 to 2147483647, not {value!r}."
+        )
+    return tuple(dict.fromkeys(seeds))
+
+
+def _seed_range(first: int, last: int) -> list[int]:
+    if last - first >= MOST_SEEDS:
+        raise ValueError
+    return list(range(first, last + 1))
+
+
+def resolve(grid: Grid) -> dict[str, Any]:
+    """The grid as plain data with every name expanded and every version pinned.
+
+    Returns:
+        ``grid`` (the fields of :class:`Grid`; optimizers as canonical labels, benchmarks as tasks), ``packages``
+        (the schema, and versions of what every cell depends on), ``optimizers`` (label -> name, settings, package
+        versions) and ``tasks``
+        (task -> direction, sampling, dimensions, reference, data version).
+
+    Raises:
+        BenchmarkError, OptimizerError: A name or setting is unknown, or data is missing.
+    """
+    import optibench_benchmarks
+    import optibench_optimizers
+
+    skipped: dict[str, str] = {}
+    names = optibench_benchmarks.expand(grid.benchmarks, skipped if grid.skipped == () else None)
+    found = [optibench_benchmarks.create(name) for name in names]
+    widest = max(found, key=lambda benchmark: len(benchmark.space))
+    resolved_optimizers: dict[str, Any] = {}
+    for name in grid.optimizers:
+        spec, size = batches.split(name)
+        entry, settings = optibench_optimizers.parse(spec)
+        limit = entry.capabilities.max_dimensions
+        if limit is not None and len(widest.space) > limit:
+            raise HarnessError(
+                f"Optimizer {entry.name!r} handles at most {limit} parameters and {widest.name} has "
+                f"{len(widest.space)}: leave one of the two out."
+            )
+        resolved = _resolve_optimizer(entry, settings, found[0], grid)
+        batch = {"batch": size} if size > 1 else {}  # a batch of one is the optimizer as it always was
+        resolved_optimizers[batches.label(label(entry.name, settings), size)] = resolved | batch
+    tasks = {benchmark.name: describe(benchmark) for benchmark in found}
+    costs.resolve(grid, found, tasks)
+    plain = dataclasses.asdict(grid) | {
+        "optimizers": list(resolved_optimizers),
+        "benchmarks": list(tasks),
+        "seeds": list(grid.seeds),
+        "initial_size": min(grid.initial_size, grid.trials) if grid.initial == "shared" else 0,
+    }
+    plain["limits"] = grid.limits.changed()
+    plain["fidelity"] = list(grid.fidelity) if grid.fidelity else None
+    plain["skipped"] = sorted({*(grid.skipped or ()), *skipped})
+    for name in ("limits", "budget", "simulated_workers", "fidelity", "skipped"):
+        if not plain[name]:  # as in the folders of before there were any
+            del plain[name]
+    packages = {"schema": SCHEMA, "ConfigSpace": version("ConfigSpace"), "numpy": version("numpy")}
+    return {"grid": plain, "packages": packages, "optimizers": resolved_optimizers, "tasks": tasks}
+
+
+def _resolve_optimizer(entry: Entry, settings: dict[str, Any], benchmark: Benchmark, grid: Grid) -> dict[str, Any]:
+    import optibench_optimizers
+
+    entry.check()  # a library in a reduced mode is refused here, not in every cell
+    optibench_optimizers.check_settings(entry, settings)
+    training = entry.training(settings) if settings else None
+    resolved = {"name": entry.name, "settings": dict(sorted(settings.items())), "packages": entry.versions()}
+    if training is not None:
+        resolved["training"] = training.key
+    elif settings:  # a wrong value is found here, not in every cell
+        try:
+            optibench_optimizers.create(
+                entry.name, benchmark.space, seed=0, n_trials=grid.trials, settings=settings
+            ).close()
+        except optibench_optimizers.OptimizerError:
+            raise
+        except (Exception, SystemExit) as error:  # whatever a third party's constructor does
+            raise HarnessError(
+                f"Optimizer {label(entry.name, settings)!r} cannot be set up: {reason(error)}"
+            ) from error
+    return resolved
+
+
+def label(name: str, settings: Mapping[str, Any]) -> str:
+    """An optimizer's label: its name and its settings in one canonical order."""
+    if not settings:
+        return name
+    return name + ":" + ",".join(f"{key}={_scalar(value)}" for key, value in sorted(settings.items()))
+
+
+def _scalar(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def describe(benchmark: Benchmark) -> dict[str, Any]:
+    """What ``tasks.json`` says of a task."""
+    reference = benchmark.reference
+    described = {
+        "direction": benchmark.direction,
+        "sampling": benchmark.sampling,
+        "dimensions": len(benchmark.space),
+        "data_version": benchmark.data_version,
+        "reference": dataclasses.asdict(reference) if reference is not None else None,
+    }
+    if not benchmark.metrics:  # as in the folders of before there were any
+        return described
+    return described | {"metrics": dict(benchmark.metrics)}

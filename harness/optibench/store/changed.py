@@ -1,0 +1,145 @@
+"""Cells that other code or other versions made: found, and settled with the user before anything is run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optibench.cell.journal import Journal
+from optibench.errors import HarnessError
+from optibench.files import write_atomically
+from optibench.plan.cells import Cell
+from optibench.store.fingerprint import UNKNOWN, Fingerprints, differences
+from optibench.store.run_folder import FINGERPRINTS, Store
+
+SHOWN = 5
+"""Changes that a sentence names."""
+CHOICES = ("rerun", "keep")
+
+
+def settle(store: Store, cells: Sequence[Cell], now: Fingerprints, choice: str | None) -> str | None:
+    """Decide what becomes of cells that were made otherwise than ``now`` would make them, and note what now is.
+
+    Args:
+        store: The run folder, locked.
+        cells: The plan.
+        now: What would run the cells.
+        choice: ``rerun``: their files are kept aside; ``keep``; ``None``: the user is asked.
+
+    Returns:
+        One sentence for the provenance on what was decided; ``None`` if there was nothing to decide.
+
+    Raises:
+        HarnessError: There are such cells, no choice was given, and nobody can be asked.
+    """
+    known = read(store)
+    kept: dict[str, list[str]] = known.get("kept", {})
+    found = {
+        made: left
+        for made, some in _others(store, cells, now, known).items()
+        if (left := [cell for cell in some if now.of(cell) not in kept.get(made, ())])
+    }
+    sentence = None
+    if found:
+        number = sum(map(len, found.values()))
+        what = f"{number:,} of {len(cells):,} cells were made by other code or versions ({_words(found, now, known)})"
+        choice = choice or _ask(f"{store.folder}: {what}.")
+        if choice is None:
+            raise HarnessError(
+                f"{store.folder}: {what}: add --changed rerun to run them again, their files are kept aside, or "
+                "--changed keep to keep them as they are."
+            )
+        if choice == "rerun":
+            for made, some in found.items():
+                for cell in some:
+                    store.set_aside(cell, made or "unknown")
+        else:
+            for made, some in found.items():
+                kept[made] = sorted({*kept.get(made, ()), *(now.of(cell) for cell in some)})
+        sentence = f"{what}; {'they were run again' if choice == 'rerun' else 'they were kept'}"
+    _note(store, now, known, kept)
+    return sentence
+
+
+def read(store: Store) -> dict[str, Any]:
+    """What the folder's ``fingerprints.json`` says; empty if there is none."""
+    try:
+        found: dict[str, Any] = json.loads((store.folder / FINGERPRINTS).read_text(encoding="utf-8"))
+        return found if all(isinstance(found[key], dict) for key in ("optimizers", "tasks", "parts")) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _note(store: Store, now: Fingerprints, known: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    """Add what is now to what the folder knows."""
+    found: dict[str, Any] = {"optimizers": {}, "tasks": {}, "parts": {**known.get("parts", {}), **now.parts}}
+    for kind, names in (("optimizers", now.optimizers), ("tasks", now.tasks)):
+        before = known.get(kind, {})
+        found[kind] = {name: list(dict.fromkeys([*before.get(name, ()), one])) for name, one in names.items()}
+    content = json.dumps({**found, "kept": kept}, indent=1)
+    if known != {**found, "kept": kept}:
+        write_atomically(store.folder / FINGERPRINTS, content.encode())
+
+
+def _others(store: Store, cells: Sequence[Cell], now: Fingerprints, known: Mapping[str, Any]) -> dict[str, list[Cell]]:
+    """The finished and begun cells that were made otherwise, by their fingerprint."""
+    finished, begun = store.finished(), set(store.begun())
+    if not finished and not begun:
+        return {}
+    alike = all(
+        known.get(kind, {}).get(name, ["", ""]) == [one]
+        for kind, names in (("optimizers", now.optimizers), ("tasks", now.tasks))
+        for name, one in names.items()
+    )
+    if alike:  # nothing else was ever run here, so that no file needs to be read
+        return {}
+    made: dict[str, str] = {}
+    if finished:
+        table = store.trials(cells, ["cell", "fingerprint"])
+        names = table.column("cell").to_pylist()
+        prints = table.column("fingerprint").to_pylist() if "fingerprint" in table.column_names else [None] * len(names)
+        made = {cell: one or UNKNOWN for cell, one in zip(names, prints, strict=True)}
+    found: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if cell.key in made:
+            one = made[cell.key]
+        elif cell.key in begun:
+            history = Journal(store.journal(cell).path).read()
+            if not history.trials:
+                continue
+            one = "+".join(history.fingerprints)
+        else:
+            continue
+        if one != now.of(cell):
+            found[one].append(cell)
+    return dict(found)
+
+
+def _words(found: Mapping[str, Sequence[Cell]], now: Fingerprints, known: Mapping[str, Any]) -> str:
+    """What differs, the most important first."""
+    words: dict[str, None] = {}
+    for made, some in found.items():
+        if made == UNKNOWN:
+            words["by which is not known: they are older than fingerprints"] = None
+        for cell in some:
+            new = now.of(cell).split("-")
+            for old in made.split("+"):
+                pairs = zip(old.split("-"), new, strict=False)
+                for one, other in dict.fromkeys(pairs):
+                    parts = known.get("parts", {}).get(one)
+                    if parts is not None and one != other:
+                        words |= dict.fromkeys(differences(parts, now.parts[other]))
+    listed = list(words)
+    return "; ".join(listed[:SHOWN]) + (f"; and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")
+
+
+def _ask(what: str) -> str | None:
+    """Ask on a terminal; ``None`` where there is none, or no answer."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return None
+    print(f"{what}\nRun them again, or keep them? [rerun/keep] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline().strip().lower()
+    return next((choice for choice in CHOICES if answer and choice.startswith(answer)), None)

@@ -1,0 +1,298 @@
+"""What made a cell: its optimizer's and its task's code, the packages they wrap, weights, and Python.
+
+A fingerprint stands beside a cell and not in its key: a change is a question to the user, never silence and never
+another grid. Code is compared as syntax trees without docstrings, so that a comment changes nothing. It is the module
+of the optimizer or task and all that it imports from the same distribution or the same folder.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import inspect
+import json
+import os
+import platform
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from optibench import external
+from optibench.spec import batches
+from optibench.store.provenance import PACKAGES, home, installed
+
+if TYPE_CHECKING:
+    from optibench.plan.cells import Cell
+
+Parts = Mapping[str, str]
+"""What a fingerprint is made of: ``code optimizers/optibench_optimizers/adapters/tpe.py`` -> a hash, ``package optuna``
+-> ``5.0.0``, ``Python``."""
+_CALLED = {"yaml": "PyYAML", "sklearn": "scikit-learn"}
+"""Distributions that are called otherwise than what they bring; to look for one takes a fifth of a second."""
+UNKNOWN = ""
+"""The fingerprint of a cell that an earlier version ran."""
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Those of a grid as it would be run now.
+
+    Attributes:
+        optimizers, tasks: Identifiers by label and by name.
+        parts: What stands behind each identifier.
+    """
+
+    optimizers: Mapping[str, str]
+    tasks: Mapping[str, str]
+    parts: Mapping[str, Parts]
+
+    def of(self, cell: Cell) -> str:
+        """The fingerprint of a cell: its optimizer's identifier and its task's."""
+        return f"{self.optimizers[cell.optimizer]}-{self.tasks[cell.task]}"
+
+
+def current(resolved: Mapping[str, Any]) -> Fingerprints:
+    """The fingerprints of a resolved grid, here and now."""
+    parts: dict[str, Parts] = {}
+
+    def identifier(found: Parts) -> str:
+        digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:12]
+        parts[digest] = found
+        return digest
+
+    optimizers = {label: identifier(of_optimizer(label)) for label in resolved["optimizers"]}
+    families = {name.partition("/")[0] for name in resolved["tasks"]}
+    by_family = {prefix: identifier(of_family(prefix)) for prefix in families}
+    return Fingerprints(optimizers, {name: by_family[name.partition("/")[0]] for name in resolved["tasks"]}, parts)
+
+
+def of_optimizer(label: str) -> Parts:
+    """What determines the proposals of an optimizer beside its settings."""
+    import optibench_optimizers
+
+    entry, settings = optibench_optimizers.parse(batches.split(label)[0])
+    code, wrapped = _code(entry.target, entry)
+    packages = entry.versions() or wrapped
+    identity = entry.identify(settings)
+    return _parts(code, packages) | ({"weights or worker": identity} if identity is not None else {})
+
+
+def of_family(prefix: str) -> Parts:
+    """What determines the values of a family's tasks beside their data."""
+    import optibench_benchmarks
+    from optibench.external.benchmark import ExternalFamily, worker
+
+    family = optibench_benchmarks.families()[prefix]
+    found = _parts(*_code(family.target, family))
+    if isinstance(family, ExternalFamily):
+        found["worker"] = worker(family.external)[1]
+    return found
+
+
+def _parts(code: Mapping[str, str], packages: Mapping[str, str]) -> dict[str, str]:
+    found = {f"code {path}": digest for path, digest in code.items()}
+    found |= {f"package {name}": version for name, version in packages.items()}
+    return {**dict(sorted(found.items())), "Python": platform.python_version()}
+
+
+def _code(target: str, entry: Any) -> tuple[dict[str, str], dict[str, str]]:
+    """Hashes of the code behind a target by path, and the versions of the packages that it imports."""
+    if external.is_external(entry):
+        folder, files = entry.external.folder, entry.external.files()
+        return {os.path.relpath(path, folder): _hash(path.read_bytes()) for path in files}, {}
+    module, _, attribute = target.partition(":")
+    origin = _origin(module)
+    if origin is None:  # a notebook's
+        found = getattr(sys.modules.get(module), attribute, None)
+        try:
+            return {target: _hash(_compiled(ast.parse(textwrap.dedent(inspect.getsource(found)))))}, {}  # type: ignore[arg-type]
+        except (TypeError, OSError, SyntaxError):
+            return {target: "unknown"}, {}
+    folder, package = _root(origin, module), module.partition(".")[0]
+    own = _bench() if package in PACKAGES else dict.fromkeys(_own(folder, package), folder)
+    files, imported = _reached(origin, tuple(own.items()))
+    return {str(path.relative_to(_home(path, own.values()))): digest for path, digest in files.items()}, _versions(
+        imported
+    )
+
+
+def _origin(module: str) -> Path | None:
+    """The file of a module; ``None`` if it has none."""
+    if module == "__main__":
+        found = getattr(sys.modules["__main__"], "__file__", None)
+    else:
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            return None
+        found = None if spec is None else spec.origin
+    return Path(found).resolve() if found and Path(found).suffix == ".py" and Path(found).is_file() else None
+
+
+def _root(origin: Path, module: str) -> Path:
+    """The folder that holds the module's outermost package."""
+    depth = 0 if module == "__main__" else module.count(".") + (origin.name == "__init__.py")
+    return origin.parents[depth]
+
+
+def _own(folder: Path, package: str) -> Iterator[str]:
+    """The outermost names in a folder that belong together with a package: its distribution's, or all of the folder."""
+    names = {path.stem if path.suffix == ".py" else path.name for path in folder.iterdir() if _importable(path)}
+    if not any(folder.glob("*.dist-info/RECORD")) or package not in names:
+        yield from names
+        return
+    distributions = _distributions()
+    mine = set(distributions.get(package, ()))
+    yield from (name for name in names if name == package or mine & set(distributions.get(name, ())))
+
+
+def _importable(path: Path) -> bool:
+    return (path.suffix == ".py" or path.is_dir()) and path.stem.isidentifier()
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+@functools.cache
+def _bench() -> Mapping[str, Path]:
+    """The bench's own packages and the folders that hold them."""
+    return {name: home(name) for name in PACKAGES}
+
+
+def _home(path: Path, folders: Iterable[Path]) -> Path:
+    """Which of some folders a file lies in."""
+    return next(folder for folder in folders if folder in path.parents)
+
+
+@functools.cache
+def _reached(origin: Path, own: tuple[tuple[str, Path], ...]) -> tuple[dict[Path, str], frozenset[str]]:
+    """The files that a file reaches by imports, itself included, with their hashes; and what it imports besides.
+
+    Args:
+        origin: The file.
+        own: Outermost names whose files count, and the folder that holds each.
+    """
+    roots = dict(own)
+    files: dict[Path, str] = {}
+    outside: set[str] = set()
+    waiting = [origin]
+    while waiting:
+        path = waiting.pop()
+        if path in files:
+            continue
+        digest, names = _read(path, path.stat().st_mtime_ns)
+        files[path] = digest
+        package = path.parent.relative_to(_home(path, roots.values())).parts
+        for level, name in names:
+            if level:
+                name = ".".join((*package[: len(package) - level + 1], *filter(None, [name])))
+            top = name.partition(".")[0]
+            if top in roots:
+                waiting += _files(roots[top], name)
+            elif not level and top not in sys.stdlib_module_names:
+                outside.add(top)
+    return files, frozenset(outside)
+
+
+def _files(folder: Path, name: str) -> Iterator[Path]:
+    """The file of a module by its dotted name, or of the longest part of it that is one: the rest is in it."""
+    words = name.split(".")
+    for length in range(len(words), 0, -1):
+        path = folder.joinpath(*words[:length])
+        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+            if candidate.is_file():
+                yield candidate
+                return
+
+
+@functools.lru_cache(maxsize=2048)
+def _read(path: Path, changed: int) -> tuple[str, tuple[tuple[int, str], ...]]:
+    """A file's hash and its imports: (level, dotted name); ``changed`` is its time of modification."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError:
+        return _hash(path.read_bytes()), ()
+    names: list[tuple[int, str]] = []
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            names += [(0, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            inside = f"{node.module}." if node.module else ""
+            names += [(node.level, f"{inside}{alias.name}") for alias in node.names]
+    return _hash(_compiled(tree)), tuple(dict.fromkeys(names))
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All statements, lazy imports included; expressions are left out, which are most of a tree."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            found = getattr(node, block, ())
+            waiting += found if isinstance(found, list) else ()
+
+
+def _compiled(tree: ast.Module) -> bytes:
+    """What a tree says apart from its docstrings: compiled, without the lines it stands on."""
+    for node in _statements(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body[:1] = [] if len(node.body) > 1 else [ast.copy_location(ast.Pass(), first)]
+    return repr(_plain(compile(tree, "", "exec", dont_inherit=True))).encode()
+
+
+def _plain(code: CodeType) -> tuple[Any, ...]:
+    names = (code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    counts = (code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
+    return (*names, *counts, code.co_code, [_constant(one) for one in code.co_consts])
+
+
+def _constant(value: Any) -> Any:
+    """A constant with its type; a set, whose order is another one in each process, sorted."""
+    if isinstance(value, CodeType):
+        return _plain(value)
+    if isinstance(value, tuple):
+        return tuple(map(_constant, value))
+    if isinstance(value, frozenset):
+        return "frozenset", sorted(repr(_constant(one)) for one in value)
+    return type(value).__name__, value
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _versions(modules: Iterable[str]) -> dict[str, str]:
+    """The installed versions of the distributions that bring some modules."""
+    names: set[str] = set()
+    for module in modules:
+        name = _CALLED.get(module, module)
+        names |= {name} if installed(name) != "missing" else set(_distributions().get(module, ()))
+    return {name: installed(name) for name in sorted(names, key=str.lower)}
+
+
+def differences(old: Parts, new: Parts) -> list[str]:
+    """What changed between two fingerprints, in words."""
+    found = []
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        kind, _, what = name.partition(" ")
+        if before == after:
+            continue
+        if kind == "code":
+            if old.get("Python") == new.get("Python"):  # another Python has other syntax trees
+                found.append(f"{what} {'is new' if before is None else 'is gone' if after is None else 'changed'}")
+        else:
+            found.append(f"{what or kind} {before or 'none'} -> {after or 'none'}")
+    return found

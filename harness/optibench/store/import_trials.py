@@ -1,0 +1,171 @@
+"""Trials of other frameworks as a run folder, so that they enter the same statistics as this bench's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from optibench.errors import HarnessError
+from optibench.store.run_folder import GRID, TRIALS, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+CELL = ["optimizer", "task", "seed"]
+FILES = ("tasks.json", "provenance.json", TRIALS, GRID)
+"""What is written, in this order: a folder that has a grid is whole."""
+
+
+def import_trials(paths: Sequence[Path], folder: Path, *, suffix: str = "") -> Store:
+    """Write files of foreign trials as one folder in the form of :meth:`optibench.store.run_folder.Store.publish`.
+
+    The same files with the same references give the same bytes; doing it again changes nothing.
+
+    Args:
+        paths: CSV or Parquet files as :mod:`optibench_reports.data.read_trials` describes them; one run (optimizer,
+            task, seed) lies in one file.
+        folder: Where to; must not hold anything else.
+        suffix: Appended to every optimizer's label, to keep it apart from one of this bench.
+
+    Raises:
+        HarnessError: A task is unknown, lacks data or a reference, or goes by another name here; a run is in two
+            files; or the folder holds something else or cannot be written.
+        ReportError: A file is not as described.
+    """
+    import pandas as pd
+
+    from optibench_reports.data import read_trials as foreign
+
+    tasks: dict[str, dict[str, Any]] = {}
+    frames, sources = [], []
+    for path in map(Path, paths):
+        for name in foreign.task_names(path):
+            if name not in tasks:
+                tasks[name] = _task(path, name)
+        frames.append(foreign.load(path, tasks, suffix=suffix).trials)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        sources.append({"imported_file": path.name, "imported_sha256": digest, "imported_trials": len(frames[-1])})
+    _refuse_shared(paths, frames)
+    trials = pd.concat(frames, ignore_index=True).sort_values([*CELL, "trial"], ignore_index=True)
+    tasks = dict(sorted(tasks.items()))
+    return _write(folder, _grid(folder.resolve().name, trials, sources), tasks, trials)
+
+
+def _task(path: Path, name: str) -> dict[str, Any]:
+    """What the registry says of a task, its reference included."""
+    import optibench_benchmarks
+    from optibench.spec.grid import describe
+
+    try:
+        benchmark = optibench_benchmarks.create(name)
+    except optibench_benchmarks.BenchmarkError as error:
+        raise HarnessError(f"{path} cannot be imported: {error}") from error
+    if benchmark.name != name:
+        raise HarnessError(f"{path} has trials of {name!r}, which is called {benchmark.name!r} here: rename it there.")
+    if benchmark.reference is None:
+        raise HarnessError(
+            f"{path} has trials of {name!r}, which has no reference values, hence no regret: leave the task out, or "
+            f"run `optibench references {name}` first."
+        )
+    return {key: value for key, value in describe(benchmark).items() if key != "metrics"}  # a file of trials has none
+
+
+def _refuse_shared(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> None:
+    seen: dict[tuple[Any, ...], Path] = {}
+    for path, frame in zip(paths, frames, strict=True):
+        for cell in frame[CELL].drop_duplicates().itertuples(index=False, name=None):
+            if cell in seen:
+                raise HarnessError(
+                    f"{cell[0]} on {cell[1]}, seed {cell[2]}, is in both {seen[cell]} and {path}: keep each run in one "
+                    "file, or import them into two folders."
+                )
+            seen[cell] = path
+
+
+def _grid(name: str, trials: pd.DataFrame, sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What ``grid.yaml`` says, in the shape of a grid that was run, and ``imported`` for what it is."""
+    labels = [str(label) for label in trials["optimizer"].unique()]
+    return {
+        "imported": list(sources),
+        "grid": {
+            "optimizers": labels,
+            "benchmarks": [str(task) for task in trials["task"].unique()],
+            "seeds": sorted(map(int, trials["seed"].unique())),
+            "trials": int(trials["trial"].max()) + 1,
+            "initial": "own",
+            "initial_size": 0,
+            "name": name,
+        },
+        "packages": {},
+        "optimizers": {label: {"name": label, "settings": {}, "packages": {}} for label in labels},
+    }
+
+
+def _write(folder: Path, grid: Mapping[str, Any], tasks: Mapping[str, Any], trials: pd.DataFrame) -> Store:
+    """Make the folder in one step."""
+    import pyarrow.parquet as pq
+
+    if folder.exists() and not folder.is_dir():
+        raise HarnessError(f"{folder} is a file; choose another --out.")
+    whole = folder.resolve()
+    part = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
+    try:
+        part.mkdir(parents=True)
+        (part / "tasks.json").write_text(json.dumps(tasks, indent=1), encoding="utf-8")
+        provenance = {"imported": grid["imported"], "runs": []}
+        (part / "provenance.json").write_text(json.dumps(provenance, indent=1), encoding="utf-8")
+        pq.write_table(_table(trials, tasks), part / TRIALS, compression="zstd", compression_level=19)
+        (part / GRID).write_text(yaml.safe_dump(dict(grid), sort_keys=False, width=120), encoding="utf-8")
+        if folder.exists() and any(folder.iterdir()):
+            if not _same(part, folder):
+                raise HarnessError(f"{folder} holds something else than this import; choose another --out.")
+        else:
+            part.rename(folder)  # onto nothing, or an empty folder
+    except OSError as error:
+        raise HarnessError(f"Cannot write {folder}: {error.strerror}; choose another --out.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Store(folder)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return all((other / n).is_file() and (one / n).read_bytes() == (other / n).read_bytes() for n in FILES)
+
+
+def _table(trials: pd.DataFrame, tasks: Mapping[str, Any]) -> pa.Table:
+    """The trials in the columns of every run folder; what foreign trials do not have is empty."""
+    import numpy as np
+    import pyarrow as pa
+
+    from optibench.cell.trials import schema
+
+    cells = trials.groupby(CELL, sort=False).ngroup().to_numpy()
+    first = trials.drop_duplicates(CELL)
+    keys = np.array([_key(row, tasks) for row in first[CELL].itertuples(index=False, name=None)])
+    columns: dict[str, Any] = {"cell": keys[cells]}
+    arrays = []
+    for field in schema():
+        if field.name in columns or field.name in trials.columns:
+            values = columns[field.name] if field.name in columns else trials[field.name].to_numpy()
+            kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+            array = pa.array(values, type=kind).cast(field.type)
+        elif pa.types.is_floating(field.type):
+            array = pa.array(np.full(len(trials), np.nan), type=field.type)
+        else:
+            array = pa.nulls(len(trials), field.type)
+        arrays.append(array)
+    return pa.Table.from_arrays(arrays, schema=schema())
+
+
+def _key(cell: tuple[Any, ...], tasks: Mapping[str, Any]) -> str:
+    """A name for the cell that no cell of a grid has; nothing is ever resumed by it."""
+    text = json.dumps(["imported", cell[0], cell[1], int(cell[2]), tasks[cell[1]]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

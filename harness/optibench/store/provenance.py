@@ -1,0 +1,148 @@
+"""What a result depends on: code, packages, machine, threads."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from optibench import threads
+from optibench.files import write_atomically
+from optibench.store.run_folder import TRAINING, Store
+from optiformer import cores
+
+DISTRIBUTION, MODEL = "optiformer-bench", "optiformer"
+PACKAGES = ("optiformer", "optibench_benchmarks", "optibench_optimizers", "optibench_reports", "optibench")
+"""The packages of the two distributions."""
+
+
+def packages() -> dict[str, str]:
+    """The bench's own versions and those of everything it depends on, by distribution (or ``missing``)."""
+    names = {DISTRIBUTION, MODEL}
+    for text in [*(requires(DISTRIBUTION) or []), *(requires(MODEL) or [])]:
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": "train"}):
+            names.add(_spelled(requirement.name))
+    return {name: installed(name) for name in sorted(names, key=str.lower)}
+
+
+def _spelled(name: str) -> str:
+    """A distribution's name as its authors write it."""
+    try:
+        return str(distribution(name).metadata["Name"])
+    except PackageNotFoundError:
+        return name
+
+
+def home(package: str) -> Path:
+    """The folder that holds a package of the bench."""
+    return Path(str(files(package))).resolve().parent
+
+
+def installed(name: str) -> str:
+    """A distribution's version, or ``missing``."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def git_revision() -> str | None:
+    """The bench's git revision, ``+dirty`` if the checkout has changes; ``None`` outside a checkout."""
+    root = home("optibench").parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        revision = _git(root, "rev-parse", "HEAD")
+        dirty = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return revision + ("+dirty" if dirty else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+
+def cpu() -> str:
+    """The processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def command(arguments: Sequence[str]) -> str:
+    """The command line without ``--out``: where results lie is nobody else's business when they are published."""
+    kept, words = [], iter(arguments)
+    for word in words:
+        if word == "--out":
+            next(words, None)
+        elif not word.startswith("--out="):
+            kept.append(word)
+    return shlex.join(["optibench", *kept])
+
+
+def describe(executor: str, jobs: int | None, command: str) -> dict[str, Any]:
+    """Everything about this run that the resolved grid does not say.
+
+    Data is identified in ``tasks.json``: by a checksum of its files, or the version of the package or generator that it
+    is from.
+
+    Args:
+        executor, jobs: How it runs.
+        command: What was typed (:func:`command`), or ``Python``.
+    """
+    return {
+        "started_at": round(time.time(), 3),
+        "command": command,
+        "git_revision": git_revision(),
+        "packages": packages(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": cpu(),
+        "cores": os.cpu_count(),
+        "usable_cores": cores.usable(),
+        "executor": executor,
+        "jobs": jobs,
+        "threads": {variable: os.environ.get(variable) for variable in threads.VARIABLES},
+    }
+
+
+def record(store: Store, run: dict[str, Any]) -> None:
+    """Add a run (the first, or one that resumes) to the folder's ``provenance.json``."""
+    write_atomically(
+        store.folder / "provenance.json", json.dumps({"runs": [*read(store)["runs"], run]}, indent=1).encode()
+    )
+
+
+def read(store: Store) -> dict[str, Any]:
+    """The folder's ``provenance.json``: ``{"runs": [...]}``, empty if there is none."""
+    try:
+        found: dict[str, Any] = json.loads((store.folder / "provenance.json").read_text(encoding="utf-8"))
+        return found if isinstance(found.get("runs"), list) else {"runs": []}
+    except (OSError, ValueError, AttributeError):
+        return {"runs": []}
+
+
+def training(store: Store) -> dict[str, Any]:
+    """What the training phases of the grid's optimizers cost, by optimizer; empty if there were none."""
+    try:
+        found: dict[str, Any] = json.loads((store.folder / TRAINING).read_text(encoding="utf-8"))
+        return found
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,410 @@
+"""The run folder: durable results that survive a kill at any moment.
+
+A finished cell is one file, renamed into place once it is whole (:mod:`optibench.store.cell_files`); a running cell is
+an append-only journal, one line a trial. ``grid.yaml``, ``tasks.json`` and ``provenance.json`` say what was run;
+``events.jsonl`` what happened on the way (a worker that died, a cell that started over); ``trials.parquet`` is all
+cells in one table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import math
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from optibench.cell.journal import Journal
+from optibench.cell.trials import Trial, compacted, schema, to_table
+from optibench.errors import HarnessError, reason, storable
+from optibench.files import replacing, write_atomically
+from optibench.plan.cells import VERSIONS, Cell
+from optibench.plan.resolved import flaw
+from optibench.store.cell_files import CellFiles, DamagedError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+GRID = "grid.yaml"
+TRIALS = "trials.parquet"
+TRAINING = "training.json"
+FINGERPRINTS = "fingerprints.json"
+STAMP = b"optibench.cells"
+"""In a compacted table's metadata: a hash of the cells it holds and of when they were written."""
+
+
+_held: set[str] = set()
+"""The lock files that this process holds."""
+_held_guard = threading.Lock()
+_OWN = {"cells", "journal", "logs", "tasks.json", ".lock"}
+"""What a run folder may hold before it has a grid: a kill may come while it is made."""
+
+
+class Store:
+    """One run folder.
+
+    Args:
+        folder: Where it is; :meth:`claim` or :meth:`open` says whether it must exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells = CellFiles(folder / "cells")
+
+    @classmethod
+    @contextlib.contextmanager
+    def claim(cls, folder: Path, resolved: Mapping[str, Any]) -> Iterator[Store]:
+        """Make the folder, or take up the one that holds the same grid, and hold it for one runner.
+
+        The lock comes first: what a kill in the middle of this leaves behind is finished by the next one.
+
+        Raises:
+            HarnessError: The folder holds another grid or foreign files, cannot be written, or another runner has it.
+        """
+        store = cls(folder)
+        if folder.exists() and not folder.is_dir():
+            raise HarnessError(f"{folder} is a file; choose another --out.")
+        with store._sentence():
+            whole = (folder / GRID).exists()
+            foreign = [] if whole or not folder.is_dir() else _foreign(folder)
+            if foreign:
+                raise HarnessError(
+                    f"{folder} is not a run folder of optibench: it holds {foreign[0]}; choose another --out."
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+        if whole and store.published():
+            store.refuse_difference(resolved)
+            yield store
+            return
+        with store.lock():
+            with store._sentence():
+                store._fill(resolved)
+            yield store
+
+    def _fill(self, resolved: Mapping[str, Any]) -> None:
+        """Write what is missing of a run folder; its grid last, for a folder that has one is whole."""
+        self.cells.remove_partial()  # of a runner that was killed, or a disk that was full
+        for name in ("cells", "journal"):
+            (self.folder / name).mkdir(exist_ok=True)
+        if (self.folder / GRID).exists():
+            self.refuse_difference(resolved)
+            return
+        write_atomically(self.folder / "tasks.json", json.dumps(resolved["tasks"], indent=1).encode())
+        plain = {key: value for key, value in resolved.items() if key != "tasks"}
+        write_atomically(self.folder / GRID, yaml.safe_dump(plain, sort_keys=False, width=120).encode())
+
+    @contextlib.contextmanager
+    def _sentence(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise HarnessError(f"Cannot write to {self.folder}: {error.strerror}; choose another --out.") from error
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """A folder that exists.
+
+        Raises:
+            HarnessError: There is no such folder, or it holds no grid.
+        """
+        if not (folder / GRID).is_file():
+            what = "holds no results of optibench" if folder.is_dir() else "does not exist"
+            raise HarnessError(f"{folder} {what}; name the folder that `optibench run --out` wrote.")
+        return cls(folder)
+
+    def resolved(self) -> dict[str, Any]:
+        """The grid as it was planned (see :func:`optibench.spec.grid.resolve`).
+
+        Raises:
+            HarnessError: A file of the folder is damaged.
+        """
+        try:
+            plain = yaml.safe_load((self.folder / GRID).read_text(encoding="utf-8"))
+            tasks = json.loads((self.folder / "tasks.json").read_text(encoding="utf-8"))
+            wanted = ("grid", "packages", "optimizers", *(["imported"] if "imported" in plain else []))
+            found = {**{key: plain[key] for key in wanted}, "tasks": tasks}
+            problem = flaw(found)
+            if problem is not None:
+                raise ValueError(problem)
+            return found
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
+            raise HarnessError(
+                f"{self.folder / GRID} or tasks.json beside it is damaged ({reason(error)}); restore the file, or run "
+                "the grid into another folder."
+            ) from error
+
+    def refuse_imported(self) -> None:
+        """Refuse a folder of trials that another framework ran.
+
+        Raises:
+            HarnessError: It is one.
+        """
+        if "imported" in self.resolved():
+            raise HarnessError(
+                f"{self.folder} holds imported trials, which are neither run nor published here; "
+                f"`optibench report {self.folder}` reports them."
+            )
+
+    def refuse_difference(self, resolved: Mapping[str, Any]) -> None:
+        """Refuse another grid than the folder's.
+
+        Raises:
+            HarnessError: They differ; the message shows where.
+        """
+        # through JSON and back: YAML and JSON know no tuples
+        mine, theirs = (_asked_for(one) for one in (self.resolved(), json.loads(json.dumps(resolved))))
+        differences = list(_differences("", mine, theirs))
+        if differences:
+            shown = "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")
+            raise HarnessError(f"{self.folder} holds another grid ({shown}); choose another --out.")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for one runner.
+
+        A lock of this process alone, which no forked child inherits; such a lock does not keep the same process out,
+        hence :data:`_held`.
+
+        Raises:
+            HarnessError: Another runner has it, or the file system has no locks.
+        """
+        path = self.folder / ".lock"
+        busy = HarnessError(f"Another optibench is running into {self.folder}; wait for it or stop it.")
+        name = os.path.realpath(path)
+        with _held_guard:
+            if name in _held:
+                raise busy
+            _held.add(name)
+        try:
+            with self._sentence():
+                file = path.open("w")
+            with file:
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except (BlockingIOError, PermissionError) as error:
+                    raise busy from error
+                except OSError as error:
+                    raise HarnessError(
+                        f"The file system of {self.folder} cannot lock files ({error.strerror}), which keeps two runs "
+                        "from writing into one folder: choose an --out on another file system, or have this one "
+                        "mounted with locks (Lustre: -o flock)."
+                    ) from error
+                yield
+        finally:
+            with _held_guard:
+                _held.discard(name)
+
+    def finished(self) -> set[str]:
+        """Keys of the cells whose results are in place."""
+        if self.published():
+            return set(self._compacted("cell").column("cell").unique().to_pylist())
+        return set(self.cells.written())
+
+    def begun(self) -> list[str]:
+        """Keys of the cells that have a journal."""
+        return [path.stem for path in (self.folder / "journal").glob("*.jsonl")]
+
+    def set_aside(self, cell: Cell, made: str) -> None:
+        """Rename a cell's files, so that it runs again; ``made`` goes into their names."""
+        for path in (self.cells.path(cell.key), self.journal(cell).path):
+            if path.exists():
+                path.replace(path.with_name(f"{path.name}.{made}.old"))
+
+    def set_aside_damaged(self, keys: Iterable[str]) -> list[str]:
+        """Rename the cell files that cannot be read, so that their cells run again; returns their keys."""
+        damaged = []
+        for key in keys:
+            problem = self.cells.damaged(key)
+            if problem is not None:
+                path = self.cells.path(key)
+                path.replace(path.with_suffix(".damaged"))
+                self.event("damaged result set aside, its cell runs again", cell=key, text=problem)
+                damaged.append(key)
+        return damaged
+
+    def finish(self, cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any], fingerprint: str = "") -> None:
+        """Put a finished cell's result in place, then drop its journal."""
+        self.cells.write(cell.key, to_table(cell, trials, task, fingerprint))
+        (self.folder / "journal" / f"{cell.key}.jsonl").unlink(missing_ok=True)
+
+    def journal(self, cell: Cell) -> Journal:
+        return Journal(self.folder / "journal" / f"{cell.key}.jsonl")
+
+    def log(self, cell: Cell) -> Path:
+        """Where what a cell's optimizer and benchmark print goes."""
+        return self.folder / "logs" / f"{cell.key}.log"
+
+    def running(self) -> dict[str, int]:
+        """Trials so far of the cells that have begun and not finished, by key."""
+        return {path.stem: len(Journal(path).read().trials) for path in (self.folder / "journal").glob("*.jsonl")}
+
+    def event(self, event: str, *, cell: str | None = None, text: str = "") -> None:
+        """Append to the run's log of what went otherwise than planned."""
+        record = {"time": round(time.time(), 3), "event": event, "cell": cell, "text": storable(text)}
+        line = json.dumps(record).encode() + b"\n"
+        with (self.folder / "events.jsonl").open("ab+", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":  # a kill cut the last line short
+                line = b"\n" + line
+            file.write(line)
+
+    def events(self) -> list[dict[str, Any]]:
+        try:
+            lines = (self.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in lines:
+            with contextlib.suppress(ValueError):  # a line that a kill cut short
+                found.append(json.loads(line))
+        return found
+
+    def trials(self, cells: Iterable[Cell], columns: Sequence[str] = ()) -> pa.Table:
+        """The trials of all finished cells, in the order of the plan; compacted on disk for the next time.
+
+        Args:
+            cells: The plan.
+            columns: Only these, as far as an earlier version knew them; all if empty.
+
+        Raises:
+            HarnessError: A file is damaged; the message names it and the command that mends it.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self.published():
+            return self._compacted(*columns)
+        written = self.cells.written()
+        keys = [cell.key for cell in cells if cell.key in written]
+        stamp = hashlib.sha256("".join(f"{key}{written[key]}" for key in keys).encode()).hexdigest()[:20].encode()
+        with contextlib.suppress(HarnessError):
+            whole = self._compacted(*columns)
+            if (whole.schema.metadata or {}).get(STAMP) == stamp:
+                return whole
+        try:
+            tables = list(self.cells.tables(keys))
+        except DamagedError as error:
+            raise HarnessError(
+                f"{error.path} is damaged ({(error.text or 'empty').splitlines()[0][:100]}); run `optibench run --out "
+                f"{self.folder}` to compute that cell again."
+            ) from error
+        table = pa.concat_tables(tables, promote_options="default") if tables else schema().empty_table()
+        del tables
+        table = table.unify_dictionaries().combine_chunks().replace_schema_metadata({STAMP: stamp})
+        # reading a folder that cannot be written is fine
+        with contextlib.suppress(OSError), replacing(self.folder / TRIALS) as part:
+            pq.write_table(table, part, compression="zstd")
+        return table.select([name for name in columns if name in table.column_names]) if columns else table
+
+    def failed_trials(self, cells: Iterable[Cell]) -> int:
+        """Trials of finished cells without a value, or whose outcome the optimizer could not be told."""
+        from pyarrow import compute
+
+        table = self.trials(cells, ["state", "error"])
+        failed = compute.or_(compute.not_equal(table.column("state"), "ok"), table.column("error").is_valid())
+        return int(compute.sum(failed).as_py() or 0)
+
+    def _compacted(self, *columns: str) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(self.folder / TRIALS) as file:
+                return file.read(columns=list(columns) or None)
+        except (pa.ArrowException, OSError) as error:
+            raise HarnessError(
+                f"{self.folder / TRIALS} is missing or damaged; fetch it again, or run the grid into another folder."
+            ) from error
+
+    def published(self) -> bool:
+        """Whether this is a folder that :meth:`publish` wrote: one table, no cells."""
+        return (self.folder / TRIALS).exists() and not (self.folder / "cells").exists()
+
+    def published_of(self, cells: Sequence[Cell]) -> int:
+        """How many of a plan's cells a published table holds."""
+        table = self._compacted("optimizer", "task", "seed").to_pandas().drop_duplicates()
+        found = set(zip(table["optimizer"], table["task"], table["seed"], strict=True))
+        return sum((cell.optimizer, cell.task, cell.seed) in found for cell in cells)
+
+    def publish(
+        self, cells: Sequence[Cell], folder: Path, *, compact: bool = False, metrics: Sequence[str] = ()
+    ) -> Store:
+        """Write a finished grid as a small folder to commit or share: its table and what produced it.
+
+        Args:
+            cells: The plan.
+            folder: A new folder.
+            compact: Leave out configurations and the times that no table shows; see
+                :func:`optibench.cell.trials.compacted`.
+            metrics: Of ``info``, what a compact table keeps.
+
+        Raises:
+            HarnessError: The grid is not finished, no trial has a metric, or the folder exists or cannot be written.
+        """
+        import pyarrow.parquet as pq
+
+        missing = len({cell.key for cell in cells} - self.finished())
+        if missing:
+            raise HarnessError(
+                f"{missing} cells of {self.folder} are not finished; run `optibench run --out {self.folder}`."
+            )
+        if folder.exists():
+            raise HarnessError(f"{folder} exists; remove it or choose another folder.")
+        table = self.trials(cells).replace_schema_metadata()
+        table = compacted(table, metrics) if compact else table
+        part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        try:
+            part.mkdir(parents=True)
+            for name in (GRID, "tasks.json", "provenance.json", TRAINING, FINGERPRINTS):
+                if (self.folder / name).exists():
+                    shutil.copyfile(self.folder / name, part / name)
+            pq.write_table(table, part / TRIALS, compression="zstd", compression_level=19)
+            part.rename(folder)
+        except OSError as error:
+            shutil.rmtree(part, ignore_errors=True)
+            raise HarnessError(f"Cannot write {folder}: {error.strerror}; choose another folder.") from error
+        return Store(folder)
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Names in a folder without a grid that are none of ours."""
+    found = (path.name for path in folder.iterdir())
+    return sorted(name for name in found if name not in _OWN and not name.endswith(".tmp"))
+
+
+def _asked_for(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved grid without what is not part of the question: versions, which are in the fingerprints."""
+    optimizers = {
+        label: {name: value for name, value in one.items() if name not in VERSIONS}
+        for label, one in resolved["optimizers"].items()
+    }
+    return {"grid": resolved["grid"], "optimizers": optimizers, "tasks": resolved["tasks"]}
+
+
+def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
+    if path == "grid.name" or (path.startswith("tasks.") and path.endswith(".metrics")):
+        return
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            yield from _differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
+    elif old != new and not _rounding(old, new):
+        yield f"{path}: {_short(old)} there, {_short(new)} here"
+
+
+def _rounding(old: Any, new: Any) -> bool:
+    """Whether two numbers differ as those that two CPUs compute."""
+    return isinstance(old, float) and isinstance(new, float) and math.isclose(old, new, rel_tol=1e-9)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,195 @@
+"""What the reports get: a run folder's trials, tasks, plan and provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optibench.cell.trials import metric_values, refuse_absent
+from optibench.errors import HarnessError
+from optibench.numbers import whole
+from optibench.plan.cells import Cell, plan
+from optibench.store import changed, provenance
+from optibench.store.run_folder import GRID, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from optibench_reports import Results
+    from optibench_reports.figures.learning_curves import LearningCurves
+    from optibench_reports.figures.parallel_coordinates import Run
+
+
+def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
+    """Read a run folder, finished or not.
+
+    Args:
+        folder: The folder.
+        metrics: What of the trials' ``info`` to read as well, into columns ``metric:NAME``.
+
+    Raises:
+        HarnessError: It is not a run folder, or a file of it is damaged.
+    """
+    from optibench_reports import Results
+    from optibench_reports.data.results import COLUMNS, COSTS, METRIC
+
+    store = Store.open(folder)
+    resolved = store.resolved()
+    imported = "imported" in resolved
+    try:
+        cells = [] if imported else list(plan(resolved))
+        initial, history = resolved["grid"]["initial"], _history(store, resolved)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise HarnessError(
+            f"{store.folder / GRID} is no grid that optibench wrote ({type(error).__name__}: {error}): it is damaged; "
+            "restore the file, or run the grid into another folder."
+        ) from error
+    columns = (*COLUMNS, *COSTS) if _has_costs(resolved) else COLUMNS
+    columns = (*columns, "info") if metrics else columns
+    table = store.trials(cells, columns)
+    infos = table.column("info").to_pylist() if "info" in table.column_names else [None] * len(table)
+    table = table.select([name for name in table.column_names if name != "info"])
+    trials = table.to_pandas(split_blocks=True, self_destruct=True)
+    del table
+    try:
+        trials = trials.assign(**{METRIC + name: metric_values(infos, name) for name in metrics})
+    except ValueError as error:
+        raise HarnessError(
+            f"The trials of {store.folder} are damaged ({error}); restore them, or run the grid into another folder."
+        ) from error
+    planned = _found(trials) if imported else _planned(cells, initial, trials)
+    return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=history)
+
+
+def load_run(folders: Sequence[Path], optimizer: str, task: str, seed: str) -> Run:
+    """The trials of one finished cell, configurations included, from the first of the folders that has it.
+
+    Raises:
+        HarnessError: No folder has it, or a file is damaged.
+    """
+    from pyarrow import compute
+
+    from optibench_reports.figures.parallel_coordinates import Run
+
+    number = whole(seed)
+    if number is None:
+        raise HarnessError(f"A seed is a whole number from 0 on, not {seed!r}: `--run OPTIMIZER TASK SEED`.")
+    wanted: dict[str, str | int] = {"optimizer": optimizer, "task": task, "seed": number}
+    for folder in folders:
+        store = Store.open(folder)
+        resolved = store.resolved()
+        cells = [] if "imported" in resolved else list(plan(resolved))
+        table = store.trials(cells, [*wanted, "trial", "config", "value", "state"])
+        for column, value in wanted.items():
+            table = table.filter(compute.equal(table.column(column), value))
+        if len(table):
+            trials = table.sort_by("trial").to_pandas()
+            return Run(optimizer, task, number, resolved["tasks"][task]["direction"], trials)
+    raise HarnessError(
+        f"No finished run of {optimizer} on {task} with seed {seed} is in {', '.join(map(str, folders))}; "
+        "`optibench status DIR` lists the optimizers, tasks.json beside it the tasks."
+    )
+
+
+def refuse_absent_metrics(folders: Sequence[Path], metrics: Sequence[str]) -> None:
+    """Refuse a metric that no trial of some run folders has.
+
+    Raises:
+        HarnessError: It is one; the message gives those that there are.
+    """
+    infos: list[str | None] = []
+    for folder in folders if metrics else ():
+        store = Store.open(folder)
+        resolved = store.resolved()
+        table = store.trials([] if "imported" in resolved else list(plan(resolved)), ["info"])
+        infos += table.column("info").to_pylist() if "info" in table.column_names else []
+    for metric in metrics:
+        refuse_absent(metric, infos, ", ".join(map(str, folders)))
+
+
+def load_curves(folders: Sequence[Path]) -> LearningCurves | None:
+    """The learning curves of all trials of some run folders; ``None`` if no trial has one.
+
+    Raises:
+        HarnessError: A folder is no run folder, or a file is damaged.
+    """
+    import pandas as pd
+
+    from optibench_reports.figures.learning_curves import COLUMNS, LearningCurves
+
+    found: list[pd.DataFrame] = []
+    directions: dict[str, str] = {}
+    for folder in folders:
+        store = Store.open(folder)
+        resolved = store.resolved()
+        cells = [] if "imported" in resolved else list(plan(resolved))
+        curves = store.trials(cells, ["curve"])
+        if "curve" not in curves.column_names or curves.column("curve").null_count == len(curves):
+            continue
+        table = store.trials(cells, COLUMNS)
+        found.append(table.filter(table.column("curve").is_valid()).to_pandas())
+        directions |= {name: task["direction"] for name, task in resolved["tasks"].items()}
+    if not found:
+        return None
+    names = {"optimizer": str, "task": str}
+    trials = pd.concat([frame.astype(names) for frame in found], ignore_index=True)
+    # a cell that several folders hold counts once
+    return LearningCurves(trials.drop_duplicates(["optimizer", "task", "seed", "trial"], ignore_index=True), directions)
+
+
+def _has_costs(resolved: Mapping[str, Any]) -> bool:
+    """Whether the trials of a grid differ in what they cost, or have times on a simulated clock."""
+    varied = any("fidelity" in task for task in resolved["tasks"].values())
+    return varied or any(name in resolved["grid"] for name in ("budget", "simulated_workers"))
+
+
+def _planned(cells: Sequence[Cell], initial: str, trials: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    planned = pd.DataFrame(
+        {
+            "optimizer": [cell.optimizer for cell in cells],
+            "task": [cell.task for cell in cells],
+            "seed": [cell.seed for cell in cells],
+            "n_trials": [cell.trials for cell in cells],
+            "initial": initial,
+        }
+    )
+    budget = cells[0].budget if cells else None
+    if budget is None:
+        return planned
+    # how many trials the budget makes shows when a cell is finished
+    counts = _found(trials).set_index(["optimizer", "task", "seed"])["n_trials"]
+    found = planned.join(counts, on=["optimizer", "task", "seed"], rsuffix="_found")["n_trials_found"]
+    planned["n_trials"] = found.fillna(planned["n_trials"]).astype(int)
+    return planned.assign(unit=budget.unit, budget=budget.amount)
+
+
+def _found(trials: pd.DataFrame) -> pd.DataFrame:
+    """The cells that there are: what else was planned in another framework nobody can say."""
+    counts = trials.groupby(["optimizer", "task", "seed"], observed=True).size().rename("n_trials").reset_index()
+    return counts.assign(initial="own").astype({"optimizer": str, "task": str})
+
+
+def _history(store: Store, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    history = {"initial_design": _initial_design(resolved["grid"]), **provenance.read(store)}
+    if resolved["grid"].get("skipped"):
+        history["skipped_tasks"] = [str(name) for name in resolved["grid"]["skipped"]]
+    versions = {label: optimizer["packages"] for label, optimizer in resolved["optimizers"].items()}
+    known = changed.read(store)  # a run that was resumed after an upgrade has several
+    for label, prints in known.get("optimizers", {}).items():
+        versions[label] = [_packages(known["parts"].get(one, {})) for one in prints]
+    return history | {"training": provenance.training(store), "optimizer_packages": versions}
+
+
+def _packages(parts: Mapping[str, str]) -> dict[str, str]:
+    """The versions in a fingerprint, by package."""
+    return {name.partition(" ")[2]: version for name, version in parts.items() if name.startswith("package ")}
+
+
+def _initial_design(grid: Mapping[str, Any]) -> str:
+    """In words, since a table must say which."""
+    if grid["initial"] == "own":
+        return "each library's own"
+    return f"shared: {grid['initial_size']} random configurations, the same for all optimizers of a task and seed"

@@ -1,0 +1,84 @@
+"""``python -m optibench.studies.attention_search``: search for an attention, or compare what was found with what is
+shipped."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from optibench.errors import HarnessError
+from optibench.paths import expanded
+from optibench_benchmarks.base import BenchmarkError
+from optibench_benchmarks.training.attention.tasks import FRAMEWORKS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the commands; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m optibench.studies.attention_search", description=__doc__, allow_abbrev=False
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    search = commands.add_parser("run", help="search for a better block with a language model", allow_abbrev=False)
+    search.add_argument("framework", choices=FRAMEWORKS)
+    search.add_argument("--config", help="a file in OpenEvolve's format; default: the framework's shipped one")
+    search.add_argument("--api-base", help="instead of the file's")
+    search.add_argument("--model", help="instead of the file's")
+    search.add_argument("--iterations", type=int, help="instead of the file's")
+    search.add_argument("--out", type=expanded, required=True, help="the folder; the same one goes on")
+    compare = commands.add_parser(
+        "validate", help="train variants with new seeds and report how they differ", allow_abbrev=False
+    )
+    compare.add_argument("--best", action="append", default=[], metavar="FRAMEWORK=PROGRAM", help="an evolved program")
+    compare.add_argument("--frameworks", nargs="+", choices=FRAMEWORKS, default=list(FRAMEWORKS))
+    compare.add_argument("--seeds", type=int, default=10)
+    compare.add_argument("--epochs", type=int, help="of every training; default: the task's")
+    compare.add_argument("--out", type=expanded, required=True, help="the report's folder")
+    options = parser.parse_args(arguments)
+    try:
+        return _run(options) if options.command == "run" else _validate(options)
+    except (HarnessError, BenchmarkError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from optibench.studies.attention_search import runner, settings
+
+    read = settings.read(
+        options.config or options.framework,
+        api_base=options.api_base,
+        model=options.model,
+        iterations=options.iterations,
+    )
+    found = runner.run(options.framework, read, options.out, progress=_say)
+    print(f"Best: candidate {found.iteration}, fitness {found.fitness:.4f}; {options.out / runner.BEST}")
+    return 0
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from optibench.studies.attention_search import validation
+    from optibench_reports.data.results import ReportError
+    from optibench_reports.studies.variants import write
+
+    evolved = {}
+    for each in options.best:
+        framework, equals, path = each.partition("=")
+        if not equals or framework not in FRAMEWORKS:
+            raise HarnessError(f"--best wants FRAMEWORK=PROGRAM with one of {', '.join(FRAMEWORKS)}, not {each!r}.")
+        evolved[framework] = expanded(path)
+    compared = validation.variants(evolved, tuple(options.frameworks))
+    trained = validation.train(compared, options.seeds, epochs=options.epochs, progress=_say)
+    try:
+        print(write(trained, options.out, control=next(iter(compared))))
+    except (ReportError, OSError) as error:
+        raise HarnessError(f"The report cannot be written to {options.out}: {error}") from None
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

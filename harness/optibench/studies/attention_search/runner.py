@@ -1,0 +1,191 @@
+"""The search: choose a parent, ask for a change of its block, check, measure, keep.
+
+Everything is written as it happens: ``candidates.jsonl`` has a line for each candidate, failed ones included, and
+``best/`` the best program with its scores under OpenEvolve's names (``best_program.py``, ``best_program_info.json``).
+The same folder goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optibench.errors import HarnessError
+from optibench.files import write_atomically
+from optibench.studies.attention_search import program as programs
+from optibench.studies.attention_search.client import complete
+from optibench.studies.attention_search.evaluator import Answer, Limits, law
+from optibench.studies.attention_search.settings import Settings
+
+Measure = Callable[[Path, str, Limits], Answer]
+CANDIDATES, BEST = "candidates.jsonl", "best"
+_NOTES = 3
+"""How many of the latest failures the model is told of."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One program.
+
+    Attributes:
+        iteration: From 1 on; 0 is the shipped program.
+        parent: Its parent's iteration, -1 for the shipped one.
+        model: Who wrote it.
+        fitness: ``None`` if it has none.
+        reason, error: Why it has none, as in :class:`optibench.studies.attention_search.evaluator.Answer`.
+        block: The code between the marks; the answer itself if there is none.
+        values: What was measured.
+    """
+
+    iteration: int
+    parent: int
+    model: str
+    fitness: float | None
+    reason: str = ""
+    error: str = ""
+    block: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run(
+    framework: str,
+    settings: Settings,
+    out: Path,
+    *,
+    measure: Measure = law,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Candidate:
+    """Search for a better program of a framework.
+
+    Args:
+        framework: One of ``optibench_benchmarks.training.attention.tasks.FRAMEWORKS``.
+        settings: What to do.
+        out: The folder; one that holds this search goes on.
+        measure: How candidates are measured.
+        progress: Told of each candidate.
+
+    Returns:
+        The best candidate.
+
+    Raises:
+        HarnessError: The folder holds another search, or the shipped program cannot be measured.
+        EndpointError: The endpoint gives nothing.
+    """
+    found = _resume(out, framework)
+    limits = Limits(settings.timeout, settings.memory_limit)
+
+    def settle(iteration: int, parent: int, model: str, text: str) -> None:
+        """Measure a program and write it down."""
+        file = out / "candidate.py"
+        file.write_text(text, encoding="utf-8")
+        answer = measure(file, framework, limits)
+        fitness = float(answer.values["fitness"]) if answer.ok else None
+        block = programs.parts(text)[1].strip()
+        keep(Candidate(iteration, parent, model, fitness, answer.reason, answer.error, block, answer.values))
+
+    def keep(candidate: Candidate) -> None:
+        found.append(candidate)
+        with (out / CANDIDATES).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(candidate)) + "\n")
+        if candidate is best(found):
+            _save(out / BEST, framework, candidate)
+        told = f"{candidate.reason}: {candidate.error}" if candidate.fitness is None else f"{candidate.fitness:.4f}"
+        progress(f"{candidate.iteration}: {told}")
+
+    if not found:
+        settle(0, -1, "", programs.template(framework))
+        if found[0].fitness is None:
+            raise HarnessError(f"The shipped program of {framework} cannot be measured: {found[0].error}")
+    for iteration in range(len(found), settings.iterations + 1):
+        rng = random.Random(f"{settings.seed}/{iteration}")
+        parent = choose(found, settings, rng)
+        names, weights = zip(*settings.endpoint.models, strict=True)
+        model = rng.choices(names, weights)[0]
+        answer = complete(settings.endpoint, model, prompt(framework, parent, found, settings), rng.randrange(2**31))
+        try:
+            text = programs.splice(answer, framework, longest=settings.longest)
+        except programs.RuleError as error:
+            keep(Candidate(iteration, parent.iteration, model, None, "rules", str(error), answer[: settings.longest]))
+            continue
+        settle(iteration, parent.iteration, model, text)
+    (out / "candidate.py").unlink(missing_ok=True)
+    return best(found)
+
+
+def best(found: list[Candidate]) -> Candidate:
+    """The fittest candidate, the earlier of two equals."""
+    return max(found, key=lambda each: (-float("inf") if each.fitness is None else each.fitness, -each.iteration))
+
+
+def choose(found: list[Candidate], settings: Settings, rng: random.Random) -> Candidate:
+    """A parent: any of the population with the probability ``exploration``, otherwise one of its best."""
+    alive = sorted((each for each in found if each.fitness is not None), key=lambda each: -(each.fitness or 0.0))
+    alive = alive[: settings.population]
+    return rng.choice(alive if rng.random() < settings.exploration else alive[: max(1, settings.shown)])
+
+
+def prompt(framework: str, parent: Candidate, found: list[Candidate], settings: Settings) -> list[dict[str, str]]:
+    """What the model is asked."""
+    alive = sorted((each for each in found if each.fitness is not None), key=lambda each: -(each.fitness or 0.0))
+    pieces = [
+        f"The program's file, of which you may change what is between {programs.START} and {programs.END} only:",
+        f"```python\n{programs.template(framework)}\n```",
+        f"The block to improve, fitness {parent.fitness:.4f}, losses by size {_losses(parent)}:",
+        f"```python\n{parent.block}\n```",
+    ]
+    for other in [each for each in alive if each is not parent][: settings.shown]:
+        pieces += [f"Another block, fitness {other.fitness:.4f}, losses {_losses(other)}:", _fence(other.block)]
+    failures = [each for each in found if each.fitness is None][-_NOTES:]
+    if failures:
+        pieces += ["What went wrong lately:", *(f"- {each.reason}: {each.error}" for each in failures)]
+    pieces.append("Answer with the whole new block in one fence of three backticks. It has to define `mix`.")
+    return [
+        {"role": "system", "content": settings.system_message},
+        {"role": "user", "content": "\n\n".join(pieces)},
+    ]
+
+
+def _fence(block: str) -> str:
+    return f"```python\n{block}\n```"
+
+
+def _losses(candidate: Candidate) -> str:
+    return ", ".join(f"{loss:.4f}" for loss in candidate.values.get("losses", ()))
+
+
+def _save(folder: Path, framework: str, candidate: Candidate) -> None:
+    folder.mkdir(exist_ok=True)
+    before, _, after = programs.parts(programs.template(framework))
+    text = f"{before}{candidate.block}\n\n\n{after}"
+    info = {
+        "framework": framework,
+        "iteration": candidate.iteration,
+        "parent": candidate.parent,
+        "model": candidate.model,
+        "metrics": {"combined_score": candidate.fitness, **candidate.values},
+    }
+    for name, content in (("best_program.py", text), ("best_program_info.json", json.dumps(info, indent=1))):
+        write_atomically(folder / name, content.encode())
+
+
+def _resume(out: Path, framework: str) -> list[Candidate]:
+    """The candidates that a folder already has; a new folder is made."""
+    said = out / "framework.txt"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not any(out.iterdir()):
+            said.write_text(framework, encoding="utf-8")
+        if not said.is_file() or said.read_text(encoding="utf-8") != framework:
+            raise HarnessError(f"{out} holds something else than a search of {framework}; choose another --out.")
+        journal = out / CANDIDATES
+        lines = journal.read_text(encoding="utf-8").splitlines(keepends=True) if journal.is_file() else []
+        if lines and not lines[-1].endswith("\n"):  # stopped while it was written
+            lines.pop()
+            write_atomically(journal, "".join(lines).encode())
+        return [Candidate(**json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
+        raise HarnessError(f"The search in {out} cannot be read or written ({error}); choose another --out.") from None

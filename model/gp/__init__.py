@@ -1,4 +1,0 @@
-"""Gaussian processes of past scores, on NumPy and SciPy: kernels, posteriors, fits, expected improvement.
-
-They know no network: :mod:`model.surrogate` tells them which lengthscales to expect.
-"""

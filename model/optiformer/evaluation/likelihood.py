@@ -1,0 +1,216 @@
+"""How good the predictions are: likelihood against Gaussian processes, by context length, and calibration.
+
+``python -m optiformer.evaluation.likelihood FOLDER`` prints a table and writes ``calibration.png`` beside a checkpoint.
+The exact GP knows the kernel that a function was drawn from; the fitted one (Matern 5/2, ARD, maximum marginal
+likelihood, scikit-learn) does not, as in use. All densities are of the squashed score, in nats.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from optiformer.gp.kernels import Array, Mask, correlation, squared_distances
+from optiformer.gp.processes import Coordinates, Kinds
+from optiformer.search.proposer import ProposerConfig
+from optiformer.surrogate.checkpoint import TrialSetCheckpoint, load
+from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.features import ScoreAnchors
+from optiformer.surrogate.prediction import cumulative
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.histories import Batch, sample_batch
+from optiformer.surrogate.surrogate import Context, TrialSet
+
+JITTER = 1e-6
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Mean negative log density of held-out scores, nats, after ``n`` trials of GP functions."""
+
+    n: int
+    network: float
+    exact: float
+    fitted: float
+
+
+def gp_likelihood(
+    checkpoint: TrialSetCheckpoint, *, n: int, functions: int = 24, queries: int = 32, seed: int = 0
+) -> Likelihood:
+    """Compare on exact draws of Matern-5/2 processes with random lengthscales in 2 to 7 dimensions.
+
+    Scores outside the bins' range are left out, for all three.
+    """
+    rng, network = np.random.default_rng(seed), TrialSet(checkpoint)
+    totals = []
+    for _ in range(functions):
+        d = int(rng.choice([2, 3, 5, 7]))
+        lengthscale = (
+            math.sqrt(d) * np.exp(rng.uniform(math.log(0.15), math.log(0.9))) * np.exp(0.4 * rng.standard_normal(d))
+        )
+        x = rng.random((n + queries, d))
+        covariance = matern(x, x, lengthscale) + JITTER * np.eye(n + queries)
+        y = np.linalg.cholesky(covariance) @ rng.standard_normal(n + queries)
+        totals.append(_one(network, x, y, n, lengthscale))
+    mine, exact, fitted = np.concatenate(totals).mean(0)
+    return Likelihood(n, float(mine), float(exact), float(fitted))
+
+
+def _encode(network: TrialSet, kinds: Kinds, *told: Any) -> Context:
+    """Encode a history as the preset ``default`` does."""
+    return network.encode(kinds, *told, evaluations=ProposerConfig().evaluations)
+
+
+def _one(network: TrialSet, x: Array, y: Array, n: int, lengthscale: Array) -> Array:
+    """Negative log densities of the counted queries: network, exact GP, fitted GP; (counted, 3)."""
+    encoding, d = network.encoding, x.shape[1]
+    anchors = ScoreAnchors.of(y[:n], encoding.knee)
+    u = anchors.squash(y)
+    kinds, active = Kinds(np.zeros(d, dtype=bool), np.zeros(d)), np.ones(x.shape, dtype=bool)
+    context = _encode(network, kinds, x[:n], active[:n], u[:n], np.zeros(n, dtype=bool))
+    # u = asinh(z): the density of u is that of the value times dy/du = gap * knee * cosh(u).
+    stretch = np.log(anchors.gap * encoding.knee * np.cosh(u[n:]))
+    columns = [-network.predict(context, x[n:], active[n:]).log_density(u[n:])]
+    for mean, variance in (_exact(x, y, n, lengthscale), _fitted(x, y, n)):
+        density = -0.5 * (np.log(2 * math.pi * variance) + (y[n:] - mean) ** 2 / variance)
+        columns.append(-(density + stretch))
+    counted = (u[n:] > encoding.low) & (u[n:] < encoding.high)
+    return np.asarray(np.stack(columns, 1)[counted])
+
+
+def matern(a: Array, b: Array, lengthscale: Array) -> Array:
+    """The Matern-5/2 kernel of unit variance, (len(a), len(b))."""
+    return correlation("matern52", squared_distances(a / lengthscale, b / lengthscale))
+
+
+def history(batch: Batch, row: int) -> tuple[Kinds, tuple[Array, Mask, Array, Mask], tuple[Array, Mask]]:
+    """One of a batch's histories without the slots that it does not have: kinds, what is told, what is asked."""
+    used = int(batch.kinds.present[row].sum())
+    kinds = Kinds(batch.kinds.categorical[row, :used].numpy(), batch.kinds.levels[row, :used].double().numpy())
+    trials, active = batch.trials[row, :, :used].double().numpy(), batch.trials_active[row, :, :used].numpy()
+    told = trials, active, batch.scores[row].double().numpy(), batch.failed[row].numpy()
+    return kinds, told, (batch.queries[row, :, :used].double().numpy(), batch.queries_active[row, :, :used].numpy())
+
+
+def prior_likelihood(
+    checkpoint: TrialSetCheckpoint, *, functions: int = 60, queries: int = 32, seed: int = 10**13
+) -> list[Likelihood]:
+    """Compare with a fitted GP on the mixed prior, where functions are also discrete, conditional, noisy or failing.
+
+    Both are judged by the mass they give to a held-out score's bin, since ties have no density. The GP sees the
+    squashed scores, categories as indicators and inactive parameters by a flag, and a hundredth of its mass is spread
+    evenly over the bins, which only helps it. ``exact`` is not a number: nobody knows the exact posterior.
+
+    Returns:
+        One entry each for histories of up to 16, of 17 to 64 and of more trials; ``n`` is their mean length.
+    """
+    network, encoding = TrialSet(checkpoint), checkpoint.encoding
+    lengths, found = [], []
+    for number in range(functions):
+        batch = sample_batch(Draw(seed + number), encoding, 1)
+        kinds, told, (position, active) = history(batch, 0)
+        asked = position[:queries], active[:queries]
+        mine = np.log(network.predict(_encode(network, kinds, *told), *asked).probabilities())
+        coordinates = Coordinates(kinds, encoding.choices, *told[:2])
+        points = np.concatenate([coordinates(*told[:2]), coordinates(*asked)])
+        fitted = _fitted_mass(encoding, points[:, points.std(0) > 0], told[2])
+        width = (encoding.high - encoding.low) / encoding.bins
+        bins = ((batch.targets[0, :queries].numpy() - encoding.low) / width).astype(int).clip(0, encoding.bins - 1)
+        each = np.arange(len(bins))
+        found.append([-mine[each, bins].mean(), -fitted[each, bins].mean()])
+        lengths.append(len(told[2]))
+    n, losses = np.array(lengths), np.array(found)
+    groups = [rows for rows in (n <= 16, (n > 16) & (n <= 64), n > 64) if rows.any()]
+    return [
+        Likelihood(round(n[rows].mean()), float(losses[rows, 0].mean()), math.nan, float(losses[rows, 1].mean()))
+        for rows in groups
+    ]
+
+
+def _fitted_mass(encoding: TrialSetConfig, points: Array, score: Array) -> Array:
+    """Log masses of the bins by a GP fitted to the first points, at the others; (others, bins)."""
+    if not points.shape[1]:
+        points = np.zeros((len(points), 1))
+    mean, variance = _fitted(points, score, len(score))
+    edges = np.linspace(encoding.low, encoding.high, encoding.bins + 1)
+    edges[[0, -1]] = -np.inf, np.inf
+    below = ndtr((edges - mean[:, None]) / np.sqrt(variance)[:, None])
+    return np.log(0.99 * np.diff(below, axis=1) + 0.01 / encoding.bins)
+
+
+def _exact(x: Array, y: Array, n: int, lengthscale: Array) -> tuple[Array, Array]:
+    inner = matern(x[:n], x[:n], lengthscale) + JITTER * np.eye(n)
+    weights = np.linalg.solve(inner, matern(x[:n], x[n:], lengthscale))
+    variance = 1 + JITTER - (matern(x[:n], x[n:], lengthscale) * weights).sum(0)
+    return weights.T @ y[:n], np.maximum(variance, JITTER)
+
+
+def _fitted(x: Array, y: Array, n: int) -> tuple[Array, Array]:
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    d = x.shape[1]
+    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(np.ones(d), (5e-2, 2e1), nu=2.5) + WhiteKernel(
+        1e-4, (1e-7, 1e-1)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=1, random_state=0)
+        mean, std = model.fit(x[:n], y[:n]).predict(x[n:], return_std=True)
+    return mean, np.maximum(std**2, JITTER)
+
+
+def calibration(checkpoint: TrialSetCheckpoint, *, batches: int = 6, seed: int = 10**13) -> tuple[Array, Array]:
+    """Nominal and observed shares of held-out scores of the mixed prior below each predicted quantile, (19,) each."""
+    encoding, network = checkpoint.encoding, TrialSet(checkpoint)
+    ranks = []
+    for number in range(batches):
+        batch = sample_batch(Draw(seed + number), encoding, 3000)
+        for row in range(len(batch.scores)):
+            kinds, told, asked = history(batch, row)
+            predicted = network.predict(_encode(network, kinds, *told), *asked)
+            ranks.append(_ranks(encoding, predicted.probabilities(), batch.targets[row].numpy()))
+    nominal = np.arange(1, 20) / 20
+    found = np.concatenate(ranks)
+    return nominal, np.array([(found < share).mean() for share in nominal])
+
+
+def _ranks(encoding: TrialSetConfig, probabilities: Array, targets: Array) -> Array:
+    """Predicted mass below each target, (q,)."""
+    rows = zip(probabilities, targets, strict=True)
+    return np.array([float(cumulative(p[None], encoding, float(target))[0]) for p, target in rows])
+
+
+def main(folder: str) -> None:
+    """Print the likelihoods and draw the calibration."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    checkpoint = load(folder)
+    print("| trials | network | exact GP | fitted GP |\n| --- | --- | --- | --- |")
+    for n in (10, 25, 50, 100):
+        found = gp_likelihood(checkpoint, n=n)
+        print(f"| {n} | {found.network:.2f} | {found.exact:.2f} | {found.fitted:.2f} |", flush=True)
+    print("\nOn the mixed prior, in nats a bin:\n\n| trials, about | network | fitted GP |\n| --- | --- | --- |")
+    for found in prior_likelihood(checkpoint):
+        print(f"| {found.n} | {found.network:.2f} | {found.fitted:.2f} |", flush=True)
+    nominal, observed = calibration(checkpoint)
+    print("largest calibration error:", round(float(np.abs(nominal - observed).max()), 3))
+    figure = Figure(figsize=(3.5, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    axes.plot(nominal, observed, marker="o", markersize=3)
+    axes.set(xlabel="predicted quantile", ylabel="share of scores below it", title="mixed prior, held out")
+    figure.savefig(Path(folder) / "calibration.png", dpi=80)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

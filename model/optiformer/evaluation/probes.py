@@ -1,0 +1,93 @@
+"""Does an optimizer exploit, does it explore? Two numbers from batches it proposes on a bowl in three parameters.
+
+Exploitation: the median distance of a proposal to the best trial over that of a random point; below 1, it looks near
+what worked. Exploration: the mean standard deviation of the proposals in a parameter; 0 is the same point always,
+.289 is uniform. ``python -m optiformer.evaluation.probes`` prints both for the shipped networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optiformer.sequence.tokenizer import Trial
+from optiformer.space.space import Parameter, Space
+
+NAMES = ("p0", "p1", "p2")
+OPTIMUM = np.array([0.7, 0.3, 0.55])
+N_TRIALS = 20
+#: Past trials, how many to propose, random numbers.
+Suggest = Callable[[list[Trial], int, np.random.Generator], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What the probes found.
+
+    Attributes:
+        exploitation: Median distance to the best trial, 1 for random points.
+        exploration: Spread of the proposals, .289 for random points.
+        repeats: Proposals that are the same as another one of their batch.
+    """
+
+    exploitation: float
+    exploration: float
+    repeats: int
+
+
+def space() -> Space:
+    """The probes' space."""
+    return Space(tuple(Parameter(name, "float") for name in NAMES))
+
+
+def probe(suggest: Suggest, *, histories: int = 12, batch: int = 48, seed: int = 0) -> Probes:
+    """Ask for a batch after each of some random histories."""
+    rng = np.random.default_rng(seed)
+    ratios, spreads, repeats = [], [], 0
+    for _ in range(histories):
+        past = rng.random((N_TRIALS, len(NAMES)))
+        values = ((past - OPTIMUM) ** 2).sum(axis=1)
+        trials = [
+            Trial(dict(zip(NAMES, map(float, row), strict=True)), float(value))
+            for row, value in zip(past, values, strict=True)
+        ]
+        proposals = np.array([[config[name] for name in NAMES] for config in suggest(trials, batch, rng)])
+        best = past[values.argmin()]
+        near = np.median(np.linalg.norm(proposals - best, axis=1))
+        chance = np.median(np.linalg.norm(rng.random((1000, len(NAMES))) - best, axis=1))
+        ratios.append(near / chance)
+        spreads.append(float(proposals.std(axis=0).mean()))
+        repeats += batch - len(np.unique(proposals, axis=0))
+    return Probes(float(np.mean(ratios)), float(np.mean(spreads)), repeats)
+
+
+def _suggest(proposer: Any) -> Suggest:
+    return lambda trials, n, rng: proposer.suggest(trials, n, rng=rng)
+
+
+def _propose(proposer: Any) -> Suggest:
+    return lambda trials, n, rng: proposer.suggest(trials, n, seed=int(rng.integers(2**31)), number=len(trials))
+
+
+def main() -> None:
+    """Print a table for the shipped networks."""
+    from optiformer.search.proposer import PRESETS, Proposer
+    from optiformer.sequence.policy import Policy
+    from optiformer.surrogate.checkpoint import default_checkpoint, load
+    from optiformer.surrogate.surrogate import TrialSet
+
+    network = TrialSet(load(default_checkpoint()))
+    rows = {"optiformer-seq": _suggest(Policy(space()))}
+    for preset, config in PRESETS.items():
+        rows[f"optiformer, {preset}"] = _propose(Proposer(space(), network, config))
+    print("| | exploitation | exploration | repeats |\n| --- | ---: | ---: | ---: |")
+    for name, suggest in rows.items():
+        found = probe(suggest)
+        print(f"| {name} | {found.exploitation:.2f} | {found.exploration:.3f} | {found.repeats} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

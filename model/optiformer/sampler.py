@@ -1,0 +1,285 @@
+"""OptiFormer as an Optuna sampler: ``optuna.create_study(sampler=OptiFormerSampler())``.
+
+By default the trial-set network proposes, as the optimizer ``optiformer`` does; a checkpoint of named tokens makes it
+``optiformer-seq``.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from optuna import logging
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from optiformer.errors import ModelError
+from optiformer.files import encoding_of
+from optiformer.one_thread import one_thread
+from optiformer.search.proposer import Proposer, ProposerConfig, with_settings
+from optiformer.sequence.tokenizer import Trial
+from optiformer.settings import Range, convert
+from optiformer.space.conditions import learn
+from optiformer.space.space import Space
+from optiformer.surrogate.checkpoint import NAME, TrialSetCheckpoint, default_checkpoint
+from optiformer.surrogate.checkpoint import load as load_trialset
+from optiformer.surrogate.surrogate import TrialSet
+from optiformer.training.config import SamplingConfig
+
+if TYPE_CHECKING:
+    from optiformer.sequence.network import Checkpoint
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+Distributions = dict[str, BaseDistribution]
+#: A running trial's weight halves with so many trials that were begun after it and have finished; below this it is 0.
+FADING, FORGOTTEN = 8, 0.05
+_logger = logging.get_logger(__name__)
+
+
+class OptiFormerSampler(BaseSampler):
+    """Samples with a trained OptiFormer; no arguments are needed.
+
+    The relative search space is the *union* of the parameters seen so far, each with its latest distribution. Where a
+    trial did not suggest a parameter it is inactive, and which others decide that is learned from the trials:
+    conditions need not be declared. A parameter never seen before is sampled independently, by ``independent_sampler``
+    or by the network from the history of that parameter alone.
+
+    Failed trials say where trials fail, not that a value was bad. Pruned ones rank behind all complete ones. Trials
+    that other workers are running keep this one away from their surroundings; what one of them counts there halves
+    with every eighth trial that was begun after it and has finished, since workers die. A trial with a parameter
+    outside its range as it is now is left out.
+
+    Args:
+        checkpoint: A checkpoint folder or a loaded checkpoint of either encoding; the trial-set one that comes with the
+            package if ``None``.
+        preset: ``default`` | ``thorough``: how many candidates are scored (trial-set checkpoints only). Every
+            suggestion is made of all trials that have finished, none is planned ahead; so ``fast`` is refused.
+        seed: Makes the sampling reproducible: a proposal depends on the seed, the trial's number and the history.
+        temperature: Above 1 explores more; a named-token checkpoint has its own unless told.
+        n_startup_trials: Complete trials before the network is asked. Until then the sampler suggests the middle of the
+            (logarithmic) ranges with every first choice, then a scrambled Sobol' sequence.
+        device: Where a named-token network runs; trial-set ones run on the CPU.
+        independent_sampler: For parameters that the relative search space does not hold.
+        warn_independent_sampling: Whether to log a warning where one is sampled so after the startup trials.
+
+    Raises:
+        ModelError: The checkpoint is missing or damaged, or a setting does not fit it.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path | Checkpoint | TrialSetCheckpoint | None = None,
+        *,
+        preset: str = "default",
+        seed: int | None = None,
+        temperature: float | None = None,
+        n_startup_trials: int | None = None,
+        device: str = "cpu",
+        independent_sampler: BaseSampler | None = None,
+        warn_independent_sampling: bool = True,
+    ) -> None:
+        if seed is not None:
+            seed = convert(Annotated[int, Range(0)], seed, "OptiFormerSampler: seed")
+        if preset not in ("default", "thorough"):
+            raise ModelError(f"OptiFormerSampler: preset must be default or thorough, not {preset!r}.")
+        if not isinstance(independent_sampler, BaseSampler | None):
+            raise ModelError(f"OptiFormerSampler: independent_sampler must be a sampler, not {independent_sampler!r}.")
+        if not isinstance(warn_independent_sampling, bool):
+            raise ModelError("OptiFormerSampler: warn_independent_sampling must be True or False.")
+        if checkpoint is None or isinstance(checkpoint, str | Path):
+            checkpoint = _load(default_checkpoint() if checkpoint is None else Path(checkpoint), device)
+        changes: dict[str, Any] = {}
+        if temperature is not None:
+            changes["temperature"] = temperature
+        if n_startup_trials is not None:
+            changes["n_startup"] = n_startup_trials
+        self._engine: _TrialSet | _NamedTokens
+        if isinstance(checkpoint, TrialSetCheckpoint):
+            if device != "cpu":
+                raise ModelError(f"OptiFormerSampler: a trial-set network runs on the CPU, not on {device!r}.")
+            self._engine = _TrialSet(TrialSet(checkpoint), with_settings(preset, ahead=0.0, **changes))
+        else:
+            if preset != "default":
+                raise ModelError("OptiFormerSampler: presets are for trial-set checkpoints; leave preset out.")
+            self._engine = _NamedTokens(checkpoint, replace(checkpoint.sampling, **changes))
+        self._seed = _entropy() if seed is None else seed
+        self._independent_sampler = independent_sampler
+        self._warns, self._warned_of_constraints = warn_independent_sampling, False
+
+    def __str__(self) -> str:
+        return "OptiFormerSampler"
+
+    def reseed_rng(self) -> None:
+        """Draw a new seed (Optuna calls this in every worker)."""
+        self._seed = _entropy()
+        if self._independent_sampler is not None:
+            self._independent_sampler.reseed_rng()
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Distributions:
+        """The union of all parameters seen in finished trials, each with its latest distribution."""
+        space: Distributions = {}
+        for past in study._get_trials(deepcopy=False, states=FINISHED, use_cache=True):
+            for name, distribution in past.distributions.items():
+                space[name] = distribution
+        return {name: space[name] for name in sorted(space) if not space[name].single()}
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Distributions) -> dict[str, Any]:
+        """Sample all parameters of a search space together.
+
+        Raises:
+            ValueError: The study has several objectives.
+        """
+        self._raise_error_if_multi_objective(study)
+        if not search_space:
+            return {}
+        return self._sample(study, trial, search_space, "")
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Sample one parameter that the relative search space does not hold.
+
+        Raises:
+            ValueError: The study has several objectives.
+        """
+        self._raise_error_if_multi_objective(study)
+        if self._warns and not param_distribution.single():
+            complete = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE,), use_cache=True)
+            if len(complete) >= max(1, self._engine.n_startup):
+                _logger.warning(
+                    f"The parameter {param_name!r} of trial {trial.number} is new to OptiFormerSampler, so it is "
+                    "sampled independently of the others; warn_independent_sampling=False silences this."
+                )
+        if self._independent_sampler is not None:
+            return self._independent_sampler.sample_independent(study, trial, param_name, param_distribution)
+        return self._sample(study, trial, {param_name: param_distribution}, param_name)[param_name]
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        if self._independent_sampler is not None:
+            self._independent_sampler.before_trial(study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        if self._independent_sampler is not None:
+            self._independent_sampler.after_trial(study, trial, state, values)
+        if trial.constraints and not self._warned_of_constraints:
+            self._warned_of_constraints = True
+            warnings.warn(
+                "OptiFormerSampler does not look at constraints yet: it suggests infeasible configurations, too.",
+                stacklevel=2,
+            )
+
+    def _sample(self, study: Study, trial: FrozenTrial, space: Distributions, stream: str) -> dict[str, Any]:
+        parameters = Space.from_optuna(space).parameters
+        finished = study._get_trials(deepcopy=False, states=FINISHED, use_cache=True)
+        running = study._get_trials(deepcopy=False, states=(TrialState.RUNNING,), use_cache=False)
+        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+        told = [(_internal(past.params, space), _value(past, sign)) for past in finished]
+        history = [Trial(config, value) for config, value in told if config]
+        since = np.array([past.number for past in finished])
+        pending, weights, before = [], [], 0
+        for other in running:
+            weight = 0.5 ** (int((since > other.number).sum()) / FADING)
+            config = _internal(other.params, space) if other.number != trial.number else None
+            if config:
+                pending.append(config)
+                weights.append(weight if weight > FORGOTTEN else 0.0)
+            elif other.number < trial.number and not other.params and weight > 0.5:
+                before += 1  # it asks at this moment, too
+        with one_thread(), np.errstate(all="ignore"):
+            config = self._engine.suggest(
+                learn(parameters, [trial.config for trial in history]),
+                history,
+                seed=[self._seed, zlib.crc32(stream.encode())],
+                number=trial.number,
+                pending=pending,
+                weights=weights,
+                skip=0 if stream else before,
+            )
+        # Conditions are learned, so they may be wrong: what seems to be inactive has a value in reserve.
+        rng = np.random.default_rng([self._seed, trial.number, zlib.crc32(stream.encode()), 1])
+        for parameter in parameters:
+            config.setdefault(parameter.name, parameter.value(rng.random()))
+        return {name: _external(config[name], distribution) for name, distribution in space.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _TrialSet:
+    network: TrialSet
+    config: ProposerConfig
+
+    @property
+    def n_startup(self) -> int:
+        return self.config.n_startup
+
+    def suggest(self, space: Space, history: Sequence[Trial], **asked: Any) -> dict[str, Any]:
+        return Proposer(space, self.network, self.config).suggest(history, **asked)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _NamedTokens:
+    checkpoint: Checkpoint
+    sampling: SamplingConfig
+
+    @property
+    def n_startup(self) -> int:
+        return self.sampling.n_startup
+
+    def suggest(
+        self, space: Space, history: Sequence[Trial], *, seed: Sequence[int], number: int, pending: Any, **ignored: Any
+    ) -> dict[str, Any]:
+        from optiformer.sequence.policy import Policy
+
+        rng = np.random.default_rng([*seed, number])
+        policy = Policy(space, self.checkpoint, sampling=self.sampling)
+        return policy.suggest(history, 1, rng=rng, pending=pending)[0]
+
+
+def _load(folder: Path, device: str) -> Checkpoint | TrialSetCheckpoint:
+    if encoding_of(folder) == NAME:
+        return load_trialset(folder)
+    from optiformer.sequence.network import load as load_seq
+
+    return load_seq(folder, device=device)
+
+
+def _entropy() -> int:
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
+def _value(trial: FrozenTrial, sign: float) -> float | None:
+    """The value to minimize: infinite of a pruned trial, ``None`` of a failed one."""
+    if trial.state == TrialState.PRUNED:
+        return np.inf
+    return sign * float(trial.value) if trial.state == TrialState.COMPLETE and trial.value is not None else None
+
+
+def _internal(params: Mapping[str, Any], space: Distributions) -> dict[str, Any]:
+    """The parameters of a trial, categories by index; none at all if one lies outside the space as it is now."""
+    config: dict[str, Any] = {}
+    for name, distribution in space.items():
+        if name not in params:
+            continue
+        try:
+            internal = distribution.to_internal_repr(params[name])
+        except ValueError:
+            return {}  # the parameter had other choices then
+        if not distribution._contains(internal):
+            return {}
+        config[name] = int(internal) if isinstance(distribution, CategoricalDistribution) else params[name]
+    return config
+
+
+def _external(value: Any, distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[value]
+    return distribution.to_external_repr(float(value))
+
+
+__all__: Sequence[str] = ["OptiFormerSampler"]

@@ -1,0 +1,251 @@
+"""The Llama backbone: built from a preset, saved as safetensors with checksums, loaded without ever unpickling."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optiformer.errors import ModelError
+from optiformer.files import CONFIG, WEIGHTS, sha256, shipped, write_atomically
+from optiformer.sequence.initialization import start_copying
+from optiformer.sequence.tokenizer import Vocabulary
+from optiformer.settings import build
+from optiformer.training.config import PRESETS, NetworkConfig, SamplingConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from optiformer.sequence.decoder import Decoder
+
+VOCABULARY = "vocabulary.json"
+MAX_POSITIONS = 8192
+NORM_EPSILON, ROPE_THETA = 1e-6, 10_000.0
+
+
+def build_network(config: NetworkConfig, vocabulary: Vocabulary, *, seed: int | None = None) -> Any:
+    """A fresh ``LlamaForCausalLM``.
+
+    Args:
+        config: Its shape and initialisation.
+        vocabulary: Determines the number of embeddings and the padding token.
+        seed: Seeds the initial weights; torch's global state as it is if ``None``.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    if seed is not None:
+        torch.manual_seed(seed)
+    network = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.n_layers,
+            num_attention_heads=config.n_heads,
+            num_key_value_heads=config.n_heads,
+            intermediate_size=config.intermediate_size,
+            max_position_embeddings=MAX_POSITIONS,
+            rms_norm_eps=NORM_EPSILON,
+            rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
+            pad_token_id=vocabulary.special("PAD"),
+            bos_token_id=vocabulary.special("BOS"),
+            eos_token_id=vocabulary.special("EOS"),
+            tie_word_embeddings=config.tie_embeddings,
+        )
+    )
+    network.set_attn_implementation("sdpa")
+    with torch.no_grad():
+        if config.tie_query_key:
+            for layer in network.model.layers:
+                layer.self_attn.k_proj.weight.copy_(layer.self_attn.q_proj.weight)
+    if config.copying_start:
+        start_copying(network, vocabulary)
+    return network
+
+
+def count_parameters(network: Any) -> int:
+    """Trainable parameters, shared ones once."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def preset_table() -> dict[str, int]:
+    """The true parameter count of every preset with the default vocabulary, without allocating them."""
+    import torch
+
+    with torch.device("meta"):
+        networks = {name: _plain(config, tie=config.tie_embeddings) for name, config in PRESETS.items()}
+        return {name: count_parameters(build_network(config, Vocabulary())) for name, config in networks.items()}
+
+
+def _plain(config: NetworkConfig, *, tie: bool) -> NetworkConfig:
+    """The same shape without the initialisations that need real tensors."""
+    return NetworkConfig(
+        config.hidden_size, config.n_layers, config.n_heads, config.intermediate_size, tie_embeddings=tie
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained network with what is needed to use it.
+
+    Attributes:
+        weights: Its tensors by their names in ``LlamaForCausalLM``, fp32; a tied output table is left out.
+        config: Its shape.
+        vocabulary: Its tokens.
+        sampling: How it is best sampled.
+        encoding: The encoding it was trained with.
+        info: What else was saved: steps, losses, the run's configuration.
+    """
+
+    weights: dict[str, torch.Tensor]
+    config: NetworkConfig
+    vocabulary: Vocabulary
+    sampling: SamplingConfig
+    encoding: str
+    info: dict[str, Any]
+
+    def digest(self) -> str:
+        """A hash of everything that determines what it proposes."""
+        digest = hashlib.sha256(json.dumps([asdict(self.config), asdict(self.sampling)], sort_keys=True).encode())
+        digest.update(self.vocabulary.digest().encode())
+        for name in sorted(self.weights):
+            digest.update(name.encode() + self.weights[name].cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @functools.cached_property
+    def network(self) -> Any:
+        """The ``LlamaForCausalLM`` in evaluation mode (imports transformers, which suggesting does without)."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):  # its initial weights are thrown away; leave the caller's stream alone
+            network = build_network(_plain(self.config, tie=self.config.tie_embeddings), self.vocabulary)
+        network.load_state_dict(self.weights, strict=False)
+        network.tie_weights()
+        return network.to(next(iter(self.weights.values())).device).eval()
+
+    @functools.cached_property
+    def decoder(self) -> Decoder:
+        """The network as an incremental decoder."""
+        from optiformer.sequence.decoder import Decoder
+
+        return Decoder(self.config, self.weights)
+
+
+def expected_shapes(config: NetworkConfig, vocabulary: Vocabulary) -> dict[str, tuple[int, ...]]:
+    """The name and shape of every tensor of a checkpoint."""
+    width, inner, table = config.hidden_size, config.intermediate_size, (len(vocabulary), config.hidden_size)
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": table, "model.norm.weight": (width,)}
+    if not config.tie_embeddings:
+        shapes["lm_head.weight"] = table
+    for index in range(config.n_layers):
+        layer = f"model.layers.{index}."
+        for name in "qkvo":
+            shapes[f"{layer}self_attn.{name}_proj.weight"] = (width, width)
+        shapes |= {f"{layer}mlp.{name}_proj.weight": (inner, width) for name in ("gate", "up")}
+        shapes[f"{layer}mlp.down_proj.weight"] = (width, inner)
+        shapes |= {f"{layer}{name}_layernorm.weight": (width,) for name in ("input", "post_attention")}
+    return shapes
+
+
+def save(
+    folder: str | Path,
+    weights: dict[str, torch.Tensor],
+    config: NetworkConfig,
+    vocabulary: Vocabulary,
+    *,
+    sampling: SamplingConfig,
+    encoding: str,
+    info: dict[str, Any],
+    bf16: bool = False,
+) -> Path:
+    """Write weights (safetensors), configuration and vocabulary (JSON, with the checksums of the other two).
+
+    Args:
+        folder: Where; created if missing.
+        weights: The state dictionary; tied tables appear once.
+        config: The network's shape.
+        vocabulary: Its tokens.
+        sampling: How it is best sampled.
+        encoding: The encoding's name.
+        info: Anything that JSON can hold.
+        bf16: Whether to halve the file by rounding to bf16.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {
+        name: tensor.detach().to("cpu", torch.bfloat16 if bf16 else torch.float32).contiguous()
+        for name, tensor in weights.items()
+        if not (config.tie_embeddings and name == "lm_head.weight")
+    }
+    write_atomically(folder / WEIGHTS, lambda path: save_file(kept, path, metadata={"format": "pt"}))
+    write_atomically(folder / VOCABULARY, vocabulary.save)
+    content = {
+        "encoding": encoding,
+        "network": asdict(config),
+        "sampling": asdict(sampling),
+        "vocabulary_sha256": vocabulary.digest(),
+        "weights_sha256": sha256(folder / WEIGHTS),
+        "info": info,
+    }
+    write_atomically(folder / CONFIG, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))
+    return folder
+
+
+def load(folder: str | Path, *, device: str = "cpu", vocabulary: Vocabulary | None = None) -> Checkpoint:
+    """Load a checkpoint after checking it; safetensors only, nothing is unpickled.
+
+    Args:
+        folder: What :func:`save` wrote.
+        device: Where the weights go.
+        vocabulary: The vocabulary to insist on, if any.
+
+    Raises:
+        ModelError: A file is missing or corrupted, or the vocabulary is not the one the weights were trained with.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    try:
+        content = json.loads((folder / CONFIG).read_text())
+        digest = content["weights_sha256"]
+        config = build(NetworkConfig, content["network"], f"{folder / CONFIG}: network")
+        sampling = build(SamplingConfig, content["sampling"], f"{folder / CONFIG}: sampling")
+        trained_with, encoding, info = content["vocabulary_sha256"], content["encoding"], content["info"]
+        found = sha256(folder / WEIGHTS)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder} is no complete checkpoint ({error}); it needs {WEIGHTS} and {CONFIG}.") from error
+    saved = Vocabulary.load(folder / VOCABULARY)
+    if saved.digest() != trained_with or (vocabulary is not None and vocabulary.digest() != trained_with):
+        raise ModelError(f"The checkpoint {folder} was trained with another vocabulary; use the one saved with it.")
+    if found != digest:
+        raise ModelError(f"The weights {folder / WEIGHTS} are corrupted (their checksum is wrong); copy them again.")
+    try:
+        weights = {name: tensor.to(device, torch.float32) for name, tensor in load_file(folder / WEIGHTS).items()}
+    except SafetensorError as error:
+        raise ModelError(
+            f"The weights {folder / WEIGHTS} are no safetensors file ({error}); copy them again."
+        ) from error
+    shapes, expected = {name: tuple(t.shape) for name, t in weights.items()}, expected_shapes(config, saved)
+    if shapes != expected:
+        odd = sorted(name for name in shapes | expected if shapes.get(name) != expected.get(name))[0]
+        raise ModelError(
+            f"The weights in {folder} do not fit its configuration: {odd} is {shapes.get(odd, 'missing')}."
+        )
+    return Checkpoint(weights, config, saved, sampling, encoding, info)
+
+
+def default_checkpoint() -> Path:
+    """The checkpoint that comes with the package.
+
+    Raises:
+        ModelError: The package was installed without it.
+    """
+    return shipped("optiformer-seq")

@@ -1,0 +1,140 @@
+"""A search space as matrices: many configurations at once as positions in [0, 1], with snapping and conditions.
+
+Columns are the space's free parameters (those that can vary), in the space's order, parents before children. The maps
+are :class:`optiformer.space.space.Parameter`'s, vectorised; tests hold the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optiformer.gp.processes import Kinds
+from optiformer.space.space import Condition, Parameter, Space
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+MAX_LISTED = 1024
+
+
+class UnitSpace:
+    """Positions of configurations of a space.
+
+    Args:
+        space: The space.
+
+    Attributes:
+        parameters: The free parameters, one a column.
+        levels: Their numbers of equally wide cells, 0 for the others, (D,).
+        categorical: Which are categorical, (D,).
+        branching: Columns of the categoricals, always active, that decide which others are, (b,).
+        n_configurations: How many configurations there are if all parameters are discrete and always active, else
+            infinity.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.parameters: tuple[Parameter, ...] = space.free
+        self.levels = np.array([float(p.n_levels or 0) for p in self.parameters])
+        self.categorical = np.array([p.kind == "categorical" for p in self.parameters], dtype=bool)
+        self._column = {p.name: i for i, p in enumerate(self.parameters)}
+        self._log_integers = [i for i, p in enumerate(self.parameters) if p.kind == "int" and p.n_levels is None]
+        self._conditional = any(p.condition is not None for p in space.parameters)
+        parents = {name for p in space.parameters if p.condition is not None for name in p.condition.parents()}
+        deciding = [p.kind == "categorical" and p.condition is None and p.name in parents for p in self.parameters]
+        self.branching = np.flatnonzero(deciding)
+        counts = [p.high - p.low + 1 if i in self._log_integers else p.n_levels for i, p in enumerate(self.parameters)]
+        flat = not self._conditional and all(count for count in counts)
+        self.n_configurations = float(np.prod(np.array(counts, dtype=float))) if flat else float("inf")
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def snap(self, positions: Array) -> Array:
+        """Discrete positions at their cell's centre, the others within [0, 1]; (m, D)."""
+        inside = positions.clip(0.0, 1.0)
+        cells = np.maximum(self.levels, 1)
+        snapped = np.where(self.levels > 0, (np.minimum(np.floor(inside * cells), cells - 1) + 0.5) / cells, inside)
+        for column in self._log_integers:
+            parameter = self.parameters[column]
+            low, high = parameter._edges()
+            numbers = np.log(self._numbers(parameter, inside[:, column]))
+            snapped[:, column] = (numbers / 2 - low / 2) / (high / 2 - low / 2)
+        return snapped
+
+    def active(self, positions: Array) -> Mask:
+        """Which parameters are active in snapped positions, (m, D)."""
+        if not self._conditional:
+            return np.ones(positions.shape, dtype=bool)
+        active: dict[str, Mask] = {}
+        for parameter in self.space.parameters:
+            everywhere = np.ones(len(positions), dtype=bool)
+            holds = parameter.condition is None
+            active[parameter.name] = everywhere if holds else self._holds(parameter.condition, positions, active)
+        return np.stack([active[p.name] for p in self.parameters], axis=1)
+
+    def position(self, config: Mapping[str, Any]) -> tuple[Array, Mask]:
+        """A configuration's positions, .5 where inactive, and what is active in it; (D,) each.
+
+        Raises:
+            ModelError: A value is outside its range.
+        """
+        found = np.array([p.position(config[p.name]) if p.name in config else 0.5 for p in self.parameters])
+        return found, np.array([p.name in config for p in self.parameters], dtype=bool)
+
+    def config(self, position: Array) -> dict[str, Any]:
+        """The configuration at a position, (D,)."""
+        config: dict[str, Any] = {}
+        for parameter in self.space.parameters:
+            if self.space.is_active(parameter, config):
+                column = self._column.get(parameter.name)
+                config[parameter.name] = parameter.value(0.5 if column is None else float(position[column]))
+        return config
+
+    def all_positions(self) -> Array:
+        """Every configuration of a small discrete space, (n_configurations, D)."""
+        axes = []
+        for column, parameter in enumerate(self.parameters):
+            if column in self._log_integers:
+                numbers = np.arange(parameter.low, parameter.high + 1)
+                axes.append(np.array([parameter.position(int(number)) for number in numbers]))
+            else:
+                axes.append((np.arange(self.levels[column]) + 0.5) / self.levels[column])
+        return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
+
+    def kinds(self, columns: NDArray[np.int64]) -> Kinds:
+        """What kind of parameter each of some columns holds."""
+        return Kinds(self.categorical[columns], self.levels[columns])
+
+    def _holds(self, condition: Condition | None, positions: Array, active: Mapping[str, Mask]) -> Mask:
+        assert condition is not None
+        if condition.op in ("and", "or"):
+            parts = [self._holds(part, positions, active) for part in condition.parts]
+            return np.asarray(np.logical_and.reduce(parts) if condition.op == "and" else np.logical_or.reduce(parts))
+        parent = self.space[condition.parent]
+        column = self._column.get(parent.name)
+        shown = active[parent.name]
+        if column is None:
+            return np.asarray(shown & condition.holds({parent.name: parent.value(0.5)}))
+        levels = parent.n_levels
+        if levels is not None:
+            index = np.minimum((positions[:, column] * levels).astype(int), levels - 1)
+            table = {i: condition.holds({parent.name: parent.value((i + 0.5) / levels)}) for i in np.unique(index)}
+            return np.asarray(shown & np.array([table[i] for i in index], dtype=bool))
+        numbers = self._numbers(parent, positions[:, column])
+        if condition.op in ("less", "greater"):
+            limit = condition.values[0]
+            return np.asarray(shown & (numbers < limit if condition.op == "less" else numbers > limit))
+        return np.asarray(shown & (np.isin(numbers, condition.values) == (condition.op == "in")))
+
+    def _numbers(self, parameter: Parameter, column: Array) -> Array:
+        """A number's values at positions on its continuous scale."""
+        low, high = parameter._edges()
+        inner = low * (1 - column) + high * column
+        numbers = np.exp(inner) if parameter.log else inner
+        if parameter.kind == "int":
+            numbers = np.rint(numbers)
+        return np.asarray(numbers.clip(parameter.low, parameter.high))

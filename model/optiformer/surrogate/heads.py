@@ -1,0 +1,167 @@
+"""The kernel heads' learned parts: which lengthscales and noise a history hints at, and how posteriors are told on.
+
+The same as :class:`optiformer.surrogate.network.kernel_heads.KernelHeads`, which trains them, for one history; a test
+compares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from optiformer.gp.fit import MarginalLikelihood, fit
+from optiformer.gp.kernels import N_HEADS, Array, Mask, log_slope, unbend
+from optiformer.gp.processes import BentHistory, Coordinates, Kinds, Processes
+from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.features import SCORE_WAVES
+
+#: Lengthscale at the start, in units of the square root of the number of parameters, and noise.
+LENGTHSCALE, NOISE = 0.5, 0.01
+STATISTICS, POOLED, SLOT = 5, 16, 8
+#: Learned corrections of the lengthscales and the noise, each from the marginal likelihood's gradient there.
+REFINEMENTS = 4
+#: Corrections look at no more trials than this, evenly spread over the ranks of their scores: a quarter of the cost.
+LOOKED_AT = 56
+Weights = Mapping[str, Array]
+
+
+class Heads:
+    """The heads with their trained weights.
+
+    Args:
+        config: The encoding.
+        weights: By their names in :class:`~optiformer.surrogate.network.kernel_heads.KernelHeads`.
+    """
+
+    def __init__(self, config: TrialSetConfig, weights: Weights) -> None:
+        self._config, self._weights = config, weights
+
+    def solve(
+        self,
+        kinds: Kinds,
+        coordinates: Coordinates,
+        position: Array,
+        active: Mask,
+        score: Array,
+        hidden: Array,
+        evaluations: int,
+    ) -> Processes:
+        """Solve the heads' systems.
+
+        Args:
+            kinds: The parameters.
+            coordinates: Of configurations.
+            position: The trials' values in [0, 1], (n, S).
+            active: Which parameters they have, (n, S).
+            score: Squashed scores, (n,).
+            hidden: The backbone's states of the trials, (n, hidden size).
+            evaluations: Of the marginal likelihood, to fit what is inferred (:func:`optiformer.gp.fit.fit`).
+        """
+        slots = len(kinds)
+        pooled = hidden.mean(0)
+        shared = self._linear("pool", pooled)
+        slot = self._linear("per_slot", pooled).reshape(-1, SLOT)[:slots]
+        known = np.concatenate([_statistics(kinds, position, active, score), np.tile(shared, (slots, 1)), slot], 1)
+        start = math.log(LENGTHSCALE) + 0.5 * math.log(max(slots, 1))
+        history = BentHistory.of(self._config.knee, coordinates(position, active), score)
+        likelihood = MarginalLikelihood(history.part(LOOKED_AT), slots)
+        log_lengthscale = start + self._small("infer", known)
+        log_noise = math.log(NOISE) + 2 * self._linear("noise", pooled)
+        for index in range(REFINEMENTS):
+            _, slope, noise_slope = likelihood(log_lengthscale.astype(float), log_noise.astype(float))
+            step = float(self._weights["steps"][index])
+            each = np.arcsinh(np.stack([slope, slope / 10], -1))
+            there = (log_lengthscale - start)[..., None]
+            facts = np.concatenate([each, there, _each_head(known)], -1).astype(known.dtype)
+            log_lengthscale = log_lengthscale + self._small(f"refine.{index}", facts)[..., 0]
+            log_lengthscale += step * np.arcsinh(slope / 2)
+            noise_facts = [np.arcsinh(noise_slope), np.arcsinh(noise_slope / 10), log_noise / 4]
+            both = np.concatenate([np.stack(noise_facts, -1), _each_head(shared)], -1).astype(known.dtype)
+            log_noise = log_noise + self._small(f"refine_noise.{index}", both)[..., 0]
+            log_noise += step * np.arcsinh(noise_slope / 2)
+        return history.solve(*fit(history, log_lengthscale.astype(float), log_noise.astype(float), evaluations))
+
+    def told_of_trials(self, solved: Processes, dtype: np.dtype) -> Array:
+        """What the layers above learn of every trial's posterior given the others, (n, hidden size)."""
+        error, deviation, standardised, density = solved.left_out
+        history = solved.history
+        mean = history.location + history.scale * (history.bent - error)
+        told = _features(
+            self._config, mean.T, history.scale.T * deviation.T, standardised.T, density.T, density.mean(1)
+        )
+        return self._linear("inject", told.astype(dtype))
+
+    def told_of_candidates(self, solved: Processes, mean: Array, deviation: Array, dtype: np.dtype) -> Array:
+        """What they learn of candidates' posteriors, (m, hidden size)."""
+        nothing = np.zeros_like(mean)
+        told = _features(self._config, mean, deviation, nothing, nothing, solved.left_out[3].mean(1))
+        return self._linear("inject", told.astype(dtype))
+
+    def mix(self, hidden: Array, mean: Array, deviation: Array) -> tuple[Array, Array, Array]:
+        """From the candidates' last states (m, hidden size): weights (m, 1 + H), means and deviations (m, H)."""
+        weight, shift, stretch = np.split(self._linear("combine", hidden), [N_HEADS + 1, 2 * N_HEADS + 1], -1)
+        return softmax(weight), mean + deviation * shift, deviation * np.exp(stretch.clip(-2.5, 2.5))
+
+    def _linear(self, name: str, x: Array) -> Array:
+        return np.asarray(x @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"])
+
+    def _small(self, name: str, x: Array) -> Array:
+        return self._linear(f"{name}.2", silu(self._linear(f"{name}.0", x)))
+
+
+def silu(x: Array) -> Array:
+    """``x / (1 + exp(-x))``."""
+    return np.asarray(x / (1 + np.exp(-np.maximum(x, -80))))
+
+
+def softmax(x: Array) -> Array:
+    """Of the last dimension."""
+    found = np.exp(x - x.max(-1, keepdims=True))
+    found /= found.sum(-1, keepdims=True)
+    return np.asarray(found)
+
+
+def _features(
+    config: TrialSetConfig, mean: Array, deviation: Array, residual: Array, density: Array, evidence: Array
+) -> Array:
+    """Posteriors as numbers a network can read, (m, WIDTH), from (m, H) each and the evidence (H,)."""
+    u = unbend(config.knee, mean).clip(config.low, config.high)
+    angle = u[..., None] * (math.pi * 2.0 ** np.arange(SCORE_WAVES) / config.high)
+    log_deviation = np.log(np.maximum(deviation, 1e-6))
+    in_u = (log_deviation - log_slope(config.knee, u)).clip(-7, 3)
+    parts = [u / 2, log_deviation / 2 + 1, in_u / 2, residual.clip(-4, 4), density / 3]
+    each = np.concatenate([np.stack(parts, -1), np.sin(angle), np.cos(angle)], -1).reshape(len(mean), -1)
+    return np.concatenate([each, np.tile(evidence - evidence.mean(), (len(mean), 1))], -1)
+
+
+def _each_head(facts: Array) -> Array:
+    """Repeat facts for every head and say which it is, (..., F) to (..., H, F + H)."""
+    shape = (*facts.shape[:-1], N_HEADS, facts.shape[-1])
+    repeated = np.broadcast_to(facts[..., None, :], shape)
+    which = np.broadcast_to(np.eye(N_HEADS, dtype=facts.dtype), (*shape[:-1], N_HEADS))
+    return np.concatenate([repeated, which], -1)
+
+
+def _statistics(kinds: Kinds, position: Array, active: Mask, score: Array) -> Array:
+    """What hints at a parameter's lengthscale, (S, STATISTICS).
+
+    Squared correlation of the score with the value, correlation with its square, correlation of squared differences of
+    the score with squared differences of the value over all pairs, presence, and whether it is a categorical.
+    """
+    x = np.where(active, position - 0.5, 0).astype(position.dtype)
+    y = (score - score.mean()) / max(float(score.std()), 1e-3)
+    apart = np.square(y[:, None] - y).ravel()
+    pairs = np.square(x[:, None] - x)
+    pairs = np.where(kinds.categorical, pairs > 1e-9, pairs).reshape(-1, x.shape[1])
+    variogram = _correlation(pairs.astype(x.dtype), apart - apart.mean())
+    columns = [np.square(_correlation(x, y)), _correlation(np.square(x), y), variogram]
+    return np.stack([*columns, np.ones_like(variogram), kinds.categorical.astype(x.dtype)], -1)
+
+
+def _correlation(x: Array, y: Array) -> Array:
+    """Of the columns of (m, S) with the centred (m,): (S,)."""
+    centred = x - x.mean(0)
+    norm = np.sqrt(np.square(centred).sum(0)) * np.sqrt(np.square(y).sum())
+    return np.asarray((centred * y[:, None]).sum(0) / np.maximum(norm, 1e-6))

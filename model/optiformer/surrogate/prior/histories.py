@@ -1,0 +1,225 @@
+"""Histories as an optimizer leaves them, and the candidates it would ask about.
+
+A model trained on uniform points alone is worse than random search once it proposes its own: it has never seen a
+cluster around a good trial, a cluster around a bad one, the walls, or a candidate next to a past trial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.network.features import ScoreAnchors, SlotKinds
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.mixture import ProblemBatch, sample_problems
+
+#: Lengths of contexts where there are to be few.
+LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112)
+ROUNDS = 4
+REFINEMENTS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B histories of n trials with q candidates each.
+
+    Attributes:
+        kinds: The spaces' slots.
+        trials: Positions of past trials, (B, n, S), and which parameters are active.
+        trials_active: See ``trials``.
+        scores: Their squashed scores, (B, n).
+        failed: Which failed, (B, n) bool.
+        queries: Positions of candidates, (B, q, S), and which parameters are active.
+        queries_active: See ``queries``.
+        targets: Squashed scores of the candidates, (B, q).
+    """
+
+    kinds: SlotKinds
+    trials: torch.Tensor
+    trials_active: torch.Tensor
+    scores: torch.Tensor
+    failed: torch.Tensor
+    queries: torch.Tensor
+    queries_active: torch.Tensor
+    targets: torch.Tensor
+
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All of it, the kinds first; a leading dimension of rows each."""
+        kinds = self.kinds.present, self.kinds.categorical, self.kinds.levels
+        told = self.trials, self.trials_active, self.scores, self.failed
+        return *kinds, *told, self.queries, self.queries_active, self.targets
+
+    @classmethod
+    def of(cls, tensors: Sequence[torch.Tensor]) -> Batch:
+        """The inverse of :meth:`tensors`."""
+        return cls(SlotKinds(*tensors[:3]), *tensors[3:])
+
+    def split(self, parts: int, draw: Draw) -> list[Batch]:
+        """Batches of equal size, their rows in a random order."""
+        order = torch.randperm(len(self.scores), generator=draw.generator, device=draw.device)
+        size, tensors = len(order) // parts, self.tensors()
+        rows = [order[part * size : (part + 1) * size] for part in range(parts)]
+        return [Batch.of([tensor[chosen] for tensor in tensors]) for chosen in rows]
+
+
+def context_length(draw: Draw, config: TrialSetConfig) -> int:
+    """How many trials a batch's histories have: often few, sometimes as many as there can be."""
+    if float(draw.uniform(1)) < config.short_share:
+        n = round(float(draw.log_uniform(1, low=2, high=32)))
+    else:
+        n = int(draw.uniform(1, low=16, high=config.max_trials + 1))
+    if not config.few_lengths:
+        return n
+    lengths = (*(length for length in LENGTHS if length < config.max_trials), config.max_trials)
+    return min(lengths, key=lambda length: abs(math.log(length / n)))
+
+
+def sample_batch(draw: Draw, config: TrialSetConfig, positions: int, *, times: int = 1) -> Batch:
+    """Draw a batch of at most about ``positions`` trials and candidates, or ``times`` as many."""
+    n, q = context_length(draw, config), config.queries
+    count = max(4, positions // (n + q)) * times
+    problems = sample_problems(draw, config.prior, count, config.slots)
+    trials, values = history(draw, problems, n)
+    failed = problems.fails(trials) | (draw.uniform(count, n) < problems.lost)
+    failed &= ~failed.all(1, keepdim=True)
+    observed = problems.observed(draw, values)
+    observed = _worst_where(failed, observed, observed)
+    asked = queries(draw, problems, trials, observed, q)
+    answers = problems.observed(draw, problems.function(asked))
+    answers = _worst_where(problems.fails(asked), answers, observed)
+    anchors = ScoreAnchors.of(observed, ~failed, config.knee)
+    space = problems.space
+    return Batch(
+        space.kinds,
+        trials,
+        space.active(trials),
+        anchors.squash(observed).clamp(max=config.high),
+        failed,
+        asked,
+        space.active(asked),
+        anchors.squash(answers),
+    )
+
+
+def _worst_where(failed: torch.Tensor, values: torch.Tensor, among: torch.Tensor) -> torch.Tensor:
+    """Failures take the worst value among a history's successes (all of ``among`` is finite)."""
+    if values is among:
+        worst = among.masked_fill(failed, -torch.inf).amax(1, keepdim=True)
+    else:
+        worst = among.amax(1, keepdim=True)
+    return torch.where(failed, worst.expand_as(values), values)
+
+
+def history(draw: Draw, problems: ProblemBatch, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Positions (B, n, S) and noiseless values (B, n): a random start, then rounds around elites and others."""
+    space, count = problems.space, len(problems.noise)
+    start = (
+        n if float(draw.uniform(1)) < 0.15 else min(n, max(1, round(n * float(draw.log_uniform(1, low=0.08, high=1)))))
+    )
+    trials = space.snap(draw.uniform(count, start, space.kinds.present.shape[1]))
+    values = problems.function(trials)
+    habit = _Habit.of(draw, count)
+    while trials.shape[1] < n:
+        size = min(n - trials.shape[1], math.ceil((n - start) / ROUNDS))
+        added = habit.propose(draw, problems, trials, values, size)
+        trials = torch.cat([trials, added], 1)
+        values = torch.cat([values, problems.function(added)], 1)
+    return trials, values
+
+
+@dataclass(frozen=True, eq=False)
+class _Habit:
+    """How one optimizer behaves, a row each: what it mixes, how far it steps, how many parameters it changes."""
+
+    shares: torch.Tensor
+    elite: torch.Tensor
+    low: torch.Tensor
+    changed: torch.Tensor
+
+    @classmethod
+    def of(cls, draw: Draw, count: int) -> _Habit:
+        # uniform, around an elite, between two elites, around any trial, at the walls
+        base = torch.tensor([0.25, 1.0, 0.5, 0.12, 0.1], device=draw.device)
+        return cls(
+            base * (0.8 * draw.normal(count, 5)).exp(),
+            draw.log_uniform(count, 1, low=0.01, high=0.35),
+            draw.log_uniform(count, 1, low=0.003, high=0.15),
+            draw.uniform(count, 1, low=0.2, high=1.0),
+        )
+
+    def propose(
+        self, draw: Draw, problems: ProblemBatch, trials: torch.Tensor, values: torch.Tensor, size: int
+    ) -> torch.Tensor:
+        count, n, slots = trials.shape
+        kind = torch.multinomial(self.shares, size, replacement=True, generator=draw.generator)[..., None]
+        fresh = draw.uniform(count, size, slots)
+        order = values.argsort(1)
+        rank = (draw.uniform(count, 2 * size) * (self.elite * n).ceil()).long().clamp(max=n - 1)
+        first, second = pick(trials, order.gather(1, rank)).chunk(2, 1)
+        anyone = pick(trials, draw.integer(count, size, below=n))
+        between = torch.where(draw.chance(count, size, slots, of=0.5), first, second)
+        centre = torch.where(kind == 1, first, torch.where(kind == 2, between, anyone))
+        scale = self.low[..., None] * (draw.uniform(count, size, 1) * math.log(20)).exp()
+        near = perturb(draw, problems, centre, scale, self.changed[..., None])
+        walls = torch.where(draw.chance(count, size, slots, of=0.4), fresh.round(), fresh)
+        return problems.space.snap(torch.where(kind == 0, fresh, torch.where(kind == 4, walls, near)))
+
+
+def pick(trials: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Rows of (B, n, S) by (B, m) indices."""
+    return trials.gather(1, index[..., None].expand(-1, -1, trials.shape[2]))
+
+
+def perturb(
+    draw: Draw, problems: ProblemBatch, centre: torch.Tensor, scale: torch.Tensor, changed: torch.Tensor
+) -> torch.Tensor:
+    """Steps of ``scale`` in a share ``changed`` of the parameters; categories are drawn anew; not snapped yet."""
+    kinds = problems.space.kinds
+    count, m, slots = centre.shape
+    moves = draw.uniform(count, m, slots) < changed
+    width = torch.where(kinds.levels > 0, 1 / kinds.levels.clamp(min=1), 0.0)[:, None]
+    step = torch.maximum(scale, 0.8 * width) * draw.normal(count, m, slots)
+    moved = (centre + step).clamp(0, 1)
+    redrawn = draw.chance(count, m, slots, of=0.35)
+    moved = torch.where(kinds.categorical[:, None], torch.where(redrawn, draw.uniform(count, m, slots), centre), moved)
+    return torch.where(moves, moved, centre)
+
+
+def queries(draw: Draw, problems: ProblemBatch, trials: torch.Tensor, observed: torch.Tensor, q: int) -> torch.Tensor:
+    """Candidates (B, q, S): uniform, near any trial, near and between elites, near the hidden optimum, at walls."""
+    count, n, slots = trials.shape
+    shares = torch.tensor([0.26, 0.12, 0.27, 0.1, 0.2, 0.05], device=draw.device).expand(count, -1)
+    kind = torch.multinomial(shares, q, replacement=True, generator=draw.generator)[..., None]
+    order = observed.argsort(1)
+    rank = (draw.uniform(count, 2 * q).square() * max(1, math.ceil(0.25 * n))).long().clamp(max=n - 1)
+    elite, mate = pick(trials, order.gather(1, rank)).chunk(2, 1)
+    anyone = pick(trials, draw.integer(count, q, below=n))
+    fresh = draw.uniform(count, q, slots)
+    between = torch.where(draw.chance(count, q, slots, of=0.5), elite, mate)
+    best = hidden_optimum(draw, problems, trials).expand(-1, q, -1)
+    centre = torch.where(kind == 1, anyone, torch.where(kind == 2, elite, torch.where(kind == 3, between, best)))
+    scale = draw.log_uniform(count, q, 1, low=0.003, high=0.4)
+    near = perturb(draw, problems, centre, scale, draw.uniform(count, q, 1, low=0.15, high=1.0))
+    walls = torch.where(draw.chance(count, q, slots, of=0.4), fresh.round(), fresh)
+    return problems.space.snap(torch.where(kind == 0, fresh, torch.where(kind == 5, walls, near)))
+
+
+def hidden_optimum(draw: Draw, problems: ProblemBatch, trials: torch.Tensor) -> torch.Tensor:
+    """About the best point of each function, (B, 1, S), which the history need not know."""
+    pool = torch.cat([problems.probes, trials], 1)
+    values = torch.cat([problems.values, problems.function(trials)], 1)
+    top = values.topk(min(3, values.shape[1]), dim=1, largest=False)
+    best, value = pick(pool, top.indices), top.values
+    one = torch.ones(1, 1, 1, device=draw.device)
+    for scale in (0.12, 0.03)[:REFINEMENTS]:
+        tried = problems.space.snap(
+            perturb(draw, problems, best.repeat_interleave(8, 1), scale * one, draw.uniform(1, 1, 1, low=0.3, high=0.9))
+        )
+        pool, values = torch.cat([best, tried], 1), torch.cat([value, problems.function(tried)], 1)
+        top = values.topk(min(3, values.shape[1]), dim=1, largest=False)
+        best, value = pick(pool, top.indices), top.values
+    return best[:, :1]

@@ -1,0 +1,57 @@
+"""Turn the best checkpoint of a trial-set run into one that is shipped: bf16 weights and a model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from optiformer.files import WEIGHTS
+from optiformer.surrogate.checkpoint import load, save
+
+CARD = "README.md"
+
+
+def ship(
+    best: str | Path, target: str | Path, *, date: str, hardware: str, command: str, figures: str, limits: str
+) -> Path:
+    """Write a checkpoint in bf16 with a model card.
+
+    Args:
+        best: The ``best`` folder of a run.
+        target: Where the shipped checkpoint goes.
+        date: When it was trained.
+        hardware: What it was trained on.
+        command: What was typed to train it.
+        figures: How well it does, with what measured it; Markdown.
+        limits: What a user should not expect of it; Markdown.
+
+    Returns:
+        The target folder.
+    """
+    found = load(best)
+    info = {**found.info, "date": date, "hardware": hardware, "command": command}
+    save(target, found.weights, found.encoding, found.config, info=info, bf16=True)
+    (Path(target) / CARD).write_text(card(info, figures, limits, Path(target)))
+    return Path(target)
+
+
+def card(info: dict[str, Any], figures: str, limits: str, folder: Path) -> str:
+    """The model card's text."""
+    encoding = info["run"]["trialset"]
+    prior, size = encoding["prior"], (folder / WEIGHTS).stat().st_size / 2**20
+    rows = {
+        "Trained": f"{info['date']}, on {info['hardware']}",
+        "Command": f"`{info['command']}`",
+        "Network": f"Llama over sets of trials, {info['parameters']:,} parameters, {size:.1f} MiB in bf16",
+        "Data": f"synthetic functions only, drawn as they are needed: {prior['gp']:.0%} Gaussian processes, "
+        f"{prior['valleys']:.0%} valleys, {prior['trees']:.0%} trees, {prior['mlp']:.0%} perceptrons, "
+        f"{prior['symbolic']:.0%} expressions; "
+        f"{min(prior['dimensions'])} to {max(prior['dimensions'])} parameters, 2 to {encoding['max_trials']} trials",
+        "Steps": f"{info['steps']:,} ({info['tokens']:,} positions, {info['training_minutes']:.0f} minutes)",
+        "Validation loss": f"{info['validation_loss']:.3f} nats a candidate over {encoding['bins']} bins "
+        f"(a uniform guess: {info['uninformed_loss']:.3f})",
+        "Configuration": f"`{info['run_digest']}` (in `config.json`)",
+    }
+    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    parts = f"## Figures\n\n{figures.strip()}\n\n## Limits\n\n{limits.strip()}\n"
+    return f"# {info['name']}\n\n| | |\n| --- | --- |\n{table}\n\n{parts}"

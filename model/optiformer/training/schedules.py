@@ -1,0 +1,33 @@
+"""How the learning rate, and with ``onecycle`` AdamW's first decay, go over a run."""
+
+from __future__ import annotations
+
+import math
+
+from optiformer.training.config import TrainConfig
+
+START, END = 1 / 25, 1 / 250_000
+"""Where ``onecycle`` begins and ends, as shares of the peak."""
+
+
+def learning_rate(config: TrainConfig, done: float) -> float:
+    """The schedule's rate; ``done`` is the share of the run in [0, 1]."""
+    if config.schedule == "onecycle":
+        return config.learning_rate * _cycle(config, done, START, 1.0, END)
+    if done < config.warmup:
+        return config.learning_rate * max(done, 1e-3) / config.warmup
+    cosine = 0.5 * (1 + math.cos(math.pi * min((done - config.warmup) / max(1 - config.warmup, 1e-9), 1.0)))
+    return config.learning_rate * (config.final_rate + (1 - config.final_rate) * cosine)
+
+
+def momentum(config: TrainConfig, done: float) -> float:
+    """AdamW's first decay, which ``onecycle`` moves against the learning rate."""
+    return _cycle(config, done, 0.95, 0.85, 0.95) if config.schedule == "onecycle" else 0.9
+
+
+def _cycle(config: TrainConfig, done: float, start: float, peak: float, end: float) -> float:
+    """From ``start`` to ``peak`` and on to ``end`` by half cosines, the peak after ``warmup``."""
+    rising = done < config.warmup
+    share = done / config.warmup if rising else min((done - config.warmup) / (1 - config.warmup), 1.0)
+    first, last = (start, peak) if rising else (peak, end)
+    return last + (first - last) * 0.5 * (1 + math.cos(math.pi * share))

@@ -1,0 +1,125 @@
+"""What the trainer knows of the trial-set encoding: its network, its endless stream of functions, its loss.
+
+There is no dataset: batch ``i`` is drawn from the seed and ``i`` alone, on the device that trains, so that a run
+resumes exactly and no function is seen twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from optiformer.surrogate.checkpoint import save
+from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.network.network import TrialSetNetwork, build
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.histories import Batch, sample_batch
+from optiformer.training.config import RunConfig
+from optiformer.training.encodings import Loss, Position
+
+if TYPE_CHECKING:
+    from optiformer.sequence.dataset import Split
+
+#: A batch's seed: the run's times ``SEEDS`` and its number, of which there are fewer; of a held-out one so much more.
+SEEDS, HELD_OUT = 10**9, 2**62
+#: Where the told scores are among a batch's tensors.
+TOLD = 5
+
+
+class TrialSetEncoding:
+    """The trial-set encoding's training side.
+
+    Args:
+        run: The run's configuration.
+        data: Unused: functions are drawn as they are needed.
+    """
+
+    def __init__(self, run: RunConfig, data: Path) -> None:
+        self.run = run
+        self.uninformed_loss = math.log(run.trialset.bins)
+        self._held_out: dict[tuple[int, str], Batch] = {}
+        self._drawn: dict[int, Batch] = {}
+        self._recorded: dict[tuple[int, ...], Any] = {}
+        self._memory: Any = None
+
+    def build(self) -> TrialSetNetwork:
+        """A fresh network."""
+        return build(self.run.trialset, self.run.network, seed=self.run.train.seed)
+
+    def batches(self, split: Split, start: Position | None) -> Iterator[tuple[int, Position]]:
+        """Seeds of batches; :meth:`loss` draws them where the network is."""
+        base = self.run.train.seed * SEEDS + (HELD_OUT if split == "validation" else 0)
+        index = (start or {}).get("batch", 0)
+        while True:
+            yield base + index, {"batch": index + 1}
+            index += 1
+
+    def loss(self, network: Any, batch: int, device: str) -> Loss:
+        """Cross-entropy of the candidates' binned scores."""
+        tensors = self._draw(batch, device).tensors()
+        losses = self._losses(network, tensors, device)(*tensors)
+        asked, told = losses.numel(), tensors[TOLD].numel()
+        return Loss(losses.sum(), torch.tensor(float(asked)), asked + told)
+
+    def export(self, folder: Path, weights: dict[str, torch.Tensor], info: dict[str, Any]) -> Path:
+        """Write a checkpoint for use."""
+        return save(folder, weights, self.run.trialset, self.run.network, info=info)
+
+    def _losses(self, network: Any, tensors: tuple[torch.Tensor, ...], device: str) -> Any:
+        """The function from a batch to its losses.
+
+        On a GPU a step of a network this small is thousands of kernels that each take less time than their launch, so
+        where there are few shapes of batches they are recorded once each and then launched together.
+        """
+        config = self.run.trialset
+        small = config.few_lengths and self.run.train.accumulation == 1
+        if not (device == "cuda" and small and network.training and isinstance(network, TrialSetNetwork)):
+            return _Losses(network, config)
+        shape = tuple(tensors[TOLD].shape)
+        if shape not in self._recorded:
+            self._memory = self._memory or torch.cuda.graph_pool_handle()
+            sample = tuple(tensor.clone() for tensor in tensors)
+            self._recorded[shape] = torch.cuda.make_graphed_callables(
+                _Losses(network, config), sample, allow_unused_input=True, pool=self._memory
+            )
+        return self._recorded[shape]
+
+    def _draw(self, seed: int, device: str) -> Batch:
+        """The batch of a seed; held-out ones are kept, since they come back at every validation."""
+        if (seed, device) in self._held_out:
+            return self._held_out[seed, device]
+        if seed not in self._drawn:
+            together = self.run.train.draw_ahead if seed < HELD_OUT else 1
+            first = seed - seed % SEEDS % together
+            with torch.no_grad(), torch.autocast(torch.device(device).type, enabled=False):
+                draw = Draw(first, device)
+                batch = sample_batch(draw, self.run.trialset, self.run.train.batch_tokens, times=together)
+                parts = batch.split(together, draw) if together > 1 else [batch]
+            self._drawn = dict(enumerate(parts, first))
+        batch = self._drawn[seed]
+        if seed >= HELD_OUT:
+            self._held_out[seed, device] = batch
+        return batch
+
+
+class _Losses(torch.nn.Module):
+    """From the tensors of a batch to the losses of its candidates, (B, q)."""
+
+    def __init__(self, network: Any, config: TrialSetConfig) -> None:
+        super().__init__()
+        self.network, self.config = network, config
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        batch = Batch.of(tensors)
+        told = batch.trials, batch.trials_active, batch.scores, batch.failed
+        predicted = self.network(batch.kinds, *told, batch.queries, batch.queries_active)
+        return torch.as_tensor(predicted.loss(self.config, batch.targets))
+
+
+def identity(network: Any) -> Any:
+    """The network gives what the loss needs; it is not wrapped."""
+    return network

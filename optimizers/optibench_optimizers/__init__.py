@@ -1,0 +1,43 @@
+"""Strategies behind one ask/tell contract."""
+
+from optibench_optimizers.base import (
+    Capabilities,
+    Fidelity,
+    Observation,
+    Optimizer,
+    OptimizerError,
+    State,
+    Suggestion,
+    Training,
+)
+from optibench_optimizers.registry import (
+    Entry,
+    UnknownOptimizerError,
+    broken,
+    check_settings,
+    create,
+    entries,
+    is_installed,
+    parse,
+    register,
+)
+
+__all__ = [
+    "Capabilities",
+    "Entry",
+    "Fidelity",
+    "Observation",
+    "Optimizer",
+    "OptimizerError",
+    "State",
+    "Suggestion",
+    "Training",
+    "UnknownOptimizerError",
+    "broken",
+    "check_settings",
+    "create",
+    "entries",
+    "is_installed",
+    "parse",
+    "register",
+]

@@ -1,0 +1,119 @@
+"""Successive halving without waiting (ASHA, Li et al. 2020), from Optuna: its pruner over one of its samplers.
+
+Optuna prunes a training while it runs: the objective reports a value, and asks whether to go on. Here each report is a
+trial of its own, an evaluation at the fidelity of a rung: what Optuna would let go on is asked for again at the next
+rung, before anything new. Nobody keeps a half-trained network, so a promoted configuration is evaluated anew, as by
+Hyperband.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import optuna
+from optuna.trial import TrialState
+
+from optibench_optimizers.adapters.tpe import TPE
+from optibench_optimizers.base import Capabilities, Fidelity, Observation, Suggestion
+from optibench_optimizers.history import Pending, succeeded
+from optibench_optimizers.settings import choice, library_seed, whole
+from optibench_optimizers.spaces import Config
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """An Optuna trial that goes on: its configuration, and the rung that it is evaluated at."""
+
+    trial: optuna.Trial
+    config: Config
+    rung: int = 0
+
+
+class ASHA(TPE):
+    """``optuna.pruners.SuccessiveHalvingPruner`` with TPE (Optuna 5's default) or random sampling.
+
+    The sampler learns from what was pruned too: TPE ranks it behind what got further. Trials that were told without
+    being asked for are known to the sampler, but compete in no rung.
+
+    Args:
+        space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
+        fidelity: What each rung has ``eta`` times as much of as the one below; without one, every evaluation is full,
+            and this is its sampler.
+        eta: About one in ``eta`` configurations of a rung is promoted to the next.
+        sampler: ``tpe`` or ``random``.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(batch=True, multi_fidelity=True, failed="left out")
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        fidelity: Fidelity | None = None,
+        eta: int = 3,
+        sampler: str = "tpe",
+    ) -> None:
+        super().__init__(space, seed=seed, n_trials=n_trials)
+        if choice("sampler", sampler, ("tpe", "random")) == "random":
+            self._study.sampler = optuna.samplers.RandomSampler(seed=library_seed(seed))
+        self._fidelity, self._eta = fidelity, whole("eta", eta, least=2, most=1000)
+        self._rungs = [1.0] if fidelity is None else fidelity.rungs(eta)
+        # the pruner counts in units of the lowest rung, so that its steps are whole numbers
+        self._study.pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=eta)
+        self._running: Pending[_Running] = Pending()
+        self._promoted: deque[_Running] = deque()
+
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        return [self._ask_next() for _ in range(n)]
+
+    def _ask_next(self) -> Suggestion:
+        if self._promoted:
+            running = self._promoted.popleft()
+        else:
+            trial, config = self._ask_trial()
+            if trial is None:  # the sampler has settled on a forbidden place: evaluated in full, outside of the rungs
+                return Suggestion(config)
+            running = _Running(trial, config)
+        fidelity = None if self._fidelity is None else self._fidelity.at(self._rungs[running.rung])
+        self._running.add(running.config, running, fidelity)
+        return Suggestion(running.config, fidelity)
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            running = self._running.pop(observation.config, observation.fidelity)
+            if running is None:
+                self._study.add_trial(self._foreign_trial(observation))
+            elif not succeeded(observation):
+                self._study.tell(running.trial, state=TrialState.FAIL)
+            else:
+                self._report(running, float(observation.value))
+
+    def _report(self, running: _Running, value: float) -> None:
+        running.trial.report(value, self._eta**running.rung)
+        if running.rung == len(self._rungs) - 1:
+            self._study.tell(running.trial, value)
+        elif running.trial.should_prune():
+            self._study.tell(running.trial, state=TrialState.PRUNED)
+        else:
+            self._promoted.append(replace(running, rung=running.rung + 1))
+
+    def _foreign_trial(self, observation: Observation) -> optuna.trial.FrozenTrial:
+        found = super()._foreign_trial(observation)
+        value = (observation.fidelity or {}).get(self._fidelity.name) if self._fidelity else None
+        if value is None or value >= self._rungs[-1] or not succeeded(observation):
+            return found
+        step = round(float(value) / self._rungs[0])
+        return optuna.trial.create_trial(
+            state=TrialState.PRUNED,
+            params=found.params,
+            distributions=found.distributions,
+            intermediate_values={step: float(observation.value)},
+        )

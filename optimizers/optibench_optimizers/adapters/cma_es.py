@@ -1,0 +1,125 @@
+"""CMA-ES with the ``cmaes`` library: CMA-ES (Hansen 2016) for numbers, CatCMA with margin for mixed spaces.
+
+CatCMA with margin (Hamano et al. 2025, arXiv:2504.07884) keeps integers and categories from freezing at one value.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from optibench_optimizers.adapters.cma_engines import Engine, Mixed, Numbers
+from optibench_optimizers.base import Capabilities, Observation, Optimizer, Suggestion
+from optibench_optimizers.history import Pending, Values, succeeded
+from optibench_optimizers.settings import library_seed, number, truth, whole
+from optibench_optimizers.spaces import Config, SearchSpace
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+    from numpy.typing import NDArray
+
+MAX_REJECTIONS = 100
+MAX_SIGMA = 10.0  # of ranges: wider, and nearly every point is drawn again or cut at a bound
+FLATTENING = (
+    "inactive parameters keep their coordinates in the search distribution and are dropped from what is suggested"
+)
+
+
+class CMAES(Optimizer):
+    """CMA-ES in the unit cube, restarted with a doubled population when it has converged (IPOP).
+
+    The mean starts at the best trial told before the first ask, at the centre if there is none; trials that were told
+    later and never asked for have no place in the distribution's update and are left out. (Optuna's ``CmaEsSampler``
+    leaves out all of them, the initial design included.) A failed trial ranks with the worst success so far. Points
+    that a forbidden clause rules out are drawn again, at most ``MAX_REJECTIONS`` times; then a random valid
+    configuration is evaluated.
+
+    Args:
+        space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
+        sigma0: Initial standard deviation, as a share of each parameter's range (1/6 as in Optuna).
+        popsize: Trials a generation; 0 for the library's 4 + 3 ln d.
+        margin: In a space without categories, use CatCMA's margins for integers too instead of rounding.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        conditional=FLATTENING, batch=True, failed="counts as the worst success so far"
+    )
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        sigma0: float = 1 / 6,
+        popsize: int = 0,
+        margin: bool = True,
+    ) -> None:
+        self._space = SearchSpace(space)
+        self._rng = np.random.RandomState(library_seed(seed))
+        self._sigma0 = number("sigma0", sigma0, above=0.0, below=MAX_SIGMA)
+        self._popsize = whole("popsize", popsize, least=0, most=10_000)
+        if self._popsize == 1:
+            self._popsize = whole("popsize", popsize, least=2)
+        kinds = {parameter.kind for parameter in self._space.parameters}
+        stepwise = truth("margin", margin) and kinds != {"float"}
+        self._mixed = "categorical" in kinds or stepwise
+        self._mean = np.full(len(self._space), 0.5)
+        self._engine: Engine | None = None
+        self._pending: Pending[tuple[Engine, Any]] = Pending()
+        self._generation: list[tuple[Any, Observation]] = []
+        self._values = Values()
+
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", RuntimeWarning)  # CatCMAwM on a constant objective
+            if self._engine is None:
+                self._engine = self._start(self._mean, self._popsize or None)
+            return [Suggestion(self._ask_one(self._engine)) for _ in range(n)]
+
+    def _start(self, mean: NDArray[np.float64], popsize: int | None) -> Engine:
+        seed = int(self._rng.randint(2**31 - 1))
+        if self._mixed:
+            return Mixed(self._space.parameters, mean, self._sigma0, popsize, seed)
+        return Numbers(mean, self._sigma0, popsize, seed)
+
+    def _ask_one(self, engine: Engine) -> Config:
+        for _ in range(MAX_REJECTIONS):
+            handle, point = engine.ask()
+            config = self._space.from_unit(point)
+            if self._space.is_allowed(config):
+                self._pending.add(config, (engine, handle))
+                return config
+        return self._space.sample(1, self._rng)[0]
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            asked = self._pending.pop(observation.config)
+            if self._engine is None and succeeded(observation) and observation.value < self._values.best:
+                self._mean = self._space.to_unit(observation.config)
+            self._values.add(observation)
+            if asked is None or asked[0] is not self._engine:
+                continue  # foreign, or of before a restart
+            engine, handle = asked
+            self._generation.append((handle, observation))
+            self._update(engine)
+
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            self._pending.pop(suggestion.config)
+
+    def _update(self, engine: Engine) -> None:
+        size = engine.population_size
+        if len(self._generation) < size:
+            return
+        penalty = self._values.worst if self._values.any_succeeded else 0.0
+        solutions = [(handle, o.value if succeeded(o) else penalty) for handle, o in self._generation]
+        self._generation.clear()
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", RuntimeWarning)
+            engine.tell(solutions)
+            if engine.should_stop():
+                self._engine = self._start(self._rng.uniform(size=len(self._space)), 2 * size)

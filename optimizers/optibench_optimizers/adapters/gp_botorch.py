@@ -1,0 +1,206 @@
+"""Gaussian-process optimization with BoTorch and GPyTorch: log expected improvement on mixed spaces.
+
+The model is BoTorch's default, ``SingleTaskGP``: RBF with the dimension-scaled length-scale prior of Hvarfner et al.
+2024. Where there are categories, that kernel is multiplied with BoTorch's Hamming kernel, one length scale a category
+with the same prior; ``MixedSingleTaskGP``, which sums and multiplies two of each with free scales and no priors, takes
+up to twenty times as long to fit to as few trials as there are here. The acquisition
+is ``LogExpectedImprovement`` (Ament et al. 2023), maximized by gradients over numbers and local search over the rest.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from botorch.acquisition.analytic import LogExpectedImprovement
+from botorch.exceptions.errors import ModelFittingError
+from botorch.fit import fit_gpytorch_mll
+from botorch.models.gp_regression import SingleTaskGP
+from botorch.models.kernels.categorical import CategoricalKernel
+from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
+from botorch.optim.optimize import optimize_acqf
+from botorch.optim.optimize_mixed import optimize_acqf_mixed_alternating
+from gpytorch.constraints import GreaterThan
+from gpytorch.kernels import Kernel
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
+from scipy.stats import qmc
+
+from optibench_optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
+from optibench_optimizers.history import Pending, Values, key
+from optibench_optimizers.settings import MAX_COUNT, SettingError, library_seed, whole
+from optibench_optimizers.spaces import MAX_DRAWS, Config, SearchSpace
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+FLATTENING = "inactive parameters are told at their default, and dropped from what is suggested"
+# An integer of more values than this is searched like a float and rounded.
+MOST_LISTED_VALUES = 32
+N_RANDOM_CANDIDATES = 1000
+
+
+class BoTorchGP(Optimizer):
+    """BoTorch on the unit cube; categories as their index, integers and ranks at the middle of their share.
+
+    Until ``n_initial`` trials are known (told ones count) and one of them has succeeded, configurations come from a
+    scrambled Sobol' sequence. A failed trial counts as the worst success so far. In a batch, each suggestion is taken
+    to give the best value so far (constant liar) when the next one is made. Where the maximum of the acquisition
+    rounds to a configuration that was tried before, or that a forbidden clause rules out, the best new one of
+    ``N_RANDOM_CANDIDATES`` random configurations is suggested. If the model cannot be fitted to the data, which takes
+    degenerate data, its hyperparameters stay at their priors' modes.
+
+    Args:
+        space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
+        n_initial: How many trials there must be before the model is used.
+        num_restarts: Starting points of the acquisition's maximization.
+        raw_samples: Random points among which those are picked.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        conditional=FLATTENING, batch=True, max_dimensions=qmc.Sobol.MAXDIM, failed="counts as the worst success so far"
+    )
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        n_initial: int = 10,
+        num_restarts: int = 8,
+        raw_samples: int = 256,
+    ) -> None:
+        self._space = SearchSpace(space)
+        self._n_initial = whole("n_initial", n_initial, most=MAX_COUNT)
+        self._raw_samples = whole("raw_samples", raw_samples, most=16_384)
+        self._num_restarts = whole("num_restarts", num_restarts, most=256)
+        if num_restarts > raw_samples:
+            raise SettingError(f"Setting 'num_restarts' is at most 'raw_samples', not {num_restarts} of {raw_samples}.")
+        self._rng = np.random.RandomState(library_seed(seed))
+        generator = np.random.default_rng(library_seed(seed))
+        self._sobol = qmc.Sobol(len(self._space), scramble=True, rng=generator)
+        parameters = self._space.parameters
+        self._categories = {
+            i: [float(code) for code in range(len(p.values))]
+            for i, p in enumerate(parameters)
+            if p.kind == "categorical"
+        }
+        self._steps = {
+            i: [p.to_unit(p.low + step) for step in range(int(p.size))]
+            for i, p in enumerate(parameters)
+            if p.kind in ("integer", "ordinal") and p.size <= MOST_LISTED_VALUES
+        }
+        self._points: list[list[float]] = []
+        self._tried: set[Any] = set()
+        self._values = Values()
+        self._pending: Pending[Config] = Pending()
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            self._pending.pop(observation.config)
+            self._points.append(self._encode(observation.config))
+            self._tried.add(key(observation.config))
+            self._values.add(observation)
+
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            self._pending.pop(suggestion.config)
+
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        lies = self._pending.waiting()  # what is still out counts as the best value so far
+        out = len(lies)
+        for _ in range(n):
+            if len(self._values) + len(lies) < self._n_initial or not self._values.any_succeeded:
+                lies.append(self._initial())
+            else:
+                lies.append(self._propose(lies))
+        for config in lies[out:]:
+            self._pending.add(config, config)
+        return [Suggestion(config) for config in lies[out:]]
+
+    def _initial(self) -> Config:
+        for _ in range(MAX_DRAWS):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # one by one, its balance matters little
+                config = self._space.from_unit(self._sobol.random(1)[0])
+            if self._space.is_allowed(config):
+                return config
+        raise OptimizerError(
+            f"The next {MAX_DRAWS} Sobol' points all break a forbidden clause; use `random` on this space."
+        )
+
+    # Points: like the unit cube, but a category is its index -----------------------------------------------------
+
+    def _encode(self, config: Any) -> list[float]:
+        codes = zip(self._space.parameters, self._space.codes(config), strict=True)
+        return [float(code) if p.kind == "categorical" else p.to_unit(code) for p, code in codes]
+
+    def _decode(self, point: Sequence[float]) -> Config:
+        pairs = zip(self._space.parameters, point, strict=True)
+        return self._space.configuration([x if p.kind == "categorical" else p.from_unit(x) for p, x in pairs])
+
+    def _propose(self, lies: Sequence[Config]) -> Config:
+        points = torch.tensor(self._points + [self._encode(config) for config in lies], dtype=torch.double)
+        values = self._values.imputed() + [self._values.best] * len(lies)
+        seed = int(self._rng.randint(2**31 - 1))
+        # BoTorch draws from torch's global generator: give it our seed, and the caller's state back.
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.manual_seed(seed)
+            acquisition = self._acquisition(points, torch.tensor(values, dtype=torch.double))
+            config = self._decode(self._maximize(acquisition).tolist())
+            tried = self._tried | {key(lie) for lie in lies}
+            if key(config) in tried or not self._space.is_allowed(config):
+                return self._best_random(acquisition, tried)
+        return config
+
+    def _acquisition(self, points: torch.Tensor, values: torch.Tensor) -> LogExpectedImprovement:
+        # Standardized here as well: a constant objective has no scale for BoTorch to find.
+        values = (values - values.mean()) / values.std().clamp_min(1e-12) if len(values) > 1 else values * 0.0
+        model = self._model(points, values[:, None])
+        likelihood = ExactMarginalLogLikelihood(model.likelihood, model)
+        try:
+            fit_gpytorch_mll(likelihood)
+        except ModelFittingError:
+            model = self._model(points, values[:, None])
+        return LogExpectedImprovement(model, best_f=values.min(), maximize=False)
+
+    def _model(self, points: torch.Tensor, values: torch.Tensor) -> SingleTaskGP:
+        categories = list(self._categories)
+        if not categories:
+            return SingleTaskGP(points, values)
+        prior = LogNormalPrior(loc=math.sqrt(2), scale=math.sqrt(3))
+        covariance: Kernel = CategoricalKernel(
+            ard_num_dims=len(categories),
+            active_dims=categories,
+            lengthscale_prior=prior,
+            lengthscale_constraint=GreaterThan(2.5e-2, transform=None, initial_value=prior.mode),
+        )
+        numbers = [i for i in range(len(self._space)) if i not in self._categories]
+        if numbers:
+            covariance = covariance * get_covar_module_with_dim_scaled_prior(len(numbers), active_dims=numbers)
+        return SingleTaskGP(points, values, covar_module=covariance)
+
+    def _maximize(self, acquisition: LogExpectedImprovement) -> torch.Tensor:
+        ends = [self._categories.get(i) or self._steps.get(i) or [0.0, 1.0] for i in range(len(self._space))]
+        bounds = torch.tensor([[values[0] for values in ends], [values[-1] for values in ends]], dtype=torch.double)
+        how: dict[str, Any] = {"num_restarts": self._num_restarts, "raw_samples": self._raw_samples}
+        if self._categories or self._steps:
+            candidates, _ = optimize_acqf_mixed_alternating(
+                acquisition, bounds, discrete_dims=self._steps, cat_dims=self._categories, **how
+            )
+        else:
+            candidates, _ = optimize_acqf(acquisition, bounds, q=1, **how)
+        return candidates[0]
+
+    def _best_random(self, acquisition: LogExpectedImprovement, tried: set[Any]) -> Config:
+        drawn = self._space.sample(N_RANDOM_CANDIDATES, self._rng)
+        candidates = [config for config in drawn if key(config) not in tried] or drawn
+        points = torch.tensor([self._encode(config) for config in candidates], dtype=torch.double)
+        with torch.no_grad():
+            return candidates[int(acquisition(points[:, None, :]).argmax())]

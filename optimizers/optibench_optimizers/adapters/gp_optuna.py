@@ -1,0 +1,50 @@
+"""Gaussian-process optimization as Optuna does it (``GPSampler``: Matern 5/2 with ARD, log expected improvement)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, ClassVar
+
+import optuna
+
+from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
+from optibench_optimizers.base import Capabilities
+from optibench_optimizers.settings import MAX_COUNT, library_seed, truth, whole
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+FLATTENING = "the GP models the parameters that every trial has; Optuna draws the others at random"
+
+
+class OptunaGP(OptunaOptimizer):
+    """``optuna.samplers.GPSampler`` with its defaults.
+
+    Told trials count as start-up trials, so a shared initial design of ten replaces the sampler's own random ten.
+
+    Args:
+        space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
+        n_startup_trials: How many successful trials there must be before the model is used.
+        deterministic_objective: Fix the noise at its minimum instead of fitting it.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(conditional=FLATTENING, batch=True, failed="left out")
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        n_startup_trials: int = 10,
+        deterministic_objective: bool = False,
+    ) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.GPSampler(
+                seed=library_seed(seed),
+                # With none there would be no trial from which to learn which parameters there are.
+                n_startup_trials=whole("n_startup_trials", n_startup_trials, most=MAX_COUNT),
+                deterministic_objective=truth("deterministic_objective", deterministic_objective),
+            )
+        super().__init__(space, sampler, seed=seed)

@@ -1,0 +1,79 @@
+"""OptiFormer as Optuna's users have it: ``OptiFormerSampler`` in a study, define-by-run.
+
+``optiformer`` is told the space and its conditions; this one learns of a parameter when a trial first has it. Whatever
+``optiformer.sampler`` makes of conditions, failures and pending trials is what a grid measures here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
+from optibench_optimizers.base import Capabilities
+from optibench_optimizers.settings import MAX_COUNT, blaming, choice, library_seed, number, whole
+from optiformer.errors import ModelError
+from optiformer.files import CONFIG, shipped
+from optiformer.sampler import OptiFormerSampler as Sampler
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+PRESETS = ("default", "thorough")
+
+
+class OptiFormerSampler(OptunaOptimizer):
+    """``optiformer.OptiFormerSampler`` with its defaults.
+
+    Args:
+        space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
+        checkpoint: A checkpoint's folder, of either encoding; the one that comes with the package if empty.
+        preset: ``default`` | ``thorough``: how many candidates are scored; nothing is planned ahead.
+        temperature: Above 1 explores more; the checkpoint's own if negative.
+        n_startup_trials: Successful trials before the network is asked; the checkpoint's own if negative.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        conditional="conditions are learned from which parameters past trials had",
+        batch=True,
+        failed="a model of its own foretells how likely a configuration fails",
+    )
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        checkpoint: str = "",
+        preset: str = "default",
+        temperature: float = -1.0,
+        n_startup_trials: int = -1,
+    ) -> None:
+        choice("preset", preset, PRESETS)
+        changes: dict[str, Any] = {}
+        if number("temperature", temperature) >= 0:
+            changes["temperature"] = number("temperature", temperature, above=0)
+        if n_startup_trials >= 0:
+            changes["n_startup_trials"] = whole("n_startup_trials", n_startup_trials, least=0, most=MAX_COUNT)
+        with blaming("checkpoint", ModelError):
+            sampler = Sampler(_folder(checkpoint), preset=preset, seed=library_seed(seed), **changes)
+        super().__init__(space, sampler, seed=seed)
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """What identifies a checkpoint's proposals beyond package versions: a hash of its configuration and weights.
+
+    Raises:
+        OptimizerError: The checkpoint is missing or damaged.
+    """
+    with blaming("checkpoint", ModelError):
+        folder = _folder(settings.get("checkpoint", ""))
+        Sampler(folder, seed=0)  # refuses a damaged one
+        return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()[:16]  # it holds the weights' checksum
+
+
+def _folder(checkpoint: str) -> Path:
+    return Path(checkpoint) if checkpoint else shipped("optiformer")

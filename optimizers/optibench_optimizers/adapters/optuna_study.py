@@ -1,0 +1,105 @@
+"""What the adapters of Optuna's samplers share: one in-memory study, asked and told.
+
+Conditional parameters are native: each ask walks the space parents first and suggests the active parameters only, which
+is how an Optuna user writes a conditional space (:mod:`optibench_optimizers.define_by_run`).
+
+Forbidden clauses are unknown to Optuna. A forbidden suggestion is told as failed and asked again; after
+``MAX_REJECTIONS`` in a row, which happens where a sampler has settled on a forbidden place, a random valid
+configuration is evaluated in its stead, and the sampler learns from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from optibench_optimizers.base import Observation, Optimizer, Suggestion
+from optibench_optimizers.define_by_run import suggest
+from optibench_optimizers.history import Pending, succeeded
+from optibench_optimizers.parameters import Parameter
+from optibench_optimizers.settings import library_seed
+from optibench_optimizers.spaces import Config, SearchSpace
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+    from optuna.samplers import BaseSampler
+
+MAX_REJECTIONS = 20
+
+
+def distribution(parameter: Parameter) -> BaseDistribution:
+    """The Optuna distribution over a parameter's codes."""
+    if parameter.kind == "float":
+        return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+    if parameter.kind == "categorical":
+        return CategoricalDistribution(tuple(range(len(parameter.values))))
+    return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)
+
+
+class OptunaOptimizer(Optimizer):
+    """An Optuna sampler behind our contract; subclasses build the sampler.
+
+    A failed trial is told as Optuna's ``FAIL``, as when a user's objective raises.
+    """
+
+    def __init__(self, space: ConfigurationSpace, sampler: BaseSampler, *, seed: int) -> None:
+        # Optuna logs each new study, and a sampler's every change of plan, to standard error.
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._space = SearchSpace(space)
+        self._distributions = {parameter.name: distribution(parameter) for parameter in self._space.parameters}
+        self._study = optuna.create_study(direction="minimize", sampler=sampler)
+        self._pending: Pending[int] = Pending()
+        self._rng = np.random.RandomState(library_seed(seed))
+
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        suggestions = []
+        for _ in range(n):
+            trial, config = self._ask_trial()
+            if trial is not None:
+                self._pending.add(config, trial.number)
+            suggestions.append(Suggestion(config))
+        return suggestions
+
+    def _ask_trial(self) -> tuple[optuna.Trial | None, Config]:
+        """The sampler's next configuration and its trial; a random one, and none, where it is stuck."""
+        for _ in range(MAX_REJECTIONS):
+            trial = self._study.ask()
+            config = suggest(trial, self._space, codes=True)
+            if self._space.is_allowed(config):
+                return trial, config
+            self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        return None, self._space.sample(1, self._rng)[0]
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            number = self._pending.pop(observation.config)
+            if number is None:
+                self._study.add_trial(self._foreign_trial(observation))
+            elif succeeded(observation):
+                self._study.tell(number, float(observation.value))
+            else:
+                self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            number = self._pending.pop(suggestion.config)
+            if number is not None:
+                self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+
+    def _foreign_trial(self, observation: Observation) -> optuna.trial.FrozenTrial:
+        params = self._codes(observation.config)
+        ok = succeeded(observation)
+        return optuna.trial.create_trial(
+            state=optuna.trial.TrialState.COMPLETE if ok else optuna.trial.TrialState.FAIL,
+            value=float(observation.value) if ok else None,
+            params=params,
+            distributions={name: self._distributions[name] for name in params},
+        )
+
+    def _codes(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        codes = zip(self._space.parameters, self._space.codes(config), strict=True)
+        return {parameter.name: code for parameter, code in codes if parameter.name in config}

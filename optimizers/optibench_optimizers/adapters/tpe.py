@@ -1,0 +1,85 @@
+"""Tree-structured Parzen estimators, from Optuna.
+
+Bergstra et al. 2011 (univariate); Falkner et al. 2018 (multivariate); Watanabe 2023 for what Optuna makes of them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, ClassVar
+
+import optuna
+
+from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
+from optibench_optimizers.base import Capabilities
+from optibench_optimizers.settings import MAX_COUNT, SettingError, library_seed, truth, whole
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+
+class TPE(OptunaOptimizer):
+    """``optuna.samplers.TPESampler`` with the defaults of Optuna 5: multivariate, without groups.
+
+    Told trials count as start-up trials, so a shared initial design of ten replaces the sampler's own random ten.
+
+    Args:
+        space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
+        multivariate: Model all parameters that every trial has in one joint density; otherwise each one alone.
+        group: Also model jointly the parameters that are active together (conditional spaces); needs ``multivariate``.
+        n_startup_trials: How many successful trials there must be before the model is used.
+        n_ei_candidates: How many candidates the acquisition is compared on.
+        constant_liar: Keep away from configurations that are still being evaluated.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(batch=True, failed="left out")
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        multivariate: bool = True,
+        group: bool = False,
+        n_startup_trials: int = 10,
+        n_ei_candidates: int = 24,
+        constant_liar: bool = True,
+    ) -> None:
+        if truth("group", group) and not truth("multivariate", multivariate):
+            raise SettingError("Setting 'group' needs 'multivariate'; set multivariate=true or group=false.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(
+                seed=library_seed(seed),
+                multivariate=multivariate,
+                group=group,
+                n_startup_trials=whole("n_startup_trials", n_startup_trials, least=0, most=MAX_COUNT),
+                n_ei_candidates=whole("n_ei_candidates", n_ei_candidates, most=100_000),
+                constant_liar=truth("constant_liar", constant_liar),
+            )
+        super().__init__(space, sampler, seed=seed)
+
+
+class UnivariateTPE(TPE):
+    """Each parameter modelled alone: the TPE of the 2011 paper and of Optuna's default before version 5."""
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        n_startup_trials: int = 10,
+        n_ei_candidates: int = 24,
+        constant_liar: bool = True,
+    ) -> None:
+        super().__init__(
+            space,
+            seed=seed,
+            n_trials=n_trials,
+            multivariate=False,
+            n_startup_trials=n_startup_trials,
+            n_ei_candidates=n_ei_candidates,
+            constant_liar=constant_liar,
+        )

@@ -1,0 +1,62 @@
+"""What an optimizer declares: the data of its entry, and its constructor's annotations, which its settings must fit."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, NoReturn, get_type_hints
+
+from optibench_optimizers.base import Capabilities, Optimizer, OptimizerError
+from optibench_optimizers.settings import mismatch, of_type
+
+if TYPE_CHECKING:
+    from optibench_optimizers.registry import Entry
+
+
+def check(entry: Entry) -> None:
+    """Refuse an entry that declares something of a wrong kind.
+
+    Raises:
+        OptimizerError: The message says what.
+    """
+
+    def refuse(what: str, wanted: str, found: object) -> NoReturn:
+        shown = " ".join(repr(found).split())[:200]
+        raise OptimizerError(f"Optimizer {entry.name!r}: its `{what}` must be {wanted}, not {shown}.")
+
+    for key in ("summary", "install"):
+        if not isinstance(getattr(entry, key), str):
+            refuse(key, "text", getattr(entry, key))
+    for key, wanted in (("target", "module:Class"), ("fingerprint", "module:function")):
+        text = getattr(entry, key)
+        needless = key == "fingerprint" and text == ""
+        if not needless and (not isinstance(text, str) or not re.fullmatch(r"[\w.]+:\w+", text)):
+            refuse(key, wanted, text)
+    for key, wanted in (("packages", "a tuple of distributions' names"), ("companions", "a tuple of modules' names")):
+        names = getattr(entry, key)
+        if not isinstance(names, (tuple, list)) or not all(name and isinstance(name, str) for name in names):
+            refuse(key, wanted, names)
+    if not isinstance(entry.capabilities, Capabilities):
+        refuse("capabilities", "an optibench_optimizers.Capabilities", entry.capabilities)
+    for key, annotation in get_type_hints(Capabilities).items():
+        value = getattr(entry.capabilities, key)
+        other = mismatch(value, annotation)
+        if other is not None or (key == "max_dimensions" and value is not None and value < 1):
+            refuse(f"capabilities.{key}", other or "at least 1", value)
+
+
+def check_type(cls: type[Optimizer], parameter: inspect.Parameter, value: object) -> None:
+    """Check a setting's value against the annotation of the constructor's parameter, as far as there is one.
+
+    Raises:
+        SettingError: It is of another type.
+    """
+    annotation = parameter.annotation
+    if isinstance(annotation, str):
+        try:
+            alone = type("Annotated", (), {"__annotations__": {parameter.name: annotation}})
+            annotation = get_type_hints(alone, inspect.unwrap(cls.__init__).__globals__)[parameter.name]
+        except Exception:  # a name that is imported for type checkers only: nothing is known of it
+            return
+    if value is not None or parameter.default is not None:
+        of_type(parameter.name, value, annotation)

@@ -1,0 +1,72 @@
+"""A search space as an Optuna user writes it: parents first, ``trial.suggest_*`` for the active parameters only.
+
+:class:`Objective` makes the objective of any task, so that ``study.optimize`` runs it with any sampler:
+
+    task = optibench_benchmarks.create("live/svm/breast_cancer")
+    study = optuna.create_study(direction=task.direction, sampler=OptiFormerSampler())
+    study.optimize(Objective(task), n_trials=40, catch=task.failures)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optibench_optimizers.base import OptimizerError
+from optibench_optimizers.spaces import Config, SearchSpace
+
+if TYPE_CHECKING:
+    import optuna
+
+    from optibench_benchmarks import Benchmark
+    from optibench_optimizers.parameters import Parameter
+
+
+def suggest(trial: optuna.Trial, space: SearchSpace, *, codes: bool = False) -> Config:
+    """A configuration from a trial's suggestions.
+
+    Args:
+        trial: What suggests.
+        space: What to suggest. Ordinal parameters are suggested as their ranks.
+        codes: Whether categories are suggested by their index instead of by what they are.
+    """
+
+    def choose(parameter: Parameter) -> float:
+        name, low, high = parameter.name, parameter.low, parameter.high
+        if parameter.kind == "float":
+            return trial.suggest_float(name, low, high, log=parameter.log)
+        if parameter.kind != "categorical":
+            return trial.suggest_int(name, int(low), int(high), log=parameter.log)
+        if codes:
+            return int(trial.suggest_categorical(name, tuple(range(len(parameter.values)))))
+        return parameter.values.index(trial.suggest_categorical(name, parameter.values))
+
+    return space.build(choose)
+
+
+class Objective:
+    """A task as the objective of ``study.optimize``; an evaluation's ``info`` becomes the trial's user attributes.
+
+    Args:
+        task: What is optimized; the study needs its ``direction``.
+        seed: Of every evaluation.
+    """
+
+    def __init__(self, task: Benchmark, *, seed: int = 0) -> None:
+        self.task, self.seed = task, seed
+        self._space = SearchSpace(task.space)
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Suggest and evaluate.
+
+        Raises:
+            OptimizerError: A forbidden clause, of which Optuna knows nothing, rules the configuration out.
+            Exception: What the task raises; ``study.optimize(..., catch=task.failures)`` makes failed trials of
+                what it declares.
+        """
+        config = suggest(trial, self._space)
+        if not self._space.is_allowed(config):
+            raise OptimizerError(f"A forbidden clause of {self.task.name} rules out {config}.")
+        evaluation = self.task.evaluate(config, seed=self.seed)
+        for name, value in evaluation.info.items():
+            trial.set_user_attr(name, value)
+        return evaluation.value

@@ -1,0 +1,326 @@
+"""Several grids in one report: merged, or compared with each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optibench_reports.data.results import COSTS, METRIC, PLANNED, ReportError, Results
+from optibench_reports.data.score_array import Bools, Ints
+from optibench_reports.format.text import listing, many
+
+CELL = ["optimizer", "task", "seed"]
+SAME = ("phase", "state", "value")
+"""What two runs of one cell must agree on, trial by trial; seconds always differ."""
+BY_OPTIMIZER = ("training", "optimizer_packages")
+"""Keys of the provenance that say something of each optimizer."""
+_FROZEN = ("f_best", "f_ref", "f_worst", "version")
+
+
+def merge(grids: Sequence[Results]) -> Results:
+    """One table of the trials of several grids, to be reported as if it were one grid.
+
+    A cell that several grids hold is taken once, from the grid with the most metrics of those that were read. A grid
+    without a plan brings the cells that it has as its plan.
+
+    Args:
+        grids: At least one; the order does not matter to a report, apart from the provenance that it prints.
+
+    Raises:
+        ReportError: The grids disagree on a task's direction, data or reference values, on the trials of a cell that
+            they share, or on the training of an optimizer; or there is no grid.
+    """
+    if not grids:
+        raise ReportError("there is no grid to report: give at least one folder")
+    if len(grids) == 1:
+        return grids[0]
+    tasks = _tasks(grids)
+    first, *others = sorted(grids, key=lambda grid: -int(grid.trials.filter(like=METRIC).notna().to_numpy().sum()))
+    seen, parts = first.trials, [first.trials]
+    for grid in others:
+        shared = _shared(seen, grid.trials)
+        _check_equal(seen, grid.trials, shared)
+        new = grid.trials if shared.empty else grid.trials[~_in(grid.trials, shared)]
+        parts.append(new)
+        seen = _concatenate([seen, new])
+    plans = pd.concat([_plan(grid) for grid in grids], ignore_index=True)
+    # A cell in two plans is wanted once, as long as the longer one says.
+    plans = plans.sort_values("n_trials", ascending=False, kind="stable").drop_duplicates(CELL).sort_index()
+    return Results(seen, tasks, plans.reset_index(drop=True), _provenance(grids))
+
+
+def on_shared_tasks(grids: Sequence[Results]) -> Results:
+    """The grids merged on the tasks that all of them have.
+
+    An optimizer that ran on a part of the tasks only is compared with the others there, instead of being left out.
+
+    Raises:
+        ReportError: As :func:`merge`, or no task is in all grids.
+    """
+    found = [set(map(str, grid.trials["task"].unique())) for grid in grids]
+    common = set.intersection(*found) if found else set()
+    if grids and not common:
+        raise ReportError("the grids have no task in common: there is nothing to compare")
+    return merge([_restricted(grid, common) for grid in grids])
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two grids hold the same: their cells, and among those in both, the ones with equal trials.
+
+    Attributes:
+        common: Cells in both grids.
+        identical: Those of them with the same values and states, trial by trial.
+        only_a: Cells of the first grid only.
+        only_b: Cells of the second grid only.
+        differing: ``optimizer on task, seed n`` of the common cells that differ, in order.
+    """
+
+    common: int
+    identical: int
+    only_a: int
+    only_b: int
+    differing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        words = f"{self.identical:,} of {many(self.common, 'common cell')} are identical"
+        if self.differing:
+            words += f"; different are {listing(list(self.differing), 3)}"
+        return f"{words}; {self.only_a:,} are in the first grid only, {self.only_b:,} in the second only."
+
+
+def agreement(a: Results, b: Results) -> Agreement:
+    """Cell by cell, whether two grids hold the same trials."""
+    shared = _shared(a.trials, b.trials)
+    differing = _differing(a.trials, b.trials, shared)
+    return Agreement(
+        common=len(shared),
+        identical=len(shared) - len(differing),
+        only_a=len(_cells(a.trials)) - len(shared),
+        only_b=len(_cells(b.trials)) - len(shared),
+        differing=tuple(_words(cell) for cell in differing),
+    )
+
+
+def compare_grids(a: Results, b: Results, names: tuple[str, str] = ("a", "b")) -> Results:
+    """Both grids side by side on the tasks they share, to be reported: what a change, or another machine, makes of it.
+
+    An optimizer that both ran appears twice, as ``tpe (a)`` and ``tpe (b)``, so that the two are compared like any
+    other pair; where it has the same trials in both, it appears once. The initial designs of one seed are the same in
+    both, so the runs are pairs.
+
+    Args:
+        a: One grid.
+        b: Another.
+        names: What to call them; must differ.
+
+    Raises:
+        ReportError: They share no task, or disagree on one as in :func:`merge`, or have one name.
+    """
+    if names[0] == names[1]:
+        raise ReportError(f"both grids are called {names[0]!r}: give them two names")
+    _tasks([a, b])
+    common = set(map(str, a.trials["task"].unique())) & set(map(str, b.trials["task"].unique()))
+    if not common:
+        raise ReportError("the two grids have no task in common: there is nothing to compare")
+    a, b = (_restricted(grid, common) for grid in (a, b))
+    changed = {str(cell[0]) for cell in _differing(a.trials, b.trials, _shared(a.trials, b.trials))}
+    both = set(map(str, a.trials["optimizer"].unique())) & set(map(str, b.trials["optimizer"].unique()))
+    cells_a, cells_b = _cells(a.trials), _cells(b.trials)
+    for optimizer in both - changed:
+        mine, theirs = (set(map(tuple, x[x["optimizer"] == optimizer].to_numpy())) for x in (cells_a, cells_b))
+        if mine != theirs:
+            changed.add(optimizer)
+    return merge([_renamed(grid, changed, name) for grid, name in zip((a, b), names, strict=True)])
+
+
+def _restricted(grid: Results, tasks: set[str]) -> Results:
+    trials = grid.trials[grid.trials["task"].astype(str).isin(tasks)]
+    planned = grid.planned[grid.planned["task"].astype(str).isin(tasks)]
+    return replace(grid, trials=trials, planned=planned, tasks={name: grid.tasks[name] for name in sorted(tasks)})
+
+
+def _renamed(grid: Results, optimizers: set[str], name: str) -> Results:
+    def rename(column: pd.Series) -> pd.Series:
+        new = {label: f"{label} ({name})" if label in optimizers else label for label in map(str, column.unique())}
+        codes, values = pd.factorize(column)
+        names = pd.Index([new[str(value)] for value in values])
+        return pd.Series(pd.Categorical.from_codes(codes, names), index=column.index)
+
+    provenance = dict(grid.provenance)
+    for key in BY_OPTIMIZER:
+        if provenance.get(key):
+            entries = provenance[key].items()
+            provenance[key] = {f"{label} ({name})" if label in optimizers else label: each for label, each in entries}
+    return Results(
+        trials=grid.trials.assign(optimizer=rename(grid.trials["optimizer"])),
+        tasks=grid.tasks,
+        planned=grid.planned.assign(optimizer=rename(grid.planned["optimizer"])),
+        provenance=provenance,
+    )
+
+
+def _tasks(grids: Sequence[Results]) -> dict[str, Mapping[str, Any]]:
+    tasks: dict[str, Mapping[str, Any]] = {}
+    for grid in grids:
+        for name, task in grid.tasks.items():
+            known = tasks.setdefault(name, task)
+            metrics = {**(task.get("metrics") or {}), **(known.get("metrics") or {})}
+            for metric, direction in (task.get("metrics") or {}).items():
+                if metrics[metric] != direction:
+                    raise ReportError(
+                        f"the metric {metric!r} of task {name!r} is minimized in one grid and maximized in another: "
+                        "report the grids one by one"
+                    )
+            for what in ("direction", "data_version"):
+                one, other = known.get(what), task.get(what)
+                if one is not None and other is not None and one != other:
+                    raise ReportError(
+                        f"task {name!r} has the {what.replace('_', ' ')} {one!r} in one grid and {other!r} in "
+                        "another: their values cannot be compared; report the grids one by one"
+                    )
+            if not _same_reference(known, task):
+                raise ReportError(
+                    f"task {name!r} has other reference values in one grid than in another: their regrets cannot be "
+                    "compared; run the older grid again, or report them one by one"
+                )
+            if metrics:
+                tasks[name] = {**known, "metrics": metrics}
+    return tasks
+
+
+def _same_reference(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two descriptions of a task have the same frozen values, but for what two CPUs round differently."""
+    a, b = one.get("reference"), other.get("reference")
+    if a is None or b is None:
+        return a is b
+    return all(a.get(key) == b.get(key) or _close(a.get(key), b.get(key)) for key in _FROZEN)
+
+
+def _close(a: Any, b: Any) -> bool:
+    return isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=1e-9)
+
+
+def _coded(trials: pd.DataFrame) -> tuple[Ints, pd.DataFrame]:
+    """For each row the number of its cell, (R,), and the cells, names as text."""
+    factors = [pd.factorize(trials[column]) for column in CELL]
+    code = np.zeros(len(trials), dtype=np.int64)
+    for codes, values in factors:
+        code = code * len(values) + codes
+    distinct, number = np.unique(code, return_inverse=True)
+    columns: dict[str, Any] = {}
+    for column, (_, values) in zip(reversed(CELL), reversed(factors), strict=True):
+        distinct, place = np.divmod(distinct, len(values))
+        columns[column] = np.asarray(values)[place]
+    cells = pd.DataFrame({column: columns[column] for column in CELL})
+    return number, cells.astype({"optimizer": str, "task": str, "seed": np.int64})
+
+
+def _cells(trials: pd.DataFrame) -> pd.DataFrame:
+    """The distinct cells, names as text."""
+    return _coded(trials)[1]
+
+
+def _shared(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    return _cells(a).merge(_cells(b), on=CELL).sort_values(CELL, ignore_index=True)
+
+
+def _in(trials: pd.DataFrame, cells: pd.DataFrame) -> Bools:
+    """Which rows belong to one of the cells, (R,)."""
+    number, found = _coded(trials)
+    return np.asarray(pd.MultiIndex.from_frame(found).isin(pd.MultiIndex.from_frame(cells)), dtype=bool)[number]
+
+
+def _differing(a: pd.DataFrame, b: pd.DataFrame, shared: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """The shared cells, sorted, that do not hold the same trials."""
+    if shared.empty:
+        return []
+    one, other = (_rows(trials, shared) for trials in (a, b))
+    joined = one.merge(other, on=[*CELL, "trial"], how="outer", suffixes=("", "_other"), indicator=True)
+    bad = np.asarray(joined["_merge"] != "both")
+    for column in SAME:
+        left, right = joined[column], joined[f"{column}_other"]
+        bad = bad | ~np.asarray((left == right) | (left.isna() & right.isna()))
+    cells = joined.loc[bad, CELL].drop_duplicates().sort_values(CELL)
+    return list(cells.itertuples(index=False, name=None))
+
+
+def _rows(trials: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    rows = trials.loc[_in(trials, cells), [*CELL, "trial", *SAME]]
+    text = dict.fromkeys(("optimizer", "task", "phase", "state"), str)
+    return rows.astype({**text, "seed": np.int64, "trial": np.int64})
+
+
+def _check_equal(a: pd.DataFrame, b: pd.DataFrame, shared: pd.DataFrame) -> None:
+    differing = _differing(a, b, shared)
+    if differing:
+        raise ReportError(
+            f"{many(len(differing), 'cell')} in two grids with different trials, first {_words(differing[0])}: "
+            "compare the grids instead, or report them one by one"
+        )
+
+
+def _words(cell: Sequence[Any]) -> str:
+    return f"{cell[0]} on {cell[1]}, seed {cell[2]}"
+
+
+def _concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Rows below each other, the columns that all have; names stay categories, which are small.
+
+    Where some have costs, a trial of the others is a full evaluation, without a simulated clock.
+    """
+    for name, usual in zip(COSTS, (1.0, np.nan), strict=True):
+        if any(name in frame.columns for frame in frames):
+            frames = [frame if name in frame.columns else frame.assign(**{name: usual}) for frame in frames]
+    columns = [column for column in frames[0].columns if all(column in frame.columns for frame in frames)]
+    aligned = []
+    for frame in frames:
+        changed = {}
+        for column in ("optimizer", "task", "phase", "state"):
+            names = sorted({str(name) for each in frames for name in each[column].unique()})
+            codes, values = pd.factorize(frame[column])
+            places = np.array([names.index(str(value)) for value in values], dtype=np.int64)
+            changed[column] = pd.Categorical.from_codes(places[codes] if len(places) else codes, pd.Index(names))
+        aligned.append(frame[columns].assign(**changed))
+    return pd.concat(aligned, ignore_index=True)
+
+
+def _plan(grid: Results) -> pd.DataFrame:
+    if not grid.planned.empty:
+        columns = [*PLANNED, *(name for name in ("initial", "unit", "budget") if name in grid.planned.columns)]
+        return grid.planned[columns].astype({"optimizer": str, "task": str})
+    found = grid.trials.groupby(CELL, observed=True).size().rename("n_trials").reset_index()
+    return found.astype({"optimizer": str, "task": str})
+
+
+def _provenance(grids: Sequence[Results]) -> dict[str, Any]:
+    """All runs, all training, each optimizer's packages, and every distinct value of anything else."""
+    merged: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    packages: dict[str, list[Any]] = {}
+    for grid in grids:
+        for key, value in grid.provenance.items():
+            if key not in BY_OPTIMIZER:
+                items = list(value) if isinstance(value, (list, tuple)) else [value]
+                merged.setdefault(key, []).extend(item for item in items if item not in merged.get(key, []))
+        for name, entry in (grid.provenance.get("training") or {}).items():
+            known = training.setdefault(name, entry)
+            if isinstance(known, Mapping) and isinstance(entry, Mapping) and known.get("key") != entry.get("key"):
+                raise ReportError(
+                    f"{name!r} was trained differently in two grids: it is not one optimizer; compare the grids "
+                    "instead, or report them one by one"
+                )
+        for name, versions in (grid.provenance.get("optimizer_packages") or {}).items():
+            if versions not in packages.setdefault(name, []):
+                packages[name].append(versions)
+    single = {key: value[0] if len(value) == 1 and key != "runs" else value for key, value in merged.items()}
+    if training:
+        single["training"] = training
+    if packages:
+        single["optimizer_packages"] = {name: each[0] if len(each) == 1 else each for name, each in packages.items()}
+    return single

@@ -1,0 +1,200 @@
+"""Trials of other frameworks, from a plain CSV or Parquet file.
+
+One row per trial, in any order:
+
+| column | needed | meaning |
+|---|---|---|
+| ``optimizer`` | yes | label of the optimizer, any text |
+| ``task`` | yes | name of the task, as this bench calls it |
+| ``seed`` | yes | whole number; one optimizer, task and seed are one run |
+| ``trial`` | yes | 0-based index within the run, without gaps |
+| ``value`` | yes | objective in the task's own direction; empty where the trial has none |
+| ``state`` | no | ``ok``, ``failed``, ``timeout`` or ``infeasible``; without it, ``failed`` where the value is empty |
+| ``ask_seconds`` | no | seconds that the optimizer took to suggest the trial |
+| ``evaluate_seconds`` | no | seconds of the evaluation on the machine that ran it |
+| ``cost_seconds`` | no | seconds that the evaluation stands for |
+
+Further columns are ignored. Incumbents and regrets are computed here, from the same frozen references as all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optibench_reports.data.results import STATES, ReportError, Results, describe
+from optibench_reports.format.text import listing
+
+NEEDED = ("optimizer", "task", "seed", "trial", "value")
+SECONDS = ("ask_seconds", "evaluate_seconds", "cost_seconds")
+NAMES = ("optimizer", "task", "state")
+NUMBERS = ("seed", "trial", "value", *SECONDS)
+MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
+CELL = ["optimizer", "task", "seed"]
+
+
+def load(path: Path, tasks: Mapping[str, Mapping[str, Any]], *, suffix: str = "") -> Results:
+    """Read and check a file of foreign trials.
+
+    Their runs chose their own initial design, so every trial counts as a suggestion, and no seed is a pair with a seed
+    of this bench; the report says so.
+
+    Args:
+        path: A ``.csv`` (comma-separated, UTF-8, one header line) or ``.parquet`` file with the columns above.
+        tasks: Direction and reference of each task by name, as in a grid's ``tasks.json``; more than needed is fine.
+        suffix: Appended to every optimizer's label, so that a foreign ``tpe`` stays apart from one of this bench.
+
+    Raises:
+        ReportError: One sentence that says what is wrong with the file, and where.
+    """
+    path = Path(path)
+    trials = _read(path)
+    frame = _typed(path, trials, suffix)
+    unknown = sorted(set(frame["task"].unique()) - set(tasks))
+    if unknown:
+        raise ReportError(
+            f"{path} has trials of task(s) that are not known here: {listing([repr(name) for name in unknown], 3)}; "
+            "name them as this bench does"
+        )
+    frame = frame.sort_values([*CELL, "trial"], ignore_index=True)
+    _check_sequence(path, frame)
+    used = {name: tasks[name] for name in sorted(frame["task"].unique())}
+    for name, task in used.items():
+        if task.get("direction") not in ("minimize", "maximize"):
+            raise ReportError(f"task {name!r} has no direction: tasks.json must say 'minimize' or 'maximize'")
+    incumbent, regret = _incumbents(frame, used)
+    frame = frame.assign(phase="search", incumbent=incumbent, regret=regret)
+    planned = frame.groupby(CELL, observed=True).size().rename("n_trials").reset_index().assign(initial="own")
+    return Results(frame, used, planned, {"imported": path.name})
+
+
+def task_names(path: Path) -> list[str]:
+    """The tasks that a file has trials of, sorted: what :func:`load` must be told of.
+
+    Raises:
+        ReportError: The file cannot be read or lacks a column.
+    """
+    return sorted({str(name) for name in _read(Path(path))["task"].dropna().unique()})
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The table as it is in the file, with all columns that are needed and at least one row."""
+    trials = _parse(path)
+    missing = [column for column in NEEDED if column not in trials.columns]
+    if missing:
+        raise ReportError(f"{path} lacks the column(s) {', '.join(missing)}: needed are {', '.join(NEEDED)}")
+    if trials.empty:
+        raise ReportError(f"{path} has no trial: there is nothing to report")
+    return trials
+
+
+def _parse(path: Path) -> pd.DataFrame:
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".parquet"):
+        raise ReportError(f"{path} is neither .csv nor .parquet: export the trials as one of the two")
+    try:
+        if kind == ".parquet":
+            return pd.read_parquet(path)
+        # a name is text as it stands, be it NA, null or 007; a number may be missing in any of the usual ways
+        missing = {**{name: [""] for name in NAMES}, **dict.fromkeys(NUMBERS, MISSING)}
+        return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=missing)
+    except FileNotFoundError as error:
+        raise ReportError(f"there is no file {path}: give the CSV or Parquet file of the trials") from error
+    except pd.errors.EmptyDataError as error:
+        raise ReportError(f"{path} is empty: its first line must name the columns") from error
+    except (OSError, ValueError) as error:  # pandas' and pyarrow's parsers raise kinds of ValueError
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ReportError(f"{path} cannot be read as {kind[1:].upper()}: {reason}") from error
+
+
+def _typed(path: Path, trials: pd.DataFrame, suffix: str) -> pd.DataFrame:
+    """The known columns in their types."""
+    columns: dict[str, Any] = {}
+    for column in ("optimizer", "task", "seed", "trial"):
+        empty = trials[column].isna().to_numpy()
+        if empty.any():
+            raise ReportError(f"{path} has no {column} in data row {int(np.argmax(empty)) + 1}: every trial needs one")
+    for column in ("seed", "trial"):
+        numbers = pd.to_numeric(trials[column], errors="coerce").to_numpy(float)
+        wrong = ~(np.isfinite(numbers) & (numbers == np.rint(numbers)) & (numbers >= 0) & (numbers < 2**31))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ReportError(
+                f"{path} has the {column} '{trials[column].iloc[row]}' in data row {row + 1}: it must be a whole "
+                "number from 0 on"
+            )
+        columns[column] = numbers.astype(np.int32)
+    columns["optimizer"] = trials["optimizer"].astype(str) + suffix
+    columns["task"] = trials["task"].astype(str)
+    for column in ("value", *SECONDS):
+        columns[column] = _numbers(path, trials, column)
+    known = np.isfinite(columns["value"])
+    if "state" in trials.columns:
+        columns["state"] = trials["state"].astype(str)
+        unknown = sorted(set(columns["state"].unique()) - set(STATES))
+        if unknown:
+            raise ReportError(f"{path} has the state {unknown[0]!r}: known are {', '.join(STATES)}")
+        bad = (columns["state"] == "ok").to_numpy() & ~known
+        if bad.any():
+            raise ReportError(f"{path} has an ok trial without a value, {describe(trials, bad)}: is its state failed?")
+        # The value of a failed trial, if any, is not one of the task's.
+        columns["value"] = np.where((columns["state"] == "ok").to_numpy(), columns["value"], np.nan)
+    else:
+        columns["state"] = np.where(known, "ok", "failed")
+    return pd.DataFrame(columns)
+
+
+def _numbers(path: Path, trials: pd.DataFrame, column: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A column as numbers, NaN where it is empty or absent."""
+    if column not in trials.columns:
+        return np.full(len(trials), np.nan)
+    numbers = np.asarray(pd.to_numeric(trials[column], errors="coerce"), dtype=float)
+    wrong = (np.isnan(numbers) & trials[column].notna().to_numpy()) | np.isinf(numbers)
+    if column != "value":
+        wrong |= numbers < 0
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ReportError(
+            f"{path} has the {column} '{trials[column].iloc[row]}' in data row {row + 1}: it must be a finite number"
+            f"{'' if column == 'value' else ' of seconds'}, or empty"
+        )
+    return numbers
+
+
+def _check_sequence(path: Path, frame: pd.DataFrame) -> None:
+    """Each run's trials must be 0, 1, 2, ...; the frame is sorted."""
+    expected = frame.groupby(CELL, observed=True, sort=False).cumcount().to_numpy()
+    wrong = frame["trial"].to_numpy() != expected
+    if not wrong.any():
+        return
+    row = int(np.argmax(wrong))
+    place = describe(frame, wrong).rpartition(", trial")[0]
+    if frame["trial"].iloc[row] < expected[row]:
+        raise ReportError(f"{path} has trial {frame['trial'].iloc[row]} of {place}, more than once: keep one of them")
+    if expected[row] == 0:
+        raise ReportError(f"{path} counts the trials of {place}, from {frame['trial'].iloc[row]}: count from 0")
+    raise ReportError(f"{path} lacks trial {expected[row]} of {place}: a failed trial needs a row as well")
+
+
+def _incumbents(
+    frame: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]]
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+    """Best value so far, in the task's direction, and its normalised regret, per row; the frame is sorted."""
+    codes, names = pd.factorize(frame["task"])
+    references = [tasks[name].get("reference") for name in names]
+    sign = np.array([-1.0 if tasks[name]["direction"] == "maximize" else 1.0 for name in names])[codes]
+    signed = pd.Series(sign * frame["value"].to_numpy(float)).fillna(np.inf)
+    groups = [frame[column].to_numpy() for column in CELL]
+    best = signed.groupby(groups, sort=False).cummin().to_numpy()
+    incumbent = np.where(np.isinf(best), np.nan, sign * best)
+
+    def each(key: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.array([np.nan if r is None else float(r[key]) for r in references])[codes]
+
+    f_best, f_ref, f_worst = each("f_best"), each("f_ref"), each("f_worst")
+    counted = np.where(np.isnan(incumbent), f_worst, incumbent)
+    return incumbent, (counted - f_best) / (f_ref - f_best)

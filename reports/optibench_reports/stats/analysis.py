@@ -1,0 +1,225 @@
+"""Everything a report says, as numbers: made once from the results, then only formatted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optibench_reports.data.results import ReportError, Results
+from optibench_reports.data.score_array import Floats, Grid, Ints, read
+from optibench_reports.stats.comparison import Aggregate, Comparison, aggregate, compare
+from optibench_reports.stats.cost import Costs, costs
+from optibench_reports.stats.metrics import Metric, MetricResult, measure
+
+SHOWN_COUNTS = (5, 10, 20, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
+
+BAYES_DRAWS = 10_000
+"""The posterior probabilities then have a standard error of at most 0.005."""
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Seconds of thinking and of evaluating, per optimizer, (O,).
+
+    ``mean``, ``median`` and ``p95`` are per suggestion of the search phase (the shared initial design costs nothing);
+    the totals are over all trials. NaN where an optimizer made no suggestion, or none whose seconds are known.
+    """
+
+    suggestions: Ints
+    mean: Floats
+    median: Floats
+    p95: Floats
+    total_ask: Floats
+    total_evaluate: Floats
+    total_cost: Floats
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The numbers of a report.
+
+    Attributes:
+        grid: The encoded results.
+        counts: Trial counts, ascending, A of them.
+        scores: (O, T, S, A), see :meth:`optibench_reports.data.score_array.Grid.at`.
+        overall: Aggregates over all tasks; ``None`` where no task is complete.
+        comparisons: Tests that go with ``overall``.
+        families: The same aggregates inside each family of tasks.
+        shared: The largest number of trials that every optimizer has on every task that it ran on.
+        headline: Index of the count that the summary speaks of: of those up to ``shared``, or of all where there is
+            none, the one with the most optimizers compared, then the most trials.
+        seconds: Latency.
+        own_initial: Optimizers whose initial design was their own, not the shared one.
+        draws: Bootstrap replicates.
+        seed: Seed of the bootstrap.
+        control: The optimizer everyone is tested against; ``None`` for all pairs.
+        provenance: As given.
+        references: Reference values of each task that has some.
+        costs: The results against cost, where trials do not all cost the same.
+        metrics: The metrics asked for, at the incumbent.
+    """
+
+    grid: Grid
+    counts: tuple[int, ...]
+    scores: Floats
+    overall: tuple[Aggregate | None, ...]
+    comparisons: tuple[Comparison | None, ...]
+    families: Mapping[str, tuple[Aggregate | None, ...]]
+    shared: int
+    headline: int
+    seconds: Seconds
+    own_initial: tuple[str, ...]
+    draws: int
+    seed: int
+    control: int | None
+    provenance: Mapping[str, Any]
+    references: Mapping[str, Mapping[str, Any]]
+    costs: tuple[Costs, ...]
+    metrics: tuple[MetricResult, ...]
+
+
+def default_counts(longest: int, initial: int = 0) -> tuple[int, ...]:
+    """The longest cell's trial count, and at most two round ones below it that go beyond the initial design."""
+    return (*[count for count in SHOWN_COUNTS if initial < count < longest][-2:], longest)
+
+
+def analyse(
+    results: Results,
+    *,
+    at: Sequence[int] | None,
+    draws: int,
+    seed: int,
+    control: str | None = None,
+    metrics: Sequence[Metric] = (),
+) -> Analysis:
+    """Compute everything.
+
+    Raises:
+        ReportError: Unusable trial counts, an unknown control, an inconsistent table, or a metric without numbers or
+            direction.
+    """
+    grid = read(results)
+    initial = results.trials.loc[results.trials["phase"] == "initial", "trial"]
+    shared = _shared(grid)
+    counts = _counts(at, grid, shared, 0 if initial.empty else int(initial.max()) + 1)
+    if draws < 100:
+        raise ReportError(f"{draws} bootstrap draws give no interval: use at least 100, better 10000")
+    if control is not None and control not in grid.optimizers:
+        raise ReportError(f"the control {control!r} is not among the optimizers: {', '.join(grid.optimizers)}")
+    against = None if control is None else grid.optimizers.index(control)
+    scores = grid.at(counts)
+    every = np.arange(len(grid.tasks))
+    overall = aggregate(grid, scores, counts, every, draws=draws, seed=seed)
+    names = np.array(grid.families)
+    # One family is the whole: no second bootstrap for the same numbers.
+    families = {
+        name: overall
+        if len(set(grid.families)) == 1
+        else aggregate(grid, scores, counts, np.flatnonzero(names == name), draws=draws, seed=seed)
+        for name in sorted(set(grid.families))
+    }
+    size = [
+        (count <= shared, 0 if found is None else len(found.selection.optimizers), count)
+        for found, count in zip(overall, counts, strict=True)
+    ]
+    return Analysis(
+        grid=grid,
+        counts=counts,
+        scores=scores,
+        overall=tuple(overall),
+        comparisons=tuple(
+            None if found is None else compare(found, against, draws=min(draws, BAYES_DRAWS), seed=seed)
+            for found in overall
+        ),
+        families={name: tuple(found) for name, found in families.items()},
+        shared=shared,
+        headline=size.index(max(size)),
+        seconds=_seconds(results.trials, grid.optimizers),
+        own_initial=_own_initial(results.planned),
+        draws=draws,
+        seed=seed,
+        control=against,
+        provenance=results.provenance,
+        costs=costs(
+            grid, _budgets(results.planned, grid.tasks), control=against, draws=min(draws, BAYES_DRAWS), seed=seed
+        ),
+        metrics=tuple(
+            measure(results, grid, metric, counts, control=against, draws=draws, seed=seed)
+            for metric in dict.fromkeys(metrics)
+        ),
+        references={name: task["reference"] for name, task in results.tasks.items() if task.get("reference")},
+    )
+
+
+def _shared(grid: Grid) -> int:
+    """The largest trial count that every optimizer reaches on every task that it ran on, by its plan.
+
+    Where a cell's trials depend on their cost, the one that half of the cells of every optimizer reach.
+    """
+    if grid.ends:
+        lengths = [part[part > 0] for part in grid.finished.reshape(len(grid.optimizers), -1)]
+        return min(int(np.median(part)) for part in lengths if len(part))
+    most = np.where(grid.finished > 0, grid.planned, 0).max(axis=2)
+    return min(int(most[most > 0].min()), grid.longest)
+
+
+def _budgets(planned: pd.DataFrame, tasks: Sequence[str]) -> dict[str, Floats]:
+    """By unit, the budget of each task, (T,); NaN where it has none in that unit."""
+    if "unit" not in planned.columns:
+        return {}
+    found = {}
+    for unit, part in planned.groupby("unit"):
+        least = part.groupby("task", observed=True)["budget"].min()
+        found[str(unit)] = np.array([least.get(task, np.nan) for task in tasks], dtype=float)
+    return found
+
+
+def _counts(at: Sequence[int] | None, grid: Grid, shared: int, initial: int) -> tuple[int, ...]:
+    longest = grid.longest
+    if at is None:
+        return tuple(sorted({*default_counts(shared if grid.ends else longest, initial), shared}))
+    counts = tuple(sorted(set(at)))
+    if not counts:
+        raise ReportError("no trial count was given to report at: name at least one, or leave the choice to the report")
+    if counts[0] < 1 or counts[-1] > longest:
+        wrong = counts[0] if counts[0] < 1 else counts[-1]
+        raise ReportError(f"cannot report after {wrong} trials: the cells have between 1 and {longest}")
+    return counts
+
+
+def _seconds(trials: pd.DataFrame, optimizers: tuple[str, ...]) -> Seconds:
+    code = pd.Categorical(trials["optimizer"].astype(str), categories=list(optimizers)).codes.astype(np.int64)
+    ask = trials["ask_seconds"].to_numpy(float)
+    searching = (trials["phase"] == "search").to_numpy() & np.isfinite(ask)
+    order = np.argsort(code[searching], kind="stable")
+    counts = np.bincount(code[searching], minlength=len(optimizers))
+    parts = np.split(ask[searching][order], np.cumsum(counts)[:-1])
+
+    def each(statistic: Any) -> Floats:
+        return np.array([statistic(part) if len(part) else np.nan for part in parts])
+
+    def total(column: str) -> Floats:
+        seconds = trials[column].to_numpy(float)
+        known = np.isfinite(seconds)
+        sums = np.bincount(code[known], weights=seconds[known], minlength=len(optimizers))
+        return np.where(np.bincount(code[known], minlength=len(optimizers)) > 0, sums, np.nan)
+
+    return Seconds(
+        suggestions=counts,
+        mean=each(np.mean),
+        median=each(np.median),
+        p95=each(lambda part: np.quantile(part, 0.95)),
+        total_ask=total("ask_seconds"),
+        total_evaluate=total("evaluate_seconds"),
+        total_cost=total("cost_seconds"),
+    )
+
+
+def _own_initial(planned: pd.DataFrame) -> tuple[str, ...]:
+    if "initial" not in planned.columns:
+        return ()
+    return tuple(sorted(set(map(str, planned.loc[planned["initial"] == "own", "optimizer"]))))

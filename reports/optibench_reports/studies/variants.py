@@ -1,0 +1,230 @@
+"""Variants of one thing that was trained with the same seeds: who is better, by how much, and how sure is that?
+
+Unlike the grid's reports, whose unit is the task, the unit here is the seed: there is one task, and what is asked is
+whether a difference between two variants would be there with other seeds. Pairs share their seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from scipy import stats
+
+from optibench_reports.data.results import ReportError
+from optibench_reports.data.score_array import Floats
+from optibench_reports.format.text import write_csv
+from optibench_reports.stats.effect_sizes import PairedT, paired_t
+from optibench_reports.stats.tests import holm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("variant", "seed", "epoch", "value", "error")
+UNIT, STEP = "nats per byte", "epoch"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant against the control; losses, so that less is better.
+
+    Attributes:
+        variant: Which one.
+        n: Seeds with a value.
+        failed: Seeds without.
+        mean: Of the last epoch's values, with its 95 % interval by Student's t, ``low`` to ``high``.
+        difference: Mean of the differences from the control with the same seed, with ``difference_low`` and
+            ``_high``; NaN for the control itself or with fewer than two pairs.
+        test: The paired t test and Cohen's d of these differences.
+        p_holm: Its p, corrected by Holm over all variants.
+    """
+
+    variant: str
+    n: int
+    failed: int
+    mean: float
+    low: float
+    high: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    test: PairedT
+    p_holm: float
+
+
+def compare(trained: pd.DataFrame, control: str) -> list[Row]:
+    """Compare every variant with one, the best first.
+
+    Args:
+        trained: One row for each epoch of each training, with :data:`COLUMNS`; a training that failed has no value.
+        control: The variant that the others are compared with.
+
+    Raises:
+        ReportError: A column is missing, or the control has no values.
+    """
+    last = final(trained)
+    if control not in last.index or last.loc[control].isna().all():
+        raise ReportError(f"The control {control!r} has no trainings to compare with.")
+    rows, none = [], PairedT(math.nan, math.nan, math.nan)
+    for variant in last.index:
+        values = last.loc[variant].to_numpy(dtype=float)
+        known = values[~np.isnan(values)]
+        low, high = _interval(known)
+        between = values - last.loc[control].to_numpy(dtype=float)
+        between = between[~np.isnan(between)]
+        pairs = variant != control and len(between) > 1
+        wide = _interval(between) if pairs else (math.nan, math.nan)
+        rows.append(
+            Row(
+                variant=str(variant),
+                n=len(known),
+                failed=int(trained[trained["variant"] == variant]["seed"].nunique() - len(known)),
+                mean=float(known.mean()) if len(known) else math.nan,
+                low=low,
+                high=high,
+                difference=float(between.mean()) if pairs else math.nan,
+                difference_low=wide[0],
+                difference_high=wide[1],
+                test=paired_t(between) if pairs else none,
+                p_holm=math.nan,
+            )
+        )
+    return sorted(_corrected(rows), key=lambda row: (math.isnan(row.mean), row.mean))
+
+
+def final(trained: pd.DataFrame) -> pd.DataFrame:
+    """The last epoch's values: a row for each variant, a column for each seed, NaN where a training failed.
+
+    Raises:
+        ReportError: A column is missing.
+    """
+    missing = [name for name in COLUMNS if name not in trained.columns]
+    if missing:
+        raise ReportError(f"The table of trainings has no column {', '.join(missing)}.")
+    last = trained.sort_values("epoch").groupby(["variant", "seed"], sort=False).tail(1)
+    wide = last.pivot(index="variant", columns="seed", values="value")
+    return wide.loc[list(dict.fromkeys(trained["variant"]))]
+
+
+def _interval(values: Floats) -> tuple[float, float]:
+    if len(values) < 2:
+        return math.nan, math.nan
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def _corrected(rows: list[Row]) -> list[Row]:
+    from dataclasses import replace
+
+    tested = [n for n, row in enumerate(rows) if not math.isnan(row.test.p)]
+    corrected = holm(np.array([rows[n].test.p for n in tested])) if tested else np.array([])
+    for n, p in zip(tested, corrected, strict=True):
+        rows[n] = replace(rows[n], p_holm=float(p))
+    return rows
+
+
+def markdown(rows: list[Row], control: str, *, unit: str = UNIT, step: str = STEP) -> str:
+    """The comparison as a Markdown table; the loss's unit and what an epoch is called."""
+    lines = [
+        f"Validation loss after the last {step}, {unit}, with 95 % intervals over seeds; differences from {control}, "
+        "paired by seed.",
+        "",
+        "| variant | seeds | loss | difference | t | p (Holm) | Cohen's d |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        seeds = f"{row.n}" + (f" ({row.failed} failed)" if row.failed else "")
+        loss = f"{row.mean:.4f} [{row.low:.4f}, {row.high:.4f}]" if row.n else "none"
+        if math.isnan(row.difference):
+            lines.append(f"| {row.variant} | {seeds} | {loss} | | | | |")
+            continue
+        difference = f"{row.difference:+.4f} [{row.difference_low:+.4f}, {row.difference_high:+.4f}]"
+        tests = f"{row.test.t:.1f} | {row.p_holm:.2g} | {row.test.d:+.2f}"
+        lines.append(f"| {row.variant} | {seeds} | {loss} | {difference} | {tests} |")
+    return "\n".join(lines)
+
+
+def write(trained: pd.DataFrame, out: Path, *, control: str, unit: str = UNIT, step: str = STEP, note: str = "") -> str:
+    """Write the comparison: ``variants.md``, ``variants.csv``, ``box.png`` and ``curves.png``.
+
+    Args:
+        trained: As in :func:`compare`.
+        out: The folder; files of that name in it are replaced.
+        control: The variant that the others are compared with.
+        unit: The losses'.
+        step: What an epoch is called.
+        note: Stands below the table.
+
+    Returns:
+        The Markdown.
+
+    Raises:
+        ReportError: See :func:`compare`.
+    """
+    rows = compare(trained, control)
+    out.mkdir(parents=True, exist_ok=True)
+    text = markdown(rows, control, unit=unit, step=step) + (f"\n\n{note}" if note else "")
+    images = "\n\n![Losses by variant, and differences](box.png)\n\n![Training curves](curves.png)\n"
+    (out / "variants.md").write_text(text + images, encoding="utf-8")
+    write_csv(trained, out / "variants.csv")
+    from matplotlib import rc_context
+
+    from optibench_reports.figures.style import RC
+
+    with rc_context(cast(Any, RC)):
+        _boxes(trained, rows, control, out / "box.png", unit)
+        _curves(trained, [row.variant for row in rows if row.n], out / "curves.png", unit, step)
+    return text
+
+
+def _boxes(trained: pd.DataFrame, rows: Sequence[Row], control: str, path: Path, unit: str) -> None:
+    """Losses, and beside them what is tested: differences from the control with the same seed."""
+    from matplotlib.figure import Figure
+
+    from optibench_reports.figures.axes import short
+    from optibench_reports.figures.style import BLUE
+
+    last = final(trained)
+    shown = [row for row in rows if row.n]
+    figure = Figure(figsize=(8, 0.36 * len(shown) + 1.0), layout="constrained")
+    losses, differences = figure.subplots(1, 2, sharey=True)
+    names = [short(row.variant, 44) for row in shown]
+    losses.boxplot([last.loc[row.variant].dropna() for row in shown], orientation="horizontal", tick_labels=names)
+    differences.axvline(0, color="#888888", linewidth=0.8)
+    for place, row in enumerate(shown, start=1):
+        values = last.loc[row.variant]
+        losses.plot(values, [place] * len(values), "o", markersize=3, alpha=0.6, color="black")
+        if math.isnan(row.difference):
+            continue
+        pairs = values - last.loc[control]
+        differences.plot(pairs, [place] * len(pairs), "o", markersize=3, alpha=0.6, color="black")
+        differences.plot([row.difference_low, row.difference_high], [place, place], color=BLUE, linewidth=1.6)
+        differences.plot(row.difference, place, "D", markersize=5, color=BLUE, markeredgecolor="white")
+    losses.invert_yaxis()
+    losses.set_xlabel(f"validation loss, {unit}")
+    differences.set_xlabel(f"difference from {short(control, 34)}")
+    differences.set_title("by seed, their mean and its 95% interval")
+    losses.set_title("seeds")
+    differences.tick_params(left=False)
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+
+
+def _curves(trained: pd.DataFrame, order: list[str], path: Path, unit: str, step: str) -> None:
+    """Means over seeds; how seeds differ is in the other figure."""
+    from optibench_reports.figures.axes import framed, trace
+    from optibench_reports.figures.style import styles
+
+    looks = styles(order)
+    figure, axes = framed(order, looks, width=7, height=3.4)
+    axis = axes[0, 0]
+    for place, variant in enumerate(order):
+        known = trained[(trained["variant"] == variant) & trained["value"].notna()]
+        mean = known.groupby("epoch")["value"].mean()
+        trace(axis, mean.index.to_numpy(), mean.to_numpy(), looks[variant], offset=place)
+    axis.set_xlabel(step)
+    axis.set_ylabel(f"validation loss, {unit}, mean over seeds")
+    figure.savefig(path, dpi=150, metadata={"Software": None})

@@ -1,0 +1,101 @@
+"""How fast: trials, and seconds of asking, until the regret falls to a threshold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optibench_reports.data.score_array import Floats
+from optibench_reports.format.text import MISSING, Cell, Table, number
+from optibench_reports.stats.analysis import Analysis
+from optibench_reports.tables.regret import ranking
+
+THRESHOLDS = (0.1, 0.05, 0.01)
+
+
+def first_reached(analysis: Analysis, threshold: float, horizon: int) -> tuple[Floats, Floats]:
+    """Trials, and cumulative seconds of asking, until each cell's regret is at most ``threshold``.
+
+    Args:
+        analysis: The analysis.
+        threshold: Normalised regret.
+        horizon: Later trials do not count.
+
+    Returns:
+        Two arrays (O, T, S): infinite where a cell never got there, NaN where it is missing or too short, or where the
+        seconds of an optimizer are not known.
+    """
+    grid = analysis.grid
+    trials, seconds = np.full(grid.finished.size, np.inf), np.full(grid.finished.size, np.inf)
+    hit = (grid.score <= threshold) & (grid.trial < horizon)
+    # Rows are sorted by cell and trial, so the first hit of a cell is the first occurrence of its index.
+    cells, first = np.unique(grid.cell[hit], return_index=True)
+    rows = np.flatnonzero(hit)[first]
+    trials[cells] = grid.trial[rows] + 1
+    seconds[cells] = grid.spent[rows]
+    absent = grid.finished.ravel() < horizon
+    trials[absent] = seconds[absent] = np.nan
+    by_optimizer = seconds.reshape(grid.finished.shape)
+    by_optimizer[~grid.timed] = np.nan
+    return trials.reshape(grid.finished.shape), by_optimizer
+
+
+def convergence_table(analysis: Analysis) -> Table:
+    """Share of runs that reach each threshold, median trials and median seconds of asking, per optimizer."""
+    grid, count = analysis.grid, analysis.counts[analysis.headline]
+    found = analysis.overall[analysis.headline]
+    order = ranking(analysis)
+    cells: dict[int, list[Cell]] = {o: [Cell(grid.optimizers[o])] for o in order}
+    data: list[dict[str, Any]] = []
+    for threshold in THRESHOLDS:
+        trials, seconds = first_reached(analysis, threshold, count)
+        for o in order:
+            if found is None or o not in found.selection.optimizers or not found.with_regret.any():
+                cells[o] += [Cell(MISSING)] * 3
+                continue
+            tasks = found.selection.tasks[found.with_regret]
+            runs = trials[o, tasks]
+            known = ~np.isnan(runs)
+            share = (np.isfinite(runs).sum(axis=1) / known.sum(axis=1)).mean()
+            each = (float(share), _median_of_medians(runs), _median_of_medians(seconds[o, tasks]))
+            never = int((known & np.isinf(runs)).sum())
+            cells[o] += [Cell(f"{each[0]:.0%}"), Cell(_never(each[1])), Cell(_never(each[2]))]
+            names = ("share_reached", "median_trials", "median_ask_seconds")
+            data.append(
+                {
+                    **{"threshold": threshold, "within_trials": count, "optimizer": grid.optimizers[o]},
+                    **{"tasks": len(tasks), "runs": int(known.sum()), "never_reached": never},
+                    **dict(zip(names, each, strict=True)),
+                }
+            )
+    columns = [
+        *("threshold", "within_trials", "optimizer", "tasks", "runs", "never_reached"),
+        *("share_reached", "median_trials", "median_ask_seconds"),
+    ]
+    return Table(
+        name="convergence",
+        title=f"Trials until a regret is reached, within {count} trials",
+        note=(
+            "Runs: share of the runs that get there, mean over complete tasks. Trials, ask s: median over runs in a "
+            "task, then over tasks, of the trials and of the seconds of asking spent; a run that never gets there "
+            "counts as infinitely long"
+        ),
+        header=("optimizer", *(f"{words} to {x:g}" for x in THRESHOLDS for words in ("runs", "trials", "ask s"))),
+        rows=tuple(tuple(cells[o]) for o in order) if data else (),
+        data=pd.DataFrame(data, columns=columns),
+    )
+
+
+def _median_of_medians(runs: Floats) -> float:
+    """Median over seeds, then over tasks; infinite values are ordinary large ones, and NaN are left out (all: NaN)."""
+    if np.isnan(runs).all():
+        return float("nan")
+    with np.errstate(invalid="ignore"):
+        # Between a finite and an infinite middle value numpy gives inf, as it should.
+        return float(np.median(np.nanmedian(runs, axis=1)))
+
+
+def _never(x: float) -> str:
+    return "never" if np.isinf(x) else f"{x:g}" if x >= 1 and x == int(x) else number(x)

@@ -1,0 +1,115 @@
+"""Regret against cost in words: the table, the sentence, the caution."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from optibench_reports.format.text import MISSING, Cell, Table, listing, many, number, p_value, rank
+from optibench_reports.stats.comparison import Aggregate, Comparison
+from optibench_reports.stats.cost import SHARES, UNITS, Costs
+from optibench_reports.tables.regret import aggregate_columns
+
+
+def cost_table(found: Costs, names: tuple[str, ...]) -> Table:
+    """Mean rank and mean regret of each optimizer after parts of the whole cost."""
+    last = found.overall[-1]
+    order = [] if last is None else [int(last.selection.optimizers[i]) for i in np.lexsort((last.mean, last.rank))]
+    header, data = ["optimizer"], []
+    columns: list[list[Cell]] = []
+    for share, part in zip(SHARES, found.overall, strict=True):
+        header += [f"rank after {found.words(share)}", f"regret after {found.words(share)}"]
+        columns += aggregate_columns(part, order)
+        for i, o in enumerate(() if part is None else part.selection.optimizers):
+            assert part is not None
+            data.append(
+                {
+                    **{"unit": found.unit, "share": share, "cost": (found.same or np.nan) * share},
+                    **{"optimizer": names[o], "tasks": int(part.with_regret.sum())},
+                    **{"mean_regret": part.mean[i], "regret_low": part.mean_low[i], "regret_high": part.mean_high[i]},
+                    **{"mean_rank": part.rank[i], "rank_low": part.rank_low[i], "rank_high": part.rank_high[i]},
+                }
+            )
+    header += ["wins / ties / losses", "p", "trials", "in full"]
+    columns += [
+        *_against(found.tests, order),
+        [Cell(f"{found.trials[o]:.1f}") for o in order],
+        [Cell(f"{found.full[o]:.1f}") for o in order],
+    ]
+    tasks = 0 if last is None else int(last.with_regret.sum())
+    whole = (
+        f"All of it is {number(found.same)}" if found.same is not None else "All of it is what the cheapest run took"
+    )
+    return Table(
+        name=f"regret_by_{found.unit}",
+        title=f"Mean rank and mean normalised regret against cost in {UNITS[found.unit]}",
+        note=(
+            f"Over {many(tasks, 'task')}, with 95% cluster-bootstrap intervals. {whole}. Only evaluations in full, and "
+            "over by then, count for regret; all are paid for, a promoted configuration's anew. Wins, ties, losses: "
+            "tasks on which the first row is better, the same, worse at the end; p: Wilcoxon's signed-rank test, "
+            f"Holm-adjusted, {MISSING} where so few tasks cannot reach significance. Trials, in full: means of a run. "
+            "Bold: best"
+        ),
+        header=tuple(header),
+        rows=tuple((Cell(names[o]), *(column[i] for column in columns)) for i, o in enumerate(order)),
+        data=pd.DataFrame(data),
+    )
+
+
+def _against(tests: Comparison | None, order: list[int]) -> tuple[list[Cell], list[Cell]]:
+    """What the first of ``order`` is to each other one."""
+    counts, p = [], []
+    for o in order:
+        pair = next((q for q in tests.pairs if {q.a, q.b} == {order[0], o}), None) if tests is not None else None
+        if pair is None:
+            counts.append(Cell(""))
+            p.append(Cell(""))
+            continue
+        wins, losses = (pair.wins, pair.losses) if pair.a == order[0] else (pair.losses, pair.wins)
+        counts.append(Cell(f"{wins} / {pair.ties} / {losses}"))
+        p.append(Cell(p_value(pair.p_holm) if tests is not None and tests.attainable else MISSING))
+    return counts, p
+
+
+def cost_sentence(found: Costs, names: tuple[str, ...]) -> str | None:
+    """Who is ahead once everybody has spent the same; ``None`` where nobody can be compared."""
+    last = found.overall[-1]
+    if last is None or len(last.rank) < 2:
+        return None
+    order = [int(i) for i in np.lexsort((last.mean, last.rank))]
+    label = [names[int(last.selection.optimizers[i])] for i in order]
+    level = [label[i] for i in range(len(order)) if last.rank[order[i]] - last.rank[order[0]] < 1e-9]
+    unit = UNITS[found.unit]
+    spent = f"At the cost of {found.same:g} {unit}" if found.same is not None else f"At equal cost in {unit}"
+    who = f"{listing(level)} {'has' if len(level) == 1 else 'share'} the best mean rank"
+    regrets = [f"{number(float(last.mean[order[i]]))} ({label[i]})" for i in range(max(2, len(level)))]
+    return (
+        f"{spent} {who} of {len(order)} optimizers over {many(len(last.selection.tasks), 'task')}: "
+        f"{rank(last.rank[order[0]])}. Mean normalised regret there: {listing(regrets)}."
+    )
+
+
+def cost_lines(found: Costs, names: tuple[str, ...]) -> list[list[str]]:
+    """The table for a terminal: a row an optimizer, regret after parts of the cost, and rank after all of it."""
+    last = found.overall[-1]
+    spent = [found.words(share) for share in SHARES]
+    lines = [["optimizer", *(f"@{words}" for words in spent), f"mean rank @{spent[-1]}", "trials", "in full"]]
+    for i in () if last is None else np.lexsort((last.mean, last.rank)):
+        assert last is not None
+        o = int(last.selection.optimizers[i])
+        regrets = [MISSING if part is None else _regret(part, o) for part in found.overall]
+        place = f"{rank(last.rank[i])} [{rank(last.rank_low[i])}, {rank(last.rank_high[i])}]"
+        short = names[o] if len(names[o]) <= 26 else names[o][:25] + "…"
+        lines.append([short, *regrets, place, f"{found.trials[o]:.1f}", f"{found.full[o]:.1f}"])
+    return lines
+
+
+def _regret(part: Aggregate, o: int) -> str:
+    where = np.flatnonzero(part.selection.optimizers == o)
+    return number(float(part.mean[where[0]])) if len(where) else MISSING
+
+
+COST_CAUTION = (
+    "Evaluations do not all cost the same here: what is said after a number of trials counts cheap ones as whole ones. "
+    "The tables of regret against cost compare at equal cost."
+)

@@ -1,0 +1,164 @@
+"""Who is ahead after a number of trials, by how much, and whether that is significant, in sentences.
+
+They must never name a winner, a lead or a competitor that the results do not have.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optibench_reports.format.text import bracket, listing, many, number, p_value, rank
+from optibench_reports.stats.analysis import Analysis
+from optibench_reports.stats.comparison import Aggregate, Comparison, Pair
+from optibench_reports.tables.significance import family_words, impossible, significant
+
+
+def after_trials(analysis: Analysis) -> tuple[str, str, str]:
+    """Three sentences; the first also says how many of the planned cells there are, if not all."""
+    first, *others = _verdict(analysis)
+    grid = analysis.grid
+    planned, done = int((grid.planned > 0).sum()), int(((grid.planned > 0) & (grid.finished > 0)).sum())
+    if done < planned:
+        first += f" Only {done:,} of {planned:,} planned cells are finished."
+    return (first, others[0], others[1])
+
+
+def _verdict(analysis: Analysis) -> tuple[str, str, str]:
+    grid, a = analysis.grid, analysis.headline
+    found, tests, count = analysis.overall[a], analysis.comparisons[a], analysis.counts[a]
+    if found is None or tests is None:
+        return (
+            f"No task was reached by enough optimizers for a comparison after {count} trials.",
+            "How far the optimizers are apart cannot be said.",
+            "Nothing can be tested.",
+        )
+    k, n = found.task_ranks.shape
+    order = np.lexsort((np.nan_to_num(found.mean, nan=np.inf), found.rank))
+    names = [grid.optimizers[o] for o in found.selection.optimizers]
+    if k == 1:
+        return _alone(analysis, found, names[0])
+    top = int(order[0])
+    leaders = [int(i) for i in order if abs(found.rank[int(i)] - found.rank[top]) < 1e-9]
+    level = [names[i] for i in leaders]
+    where = f"of {k} optimizers over {many(n, 'task')} after {count} trials: {rank(found.rank[top])}"
+    if not np.ptp(found.task_ranks, axis=0).any():
+        tie = "both tie" if k == 2 else "all tie"
+        return (
+            f"{listing(level)} share the best mean rank {where}; {tie} on every task, so nobody wins.",
+            f"Each has a mean normalised regret of {_regret(found, top)} (95% interval)."
+            if found.with_regret.any()
+            else "No task has reference values, so there is no regret.",
+            f"There is no difference to test: {tie}.",
+        )
+    interval = f"95% interval {rank(found.rank_low[top])} to {rank(found.rank_high[top])}"
+    return (
+        f"{listing(level)} {'has' if len(level) == 1 else 'share'} the best mean rank {where} ({interval}).",
+        _by_how_much(analysis, found, tests, names, order),
+        _is_it_significant(analysis, tests, level),
+    )
+
+
+def _regret(found: Aggregate, i: int) -> str:
+    return bracket(float(found.mean[i]), float(found.mean_low[i]), float(found.mean_high[i]))
+
+
+def _alone(analysis: Analysis, found: Aggregate, name: str) -> tuple[str, str, str]:
+    """A single optimizer is compared: it was run alone, the others have no cell yet, or they lag behind."""
+    grid, count = analysis.grid, analysis.counts[analysis.headline]
+    ran = (grid.finished > 0).any(axis=(1, 2))
+    if len(grid.optimizers) == 1:
+        first = f"Only {name} was run, so nobody wins."
+    elif ran.sum() == 1:
+        first = f"Only {name} of {len(grid.optimizers)} optimizers has finished cells, so nobody wins yet."
+    else:
+        first = f"Only {name} reached {many(count, 'trial')} on enough tasks to be compared, so nobody wins."
+    return (
+        first,
+        f"Its mean normalised regret after {count} trials over {many(int(found.with_regret.sum()), 'task')} is "
+        f"{_regret(found, 0)} (95% interval)."
+        if found.with_regret.any()
+        else "No task has reference values, so it has no regret.",
+        "With a single optimizer there is nothing to test.",
+    )
+
+
+def _by_how_much(
+    analysis: Analysis,
+    found: Aggregate,
+    tests: Comparison,
+    names: list[str],
+    order: np.ndarray[tuple[int], np.dtype[np.intp]],
+) -> str:
+    top, second = int(order[0]), int(order[1])
+    if not found.with_regret.any():
+        return "By how much cannot be said: no task has reference values, so there is no regret, only ranks."
+    place = "of the same mean rank" if abs(found.rank[second] - found.rank[top]) < 1e-9 else "the next by rank"
+    words = (
+        f"The mean normalised regret of {names[top]} is {_regret(found, top)}, that of {names[second]}, {place}, "
+        f"{_regret(found, second)} (95% intervals)"
+    )
+    everyone = analysis.grid.optimizers
+    for pair in tests.pairs:
+        if {everyone[pair.a], everyone[pair.b]} == {names[top], names[second]}:
+            mirrored = everyone[pair.a] != names[top]
+            wins, losses = (pair.losses, pair.wins) if mirrored else (pair.wins, pair.losses)
+            low, high = (-pair.high, -pair.low) if mirrored else (pair.low, pair.high)
+            gap = number(-pair.difference if mirrored else pair.difference)
+            words += f": a difference of {gap} [{number(low)}, {number(high)}], with "
+            words += f"{many(wins, 'win')}, {many(pair.ties, 'tie')} and {losses} {'loss' if losses == 1 else 'losses'}"
+    lowest = int(np.argmin(found.mean))
+    if found.mean[lowest] < found.mean[top]:
+        words += f"; the lowest mean regret is that of {names[lowest]}, {number(float(found.mean[lowest]))}"
+    return words + "."
+
+
+def _is_it_significant(analysis: Analysis, tests: Comparison, leaders: list[str]) -> str:
+    """Whether all that share the best mean rank are significantly better than the others."""
+    everyone = analysis.grid.optimizers
+    control = None if analysis.control is None else everyone[analysis.control]
+    leaders = [control] if control in leaders else leaders  # no pair of another leader was tested
+    mine = [pair for pair in tests.pairs if everyone[pair.a] in leaders or everyone[pair.b] in leaders]
+    if not mine:
+        return "Whether that is significant was not tested: no task has reference values."
+    if not tests.attainable:
+        return f"Whether that is significant cannot be said: {impossible(analysis, tests)}."
+    method = f"Wilcoxon's signed-rank test over {many(tests.n, 'task')}, Holm over {family_words(analysis, tests)}"
+    against: dict[str, list[tuple[bool, float]]] = {}
+    within: list[tuple[str, str, float]] = []
+    for pair in mine:
+        better, worse = _sides(pair, everyone)
+        ahead = significant(tests, pair.p_holm)
+        if better in leaders and worse in leaders:
+            within.append((better, worse, pair.p_holm))
+        elif better in leaders:
+            against.setdefault(worse, []).append((ahead, pair.p_holm))
+        else:
+            against.setdefault(better, []).append((False, pair.p_holm))
+    apart = [f"{better} is significantly better than {worse}" for better, worse, p in within if significant(tests, p)]
+    among = f"Although their mean ranks are equal, {listing(apart)}" if apart else ""
+    if not against:
+        p = p_value(min(p for *_, p in within))
+        none = f"No difference between them is significant (smallest p {p}; {method})."
+        return f"{among} ({method})." if among else none
+    return " ".join(filter(None, (_lead(leaders, against, method), among and f"{among}.")))
+
+
+def _lead(leaders: list[str], against: dict[str, list[tuple[bool, float]]], method: str) -> str:
+    """Over which others the lead is significant; of each, for every leader whether it is, and the p value."""
+    beaten = [other for other, found in against.items() if all(ahead for ahead, _ in found)]
+    level = [other for other in against if other not in beaten]
+    several = len(leaders) > 1
+    if not beaten:
+        p = p_value(min(p for found in against.values() for _, p in found))
+        lead = f"The lead that {listing(leaders)} share" if several else f"The lead of {leaders[0]}"
+        return f"{lead} is not significant over any other optimizer (smallest p {p}; {method})."
+    worst = max(p for other in beaten for _, p in against[other])
+    p = "below 0.0001" if worst < 1e-4 else f"at most {p_value(worst)}"
+    words = f"{listing(leaders)} {'are each' if several else 'is'} significantly better than {listing(beaten)}"
+    return f"{words} (p {p}; {method})" + (f", but not than {listing(level)}." if level else ".")
+
+
+def _sides(pair: Pair, everyone: tuple[str, ...]) -> tuple[str, str]:
+    """The one that the test puts ahead, and the other."""
+    a, b = everyone[pair.a], everyone[pair.b]
+    return (a, b) if pair.test.effect > 0 else (b, a)
