@@ -36,16 +36,16 @@ heavy: $(INSTALLED)
 
 # A grid of 324 cells under fire: killed workers and coordinators, hangs, crashes, survivors, full disks, cut files. Prints its seed.
 storm: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s -m storm tests/harness/test_storm.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s -m storm tests/harness/executors/test_storm.py
 
 # What 1,000, 10,000 and 100,000 trivial cells cost; docs/scale.md.
 SIZES ?= 1000 10000 100000
 scale: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/harness/scale.py $(SIZES)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/harness/runs/scale.py $(SIZES)
 
 # Dask with two workers on this machine against two worker processes; docs/dask.md.
 dask-bench: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/harness/dask_speed.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/harness/executors/dask_speed.py
 
 # Speed, as ratios in one run.
 bench: $(INSTALLED)
@@ -78,7 +78,7 @@ $(WORKERS)/hebo/.installed: examples/external/hebo-requirements.txt
 	touch $@
 
 external: $(INSTALLED) $(WORKERS)/yahpo/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/harness/test_workers_of_examples.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/harness/external/test_workers_of_examples.py
 
 hebo: $(WORKERS)/hebo/.installed
 

@@ -34,21 +34,21 @@ def _inapplicable(cls: type) -> frozenset[str]:
 
 #: The files that take longest come first, so that no process is left alone with one of them (`--no-loadscope-reorder`).
 LONG = (
-    "harness/test_run",
-    "harness/test_limits",
-    "harness/test_changed",
-    "harness/test_resume",
-    "harness/test_training",
+    "runs/test_run",
+    "spec/test_limits",
+    "store/test_changed",
+    "store/test_resume",
+    "runs/test_training",
     "results/test_reports",
-    "harness/test_survivors",
-    "harness/test_claim",
+    "executors/test_survivors",
+    "store/test_claim",
     "optimizers/test_conformance",
-    "harness/test_boundary",
-    "harness/test_paper",
+    "cell/test_boundary",
+    "runs/test_paper",
     "optimizers/test_repeatable",
-    "harness/test_plugin_example",
-    "harness/test_replay",
-    "harness/test_external_definitions",
+    "runs/test_plugin_example",
+    "cell/test_replay",
+    "external/test_external_definitions",
 )
 
 

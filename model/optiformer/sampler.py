@@ -24,14 +24,14 @@ from optiformer.errors import ModelError
 from optiformer.files import encoding_of
 from optiformer.one_thread import one_thread
 from optiformer.search.proposer import Proposer, ProposerConfig, with_settings
-from optiformer.sequence.tokenizer import Trial
+from optiformer.sequence.config import SamplingConfig
 from optiformer.settings import Range, convert
 from optiformer.space.conditions import learn
 from optiformer.space.space import Space
+from optiformer.space.trial import Trial
 from optiformer.surrogate.checkpoint import NAME, TrialSetCheckpoint, default_checkpoint
 from optiformer.surrogate.checkpoint import load as load_trialset
 from optiformer.surrogate.surrogate import TrialSet
-from optiformer.training.config import SamplingConfig
 
 if TYPE_CHECKING:
     from optiformer.sequence.network import Checkpoint

@@ -10,8 +10,8 @@ from optibench_optimizers.base import (
     Suggestion,
     Training,
 )
+from optibench_optimizers.entry import Entry
 from optibench_optimizers.registry import (
-    Entry,
     UnknownOptimizerError,
     broken,
     check_settings,

@@ -6,22 +6,20 @@ Reading this file imports none of the libraries; the classes' own capabilities a
 from __future__ import annotations
 
 from optibench_optimizers.base import Capabilities
-from optibench_optimizers.registry import Entry, register
+from optibench_optimizers.entry import Entry
 
 _WORST = "counts as the worst success so far"
 _DEFAULTS = "inactive parameters are told at their default, and dropped from what is suggested"
 _SOBOL_DIMENSIONS = 21201  # the longest table of direction numbers in SciPy
 
-register(
+ENTRIES = (
     Entry(
         name="random",
         summary="Uniform random search.",
         target="optibench_optimizers.adapters.random_search:RandomSearch",
         capabilities=Capabilities(batch=True, failed="nothing, as from any trial"),
         packages=("ConfigSpace", "numpy"),
-    )
-)
-register(
+    ),
     Entry(
         name="sobol",
         summary="Scrambled Sobol' sequence (scipy.stats.qmc).",
@@ -33,9 +31,7 @@ register(
             failed="nothing, as from any trial",
         ),
         packages=("ConfigSpace", "numpy", "scipy"),
-    )
-)
-register(
+    ),
     Entry(
         name="tpe",
         summary="TPE, Optuna 5's default: multivariate (group=true adds groups for conditional spaces).",
@@ -43,9 +39,7 @@ register(
         capabilities=Capabilities(batch=True, failed="left out"),
         packages=("ConfigSpace", "numpy", "optuna>=5"),
         install="pip install 'optuna>=5'",
-    )
-)
-register(
+    ),
     Entry(
         name="tpe-univariate",
         summary="TPE, each parameter modelled alone: the 2011 paper's, Optuna's default before version 5.",
@@ -53,9 +47,7 @@ register(
         capabilities=Capabilities(batch=True, failed="left out"),
         packages=("ConfigSpace", "numpy", "optuna>=5"),
         install="pip install 'optuna>=5'",
-    )
-)
-register(
+    ),
     Entry(
         name="cmaes",
         summary="CMA-ES from the best of the initial design; CatCMA with margin where there are categories (cmaes).",
@@ -68,9 +60,7 @@ register(
         ),
         packages=("ConfigSpace", "numpy", "scipy", "cmaes>=0.11"),
         install="pip install 'cmaes>=0.11'",
-    )
-)
-register(
+    ),
     Entry(
         name="gp-skopt",
         summary="Gaussian process, scikit-optimize's default: Matern 5/2, gp_hedge over EI, LCB and PI.",
@@ -78,9 +68,7 @@ register(
         capabilities=Capabilities(conditional=_DEFAULTS, batch=True, failed=_WORST),
         packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "scikit-optimize>=0.10.2"),
         install="pip install 'scikit-optimize>=0.10.2'",
-    )
-)
-register(
+    ),
     Entry(
         name="gp-optuna",
         summary="Gaussian process, Optuna's GPSampler: Matern 5/2, log expected improvement.",
@@ -93,9 +81,7 @@ register(
         packages=("ConfigSpace", "numpy", "scipy", "torch>=2.8", "optuna>=5", "greenlet>=3"),
         companions=("greenlet",),
         install="pip install 'optuna>=5' 'greenlet>=3' torch",
-    )
-)
-register(
+    ),
     Entry(
         name="gp-botorch",
         summary="Gaussian process, BoTorch's default model, log expected improvement, mixed spaces.",
@@ -103,51 +89,41 @@ register(
         capabilities=Capabilities(conditional=_DEFAULTS, batch=True, max_dimensions=_SOBOL_DIMENSIONS, failed=_WORST),
         packages=("ConfigSpace", "numpy", "scipy", "torch>=2.8", "gpytorch>=1.14", "botorch>=0.14"),
         install="pip install 'botorch>=0.14' 'gpytorch>=1.14'",
-    )
-)
-register(
+    ),
     Entry(
         name="smac-rf",
         summary="SMAC3's hyperparameter-optimization facade: random forest, log expected improvement.",
-        target="optibench_optimizers.adapters.smac_facades:SMACForest",
+        target="optibench_optimizers.adapters.smac.facades:SMACForest",
         capabilities=Capabilities(batch=True, failed=_WORST),
         packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
         install="pip install 'smac>=2.4'",
-    )
-)
-register(
+    ),
     Entry(
         name="smac-gp",
         summary="SMAC3's black-box facade: Gaussian process, expected improvement.",
-        target="optibench_optimizers.adapters.smac_facades:SMACGP",
+        target="optibench_optimizers.adapters.smac.facades:SMACGP",
         capabilities=Capabilities(
             conditional="SMAC's GP sees an inactive parameter at -1, below its range", batch=True, failed=_WORST
         ),
         packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
         install="pip install 'smac>=2.4'",
-    )
-)
-register(
+    ),
     Entry(
         name="hyperband",
         summary="Hyperband over random configurations, SMAC3's: successive halving with several brackets.",
-        target="optibench_optimizers.adapters.smac_multi_fidelity:SMACHyperband",
+        target="optibench_optimizers.adapters.smac.multi_fidelity:SMACHyperband",
         capabilities=Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
         packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
         install="pip install 'smac>=2.4'",
-    )
-)
-register(
+    ),
     Entry(
         name="smac-hb",
         summary="SMAC3's multi-fidelity facade: Hyperband whose configurations a random forest proposes, like BOHB.",
-        target="optibench_optimizers.adapters.smac_multi_fidelity:SMACForestHyperband",
+        target="optibench_optimizers.adapters.smac.multi_fidelity:SMACForestHyperband",
         capabilities=Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
         packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
         install="pip install 'smac>=2.4'",
-    )
-)
-register(
+    ),
     Entry(
         name="asha",
         summary="Asynchronous successive halving, Optuna's pruner, over TPE (sampler=tpe|random).",
@@ -155,9 +131,7 @@ register(
         capabilities=Capabilities(batch=True, multi_fidelity=True, failed="left out"),
         packages=("ConfigSpace", "numpy", "optuna>=5"),
         install="pip install 'optuna>=5'",
-    )
-)
-register(
+    ),
     Entry(
         name="optiformer-seq",
         summary="OptiFormer, the seed's format: a causal network over named tokens, policy sampling.",
@@ -165,9 +139,7 @@ register(
         capabilities=Capabilities(batch=True, failed="shown to the network as infeasible"),
         packages=("ConfigSpace", "numpy", "torch>=2.8"),
         fingerprint="optibench_optimizers.adapters.optiformer_sequence:fingerprint",
-    )
-)
-register(
+    ),
     Entry(
         name="optiformer",
         summary="OptiFormer: a transformer that predicts candidates' scores from the set of past trials "
@@ -176,9 +148,7 @@ register(
         capabilities=Capabilities(batch=True, failed="a model of its own foretells how likely a configuration fails"),
         packages=("ConfigSpace", "numpy", "scipy"),
         fingerprint="optibench_optimizers.adapters.optiformer:fingerprint",
-    )
-)
-register(
+    ),
     Entry(
         name="optiformer-sampler",
         summary="OptiFormerSampler in an Optuna study, define-by-run, as users have it (preset=default|thorough).",
@@ -191,5 +161,5 @@ register(
         packages=("ConfigSpace", "numpy", "scipy", "optuna>=5"),
         install="pip install 'optuna>=5'",
         fingerprint="optibench_optimizers.adapters.optiformer_sampler:fingerprint",
-    )
+    ),
 )

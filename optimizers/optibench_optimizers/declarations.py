@@ -10,7 +10,7 @@ from optibench_optimizers.base import Capabilities, Optimizer, OptimizerError
 from optibench_optimizers.settings import mismatch, of_type
 
 if TYPE_CHECKING:
-    from optibench_optimizers.registry import Entry
+    from optibench_optimizers.entry import Entry
 
 
 def check(entry: Entry) -> None:

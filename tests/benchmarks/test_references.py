@@ -14,8 +14,9 @@ from ConfigSpace import Configuration
 
 from optibench_benchmarks import BenchmarkError, Reference, create, names, registry
 from optibench_benchmarks.references import table as references
+from optibench_benchmarks.references.compute import check, compute, pending
 from optibench_benchmarks.references.search_yahpo import Codec, search
-from optibench_benchmarks.references.table import Entry, check, compute, entries, lookup, pending, write
+from optibench_benchmarks.references.table import Entry, entries, lookup, write
 from optibench_benchmarks.training.hpobench.data import OPENML
 from optibench_benchmarks.yahpo.space import search_space
 
@@ -80,7 +81,7 @@ def test_a_reference_that_does_not_hold_is_named_with_both_values(tmp_path, monk
     file = tmp_path / "references.json"
     good = next(compute(["synthetic/sphere-2d"]))
     write([Entry(good.name, Reference(-1.0, 2.0, 3.0, "wrong"), good.data_version)], file)
-    monkeypatch.setattr(references, "entries", lambda path=None: entries(path or file))
+    monkeypatch.setattr("optibench_benchmarks.references.compute.entries", lambda path=None: entries(path or file))
     problems = check()
     assert len(problems) == 3
     assert problems[0].startswith("synthetic/sphere-2d: f_best is ")

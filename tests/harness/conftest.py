@@ -15,7 +15,7 @@ import pytest
 import optibench_benchmarks
 import optibench_optimizers
 from optibench.cell.trials import TIMINGS
-from optibench.external import definitions
+from optibench.external import registry
 from optibench.plan.cells import plan
 from optibench.store.run_folder import Store
 
@@ -84,13 +84,13 @@ def table() -> Callable[[Path], pd.DataFrame]:
 def fresh_registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The registries as a new process has them; external definitions of a test are forgotten afterwards."""
     optibench_optimizers.entries(), optibench_benchmarks.families()
-    monkeypatch.setattr("optibench.external.definitions._registered", {})
+    monkeypatch.setattr("optibench.external.registry._registered", {})
     monkeypatch.setattr("optibench.external.benchmark._workers", {})
     monkeypatch.setattr("optibench_optimizers.registry._entries", dict(optibench_optimizers.registry._entries))
     monkeypatch.setattr("optibench_benchmarks.registry._families", dict(optibench_benchmarks.registry._families))
-    definitions._load_variable.cache_clear()
+    registry._load_variable.cache_clear()
     yield
-    definitions._load_variable.cache_clear()
+    registry._load_variable.cache_clear()
 
 
 @pytest.fixture

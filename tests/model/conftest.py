@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from optiformer.network_config import NetworkConfig
+from optiformer.sequence.config import SamplingConfig
 from optiformer.sequence.network import build_network, save
 from optiformer.sequence.tokenizer import Vocabulary
-from optiformer.training.config import NetworkConfig, SamplingConfig
 
 TINY = NetworkConfig(
     hidden_size=64, n_layers=2, n_heads=4, intermediate_size=96, copying_start=True, tie_embeddings=True

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from optiformer.space.conditions import learn
-from optiformer.space.space import Parameter
+from optiformer.space.parameter import Parameter
 
 PARAMETERS = (
     Parameter("degree", "int", 1, 5),

@@ -15,11 +15,13 @@ import optuna
 import pytest
 import torch
 
+from optiformer.network_config import PRESETS
 from optiformer.sequence.network import Checkpoint, build_network, default_checkpoint, load
 from optiformer.sequence.policy import Policy
-from optiformer.sequence.tokenizer import ScoreScale, Trial
-from optiformer.space.space import Parameter, Space
-from optiformer.training.config import PRESETS
+from optiformer.sequence.tokenizer import ScoreScale
+from optiformer.space.parameter import Parameter
+from optiformer.space.space import Space
+from optiformer.space.trial import Trial
 
 D, N = 7, 100
 SPACE = Space(tuple(Parameter(f"p{i}", "float") for i in range(D)))

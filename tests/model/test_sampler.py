@@ -24,7 +24,7 @@ from tests.model.surfaces import best, conditional
 from optiformer import ModelError, OptiFormerSampler
 from optiformer.one_thread import one_thread
 from optiformer.sequence.network import Checkpoint, load
-from optiformer.sequence.tokenizer import Trial as ModelTrial
+from optiformer.space.trial import Trial as ModelTrial
 from optiformer.surrogate.checkpoint import TrialSetCheckpoint, default_checkpoint
 from optiformer.surrogate.checkpoint import load as load_trialset
 

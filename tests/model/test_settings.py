@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from optiformer.errors import ModelError
+from optiformer.network_config import PRESETS
 from optiformer.search.proposer import ProposerConfig
 from optiformer.settings import Range, build, convert
-from optiformer.training.config import PRESETS, RunConfig
+from optiformer.training.config import RunConfig
 
 HUGE = 10**400
 WRONG = (None, [[]], {"a": 1}, "nonsense", math.nan, math.inf, -math.inf, HUGE, -HUGE, 1.5, True, -1, b"1")

@@ -16,14 +16,18 @@ import pytest
 import torch
 
 from optiformer.errors import ModelError
+from optiformer.network_config import NetworkConfig
+from optiformer.sequence.config import AugmentConfig, DataConfig, TeacherShare
 from optiformer.sequence.network import load
 from optiformer.sequence.prior.problems import PriorConfig
 from optiformer.sequence.trajectories import generate
-from optiformer.training import encodings, precision
+from optiformer.training import precision
 from optiformer.training.cache import train_cached
-from optiformer.training.config import AugmentConfig, DataConfig, NetworkConfig, RunConfig, TeacherShare, TrainConfig
+from optiformer.training.config import RunConfig, TrainConfig
+from optiformer.training.encoding import Loss
 from optiformer.training.loop import parameter_groups, train
 from optiformer.training.schedules import learning_rate
+from optiformer.training.sequences import SequenceEncoding
 from optiformer.training.state import Progress, save_state
 
 NETWORK = NetworkConfig(64, 2, 4, 96, copying_start=True, tie_embeddings=True)
@@ -82,13 +86,13 @@ def test_nan_stops_with_the_last_good_checkpoint_kept(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(RUN, data, tmp_path, progress=False, steps=4)
-    original = encodings.SequenceEncoding.loss
+    original = SequenceEncoding.loss
 
-    def broken(self: encodings.SequenceEncoding, network: object, batch: object, device: str) -> encodings.Loss:
+    def broken(self: SequenceEncoding, network: object, batch: object, device: str) -> Loss:
         loss = original(self, network, batch, device)
         return replace(loss, total=loss.total * float("nan"))
 
-    monkeypatch.setattr(encodings.SequenceEncoding, "loss", broken)
+    monkeypatch.setattr(SequenceEncoding, "loss", broken)
     with pytest.raises(ModelError, match="became nan at step 5; the last good checkpoint is kept"):
         train(RUN, data, tmp_path, progress=False)
     assert (tmp_path / "checkpoints" / "step-00000004" / "state.safetensors").exists()

@@ -108,7 +108,7 @@ def test_smac(name: str, n_trials: int, tmp_path: Path) -> None:
     import joblib
     import smac
 
-    from optibench_optimizers.adapters.smac_facades import repeatable
+    from optibench_optimizers.adapters.smac.facades import repeatable
 
     space = conditional()
     facade = {"smac-rf": smac.HyperparameterOptimizationFacade, "smac-gp": smac.BlackBoxFacade}[name]

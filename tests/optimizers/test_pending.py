@@ -14,7 +14,7 @@ from smac.scenario import Scenario
 
 import optibench_optimizers
 from optibench_optimizers import Fidelity, Observation
-from optibench_optimizers.adapters.smac_liar import LyingEncoder
+from optibench_optimizers.adapters.smac.liar import LyingEncoder
 from optibench_optimizers.conformance.spaces import bowl, line, mixed
 from optibench_optimizers.conformance.suite import initial_design, observe
 from optibench_optimizers.spaces import SearchSpace

@@ -34,8 +34,8 @@ from optibench_reports.stats.analysis import analyse
 from optibench_reports.stats.comparison import TIE
 from optibench_reports.stats.families import balanced, balanced_difference, family_means
 from optibench_reports.stats.tests import holm, signed_rank, tolerant_sign
-from optibench_reports.studies import latency
-from optibench_reports.studies.latency import Case
+from optibench_reports.studies import latency_cases
+from optibench_reports.studies.latency_cases import Case
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -251,7 +251,7 @@ more than a second a suggestion, was left out."""
 @functools.cache
 def cases() -> dict[tuple[str, int], Case]:
     """The latency cases at 7 parameters, by optimizer and past trials."""
-    return {(c.optimizer, c.n): c for c in latency.read(ROOT / "docs" / "latency.json").cases if c.d == 7}
+    return {(c.optimizer, c.n): c for c in latency_cases.read(ROOT / "docs" / "latency.json").cases if c.d == 7}
 
 
 def ratio(a: str, b: str, n: int = 100) -> float:

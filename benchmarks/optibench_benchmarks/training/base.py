@@ -27,7 +27,7 @@ class DivergedError(BenchmarkError):
 @dataclass(frozen=True)
 class ReferencePlan:
     """How many evaluations the search for a task's reference takes (see
-    :mod:`optibench_benchmarks.training.reference`).
+    :mod:`optibench_benchmarks.references.search_training`).
 
     Attributes:
         random: Random configurations, an odd number; their median is ``f_ref``.

@@ -38,16 +38,17 @@ from ConfigSpace import Configuration, ConfigurationSpace
 
 import optibench_benchmarks
 import optibench_optimizers
+from optibench.cell.account import Account
 from optibench.cell.containment import Side
+from optibench.cell.faults import cell_timeout, evaluation_timeout
 from optibench.cell.journal import Fault, History
+from optibench.cell.pulse import Step, unwatched
 from optibench.cell.trials import Trial, curve_text, info_text
 from optibench.errors import message, storable
 from optibench.external.benchmark import ExternalTimeout
 from optibench.plan.cells import Cell, derived_seed
-from optibench.spec.budget import Account
 from optibench.spec.fidelity import illegal as illegal_fidelity
 from optibench.spec.fidelity import share, varied
-from optibench.spec.limits import Step, cell_timeout, evaluation_timeout, unwatched
 from optibench_benchmarks import Benchmark
 from optibench_optimizers import Observation, Optimizer, State, Suggestion
 

@@ -73,25 +73,25 @@ def references(patterns: Sequence[str], *, again: bool, check: bool) -> int:
         BenchmarkError: A name is unknown, its data is missing, or no reference can be made for it.
     """
     import optibench_benchmarks
-    from optibench_benchmarks.references import table as frozen
+    from optibench_benchmarks.references import compute, table
 
     skipped: dict[str, str] = {}
     names = optibench_benchmarks.expand(patterns, skipped)
     for name, reason in skipped.items():
         print(f"Left out: {name}. {reason}", file=sys.stderr)
     if check:
-        problems = frozen.check(names)
+        problems = compute.check(names)
         for problem in problems:
             print(problem)
         print(f"{len(names)} tasks checked, {len(problems)} problems")
         return 1 if problems else 0
-    wanted = names if again else frozen.pending(names)
+    wanted = names if again else compute.pending(names)
     print(f"{len(names)} tasks, {len(wanted)} to compute")
-    for number, entry in enumerate(frozen.compute(wanted), start=1):
-        (change,) = frozen.write([entry])
+    for number, entry in enumerate(compute.compute(wanted), start=1):
+        (change,) = table.write([entry])
         new = change.new.reference
         values = f"f_best {new.f_best:.6g}, f_ref {new.f_ref:.6g}, f_worst {new.f_worst:.6g}, version {new.version}"
         print(f"[{number}/{len(wanted)}] {entry.name}: {change.kind}, {values}", flush=True)
-    for path in dict.fromkeys(map(frozen.home, wanted)):
+    for path in dict.fromkeys(map(table.home, wanted)):
         print(f"They are in {path}.")
     return 0

@@ -27,11 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from optibench.cell.journal import Fault
+from optibench.cell.pulse import Pulse
 from optibench.errors import HarnessError
-from optibench.executors.executors import CellRunner, Progress, Report
+from optibench.executors.base import CellRunner, Progress, Report
 from optibench.executors.guardian import Ward, guard
+from optibench.executors.watchdog import POLL_SECONDS, Watch
 from optibench.plan.cells import Cell
-from optibench.spec.limits import POLL_SECONDS, Pulse, Watch
 
 GRACE_SECONDS = 20.0
 """How long a worker may take to finish its trial when the run is stopped."""

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def flaw(resolved: Mapping[str, Any]) -> str | None:
-    """What of a resolved grid (:func:`optibench.spec.grid.resolve`) is missing or of the wrong kind, if anything is."""
+    """What of a grid as :func:`optibench.plan.resolve.resolve` gives it is missing or of a wrong kind, if anything."""
     grid, optimizers, tasks = (resolved[key] for key in ("grid", "optimizers", "tasks"))
     for name, value in (
         ("grid", grid),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optibench.spec.grid import Grid, Settings, label, resolve
+from optibench.plan.resolve import label, resolve
+from optibench.spec.grid import Grid, Settings
 from optibench.store.run_folder import GRID, Store
 from optiformer import cores
 

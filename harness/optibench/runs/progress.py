@@ -6,7 +6,7 @@ import sys
 import time
 from types import TracebackType
 
-from optibench.executors.executors import Progress
+from optibench.executors.base import Progress
 
 LINE_SECONDS = 30.0
 

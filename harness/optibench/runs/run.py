@@ -18,13 +18,15 @@ from typing import Any
 from optibench import external, threads
 from optibench.cell import containment
 from optibench.errors import HarnessError
-from optibench.executors.executors import EXECUTORS, CellRunner
+from optibench.executors.base import CellRunner
+from optibench.executors.registry import EXECUTORS
 from optibench.files import write_atomically
 from optibench.plan.cells import Cell, plan
+from optibench.plan.resolve import resolve
 from optibench.spec import batches
 from optibench.spec.budget import Budget
 from optibench.spec.fidelity import Choice
-from optibench.spec.grid import Grid, Settings, resolve
+from optibench.spec.grid import Grid, Settings
 from optibench.spec.limits import Limits
 from optibench.store import changed, fingerprint, provenance
 from optibench.store.run_folder import TRAINING, Store

@@ -62,7 +62,7 @@ def import_trials(paths: Sequence[Path], folder: Path, *, suffix: str = "") -> S
 def _task(path: Path, name: str) -> dict[str, Any]:
     """What the registry says of a task, its reference included."""
     import optibench_benchmarks
-    from optibench.spec.grid import describe
+    from optibench.plan.resolve import describe
 
     try:
         benchmark = optibench_benchmarks.create(name)

@@ -40,8 +40,6 @@ TRAINING = "training.json"
 FINGERPRINTS = "fingerprints.json"
 STAMP = b"optibench.cells"
 """In a compacted table's metadata: a hash of the cells it holds and of when they were written."""
-
-
 _held: set[str] = set()
 """The lock files that this process holds."""
 _held_guard = threading.Lock()
@@ -122,7 +120,7 @@ class Store:
         return cls(folder)
 
     def resolved(self) -> dict[str, Any]:
-        """The grid as it was planned (see :func:`optibench.spec.grid.resolve`).
+        """The grid as it was planned (see :func:`optibench.plan.resolve.resolve`).
 
         Raises:
             HarnessError: A file of the folder is damaged.

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from optiformer.sequence.tokenizer import Trial
-from optiformer.space.space import Parameter, Space
+from optiformer.space.parameter import Parameter
+from optiformer.space.space import Space
+from optiformer.space.trial import Trial
 
 NAMES = ("p0", "p1", "p2")
 OPTIMUM = np.array([0.7, 0.3, 0.55])

@@ -13,14 +13,18 @@ import numpy as np
 
 from optiformer.evaluation.probes import probe
 from optiformer.evaluation.probes import space as probe_space
+from optiformer.network_config import PRESETS
+from optiformer.sequence.config import AugmentConfig, DataConfig, TeacherShare
 from optiformer.sequence.dataset import TrajectoryStore
 from optiformer.sequence.network import build_network, count_parameters
 from optiformer.sequence.policy import Policy
 from optiformer.sequence.prior.problems import PriorConfig, find_flaw
-from optiformer.sequence.tokenizer import SPECIAL, ScoreScale, Tokenizer, Trial
+from optiformer.sequence.tokenizer import SPECIAL, ScoreScale, Tokenizer
 from optiformer.sequence.trajectories import generate, rejections
-from optiformer.space.space import Parameter, Space
-from optiformer.training.config import PRESETS, AugmentConfig, DataConfig, RunConfig, TeacherShare, TrainConfig
+from optiformer.space.parameter import Parameter
+from optiformer.space.space import Space
+from optiformer.space.trial import Trial
+from optiformer.training.config import RunConfig, TrainConfig
 
 #: The loss of step 4 must fall by this share of its first value within a hundred steps.
 FALL = 0.3

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optiformer.sequence.tokenizer import Trial
+from optiformer.space.trial import Trial
 
 Config = dict[str, Any]
 Array = NDArray[np.float64]

@@ -19,9 +19,9 @@ from optiformer.gp.improvement import ProcessImprovement
 from optiformer.search import candidates
 from optiformer.search.batch import Plan, diverse
 from optiformer.search.candidates import Pool
-from optiformer.sequence.tokenizer import Trial
 from optiformer.settings import Positive, Range, Share, check
 from optiformer.space.space import Space
+from optiformer.space.trial import Trial
 from optiformer.space.unit_space import MAX_LISTED, Array, UnitSpace
 from optiformer.surrogate.history import History, Rows, keys
 from optiformer.surrogate.interface import Belief, Surrogate, Told

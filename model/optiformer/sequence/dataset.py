@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optiformer.errors import ModelError
+from optiformer.sequence.config import AugmentConfig
 from optiformer.sequence.tokenizer import ScoreScale, Vocabulary, quantize
 from optiformer.sequence.trajectories import shards
-from optiformer.training.config import AugmentConfig
 
 Split = Literal["train", "validation"]
 VALIDATION_EVERY = 40

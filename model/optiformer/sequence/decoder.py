@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
 
-from optiformer.sequence.network import MAX_POSITIONS, NORM_EPSILON, ROPE_THETA
-from optiformer.training.config import NetworkConfig
+from optiformer.network_config import NetworkConfig
+from optiformer.sequence.llama import MAX_POSITIONS, NORM_EPSILON, ROPE_THETA
 
 
 @dataclass(eq=False)

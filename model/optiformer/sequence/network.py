@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG, WEIGHTS, sha256, shipped, write_atomically
+from optiformer.network_config import PRESETS, NetworkConfig
+from optiformer.sequence.config import SamplingConfig
 from optiformer.sequence.initialization import start_copying
+from optiformer.sequence.llama import MAX_POSITIONS, NORM_EPSILON, ROPE_THETA
 from optiformer.sequence.tokenizer import Vocabulary
 from optiformer.settings import build
-from optiformer.training.config import PRESETS, NetworkConfig, SamplingConfig
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from optiformer.sequence.decoder import Decoder
 
 VOCABULARY = "vocabulary.json"
-MAX_POSITIONS = 8192
-NORM_EPSILON, ROPE_THETA = 1e-6, 10_000.0
 
 
 def build_network(config: NetworkConfig, vocabulary: Vocabulary, *, seed: int | None = None) -> Any:

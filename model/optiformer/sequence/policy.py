@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from optiformer.errors import ModelError
+from optiformer.sequence.config import MAX_TEMPERATURE, SamplingConfig
 from optiformer.sequence.decoder import Cache
 from optiformer.sequence.network import Checkpoint, default_checkpoint, load
-from optiformer.sequence.tokenizer import ScoreScale, Tokenizer, Trial
-from optiformer.space.space import Parameter, Space
-from optiformer.training.config import MAX_TEMPERATURE, SamplingConfig
+from optiformer.sequence.tokenizer import ScoreScale, Tokenizer
+from optiformer.space.parameter import Parameter
+from optiformer.space.space import Space
+from optiformer.space.trial import Trial
 
 Config = dict[str, Any]
 #: Share of the context that is the best trials; the rest is spread evenly over the others' ranks.

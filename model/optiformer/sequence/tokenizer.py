@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from optiformer.errors import ModelError
 from optiformer.settings import Range, check, require
-from optiformer.space.space import Parameter, Space
+from optiformer.space.parameter import Parameter
+from optiformer.space.space import Space
+from optiformer.space.trial import Trial
 
 SPECIAL = (
     "PAD",
@@ -105,17 +107,6 @@ class Vocabulary:
         if vocabulary.digest() != digest:
             raise ModelError(f"The vocabulary {path} does not match its own checksum; restore it from its source.")
         return vocabulary
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One past trial: the active parameters' values and the value to minimize.
-
-    ``None``: it failed, and what it would have been is not known. Infinite: it is behind all others, as a pruned one.
-    """
-
-    config: Mapping[str, Any]
-    value: float | None
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ import numpy as np
 
 from optiformer.errors import ModelError
 from optiformer.files import write_atomically
+from optiformer.sequence.config import DataConfig
 from optiformer.sequence.prior.problems import sample_problem
 from optiformer.sequence.teachers import TEACHERS
 from optiformer.settings import build
-from optiformer.training.config import DataConfig
 
 FORMAT = 1
 _SPAWN = multiprocessing.get_context("spawn")

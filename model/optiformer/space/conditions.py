@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from optiformer.space.space import Condition, Parameter, Space
+from optiformer.space.parameter import Condition, Parameter
+from optiformer.space.space import Space
 
 Configs = Sequence[Mapping[str, Any]]
 #: A number that can have more different values than this is compared with a threshold only.

@@ -1,4 +1,4 @@
-"""ConfigSpace and Optuna search spaces to :class:`optiformer.space.space.Parameter` lists."""
+"""ConfigSpace and Optuna search spaces to :class:`optiformer.space.parameter.Parameter` lists."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optiformer.errors import ModelError
-from optiformer.space.space import Condition, Parameter, parents_first
+from optiformer.space.parameter import Condition, Parameter, parents_first
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace

@@ -1,7 +1,7 @@
 """A search space as matrices: many configurations at once as positions in [0, 1], with snapping and conditions.
 
 Columns are the space's free parameters (those that can vary), in the space's order, parents before children. The maps
-are :class:`optiformer.space.space.Parameter`'s, vectorised; tests hold the two together.
+are :class:`optiformer.space.parameter.Parameter`'s, vectorised; tests hold the two together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optiformer.gp.processes import Kinds
-from optiformer.space.space import Condition, Parameter, Space
+from optiformer.space.parameter import Condition, Parameter
+from optiformer.space.space import Space
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG, WEIGHTS, sha256, shipped, write_atomically
+from optiformer.network_config import NetworkConfig
 from optiformer.settings import build
 from optiformer.surrogate.config import TrialSetConfig, identity
-from optiformer.training.config import NetworkConfig
 
 if TYPE_CHECKING:
     import torch

@@ -22,6 +22,7 @@ from optiformer.sequence.network import count_parameters
 from optiformer.sequence.trajectories import generate
 from optiformer.training import encodings
 from optiformer.training.config import RunConfig, TrainConfig
+from optiformer.training.encoding import Encoding
 from optiformer.training.log import PEAK_FLOPS, TrainingLog
 from optiformer.training.precision import chosen
 from optiformer.training.schedules import learning_rate, momentum
@@ -171,7 +172,7 @@ def parameter_groups(network: Any, config: TrainConfig) -> list[dict[str, Any]]:
 
 
 def accumulate(
-    encoding: encodings.Encoding,
+    encoding: Encoding,
     module: Any,
     stream: Iterator[tuple[Any, dict[str, int]]],
     scaler: torch.amp.GradScaler,
@@ -194,7 +195,7 @@ def accumulate(
 
 @torch.no_grad()
 def validate(
-    encoding: encodings.Encoding, module: Any, network: Any, ema: dict[str, Any], config: TrainConfig, device: str
+    encoding: Encoding, module: Any, network: Any, ema: dict[str, Any], config: TrainConfig, device: str
 ) -> float:
     """The averaged weights' loss on functions that training never sees, always the same batches."""
     trained = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -222,7 +223,7 @@ def update_ema(ema: dict[str, Any], network: Any, decay: float) -> None:
 
 def export(
     run: RunConfig,
-    encoding: encodings.Encoding,
+    encoding: Encoding,
     folder: Path,
     weights: dict[str, Any],
     state: Progress,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from optiformer.files import WEIGHTS
+from optiformer.sequence.config import SamplingConfig
 from optiformer.sequence.network import VOCABULARY, load, save
-from optiformer.training.config import SamplingConfig
 
 CARD = "README.md"
 

@@ -19,7 +19,7 @@ from optiformer.surrogate.network.network import TrialSetNetwork, build
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import Batch, sample_batch
 from optiformer.training.config import RunConfig
-from optiformer.training.encodings import Loss, Position
+from optiformer.training.encoding import Loss, Position
 
 if TYPE_CHECKING:
     from optiformer.sequence.dataset import Split

@@ -20,8 +20,8 @@ from optibench_optimizers.spaces import Config, SearchSpace
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG
 from optiformer.search.proposer import PRESETS, Proposer, ProposerConfig, with_settings
-from optiformer.sequence.tokenizer import Trial
 from optiformer.space.space import Space
+from optiformer.space.trial import Trial
 from optiformer.surrogate.checkpoint import default_checkpoint, load
 from optiformer.surrogate.surrogate import TrialSet
 from optiformer.training.cache import train_cached

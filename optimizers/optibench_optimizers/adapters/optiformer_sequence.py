@@ -16,11 +16,12 @@ from optibench_optimizers.history import succeeded
 from optibench_optimizers.settings import SettingError, blaming, library_seed, number, whole
 from optibench_optimizers.spaces import Config, SearchSpace
 from optiformer.errors import ModelError
+from optiformer.sequence.config import SamplingConfig
 from optiformer.sequence.network import Checkpoint, default_checkpoint, load
 from optiformer.sequence.policy import Policy
-from optiformer.sequence.tokenizer import Trial
 from optiformer.space.space import Space
-from optiformer.training.config import RunConfig, SamplingConfig
+from optiformer.space.trial import Trial
+from optiformer.training.config import RunConfig
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace

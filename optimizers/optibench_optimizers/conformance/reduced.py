@@ -17,7 +17,8 @@ from typing import Any
 from unittest.mock import patch
 
 from optibench_optimizers.base import Observation
-from optibench_optimizers.registry import Entry, create, parse, register
+from optibench_optimizers.entry import Entry
+from optibench_optimizers.registry import create, parse, register
 
 TOLD, ASKED = 10, 3
 SAYS_REDUCED = re.compile(

@@ -8,7 +8,7 @@ from optibench_reports.data.score_array import Floats, Ints
 from optibench_reports.stats.analysis import Analysis
 from optibench_reports.stats.anytime import curve_counts
 from optibench_reports.stats.comparison import Aggregate, seed_means
-from optibench_reports.tables.convergence import first_reached
+from optibench_reports.stats.thresholds import first_reached
 
 TARGETS = np.logspace(0, -3, 31)
 """Frozen targets: normalised regrets from 1, a median random configuration, to 0.001, evenly on a logarithmic scale."""

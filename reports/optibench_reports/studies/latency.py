@@ -5,17 +5,13 @@ Quantiles are computed from the raw rounds, with linear interpolation (numpy's d
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from optibench_reports.data.results import ReportError
-from optibench_reports.data.score_array import Floats
 from optibench_reports.format.latex import to_latex
 from optibench_reports.format.text import (
     MISSING,
@@ -28,127 +24,8 @@ from optibench_reports.format.text import (
     to_markdown,
     write_csv,
 )
-
-BASELINE = "tpe"
-"""Optuna's default TPE, to which ratios refer."""
-BUSY = 1.5
-"""A load average above this means that something else was running."""
-_HOW = "save it with `make latency`, or with --benchmark-json or --benchmark-save-data of pytest"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One optimizer at one history length and number of parameters.
-
-    Attributes:
-        optimizer: Its label.
-        n: Past trials.
-        d: Parameters.
-        seconds: Of each round of ask + tell, (R,).
-        cold: Seconds of making it, telling it ``n`` trials and its first ask; NaN where that is not known.
-        load: The machine's load average when the case began; NaN where that is not known.
-    """
-
-    optimizer: str
-    n: int
-    d: int
-    seconds: Floats
-    cold: float
-    load: float
-
-    @property
-    def p50(self) -> float:
-        return float(np.median(self.seconds))
-
-    @property
-    def p95(self) -> float:
-        return float(np.percentile(self.seconds, 95))
-
-    @property
-    def mean(self) -> float:
-        return float(self.seconds.mean())
-
-
-@dataclass(frozen=True)
-class Latency:
-    """The cases of one file, sorted by parameters, past trials and mean, and what they were measured on, in words."""
-
-    cases: tuple[Case, ...]
-    machine: str
-
-    def baseline(self, case: Case) -> Case | None:
-        """Optuna's TPE at the same past trials and parameters; ``None`` where it was not measured."""
-        same = (each for each in self.cases if (each.optimizer, each.n, each.d) == (BASELINE, case.n, case.d))
-        return next(same, None)
-
-
-def read(path: Path) -> Latency:
-    """Read and check what pytest-benchmark saved; records of other benchmarks are ignored.
-
-    Raises:
-        ReportError: One sentence that says what is wrong with the file.
-    """
-    content = _content(path)
-    cases = [_case(path, record) for record in content["benchmarks"] if _is_latency(record)]
-    if not cases:
-        raise ReportError(f"{path} has no record of an optimizer's latency: {_HOW}")
-    cases.sort(key=lambda case: (case.d, case.n, case.mean, case.optimizer))
-    places = [(case.optimizer, case.n, case.d) for case in cases]
-    twice = next((place for place in places if places.count(place) > 1), None)
-    if twice is not None:
-        raise ReportError(f"{path} has {twice[0]} at n={twice[1]}, D={twice[2]} more than once: save one run in a file")
-    if BASELINE not in {case.optimizer for case in cases}:
-        raise ReportError(
-            f"{path} has no {BASELINE!r} (Optuna's default TPE), to which every time is compared: measure it in the "
-            "same run"
-        )
-    return Latency(tuple(cases), _machine(content))
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ReportError(f"{path} cannot be read ({error.strerror}): {_HOW}") from error
-    except ValueError as error:  # JSON's and UTF-8's are kinds of it
-        raise ReportError(f"{path} is not JSON: {_HOW}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("benchmarks"), list):
-        raise ReportError(f"{path} was not written by pytest-benchmark: {_HOW}")
-    return content
-
-
-def _is_latency(record: Any) -> bool:
-    return isinstance(record, dict) and {"optimizer", "n", "d"} <= set(record.get("extra_info") or {})
-
-
-def _case(path: Path, record: Mapping[str, Any]) -> Case:
-    info = record["extra_info"]
-    name = f"{info['optimizer']} at n={info['n']}, D={info['d']}"
-    raw = (record.get("stats") or {}).get("data")
-    if not raw:
-        raise ReportError(f"{path} has no raw data of {name}, without which there is no p95: {_HOW}")
-    try:
-        seconds = np.array(raw, dtype=float)
-        known = {key: float(np.nan if info.get(key) is None else info[key]) for key in ("cold_seconds", "load_average")}
-        case = Case(str(info["optimizer"]), int(info["n"]), int(info["d"]), seconds, *known.values())
-    except (TypeError, ValueError) as error:
-        raise ReportError(f"{path} has something else than numbers for {name}: measure it again") from error
-    if seconds.ndim != 1 or not np.isfinite(seconds).all() or not (seconds > 0).all() or min(case.n, case.d) < 1:
-        raise ReportError(f"{path} has a time or a size that is not positive for {name}: measure it again")
-    return case
-
-
-def _machine(content: Mapping[str, Any]) -> str:
-    """Processor, Python and date, as far as the file says."""
-    machine = content.get("machine_info") or {}
-    cpu = machine.get("cpu") or {}
-    words = [
-        str(cpu.get("brand_raw") or machine.get("processor") or machine.get("machine") or ""),
-        many(int(cpu["count"]), "core") if cpu.get("count") else "",
-        f"Python {machine['python_version']}" if machine.get("python_version") else "",
-        str(content.get("datetime") or "")[:10],
-    ]
-    return ", ".join(word for word in words if word)
+from optibench_reports.studies.latency_cases import BUSY, Latency, names_by_speed, read
+from optibench_reports.studies.latency_figure import draw
 
 
 def latency_table(found: Latency) -> Table:
@@ -217,14 +94,6 @@ def ratio_table(found: Latency) -> Table:
     )
 
 
-def names_by_speed(found: Latency) -> list[str]:
-    """Optimizers, the fastest first: by the geometric mean of their mean times."""
-    means: dict[str, list[float]] = {}
-    for case in found.cases:
-        means.setdefault(case.optimizer, []).append(np.log(case.mean))
-    return sorted(means, key=lambda name: (float(np.mean(means[name])), name))
-
-
 def _times(ratio: float) -> str:
     """A ratio with two significant digits: ``0.013``, ``1.0``, ``45``, ``1,300``."""
     if np.isnan(ratio):
@@ -246,8 +115,6 @@ def write(path: Path, out: Path) -> str:
     Raises:
         ReportError: The file is not usable, or the folder cannot be written.
     """
-    from optibench_reports.studies.latency_figure import draw
-
     found = read(Path(path))
     tables = [latency_table(found), ratio_table(found)]
     sections = [f"## {markdown_escape(t.title)}\n\n{markdown_escape(t.note)}.\n\n{to_markdown(t)}" for t in tables]

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMetho
 from optibench_reports.figures.axes import COLUMN, framed, save, trace
 from optibench_reports.figures.style import RC, styles
 from optibench_reports.format.text import many
-from optibench_reports.studies.latency import Latency, names_by_speed
+from optibench_reports.studies.latency_cases import Latency, names_by_speed
 
 
 def draw(found: Latency, path: Path) -> None:

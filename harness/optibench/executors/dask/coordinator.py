@@ -19,11 +19,11 @@ from typing import Any
 
 from optibench.cell.journal import parse
 from optibench.errors import HarnessError
+from optibench.executors.base import CellRunner, Progress, Report
 from optibench.executors.dask.connection import Gone, connect, reaching
 from optibench.executors.dask.fingerprint import fingerprint
 from optibench.executors.dask.mailbox import Mailbox
 from optibench.executors.dask.task import run_remotely
-from optibench.executors.executors import CellRunner, Progress, Report
 from optibench.files import replacing
 from optibench.plan.cells import Cell
 

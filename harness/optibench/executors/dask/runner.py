@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from optibench.cell.pulse import Step, unwatched
 from optibench.cell.trials import Trial
 from optibench.errors import HarnessError
-from optibench.executors.executors import CellRunner, Report
+from optibench.executors.base import CellRunner, Report
 from optibench.plan.cells import Cell
-from optibench.spec.limits import Limits, Step, unwatched
+from optibench.spec.limits import Limits
 from optibench.store.fingerprint import Fingerprints
 
 

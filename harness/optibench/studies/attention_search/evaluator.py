@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from optibench.executors.watchdog import POLL_SECONDS, resident
 from optibench.external.process import kill
-from optibench.spec.limits import POLL_SECONDS, resident
 from optibench.studies.attention_search import program as programs
 from optibench_benchmarks.data import ROOT_VARIABLE
 from optibench_benchmarks.training.attention.tasks import FRAMEWORKS

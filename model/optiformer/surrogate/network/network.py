@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
+from optiformer.network_config import NetworkConfig
 from optiformer.surrogate.config import TrialSetConfig
 from optiformer.surrogate.network.features import SlotKinds, candidate_features, trial_features
 from optiformer.surrogate.network.kernel_heads import KernelHeads
 from optiformer.surrogate.network.layers import hide, vary
 from optiformer.surrogate.network.prediction import Prediction
-from optiformer.training.config import NetworkConfig
 
 MASKED = -1e9
 NORM_EPSILON = 1e-6

@@ -1,0 +1,133 @@
+"""What every executor is given: a runner of cells, and a callback for progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optibench_benchmarks
+import optibench_optimizers
+from optibench import external
+from optibench.cell.pulse import Step, unwatched
+from optibench.cell.trials import Trial
+from optibench.plan.cells import Cell
+from optibench.spec.limits import Limits
+from optibench.store.fingerprint import UNKNOWN, Fingerprints
+from optibench.store.run_folder import Store
+
+PROGRESS_SECONDS = 0.2
+"""How often a worker reports inside a cell."""
+
+
+@dataclass
+class Progress:
+    """News from a running or finished cell."""
+
+    trials: int = 0
+    failed: int = 0
+    cells: int = 0
+
+
+Report = Callable[[Progress], None]
+
+
+class CellRunner:
+    """Runs cells of one store: replays the journal, appends to it, puts the result in place."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tasks: Mapping[str, Any],
+        limits: Limits | None = None,
+        fingerprints: Fingerprints | None = None,
+    ) -> None:
+        self.store = Store(folder.absolute())  # wherever an objective goes
+        self.tasks = tasks
+        self.limits = limits or Limits()
+        self.fingerprints = fingerprints
+        self.external = external.registered()
+        self.entries = [one for one in optibench_optimizers.entries().values() if not external.is_external(one)]
+        self.families = [one for one in optibench_benchmarks.families().values() if not external.is_external(one)]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In a worker: what is registered here, if only by the running script, is registered there too."""
+        self.__dict__.update(state)
+        for entry in self.entries:
+            optibench_optimizers.register(entry)
+        for family in self.families:
+            optibench_benchmarks.register(family)
+        external.register(self.external)
+
+    def run(
+        self,
+        cell: Cell,
+        report: Report,
+        stopping: Callable[[], bool],
+        pulse: Callable[[Step, int, float], None] = unwatched,
+        *,
+        scratch: Path | None = None,
+        own_process: bool = True,
+    ) -> None:
+        """Run one cell, or the rest of it.
+
+        Args:
+            cell: The cell.
+            report: Called with news for the progress bar.
+            stopping: Asked before each trial whether to stop.
+            pulse: Told what is being done.
+            scratch: A folder for temporary files.
+            own_process: Whether this process does nothing else than run cells.
+
+        Raises:
+            Stopped: ``stopping`` said so; the journal holds what was finished.
+        """
+        from optibench.cell.log import CellLog
+        from optibench.cell.run import Surroundings, run_cell
+
+        journal = self.store.journal(cell)
+        past = journal.open()
+        pending, last = Progress(trials=len(past.trials), failed=_failed(past.trials)), time.monotonic()
+        log = CellLog(self.store.log(cell))
+        mine = UNKNOWN if self.fingerprints is None else self.fingerprints.of(cell)
+        if mine and mine not in past.fingerprints:
+            if past.trials and not past.fingerprints:
+                past.fingerprints.append("unknown")
+            journal.sign(mine)
+            past.fingerprints.append(mine)
+
+        def on_trial(trial: Trial) -> None:
+            nonlocal pending, last
+            journal.append(trial)
+            log.trim()
+            pending.trials += 1
+            pending.failed += trial.failed
+            now = time.monotonic()
+            if now - last > PROGRESS_SECONDS:
+                report(pending)
+                pending, last = Progress(), now
+
+        def event(what: str, text: str) -> None:
+            self.store.event(what, cell=cell.key, text=text)
+
+        around = Surroundings(stopping, pulse, event, log.write, scratch)
+        limits = {"time_limit": self.limits.cell_limit, "evaluation_limit": self.limits.evaluation_limit}
+        try:
+            with log.capture(whole_process=own_process):
+                trials = run_cell(cell, past=past, on_trial=on_trial, surroundings=around, **limits)
+            self.finish(cell, trials, "+".join(past.fingerprints))
+            pending.cells += 1
+        finally:
+            report(pending)
+            journal.close()
+            log.close()
+
+    def finish(self, cell: Cell, trials: Sequence[Trial], fingerprint: str) -> None:
+        """Put a finished cell's result in place."""
+        self.store.finish(cell, trials, self.tasks[cell.task], fingerprint)
+
+
+def _failed(trials: Iterable[Trial]) -> int:
+    return sum(trial.failed for trial in trials)

@@ -1,0 +1,74 @@
+"""What a coordinator sees of a worker: the limit that it is over.
+
+Limits are enforced from outside, by having the worker and all that it started killed: a loop in C that
+answers no signal ends too. For that a worker says what it is doing in memory that it shares with the coordinator
+(:class:`~optibench.cell.pulse.Pulse`).
+
+Memory is what the worker has resident, looked at every :data:`POLL_SECONDS`, and not ``RLIMIT_AS``: PyTorch, ONNX
+Runtime and the allocator's arenas reserve gigabytes of addresses that they never touch, so that a limit on addresses
+would have to be far above the memory that is meant, and a failed allocation inside a library ends in anything.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optibench.cell.faults import cell_timeout
+from optibench.cell.journal import Fault
+from optibench.cell.pulse import STEPS, Pulse, Step
+from optibench.spec.limits import Limits
+
+if TYPE_CHECKING:
+    from optibench.executors.guardian import Ward
+
+POLL_SECONDS = 0.05
+"""How often the coordinator looks at its workers."""
+
+
+class Watch:
+    """The coordinator's view of one worker."""
+
+    def __init__(self, pulse: Pulse, ward: Ward) -> None:
+        self.pulse, self.ward = pulse, ward
+        self._seen: tuple[float, ...] | None = None
+
+    def now(self) -> tuple[Step, int]:
+        """The worker's step and trial."""
+        return STEPS[int(self.pulse.values[0])], int(self.pulse.values[1])
+
+    def over(self, limits: Limits) -> Fault | None:
+        """The limit that the worker is over, if it is; for the trial it was at."""
+        seen = tuple(self.pulse.values)
+        # a step is over its time only if two looks in a row agree on it: a single one may see half of a change
+        same, self._seen = seen == self._seen, seen
+        step, trial = STEPS[int(seen[0])], int(seen[1])
+        if step in ("idle", "finish"):
+            return None
+        now = time.monotonic()
+        if same:
+            own = {"evaluate": limits.evaluation_limit, "ask": limits.ask_limit, "tell": limits.ask_limit}.get(step)
+            if own is not None and now - seen[2] > own:
+                return Fault(trial, step, "timeout", f"{step}: stopped at its limit of {own:g} s", now - seen[2])
+            if limits.cell_limit is not None and now - seen[3] > limits.cell_limit:
+                return cell_timeout(trial, limits.cell_limit, now - seen[2])
+        if limits.memory_limit is not None:
+            size = resident(self.ward.pid)
+            if size > limits.memory_limit:
+                allowed, had = (f"{number / 2**20:.0f} MiB" for number in (limits.memory_limit, size))
+                text = f"{step}: the worker was stopped at {had} of memory, its limit is {allowed}"
+                return Fault(trial, step, "failed", text, now - seen[2])
+        return None
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+def resident(pid: int) -> int:
+    """Bytes that a process has in memory; 0 if it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return 0

@@ -1,0 +1,116 @@
+"""External optimizers and benchmarks of this process, and those that a run folder holds."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optibench.external import trust
+from optibench.external.definitions import VARIABLE, External, ExternalError, load
+from optibench.paths import expanded
+
+if TYPE_CHECKING:
+    from optibench_benchmarks import Family
+    from optibench_optimizers import Entry
+
+_registered: dict[tuple[str, str], External] = {}
+
+
+def register(found: Iterable[External]) -> None:
+    """Make external optimizers and benchmarks known to the registries of this process.
+
+    Raises:
+        OptimizerError, BenchmarkError: A name is taken, or is none.
+    """
+    import optibench_benchmarks
+    import optibench_optimizers
+    from optibench.external.benchmark import ExternalFamily
+    from optibench.external.optimizer import ExternalEntry
+
+    for external in found:
+        key = (external.kind, external.name)
+        if _registered.get(key) == external:
+            continue
+        if external.kind == "optimizer":
+            optibench_optimizers.entries()  # ours and plug-ins' first, so that they are not what collides
+            optibench_optimizers.register(ExternalEntry.of(external))
+        else:
+            optibench_benchmarks.families()
+            optibench_benchmarks.register(ExternalFamily.of(external))
+        _registered[key] = external
+
+
+@functools.cache
+def _load_variable(value: str) -> None:
+    for path in filter(None, value.split(os.pathsep)):
+        register(load(expanded(path)))
+
+
+def is_external(entry: Entry | Family) -> bool:
+    """Whether an entry of a registry stands for a process of its own."""
+    return hasattr(entry, "external")
+
+
+def registered() -> list[External]:
+    """Every external definition that is registered here, after those that ``OPTIBENCH_EXTERNAL`` names."""
+    _load_variable(os.environ.get(VARIABLE, ""))
+    return list(_registered.values())
+
+
+RECORD = "external.json"
+"""The file in a run folder that holds the definitions behind its optimizers and tasks."""
+
+
+def record(folder: Path, resolved: Mapping[str, Any]) -> None:
+    """Keep the definitions that a resolved grid uses, so that its folder alone is enough to resume it.
+
+    The file is readable by its owner only, and either whole or as it was before.
+    """
+    names = {("optimizer", one["name"]) for one in resolved["optimizers"].values()}
+    names |= {("benchmark", task.partition("/")[0]) for task in resolved["tasks"]}
+    used = [external.plain() for external in registered() if (external.kind, external.name) in names]
+    if used:
+        trust.remember(map(External.of, used))
+        part = folder / f"{RECORD}.{os.getpid()}.tmp"
+        try:
+            part.unlink(missing_ok=True)  # of a killed process that had this one's number
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                json.dump(used, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(folder / RECORD)
+        except OSError as error:
+            raise ExternalError(
+                f"Cannot write {folder / RECORD}: {error.strerror}; fix that, then run the same command again."
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def recall(folder: Path, *, allowed: bool = False) -> None:
+    """Register the definitions that :func:`record` kept; ones that are registered already win.
+
+    Args:
+        folder: The run folder.
+        allowed: Whether commands are run that this user has not run before; otherwise they are asked about.
+
+    Raises:
+        ExternalError: The file is damaged.
+        HarnessError: Its commands are not allowed.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return
+    registered()
+    try:
+        found = [External.of(plain) for plain in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        what = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else "is damaged"
+        raise ExternalError(f"{path} {what}: name the definitions again with {VARIABLE} or the grid file.") from error
+    found = [external for external in found if (external.kind, external.name) not in _registered]
+    trust.confirm(found, folder, allowed=allowed)
+    register(found)

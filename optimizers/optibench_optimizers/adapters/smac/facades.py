@@ -1,0 +1,203 @@
+"""SMAC3 (Lindauer et al. 2022): Bayesian optimization with a random forest or with a Gaussian process."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import joblib  # type: ignore[import-untyped]
+import numpy as np
+from ConfigSpace import Configuration
+from smac import BlackBoxFacade, HyperparameterOptimizationFacade, Scenario
+from smac.acquisition.maximizer import LocalAndSortedRandomSearch
+from smac.facade.abstract_facade import AbstractFacade
+from smac.main.exceptions import ConfigurationSpaceExhaustedException
+from smac.runhistory.dataclasses import TrialInfo, TrialValue
+from smac.runhistory.enumerations import StatusType
+
+from optibench_optimizers.adapters.smac.liar import FiniteLogEncoder, LyingEncoder, Retraining
+from optibench_optimizers.base import Capabilities, Observation, Optimizer, Suggestion
+from optibench_optimizers.history import Pending, Values, succeeded
+from optibench_optimizers.settings import MAX_COUNT, library_seed, whole
+from optibench_optimizers.spaces import Config, SearchSpace
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+
+def repeatable(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSearch:
+    """Give the points that SMAC's local search starts from one order.
+
+    SMAC passes them through a set, whose order depends on Python's hash seed: in every process another one, and with it
+    other suggestions.
+    """
+    search = maximizer._local_search
+    unordered = search._get_init_points_from_previous_configs
+
+    def ordered(*arguments: Any, **keywords: Any) -> list[Configuration]:
+        points = unordered(*arguments, **keywords)
+        return sorted(points, key=lambda point: np.nan_to_num(point.get_array(), nan=-1.0).tolist())
+
+    search._get_init_points_from_previous_configs = ordered  # type: ignore[method-assign]
+    return maximizer
+
+
+class SMAC(Optimizer):
+    """A SMAC facade, asked and told; subclasses say which.
+
+    If trials are told before the first ask, they are the initial design; otherwise SMAC makes its own (Sobol' points,
+    at most a quarter of ``n_trials``). Conditions, priors and forbidden clauses are SMAC's own business, which speaks
+    ConfigSpace. A failed trial is told as crashed, at the cost of the worst success so far; while nothing has
+    succeeded, failures are kept back and SMAC goes on with its initial design, then with random configurations. Once
+    every configuration of a finite space has been tried, random ones are repeated.
+
+    SMAC insists on an output folder: it is a temporary one, gone once SMAC has started.
+
+    Args:
+        space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
+        retrain_after: How many configurations one surrogate proposes before the next is trained; while some are out,
+            every proposal has a surrogate of its own, for which those that are out have the median cost.
+    """
+
+    facade: ClassVar[type[HyperparameterOptimizationFacade | BlackBoxFacade]]
+    models: ClassVar[bool] = True
+    """Whether what it proposes comes from a model, which is then told what is out."""
+
+    def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int) -> None:
+        logging.getLogger("smac").setLevel(logging.CRITICAL)
+        self._space = SearchSpace(space)
+        self._own_space = copy.deepcopy(space)  # SMAC seeds it
+        self._seed = library_seed(seed)
+        self._n_trials = whole("n_trials", n_trials)
+        self._retrain_after = whole("retrain_after", retrain_after, most=MAX_COUNT)
+        self._rng = np.random.RandomState(self._seed)
+        self._smac: AbstractFacade | None = None
+        self._retraining: Retraining | None = None
+        self._exhausted = False
+        self._trial_seed: int | None = 0
+        self._pending: Pending[TrialInfo] = Pending()
+        self._values = Values()
+        self._untold: list[tuple[TrialInfo, Observation]] = []
+        self._crashed: list[TrialInfo] = []
+        self._penalty = -np.inf
+
+    def ask(self, n: int = 1) -> list[Suggestion]:
+        if self._smac is None:
+            self._smac = self._start(initial_design=not self._values)
+            self._retraining = Retraining(self._smac) if self.models else None
+        self._learn(self._smac)
+        # SMAC's forest would take all cores, and adding up its trees in whatever order they finish is not repeatable.
+        with joblib.parallel_config(backend="sequential"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a mean over no neighbours in its local search
+            return [self._ask_one(self._smac) for _ in range(n)]
+
+    def _start(self, *, initial_design: bool) -> AbstractFacade:
+        # SMAC writes down how it was started and nothing later on, as it is told not to save: the folder may go.
+        with tempfile.TemporaryDirectory(prefix="optibench-smac-") as folder:
+            scenario = Scenario(
+                self._own_space,
+                deterministic=True,
+                n_trials=self._n_trials,
+                seed=self._seed,
+                output_directory=Path(folder),
+                **self._scenario_settings(),
+            )
+            components = self._components(scenario, initial_design=initial_design)
+            return self.facade(scenario, **components, logging_level=False, overwrite=True)
+
+    def _scenario_settings(self) -> dict[str, Any]:
+        """What the scenario has beside what all have."""
+        return {}
+
+    def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
+        """The parts of the facade that are not its own."""
+        return {
+            "initial_design": None if initial_design else self.facade.get_initial_design(scenario, n_configs=0),
+            "acquisition_maximizer": repeatable(self.facade.get_acquisition_maximizer(scenario)),
+            "config_selector": self.facade.get_config_selector(scenario, retrain_after=self._retrain_after),
+        }
+
+    def _suggestion(self, info: TrialInfo, config: Config) -> Suggestion:
+        return Suggestion(config)
+
+    def _ask_one(self, smac: AbstractFacade) -> Suggestion:
+        if not self._exhausted:
+            if self._retraining is not None:
+                self._retraining.before_ask(waiting=bool(self._pending.waiting()))
+            try:
+                info = smac.ask()
+            except (ConfigurationSpaceExhaustedException, StopIteration):
+                self._exhausted = True
+            else:
+                self._trial_seed = info.seed
+                suggestion = self._suggestion(info, self._space.from_vector(info.config.get_array()))
+                self._pending.add(suggestion.config, info, suggestion.fidelity)
+                return suggestion
+        return Suggestion(self._space.sample(1, self._rng)[0])
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        for observation in observations:
+            self._values.add(observation)
+            info = self._pending.pop(observation.config, observation.fidelity) or self._foreign(observation)
+            self._untold.append((info, observation))
+
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            self._pending.pop(suggestion.config, suggestion.fidelity)
+
+    def _foreign(self, observation: Observation) -> TrialInfo:
+        config = observation.config
+        self._space.codes(config)  # refuses what is not of this space
+        return TrialInfo(Configuration(self._own_space, vector=self._space.vector(config)), seed=self._trial_seed)
+
+    def _learn(self, smac: AbstractFacade) -> None:
+        if not self._values.any_succeeded:
+            return
+        failed = [info for info, observation in self._untold if not succeeded(observation)]
+        if self._values.worst > self._penalty:  # the crashed ones cost more than was thought
+            self._penalty = self._values.worst
+            failed = self._crashed + failed
+        for info, observation in self._untold:
+            if succeeded(observation):
+                smac.tell(info, TrialValue(cost=float(observation.value)), save=False)
+        for info in failed:
+            smac.tell(info, TrialValue(cost=self._penalty, status=StatusType.CRASHED), save=False)
+        self._crashed += [info for info, observation in self._untold if not succeeded(observation)]
+        self._untold.clear()
+
+
+class SMACForest(SMAC):
+    """SMAC's hyperparameter-optimization facade: a random forest on log-scaled costs, log expected improvement."""
+
+    facade = HyperparameterOptimizationFacade
+    capabilities: ClassVar[Capabilities] = Capabilities(batch=True, failed="counts as the worst success so far")
+
+    def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 8) -> None:
+        super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
+
+    def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
+        found = super()._components(scenario, initial_design=initial_design)
+        return {**found, "runhistory_encoder": FiniteLogEncoder(scenario)}
+
+
+class SMACGP(SMAC):
+    """SMAC's black-box facade: a Gaussian process (Matern 5/2, Hamming for categories), expected improvement."""
+
+    facade = BlackBoxFacade
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        conditional="SMAC's GP sees an inactive parameter at -1, below its range",
+        batch=True,
+        failed="counts as the worst success so far",
+    )
+
+    def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 1) -> None:
+        super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
+
+    def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
+        found = super()._components(scenario, initial_design=initial_design)
+        return {**found, "runhistory_encoder": LyingEncoder(scenario)}

@@ -1,0 +1,123 @@
+"""What is known of an optimizer without importing it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optibench_optimizers import requirements
+from optibench_optimizers.base import Capabilities, Optimizer, OptimizerError, Training
+from optibench_optimizers.settings import SettingError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of an optimizer without importing it.
+
+    Attributes:
+        name: How users name it.
+        summary: One line for ``optibench list``.
+        target: ``module:Class`` of the :class:`~optibench_optimizers.base.Optimizer`.
+        capabilities: The class's own ``capabilities``, repeated here so that listing imports nothing (a test holds the
+            two together).
+        packages: The distributions whose versions determine its results: part of a cell's key. ``optuna>=5`` declares
+            the oldest version that counts as this optimizer.
+        companions: Modules that its libraries look for by themselves and without which they fall back on something
+            slower or worse; they must be quick to import.
+        install: The ``pip install`` command that brings them.
+        fingerprint: ``module:function`` of what else determines its results, such as the weights of a network: takes
+            the settings, gives a word for a cell's key. Empty if there is nothing.
+    """
+
+    name: str
+    summary: str
+    target: str
+    capabilities: Capabilities
+    packages: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
+    install: str = "pip install optiformer-bench"
+    fingerprint: str = ""
+
+    def load(self) -> type[Optimizer]:
+        """Import the optimizer's class.
+
+        Raises:
+            OptimizerError: A package is missing, or as :meth:`check`, and the message says which command installs it;
+                the code cannot be imported, or holds something else than this entry says.
+        """
+        self.check()
+        cls = self._imported(self.target)
+        if not isinstance(cls, type) or not issubclass(cls, Optimizer):
+            raise OptimizerError(
+                f"Optimizer {self.name!r}: {self.target} is no class of optibench_optimizers.Optimizer."
+            )
+        if cls.capabilities != self.capabilities:
+            raise OptimizerError(
+                f"Optimizer {self.name!r}: its entry and {self.target} declare different capabilities, "
+                f"{self.capabilities} and {cls.capabilities}; give the entry the class's."
+            )
+        return cls
+
+    def _imported(self, target: str) -> Any:
+        module, _, attribute = target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise OptimizerError(
+                f"Optimizer {self.name!r} needs the package {error.name!r}, which is missing; run `{self.install}`."
+            ) from error
+        except (Exception, SystemExit) as error:  # whatever a third party's module does when it is imported
+            raise OptimizerError(
+                f"Optimizer {self.name!r} ({target}) cannot be loaded: {_first_line(error)}"
+            ) from error
+
+    def identify(self, settings: Mapping[str, Any]) -> str | None:
+        """What besides settings and package versions determines the results; ``None`` if nothing does."""
+        if not self.fingerprint:
+            return None
+        with self.named():
+            found: str = self._imported(self.fingerprint)(settings)
+        return found
+
+    def training(self, settings: Mapping[str, Any]) -> Training | None:
+        """The training phase that settings ask for, if any; they were checked by :func:`check_settings`.
+
+        Raises:
+            OptimizerError: They name a training configuration that is missing or wrong.
+        """
+        with self.named():
+            return self.load().training(settings)
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Add the optimizer's name to what is wrong with a setting."""
+        try:
+            yield
+        except SettingError as error:
+            raise OptimizerError(f"Optimizer {self.name!r}: {error}") from error
+
+    def versions(self) -> dict[str, str]:
+        """The installed version of each of :attr:`packages` (``missing`` where there is none)."""
+        return requirements.versions(self.packages)
+
+    def check(self) -> None:
+        """Refuse to run it in a reduced mode.
+
+        Raises:
+            OptimizerError: It has :meth:`problems`; the message says which command installs what it needs.
+        """
+        if problems := self.problems():
+            raise OptimizerError(
+                f"Optimizer {self.name!r} would not run as it should: {'; '.join(problems)}; run `{self.install}`."
+            )
+
+    def problems(self) -> list[str]:
+        """Why it would run slower or otherwise than it should: old packages, absent companions; a phrase each."""
+        return [*requirements.outdated(self.packages), *requirements.absent(self.companions)]
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

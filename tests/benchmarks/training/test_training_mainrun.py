@@ -1,0 +1,261 @@
+"""The headline task: each of its options, exact repetition, its ablation, real headlines."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from optibench.studies import training_ablation as ablation
+from optibench_benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, families
+from optibench_benchmarks.conformance import BenchmarkConformance, plain
+from optibench_benchmarks.references import compute
+from optibench_benchmarks.references import table as references
+from optibench_benchmarks.training.base import DivergedError
+from optibench_benchmarks.training.mainrun import gpt
+from optibench_benchmarks.training.text import headlines, text
+
+SHORT = {"epochs": 1, "data_fraction": 0.1}
+CONFIG = plain(create("mainrun/gpt").space.get_default_configuration())
+SMALL = text.generated("generated headlines 1", (60, 20, 20))
+
+
+# --- the training
+
+
+OPTIONS = [
+    {"decay_groups": True, "weight_decay": 1.0},
+    {"dropout": 0.0},
+    {"schedule": "onecycle"},
+    {"warmup": 0.3},
+    {"accumulation": 2},
+    {"block_size": 32},
+    {"vocab_size": 500},
+    {"norm": "rmsnorm"},
+    {"feed_forward": "swiglu"},
+    {"ema": True, "ema_decay": 0.9},
+    {"amp": True},
+    {"token_masking": 0.2},
+    {"sequence_augmentation": True},
+]
+
+
+@pytest.fixture(scope="module")
+def default():
+    return create("mainrun/gpt").evaluate(CONFIG, seed=0, fidelity=SHORT)
+
+
+@pytest.mark.parametrize("change", OPTIONS, ids=lambda change: next(iter(change)))
+def test_every_option_does_something(change, default):
+    found = create("mainrun/gpt").evaluate(CONFIG | change, seed=0, fidelity=SHORT)
+    assert math.isfinite(found.value)
+    assert found.value != default.value
+    assert found.value == pytest.approx(default.value, rel=0.5)
+
+
+def test_fused_attention_changes_the_value_by_rounding_only(default):
+    found = create("mainrun/gpt").evaluate(CONFIG | {"sdpa": True}, seed=0, fidelity=SHORT)
+    # dropout is drawn in another order: without it, only sums are
+    plain_value, fused_value = (
+        create("mainrun/gpt").evaluate(CONFIG | {"sdpa": sdpa, "dropout": 0.0}, seed=0, fidelity=SHORT).value
+        for sdpa in (False, True)
+    )
+    assert fused_value == pytest.approx(plain_value, rel=1e-3)
+    assert found.value == pytest.approx(default.value, rel=0.05)
+
+
+def test_the_average_of_the_weights_is_what_is_measured():
+    config = CONFIG | {"ema": True, "ema_decay": 0.995}
+    slow = create("mainrun/gpt").evaluate(config, seed=0, fidelity=SHORT)
+    plain_one = create("mainrun/gpt").evaluate(CONFIG, seed=0, fidelity=SHORT)
+    assert slow.curve["train_loss"] == plain_one.curve["train_loss"]
+    assert slow.value > plain_one.value  # a few steps: the average is still near the beginning
+
+
+@pytest.mark.parametrize("change", [{}, {"amp": True, "ema": True, "ema_decay": 0.9, "sdpa": True}])
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(change):
+    first, again, other = (
+        create("mainrun/gpt").evaluate(CONFIG | change, seed=seed, fidelity=SHORT) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first.curve["train_loss"] != other.curve["train_loss"]
+
+
+def test_another_process_computes_the_same_bits(default):
+    code = (
+        "from optibench_benchmarks import create\n"
+        f"print(create('mainrun/gpt').evaluate({CONFIG!r}, seed=0, fidelity={SHORT!r}).curve['train_loss'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(default.curve["train_loss"])
+
+
+def test_a_short_training_is_the_beginning_of_a_longer_one_and_it_learns():
+    task = create("mainrun/gpt")
+    short, long = (
+        task.evaluate(CONFIG, seed=0, fidelity={"epochs": epochs, "data_fraction": 0.3}) for epochs in (1, 3)
+    )
+    assert list(long.curve) == ["epoch", "train_loss", "validation_loss"]
+    assert {name: values[:1] for name, values in long.curve.items()} == dict(short.curve)
+    assert long.value == long.curve["validation_loss"][-1] < 0.9 * short.value
+    assert long.info["test_loss"] == pytest.approx(long.value, rel=0.05)
+    assert task.direction == "minimize"
+
+
+def test_a_loss_that_is_no_number_is_a_failed_trial_with_its_reason(monkeypatch):
+    from optibench.cell.run import run_cell
+    from optibench.plan.cells import Cell
+
+    monkeypatch.setattr(gpt.GPT, "forward", lambda self, tokens: math.nan * self.tokens(tokens) @ self.tokens.weight.T)
+    (trial,) = run_cell(Cell("k", "random", "mainrun/gpt", 0, 1, 0))
+    assert trial.state == "failed"
+    assert trial.error == "evaluate: DivergedError: The training diverged: its loss became nan in epoch 1."
+
+
+def test_an_average_has_a_decay_only_where_there_is_one():
+    space = create("mainrun/gpt").space
+    for config in map(plain, space.sample_configuration(40)):
+        assert ("ema_decay" in config) == config["ema"]
+
+
+@pytest.mark.heavy
+class TestConformance(BenchmarkConformance):
+    """The suite of every benchmark, on a hundred headlines."""
+
+    name, n = "mainrun/gpt", 2
+
+    def create(self):
+        task = create(self.name)
+        task.size, task.source = replace(task.size, documents=SMALL.sizes), SMALL
+        return task
+
+
+# --- the ablation
+
+
+def test_the_committed_ablation_switches_every_option_once():
+    found = ablation.read("mainrun")
+    assert found.task.name == "mainrun/gpt"
+    changed = {name for config in found.changes.values() for name in config if config[name] != found.baseline.get(name)}
+    assert changed >= set(CONFIG) - {"learning_rate", "warmup"}
+    assert all(config != found.baseline for config in found.changes.values())
+
+
+def test_effects_are_paired_by_seed_and_sorted_and_a_divergence_is_told(monkeypatch):
+    from optibench_benchmarks import Evaluation
+
+    def train(self, config, seed, fidelity):
+        if config["norm"] == "rmsnorm":
+            raise DivergedError("The training diverged.")
+        return Evaluation(1.0 + 0.1 * (seed % 3) + 0.2 * config["amp"] - 0.05 * config["sdpa"])
+
+    monkeypatch.setattr("optibench_benchmarks.training.mainrun.tasks.HeadlineGPT.train", train)
+    changes = {"AMP": {"amp": True}, "RMSNorm": {"norm": "rmsnorm"}, "SDPA": {"sdpa": True}}
+    task = create("mainrun/gpt")
+    spec = ablation.Ablation(task, CONFIG, {name: CONFIG | change for name, change in changes.items()})
+    baseline, effects = ablation.run(spec, 3)
+    assert [each.name for each in effects] == ["SDPA", "AMP", "RMSNorm"]
+    assert effects[1].difference.mean == pytest.approx(0.2)
+    assert effects[1].difference.high - effects[1].difference.low == pytest.approx(0.0, abs=1e-9)
+    printed = ablation.table(baseline, effects)
+    assert "| baseline | 1.1000 | |" in printed
+    assert "| SDPA | 1.0500 | -0.0500 [-0.0500, -0.0500] |" in printed
+    assert "| RMSNorm | diverged | |" in printed
+    with pytest.raises(BenchmarkError, match="at least 2 seeds"):
+        ablation.run(spec, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("task: [", "cannot be read"),
+        ("task: mainrun/gpt\nbaseline: {}", "has to have the keys task, baseline, changes"),
+        ("task: synthetic/sphere-2d\nbaseline: {}\nchanges: {}", "trains nothing"),
+        ("task: mainrun/gpt\nbaseline: {dropout: 7}\nchanges: {}", "The baseline of .* is no configuration"),
+        ("task: mainrun/gpt\nbaseline: {}\nchanges: {x: {colour: 7}}", "'x' of .* has no parameter colour"),
+    ],
+)
+def test_a_broken_ablation_is_one_sentence(tmp_path, capsys, content, message):
+    (tmp_path / "spec.yaml").write_text(content)
+    with pytest.raises(BenchmarkError, match=message) as caught:
+        ablation.read(str(tmp_path / "spec.yaml"))
+    assert "\n" not in str(caught.value)
+    assert ablation.main([str(tmp_path / "spec.yaml")]) == 2
+    assert str(caught.value) in capsys.readouterr().err
+
+
+# --- real headlines, names, references
+
+
+@pytest.fixture
+def real(monkeypatch, tmp_path):
+    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
+    (tmp_path / "headlines").mkdir()
+    return tmp_path / "headlines" / "headlines.txt"
+
+
+def test_real_headlines_are_read_one_a_line(real):
+    lines = headlines.generate(400, seed=5)
+    real.write_text("\n\n".join([*lines, lines[0], "  "]), encoding="utf-8")
+    assert families()["mainrun"].provider().names() == ["mainrun/gpt", "mainrun/gpt-headlines"]
+    task = create("mainrun/gpt-headlines")
+    parts = text.split(task.source)
+    assert {line for part in parts for line in part} <= set(lines)
+    assert [len(part) for part in parts] == [285, 57, 57]
+    assert task.reference is None
+    assert task.evaluate(CONFIG, seed=0, fidelity={"epochs": 1}).value > 0
+    version = task.data_version
+    real.write_text("\n".join(lines[:300]), encoding="utf-8")
+    assert create("mainrun/gpt-headlines").data_version != version
+    # an edit far from the end, of the same length, is another text
+    real.write_text("\n".join(lines * 20), encoding="utf-8")
+    version = create("mainrun/gpt-headlines").data_version
+    real.write_text("X" + "\n".join(lines * 20)[1:], encoding="utf-8")
+    assert create("mainrun/gpt-headlines").data_version != version
+
+
+def test_missing_headlines_are_named_with_the_cure(real):
+    assert families()["mainrun"].provider().names() == ["mainrun/gpt"]
+    for name in ("mainrun/gpt-headlines", "mainrun/gpt-headlines-full"):
+        with pytest.raises(MissingDataError) as caught:
+            create(name)
+        message = str(caught.value)
+        assert str(real) in message
+        assert "OPTIBENCH_DATA" in message
+        assert "one a line" in message
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"one\ntwo\nthree", "has 3 different documents, too few"), (b"\xff\xfe\x00", "UTF-8")]
+)
+def test_a_broken_file_of_headlines_is_one_sentence(real, content, message):
+    real.write_bytes(content)
+    with pytest.raises(BenchmarkError, match=message) as caught:
+        create("mainrun/gpt-headlines").evaluate(CONFIG, seed=0, fidelity=SHORT)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_task_gets_the_closest_name():
+    with pytest.raises(UnknownBenchmarkError, match="mainrun/gpt"):
+        create("mainrun/gtp")
+
+
+def test_the_full_size_is_the_documents():
+    task = create("mainrun/gpt-full")
+    assert (task.size.shape, task.size.epochs, task.reference) == ((512, 6, 8), 7, None)
+    assert plain(task.space.get_default_configuration())["vocab_size"] == 16_000
+
+
+def test_the_best_found_is_better_than_the_default():
+    entry = references.entries()["mainrun/gpt"]
+    assert entry.reference.f_best < 0.45 < entry.reference.f_ref
+    assert entry.data_version == create("mainrun/gpt").data_version
+
+
+@pytest.mark.heavy
+def test_the_committed_reference_holds():
+    assert compute.check(["mainrun/gpt"]) == []

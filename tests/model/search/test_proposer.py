@@ -1,0 +1,439 @@
+"""Proposals of the trial-set model: any space, no duplicates, failures, batches, long histories, many parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ConfigSpace import (
+    AndConjunction,
+    Categorical,
+    ConfigurationSpace,
+    EqualsCondition,
+    Float,
+    GreaterThanCondition,
+    InCondition,
+    Integer,
+    LessThanCondition,
+    NotEqualsCondition,
+    OrConjunction,
+    OrdinalHyperparameter,
+)
+from ConfigSpace.util import check_configuration
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optibench_optimizers.adapters.optiformer import OptiFormer, fingerprint
+from optibench_optimizers.base import Observation, OptimizerError
+from optibench_optimizers.spaces import SearchSpace
+from optiformer.errors import ModelError
+from optiformer.network_config import NetworkConfig
+from optiformer.search import candidates
+from optiformer.search.proposer import MANY, PRESETS, Proposer, ProposerConfig, with_settings
+from optiformer.space.space import Space
+from optiformer.space.trial import Trial
+from optiformer.space.unit_space import UnitSpace
+from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays, save
+from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.history import History, thin
+from optiformer.surrogate.network.network import build
+from optiformer.surrogate.surrogate import TrialSet
+
+ENCODING = TrialSetConfig(slots=6, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
+NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
+SMALL = ProposerConfig(uniform=32, local=32, refinements=2, refined=16, ahead=0.0)
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
+def network(request: pytest.FixtureRequest) -> TrialSet:
+    encoding = replace(ENCODING, kernels_after=request.param)
+    made = build(encoding, NETWORK, seed=0)
+    with torch.no_grad():
+        made.head.weight.mul_(30)  # opinions, if wrong ones
+    return TrialSet(TrialSetCheckpoint(arrays(made.state_dict()), encoding, NETWORK, {}))
+
+
+def nested() -> ConfigurationSpace:
+    space = ConfigurationSpace()
+    kind = Categorical("kind", ["a", "b", "c"])
+    size = OrdinalHyperparameter("size", [1, 2, 4, 8])
+    depth, rate = Integer("depth", (1, 9)), Float("rate", (1e-4, 1.0), log=True)
+    count, momentum, extra = Integer("count", (1, 500), log=True), Float("momentum", (0.0, 1.0)), Float("extra", (0, 1))
+    space.add(kind, size, depth, rate, count, momentum, extra)
+    space.add(
+        InCondition(depth, kind, ["a", "c"]),
+        NotEqualsCondition(rate, kind, "b"),
+        AndConjunction(EqualsCondition(momentum, kind, "a"), GreaterThanCondition(momentum, depth, 4)),
+        OrConjunction(LessThanCondition(extra, count, 20), EqualsCondition(extra, kind, "b")),
+    )
+    return space
+
+
+def flat(d: int) -> ConfigurationSpace:
+    return ConfigurationSpace({f"x{i}": (0.0, 1.0) for i in range(d)})
+
+
+def choices() -> ConfigurationSpace:
+    return ConfigurationSpace({"many": [f"v{i}" for i in range(30)], "few": ["p", "q"], "n": (1, 4), "fixed": 3})
+
+
+SPACES: dict[str, Callable[[], ConfigurationSpace]] = {
+    "nested": nested,
+    "line": lambda: flat(1),
+    "twenty": lambda: flat(20),
+    "choices": choices,
+}
+
+
+def told(space: ConfigurationSpace, n: int, seed: int = 0) -> list[Trial]:
+    unit = UnitSpace(Space.from_configspace(space))
+    rng = np.random.default_rng(seed)
+    positions = unit.snap(rng.random((n, len(unit))))
+    return [Trial(unit.config(p), float(((p - 0.3) ** 2).sum())) for p in positions]
+
+
+def suggest(
+    network: TrialSet, space: ConfigurationSpace, trials: Sequence[Trial], n: int = 1, seed: int = 0, **kw: Any
+) -> list[dict[str, Any]]:
+    proposer = Proposer(Space.from_configspace(space), network, SMALL)
+    return proposer.suggest(trials, n, seed=seed, number=len(trials), **kw)
+
+
+def key(config: Any) -> tuple[Any, ...]:
+    return tuple(sorted(config.items()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6))
+def test_positions_and_conditions_are_those_of_the_space(seed: int) -> None:
+    space = Space.from_configspace(nested())
+    unit = UnitSpace(space)
+    snapped = unit.snap(np.random.default_rng(seed).random((1, len(unit))))
+    active = unit.active(snapped)[0]
+    config = unit.config(snapped[0])
+    assert {p.name for p, on in zip(unit.parameters, active, strict=True) if on} == set(config)
+    position, same = unit.position(config)
+    assert np.array_equal(same, active)
+    np.testing.assert_allclose(position[active], snapped[0][active], atol=1e-9)
+    np.testing.assert_allclose(unit.snap(snapped), snapped, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("n", [0, 3, 12, 60])
+def test_proposals_are_valid_and_new_in_any_space_after_any_number_of_trials(
+    network: TrialSet, name: str, n: int
+) -> None:
+    space = SPACES[name]()
+    trials = told(space, n)
+    asked = suggest(network, space, trials, 3)
+    for config in asked:
+        check_configuration(space, SearchSpace(space).vector(config))
+    assert len({key(c) for c in asked} | {key(t.config) for t in trials}) == 3 + len({key(t.config) for t in trials})
+
+
+def test_a_proposal_depends_on_seed_and_trials_alone_and_not_on_their_order(network: TrialSet) -> None:
+    trials = told(flat(3), 15)
+    first = suggest(network, flat(3), trials)
+    torch.manual_seed(9)
+    assert suggest(network, flat(3), trials) == first
+    assert suggest(network, flat(3), trials, seed=1) != first
+    assert suggest(network, flat(3), [Trial(t.config, -(t.value or 0.0)) for t in trials]) != first
+
+
+def test_pending_configurations_are_not_proposed_again_and_shift_the_batch(network: TrialSet) -> None:
+    trials = told(flat(2), 12)
+    alone = suggest(network, flat(2), trials)
+    assert suggest(network, flat(2), trials, pending=alone) != alone
+    batch = suggest(network, flat(2), trials, 5)
+    assert batch[0] == alone[0]
+    assert len({key(config) for config in batch}) == 5
+
+
+def test_a_small_discrete_space_is_searched_to_its_last_configuration(network: TrialSet) -> None:
+    space = ConfigurationSpace({"a": ["x", "y", "z"], "n": (1, 3), "fixed": 1})
+    trials: list[Trial] = []
+    for index in range(9):
+        (config,) = suggest(network, space, trials, seed=index)
+        trials.append(Trial(config, float(index)))
+    assert len({key(t.config) for t in trials}) == 9
+    assert key(suggest(network, space, trials)[0]) in {key(t.config) for t in trials}
+
+
+def test_gradient_ascent_climbs_and_leaves_discrete_parameters_alone(network: TrialSet) -> None:
+    if not network.encoding.kernels_after:
+        pytest.skip("gradient ascent is on a kernel head")
+    space = nested()
+    proposer = Proposer(Space.from_configspace(space), network, replace(SMALL, climbs=40, acquisition="gp-ei"))
+    history = History.of(proposer._position, told(space, 15), [])
+    rng = np.random.default_rng(0)
+    shown = proposer._shown(history, rng)
+    view = proposer._view(history, shown)
+    start = proposer.space.snap(rng.random((8, len(proposer.space))))
+    climbed = proposer._climb(start, view)
+    discrete = proposer.space.categorical | ((proposer.space.levels > 0) & (proposer.space.levels <= MANY))
+    assert np.array_equal(climbed[:, discrete], start[:, discrete])
+    assert climbed.min() >= 0
+    assert climbed.max() <= 1
+    before, after = (proposer._score(place, view) for place in (start, climbed))
+    assert (after >= before).all()
+    assert (after > before).mean() > 0.6
+
+
+@pytest.mark.parametrize("failures", [1, 6, 12])
+def test_failed_trials_are_survived(network: TrialSet, failures: int) -> None:
+    trials = told(nested(), 12)
+    trials = [Trial(t.config, None if i < failures else t.value) for i, t in enumerate(trials)]
+    assert len(suggest(network, nested(), trials, 2)) == 2
+
+
+@pytest.mark.parametrize("value", [0.0, -1e300, 1e300])
+def test_constant_and_huge_values_are_survived(network: TrialSet, value: float) -> None:
+    trials = [Trial(t.config, value) for t in told(flat(2), 8)]
+    assert len(suggest(network, flat(2), trials)) == 1
+
+
+def test_more_parameters_than_slots_show_the_telling_ones_and_some_others(network: TrialSet) -> None:
+    space = flat(20)
+    unit = UnitSpace(Space.from_configspace(space))
+    positions = np.random.default_rng(0).random((60, 20))
+    trials = [Trial(unit.config(p), float(p[4] + p[11] - p[17])) for p in positions]
+    proposer = Proposer(Space.from_configspace(space), network, SMALL)
+    history = History.of(proposer._position, trials, [])
+    shown = [set(proposer._shown(history, np.random.default_rng(seed)).tolist()) for seed in range(12)]
+    assert all(len(columns) == ENCODING.slots and {4, 11, 17} <= columns for columns in shown)
+    assert len(set().union(*shown)) > 15
+
+
+def test_local_candidates_leave_hidden_parameters_at_an_elite_s_values() -> None:
+    rng = np.random.default_rng(0)
+    pool = candidates.Pool(
+        rng.random((10, 8)), rng.random(10), np.zeros(8), np.zeros(8, dtype=bool), np.array([1, 3, 4])
+    )
+    moved = candidates.perturb(pool, pool.positions, np.full((10, 1), 0.1), rng) != pool.positions
+    assert not moved[:, [0, 2, 5, 6, 7]].any()
+    assert moved[:, [1, 3, 4]].any(1).all()
+
+
+def test_generators_stay_in_the_cube_and_elites_are_the_better_trials() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.permutation(40).astype(float)
+    pool = candidates.Pool(
+        rng.random((40, 5)), values, np.array([0, 4, 0, 3, 0.0]), np.array([0, 0, 0, 1, 0], dtype=bool), np.arange(5)
+    )
+    for generate in (candidates.sobol, candidates.perturbed_elites, candidates.crossed_elites, candidates.walls):
+        found = generate(pool, 37, rng)
+        assert found.shape == (37, 5)
+        assert found.min() >= 0
+        assert found.max() <= 1
+    chosen = candidates.elites(pool, 500, rng)
+    ranks = [float(values[(pool.positions == row).all(1)][0]) for row in chosen]
+    assert max(ranks) < 10
+    assert ranks.count(0.0) > 100
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 300), st.integers(0, 300), st.integers(4, 64))
+def test_long_histories_are_thinned_to_the_best_some_failures_and_the_rest_by_rank(
+    worked: int, broken: int, most: int
+) -> None:
+    rng = np.random.default_rng(worked)
+    failed = rng.permutation(np.arange(worked + broken) < broken)
+    scores = np.where(failed, 9.0, rng.random(worked + broken))
+    rows = thin(scores, failed, most)
+    assert len(rows) == min(most, worked + broken)
+    assert len(set(rows.tolist())) == len(rows)
+    assert int(np.argmin(np.where(failed, np.inf, scores))) in rows
+    assert (np.diff(rows) > 0).all()
+
+
+def test_a_dreadful_value_counts_as_a_failure() -> None:
+    unit = UnitSpace(Space.from_configspace(flat(2)))
+    trials = told(flat(2), 20)
+    wild = [Trial(t.config, 1e6 if i in (3, 15) else t.value) for i, t in enumerate(trials)]
+    assert np.flatnonzero(History.of(unit.position, wild).failed).tolist() == [3, 15]
+    assert not History.of(unit.position, trials).failed.any()
+    spread = [Trial(t.config, float(np.exp(7.0 * i))) for i, t in enumerate(trials)]
+    assert not History.of(unit.position, spread).failed.any()
+
+
+def test_the_first_design_is_the_middle_then_a_sobol_sequence(network: TrialSet) -> None:
+    space = Space.from_configspace(choices())
+    proposer = Proposer(space, network, SMALL)
+    first = proposer.suggest([], seed=3, number=0)[0]
+    assert first == {"many": "v0", "few": "p", "n": 3, "fixed": 3}
+    line = Proposer(Space.from_configspace(flat(1)), network, SMALL)
+    found = [line.suggest([], seed=3, number=number)[0]["x0"] for number in range(1, 17)]
+    assert sorted(int(16 * x) for x in found) == list(range(16))  # one in every sixteenth
+    assert line.suggest([], seed=4, number=1)[0]["x0"] != found[0]
+
+
+def test_those_who_ask_at_the_same_moment_get_different_proposals(network: TrialSet) -> None:
+    proposer = Proposer(Space.from_configspace(flat(2)), network, SMALL)
+    asked = [proposer.suggest(told(flat(2), 20), seed=s, number=20 + s, skip=s)[0] for s in range(6)]
+    points = np.array([[config["x0"], config["x1"]] for config in asked])
+    apart = np.abs(points[:, None] - points).max(-1)[np.triu_indices(6, 1)]
+    assert apart.min() > 0.01
+
+
+def test_a_pending_trial_counts_what_its_weight_says(network: TrialSet) -> None:
+    proposer, trials = Proposer(Space.from_configspace(flat(2)), network, SMALL), told(flat(2), 20)
+    alone = proposer.suggest(trials, seed=0, number=20)
+    for weight, same in ((0.0, True), (1.0, False)):
+        beside = [{"x0": alone[0]["x0"] + 1e-4, "x1": alone[0]["x1"]}]
+        found = proposer.suggest(trials, seed=0, number=20, pending=beside, weights=[weight])
+        assert (found == alone) == same
+
+
+def test_walls_leave_hidden_parameters_at_an_elite_s_values() -> None:
+    rng = np.random.default_rng(0)
+    pool = candidates.Pool(rng.random((10, 8)), rng.random(10), np.zeros(8), np.zeros(8, dtype=bool), np.array([1, 3]))
+    found = candidates.walls(pool, 50, rng)
+    hidden = [0, 2, 4, 5, 6, 7]
+    elites = {row[hidden].tobytes() for row in pool.positions}
+    assert {row[hidden].tobytes() for row in found} <= elites
+    assert np.isin(found[:, [1, 3]], [0, 1]).any()
+
+
+def test_forbidden_configurations_are_not_proposed(network: TrialSet) -> None:
+    proposer = Proposer(Space.from_configspace(flat(2)), network, SMALL, allowed=lambda c: c["x0"] > 0.8)
+    for n in (0, 10):
+        config = proposer.suggest(told(flat(2), n), seed=n, number=n)[0]
+        assert config["x0"] > 0.8
+
+
+def test_presets_are_ordered_by_effort_and_wrong_settings_refused() -> None:
+    efforts = [(p.uniform + p.local + p.refinements * p.refined) / (1 + 100 * p.ahead) for p in PRESETS.values()]
+    assert efforts == sorted(efforts)
+    assert list(PRESETS) == ["fast", "default", "thorough"]
+    with pytest.raises(ModelError, match="there is fast, default, thorough"):
+        with_settings("slow")
+    with pytest.raises(ModelError, match="temperature must be a number above 0"):
+        with_settings("fast", temperature=0.0)
+    with pytest.raises(ModelError, match="Unknown acquisition"):
+        with_settings("fast", acquisition="ucb")
+
+
+def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(network: TrialSet, tmp_path: Path) -> None:
+    save(tmp_path, build(ENCODING, NETWORK, seed=0).state_dict(), ENCODING, NETWORK, info={})
+    runs = []
+    for _ in range(2):
+        optimizer = OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), preset="fast")
+        optimizer.tell([Observation(t.config, t.value or 0.0) for t in told(nested(), 8)])
+        asked = []
+        for _ in range(3):
+            (suggestion,) = optimizer.ask()
+            asked.append(suggestion.config)
+            optimizer.tell([Observation(suggestion.config, float(len(asked)))])
+        runs.append(asked)
+    assert runs[0] == runs[1]
+    with pytest.raises(OptimizerError, match="must be one of fast, default, thorough"):
+        OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), preset="slow")
+    with pytest.raises(OptimizerError, match="no complete checkpoint"):
+        OptiFormer(nested(), seed=4, n_trials=20, checkpoint="nowhere")
+    with pytest.raises(OptimizerError, match="margin must be a number"):
+        OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), margin="wide")  # type: ignore[arg-type]
+
+
+def test_a_training_phase_is_declared_keyed_and_its_checkpoint_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text(
+        "encoding: trialset\n"
+        "trialset: {slots: 6, bins: 64, queries: 8, max_trials: 16, prior: {dimensions: [2]}}\n"
+        "network: {hidden_size: 32, n_layers: 1, n_heads: 2, intermediate_size: 32}\n"
+        "train: {steps: 2, batch_tokens: 100, validation_batches: 1, precision: fp32}\n"
+    )
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache"))
+    assert OptiFormer.training({}) is None
+    training = OptiFormer.training({"train": str(config)})
+    assert training is not None
+    assert training.run()["seconds"] > 0
+    optimizer = OptiFormer(flat(2), seed=0, n_trials=10, train=str(config))
+    optimizer.tell([Observation(t.config, t.value or 0.0) for t in told(flat(2), 8)])
+    assert len(optimizer.ask(2)) == 2
+    assert fingerprint({"checkpoint": str(tmp_path / "cache" / "trained" / training.key / "best")})
+    assert fingerprint({"train": str(config)}) == training.key
+    with pytest.raises(OptimizerError, match="not both"):
+        OptiFormer(flat(2), seed=0, n_trials=10, train=str(config), checkpoint="x")
+    with pytest.raises(OptimizerError, match="cannot be read"):
+        OptiFormer.training({"train": "nowhere.yaml"})
+
+
+def test_the_process_gets_its_turns_where_it_explains_the_trials(network: TrialSet) -> None:
+    config = replace(SMALL, acquisition="pi+gp-ei", trust=0.5, early=0)
+    space = Space.from_configspace(flat(2))
+    smooth = [Trial(t.config, float((t.config["x0"] - 0.4) ** 2 + t.config["x1"])) for t in told(flat(2), 20)]
+    noise = np.random.default_rng(0).random(20)
+    for trials, trusted in (
+        (smooth, True),
+        ([Trial(t.config, float(v)) for t, v in zip(smooth, noise, strict=True)], False),
+    ):
+        proposer = Proposer(space, network, config)
+        history = History.of(proposer._position, trials, [])
+        view = proposer._view(history, np.arange(2))
+        assert ("gp-ei" in view.acquisitions) == (trusted and network.encoding.kernels_after > 0)
+        assert len(suggest(network, flat(2), trials, 2)) == 2
+
+
+def test_where_a_choice_decides_what_is_active_the_process_gets_its_turns_anyway(network: TrialSet) -> None:
+    proposer = Proposer(
+        Space.from_configspace(branches()), network, replace(SMALL, acquisition="pi+gp-ei", trust=1.0, early=0)
+    )
+    history = History.of(proposer._position, told(branches(), 20), [])
+    view = proposer._view(history, proposer._shown(history, np.random.default_rng(0)))
+    assert view.acquisitions == (("pi", "gp-ei") if network.encoding.kernels_after else ("pi",))
+
+
+def test_the_process_alone_is_refused_without_kernel_heads(network: TrialSet) -> None:
+    space, config = Space.from_configspace(flat(2)), replace(SMALL, acquisition="gp-ei")
+    if network.encoding.kernels_after:
+        assert Proposer(space, network, config).suggest(told(flat(2), 9), seed=0, number=9)
+    else:
+        with pytest.raises(ModelError, match="gp-ei is of a kernel head"):
+            Proposer(space, network, config)
+
+
+def test_of_few_trials_the_process_alone_chooses(network: TrialSet) -> None:
+    proposer = Proposer(
+        Space.from_configspace(flat(2)), network, replace(SMALL, acquisition="pi+gp-ei", trust=1.0, early=12)
+    )
+    for n, alone in ((8, True), (11, True), (12, False)):
+        view = proposer._view(History.of(proposer._position, told(flat(2), n), []), np.arange(2))
+        assert view.acquisitions == (("gp-ei",) if alone and network.encoding.kernels_after else ("pi",))
+
+
+def branches() -> ConfigurationSpace:
+    space = ConfigurationSpace()
+    kind, other = Categorical("kind", list("abcde")), Categorical("other", list("uvwxyz"))
+    parts = [Float(f"x{name}", (0.0, 1.0)) for name in "abcde"]
+    space.add(kind, other, *parts)
+    space.add(*(EqualsCondition(part, kind, name) for part, name in zip(parts, "abcde", strict=True)))
+    return space
+
+
+def test_each_branch_is_tried_once_before_any_other_choice_matters(network: TrialSet) -> None:
+    space, trials = Space.from_configspace(branches()), list[Trial]()
+    start = [{"kind": "a", "other": "u", "xa": x / 6} for x in range(6)]
+    trials += [Trial(config, float(place)) for place, config in enumerate(start)]
+    proposer = Proposer(space, network, SMALL)
+    for number in range(6, 10):
+        (config,) = proposer.suggest(trials, seed=0, number=number)
+        trials.append(Trial(config, None if config["kind"] == "c" else 9.0))  # and one that fails has been tried
+    assert {trial.config["kind"] for trial in trials[6:]} == set("bcde")
+
+
+def test_a_branch_that_is_forbidden_or_pending_is_not_waited_for(network: TrialSet) -> None:
+    space = Space.from_configspace(branches())
+    trials = [Trial({"kind": "a", "other": "u", "xa": x / 6}, float(x)) for x in range(6)]
+    proposer = Proposer(space, network, SMALL, allowed=lambda config: config["kind"] in "abc")
+    (config,) = proposer.suggest(trials, seed=0, number=6, pending=[{"kind": "b", "other": "u", "xb": 0.5}])
+    assert config["kind"] == "c"
+    trials += [Trial({"kind": kind, "other": "u", f"x{kind}": 0.5}, 9.0) for kind in "bc"]
+    (config,) = proposer.suggest(trials, seed=0, number=8)
+    assert config["kind"] in "abc"

@@ -1,0 +1,139 @@
+"""The trial-set network on NumPy predicts what the trained network does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from optiformer.evaluation.likelihood import history
+from optiformer.gp.processes import Kinds
+from optiformer.network_config import NetworkConfig
+from optiformer.surrogate import features
+from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays
+from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.interface import Told
+from optiformer.surrogate.network.features import ScoreAnchors
+from optiformer.surrogate.network.network import TrialSetNetwork, build
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.histories import Batch, sample_batch
+from optiformer.surrogate.surrogate import TrialSet
+
+ENCODING = TrialSetConfig(
+    slots=6,
+    choices=40,  # as many as any category has: beyond, inference tells choices apart that training does not
+    bins=32,
+    queries=8,
+    max_trials=80,
+    prior=MixtureConfig(dimensions=(1, 2, 3, 6), conditional=0.9, crashes=0.3, lost=0.5, plateaus=0.5, stepped=0.5),
+)
+NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
+Doubles = Callable[[TrialSetNetwork, Batch], tuple[TrialSetNetwork, Batch]]
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
+def trained(request: pytest.FixtureRequest) -> TrialSetNetwork:
+    network = build(replace(ENCODING, kernels_after=request.param), NETWORK, seed=1)
+    if network.kernels is not None:  # as after training: nothing is neutral any more
+        for name, weight in network.kernels.named_parameters():
+            if name.endswith("weight"):
+                torch.nn.init.normal_(weight, std=0.3 if name == "combine.weight" else 0.1)
+    return network.eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("draw", [5, 6, 7])
+def test_it_is_the_trained_network(trained: TrialSetNetwork, draw: int, in_doubles: Doubles) -> None:
+    """With categories, conditions, absent slots, failures, ties, and more trials than the corrections look at."""
+    network, batch = in_doubles(trained, sample_batch(Draw(draw), ENCODING, 500))
+    told = batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed
+    expected = network(*told, batch.queries, batch.queries_active)
+    masses = expected.log_mass(ENCODING).exp().numpy()
+    mine = TrialSet(TrialSetCheckpoint(arrays(network.state_dict()), network.encoding, NETWORK, {}), np.float64)
+    for row in range(len(batch.scores)):
+        kinds, trials, asked = history(batch, row)
+        found = mine.predict(mine.encode(kinds, *trials), *asked)
+        np.testing.assert_allclose(found.probabilities(), masses[row] / masses[row].sum(-1, keepdims=True), atol=1e-5)
+
+
+def test_single_precision_is_near(trained: TrialSetNetwork) -> None:
+    batch = sample_batch(Draw(5), ENCODING, 300)
+    checkpoint = TrialSetCheckpoint(arrays(trained.state_dict()), trained.encoding, NETWORK, {})
+    single, double = TrialSet(checkpoint), TrialSet(checkpoint, np.float64)
+    for row in range(len(batch.scores)):
+        kinds, trials, asked = history(batch, row)
+        first, second = (n.predict(n.encode(kinds, *trials), *asked).below(-0.3) for n in (single, double))
+        np.testing.assert_allclose(first, second, atol=1e-3)
+
+
+def test_scores_are_anchored_as_in_training() -> None:
+    rng = np.random.default_rng(0)
+    ties = np.array([1.0, 1, 1, 1, 5, 1e9])
+    for values in (rng.normal(size=9), rng.random(30), np.zeros(4), np.ones(1), ties, np.exp(5 * rng.normal(size=20))):
+        mine = features.ScoreAnchors.of(values, 0.05)
+        tensor = torch.from_numpy(np.append(values, 7.0)[None])
+        counted = torch.arange(tensor.shape[1])[None] < len(values)  # the last one failed
+        theirs = ScoreAnchors.of(tensor, counted, 0.05)
+        assert (mine.best, mine.gap) == pytest.approx((float(theirs.best), float(theirs.gap)))
+        np.testing.assert_allclose(mine.squash(values), theirs.squash(torch.from_numpy(values[None]))[0].numpy())
+
+
+def test_a_few_dreadful_values_do_not_set_the_scale() -> None:
+    calm = np.random.default_rng(0).random(20)
+    for worst in (1e3, 1e10, 1e300):
+        wild = np.append(calm, worst)
+        assert features.ScoreAnchors.of(wild, 0.05).gap < 2 * features.ScoreAnchors.of(calm, 0.05).gap
+        assert np.isfinite(features.ScoreAnchors.of(wild, 0.05).squash(wild)).all()
+    ties = np.array([1.0, 1, 1, 1, 5, 1e9])
+    assert features.ScoreAnchors.of(ties, 0.05).gap < 5
+
+
+def test_values_over_many_orders_of_magnitude_are_put_on_a_logarithmic_scale() -> None:
+    spread = np.exp(np.linspace(-20, 60, 40))
+    scale = features.tame(spread, np.ones(40, dtype=bool))
+    assert (np.diff(scale) > 0).all()
+    assert scale.max() < 100
+    calm = np.random.default_rng(0).random(20)
+    assert features.tame(calm, np.ones(20, dtype=bool)) is calm
+
+
+def test_failed_trials_are_no_values_of_the_processes(trained: TrialSetNetwork) -> None:
+    network = TrialSet(TrialSetCheckpoint(arrays(trained.state_dict()), trained.encoding, NETWORK, {}))
+    rng = np.random.default_rng(0)
+    kinds, position, active = (
+        Kinds(np.zeros(2, dtype=bool), np.zeros(2)),
+        rng.random((20, 2)),
+        np.ones((20, 2), dtype=bool),
+    )
+    failed = np.arange(20) % 4 == 0
+    value = position.sum(1)
+    beliefs = [
+        network.condition(kinds, Told(position, active, np.where(failed, bad, value), failed), evaluations=6)
+        for bad in (value.max(), 1e9)
+    ]
+    assert [belief.improvement is None for belief in beliefs] == [trained.kernels is None] * 2
+    if trained.kernels is None:
+        return
+    first, second = (belief.context.solved[0] for belief in beliefs)
+    assert first.history.points.shape[0] == 15
+    np.testing.assert_array_equal(first.history.score, second.history.score)
+
+
+def test_a_tie_is_no_improvement(trained: TrialSetNetwork) -> None:
+    network = TrialSet(TrialSetCheckpoint(arrays(trained.state_dict()), trained.encoding, NETWORK, {}))
+    rng = np.random.default_rng(0)
+    kinds, position, active = (
+        Kinds(np.zeros(2, dtype=bool), np.zeros(2)),
+        rng.random((20, 2)),
+        np.ones((20, 2), dtype=bool),
+    )
+    stepped = np.round(position.sum(1) * 10) / 10
+    belief = network.condition(kinds, Told(position, active, stepped, np.zeros(20, dtype=bool)), evaluations=0)
+    assert belief.step == pytest.approx(0.1)
+    asked = {"margin": 0.0, "temperature": 1.0}
+    less = belief.improving(position, active, **asked)
+    smooth = replace(belief, step=0.0)
+    assert (less < smooth.improving(position, active, **asked)).all()
