@@ -1,4 +1,5 @@
-"""The two distributions as their users have them: built, installed outside the checkout, beside files of other names."""
+"""The two distributions as their users have them: built, installed outside the checkout, beside files of other
+names."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ Sampling = Literal["deterministic", "exact", "noisy"]
 
 
 class BenchmarkError(Exception):
-    """A mistake the user can mend; the message is one sentence that says what, where and how."""
+    """A mistake the user can fix; the message is one sentence that says what, where and how."""
 
 
 class MissingDataError(BenchmarkError):

@@ -1,5 +1,5 @@
-"""The one error that ``optiformer`` raises for mistakes a user can mend."""
+"""The one error that ``optiformer`` raises for mistakes a user can fix."""
 
 
 class ModelError(Exception):
-    """A mistake the user can mend; the message is one sentence that says what, where and how."""
+    """A mistake the user can fix; the message is one sentence that says what, where and how."""

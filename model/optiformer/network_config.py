@@ -46,6 +46,6 @@ PRESETS: dict[str, NetworkConfig] = {
     "small": NetworkConfig(384, 8, 12, 1536),
     "base": NetworkConfig(512, 12, 16, 2048),
     "large": NetworkConfig(768, 16, 16, 3072),
-    # Not in the seed's table: what two CPU cores can train in about an hour.
+    # What two CPU cores can train in about an hour.
     "pico": NetworkConfig(128, 4, 4, 384, tie_query_key=True, copying_start=True, tie_embeddings=True),
 }

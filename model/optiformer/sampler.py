@@ -1,6 +1,6 @@
 """OptiFormer as an Optuna sampler: ``optuna.create_study(sampler=OptiFormerSampler())``.
 
-By default the trial-set network proposes, as the optimizer ``optiformer`` does; a checkpoint of named tokens makes it
+By default the surrogate proposes, as the optimizer ``optiformer`` does; a checkpoint of named tokens makes it
 ``optiformer-seq``.
 """
 
@@ -29,9 +29,9 @@ from optiformer.settings import Range, convert
 from optiformer.space.conditions import learn
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
-from optiformer.surrogate.checkpoint import NAME, TrialSetCheckpoint, default_checkpoint
-from optiformer.surrogate.checkpoint import load as load_trialset
-from optiformer.surrogate.surrogate import TrialSet
+from optiformer.surrogate.checkpoint import NAME, SurrogateCheckpoint, default_checkpoint
+from optiformer.surrogate.checkpoint import load as load_surrogate
+from optiformer.surrogate.surrogate import NetworkSurrogate
 
 if TYPE_CHECKING:
     from optiformer.sequence.network import Checkpoint
@@ -57,15 +57,15 @@ class OptiFormerSampler(BaseSampler):
     outside its range as it is now is left out.
 
     Args:
-        checkpoint: A checkpoint folder or a loaded checkpoint of either encoding; the trial-set one that comes with the
+        checkpoint: A checkpoint folder or a loaded checkpoint of either encoding; the surrogate that comes with the
             package if ``None``.
-        preset: ``default`` | ``thorough``: how many candidates are scored (trial-set checkpoints only). Every
+        preset: ``default`` | ``thorough``: how many candidates are scored (surrogate checkpoints only). Every
             suggestion is made of all trials that have finished, none is planned ahead; so ``fast`` is refused.
         seed: Makes the sampling reproducible: a proposal depends on the seed, the trial's number and the history.
         temperature: Above 1 explores more; a named-token checkpoint has its own unless told.
         n_startup_trials: Complete trials before the network is asked. Until then the sampler suggests the middle of the
             (logarithmic) ranges with every first choice, then a scrambled Sobol' sequence.
-        device: Where a named-token network runs; trial-set ones run on the CPU.
+        device: Where a named-token network runs; surrogates run on the CPU.
         independent_sampler: For parameters that the relative search space does not hold.
         warn_independent_sampling: Whether to log a warning where one is sampled so after the startup trials.
 
@@ -75,7 +75,7 @@ class OptiFormerSampler(BaseSampler):
 
     def __init__(
         self,
-        checkpoint: str | Path | Checkpoint | TrialSetCheckpoint | None = None,
+        checkpoint: str | Path | Checkpoint | SurrogateCheckpoint | None = None,
         *,
         preset: str = "default",
         seed: int | None = None,
@@ -100,14 +100,14 @@ class OptiFormerSampler(BaseSampler):
             changes["temperature"] = temperature
         if n_startup_trials is not None:
             changes["n_startup"] = n_startup_trials
-        self._engine: _TrialSet | _NamedTokens
-        if isinstance(checkpoint, TrialSetCheckpoint):
+        self._engine: _Surrogate | _NamedTokens
+        if isinstance(checkpoint, SurrogateCheckpoint):
             if device != "cpu":
-                raise ModelError(f"OptiFormerSampler: a trial-set network runs on the CPU, not on {device!r}.")
-            self._engine = _TrialSet(TrialSet(checkpoint), with_settings(preset, ahead=0.0, **changes))
+                raise ModelError(f"OptiFormerSampler: a surrogate runs on the CPU, not on {device!r}.")
+            self._engine = _Surrogate(NetworkSurrogate(checkpoint), with_settings(preset, ahead=0.0, **changes))
         else:
             if preset != "default":
-                raise ModelError("OptiFormerSampler: presets are for trial-set checkpoints; leave preset out.")
+                raise ModelError("OptiFormerSampler: presets are for surrogate checkpoints; leave preset out.")
             self._engine = _NamedTokens(checkpoint, replace(checkpoint.sampling, **changes))
         self._seed = _entropy() if seed is None else seed
         self._independent_sampler = independent_sampler
@@ -210,8 +210,8 @@ class OptiFormerSampler(BaseSampler):
 
 
 @dataclass(frozen=True, eq=False)
-class _TrialSet:
-    network: TrialSet
+class _Surrogate:
+    network: NetworkSurrogate
     config: ProposerConfig
 
     @property
@@ -241,9 +241,9 @@ class _NamedTokens:
         return policy.suggest(history, 1, rng=rng, pending=pending)[0]
 
 
-def _load(folder: Path, device: str) -> Checkpoint | TrialSetCheckpoint:
+def _load(folder: Path, device: str) -> Checkpoint | SurrogateCheckpoint:
     if encoding_of(folder) == NAME:
-        return load_trialset(folder)
+        return load_surrogate(folder)
     from optiformer.sequence.network import load as load_seq
 
     return load_seq(folder, device=device)

@@ -26,7 +26,7 @@ State = Literal["ok", "failed", "timeout", "infeasible"]
 
 
 class OptimizerError(Exception):
-    """A mistake the user can mend; the message is one sentence that says what, where and how."""
+    """A mistake the user can fix; the message is one sentence that says what, where and how."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ ENTRIES = (
     ),
     Entry(
         name="optiformer-seq",
-        summary="OptiFormer, the seed's format: a causal network over named tokens, policy sampling.",
+        summary="OptiFormer over named tokens: a causal network, policy sampling.",
         target="optibench_optimizers.adapters.optiformer_sequence:OptiFormerSeq",
         capabilities=Capabilities(batch=True, failed="shown to the network as infeasible"),
         packages=("ConfigSpace", "numpy", "torch>=2.8"),

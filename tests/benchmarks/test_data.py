@@ -284,7 +284,7 @@ def test_states_are_told_apart(server):
     assert data.datasets()[0].state == "corrupt"
     with pytest.raises(MissingDataError, match=r"corrupt .*1 bytes instead of 512000"):
         data.locate("toy")
-    data.fetch(progress=False)  # mends what is corrupt
+    data.fetch(progress=False)  # fixes what is corrupt
     assert files() == CONTENT
 
 

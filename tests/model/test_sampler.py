@@ -25,18 +25,18 @@ from optiformer import ModelError, OptiFormerSampler
 from optiformer.one_thread import one_thread
 from optiformer.sequence.network import Checkpoint, load
 from optiformer.space.trial import Trial as ModelTrial
-from optiformer.surrogate.checkpoint import TrialSetCheckpoint, default_checkpoint
-from optiformer.surrogate.checkpoint import load as load_trialset
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, default_checkpoint
+from optiformer.surrogate.checkpoint import load as load_surrogate
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-Loaded = Checkpoint | TrialSetCheckpoint
+Loaded = Checkpoint | SurrogateCheckpoint
 
 
 @pytest.fixture(scope="module", params=["named tokens", "trial set"])
 def checkpoint(request: pytest.FixtureRequest, tiny_checkpoint: Path) -> Loaded:
-    return load(tiny_checkpoint) if request.param == "named tokens" else load_trialset(default_checkpoint())
+    return load(tiny_checkpoint) if request.param == "named tokens" else load_surrogate(default_checkpoint())
 
 
 class TestOptunasOwn(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
@@ -250,7 +250,7 @@ def test_a_history_outside_a_narrowed_range_is_left_out(checkpoint: Loaded) -> N
 
 
 def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="presets are for trial-set checkpoints"):
+    with pytest.raises(ModelError, match="presets are for surrogate checkpoints"):
         OptiFormerSampler(tiny_checkpoint, preset="thorough")
     for settings, words in (
         ({"independent_sampler": "tpe"}, "independent_sampler must be a sampler, not 'tpe'"),

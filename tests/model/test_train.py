@@ -27,7 +27,7 @@ from optiformer.training.config import RunConfig, TrainConfig
 from optiformer.training.encoding import Loss
 from optiformer.training.loop import parameter_groups, train
 from optiformer.training.schedules import learning_rate
-from optiformer.training.sequences import SequenceEncoding
+from optiformer.training.sequence import SequenceEncoding
 from optiformer.training.state import Progress, save_state
 
 NETWORK = NetworkConfig(64, 2, 4, 96, copying_start=True, tie_embeddings=True)

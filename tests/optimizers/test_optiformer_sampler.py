@@ -42,7 +42,7 @@ def test_settings_reach_the_sampler() -> None:
 def test_a_checkpoint_of_named_tokens_is_taken() -> None:
     folder = shipped("optiformer-seq")
     assert asked(f"{NAME}:checkpoint={folder}") != asked(NAME)
-    with pytest.raises(OptimizerError, match="'checkpoint': OptiFormerSampler: presets are for trial-set checkpoints"):
+    with pytest.raises(OptimizerError, match="'checkpoint': OptiFormerSampler: presets are for surrogate checkpoints"):
         asked(f"{NAME}:checkpoint={folder},preset=thorough")
 
 

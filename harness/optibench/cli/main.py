@@ -1,7 +1,7 @@
 """The command line: ``optibench COMMAND``.
 
 Nothing heavy is imported before a command needs it: ``--help`` and ``list`` load no torch, smac or scikit-learn.
-Whatever the user can mend is one sentence on standard error and exit status 2.
+Whatever the user can fix is one sentence on standard error and exit status 2.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _user_errors() -> tuple[type[Exception], ...]:
-    """What the user can mend; looked up only once something went wrong, for the imports cost time."""
+    """What the user can fix; looked up only once something went wrong, for the imports cost time."""
     from optibench.errors import HarnessError
     from optibench_benchmarks import BenchmarkError
     from optibench_optimizers import OptimizerError

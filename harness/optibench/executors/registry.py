@@ -31,9 +31,9 @@ def processes(
     cells: Iterable[Cell], runner: CellRunner, report: Report, stopping: Callable[[], bool], jobs: int
 ) -> None:
     """Run cells on ``jobs`` worker processes."""
-    from optibench.executors.workers import Crew
+    from optibench.executors.workers import WorkerPool
 
-    with Crew(runner, report, stopping, jobs) as crew:
+    with WorkerPool(runner, report, stopping, jobs) as crew:
         crew.run(cells)
 
 

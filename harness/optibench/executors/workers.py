@@ -36,7 +36,7 @@ from optibench.plan.cells import Cell
 
 GRACE_SECONDS = 20.0
 """How long a worker may take to finish its trial when the run is stopped."""
-MOST_BARREN = 10
+MAX_IDLE_EXITS = 10
 """Workers in a row that may die outside of any trial before the run ends with a sentence."""
 
 
@@ -99,7 +99,7 @@ class _Worker:
         return self.guardian.exitcode if code is None else code
 
 
-class Crew:
+class WorkerPool:
     """The workers of a run and what is left for them to do.
 
     Args:
@@ -116,16 +116,16 @@ class Crew:
         self._stop = self._context.RawValue("b", 0)  # without a lock, which a worker could die with
         self._waiting: deque[Cell] = deque()
         self._workers: list[_Worker] = []
-        self._barren = 0
+        self._idle_exits = 0
         self._looked = 0.0
         self._limited = bool(runner.limits.changed())
         self._scratch = tempfile.TemporaryDirectory(prefix="optibench-", ignore_cleanup_errors=True)
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._dismiss()
+        self._shut_down()
         self._scratch.cleanup()
 
     def run(self, cells: Iterable[Cell]) -> None:
@@ -137,7 +137,7 @@ class Crew:
         self._waiting.extend(cells)
         deadline: float | None = None
         while len(self._workers) < min(self._jobs, len(self._waiting)):
-            self._workers.append(self._hire())
+            self._workers.append(self._start_worker())
         for worker in self._workers:
             worker.fill(self._waiting, self._jobs)
         while any(worker.cells for worker in self._workers):
@@ -154,10 +154,10 @@ class Crew:
                 if worker.guardian.sentinel in ready:
                     self._end(worker, replace=deadline is None)
                 else:
-                    self._hear(worker)
+                    self._receive(worker)
 
-    def _hire(self) -> _Worker:
-        for _ in range(MOST_BARREN):
+    def _start_worker(self) -> _Worker:
+        for _ in range(MAX_IDLE_EXITS):
             with contextlib.suppress(
                 EOFError, ConnectionError
             ):  # the fork server was killed just then: a new one starts
@@ -176,7 +176,7 @@ class Crew:
                 if worker.sentence is not None:
                     worker.kill()  # and the pipe's end will say so
 
-    def _hear(self, worker: _Worker) -> None:
+    def _receive(self, worker: _Worker) -> None:
         """Take in a message of a worker."""
         try:
             message = worker.connection.recv()
@@ -189,7 +189,7 @@ class Crew:
     def _take(self, worker: _Worker, message: Any) -> None:
         if isinstance(message, _Broken):
             raise HarnessError(f"{message.text}; fix that, then rerun the same command to resume.")
-        self._barren = 0
+        self._idle_exits = 0
         if isinstance(message, Progress):
             worker.told.trials += message.trials
             worker.told.failed += message.failed
@@ -209,12 +209,12 @@ class Crew:
         if not replace:
             return
         if cells:
-            self._bury(worker, cells)
-        self._workers[self._workers.index(worker)] = self._hire()
+            self._on_exit(worker, cells)
+        self._workers[self._workers.index(worker)] = self._start_worker()
         for idle in self._workers:  # its cells are anybody's
             idle.fill(self._waiting, self._jobs)
 
-    def _bury(self, worker: _Worker, cells: deque[Cell]) -> None:
+    def _on_exit(self, worker: _Worker, cells: deque[Cell]) -> None:
         """Record what a worker died of, and have its cells taken up again."""
         cell = cells[0]
         if self._runner.store.cells.path(cell.key).exists():  # it died after its work was done
@@ -223,10 +223,10 @@ class Crew:
             cells.popleft()
         else:
             self._report(Progress(trials=-worker.told.trials, failed=-worker.told.failed))
-            self._blame(worker, cell)
+            self._record_fault(worker, cell)
         self._waiting.extendleft(reversed(cells))
 
-    def _blame(self, worker: _Worker, cell: Cell) -> None:
+    def _record_fault(self, worker: _Worker, cell: Cell) -> None:
         """Add a fault to the journal of the cell that a worker died in."""
         step, at = worker.watch.now()
         cause = _cause(worker.exit_code)
@@ -236,7 +236,7 @@ class Crew:
             trial = len(past.trials)
             through = at != trial and step not in ("set-up", "replay")
             if step in ("idle", "finish") or through or (worker.sentence and worker.sentence.trial != at):
-                self._between(cause, cell)  # it got through the trial that took too long, or was in none
+                self._record_idle_exit(cause, cell)  # it got through the trial that took too long, or was in none
                 return
             fault = worker.sentence or Fault(trial, step, "failed", f"{step}: the worker died ({cause})", 0.0)
             fault = dataclasses.replace(fault, trial=trial)
@@ -251,19 +251,19 @@ class Crew:
         where = f"{cell.optimizer} on {cell.task}, seed {cell.seed}, trial {trial}"
         self._runner.store.event(f"{event}, {what}", cell=cell.key, text=f"{fault.error}: {where}")
 
-    def _between(self, cause: str, cell: Cell) -> None:
+    def _record_idle_exit(self, cause: str, cell: Cell) -> None:
         """A worker died and no trial is to blame; that may not go on for ever."""
-        self._barren += 1
-        if self._barren >= MOST_BARREN:
+        self._idle_exits += 1
+        if self._idle_exits >= MAX_IDLE_EXITS:
             raise HarnessError(
-                f"{self._barren} workers in a row died outside of any trial ({cause}), the last one with "
+                f"{self._idle_exits} workers in a row died outside of any trial ({cause}), the last one with "
                 f"{cell.optimizer} on {cell.task}; see whether `optibench doctor` and memory are well, and run the "
                 "same command again to resume."
             )
         event = "worker died between two trials, its cell is taken up again"
         self._runner.store.event(event, cell=cell.key, text=cause)
 
-    def _dismiss(self) -> None:
+    def _shut_down(self) -> None:
         """End all workers: idle ones by the end of their pipe."""
         for worker in self._workers:
             busy = bool(worker.cells)

@@ -34,7 +34,7 @@ VARIABLE = "OPTIBENCH_EXTERNAL"
 
 
 class ExternalError(HarnessError):
-    """A definition is wrong; the message says what, where and how to mend it."""
+    """A definition is wrong; the message says what, where and how to fix it."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def load(path: Path) -> list[External]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ExternalError(f"Cannot read the external definitions {path}: {reason}; mend {VARIABLE}.") from error
+        raise ExternalError(f"Cannot read the external definitions {path}: {reason}; fix {VARIABLE}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""

@@ -97,7 +97,7 @@ class Process:
             )
         except OSError as error:
             raise ProcessError(
-                f"{name}: cannot run {command[0]!r} in {folder}: {error.strerror}; mend its `command`."
+                f"{name}: cannot run {command[0]!r} in {folder}: {error.strerror}; fix its `command`."
             ) from error
         for pipe in self._pipes():
             os.set_blocking(pipe.fileno(), False)

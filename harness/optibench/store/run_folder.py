@@ -274,7 +274,7 @@ class Store:
             columns: Only these, as far as an earlier version knew them; all if empty.
 
         Raises:
-            HarnessError: A file is damaged; the message names it and the command that mends it.
+            HarnessError: A file is damaged; the message names it and the command that fixes it.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -20,13 +20,13 @@ from scipy.special import ndtr
 from optiformer.gp.kernels import Array, Mask, correlation, squared_distances
 from optiformer.gp.processes import Coordinates, Kinds
 from optiformer.search.proposer import ProposerConfig
-from optiformer.surrogate.checkpoint import TrialSetCheckpoint, load
-from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, load
+from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import ScoreAnchors
 from optiformer.surrogate.prediction import cumulative
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import Batch, sample_batch
-from optiformer.surrogate.surrogate import Context, TrialSet
+from optiformer.surrogate.surrogate import Context, NetworkSurrogate
 
 JITTER = 1e-6
 
@@ -42,13 +42,13 @@ class Likelihood:
 
 
 def gp_likelihood(
-    checkpoint: TrialSetCheckpoint, *, n: int, functions: int = 24, queries: int = 32, seed: int = 0
+    checkpoint: SurrogateCheckpoint, *, n: int, functions: int = 24, queries: int = 32, seed: int = 0
 ) -> Likelihood:
     """Compare on exact draws of Matern-5/2 processes with random lengthscales in 2 to 7 dimensions.
 
     Scores outside the bins' range are left out, for all three.
     """
-    rng, network = np.random.default_rng(seed), TrialSet(checkpoint)
+    rng, network = np.random.default_rng(seed), NetworkSurrogate(checkpoint)
     totals = []
     for _ in range(functions):
         d = int(rng.choice([2, 3, 5, 7]))
@@ -63,12 +63,12 @@ def gp_likelihood(
     return Likelihood(n, float(mine), float(exact), float(fitted))
 
 
-def _encode(network: TrialSet, kinds: Kinds, *told: Any) -> Context:
+def _encode(network: NetworkSurrogate, kinds: Kinds, *told: Any) -> Context:
     """Encode a history as the preset ``default`` does."""
     return network.encode(kinds, *told, evaluations=ProposerConfig().evaluations)
 
 
-def _one(network: TrialSet, x: Array, y: Array, n: int, lengthscale: Array) -> Array:
+def _one(network: NetworkSurrogate, x: Array, y: Array, n: int, lengthscale: Array) -> Array:
     """Negative log densities of the counted queries: network, exact GP, fitted GP; (counted, 3)."""
     encoding, d = network.encoding, x.shape[1]
     anchors = ScoreAnchors.of(y[:n], encoding.knee)
@@ -100,7 +100,7 @@ def history(batch: Batch, row: int) -> tuple[Kinds, tuple[Array, Mask, Array, Ma
 
 
 def prior_likelihood(
-    checkpoint: TrialSetCheckpoint, *, functions: int = 60, queries: int = 32, seed: int = 10**13
+    checkpoint: SurrogateCheckpoint, *, functions: int = 60, queries: int = 32, seed: int = 10**13
 ) -> list[Likelihood]:
     """Compare with a fitted GP on the mixed prior, where functions are also discrete, conditional, noisy or failing.
 
@@ -111,7 +111,7 @@ def prior_likelihood(
     Returns:
         One entry each for histories of up to 16, of 17 to 64 and of more trials; ``n`` is their mean length.
     """
-    network, encoding = TrialSet(checkpoint), checkpoint.encoding
+    network, encoding = NetworkSurrogate(checkpoint), checkpoint.encoding
     lengths, found = [], []
     for number in range(functions):
         batch = sample_batch(Draw(seed + number), encoding, 1)
@@ -134,7 +134,7 @@ def prior_likelihood(
     ]
 
 
-def _fitted_mass(encoding: TrialSetConfig, points: Array, score: Array) -> Array:
+def _fitted_mass(encoding: SurrogateConfig, points: Array, score: Array) -> Array:
     """Log masses of the bins by a GP fitted to the first points, at the others; (others, bins)."""
     if not points.shape[1]:
         points = np.zeros((len(points), 1))
@@ -167,9 +167,9 @@ def _fitted(x: Array, y: Array, n: int) -> tuple[Array, Array]:
     return mean, np.maximum(std**2, JITTER)
 
 
-def calibration(checkpoint: TrialSetCheckpoint, *, batches: int = 6, seed: int = 10**13) -> tuple[Array, Array]:
+def calibration(checkpoint: SurrogateCheckpoint, *, batches: int = 6, seed: int = 10**13) -> tuple[Array, Array]:
     """Nominal and observed shares of held-out scores of the mixed prior below each predicted quantile, (19,) each."""
-    encoding, network = checkpoint.encoding, TrialSet(checkpoint)
+    encoding, network = checkpoint.encoding, NetworkSurrogate(checkpoint)
     ranks = []
     for number in range(batches):
         batch = sample_batch(Draw(seed + number), encoding, 3000)
@@ -182,7 +182,7 @@ def calibration(checkpoint: TrialSetCheckpoint, *, batches: int = 6, seed: int =
     return nominal, np.array([(found < share).mean() for share in nominal])
 
 
-def _ranks(encoding: TrialSetConfig, probabilities: Array, targets: Array) -> Array:
+def _ranks(encoding: SurrogateConfig, probabilities: Array, targets: Array) -> Array:
     """Predicted mass below each target, (q,)."""
     rows = zip(probabilities, targets, strict=True)
     return np.array([float(cumulative(p[None], encoding, float(target))[0]) for p, target in rows])

@@ -78,9 +78,9 @@ def main() -> None:
     from optiformer.search.proposer import PRESETS, Proposer
     from optiformer.sequence.policy import Policy
     from optiformer.surrogate.checkpoint import default_checkpoint, load
-    from optiformer.surrogate.surrogate import TrialSet
+    from optiformer.surrogate.surrogate import NetworkSurrogate
 
-    network = TrialSet(load(default_checkpoint()))
+    network = NetworkSurrogate(load(default_checkpoint()))
     rows = {"optiformer-seq": _suggest(Policy(space()))}
     for preset, config in PRESETS.items():
         rows[f"optiformer, {preset}"] = _propose(Proposer(space(), network, config))

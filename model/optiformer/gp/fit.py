@@ -5,8 +5,8 @@ study at a time there is leisure for more: a few steps of L-BFGS-B (Byrd et al.,
 with the inferred values as the mean of a normal prior (maximum a posteriori, so that a short or odd history stays with
 what the network believes).
 
-The likelihood and its slopes are those of :class:`optiformer.surrogate.network.processes.Solved` (a test compares), a
-head at a time by LAPACK's symmetric routines: they need no differentiation and half of the arithmetic.
+The likelihood and its slopes are those of :class:`optiformer.surrogate.network.processes.GPPosterior` (a test
+compares), a head at a time by LAPACK's symmetric routines: they need no differentiation and half of the arithmetic.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from optiformer.gp.kernels import (
     correlation_and_slope,
     squared_distances,
 )
-from optiformer.gp.processes import BentHistory
+from optiformer.gp.processes import WarpedHistory
 
 #: Standard deviations of the prior around the inferred log lengthscales and log noise shares.
 LENGTHSCALE_PRIOR, NOISE_PRIOR = 0.5, 1.0
 
 
-def fit(history: BentHistory, log_lengthscale: Array, log_noise: Array, evaluations: int) -> tuple[Array, Array]:
+def fit(history: WarpedHistory, log_lengthscale: Array, log_noise: Array, evaluations: int) -> tuple[Array, Array]:
     """Fit lengthscales and noise to a history.
 
     Args:
@@ -68,10 +68,10 @@ class MarginalLikelihood:
         slots: How many parameters its coordinates are of.
     """
 
-    def __init__(self, history: BentHistory, slots: int) -> None:
+    def __init__(self, history: WarpedHistory, slots: int) -> None:
         points = history.points
         telling = np.flatnonzero(np.ptp(points, 0))
-        self._points, self._bent, self._slots = points[:, telling], history.bent, slots
+        self._points, self._warped, self._slots = points[:, telling], history.warped, slots
         self._slot_of = telling // (points.shape[1] // slots)
         self._upper = np.triu(np.ones((len(points), len(points))))
 
@@ -82,25 +82,25 @@ class MarginalLikelihood:
         value, slopes, noise_slopes = 0.0, np.zeros_like(weights), np.zeros_like(noise)
         for head, kernel in enumerate(KERNELS):
             scaled = self._points * weights[self._slot_of, head]
-            one, by_coordinate, noise_slopes[head] = self._head(kernel, scaled, self._bent[head], float(noise[head]))
+            one, by_coordinate, noise_slopes[head] = self._head(kernel, scaled, self._warped[head], float(noise[head]))
             value += one
             slopes[:, head] = np.bincount(self._slot_of, by_coordinate, self._slots)
         return value, slopes, noise_slopes
 
-    def _head(self, kernel: str, scaled: Array, bent: Array, noise: float) -> tuple[float, Array, float]:
+    def _head(self, kernel: str, scaled: Array, warped: Array, noise: float) -> tuple[float, Array, float]:
         """One head's value and slopes by the log lengthscale of every coordinate, (C,), and by the log noise."""
         from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
-        n = len(bent)
+        n = len(warped)
         covariance, slope = correlation_and_slope(kernel, squared_distances(scaled, scaled))
         covariance.flat[:: n + 1] += noise
         # Row by row the upper triangle of what LAPACK, column by column, calls the lower one.
         factor, _ = dpotrf(covariance.T, lower=True, overwrite_a=True)
-        solved, _ = dpotrs(factor, np.stack([np.ones(n), bent], 1), lower=True)
+        solved, _ = dpotrs(factor, np.stack([np.ones(n), warped], 1), lower=True)
         log_root_determinant = np.log(factor.diagonal()).sum()
         mean = solved[:, 1].sum() / (solved[:, 0].sum() + 1e-3)
         alpha = solved[:, 1] - mean * solved[:, 0]
-        amplitude = ((bent - mean) @ alpha + BELIEF) / (n + BELIEF)
+        amplitude = ((warped - mean) @ alpha + BELIEF) / (n + BELIEF)
         precision, _ = dpotri(factor, lower=True, overwrite_c=True)
         outer = np.multiply.outer(alpha * (0.5 / amplitude), alpha)
         outer -= 0.5 * precision.T

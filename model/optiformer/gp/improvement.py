@@ -1,8 +1,9 @@
 """Expected improvement of one kernel head alone, and where its gradient leads.
 
-A head is a plain Gaussian process of bent scores with a fitted kernel; the one that foretells each trial best from the
-others is taken. What it expects to gain is a second opinion beside the network's probability of improvement: it asks by
-how much, and for the function's value, not a noisy observation of it. On smooth surfaces it leaves a basin sooner.
+A head is a plain Gaussian process of warped scores with a fitted kernel; the one that foretells each trial best from
+the others is taken. What it expects to gain is a second opinion beside the network's probability of improvement: it
+asks by how much, and for the function's value, not a noisy observation of it. On smooth surfaces it leaves a basin
+sooner.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class ProcessImprovement:
         self._alpha, self._precision = inverse.T @ solved.residual[head], inverse.T @ inverse
         self._mean, self._amplitude = float(solved.mean[head, 0]), float(solved.amplitude[head, 0])
         # The posterior means at the trials: the scores less what is taken for noise.
-        noise_free = solved.history.bent[head] - solved.noise[head, 0] * self._alpha
+        noise_free = solved.history.warped[head] - solved.noise[head, 0] * self._alpha
         self._best = float(noise_free.min())
 
         self.explained = 1.0 - float(np.square(solved.left_out[0][head]).mean())

@@ -1,6 +1,7 @@
-"""Kernels by the squared distance of scaled points, and how scores are bent before a process models them.
+"""Kernels by the squared distance of scaled points, and how scores are warped before a process models them.
 
-A head ``h`` models bent scores ``g_h(u) = asinh(z / k_h)``, where ``z = knee * sinh(u)`` is the distance from the best
+A head ``h`` models warped scores ``g_h(u) = asinh(z / k_h)``, where ``z = knee * sinh(u)`` is the distance from the
+best
 value in gaps to the median: ``k_h`` goes from logarithmic (what the network sees) to nearly linear.
 :mod:`optiformer.surrogate.network.processes` computes the same with torch, for training; a test compares.
 """
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: Where each head's bending of the scores turns from linear to logarithmic, in gaps, and its kernel.
+#: Where each head's warping of the scores turns from linear to logarithmic, in gaps, and its kernel.
 KNEES = (0.05, 0.5, 30.0, 5.0, 0.5)
 KERNELS = ("matern52", "matern52", "matern52", "rbf", "exponential")
 N_HEADS = len(KNEES)
@@ -66,18 +67,18 @@ def correlation_and_slope(kernel: str, square: Array) -> tuple[Array, Array]:
     return slope + np.square(r) / 3 * decay, (-5 / 6) * slope
 
 
-def bend(knee: float, u: Array) -> Array:
-    """Squashed scores (...) to the heads' bent ones, (..., H)."""
+def warp(knee: float, u: Array) -> Array:
+    """Squashed scores (...) to the heads' warped ones, (..., H)."""
     return np.asarray(np.arcsinh(knee * np.sinh(u)[..., None] / np.array(KNEES)))
 
 
-def unbend(knee: float, bent: Array) -> Array:
-    """The inverse of :func:`bend`, (..., H) to (..., H)."""
-    return np.asarray(np.arcsinh(np.array(KNEES) * np.sinh(np.clip(bent, -12, 12)) / knee))
+def unwarp(knee: float, warped: Array) -> Array:
+    """The inverse of :func:`warp`, (..., H) to (..., H)."""
+    return np.asarray(np.arcsinh(np.array(KNEES) * np.sinh(np.clip(warped, -12, 12)) / knee))
 
 
 def log_slope(knee: float, u: Array) -> Array:
-    """Log derivative of each head's bending at its squashed scores, (..., H) to (..., H)."""
+    """Log derivative of each head's warping at its squashed scores, (..., H) to (..., H)."""
     knees, inner = np.array(KNEES), np.clip(u, -12, 12)
     z = knee * np.sinh(inner) / knees
     return np.asarray(np.log(knee / knees * np.cosh(inner)) - 0.5 * np.log1p(np.square(z)))

@@ -25,10 +25,10 @@ from optiformer.gp.kernels import (
     RUNS,
     Array,
     Mask,
-    bend,
     correlation,
     log_slope,
     squared_distances,
+    warp,
 )
 
 
@@ -49,41 +49,41 @@ class Kinds:
 
 
 @dataclass(frozen=True, eq=False)
-class BentHistory:
+class WarpedHistory:
     """A history as the heads see it.
 
     Attributes:
-        knee: Of the squashed scores (:class:`optiformer.surrogate.config.TrialSetConfig`).
+        knee: Of the squashed scores (:class:`optiformer.surrogate.config.SurrogateConfig`).
         points: The trials' coordinates, (n, C).
         score: Squashed scores, (n,).
-        bent: Standardised bent scores, (H, n).
-        location: Mean and deviation that standardise bent scores, (H, 1) each.
+        warped: Standardised warped scores, (H, n).
+        location: Mean and deviation that standardise warped scores, (H, 1) each.
         scale: See ``location``.
     """
 
     knee: float
     points: Array
     score: Array
-    bent: Array
+    warped: Array
     location: Array
     scale: Array
 
     @classmethod
-    def of(cls, knee: float, points: Array, score: Array) -> BentHistory:
-        bent = bend(knee, score).T
-        location = bent.mean(1, keepdims=True)
-        scale = np.maximum(np.sqrt(np.square(bent - location).mean(1, keepdims=True)), 1e-3)
-        return cls(knee, points, score, (bent - location) / scale, location, scale)
+    def of(cls, knee: float, points: Array, score: Array) -> WarpedHistory:
+        warped = warp(knee, score).T
+        location = warped.mean(1, keepdims=True)
+        scale = np.maximum(np.sqrt(np.square(warped - location).mean(1, keepdims=True)), 1e-3)
+        return cls(knee, points, score, (warped - location) / scale, location, scale)
 
-    def part(self, most: int) -> BentHistory:
+    def part(self, most: int) -> WarpedHistory:
         """At most ``most`` of the trials, the best and the worst one among them."""
         n = len(self.score)
         if n <= most:
             return self
         even = np.rint(np.linspace(0, n - 1, most)).astype(int)
         rows = self.score.argsort(kind="stable")[even]
-        kept = self.points[rows], self.score[rows], self.bent[:, rows]
-        return BentHistory(self.knee, *kept, self.location, self.scale)
+        kept = self.points[rows], self.score[rows], self.warped[:, rows]
+        return WarpedHistory(self.knee, *kept, self.location, self.scale)
 
     def solve(self, log_lengthscale: Array, log_noise: Array) -> Processes:
         """Factorise the heads' covariances, from log lengthscales (S, H) and log noise shares (H,)."""
@@ -102,7 +102,7 @@ class BentHistory:
             factor, _ = dpotrf(covariance.T, lower=True, overwrite_a=True)
             inverse_factor[head] = dtrtri(factor, lower=True, overwrite_c=True)[0]
         ones = inverse_factor.sum(2)
-        scores = (inverse_factor @ self.bent[..., None])[..., 0]
+        scores = (inverse_factor @ self.warped[..., None])[..., 0]
         mean = (ones * scores).sum(1, keepdims=True) / (np.square(ones).sum(1, keepdims=True) + 1e-3)
         residual = scores - mean * ones
         amplitude = (np.square(residual).sum(1, keepdims=True) + BELIEF) / (n + BELIEF)
@@ -118,13 +118,13 @@ class Processes:
         scaled: The trials' coordinates over the lengthscales, (H, n, C).
         inverse_factor: Inverse of the lower Cholesky factor, (H, n, n).
         residual: ``inverse_factor`` times the scores less the mean, (H, n).
-        mean: The heads' means, standardised bent scores, (H, 1).
+        mean: The heads' means, standardised warped scores, (H, 1).
         amplitude: Their variances, (H, 1).
         noise: Shares of the variance, (H, 1).
         weights: Inverse lengthscales of the coordinates, (H, C).
     """
 
-    history: BentHistory
+    history: WarpedHistory
     scaled: Array
     inverse_factor: Array
     residual: Array
@@ -134,7 +134,7 @@ class Processes:
     weights: Array
 
     def posterior(self, points: Array) -> tuple[Array, Array]:
-        """Means and deviations of bent scores at coordinates (m, C), noise included, (m, H) each."""
+        """Means and deviations of warped scores at coordinates (m, C), noise included, (m, H) each."""
         means, left = np.empty((N_HEADS, len(points))), np.empty((N_HEADS, len(points)))
         for head, kernel in enumerate(KERNELS):
             square = squared_distances(self.scaled[head], points * self.weights[head])
@@ -149,7 +149,7 @@ class Processes:
     def left_out(self) -> tuple[Array, Array, Array, Array]:
         """Each trial given the others: error and deviation, standardised error, log density of the squashed score.
 
-        The first two are in standardised bent scores; (H, n) each.
+        The first two are in standardised warped scores; (H, n) each.
         """
         precision = np.square(self.inverse_factor).sum(1)
         error = (self.inverse_factor * self.residual[..., None]).sum(1) / precision

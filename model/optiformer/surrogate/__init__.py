@@ -1,1 +1,1 @@
-"""The trial-set network for inference, on NumPy and SciPy: past trials in, beliefs about candidates out."""
+"""The surrogate for inference, on NumPy and SciPy: past trials in, beliefs about candidates out."""

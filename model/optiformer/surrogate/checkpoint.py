@@ -1,4 +1,4 @@
-"""Checkpoints of the trial-set network: safetensors and JSON with checksums, never a pickle."""
+"""Checkpoints of the surrogate: safetensors and JSON with checksums, never a pickle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from optiformer.errors import ModelError
 from optiformer.files import CONFIG, WEIGHTS, sha256, shipped, write_atomically
 from optiformer.network_config import NetworkConfig
 from optiformer.settings import build
-from optiformer.surrogate.config import TrialSetConfig, identity
+from optiformer.surrogate.config import SurrogateConfig, identity
 
 if TYPE_CHECKING:
     import torch
@@ -28,11 +28,11 @@ Weights = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
-class TrialSetCheckpoint:
-    """A trained trial-set network with what is needed to use it.
+class SurrogateCheckpoint:
+    """A trained surrogate with what is needed to use it.
 
     Attributes:
-        weights: Arrays by their names in :class:`~optiformer.surrogate.network.network.TrialSetNetwork`, single
+        weights: Arrays by their names in :class:`~optiformer.surrogate.network.network.SurrogateNetwork`, single
             precision.
         encoding: The encoding.
         config: The backbone's shape.
@@ -40,7 +40,7 @@ class TrialSetCheckpoint:
     """
 
     weights: Weights
-    encoding: TrialSetConfig
+    encoding: SurrogateConfig
     config: NetworkConfig
     info: dict[str, Any]
 
@@ -55,7 +55,7 @@ class TrialSetCheckpoint:
 def save(
     folder: str | Path,
     weights: Mapping[str, torch.Tensor] | Weights,
-    encoding: TrialSetConfig,
+    encoding: SurrogateConfig,
     config: NetworkConfig,
     *,
     info: dict[str, Any],
@@ -90,7 +90,7 @@ def save(
     return folder
 
 
-def load(folder: str | Path) -> TrialSetCheckpoint:
+def load(folder: str | Path) -> SurrogateCheckpoint:
     """Load a checkpoint after checking it.
 
     Raises:
@@ -104,7 +104,7 @@ def load(folder: str | Path) -> TrialSetCheckpoint:
         kind, digest, info = content["encoding"], content["weights_sha256"], content["info"]
         if kind != NAME:
             raise ModelError(f"{folder} is a checkpoint of the encoding {kind!r}; this needs one of {NAME!r}.")
-        encoding = build(TrialSetConfig, content["trialset"], f"{folder / CONFIG}: trialset")
+        encoding = build(SurrogateConfig, content["trialset"], f"{folder / CONFIG}: trialset")
         config = build(NetworkConfig, content["network"], f"{folder / CONFIG}: network")
         found = sha256(folder / WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -117,7 +117,7 @@ def load(folder: str | Path) -> TrialSetCheckpoint:
         raise ModelError(
             f"The weights {folder / WEIGHTS} are no safetensors file ({error}); copy them again."
         ) from error
-    return TrialSetCheckpoint(weights, encoding, config, info)
+    return SurrogateCheckpoint(weights, encoding, config, info)
 
 
 def _read(path: Path) -> Weights:
@@ -144,7 +144,7 @@ def arrays(state: Mapping[str, torch.Tensor]) -> Weights:
 
 
 def default_checkpoint() -> Path:
-    """The trial-set checkpoint that comes with the package.
+    """The surrogate's checkpoint that comes with the package.
 
     Raises:
         ModelError: The package was installed without it.

@@ -1,4 +1,4 @@
-"""Settings of the trial-set encoding and of its prior, as frozen dataclasses."""
+"""Settings of the surrogate and of its prior, as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ class VariantConfig:
 
 
 @dataclass(frozen=True)
-class TrialSetConfig:
-    """The trial-set encoding: one position per trial, one per candidate.
+class SurrogateConfig:
+    """The surrogate's encoding: one position per trial, one per candidate.
 
     Attributes:
         slots: Parameters that a position holds; a space with more is served by its most telling ones.
@@ -161,7 +161,7 @@ class TrialSetConfig:
 ADDED = ("lost", "plateaus", "stepped")
 
 
-def identity(config: TrialSetConfig) -> dict[str, Any]:
+def identity(config: SurrogateConfig) -> dict[str, Any]:
     """The settings that hashes of a network are made of: what came later only if it is used."""
     content = asdict(config)
     for name in ADDED:

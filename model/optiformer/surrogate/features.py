@@ -1,4 +1,4 @@
-"""What a position of the trial-set encoding is made of, for one history.
+"""What a position of the set encoding is made of, for one history.
 
 :mod:`optiformer.surrogate.network.features` computes the same with torch for training's batches; a test compares.
 Scores are squashed by :class:`ScoreAnchors`: 0 is the best value of the history and 1 gap its median, linear near 0 and
@@ -14,7 +14,7 @@ import numpy as np
 
 from optiformer.gp.kernels import Array, Mask
 from optiformer.gp.processes import Kinds
-from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.config import SurrogateConfig
 
 SCORE_WAVES = 6
 #: Of the values, from which the scale is made: those above the median take its place where it is a tie of the best.
@@ -27,7 +27,7 @@ WILD = 1e6
 UNIT = 0.15
 
 
-def value_features(config: TrialSetConfig, kinds: Kinds, position: Array, active: Mask) -> Array:
+def value_features(config: SurrogateConfig, kinds: Kinds, position: Array, active: Mask) -> Array:
     """Features of configurations.
 
     Args:
@@ -62,7 +62,7 @@ def value_features(config: TrialSetConfig, kinds: Kinds, position: Array, active
 
 
 def trial_features(
-    config: TrialSetConfig, kinds: Kinds, position: Array, active: Mask, score: Array, failed: Mask
+    config: SurrogateConfig, kinds: Kinds, position: Array, active: Mask, score: Array, failed: Mask
 ) -> Array:
     """Positions of past trials, (n, S * slot_width + 17).
 
@@ -81,7 +81,7 @@ def trial_features(
     return np.concatenate([values, *told, *flags, _study(kinds, len(score), position)], 1)
 
 
-def candidate_features(config: TrialSetConfig, kinds: Kinds, position: Array, active: Mask, n_trials: int) -> Array:
+def candidate_features(config: SurrogateConfig, kinds: Kinds, position: Array, active: Mask, n_trials: int) -> Array:
     """Positions of candidates, (m, S * slot_width + 17)."""
     told = np.zeros((len(position), 1 + 2 * SCORE_WAVES + 2), position.dtype)
     told[:, -1] = 1
@@ -102,7 +102,7 @@ class ScoreAnchors:
     Attributes:
         best: The lowest value.
         gap: Distance from it to the median, above 0.
-        knee: See :class:`~optiformer.surrogate.config.TrialSetConfig`.
+        knee: See :class:`~optiformer.surrogate.config.SurrogateConfig`.
     """
 
     best: float

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from optiformer.gp.fit import MarginalLikelihood, fit
-from optiformer.gp.kernels import N_HEADS, Array, Mask, log_slope, unbend
-from optiformer.gp.processes import BentHistory, Coordinates, Kinds, Processes
-from optiformer.surrogate.config import TrialSetConfig
+from optiformer.gp.kernels import N_HEADS, Array, Mask, log_slope, unwarp
+from optiformer.gp.processes import Coordinates, Kinds, Processes, WarpedHistory
+from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import SCORE_WAVES
 
 #: Lengthscale at the start, in units of the square root of the number of parameters, and noise.
@@ -35,7 +35,7 @@ class Heads:
         weights: By their names in :class:`~optiformer.surrogate.network.kernel_heads.KernelHeads`.
     """
 
-    def __init__(self, config: TrialSetConfig, weights: Weights) -> None:
+    def __init__(self, config: SurrogateConfig, weights: Weights) -> None:
         self._config, self._weights = config, weights
 
     def solve(
@@ -65,7 +65,7 @@ class Heads:
         slot = self._linear("per_slot", pooled).reshape(-1, SLOT)[:slots]
         known = np.concatenate([_statistics(kinds, position, active, score), np.tile(shared, (slots, 1)), slot], 1)
         start = math.log(LENGTHSCALE) + 0.5 * math.log(max(slots, 1))
-        history = BentHistory.of(self._config.knee, coordinates(position, active), score)
+        history = WarpedHistory.of(self._config.knee, coordinates(position, active), score)
         likelihood = MarginalLikelihood(history.part(LOOKED_AT), slots)
         log_lengthscale = start + self._small("infer", known)
         log_noise = math.log(NOISE) + 2 * self._linear("noise", pooled)
@@ -87,7 +87,7 @@ class Heads:
         """What the layers above learn of every trial's posterior given the others, (n, hidden size)."""
         error, deviation, standardised, density = solved.left_out
         history = solved.history
-        mean = history.location + history.scale * (history.bent - error)
+        mean = history.location + history.scale * (history.warped - error)
         told = _features(
             self._config, mean.T, history.scale.T * deviation.T, standardised.T, density.T, density.mean(1)
         )
@@ -124,10 +124,10 @@ def softmax(x: Array) -> Array:
 
 
 def _features(
-    config: TrialSetConfig, mean: Array, deviation: Array, residual: Array, density: Array, evidence: Array
+    config: SurrogateConfig, mean: Array, deviation: Array, residual: Array, density: Array, evidence: Array
 ) -> Array:
     """Posteriors as numbers a network can read, (m, WIDTH), from (m, H) each and the evidence (H,)."""
-    u = unbend(config.knee, mean).clip(config.low, config.high)
+    u = unwarp(config.knee, mean).clip(config.low, config.high)
     angle = u[..., None] * (math.pi * 2.0 ** np.arange(SCORE_WAVES) / config.high)
     log_deviation = np.log(np.maximum(deviation, 1e-6))
     in_u = (log_deviation - log_slope(config.knee, u)).clip(-7, 3)

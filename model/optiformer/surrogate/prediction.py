@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optiformer.gp.kernels import N_HEADS, Array, bend, log_slope
-from optiformer.surrogate.config import TrialSetConfig
+from optiformer.gp.kernels import N_HEADS, Array, log_slope, warp
+from optiformer.surrogate.config import SurrogateConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +22,11 @@ class Prediction:
         config: The bins.
         own: Probabilities of the network's own bins, (m, bins).
         weights: Of the own bins and of the heads, (m, 1 + H); ``None`` without kernel heads.
-        mean: The heads' means, bent scores, (m, H).
+        mean: The heads' means, warped scores, (m, H).
         deviation: Their standard deviations.
     """
 
-    config: TrialSetConfig
+    config: SurrogateConfig
     own: Array
     weights: Array | None = None
     mean: Array | None = None
@@ -54,7 +54,7 @@ class Prediction:
         own = cumulative(self.own, self.config, threshold)
         if self.weights is None or self.mean is None or self.deviation is None:
             return own
-        heads = ndtr((bend(self.config.knee, np.array(threshold)) - self.mean) / self.deviation)
+        heads = ndtr((warp(self.config.knee, np.array(threshold)) - self.mean) / self.deviation)
         return np.asarray(self.weights[:, 0] * own + (self.weights[:, 1:] * heads).sum(-1))
 
     def log_density(self, score: Array) -> Array:
@@ -64,7 +64,7 @@ class Prediction:
         own = np.log(np.maximum(self.own[np.arange(len(score)), bin_], 1e-38)) - math.log(width)
         if self.weights is None or self.mean is None or self.deviation is None:
             return np.asarray(own)
-        standard = (bend(self.config.knee, score) - self.mean) / self.deviation
+        standard = (warp(self.config.knee, score) - self.mean) / self.deviation
         slope = log_slope(self.config.knee, np.repeat(score[:, None], N_HEADS, 1))
         heads = -0.5 * (np.square(standard) + math.log(2 * math.pi)) - np.log(self.deviation) + slope
         together = np.concatenate([own[:, None], heads], -1) + np.log(np.maximum(self.weights, 1e-38))
@@ -77,12 +77,12 @@ class Prediction:
         assert self.mean is not None
         assert self.deviation is not None
         u = self.config.low + (self.config.high - self.config.low) / self.config.bins * edge
-        inside = ndtr((bend(self.config.knee, u) - self.mean[:, None]) / self.deviation[:, None])
+        inside = ndtr((warp(self.config.knee, u) - self.mean[:, None]) / self.deviation[:, None])
         inside[:, edge <= 0], inside[:, edge >= self.config.bins] = 0.0, 1.0
         return np.asarray(inside)
 
 
-def cumulative(probabilities: Array, config: TrialSetConfig, threshold: float) -> Array:
+def cumulative(probabilities: Array, config: SurrogateConfig, threshold: float) -> Array:
     """Mass below a squashed score, (m,)."""
     width = (config.high - config.low) / config.bins
     place = min(max((threshold - config.low) / width, 0.0), float(config.bins))

@@ -1,6 +1,6 @@
-"""The trial-set network on NumPy: the context is encoded once and scores any number of candidates.
+"""The surrogate on NumPy: the context is encoded once and scores any number of candidates.
 
-The same arithmetic as :class:`optiformer.surrogate.network.network.TrialSetNetwork` (a test compares), without the
+The same arithmetic as :class:`optiformer.surrogate.network.network.SurrogateNetwork` (a test compares), without the
 tokens' mutual mask: a candidate attends to the context's keys and to itself. Rotary embeddings at position 0 change
 nothing and are left out. Single precision on every CPU, the kernel heads' systems in double.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from optiformer.gp.improvement import ProcessImprovement
 from optiformer.gp.kernels import Array, Mask, squared_distances
 from optiformer.gp.processes import Coordinates, Kinds, Processes
-from optiformer.surrogate.checkpoint import TrialSetCheckpoint
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint
 from optiformer.surrogate.features import ScoreAnchors, candidate_features, tame, trial_features
 from optiformer.surrogate.heads import Heads, silu, softmax
 from optiformer.surrogate.history import thin
@@ -46,7 +46,7 @@ class Context:
     solved: tuple[Processes, Coordinates] | None = None
 
 
-class TrialSet:
+class NetworkSurrogate:
     """The network: a :class:`optiformer.surrogate.interface.Surrogate`.
 
     Args:
@@ -57,7 +57,7 @@ class TrialSet:
         ModelError: The network computes something else than the shipped one does.
     """
 
-    def __init__(self, checkpoint: TrialSetCheckpoint, dtype: type[np.floating] = np.float32) -> None:
+    def __init__(self, checkpoint: SurrogateCheckpoint, dtype: type[np.floating] = np.float32) -> None:
         checkpoint.encoding.variant.refuse_other_arithmetic()
         self.encoding, self.config = checkpoint.encoding, checkpoint.config
         self._dtype = np.dtype(dtype)
@@ -79,7 +79,7 @@ class TrialSet:
         """Whether it has kernel heads."""
         return self._heads is not None
 
-    def condition(self, kinds: Kinds, told: Told, *, evaluations: int) -> TrialSetBelief:
+    def condition(self, kinds: Kinds, told: Told, *, evaluations: int) -> NetworkBelief:
         """Read a history; one longer than the network was trained on is thinned.
 
         Args:
@@ -94,7 +94,7 @@ class TrialSet:
         rows = thin(told.value, told.failed, self.encoding.max_trials)
         shown = told.position[rows], told.active[rows], score[rows], told.failed[rows]
         context = self.encode(kinds, *shown, evaluations=evaluations)
-        return TrialSetBelief(self, context, anchors, _step(value[~told.failed]))
+        return NetworkBelief(self, context, anchors, _step(value[~told.failed]))
 
     def encode(
         self, kinds: Kinds, position: Array, active: Mask, score: Array, failed: Mask, *, evaluations: int = 0
@@ -190,7 +190,7 @@ class TrialSet:
 
 
 @dataclass(frozen=True, eq=False)
-class TrialSetBelief:
+class NetworkBelief:
     """What the network makes of one history: a :class:`optiformer.surrogate.interface.Belief`.
 
     Attributes:
@@ -200,7 +200,7 @@ class TrialSetBelief:
         step: Where values repeat, the least distance of two that do not; else 0.
     """
 
-    network: TrialSet
+    network: NetworkSurrogate
     context: Context
     anchors: ScoreAnchors
     step: float

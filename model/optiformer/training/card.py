@@ -1,4 +1,4 @@
-"""Turn the best checkpoint of a trial-set run into one that is shipped: bf16 weights and a model card."""
+"""Turn the best checkpoint of a surrogate run into one that is shipped: bf16 weights and a model card."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from optiformer.network_config import PRESETS, NetworkConfig
 from optiformer.sequence.config import AugmentConfig, DataConfig, SamplingConfig
 from optiformer.sequence.tokenizer import Vocabulary
 from optiformer.settings import Positive, Range, Seed, Share, build, check, require
-from optiformer.surrogate.config import TrialSetConfig, identity
+from optiformer.surrogate.config import SurrogateConfig, identity
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -30,7 +30,7 @@ class TrainConfig:
             share of time used. 0 for no limit.
         batch_tokens: Tokens a micro-batch, padding included.
         accumulation: Micro-batches a step.
-        draw_ahead: Batches of the trial-set encoding that are drawn together, with contexts of one length.
+        draw_ahead: Batches of the set encoding that are drawn together, with contexts of one length.
         learning_rate: The peak.
         warmup: Share of the run over which the learning rate rises.
         final_rate: The cosine's end, as a share of the peak.
@@ -97,7 +97,7 @@ class RunConfig:
     Attributes:
         name: Names the run in logs and on the model card.
         encoding: Which encoding of histories: ``seq`` is the named-token sequence, ``trialset`` the set of trials.
-        trialset: The trial-set encoding and its prior (``vocabulary``, ``data``, ``augment`` and ``sampling`` are the
+        trialset: The set encoding and its prior (``vocabulary``, ``data``, ``augment`` and ``sampling`` are the
             sequence's).
     """
 
@@ -106,7 +106,7 @@ class RunConfig:
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    trialset: TrialSetConfig = field(default_factory=TrialSetConfig)
+    trialset: SurrogateConfig = field(default_factory=SurrogateConfig)
     network: NetworkConfig = field(default_factory=lambda: PRESETS["pico"])
     train: TrainConfig = field(default_factory=TrainConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)

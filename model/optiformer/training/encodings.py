@@ -1,7 +1,7 @@
 """The encodings by name.
 
-There is one training loop. ``seq`` (named tokens, causal) is in :mod:`optiformer.training.sequences`, ``trialset`` in
-:mod:`optiformer.training.trials`; another one is another class with the methods of
+There is one training loop. ``seq`` (named tokens, causal) is in :mod:`optiformer.training.sequence`, ``trialset`` in
+:mod:`optiformer.training.surrogate`; another one is another class with the methods of
 :class:`~optiformer.training.encoding.Encoding`, added to :data:`ENCODINGS`.
 """
 
@@ -16,8 +16,8 @@ from optiformer.training.encoding import Encoding
 
 #: Module, class, and the function that wraps its network; loaded when a run asks for it.
 ENCODINGS = {
-    "seq": ("optiformer.training.sequences", "SequenceEncoding", "sequence_loss"),
-    "trialset": ("optiformer.training.trials", "TrialSetEncoding", "identity"),
+    "seq": ("optiformer.training.sequence", "SequenceEncoding", "sequence_loss"),
+    "trialset": ("optiformer.training.surrogate", "SurrogateEncoding", "identity"),
 }
 #: Encodings that are trained on a dataset of trajectories; the others draw their functions as they go.
 NEED_DATA = ("seq",)

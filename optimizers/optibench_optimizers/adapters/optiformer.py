@@ -23,7 +23,7 @@ from optiformer.search.proposer import PRESETS, Proposer, ProposerConfig, with_s
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.surrogate.checkpoint import default_checkpoint, load
-from optiformer.surrogate.surrogate import TrialSet
+from optiformer.surrogate.surrogate import NetworkSurrogate
 from optiformer.training.cache import train_cached
 from optiformer.training.config import RunConfig
 
@@ -177,6 +177,6 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 
 
 @functools.cache
-def _network(folder: str) -> TrialSet:
+def _network(folder: str) -> NetworkSurrogate:
     """A checkpoint's network, read once a process."""
-    return TrialSet(load(folder))
+    return NetworkSurrogate(load(folder))

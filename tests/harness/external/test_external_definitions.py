@@ -82,14 +82,14 @@ def test_a_value_of_a_variable_is_refused_and_not_shown(given: Any, name: str, t
 
 def test_a_missing_file_a_broken_file_and_a_command_that_is_none_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(
-        external.ExternalError, match=r"nowhere.yaml: No such file or directory; mend OPTIBENCH_EXTERNAL"
+        external.ExternalError, match=r"nowhere.yaml: No such file or directory; fix OPTIBENCH_EXTERNAL"
     ):
         external.load(tmp_path / "nowhere.yaml")
     (tmp_path / "broken.yaml").write_text("optimizers: [\n")
     with pytest.raises(external.ExternalError, match=r"broken.yaml, line 2: malformed YAML"):
         external.load(tmp_path / "broken.yaml")
     external.register(external.parse({"optimizers": {"odd": {"command": ["no-such-program"]}}}, "x", tmp_path))
-    with pytest.raises(OptimizerError, match=r"cannot run 'no-such-program' in .*: No such file or directory; mend"):
+    with pytest.raises(OptimizerError, match=r"cannot run 'no-such-program' in .*: No such file or directory; fix"):
         make("odd")
 
 

@@ -1,4 +1,4 @@
-"""What a run folder costs grows no faster than the grid, and what a kill or a full disk leaves behind is mended."""
+"""What a run folder costs grows no faster than the grid, and what a kill or a full disk leaves behind is repaired."""
 
 from __future__ import annotations
 

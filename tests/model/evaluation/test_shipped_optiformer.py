@@ -15,13 +15,13 @@ from optiformer.search.proposer import Proposer
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.space.unit_space import Array, UnitSpace
-from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays, default_checkpoint, load
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays, default_checkpoint, load
 from optiformer.surrogate.network.network import build
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.trees import trees
-from optiformer.surrogate.surrogate import TrialSet
+from optiformer.surrogate.surrogate import NetworkSurrogate
 from optiformer.training.config import RunConfig
-from optiformer.training.trials import HELD_OUT
+from optiformer.training.surrogate import HELD_OUT
 
 
 def space() -> ConfigurationSpace:
@@ -77,23 +77,23 @@ def test_it_beats_random_search_with_a_third_of_the_trials(preset: str) -> None:
 
 
 @pytest.fixture(params=["shipped", "untrained"])
-def checkpoint(request: pytest.FixtureRequest) -> tuple[bool, TrialSetCheckpoint]:
+def checkpoint(request: pytest.FixtureRequest) -> tuple[bool, SurrogateCheckpoint]:
     """Whether it is trained, and the shipped checkpoint or one of its shape with random weights."""
     found = load(default_checkpoint())
     if request.param == "shipped":
         return True, found
     weights = arrays(build(found.encoding, found.config, seed=0).state_dict())
-    return False, TrialSetCheckpoint(weights, found.encoding, found.config, {})
+    return False, SurrogateCheckpoint(weights, found.encoding, found.config, {})
 
 
-def test_held_out_scores_are_likelier_than_without_training(checkpoint: tuple[bool, TrialSetCheckpoint]) -> None:
+def test_held_out_scores_are_likelier_than_without_training(checkpoint: tuple[bool, SurrogateCheckpoint]) -> None:
     """Nats a bin on the prior: 3.6 for the shipped network, 4.2 for random weights."""
     trained, found = checkpoint
     loss = np.mean([part.network for part in evaluation.prior_likelihood(found, functions=16, queries=16)])
     assert (loss < 3.9) == trained
 
 
-def regret_on_trees(network: TrialSet, seed: int, n_trials: int = 40) -> float:
+def regret_on_trees(network: NetworkSurrogate, seed: int, n_trials: int = 40) -> float:
     """Of a sum of trees that training never saw: 0 at the best of 4,000 random points, 1 at their median."""
     d = 2 + seed % 6
     function = trees(Draw(HELD_OUT - 1 - seed), torch.ones(1, d, dtype=torch.bool))
@@ -117,7 +117,10 @@ def test_its_regret_is_lower_than_without_training() -> None:
     """On rugged functions, where the network matters most: 60 of them, by Wilcoxon's signed-rank test."""
     found = load(default_checkpoint())
     untrained = arrays(build(found.encoding, found.config, seed=0).state_dict())
-    networks = TrialSet(found), TrialSet(TrialSetCheckpoint(untrained, found.encoding, found.config, {}))
+    networks = (
+        NetworkSurrogate(found),
+        NetworkSurrogate(SurrogateCheckpoint(untrained, found.encoding, found.config, {})),
+    )
     shipped, ignorant = (np.array([regret_on_trees(network, seed) for seed in range(60)]) for network in networks)
     assert wilcoxon(shipped, ignorant, alternative="less").pvalue < 0.01
 

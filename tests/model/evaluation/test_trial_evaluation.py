@@ -11,24 +11,24 @@ from scipy.special import ndtr
 
 from optiformer.evaluation import likelihood as evaluation
 from optiformer.network_config import NetworkConfig
-from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays
-from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays
+from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
 from optiformer.surrogate.network.network import build
 from optiformer.surrogate.prediction import Prediction
-from optiformer.surrogate.surrogate import TrialSet
+from optiformer.surrogate.surrogate import NetworkSurrogate
 
-ENCODING = TrialSetConfig(slots=7, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
+ENCODING = SurrogateConfig(slots=7, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
 NETWORK = NetworkConfig(32, 1, 2, 32)
 
 
 @pytest.fixture(scope="module")
-def ignorant() -> TrialSetCheckpoint:
+def ignorant() -> SurrogateCheckpoint:
     network = build(ENCODING, NETWORK, seed=0)
     torch.nn.init.zeros_(network.head.weight)
-    return TrialSetCheckpoint(arrays(network.state_dict()), ENCODING, NETWORK, {})
+    return SurrogateCheckpoint(arrays(network.state_dict()), ENCODING, NETWORK, {})
 
 
-def test_an_ignorant_network_is_uniform_and_the_exact_gp_beats_it(ignorant: TrialSetCheckpoint) -> None:
+def test_an_ignorant_network_is_uniform_and_the_exact_gp_beats_it(ignorant: SurrogateCheckpoint) -> None:
     found = evaluation.gp_likelihood(ignorant, n=20, functions=6, queries=8)
     assert found.network == pytest.approx(math.log(ENCODING.high - ENCODING.low), abs=1e-3)
     assert found.exact < found.network - 0.5
@@ -48,11 +48,11 @@ def test_the_exact_gp_is_the_textbook_one() -> None:
     np.testing.assert_allclose(variance, std**2 + evaluation.JITTER, rtol=1e-3)
 
 
-def test_densities_are_of_the_squashed_score(ignorant: TrialSetCheckpoint) -> None:
+def test_densities_are_of_the_squashed_score(ignorant: SurrogateCheckpoint) -> None:
     rng = np.random.default_rng(1)
     x, lengthscale, n = rng.random((20, 2)), np.array([0.6, 0.9]), 12
     y = np.linalg.cholesky(evaluation.matern(x, x, lengthscale) + 1e-6 * np.eye(20)) @ rng.standard_normal(20)
-    found = evaluation._one(TrialSet(ignorant), x, y, n, lengthscale)[:, 1]
+    found = evaluation._one(NetworkSurrogate(ignorant), x, y, n, lengthscale)[:, 1]
     best, gap = y[:n].min(), np.median(y[:n]) - y[:n].min()
     u = np.arcsinh((y[n:] - best) / gap / ENCODING.knee)
     mean, variance = evaluation._exact(x, y, n, lengthscale)
@@ -74,7 +74,7 @@ def test_the_mixture_density_integrates_to_its_mass() -> None:
 
 
 def test_on_the_mixed_prior_a_fitted_gp_beats_an_ignorant_network_on_long_histories(
-    ignorant: TrialSetCheckpoint,
+    ignorant: SurrogateCheckpoint,
 ) -> None:
     found = evaluation.prior_likelihood(ignorant, functions=8, queries=16)
     assert all(entry.network == pytest.approx(math.log(ENCODING.bins), abs=1e-2) for entry in found)
@@ -89,7 +89,7 @@ def test_a_gp_s_masses_sum_to_one() -> None:
     np.testing.assert_allclose(np.exp(mass).sum(1), 1)
 
 
-def test_an_ignorant_network_is_not_calibrated(ignorant: TrialSetCheckpoint) -> None:
+def test_an_ignorant_network_is_not_calibrated(ignorant: SurrogateCheckpoint) -> None:
     nominal, observed = evaluation.calibration(ignorant, batches=1)
     assert nominal.shape == observed.shape == (19,)
     assert (np.diff(observed) >= 0).all()

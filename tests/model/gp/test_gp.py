@@ -14,25 +14,25 @@ from optiformer.gp import kernels
 from optiformer.gp.fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, MarginalLikelihood, fit
 from optiformer.gp.improvement import ProcessImprovement
 from optiformer.gp.kernels import BELIEF, N_HEADS, Array
-from optiformer.gp.processes import BentHistory, Coordinates, Kinds, Processes
-from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.gp.processes import Coordinates, Kinds, Processes, WarpedHistory
+from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
 from optiformer.surrogate.network import processes as kernel_systems
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import sample_batch
 
-ENCODING = TrialSetConfig(
+ENCODING = SurrogateConfig(
     slots=4, choices=40, bins=64, queries=8, max_trials=40, prior=MixtureConfig(dimensions=(1, 2, 4), conditional=0.9)
 )
 
 
-def started(n: int = 30, d: int = 3) -> tuple[BentHistory, Array, Array]:
+def started(n: int = 30, d: int = 3) -> tuple[WarpedHistory, Array, Array]:
     """A history of numbers only, and lengthscales and noise to begin with."""
     position = np.random.default_rng(0).random((n, d))
     score = np.sin(5 * position).sum(1) + 2
     kinds = Kinds(np.zeros(d, dtype=bool), np.zeros(d))
     active = np.ones((n, d), dtype=bool)
     points = Coordinates(kinds, ENCODING.choices, position, active)(position, active)
-    told = BentHistory.of(ENCODING.knee, points, score - score.min())
+    told = WarpedHistory.of(ENCODING.knee, points, score - score.min())
     return told, np.full((d, N_HEADS), math.log(0.3)), np.full(N_HEADS, -3.0)
 
 
@@ -43,7 +43,7 @@ def log_marginal(solved: Processes) -> float:
     return float(roots - 0.5 * (n + BELIEF) * np.log(solved.amplitude).sum())
 
 
-def objective(told: BentHistory, start: tuple[Array, Array], now: tuple[Array, Array]) -> float:
+def objective(told: WarpedHistory, start: tuple[Array, Array], now: tuple[Array, Array]) -> float:
     """The log posterior that :func:`fit` climbs."""
     away = [(a - b) / width for a, b, width in zip(now, start, (LENGTHSCALE_PRIOR, NOISE_PRIOR), strict=True)]
     return log_marginal(told.solve(*now)) - 0.5 * sum(float(np.square(part).sum()) for part in away)
@@ -55,7 +55,7 @@ def test_processes_and_slopes_are_those_of_training(draw: int) -> None:
     batch = sample_batch(Draw(draw), ENCODING, 100)
     rng = np.random.default_rng(draw)
     lengthscale, noise = rng.normal(size=(len(batch.scores), 4, N_HEADS)), rng.normal(size=(len(batch.scores), 5)) - 4
-    theirs = kernel_systems.BentHistory.of(
+    theirs = kernel_systems.WarpedHistory.of(
         ENCODING, batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed
     )
     solved = theirs.solve(torch.from_numpy(lengthscale), torch.from_numpy(noise))
@@ -64,7 +64,7 @@ def test_processes_and_slopes_are_those_of_training(draw: int) -> None:
     for row in range(len(batch.scores)):
         kinds, (position, active, score, _), query = history(batch, row)
         coordinates, d = Coordinates(kinds, ENCODING.choices, position, active), len(kinds)
-        told = BentHistory.of(ENCODING.knee, coordinates(position, active), score)
+        told = WarpedHistory.of(ENCODING.knee, coordinates(position, active), score)
         mine = told.solve(lengthscale[row, :d], noise[row])
         for found, expected in zip(
             mine.posterior(coordinates(*query)),
@@ -91,10 +91,10 @@ def test_kernels_and_bending_are_those_of_training() -> None:
         np.testing.assert_allclose(value, correlation[head], rtol=1e-12)
         np.testing.assert_allclose(derivative, slope[head], rtol=1e-12)
     u = np.linspace(-4, 5, 31)
-    bent = kernels.bend(ENCODING.knee, u)
+    warped = kernels.warp(ENCODING.knee, u)
     tensor = torch.from_numpy(u)[:, None]
-    np.testing.assert_allclose(bent, kernel_systems.bend(ENCODING, tensor).numpy(), rtol=1e-12)
-    np.testing.assert_allclose(kernels.unbend(ENCODING.knee, bent), np.repeat(u[:, None], N_HEADS, 1), atol=1e-9)
+    np.testing.assert_allclose(warped, kernel_systems.warp(ENCODING, tensor).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(kernels.unwarp(ENCODING.knee, warped), np.repeat(u[:, None], N_HEADS, 1), atol=1e-9)
     expected = kernel_systems.log_slope(ENCODING, tensor.expand(-1, N_HEADS)).numpy()
     np.testing.assert_allclose(
         kernels.log_slope(ENCODING.knee, np.repeat(u[:, None], N_HEADS, 1)), expected, rtol=1e-9, atol=1e-12
@@ -104,7 +104,7 @@ def test_kernels_and_bending_are_those_of_training() -> None:
 def test_a_long_history_s_part_has_its_ends() -> None:
     told, *_ = started(70)
     part = told.part(20)
-    assert (len(part.score), part.bent.shape, part.points.shape) == (20, (N_HEADS, 20), (20, told.points.shape[1]))
+    assert (len(part.score), part.warped.shape, part.points.shape) == (20, (N_HEADS, 20), (20, told.points.shape[1]))
     assert (part.score.min(), part.score.max()) == (told.score.min(), told.score.max())
     assert told.part(70) is told
 
@@ -146,7 +146,7 @@ def test_no_evaluations_change_nothing() -> None:
 
 def test_a_constant_history_stays_finite() -> None:
     told, lengthscale, noise = started(12)
-    flat = BentHistory.of(ENCODING.knee, told.points, np.zeros(12))
+    flat = WarpedHistory.of(ENCODING.knee, told.points, np.zeros(12))
     for found in fit(flat, lengthscale, noise, 10):
         assert np.isfinite(found).all()
 
@@ -172,7 +172,7 @@ def test_it_is_the_expected_improvement_of_the_functions_value() -> None:
     noise = float(solved.noise[gain.head, 0] * solved.amplitude[gain.head, 0])
     mean, variance = (mean[:, gain.head] - location) / scale, (deviation[:, gain.head] / scale) ** 2
     latent = np.sqrt(variance - noise)
-    trials = solved.history.bent[gain.head]  # less what is taken for noise, they are the posterior means there
+    trials = solved.history.warped[gain.head]  # less what is taken for noise, they are the posterior means there
     inverse = solved.inverse_factor[gain.head]
     means = trials - solved.noise[gain.head, 0] * inverse.T @ solved.residual[gain.head]
     z = (means.min() - mean) / latent

@@ -16,20 +16,20 @@ from optiformer.search.batch import diverse
 from optiformer.search.proposer import Proposer, ProposerConfig
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
-from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays
-from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays
+from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
 from optiformer.surrogate.features import ScoreAnchors
 from optiformer.surrogate.network.network import build
 from optiformer.surrogate.prediction import Prediction
-from optiformer.surrogate.surrogate import Context, TrialSet, TrialSetBelief
+from optiformer.surrogate.surrogate import Context, NetworkBelief, NetworkSurrogate
 
-ENCODING = TrialSetConfig(slots=4, bins=64, max_trials=40, kernels_after=1, prior=MixtureConfig(dimensions=(2,)))
+ENCODING = SurrogateConfig(slots=4, bins=64, max_trials=40, kernels_after=1, prior=MixtureConfig(dimensions=(2,)))
 NETWORK = NetworkConfig(32, 2, 2, 48)
 SPACE = Space.from_configspace(ConfigurationSpace({"x": (0.0, 1.0), "y": (0.0, 1.0)}))
 AHEAD = ProposerConfig(uniform=16, local=16, refined=8, ahead=0.1, acquisition="pi")
 
 
-class Counting(TrialSet):
+class Counting(NetworkSurrogate):
     encoded, predicted = 0, 0
 
     def encode(self, *args: Any, **settings: Any) -> Context:
@@ -43,7 +43,7 @@ class Counting(TrialSet):
 
 @pytest.fixture
 def network() -> Counting:
-    return Counting(TrialSetCheckpoint(arrays(build(ENCODING, NETWORK, seed=0).state_dict()), ENCODING, NETWORK, {}))
+    return Counting(SurrogateCheckpoint(arrays(build(ENCODING, NETWORK, seed=0).state_dict()), ENCODING, NETWORK, {}))
 
 
 def told(n: int) -> list[Trial]:
@@ -115,7 +115,7 @@ def test_likeness_is_the_kernels_own(network: Counting) -> None:
     where = np.array([[t.config["x"], t.config["y"]] for t in told(12)])
     told_active, score = np.ones((12, 2), dtype=bool), np.random.default_rng(1).random(12)
     context = network.encode(kinds, where, told_active, score, np.zeros(12, dtype=bool))
-    alike = TrialSetBelief(network, context, ScoreAnchors(0.0, 1.0, 0.05), 0.0).alike(position, active)(0)
+    alike = NetworkBelief(network, context, ScoreAnchors(0.0, 1.0, 0.05), 0.0).alike(position, active)(0)
     np.testing.assert_allclose(alike[:2], 1, atol=1e-4)
     assert 1 > alike[2] > alike[3] > 0
     assert context.solved is not None

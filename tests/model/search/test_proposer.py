@@ -1,4 +1,4 @@
-"""Proposals of the trial-set model: any space, no duplicates, failures, batches, long histories, many parameters."""
+"""Proposals of the surrogate: any space, no duplicates, failures, batches, long histories, many parameters."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ from optiformer.search.proposer import MANY, PRESETS, Proposer, ProposerConfig, 
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.space.unit_space import UnitSpace
-from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays, save
-from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays, save
+from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
 from optiformer.surrogate.history import History, thin
 from optiformer.surrogate.network.network import build
-from optiformer.surrogate.surrogate import TrialSet
+from optiformer.surrogate.surrogate import NetworkSurrogate
 
-ENCODING = TrialSetConfig(slots=6, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
+ENCODING = SurrogateConfig(slots=6, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
 SMALL = ProposerConfig(uniform=32, local=32, refinements=2, refined=16, ahead=0.0)
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
-def network(request: pytest.FixtureRequest) -> TrialSet:
+def network(request: pytest.FixtureRequest) -> NetworkSurrogate:
     encoding = replace(ENCODING, kernels_after=request.param)
     made = build(encoding, NETWORK, seed=0)
     with torch.no_grad():
         made.head.weight.mul_(30)  # opinions, if wrong ones
-    return TrialSet(TrialSetCheckpoint(arrays(made.state_dict()), encoding, NETWORK, {}))
+    return NetworkSurrogate(SurrogateCheckpoint(arrays(made.state_dict()), encoding, NETWORK, {}))
 
 
 def nested() -> ConfigurationSpace:
@@ -98,7 +98,7 @@ def told(space: ConfigurationSpace, n: int, seed: int = 0) -> list[Trial]:
 
 
 def suggest(
-    network: TrialSet, space: ConfigurationSpace, trials: Sequence[Trial], n: int = 1, seed: int = 0, **kw: Any
+    network: NetworkSurrogate, space: ConfigurationSpace, trials: Sequence[Trial], n: int = 1, seed: int = 0, **kw: Any
 ) -> list[dict[str, Any]]:
     proposer = Proposer(Space.from_configspace(space), network, SMALL)
     return proposer.suggest(trials, n, seed=seed, number=len(trials), **kw)
@@ -126,7 +126,7 @@ def test_positions_and_conditions_are_those_of_the_space(seed: int) -> None:
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("n", [0, 3, 12, 60])
 def test_proposals_are_valid_and_new_in_any_space_after_any_number_of_trials(
-    network: TrialSet, name: str, n: int
+    network: NetworkSurrogate, name: str, n: int
 ) -> None:
     space = SPACES[name]()
     trials = told(space, n)
@@ -136,7 +136,7 @@ def test_proposals_are_valid_and_new_in_any_space_after_any_number_of_trials(
     assert len({key(c) for c in asked} | {key(t.config) for t in trials}) == 3 + len({key(t.config) for t in trials})
 
 
-def test_a_proposal_depends_on_seed_and_trials_alone_and_not_on_their_order(network: TrialSet) -> None:
+def test_a_proposal_depends_on_seed_and_trials_alone_and_not_on_their_order(network: NetworkSurrogate) -> None:
     trials = told(flat(3), 15)
     first = suggest(network, flat(3), trials)
     torch.manual_seed(9)
@@ -145,7 +145,7 @@ def test_a_proposal_depends_on_seed_and_trials_alone_and_not_on_their_order(netw
     assert suggest(network, flat(3), [Trial(t.config, -(t.value or 0.0)) for t in trials]) != first
 
 
-def test_pending_configurations_are_not_proposed_again_and_shift_the_batch(network: TrialSet) -> None:
+def test_pending_configurations_are_not_proposed_again_and_shift_the_batch(network: NetworkSurrogate) -> None:
     trials = told(flat(2), 12)
     alone = suggest(network, flat(2), trials)
     assert suggest(network, flat(2), trials, pending=alone) != alone
@@ -154,7 +154,7 @@ def test_pending_configurations_are_not_proposed_again_and_shift_the_batch(netwo
     assert len({key(config) for config in batch}) == 5
 
 
-def test_a_small_discrete_space_is_searched_to_its_last_configuration(network: TrialSet) -> None:
+def test_a_small_discrete_space_is_searched_to_its_last_configuration(network: NetworkSurrogate) -> None:
     space = ConfigurationSpace({"a": ["x", "y", "z"], "n": (1, 3), "fixed": 1})
     trials: list[Trial] = []
     for index in range(9):
@@ -164,7 +164,7 @@ def test_a_small_discrete_space_is_searched_to_its_last_configuration(network: T
     assert key(suggest(network, space, trials)[0]) in {key(t.config) for t in trials}
 
 
-def test_gradient_ascent_climbs_and_leaves_discrete_parameters_alone(network: TrialSet) -> None:
+def test_gradient_ascent_climbs_and_leaves_discrete_parameters_alone(network: NetworkSurrogate) -> None:
     if not network.encoding.kernels_after:
         pytest.skip("gradient ascent is on a kernel head")
     space = nested()
@@ -185,19 +185,19 @@ def test_gradient_ascent_climbs_and_leaves_discrete_parameters_alone(network: Tr
 
 
 @pytest.mark.parametrize("failures", [1, 6, 12])
-def test_failed_trials_are_survived(network: TrialSet, failures: int) -> None:
+def test_failed_trials_are_survived(network: NetworkSurrogate, failures: int) -> None:
     trials = told(nested(), 12)
     trials = [Trial(t.config, None if i < failures else t.value) for i, t in enumerate(trials)]
     assert len(suggest(network, nested(), trials, 2)) == 2
 
 
 @pytest.mark.parametrize("value", [0.0, -1e300, 1e300])
-def test_constant_and_huge_values_are_survived(network: TrialSet, value: float) -> None:
+def test_constant_and_huge_values_are_survived(network: NetworkSurrogate, value: float) -> None:
     trials = [Trial(t.config, value) for t in told(flat(2), 8)]
     assert len(suggest(network, flat(2), trials)) == 1
 
 
-def test_more_parameters_than_slots_show_the_telling_ones_and_some_others(network: TrialSet) -> None:
+def test_more_parameters_than_slots_show_the_telling_ones_and_some_others(network: NetworkSurrogate) -> None:
     space = flat(20)
     unit = UnitSpace(Space.from_configspace(space))
     positions = np.random.default_rng(0).random((60, 20))
@@ -261,7 +261,7 @@ def test_a_dreadful_value_counts_as_a_failure() -> None:
     assert not History.of(unit.position, spread).failed.any()
 
 
-def test_the_first_design_is_the_middle_then_a_sobol_sequence(network: TrialSet) -> None:
+def test_the_first_design_is_the_middle_then_a_sobol_sequence(network: NetworkSurrogate) -> None:
     space = Space.from_configspace(choices())
     proposer = Proposer(space, network, SMALL)
     first = proposer.suggest([], seed=3, number=0)[0]
@@ -272,7 +272,7 @@ def test_the_first_design_is_the_middle_then_a_sobol_sequence(network: TrialSet)
     assert line.suggest([], seed=4, number=1)[0]["x0"] != found[0]
 
 
-def test_those_who_ask_at_the_same_moment_get_different_proposals(network: TrialSet) -> None:
+def test_those_who_ask_at_the_same_moment_get_different_proposals(network: NetworkSurrogate) -> None:
     proposer = Proposer(Space.from_configspace(flat(2)), network, SMALL)
     asked = [proposer.suggest(told(flat(2), 20), seed=s, number=20 + s, skip=s)[0] for s in range(6)]
     points = np.array([[config["x0"], config["x1"]] for config in asked])
@@ -280,7 +280,7 @@ def test_those_who_ask_at_the_same_moment_get_different_proposals(network: Trial
     assert apart.min() > 0.01
 
 
-def test_a_pending_trial_counts_what_its_weight_says(network: TrialSet) -> None:
+def test_a_pending_trial_counts_what_its_weight_says(network: NetworkSurrogate) -> None:
     proposer, trials = Proposer(Space.from_configspace(flat(2)), network, SMALL), told(flat(2), 20)
     alone = proposer.suggest(trials, seed=0, number=20)
     for weight, same in ((0.0, True), (1.0, False)):
@@ -299,7 +299,7 @@ def test_walls_leave_hidden_parameters_at_an_elite_s_values() -> None:
     assert np.isin(found[:, [1, 3]], [0, 1]).any()
 
 
-def test_forbidden_configurations_are_not_proposed(network: TrialSet) -> None:
+def test_forbidden_configurations_are_not_proposed(network: NetworkSurrogate) -> None:
     proposer = Proposer(Space.from_configspace(flat(2)), network, SMALL, allowed=lambda c: c["x0"] > 0.8)
     for n in (0, 10):
         config = proposer.suggest(told(flat(2), n), seed=n, number=n)[0]
@@ -318,7 +318,9 @@ def test_presets_are_ordered_by_effort_and_wrong_settings_refused() -> None:
         with_settings("fast", acquisition="ucb")
 
 
-def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(network: TrialSet, tmp_path: Path) -> None:
+def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(
+    network: NetworkSurrogate, tmp_path: Path
+) -> None:
     save(tmp_path, build(ENCODING, NETWORK, seed=0).state_dict(), ENCODING, NETWORK, info={})
     runs = []
     for _ in range(2):
@@ -365,7 +367,7 @@ def test_a_training_phase_is_declared_keyed_and_its_checkpoint_used(
         OptiFormer.training({"train": "nowhere.yaml"})
 
 
-def test_the_process_gets_its_turns_where_it_explains_the_trials(network: TrialSet) -> None:
+def test_the_process_gets_its_turns_where_it_explains_the_trials(network: NetworkSurrogate) -> None:
     config = replace(SMALL, acquisition="pi+gp-ei", trust=0.5, early=0)
     space = Space.from_configspace(flat(2))
     smooth = [Trial(t.config, float((t.config["x0"] - 0.4) ** 2 + t.config["x1"])) for t in told(flat(2), 20)]
@@ -381,7 +383,7 @@ def test_the_process_gets_its_turns_where_it_explains_the_trials(network: TrialS
         assert len(suggest(network, flat(2), trials, 2)) == 2
 
 
-def test_where_a_choice_decides_what_is_active_the_process_gets_its_turns_anyway(network: TrialSet) -> None:
+def test_where_a_choice_decides_what_is_active_the_process_gets_its_turns_anyway(network: NetworkSurrogate) -> None:
     proposer = Proposer(
         Space.from_configspace(branches()), network, replace(SMALL, acquisition="pi+gp-ei", trust=1.0, early=0)
     )
@@ -390,7 +392,7 @@ def test_where_a_choice_decides_what_is_active_the_process_gets_its_turns_anyway
     assert view.acquisitions == (("pi", "gp-ei") if network.encoding.kernels_after else ("pi",))
 
 
-def test_the_process_alone_is_refused_without_kernel_heads(network: TrialSet) -> None:
+def test_the_process_alone_is_refused_without_kernel_heads(network: NetworkSurrogate) -> None:
     space, config = Space.from_configspace(flat(2)), replace(SMALL, acquisition="gp-ei")
     if network.encoding.kernels_after:
         assert Proposer(space, network, config).suggest(told(flat(2), 9), seed=0, number=9)
@@ -399,7 +401,7 @@ def test_the_process_alone_is_refused_without_kernel_heads(network: TrialSet) ->
             Proposer(space, network, config)
 
 
-def test_of_few_trials_the_process_alone_chooses(network: TrialSet) -> None:
+def test_of_few_trials_the_process_alone_chooses(network: NetworkSurrogate) -> None:
     proposer = Proposer(
         Space.from_configspace(flat(2)), network, replace(SMALL, acquisition="pi+gp-ei", trust=1.0, early=12)
     )
@@ -417,7 +419,7 @@ def branches() -> ConfigurationSpace:
     return space
 
 
-def test_each_branch_is_tried_once_before_any_other_choice_matters(network: TrialSet) -> None:
+def test_each_branch_is_tried_once_before_any_other_choice_matters(network: NetworkSurrogate) -> None:
     space, trials = Space.from_configspace(branches()), list[Trial]()
     start = [{"kind": "a", "other": "u", "xa": x / 6} for x in range(6)]
     trials += [Trial(config, float(place)) for place, config in enumerate(start)]
@@ -428,7 +430,7 @@ def test_each_branch_is_tried_once_before_any_other_choice_matters(network: Tria
     assert {trial.config["kind"] for trial in trials[6:]} == set("bcde")
 
 
-def test_a_branch_that_is_forbidden_or_pending_is_not_waited_for(network: TrialSet) -> None:
+def test_a_branch_that_is_forbidden_or_pending_is_not_waited_for(network: NetworkSurrogate) -> None:
     space = Space.from_configspace(branches())
     trials = [Trial({"kind": "a", "other": "u", "xa": x / 6}, float(x)) for x in range(6)]
     proposer = Proposer(space, network, SMALL, allowed=lambda config: config["kind"] in "abc")

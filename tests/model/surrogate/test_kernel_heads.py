@@ -13,16 +13,16 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteK
 
 from optiformer.gp.kernels import BELIEF, KERNELS, LEAST_NOISE, N_HEADS
 from optiformer.network_config import NetworkConfig
-from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
 from optiformer.surrogate.network.features import SlotKinds
 from optiformer.surrogate.network.kernel_heads import WIDTH
 from optiformer.surrogate.network.network import build
 from optiformer.surrogate.network.prediction import Prediction
-from optiformer.surrogate.network.processes import BentHistory, bend, unbend
+from optiformer.surrogate.network.processes import WarpedHistory, unwarp, warp
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import sample_batch
 
-ENCODING = TrialSetConfig(
+ENCODING = SurrogateConfig(
     slots=4, bins=64, queries=8, max_trials=16, kernels_after=1, prior=MixtureConfig(dimensions=(1, 2, 4))
 )
 
@@ -40,7 +40,7 @@ def continuous(n: int, d: int = 2, seed: int = 0) -> tuple[SlotKinds, torch.Tens
 def test_posteriors_are_those_of_a_gaussian_process(head: int) -> None:
     kinds, position, active, score = continuous(12)
     lengthscale, noise = torch.tensor([0.3, 0.7]), 0.02
-    history = BentHistory.of(ENCODING, kinds, position, active, score, torch.zeros_like(score, dtype=torch.bool))
+    history = WarpedHistory.of(ENCODING, kinds, position, active, score, torch.zeros_like(score, dtype=torch.bool))
     log_lengthscale = lengthscale.log()[None, :, None].expand(1, 2, N_HEADS)
     solved = history.solve(log_lengthscale, torch.full((1, N_HEADS), math.log(noise)))
     kernels = build(ENCODING, NetworkConfig(32, 2, 2, 48), seed=0).kernels
@@ -56,8 +56,8 @@ def test_posteriors_are_those_of_a_gaussian_process(head: int) -> None:
     }
     kernel = ConstantKernel(amplitude) * shape[KERNELS[head]] + WhiteKernel(amplitude * (noise + LEAST_NOISE))
     reference = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0)
-    bent = history.bent[0, head].numpy()
-    expected, std = reference.fit(position[0].numpy(), bent - centre).predict(asked[0].numpy(), return_std=True)
+    warped = history.warped[0, head].numpy()
+    expected, std = reference.fit(position[0].numpy(), warped - centre).predict(asked[0].numpy(), return_std=True)
     location, scale = float(history.location[0, head]), float(history.scale[0, head])
     np.testing.assert_allclose(mean[0, :, head], location + scale * (expected + centre), atol=1e-4)
     np.testing.assert_allclose(deviation[0, :, head], scale * std, rtol=1e-3)
@@ -66,7 +66,7 @@ def test_posteriors_are_those_of_a_gaussian_process(head: int) -> None:
 def test_leave_one_out_is_leaving_one_out() -> None:
     """Held to solving again without the trial, at the same mean and amplitude."""
     kinds, position, active, score = continuous(9)
-    history = BentHistory.of(ENCODING, kinds, position, active, score, torch.zeros_like(score, dtype=torch.bool))
+    history = WarpedHistory.of(ENCODING, kinds, position, active, score, torch.zeros_like(score, dtype=torch.bool))
     log_lengthscale, log_noise = torch.full((1, 2, N_HEADS), math.log(0.4)), torch.full((1, N_HEADS), -4.0)
     solved = history.solve(log_lengthscale, log_noise)
     error, deviation, _, _ = solved.left_out
@@ -74,7 +74,7 @@ def test_leave_one_out_is_leaving_one_out() -> None:
     rest = replace(
         history,
         points=history.points[:, kept],
-        bent=history.bent[..., kept],
+        warped=history.warped[..., kept],
         score=history.score[:, kept],
         counted=history.counted[:, kept],
     )
@@ -84,15 +84,15 @@ def test_leave_one_out_is_leaving_one_out() -> None:
     across = covariance[0, :, kept, 7]
     weights = torch.einsum("hij,hj->hi", without.inverse_factor[0].mT @ without.inverse_factor[0], across)
     mean = solved.mean[0, :, 0]
-    expected = mean + (weights * (history.bent[0, :, kept] - mean[:, None])).sum(1)
+    expected = mean + (weights * (history.warped[0, :, kept] - mean[:, None])).sum(1)
     variance = solved.amplitude[0, :, 0] * (covariance[0, :, 7, 7] - (weights * across).sum(1))
-    torch.testing.assert_close(history.bent[0, :, 7] - error[0, :, 7], expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(history.warped[0, :, 7] - error[0, :, 7], expected, atol=1e-6, rtol=0)
     torch.testing.assert_close(deviation[0, :, 7], variance.sqrt(), atol=1e-6, rtol=0)
 
 
 def test_gradients_are_those_of_the_profile_likelihood() -> None:
     batch = sample_batch(Draw(7), ENCODING, 300)
-    history = BentHistory.of(ENCODING, batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed)
+    history = WarpedHistory.of(ENCODING, batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed)
     count, n = batch.scores.shape
     torch.manual_seed(0)
     log_lengthscale = (0.3 * torch.randn(count, 4, N_HEADS, dtype=torch.float64)).requires_grad_()
@@ -109,9 +109,9 @@ def test_gradients_are_those_of_the_profile_likelihood() -> None:
 
 def test_bending_comes_back_and_keeps_order() -> None:
     u = torch.linspace(-5, 6, 200, dtype=torch.float64)[:, None]
-    bent = bend(ENCODING, u)
-    assert (bent.diff(dim=0) > 0).all()
-    torch.testing.assert_close(unbend(ENCODING, bent), u.expand(-1, N_HEADS), atol=1e-6, rtol=0)
+    warped = warp(ENCODING, u)
+    assert (warped.diff(dim=0) > 0).all()
+    torch.testing.assert_close(unwarp(ENCODING, warped), u.expand(-1, N_HEADS), atol=1e-6, rtol=0)
 
 
 def test_a_mixtures_mass_is_1_and_its_loss_is_that_of_its_bins() -> None:

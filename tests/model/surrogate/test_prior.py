@@ -1,4 +1,4 @@
-"""The trial-set model's prior: seeded, shaped as search spaces are, and free of the evaluation functions."""
+"""The surrogate's prior: seeded, shaped as search spaces are, and free of the evaluation functions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 
 from optiformer.errors import ModelError
 from optiformer.sequence.prior.audit import EVALUATION_FUNCTIONS, best_shifted_fit, is_separable_bowl
-from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import LENGTHS, Batch, context_length, history, sample_batch
 from optiformer.surrogate.prior.mixture import FAMILIES, ProblemBatch, sample_problems
 from optiformer.surrogate.prior.spaces import SpaceBatch, sample_spaces
 from optiformer.training.config import RunConfig, TrainConfig
-from optiformer.training.trials import TrialSetEncoding
+from optiformer.training.surrogate import SurrogateEncoding
 
-CONFIG = TrialSetConfig()
+CONFIG = SurrogateConfig()
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +84,13 @@ def test_few_lengths_are_of_the_list_and_as_long_on_average() -> None:
 
 def test_batches_that_are_drawn_together_are_parts_of_one(tmp_path: Path) -> None:
     train = TrainConfig(draw_ahead=3, batch_tokens=600, seed=2024)
-    encoding = TrialSetEncoding(RunConfig("ahead", encoding="trialset", trialset=CONFIG, train=train), tmp_path)
+    encoding = SurrogateEncoding(RunConfig("ahead", encoding="trialset", trialset=CONFIG, train=train), tmp_path)
     stream = encoding.batches("train", None)
     parts = [encoding._draw(next(stream)[0], "cpu") for _ in range(6)]
     assert len({part.trials.shape for part in parts[:3]}) == 1
     rows = torch.cat([part.trials.flatten(1) for part in parts[:3]])
     assert len(rows.unique(dim=0)) == len(rows)
-    resumed = TrialSetEncoding(encoding.run, tmp_path)
+    resumed = SurrogateEncoding(encoding.run, tmp_path)
     seed, _ = next(resumed.batches("train", {"batch": 4}))
     assert torch.equal(resumed._draw(seed, "cpu").trials, parts[4].trials)
     assert not encoding._held_out  # whatever the seed: what is kept is never let go
@@ -214,4 +214,4 @@ def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ModelError, match="sum to 1"):
         MixtureConfig(gp=0.9)
     with pytest.raises(ModelError, match="20 dimensions, which is more than the 4 slots"):
-        TrialSetConfig(slots=4)
+        SurrogateConfig(slots=4)

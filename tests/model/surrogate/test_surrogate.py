@@ -1,4 +1,4 @@
-"""The trial-set network on NumPy predicts what the trained network does."""
+"""The surrogate on NumPy predicts what the trained network does."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from optiformer.evaluation.likelihood import history
 from optiformer.gp.processes import Kinds
 from optiformer.network_config import NetworkConfig
 from optiformer.surrogate import features
-from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays
-from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays
+from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
 from optiformer.surrogate.interface import Told
 from optiformer.surrogate.network.features import ScoreAnchors
-from optiformer.surrogate.network.network import TrialSetNetwork, build
+from optiformer.surrogate.network.network import SurrogateNetwork, build
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import Batch, sample_batch
-from optiformer.surrogate.surrogate import TrialSet
+from optiformer.surrogate.surrogate import NetworkSurrogate
 
-ENCODING = TrialSetConfig(
+ENCODING = SurrogateConfig(
     slots=6,
     choices=40,  # as many as any category has: beyond, inference tells choices apart that training does not
     bins=32,
@@ -31,11 +31,11 @@ ENCODING = TrialSetConfig(
     prior=MixtureConfig(dimensions=(1, 2, 3, 6), conditional=0.9, crashes=0.3, lost=0.5, plateaus=0.5, stepped=0.5),
 )
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
-Doubles = Callable[[TrialSetNetwork, Batch], tuple[TrialSetNetwork, Batch]]
+Doubles = Callable[[SurrogateNetwork, Batch], tuple[SurrogateNetwork, Batch]]
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
-def trained(request: pytest.FixtureRequest) -> TrialSetNetwork:
+def trained(request: pytest.FixtureRequest) -> SurrogateNetwork:
     network = build(replace(ENCODING, kernels_after=request.param), NETWORK, seed=1)
     if network.kernels is not None:  # as after training: nothing is neutral any more
         for name, weight in network.kernels.named_parameters():
@@ -46,23 +46,25 @@ def trained(request: pytest.FixtureRequest) -> TrialSetNetwork:
 
 @torch.no_grad()
 @pytest.mark.parametrize("draw", [5, 6, 7])
-def test_it_is_the_trained_network(trained: TrialSetNetwork, draw: int, in_doubles: Doubles) -> None:
+def test_it_is_the_trained_network(trained: SurrogateNetwork, draw: int, in_doubles: Doubles) -> None:
     """With categories, conditions, absent slots, failures, ties, and more trials than the corrections look at."""
     network, batch = in_doubles(trained, sample_batch(Draw(draw), ENCODING, 500))
     told = batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed
     expected = network(*told, batch.queries, batch.queries_active)
     masses = expected.log_mass(ENCODING).exp().numpy()
-    mine = TrialSet(TrialSetCheckpoint(arrays(network.state_dict()), network.encoding, NETWORK, {}), np.float64)
+    mine = NetworkSurrogate(
+        SurrogateCheckpoint(arrays(network.state_dict()), network.encoding, NETWORK, {}), np.float64
+    )
     for row in range(len(batch.scores)):
         kinds, trials, asked = history(batch, row)
         found = mine.predict(mine.encode(kinds, *trials), *asked)
         np.testing.assert_allclose(found.probabilities(), masses[row] / masses[row].sum(-1, keepdims=True), atol=1e-5)
 
 
-def test_single_precision_is_near(trained: TrialSetNetwork) -> None:
+def test_single_precision_is_near(trained: SurrogateNetwork) -> None:
     batch = sample_batch(Draw(5), ENCODING, 300)
-    checkpoint = TrialSetCheckpoint(arrays(trained.state_dict()), trained.encoding, NETWORK, {})
-    single, double = TrialSet(checkpoint), TrialSet(checkpoint, np.float64)
+    checkpoint = SurrogateCheckpoint(arrays(trained.state_dict()), trained.encoding, NETWORK, {})
+    single, double = NetworkSurrogate(checkpoint), NetworkSurrogate(checkpoint, np.float64)
     for row in range(len(batch.scores)):
         kinds, trials, asked = history(batch, row)
         first, second = (n.predict(n.encode(kinds, *trials), *asked).below(-0.3) for n in (single, double))
@@ -100,8 +102,8 @@ def test_values_over_many_orders_of_magnitude_are_put_on_a_logarithmic_scale() -
     assert features.tame(calm, np.ones(20, dtype=bool)) is calm
 
 
-def test_failed_trials_are_no_values_of_the_processes(trained: TrialSetNetwork) -> None:
-    network = TrialSet(TrialSetCheckpoint(arrays(trained.state_dict()), trained.encoding, NETWORK, {}))
+def test_failed_trials_are_no_values_of_the_processes(trained: SurrogateNetwork) -> None:
+    network = NetworkSurrogate(SurrogateCheckpoint(arrays(trained.state_dict()), trained.encoding, NETWORK, {}))
     rng = np.random.default_rng(0)
     kinds, position, active = (
         Kinds(np.zeros(2, dtype=bool), np.zeros(2)),
@@ -122,8 +124,8 @@ def test_failed_trials_are_no_values_of_the_processes(trained: TrialSetNetwork) 
     np.testing.assert_array_equal(first.history.score, second.history.score)
 
 
-def test_a_tie_is_no_improvement(trained: TrialSetNetwork) -> None:
-    network = TrialSet(TrialSetCheckpoint(arrays(trained.state_dict()), trained.encoding, NETWORK, {}))
+def test_a_tie_is_no_improvement(trained: SurrogateNetwork) -> None:
+    network = NetworkSurrogate(SurrogateCheckpoint(arrays(trained.state_dict()), trained.encoding, NETWORK, {}))
     rng = np.random.default_rng(0)
     kinds, position, active = (
         Kinds(np.zeros(2, dtype=bool), np.zeros(2)),

@@ -1,4 +1,4 @@
-"""Other attentions, norms and feed-forward parts in the trial-set network: what all keep, and what each computes."""
+"""Other attentions, norms and feed-forward parts in the surrogate: what all keep, and what each computes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from optibench_optimizers import OptimizerError
 from optibench_optimizers.adapters.optiformer import OptiFormer
 from optiformer.errors import ModelError
 from optiformer.network_config import NetworkConfig
-from optiformer.surrogate.checkpoint import TrialSetCheckpoint, arrays, default_checkpoint, load
-from optiformer.surrogate.config import MixtureConfig, TrialSetConfig, VariantConfig
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays, default_checkpoint, load
+from optiformer.surrogate.config import MixtureConfig, SurrogateConfig, VariantConfig
 from optiformer.surrogate.network.attention import MIXES
 from optiformer.surrogate.network.layers import hide
-from optiformer.surrogate.network.network import TrialSetNetwork, attention_mask, build
+from optiformer.surrogate.network.network import SurrogateNetwork, attention_mask, build
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import Batch, sample_batch
-from optiformer.surrogate.surrogate import TrialSet
+from optiformer.surrogate.surrogate import NetworkSurrogate
 from optiformer.training.config import RunConfig, TrainConfig
 from optiformer.training.loop import parameter_groups, train
 from optiformer.training.schedules import learning_rate, momentum
 
-ENCODING = TrialSetConfig(
+ENCODING = SurrogateConfig(
     slots=6, bins=32, queries=8, max_trials=16, kernels_after=1, prior=MixtureConfig(dimensions=(1, 2, 3, 6))
 )
-Doubles = Callable[[TrialSetNetwork, Batch], tuple[TrialSetNetwork, Batch]]
+Doubles = Callable[[SurrogateNetwork, Batch], tuple[SurrogateNetwork, Batch]]
 NETWORK = NetworkConfig(64, 2, 2, 160, tie_query_key=True)
 VARIANTS = {
     **{name: VariantConfig(attention=name) for name in MIXES if name != "softmax"},
@@ -39,7 +39,7 @@ VARIANTS = {
 }
 
 
-def network(variant: VariantConfig) -> TrialSetNetwork:
+def network(variant: VariantConfig) -> SurrogateNetwork:
     found = build(replace(ENCODING, variant=variant), NETWORK, seed=1)
     assert found.kernels is not None
     torch.nn.init.normal_(found.kernels.combine.weight, std=0.3, generator=torch.Generator().manual_seed(2))
@@ -47,7 +47,7 @@ def network(variant: VariantConfig) -> TrialSetNetwork:
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
-def varied(request: pytest.FixtureRequest) -> TrialSetNetwork:
+def varied(request: pytest.FixtureRequest) -> SurrogateNetwork:
     return network(VARIANTS[request.param])
 
 
@@ -56,14 +56,14 @@ def batch() -> Batch:
     return sample_batch(Draw(5), ENCODING, 200)
 
 
-def predict(network: TrialSetNetwork, batch: Batch) -> torch.Tensor:
+def predict(network: SurrogateNetwork, batch: Batch) -> torch.Tensor:
     told = batch.trials, batch.trials_active, batch.scores, batch.failed
     return network(batch.kinds, *told, batch.queries, batch.queries_active).log_mass(ENCODING).exp()
 
 
 @torch.no_grad()
 def test_the_order_of_trials_changes_nothing_beyond_rounding(
-    varied: TrialSetNetwork, batch: Batch, in_doubles: Doubles
+    varied: SurrogateNetwork, batch: Batch, in_doubles: Doubles
 ) -> None:
     varied, batch = in_doubles(varied, batch)
     order = torch.randperm(batch.scores.shape[1], generator=torch.Generator().manual_seed(0))
@@ -74,7 +74,7 @@ def test_the_order_of_trials_changes_nothing_beyond_rounding(
 
 @torch.no_grad()
 def test_candidates_see_every_trial_and_no_candidate(
-    varied: TrialSetNetwork, batch: Batch, in_doubles: Doubles
+    varied: SurrogateNetwork, batch: Batch, in_doubles: Doubles
 ) -> None:
     varied, batch = in_doubles(varied, batch)
     together = predict(varied, batch)
@@ -89,7 +89,7 @@ def test_candidates_see_every_trial_and_no_candidate(
 
 
 @torch.no_grad()
-def test_every_variant_predicts_otherwise_than_the_shipped_network(varied: TrialSetNetwork, batch: Batch) -> None:
+def test_every_variant_predicts_otherwise_than_the_shipped_network(varied: SurrogateNetwork, batch: Batch) -> None:
     assert (predict(varied, batch) - predict(network(VariantConfig()), batch)).abs().max() > 1e-4
 
 
@@ -101,7 +101,7 @@ def test_the_layers_of_variants_are_llamas_where_nothing_differs(batch: Batch) -
     assert sorted(dropout.state_dict()) == sorted(plain.state_dict())
 
 
-def test_networks_of_one_seed_start_with_the_same_weights_and_have_as_many(varied: TrialSetNetwork) -> None:
+def test_networks_of_one_seed_start_with_the_same_weights_and_have_as_many(varied: SurrogateNetwork) -> None:
     plain, found = network(VariantConfig()).state_dict(), varied.state_dict()
     same = [name for name in plain if name in found and plain[name].shape == found[name].shape]
     assert len(same) > 0.8 * len(plain)
@@ -242,9 +242,9 @@ def test_a_variant_that_is_none_is_refused(settings: dict[str, object], message:
 
 
 def test_networks_of_other_arithmetic_do_not_propose() -> None:
-    def proposing(variant: VariantConfig) -> TrialSet:
+    def proposing(variant: VariantConfig) -> NetworkSurrogate:
         made = network(variant)
-        return TrialSet(TrialSetCheckpoint(arrays(made.state_dict()), made.encoding, NETWORK, {}))
+        return NetworkSurrogate(SurrogateCheckpoint(arrays(made.state_dict()), made.encoding, NETWORK, {}))
 
     assert proposing(VariantConfig(dropout=0.1, masking=0.1)).encoding.variant.dropout == 0.1
     for name in VARIANTS:

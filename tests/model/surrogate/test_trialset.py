@@ -1,4 +1,4 @@
-"""The trial-set network: what sees what, checkpoints, training through the common loop."""
+"""The surrogate: what sees what, checkpoints, training through the common loop."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import torch
 from optiformer.errors import ModelError
 from optiformer.network_config import NetworkConfig
 from optiformer.surrogate.checkpoint import load, save
-from optiformer.surrogate.config import MixtureConfig, TrialSetConfig
+from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
 from optiformer.surrogate.network.features import ScoreAnchors, bin_centres, candidate_features, trial_features
-from optiformer.surrogate.network.network import TrialSetNetwork, attention_mask, build
+from optiformer.surrogate.network.network import SurrogateNetwork, attention_mask, build
 from optiformer.surrogate.network.prediction import Prediction
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import Batch, sample_batch
@@ -26,8 +26,8 @@ from optiformer.training.card import ship
 from optiformer.training.config import RunConfig, TrainConfig
 from optiformer.training.loop import train
 
-ENCODING = TrialSetConfig(slots=6, bins=32, queries=8, max_trials=16, prior=MixtureConfig(dimensions=(1, 2, 3, 6)))
-Doubles = Callable[[TrialSetNetwork, Batch], tuple[TrialSetNetwork, Batch]]
+ENCODING = SurrogateConfig(slots=6, bins=32, queries=8, max_trials=16, prior=MixtureConfig(dimensions=(1, 2, 3, 6)))
+Doubles = Callable[[SurrogateNetwork, Batch], tuple[SurrogateNetwork, Batch]]
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
 RUN = RunConfig(
     "tiny",
@@ -39,7 +39,7 @@ RUN = RunConfig(
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
-def network(request: pytest.FixtureRequest) -> TrialSetNetwork:
+def network(request: pytest.FixtureRequest) -> SurrogateNetwork:
     network = build(replace(ENCODING, kernels_after=request.param), NETWORK, seed=1)
     if network.kernels is not None:  # as after training: nothing is neutral any more
         torch.nn.init.normal_(network.kernels.combine.weight, std=0.3)
@@ -57,14 +57,14 @@ def positions(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     return trials, candidate_features(ENCODING, batch.kinds, batch.queries, batch.queries_active, told[0].shape[1])
 
 
-def predict(network: TrialSetNetwork, batch: Batch) -> torch.Tensor:
+def predict(network: SurrogateNetwork, batch: Batch) -> torch.Tensor:
     told = batch.trials, batch.trials_active, batch.scores, batch.failed
     return network(batch.kinds, *told, batch.queries, batch.queries_active).log_mass(ENCODING).exp()
 
 
 @torch.no_grad()
 def test_the_order_of_trials_changes_nothing_beyond_rounding(
-    network: TrialSetNetwork, batch: Batch, in_doubles: Doubles
+    network: SurrogateNetwork, batch: Batch, in_doubles: Doubles
 ) -> None:
     network, batch = in_doubles(network, batch)
     order = torch.randperm(batch.scores.shape[1], generator=torch.Generator().manual_seed(0))
@@ -80,7 +80,7 @@ def test_the_order_of_trials_changes_nothing_beyond_rounding(
 
 @torch.no_grad()
 def test_candidates_do_not_see_each_other_and_trials_do_not_see_candidates(
-    network: TrialSetNetwork, batch: Batch, in_doubles: Doubles
+    network: SurrogateNetwork, batch: Batch, in_doubles: Doubles
 ) -> None:
     network, batch = in_doubles(network, batch)
     together = predict(network, batch)
@@ -91,7 +91,7 @@ def test_candidates_do_not_see_each_other_and_trials_do_not_see_candidates(
 
 
 @torch.no_grad()
-def test_candidates_do_see_every_trial(network: TrialSetNetwork, batch: Batch) -> None:
+def test_candidates_do_see_every_trial(network: SurrogateNetwork, batch: Batch) -> None:
     before = predict(network, batch)
     for index in range(batch.scores.shape[1]):
         scores = batch.scores.clone()
@@ -110,7 +110,7 @@ def test_the_mask_says_so() -> None:
     ]
 
 
-def test_heads_start_tied(network: TrialSetNetwork) -> None:
+def test_heads_start_tied(network: SurrogateNetwork) -> None:
     for layer in network.backbone.layers:
         assert torch.equal(layer.self_attn.k_proj.weight, layer.self_attn.q_proj.weight)
 
@@ -153,7 +153,7 @@ def test_the_loss_is_least_at_the_two_bins_around_the_score() -> None:
     assert float(uniform.loss(ENCODING, torch.tensor([99.0]))) == pytest.approx(3.4657, abs=1e-3)
 
 
-def test_checkpoints_come_back_and_wrong_ones_are_refused(network: TrialSetNetwork, tmp_path: Path) -> None:
+def test_checkpoints_come_back_and_wrong_ones_are_refused(network: SurrogateNetwork, tmp_path: Path) -> None:
     save(tmp_path, network.state_dict(), network.encoding, NETWORK, info={"steps": 3})
     found = load(tmp_path)
     assert found.encoding == network.encoding
@@ -193,9 +193,9 @@ for name in ("scipy", "optuna", "ConfigSpace"):
     sys.modules[name] = None
 from optiformer.training.config import NetworkConfig, RunConfig, TrainConfig
 from optiformer.training.loop import train
-from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.config import SurrogateConfig
 
-encoding = TrialSetConfig(queries=8, max_trials=16, kernels_after=1)
+encoding = SurrogateConfig(queries=8, max_trials=16, kernels_after=1)
 steps = TrainConfig(steps=2, batch_tokens=200, validate_every=1, validation_batches=1, precision="fp32")
 run = RunConfig("tiny", encoding="trialset", trialset=encoding, network=NetworkConfig(32, 2, 2, 48), train=steps)
 train(run, Path({str(tmp_path)!r}), Path({str(tmp_path)!r}) / "run", progress=False)

@@ -71,7 +71,7 @@ SOURCES = {
 
 
 def search_space(name: str) -> ConfigurationSpace:
-    """The space of the seed documents: six parameters, none conditional."""
+    """The space: six parameters, none conditional."""
     from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 
     return ConfigurationSpace(

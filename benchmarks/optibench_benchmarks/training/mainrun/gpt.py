@@ -1,4 +1,4 @@
-"""The small GPT that ``mainrun/gpt`` trains, with every option of the seed's report as a switch. Imports torch.
+"""The small GPT that ``mainrun/gpt`` trains, with every option of its report as a switch. Imports torch.
 
 * RMSNorm divides by the root of the mean square (B. Zhang and R. Sennrich, arXiv 1910.07467, equation 4), which the
   report's sketch multiplies by.

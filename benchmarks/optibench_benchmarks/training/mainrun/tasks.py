@@ -1,4 +1,4 @@
-"""A small GPT on headlines, after the seed's "Comprehensive Optimization Report": ``mainrun/gpt``.
+"""A small GPT on headlines, after a published "Comprehensive Optimization Report": ``mainrun/gpt``.
 
 The value is the validation loss after the last epoch in nats per byte (:mod:`optibench_benchmarks.training.text.text`),
 to be minimized.

@@ -1,4 +1,4 @@
-"""Which expert is a token routed to? ``moe-router``, after the seed's "Hyperparameter Optimization Guide".
+"""Which expert is a token routed to? ``moe-router``, after a "Hyperparameter Optimization Guide".
 
 A model sees a token's layer, its second expert, the last 32 choices of the layer, both gate weights and the position,
 and predicts the first of 8 experts; the value is its Top-2 accuracy on validation sequences after the last epoch.

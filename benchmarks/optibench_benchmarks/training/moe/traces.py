@@ -111,7 +111,7 @@ def read(path: Path) -> Trace:
         end = ends.get(name, 1.0 + 1e-6)
         if not len(values) or not (values.min() >= 0 and values.max() < end):
             problem = f"has values outside of 0 to {end - 1:g}" if name in ends else "is no weight between 0 and 1"
-            raise BenchmarkError(f"Column {name} of the traces in {path} is empty or {problem}; mend the file.")
+            raise BenchmarkError(f"Column {name} of the traces in {path} is empty or {problem}; fix the file.")
     return Trace(**columns)
 
 

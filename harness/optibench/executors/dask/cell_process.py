@@ -38,7 +38,7 @@ def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any
     from optibench import external, threads
     from optibench.errors import HarnessError
     from optibench.executors.dask.runner import StationRunner
-    from optibench.executors.workers import Crew
+    from optibench.executors.workers import WorkerPool
     from optibench.plan.cells import Cell
     from optibench.spec.limits import Limits
     from optibench.store.fingerprint import Fingerprints
@@ -48,7 +48,7 @@ def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any
     folder = Path(setup["folder"])
     fingerprints = Fingerprints(**setup["fingerprints"], parts={})
     runner = StationRunner(folder, setup["data_versions"], Limits(**setup["limits"]), fingerprints)
-    with Crew(runner, lambda news: None, lambda: False, jobs=1) as crew:
+    with WorkerPool(runner, lambda news: None, lambda: False, jobs=1) as crew:
         while True:
             try:
                 line = requests.get(timeout=IDLE_SECONDS)

@@ -32,7 +32,7 @@ PROTOCOL = 1
 
 
 class Refused(Exception):
-    """A mistake that the user can mend; optibench shows the message without a traceback."""
+    """A mistake that the user can fix; optibench shows the message without a traceback."""
 
 
 def serve(optimizer: Callable[..., Any] | None = None, benchmark: Any | None = None, version: str = "") -> None:

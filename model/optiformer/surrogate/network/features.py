@@ -1,4 +1,4 @@
-"""What a position of the trial-set encoding is made of: values of the parameters, the score, and flags.
+"""What a position of the set encoding is made of: values of the parameters, the score, and flags.
 
 For training's batches; :mod:`optiformer.surrogate.features` is the same for one history. Scores are squashed by
 :class:`ScoreAnchors`: 0 is the best value of the history and 1 gap its median, linear near 0 and logarithmic far away,
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import QUANTILES, SCORE_WAVES, STEEP
 
 
@@ -39,7 +39,7 @@ def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype
 
 
 def value_features(
-    config: TrialSetConfig, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor
+    config: SurrogateConfig, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor
 ) -> torch.Tensor:
     """Features of configurations.
 
@@ -71,7 +71,7 @@ def value_features(
 
 
 def trial_features(
-    config: TrialSetConfig,
+    config: SurrogateConfig,
     kinds: SlotKinds,
     position: torch.Tensor,
     active: torch.Tensor,
@@ -96,7 +96,7 @@ def trial_features(
 
 
 def candidate_features(
-    config: TrialSetConfig, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor, n_trials: int
+    config: SurrogateConfig, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor, n_trials: int
 ) -> torch.Tensor:
     """Positions of candidates, (B, q, width)."""
     shape = position.shape[:2]
@@ -120,7 +120,7 @@ class ScoreAnchors:
     Attributes:
         best: The lowest value, (B, 1).
         gap: Distance from it to the median, (B, 1), above 0.
-        knee: See :class:`~optiformer.surrogate.config.TrialSetConfig`.
+        knee: See :class:`~optiformer.surrogate.config.SurrogateConfig`.
     """
 
     best: torch.Tensor
@@ -148,7 +148,7 @@ class ScoreAnchors:
         return torch.asinh((values - self.best) / (self.gap * self.knee))
 
 
-def bin_centres(config: TrialSetConfig, device: torch.device | str = "cpu") -> torch.Tensor:
+def bin_centres(config: SurrogateConfig, device: torch.device | str = "cpu") -> torch.Tensor:
     """Squashed scores in the middle of the bins, (bins,)."""
     width = (config.high - config.low) / config.bins
     return config.low + width * (torch.arange(config.bins, device=device) + 0.5)

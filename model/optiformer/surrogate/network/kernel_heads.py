@@ -16,12 +16,12 @@ import math
 import torch
 
 from optiformer.gp.kernels import N_HEADS
-from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import SCORE_WAVES
 from optiformer.surrogate.heads import LENGTHSCALE, LOOKED_AT, NOISE, POOLED, REFINEMENTS, SLOT, STATISTICS
 from optiformer.surrogate.network.features import SlotKinds
 from optiformer.surrogate.network.prediction import Prediction
-from optiformer.surrogate.network.processes import BentHistory, Solved, coordinates, log_slope, unbend
+from optiformer.surrogate.network.processes import GPPosterior, WarpedHistory, coordinates, log_slope, unwarp
 
 #: At the start a correction is this times asinh of half the gradient.
 STEP = 0.15
@@ -38,7 +38,7 @@ class KernelHeads(torch.nn.Module):
         hidden_size: Width of the backbone.
     """
 
-    def __init__(self, encoding: TrialSetConfig, hidden_size: int) -> None:
+    def __init__(self, encoding: SurrogateConfig, hidden_size: int) -> None:
         super().__init__()
         self.encoding = encoding
         self.pool = torch.nn.Linear(hidden_size, POOLED)
@@ -65,7 +65,7 @@ class KernelHeads(torch.nn.Module):
         score: torch.Tensor,
         failed: torch.Tensor,
         hidden: torch.Tensor,
-    ) -> tuple[Solved, torch.Tensor]:
+    ) -> tuple[GPPosterior, torch.Tensor]:
         """Solve the heads' systems.
 
         Args:
@@ -89,7 +89,7 @@ class KernelHeads(torch.nn.Module):
             known, shared = known.float(), shared.float()
             dimensions = kinds.present.sum(1, dtype=torch.float32).clamp(min=1)[:, None, None]
             start = math.log(LENGTHSCALE) + 0.5 * dimensions.log()
-            history = BentHistory.of(self.encoding, kinds, position, active, score, failed)
+            history = WarpedHistory.of(self.encoding, kinds, position, active, score, failed)
             part = history.part(LOOKED_AT)
             log_lengthscale = start + self.infer(known)
             log_noise = math.log(NOISE) + 2 * self.noise(pooled.float())
@@ -111,22 +111,22 @@ class KernelHeads(torch.nn.Module):
             return solved, told
 
     def posterior(
-        self, solved: Solved, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor
+        self, solved: GPPosterior, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Means and deviations of candidates' bent scores, noise included, (B, m, H) each."""
+        """Means and deviations of candidates' warped scores, noise included, (B, m, H) each."""
         with torch.autocast(position.device.type, enabled=False):
             return solved.posterior(coordinates(self.encoding, kinds, position, active))
 
-    def _left_out(self, solved: Solved) -> torch.Tensor:
+    def _left_out(self, solved: GPPosterior) -> torch.Tensor:
         """Features of every trial's posterior given the others, (B, n, WIDTH)."""
         error, deviation, standardised, density = solved.left_out
         location, scale = solved.history.location, solved.history.scale
-        mean = location + scale * (solved.history.bent - error)
+        mean = location + scale * (solved.history.warped - error)
         told = (mean, scale * deviation, standardised, density)
         mean, deviation, standardised, density = (t.transpose(1, 2).float() for t in told)
         return _features(self.encoding, mean, deviation, standardised, density, solved.evidence)
 
-    def features(self, solved: Solved, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
+    def features(self, solved: GPPosterior, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
         """What the layers above learn of candidates' posteriors, (B, m, WIDTH)."""
         return _features(
             self.encoding, mean, deviation, torch.zeros_like(mean), torch.zeros_like(mean), solved.evidence
@@ -146,7 +146,7 @@ class KernelHeads(torch.nn.Module):
 
 
 def _features(
-    config: TrialSetConfig,
+    config: SurrogateConfig,
     mean: torch.Tensor,
     deviation: torch.Tensor,
     residual: torch.Tensor,
@@ -154,7 +154,7 @@ def _features(
     evidence: torch.Tensor,
 ) -> torch.Tensor:
     """Posteriors as numbers a network can read, (B, m, WIDTH), from (B, m, H) each and the evidence (B, H)."""
-    u = unbend(config, mean).clamp(config.low, config.high)
+    u = unwarp(config, mean).clamp(config.low, config.high)
     octaves = math.pi * 2.0 ** torch.arange(SCORE_WAVES, device=u.device) / config.high
     angle = u[..., None] * octaves
     log_deviation = deviation.clamp(min=1e-6).log()

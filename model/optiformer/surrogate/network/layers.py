@@ -1,4 +1,4 @@
-"""Layers of the trial-set network with another attention, norm or feed-forward part than Llama's, or with dropout.
+"""Layers of the surrogate with another attention, norm or feed-forward part than Llama's, or with dropout.
 
 They take over the Llama layer's own modules where these stay, under the same names and with the same initial weights:
 two networks of one seed differ in their variant alone.

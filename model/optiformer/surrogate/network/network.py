@@ -1,4 +1,4 @@
-"""The trial-set network: a Llama backbone over a set of trials and a set of candidates.
+"""The surrogate: a Llama backbone over a set of trials and a set of candidates.
 
 One position is one past trial (configuration and score together) or one candidate (configuration only). All
 ``position_ids`` are equal, so positions carry no order; a 4-D mask lets trials see trials and lets a candidate see the
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from optiformer.network_config import NetworkConfig
-from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.network.features import SlotKinds, candidate_features, trial_features
 from optiformer.surrogate.network.kernel_heads import KernelHeads
 from optiformer.surrogate.network.layers import hide, vary
@@ -28,7 +28,7 @@ SPREAD = 0.05
 SHARPNESS = 1.8
 
 
-class TrialSetNetwork(torch.nn.Module):
+class SurrogateNetwork(torch.nn.Module):
     """Trials and candidates in, logits of the candidates' scores out.
 
     Args:
@@ -36,7 +36,7 @@ class TrialSetNetwork(torch.nn.Module):
         config: The backbone's shape; ``tie_query_key`` starts every head with W_k = W_q.
     """
 
-    def __init__(self, encoding: TrialSetConfig, config: NetworkConfig) -> None:
+    def __init__(self, encoding: SurrogateConfig, config: NetworkConfig) -> None:
         from transformers import LlamaConfig, LlamaModel
 
         super().__init__()
@@ -134,7 +134,7 @@ def attention_mask(n_trials: int, n_candidates: int, device: torch.device | str 
     return torch.zeros(total, total, device=device).masked_fill_(~seen, MASKED)[None, None]
 
 
-def build(encoding: TrialSetConfig, config: NetworkConfig, *, seed: int | None = None) -> TrialSetNetwork:
+def build(encoding: SurrogateConfig, config: NetworkConfig, *, seed: int | None = None) -> SurrogateNetwork:
     """A fresh network.
 
     Args:
@@ -144,4 +144,4 @@ def build(encoding: TrialSetConfig, config: NetworkConfig, *, seed: int | None =
     """
     if seed is not None:
         torch.manual_seed(seed)
-    return TrialSetNetwork(encoding, config)
+    return SurrogateNetwork(encoding, config)

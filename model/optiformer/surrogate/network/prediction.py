@@ -1,4 +1,4 @@
-"""What the trial-set network predicts in training: its own bins, mixed with the kernel heads' normals.
+"""What the surrogate predicts in training: its own bins, mixed with the kernel heads' normals.
 
 :mod:`optiformer.surrogate.prediction` is the same for inference; a test compares.
 """
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
-from optiformer.surrogate.config import TrialSetConfig
-from optiformer.surrogate.network.processes import bend
+from optiformer.surrogate.config import SurrogateConfig
+from optiformer.surrogate.network.processes import warp
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class Prediction:
     Attributes:
         logits: The network's own bins, (..., bins).
         log_weights: Of the own bins and of the heads, (..., 1 + H); ``None`` without kernel heads.
-        mean: The heads' means, bent scores, (..., H).
+        mean: The heads' means, warped scores, (..., H).
         deviation: Their standard deviations.
     """
 
@@ -29,7 +29,7 @@ class Prediction:
     mean: torch.Tensor | None = None
     deviation: torch.Tensor | None = None
 
-    def log_mass(self, config: TrialSetConfig) -> torch.Tensor:
+    def log_mass(self, config: SurrogateConfig) -> torch.Tensor:
         """Log probability of every bin, (..., bins)."""
         own = torch.log_softmax(self.logits.float(), -1)
         if self.log_weights is None:
@@ -40,7 +40,7 @@ class Prediction:
         )
         return torch.logaddexp(own + self.log_weights[..., :1], mass.log())
 
-    def loss(self, config: TrialSetConfig, score: torch.Tensor) -> torch.Tensor:
+    def loss(self, config: SurrogateConfig, score: torch.Tensor) -> torch.Tensor:
         """Cross-entropy in nats against the two bins around each score, in proportion to nearness, (...).
 
         Scores are clamped to the bins' range.
@@ -57,11 +57,11 @@ class Prediction:
             pair = torch.logaddexp(pair + self.log_weights[..., :1], mass.sum(-1).log())
         return -(pair[..., :1] * (1 - share) + pair[..., 1:] * share).squeeze(-1)
 
-    def _below(self, config: TrialSetConfig, edge: torch.Tensor) -> torch.Tensor:
+    def _below(self, config: SurrogateConfig, edge: torch.Tensor) -> torch.Tensor:
         """The heads' mass below edges of bins, numbered (..., m, 1); nothing is beyond the first and the last."""
         assert self.mean is not None
         assert self.deviation is not None
         u = config.low + (config.high - config.low) / config.bins * edge
-        standard = (bend(config, u) - self.mean[..., None, :]) / self.deviation[..., None, :]
+        standard = (warp(config, u) - self.mean[..., None, :]) / self.deviation[..., None, :]
         inside = torch.special.ndtr(standard)
         return torch.where(edge <= 0, torch.zeros_like(inside), torch.where(edge >= config.bins, 1.0, inside))

@@ -1,6 +1,7 @@
-"""The kernel heads' linear systems in training: Gaussian processes of bent scores, a batch of histories at a time.
+"""The kernel heads' linear systems in training: Gaussian processes of warped scores, a batch of histories at a time.
 
-A head ``h`` models bent scores ``g_h(u) = asinh(z / k_h)``, where ``z = knee * sinh(u)`` is the distance from the best
+A head ``h`` models warped scores ``g_h(u) = asinh(z / k_h)``, where ``z = knee * sinh(u)`` is the distance from the
+best
 value in gaps to the median: ``k_h`` goes from logarithmic (what the network sees) to nearly linear. Its mean is the
 generalised least squares constant and its amplitude the profile likelihood's, both closed forms (Rasmussen & Williams,
 2006, sections 2.7 and 5.4.2; the latter also has the leave-one-out formulas). All in doubles. :mod:`optiformer.gp` is
@@ -27,28 +28,28 @@ from optiformer.gp.kernels import (
     RUNS,
     TINY,
 )
-from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.network.features import SlotKinds, constant
 
 
 @dataclass(frozen=True, eq=False)
-class BentHistory:
+class WarpedHistory:
     """A batch of histories as the heads see it.
 
     Attributes:
         config: The encoding.
         points: The trials' coordinates, (B, n, C).
         score: Squashed scores, (B, n).
-        bent: Standardised bent scores, (B, H, n).
-        location: Mean and deviation that standardise bent scores, (B, H, 1) each.
+        warped: Standardised warped scores, (B, H, n).
+        location: Mean and deviation that standardise warped scores, (B, H, 1) each.
         scale: See ``location``.
         counted: 1 for a trial that succeeded, 0 for one that failed and says nothing here, (B, n).
     """
 
-    config: TrialSetConfig
+    config: SurrogateConfig
     points: torch.Tensor
     score: torch.Tensor
-    bent: torch.Tensor
+    warped: torch.Tensor
     location: torch.Tensor
     scale: torch.Tensor
     counted: torch.Tensor
@@ -56,23 +57,23 @@ class BentHistory:
     @classmethod
     def of(
         cls,
-        config: TrialSetConfig,
+        config: SurrogateConfig,
         kinds: SlotKinds,
         position: torch.Tensor,
         active: torch.Tensor,
         score: torch.Tensor,
         failed: torch.Tensor,
-    ) -> BentHistory:
+    ) -> WarpedHistory:
         u, counted = score.double(), (~failed).double()
-        bent = bend(config, u[..., None]).transpose(1, 2)
+        warped = warp(config, u[..., None]).transpose(1, 2)
         share = (counted / counted.sum(1, keepdim=True))[:, None]
-        location = (bent * share).sum(2, keepdim=True)
-        scale = ((bent - location).square() * share).sum(2, keepdim=True).sqrt().clamp(min=1e-3)
-        standardised = (bent - location) / scale * counted[:, None]
+        location = (warped * share).sum(2, keepdim=True)
+        scale = ((warped - location).square() * share).sum(2, keepdim=True).sqrt().clamp(min=1e-3)
+        standardised = (warped - location) / scale * counted[:, None]
         points = coordinates(config, kinds, position, active)
         return cls(config, points, u, standardised, location, scale, counted)
 
-    def part(self, most: int) -> BentHistory:
+    def part(self, most: int) -> WarpedHistory:
         """At most ``most`` of the trials, of those that succeeded the best and the worst one among them."""
         n = self.score.shape[1]
         if n <= most:
@@ -82,14 +83,14 @@ class BentHistory:
         last = (self.counted.sum(1, keepdim=True) - 1).clamp(min=most - 1)
         rows = order.gather(1, (even * last).round().long())
         points = self.points.gather(1, rows[..., None].expand(-1, -1, self.points.shape[2]))
-        bent = self.bent.gather(2, rows[:, None].expand(-1, N_HEADS, -1))
+        warped = self.warped.gather(2, rows[:, None].expand(-1, N_HEADS, -1))
         return replace(
-            self, points=points, score=self.score.gather(1, rows), bent=bent, counted=self.counted.gather(1, rows)
+            self, points=points, score=self.score.gather(1, rows), warped=warped, counted=self.counted.gather(1, rows)
         )
 
-    def solve(self, log_lengthscale: torch.Tensor, log_noise: torch.Tensor) -> Solved:
+    def solve(self, log_lengthscale: torch.Tensor, log_noise: torch.Tensor) -> GPPosterior:
         """Factorise the heads' covariances, from log lengthscales (B, S, H) and log noise shares (B, H)."""
-        n, counted = self.bent.shape[2], self.counted[:, None]
+        n, counted = self.warped.shape[2], self.counted[:, None]
         bounded = log_lengthscale.to(self.points.dtype).clamp(*LENGTHSCALES).transpose(1, 2)
         weights = (-bounded).exp().repeat_interleave(self.points.shape[2] // bounded.shape[2], -1)
         noise = LEAST_NOISE + log_noise.to(self.points.dtype).clamp(*LOG_NOISES).exp()[..., None]
@@ -101,11 +102,11 @@ class BentHistory:
         factor = torch.linalg.cholesky_ex(related + noise[..., None] * eye).L
         inverse_factor = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
         ones = (inverse_factor @ counted[..., None]).squeeze(-1)
-        scores = (inverse_factor @ self.bent[..., None]).squeeze(-1)
+        scores = (inverse_factor @ self.warped[..., None]).squeeze(-1)
         mean = (ones * scores).sum(-1, keepdim=True) / (ones.square().sum(-1, keepdim=True) + 1e-3)
         residual = scores - mean * ones
         amplitude = (residual.square().sum(-1, keepdim=True) + BELIEF) / (counted.sum(-1, keepdim=True) + BELIEF)
-        return Solved(self, scaled, square, inverse_factor, residual, mean, amplitude, noise, weights)
+        return GPPosterior(self, scaled, square, inverse_factor, residual, mean, amplitude, noise, weights)
 
     @property
     def pairs(self) -> torch.Tensor:
@@ -114,7 +115,7 @@ class BentHistory:
 
 
 @dataclass(frozen=True, eq=False)
-class Solved:
+class GPPosterior:
     """The heads' systems for a batch of histories; H heads.
 
     Attributes:
@@ -123,13 +124,13 @@ class Solved:
         square: Their squared distances, (B, H, n, n).
         inverse_factor: Inverse of the lower Cholesky factor, (B, H, n, n).
         residual: ``inverse_factor`` times the scores less the mean, (B, H, n).
-        mean: The heads' means, standardised bent scores, (B, H, 1).
+        mean: The heads' means, standardised warped scores, (B, H, 1).
         amplitude: Their variances, (B, H, 1).
         noise: Shares of the variance, (B, H, 1).
         weights: Inverse lengthscales of the coordinates, (B, H, C).
     """
 
-    history: BentHistory
+    history: WarpedHistory
     scaled: torch.Tensor
     square: torch.Tensor
     inverse_factor: torch.Tensor
@@ -153,7 +154,7 @@ class Solved:
         return by_slot.transpose(1, 2).float(), by_noise.float()
 
     def posterior(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Means and deviations of bent scores at coordinates (B, m, C), noise included, (B, m, H) each.
+        """Means and deviations of warped scores at coordinates (B, m, C), noise included, (B, m, H) each.
 
         A head at a time: arrays of a megabyte cost more in fresh memory than in arithmetic.
         """
@@ -179,7 +180,7 @@ class Solved:
     def left_out(self) -> tuple[torch.Tensor, ...]:
         """Each trial given the others: error and deviation, standardised error, log density of the squashed score.
 
-        The first two are in standardised bent scores; (B, H, n) each.
+        The first two are in standardised warped scores; (B, H, n) each.
         """
         precision = self.inverse_factor.square().sum(-2)
         error = (self.inverse_factor * self.residual[..., None]).sum(-2) / precision
@@ -191,7 +192,9 @@ class Solved:
         return error, deviation, standardised, density.clamp(-8, 8)
 
 
-def coordinates(config: TrialSetConfig, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
+def coordinates(
+    config: SurrogateConfig, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor
+) -> torch.Tensor:
     """Points whose squared distances the kernels weigh, doubles, (B, m, S * (2 + choices)).
 
     Without categorical parameters they are (B, m, S * 2).
@@ -241,20 +244,20 @@ def _correlation_slope(kernel: str, square: torch.Tensor) -> torch.Tensor:
     return -5 / 6 * (1 + r) * torch.exp(-r)
 
 
-def bend(config: TrialSetConfig, u: torch.Tensor) -> torch.Tensor:
-    """Squashed scores (..., 1) to the heads' bent ones, (..., H)."""
+def warp(config: SurrogateConfig, u: torch.Tensor) -> torch.Tensor:
+    """Squashed scores (..., 1) to the heads' warped ones, (..., H)."""
     knees = constant(KNEES, u.device, u.dtype if u.is_floating_point() else torch.float32)
     return torch.asinh(config.knee * torch.sinh(u) / knees)
 
 
-def unbend(config: TrialSetConfig, bent: torch.Tensor) -> torch.Tensor:
-    """The inverse of :func:`bend`, (..., H) to (..., H)."""
-    knees = constant(KNEES, bent.device, bent.dtype)
-    return torch.asinh(knees * torch.sinh(bent.clamp(-12, 12)) / config.knee)
+def unwarp(config: SurrogateConfig, warped: torch.Tensor) -> torch.Tensor:
+    """The inverse of :func:`warp`, (..., H) to (..., H)."""
+    knees = constant(KNEES, warped.device, warped.dtype)
+    return torch.asinh(knees * torch.sinh(warped.clamp(-12, 12)) / config.knee)
 
 
-def log_slope(config: TrialSetConfig, u: torch.Tensor, heads: int = -1) -> torch.Tensor:
-    """Log derivative of :func:`bend` at squashed scores; ``heads`` is the dimension of the heads."""
+def log_slope(config: SurrogateConfig, u: torch.Tensor, heads: int = -1) -> torch.Tensor:
+    """Log derivative of :func:`warp` at squashed scores; ``heads`` is the dimension of the heads."""
     shape = [1] * u.dim()
     shape[heads] = N_HEADS
     knees = constant(KNEES, u.device, u.dtype).view(shape)

@@ -1,1 +1,1 @@
-"""The prior of the trial-set model: batches of random spaces and functions, as seeded torch tensors on any device."""
+"""The prior of the surrogate: batches of random spaces and functions, as seeded torch tensors on any device."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from optiformer.surrogate.config import TrialSetConfig
+from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.network.features import ScoreAnchors, SlotKinds
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.mixture import ProblemBatch, sample_problems
@@ -66,7 +66,7 @@ class Batch:
         return [Batch.of([tensor[chosen] for tensor in tensors]) for chosen in rows]
 
 
-def context_length(draw: Draw, config: TrialSetConfig) -> int:
+def context_length(draw: Draw, config: SurrogateConfig) -> int:
     """How many trials a batch's histories have: often few, sometimes as many as there can be."""
     if float(draw.uniform(1)) < config.short_share:
         n = round(float(draw.log_uniform(1, low=2, high=32)))
@@ -78,7 +78,7 @@ def context_length(draw: Draw, config: TrialSetConfig) -> int:
     return min(lengths, key=lambda length: abs(math.log(length / n)))
 
 
-def sample_batch(draw: Draw, config: TrialSetConfig, positions: int, *, times: int = 1) -> Batch:
+def sample_batch(draw: Draw, config: SurrogateConfig, positions: int, *, times: int = 1) -> Batch:
     """Draw a batch of at most about ``positions`` trials and candidates, or ``times`` as many."""
     n, q = context_length(draw, config), config.queries
     count = max(4, positions // (n + q)) * times

@@ -122,7 +122,7 @@ def _without_bowls(draw: Draw, function: Function, space: SpaceBatch, probes: to
 
 
 def _output_warp(draw: Draw, function: Function, probes: torch.Tensor, n: int) -> Function:
-    """Monotone bends of the values, either way up: long tails, flat floors, saturation, clipping."""
+    """Monotone warps of the values, either way up: long tails, flat floors, saturation, clipping."""
     kind = draw.kind((0.38, 0.17, 0.1, 0.08, 0.07, 0.1, 0.1), n)[:, None]
     a = draw.log_uniform(n, 1, low=0.3, high=1.6)
     flip = torch.where(draw.chance(n, 1, of=0.5), -1.0, 1.0)
@@ -133,7 +133,7 @@ def _output_warp(draw: Draw, function: Function, probes: torch.Tensor, n: int) -
 
     def warped(position: torch.Tensor) -> torch.Tensor:
         y = function(position) * flip
-        bent = [
+        warped = [
             y,
             (a * y.clamp(max=6)).exp(),
             (a * y).tanh(),
@@ -142,7 +142,7 @@ def _output_warp(draw: Draw, function: Function, probes: torch.Tensor, n: int) -
             torch.where(cut, y.clamp(min=low), y.clamp(max=high)),
             torch.nn.functional.softplus(3 * a * y),
         ]
-        stacked = torch.stack(bent, -1)
+        stacked = torch.stack(warped, -1)
         chosen = stacked.gather(-1, kind[..., None].expand(-1, y.shape[1], 1)).squeeze(-1)
         return torch.as_tensor(chosen * flip)
 

@@ -22,9 +22,9 @@ def perceptron(draw: Draw, relevant: torch.Tensor) -> Function:
     deep = draw.chance(b, 1, 1, of=0.6)
 
     def activate(h: torch.Tensor) -> torch.Tensor:
-        bend = torch.where(unit == 0, h.tanh(), h.relu())
+        warp = torch.where(unit == 0, h.tanh(), h.relu())
         wave = torch.where(unit == 2, h.sin(), (-h.square()).exp())
-        chosen: torch.Tensor = torch.where(unit < 2, bend, wave)
+        chosen: torch.Tensor = torch.where(unit < 2, warp, wave)
         return chosen
 
     def function(z: torch.Tensor) -> torch.Tensor:

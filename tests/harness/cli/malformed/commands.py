@@ -51,7 +51,7 @@ def commands(rng: random.Random) -> Iterator[Case]:
     ):
         yield Case(f"report --run {run}", ("report", "published", "--run", *run, "--out", "new"), bases=("published",))
     for minutes in ("0", "-3", "x", "inf", "nan"):
-        yield Case(f"train --minutes {minutes}", ("train", "seed-nano", "--minutes", minutes, "--out", "new"))
+        yield Case(f"train --minutes {minutes}", ("train", "llama-nano", "--minutes", minutes, "--out", "new"))
     yield Case("references of nothing", ("references", "nothing/*"))
     yield Case("data of nothing", ("data", "path", "nothing"))
 

@@ -1,4 +1,4 @@
-"""What the trainer knows of the trial-set encoding: its network, its endless stream of functions, its loss.
+"""What the trainer knows of the set encoding: its network, its endless stream of functions, its loss.
 
 There is no dataset: batch ``i`` is drawn from the seed and ``i`` alone, on the device that trains, so that a run
 resumes exactly and no function is seen twice.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from optiformer.surrogate.checkpoint import save
-from optiformer.surrogate.config import TrialSetConfig
-from optiformer.surrogate.network.network import TrialSetNetwork, build
+from optiformer.surrogate.config import SurrogateConfig
+from optiformer.surrogate.network.network import SurrogateNetwork, build
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import Batch, sample_batch
 from optiformer.training.config import RunConfig
@@ -30,8 +30,8 @@ SEEDS, HELD_OUT = 10**9, 2**62
 TOLD = 5
 
 
-class TrialSetEncoding:
-    """The trial-set encoding's training side.
+class SurrogateEncoding:
+    """The set encoding's training side.
 
     Args:
         run: The run's configuration.
@@ -46,7 +46,7 @@ class TrialSetEncoding:
         self._recorded: dict[tuple[int, ...], Any] = {}
         self._memory: Any = None
 
-    def build(self) -> TrialSetNetwork:
+    def build(self) -> SurrogateNetwork:
         """A fresh network."""
         return build(self.run.trialset, self.run.network, seed=self.run.train.seed)
 
@@ -77,7 +77,7 @@ class TrialSetEncoding:
         """
         config = self.run.trialset
         small = config.few_lengths and self.run.train.accumulation == 1
-        if not (device == "cuda" and small and network.training and isinstance(network, TrialSetNetwork)):
+        if not (device == "cuda" and small and network.training and isinstance(network, SurrogateNetwork)):
             return _Losses(network, config)
         shape = tuple(tensors[TOLD].shape)
         if shape not in self._recorded:
@@ -109,7 +109,7 @@ class TrialSetEncoding:
 class _Losses(torch.nn.Module):
     """From the tensors of a batch to the losses of its candidates, (B, q)."""
 
-    def __init__(self, network: Any, config: TrialSetConfig) -> None:
+    def __init__(self, network: Any, config: SurrogateConfig) -> None:
         super().__init__()
         self.network, self.config = network, config
 
