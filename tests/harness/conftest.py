@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +31,7 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-_plugin, _loopback = _load("plugin"), _load("loopback")
+_plugin, _loopback, _server = _load("plugin"), _load("loopback"), _load("command_server")
 
 
 @pytest.fixture(autouse=True)
@@ -48,19 +47,20 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "OPTIBENCH_DATA": str(tmp_path / "no-data")}
 
 
+@pytest.fixture(scope="session")
+def command_server() -> Iterator[Any]:
+    server = _server.CommandServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def optibench(environment: dict[str, str], tmp_path: Path) -> Command:
+def optibench(environment: dict[str, str], tmp_path: Path, command_server: Any) -> Command:
     """Run the command line in a process of its own, in an empty folder."""
 
     def command(*arguments: object, check: int | None = 0, **extra: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "optibench.cli.main", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            env={**environment, **extra},
-            cwd=tmp_path,
-            timeout=300,
-        )
+        done: subprocess.CompletedProcess[str]
+        done = command_server.run([*map(str, arguments)], {**environment, **extra}, tmp_path)
         if check is not None:
             assert done.returncode == check, done.stdout + done.stderr
         return done
