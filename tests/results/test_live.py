@@ -42,3 +42,9 @@ def test_docs_have_the_standing_of_the_committed_grid() -> None:
     for tasks in (conditional, [name for name in names if name not in conditional]):
         rows = "\n".join(standing(trials, tasks))
         assert rows in text, rows
+    three = trials[trials.optimizer.isin(["optiformer-sampler", "tpe", "random"]) & trials.task.isin(conditional)]
+    for n in AT:
+        last = three[three.trial == n - 1]
+        regret = last.assign(regret=last.regret.clip(lower=0)).pivot_table("regret", "task", "optimizer", "mean")
+        ranks = (regret / TIE).round().rank(axis=1).mean()
+        assert f"{ranks['optiformer-sampler']:.2f} against {ranks['tpe']:.2f} after {n}" in " ".join(text.split())
