@@ -3,6 +3,7 @@ names."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -82,6 +83,11 @@ def test_a_users_own_files_of_common_names_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "optimizers" / "__init__.py").write_text("raise SystemExit('the user's own optimizers')\n")
     (tmp_path / "tune.py").write_text(TUNE)
     assert call(sys.executable, "tune.py", where=tmp_path).strip() == "8"
+    pages = [ROOT / "README.md", ROOT / "model" / "README.md"]
+    snippets = [code for page in pages for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+    (tmp_path / "readme.py").write_text("\n".join(snippets))
+    assert len(snippets) >= 2
+    call(sys.executable, "readme.py", where=tmp_path)
     call(sys.executable, "-m", "optibench.cli.main", "run", *GRID, "--no-report", where=tmp_path)
     shown = call(sys.executable, "-m", "optibench.cli.main", "status", "runs", where=tmp_path)
     assert "2 of 2 cells finished, 28 of 28 trials done" in shown
