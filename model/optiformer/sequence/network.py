@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG, WEIGHTS, sha256, shipped, write_atomically
-from optiformer.network_config import PRESETS, NetworkConfig
+from optiformer.network_config import NetworkConfig
 from optiformer.sequence.config import SamplingConfig
 from optiformer.sequence.initialization import start_copying
 from optiformer.sequence.llama import MAX_POSITIONS, NORM_EPSILON, ROPE_THETA
@@ -69,15 +69,6 @@ def build_network(config: NetworkConfig, vocabulary: Vocabulary, *, seed: int | 
 def count_parameters(network: Any) -> int:
     """Trainable parameters, shared ones once."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def preset_table() -> dict[str, int]:
-    """The true parameter count of every preset with the default vocabulary, without allocating them."""
-    import torch
-
-    with torch.device("meta"):
-        networks = {name: _plain(config, tie=config.tie_embeddings) for name, config in PRESETS.items()}
-        return {name: count_parameters(build_network(config, Vocabulary())) for name, config in networks.items()}
 
 
 def _plain(config: NetworkConfig, *, tie: bool) -> NetworkConfig:

@@ -21,7 +21,6 @@ from optiformer.files import write_atomically
 from optiformer.sequence.config import DataConfig
 from optiformer.sequence.prior.problems import sample_problem
 from optiformer.sequence.teachers import TEACHERS
-from optiformer.settings import build
 
 FORMAT = 1
 _SPAWN = multiprocessing.get_context("spawn")
@@ -101,12 +100,6 @@ def shards(folder: str | Path) -> list[Path]:
     if not found:
         raise ModelError(f"There is no dataset in {folder}; generate it first.")
     return found
-
-
-def load_config(folder: str | Path) -> DataConfig:
-    """The configuration that a dataset was made with."""
-    content = json.loads((Path(folder) / "dataset.json").read_text())
-    return build(DataConfig, content["config"], f"{folder}/dataset.json")
 
 
 def rejections(folder: str | Path) -> Counter[str]:

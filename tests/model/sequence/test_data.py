@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from optiformer.sequence.dataset import (
 from optiformer.sequence.prior.problems import PriorConfig, sample_problem
 from optiformer.sequence.teachers import N_STARTUP, TEACHERS, TeacherName, propose_tpe, tpe_space
 from optiformer.sequence.tokenizer import Tokenizer, Vocabulary
-from optiformer.sequence.trajectories import generate, load_config, rejections, shard_path, shards
+from optiformer.sequence.trajectories import generate, rejections, shard_path, shards
+from optiformer.settings import build
 from optiformer.space.parameter import Parameter
 from optiformer.space.space import Space
 
@@ -97,7 +99,8 @@ def test_a_killed_generation_resumes_to_the_same_shards(dataset: Path, tmp_path:
         assert len(a) == len(b)
         assert np.array_equal(a[index].positions, b[index].positions, equal_nan=True)
     assert len(shards(tmp_path)) == 3
-    assert load_config(tmp_path) == SMALL
+    content = json.loads((tmp_path / "dataset.json").read_text())
+    assert build(DataConfig, content["config"], "dataset.json") == SMALL
     assert isinstance(rejections(tmp_path), Counter)
 
 

@@ -17,7 +17,7 @@ from optiformer.errors import ModelError
 from optiformer.network_config import NetworkConfig
 from optiformer.surrogate.checkpoint import load, save
 from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
-from optiformer.surrogate.network.features import ScoreAnchors, bin_centres, candidate_features, trial_features
+from optiformer.surrogate.network.features import ScoreAnchors, candidate_features, trial_features
 from optiformer.surrogate.network.network import SurrogateNetwork, attention_mask, build
 from optiformer.surrogate.network.prediction import Prediction
 from optiformer.surrogate.prior.draw import Draw
@@ -143,7 +143,8 @@ def test_ties_leave_finite_scores(values: list[float]) -> None:
 
 
 def test_the_loss_is_least_at_the_two_bins_around_the_score() -> None:
-    centres = bin_centres(ENCODING)
+    width = (ENCODING.high - ENCODING.low) / ENCODING.bins
+    centres = ENCODING.low + width * (torch.arange(ENCODING.bins) + 0.5)
     between = (centres[10] + 0.25 * (centres[11] - centres[10])).reshape(1)
     best = torch.full((1, 32), -30.0)
     best[0, 10], best[0, 11] = torch.log(torch.tensor(0.75)), torch.log(torch.tensor(0.25))

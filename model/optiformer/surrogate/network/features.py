@@ -146,9 +146,3 @@ class ScoreAnchors:
     def squash(self, values: torch.Tensor) -> torch.Tensor:
         """Values to squashed scores, both (B, m)."""
         return torch.asinh((values - self.best) / (self.gap * self.knee))
-
-
-def bin_centres(config: SurrogateConfig, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Squashed scores in the middle of the bins, (bins,)."""
-    width = (config.high - config.low) / config.bins
-    return config.low + width * (torch.arange(config.bins, device=device) + 0.5)
