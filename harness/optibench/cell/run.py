@@ -41,8 +41,8 @@ import optibench_optimizers
 from optibench.cell.account import Account
 from optibench.cell.containment import Side
 from optibench.cell.faults import cell_timeout, evaluation_timeout
+from optibench.cell.heartbeat import Step, no_heartbeat
 from optibench.cell.journal import Fault, History
-from optibench.cell.pulse import Step, unwatched
 from optibench.cell.trials import Trial, curve_text, info_text
 from optibench.errors import message, storable
 from optibench.external.benchmark import ExternalTimeout
@@ -88,14 +88,14 @@ class Surroundings:
 
     Attributes:
         stopping: Asked before each new trial whether the run is to stop.
-        pulse: Told which step of which trial begins, and how many seconds the cell took before that trial.
+        heartbeat: Told which step of which trial begins, and how many seconds the cell took before that trial.
         event: Called with what goes otherwise than planned, and a text.
         log: Called with the traceback of whatever is raised.
         scratch: A folder for temporary files; ``None``: the process's own.
     """
 
     stopping: Callable[[], bool] = lambda: False
-    pulse: Callable[[Step, int, float], None] = unwatched
+    heartbeat: Callable[[Step, int, float], None] = no_heartbeat
     event: Callable[[str, str], None] = lambda event, text: None
     log: Callable[[str], None] = lambda text: None
     scratch: Path | None = None
@@ -160,7 +160,7 @@ class _CellRun:
         if end is None and self.time_limit is not None and self.used > self.time_limit:
             end = cell_timeout(len(self.trials), self.time_limit, 0.0)
         if end is None:
-            self.surroundings.pulse("set-up", len(self.trials), 0.0)
+            self.surroundings.heartbeat("set-up", len(self.trials), 0.0)
             with self._foreign("benchmark", "setting up the task") as call:
                 self.problem = benchmark(self.cell.task)
                 self.sign = 1.0 if self.problem.direction == "minimize" else -1.0
@@ -178,7 +178,7 @@ class _CellRun:
                     break
         finally:
             self._close()
-        self.surroundings.pulse("finish", self.cell.trials, 0.0)
+        self.surroundings.heartbeat("finish", self.cell.trials, 0.0)
         return self.trials
 
     def _name(self) -> str:
@@ -234,9 +234,9 @@ class _CellRun:
 
     def _step(self, step: Step, index: int, done: Trial | None, seconds: float = 0.0) -> None:
         if done is None:
-            self.surroundings.pulse(step, index, self.used + seconds)
+            self.surroundings.heartbeat(step, index, self.used + seconds)
         else:
-            self.surroundings.pulse("replay", index, 0.0)
+            self.surroundings.heartbeat("replay", index, 0.0)
 
     @contextlib.contextmanager
     def _foreign(self, side: str, step: str, seed: int | None = None) -> Iterator[_Call]:
@@ -353,7 +353,7 @@ class _CellRun:
         if trial.state != "ok":
             return
         assert proposal.config is not None
-        self.surroundings.pulse("evaluate", trial.trial, self.used + trial.ask_seconds)
+        self.surroundings.heartbeat("evaluate", trial.trial, self.used + trial.ask_seconds)
         seed = (self.evaluation_seed + trial.trial) % 2**31
         fidelity = None if proposal.fidelity is None else dict(proposal.fidelity)
         with self._foreign("benchmark", "evaluate", seed) as call:

@@ -11,7 +11,7 @@ from typing import Any
 import optibench_benchmarks
 import optibench_optimizers
 from optibench import external
-from optibench.cell.pulse import Step, unwatched
+from optibench.cell.heartbeat import Step, no_heartbeat
 from optibench.cell.trials import Trial
 from optibench.plan.cells import Cell
 from optibench.spec.limits import Limits
@@ -66,7 +66,7 @@ class CellRunner:
         cell: Cell,
         report: Report,
         stopping: Callable[[], bool],
-        pulse: Callable[[Step, int, float], None] = unwatched,
+        heartbeat: Callable[[Step, int, float], None] = no_heartbeat,
         *,
         scratch: Path | None = None,
         own_process: bool = True,
@@ -77,7 +77,7 @@ class CellRunner:
             cell: The cell.
             report: Called with news for the progress bar.
             stopping: Asked before each trial whether to stop.
-            pulse: Told what is being done.
+            heartbeat: Told what is being done.
             scratch: A folder for temporary files.
             own_process: Whether this process does nothing else than run cells.
 
@@ -112,7 +112,7 @@ class CellRunner:
         def event(what: str, text: str) -> None:
             self.store.event(what, cell=cell.key, text=text)
 
-        around = Surroundings(stopping, pulse, event, log.write, scratch)
+        around = Surroundings(stopping, heartbeat, event, log.write, scratch)
         limits = {"time_limit": self.limits.cell_limit, "evaluation_limit": self.limits.evaluation_limit}
         try:
             with log.capture(whole_process=own_process):

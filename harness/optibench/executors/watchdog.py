@@ -2,7 +2,7 @@
 
 Limits are enforced from outside, by having the worker and all that it started killed: a loop in C that
 answers no signal ends too. For that a worker says what it is doing in memory that it shares with the coordinator
-(:class:`~optibench.cell.pulse.Pulse`).
+(:class:`~optibench.cell.heartbeat.Heartbeat`).
 
 Memory is what the worker has resident, looked at every :data:`POLL_SECONDS`, and not ``RLIMIT_AS``: PyTorch, ONNX
 Runtime and the allocator's arenas reserve gigabytes of addresses that they never touch, so that a limit on addresses
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optibench.cell.faults import cell_timeout
+from optibench.cell.heartbeat import STEPS, Heartbeat, Step
 from optibench.cell.journal import Fault
-from optibench.cell.pulse import STEPS, Pulse, Step
 from optibench.spec.limits import Limits
 
 if TYPE_CHECKING:
@@ -31,17 +31,17 @@ POLL_SECONDS = 0.05
 class Watch:
     """The coordinator's view of one worker."""
 
-    def __init__(self, pulse: Pulse, ward: Ward) -> None:
-        self.pulse, self.ward = pulse, ward
+    def __init__(self, heartbeat: Heartbeat, ward: Ward) -> None:
+        self.heartbeat, self.ward = heartbeat, ward
         self._seen: tuple[float, ...] | None = None
 
     def now(self) -> tuple[Step, int]:
         """The worker's step and trial."""
-        return STEPS[int(self.pulse.values[0])], int(self.pulse.values[1])
+        return STEPS[int(self.heartbeat.values[0])], int(self.heartbeat.values[1])
 
-    def over(self, limits: Limits) -> Fault | None:
+    def limit_exceeded(self, limits: Limits) -> Fault | None:
         """The limit that the worker is over, if it is; for the trial it was at."""
-        seen = tuple(self.pulse.values)
+        seen = tuple(self.heartbeat.values)
         # a step is over its time only if two looks in a row agree on it: a single one may see half of a change
         same, self._seen = seen == self._seen, seen
         step, trial = STEPS[int(seen[0])], int(seen[1])

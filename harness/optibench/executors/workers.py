@@ -26,8 +26,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from optibench.cell.heartbeat import Heartbeat
 from optibench.cell.journal import Fault
-from optibench.cell.pulse import Pulse
 from optibench.errors import HarnessError
 from optibench.executors.base import CellRunner, Progress, Report
 from optibench.executors.guardian import Ward, guard
@@ -45,14 +45,14 @@ class _Worker:
 
     def __init__(self, context: Any, runner: CellRunner, stop: Any, scratch: Path) -> None:
         self.connection, theirs = context.Pipe()
-        pulse, self.ward = Pulse(context.RawArray("d", 4)), Ward(context.RawArray("i", 2))
-        arguments = (self.ward.values, theirs, runner, stop, pulse, scratch)
+        heartbeat, self.ward = Heartbeat(context.RawArray("d", 4)), Ward(context.RawArray("i", 2))
+        arguments = (self.ward.values, theirs, runner, stop, heartbeat, scratch)
         self.guardian = context.Process(target=_guard, args=arguments, daemon=True)
         self.guardian.start()
         theirs.close()
         self.cells: deque[Cell] = deque()
-        self.watch = Watch(pulse, self.ward)
-        self.sentence: Fault | None = None
+        self.watch = Watch(heartbeat, self.ward)
+        self.limit_fault: Fault | None = None
         """The limit it was killed for."""
         self.told = Progress()
         """What it reported of the cell it is busy with."""
@@ -171,9 +171,9 @@ class WorkerPool:
             return
         self._looked = now
         for worker in self._workers:
-            if worker.cells and worker.sentence is None and worker.ward.exit_code is None:
-                worker.sentence = worker.watch.over(self._runner.limits)
-                if worker.sentence is not None:
+            if worker.cells and worker.limit_fault is None and worker.ward.exit_code is None:
+                worker.limit_fault = worker.watch.limit_exceeded(self._runner.limits)
+                if worker.limit_fault is not None:
                     worker.kill()  # and the pipe's end will say so
 
     def _receive(self, worker: _Worker) -> None:
@@ -211,7 +211,7 @@ class WorkerPool:
         if cells:
             self._on_exit(worker, cells)
         self._workers[self._workers.index(worker)] = self._start_worker()
-        for idle in self._workers:  # its cells are anybody's
+        for idle in self._workers:  # its cells are free for all
             idle.fill(self._waiting, self._jobs)
 
     def _on_exit(self, worker: _Worker, cells: deque[Cell]) -> None:
@@ -235,10 +235,10 @@ class WorkerPool:
             past = journal.open()
             trial = len(past.trials)
             through = at != trial and step not in ("set-up", "replay")
-            if step in ("idle", "finish") or through or (worker.sentence and worker.sentence.trial != at):
+            if step in ("idle", "finish") or through or (worker.limit_fault and worker.limit_fault.trial != at):
                 self._record_idle_exit(cause, cell)  # it got through the trial that took too long, or was in none
                 return
-            fault = worker.sentence or Fault(trial, step, "failed", f"{step}: the worker died ({cause})", 0.0)
+            fault = worker.limit_fault or Fault(trial, step, "failed", f"{step}: the worker died ({cause})", 0.0)
             fault = dataclasses.replace(fault, trial=trial)
             # those on the way to a trial count apart: a stray kill there is no reason to give the whole cell up
             retry = fault.state != "timeout" and past.like(fault) < self._runner.limits.retries
@@ -246,7 +246,7 @@ class WorkerPool:
             journal.append(fault)
         finally:
             journal.close()
-        event = "worker stopped at a limit" if worker.sentence else "worker died"
+        event = "worker stopped at a limit" if worker.limit_fault else "worker died"
         what = "its trial is tried again" if retry else f"its trial is recorded as {fault.state}"
         where = f"{cell.optimizer} on {cell.task}, seed {cell.seed}, trial {trial}"
         self._runner.store.event(f"{event}, {what}", cell=cell.key, text=f"{fault.error}: {where}")
@@ -294,12 +294,14 @@ class _Broken:
     text: str
 
 
-def _guard(values: Any, connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse, scratch: Path) -> None:
-    work = functools.partial(_work, connection, runner, stop, pulse, scratch)
+def _guard(
+    values: Any, connection: Connection, runner: CellRunner, stop: Any, heartbeat: Heartbeat, scratch: Path
+) -> None:
+    work = functools.partial(_work, connection, runner, stop, heartbeat, scratch)
     guard(values, work, connection.close, scratch)
 
 
-def _work(connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse, scratch: Path) -> None:
+def _work(connection: Connection, runner: CellRunner, stop: Any, heartbeat: Heartbeat, scratch: Path) -> None:
     """A worker's life: cells until the coordinator closes the pipe."""
     from optibench.cell.run import Stopped
 
@@ -317,7 +319,7 @@ def _work(connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse, s
         except (EOFError, OSError):
             return
         try:
-            runner.run(cell, connection.send, stopping, pulse, scratch=scratch / str(os.getpid()))
+            runner.run(cell, connection.send, stopping, heartbeat, scratch=scratch / str(os.getpid()))
         except Stopped:
             pass
         except BrokenPipeError:
@@ -326,5 +328,5 @@ def _work(connection: Connection, runner: CellRunner, stop: Any, pulse: Pulse, s
             text = f"{type(error).__name__}: {error} ({cell.optimizer} on {cell.task}, seed {cell.seed})"
             connection.send(_Broken(text))
             return
-        pulse("idle")
+        heartbeat("idle")
         connection.send(None)

@@ -24,7 +24,7 @@ def family(task: str) -> str:
 
 
 @dataclass(frozen=True)
-class Grid:
+class ScoreArray:
     """A grid's trials, sorted by cell and trial, as flat arrays of codes, and its cells as dense arrays.
 
     O optimizers, T tasks, S seed slots, R rows. A slot is a position among the seeds of one task, so that slot ``s``
@@ -114,7 +114,7 @@ class Grid:
         return result.reshape(*self.finished.shape, len(counts))
 
 
-def read(results: Results) -> Grid:
+def read(results: Results) -> ScoreArray:
     """Encode validated results.
 
     Raises:
@@ -151,7 +151,7 @@ def read(results: Results) -> Grid:
     share = _shares(trials)
     worst, own = _own_regret(results, tasks, t, share)
     ends = _ends(trials, planned, share, cell[order], order)
-    return Grid(
+    return ScoreArray(
         optimizers=tuple(optimizers),
         tasks=tuple(tasks),
         families=tuple(family(task) for task in tasks),

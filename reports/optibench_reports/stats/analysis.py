@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from optibench_reports.data.results import ReportError, Results
-from optibench_reports.data.score_array import Floats, Grid, Ints, read
+from optibench_reports.data.score_array import Floats, Ints, ScoreArray, read
 from optibench_reports.stats.comparison import Aggregate, Comparison, aggregate, compare
 from optibench_reports.stats.cost import Costs, costs
 from optibench_reports.stats.metrics import Metric, MetricResult, measure
@@ -45,7 +45,7 @@ class Analysis:
     Attributes:
         grid: The encoded results.
         counts: Trial counts, ascending, A of them.
-        scores: (O, T, S, A), see :meth:`optibench_reports.data.score_array.Grid.at`.
+        scores: (O, T, S, A), see :meth:`optibench_reports.data.score_array.ScoreArray.at`.
         overall: Aggregates over all tasks; ``None`` where no task is complete.
         comparisons: Tests that go with ``overall``.
         families: The same aggregates inside each family of tasks.
@@ -63,7 +63,7 @@ class Analysis:
         metrics: The metrics asked for, at the incumbent.
     """
 
-    grid: Grid
+    grid: ScoreArray
     counts: tuple[int, ...]
     scores: Floats
     overall: tuple[Aggregate | None, ...]
@@ -155,7 +155,7 @@ def analyse(
     )
 
 
-def _shared(grid: Grid) -> int:
+def _shared(grid: ScoreArray) -> int:
     """The largest trial count that every optimizer reaches on every task that it ran on, by its plan.
 
     Where a cell's trials depend on their cost, the one that half of the cells of every optimizer reach.
@@ -178,7 +178,7 @@ def _budgets(planned: pd.DataFrame, tasks: Sequence[str]) -> dict[str, Floats]:
     return found
 
 
-def _counts(at: Sequence[int] | None, grid: Grid, shared: int, initial: int) -> tuple[int, ...]:
+def _counts(at: Sequence[int] | None, grid: ScoreArray, shared: int, initial: int) -> tuple[int, ...]:
     longest = grid.longest
     if at is None:
         return tuple(sorted({*default_counts(shared if grid.ends else longest, initial), shared}))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optibench_reports.data.score_array import Bools, Floats, Grid, Ints
+from optibench_reports.data.score_array import Bools, Floats, Ints, ScoreArray
 from optibench_reports.stats.bayes import Posterior, bayesian_signed_rank
 from optibench_reports.stats.bootstrap import cluster_bootstrap, interval, rank_interval
 from optibench_reports.stats.effect_sizes import PairedT, a12, paired_t
@@ -115,13 +115,13 @@ def seed_means(scores: Floats) -> Floats:
 
 
 def aggregate(
-    grid: Grid, scores: Floats, counts: Sequence[int], tasks: Ints, *, draws: int, seed: int
+    grid: ScoreArray, scores: Floats, counts: Sequence[int], tasks: Ints, *, draws: int, seed: int
 ) -> list[Aggregate | None]:
     """Aggregate over ``tasks`` at every trial count; ``None`` where no task is complete.
 
     Args:
         grid: The grid.
-        scores: (O, T, S, len(counts)), from :meth:`Grid.at`.
+        scores: (O, T, S, len(counts)), from :meth:`ScoreArray.at`.
         counts: The trial counts.
         tasks: Indices of the tasks to look at.
         draws: Bootstrap replicates.

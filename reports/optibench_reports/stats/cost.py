@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optibench_reports.data.score_array import Floats, Grid
+from optibench_reports.data.score_array import Floats, ScoreArray
 from optibench_reports.stats.comparison import Aggregate, Comparison, aggregate, compare, seed_means
 
 UNITS = {"fidelity": "full evaluations", "seconds": "simulated seconds"}
@@ -54,7 +54,9 @@ class Costs:
         return f"{self.same * share:g}" + " s" * (self.unit == "seconds")
 
 
-def costs(grid: Grid, budgets: dict[str, Floats], *, control: int | None, draws: int, seed: int) -> tuple[Costs, ...]:
+def costs(
+    grid: ScoreArray, budgets: dict[str, Floats], *, control: int | None, draws: int, seed: int
+) -> tuple[Costs, ...]:
     """What the grid's trials cost, in each of the units that it has.
 
     Args:
@@ -85,7 +87,7 @@ def costs(grid: Grid, budgets: dict[str, Floats], *, control: int | None, draws:
     return tuple(found)
 
 
-def _whole(grid: Grid, ends: Floats, budget: Floats | None) -> Floats:
+def _whole(grid: ScoreArray, ends: Floats, budget: Floats | None) -> Floats:
     """What each task has to spend, (T,)."""
     total = np.full(grid.finished.size, -np.inf)
     np.maximum.at(total, grid.cell, np.where(np.isfinite(ends), ends, -np.inf))
@@ -93,7 +95,7 @@ def _whole(grid: Grid, ends: Floats, budget: Floats | None) -> Floats:
     return cheapest if budget is None else np.where(np.isnan(budget), cheapest, budget)
 
 
-def at_cost(grid: Grid, ends: Floats, levels: Floats) -> Floats:
+def at_cost(grid: ScoreArray, ends: Floats, levels: Floats) -> Floats:
     """The score of every cell once its cost has reached a level.
 
     Args:

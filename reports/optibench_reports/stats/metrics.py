@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from optibench_reports.data.results import METRIC, ReportError, Results
-from optibench_reports.data.score_array import Floats, Grid
+from optibench_reports.data.score_array import Floats, ScoreArray
 from optibench_reports.format.text import listing
 from optibench_reports.stats.comparison import Aggregate, Comparison, aggregate, compare
 
@@ -58,7 +58,7 @@ class MetricResult:
     lacking: tuple[int, ...]
 
 
-def at_incumbents(results: Results, grid: Grid, name: str) -> Floats:
+def at_incumbents(results: Results, grid: ScoreArray, name: str) -> Floats:
     """The metric of the trial that is the incumbent after each row of the grid, (R,); NaN where that is none."""
     values = results.trials[METRIC + name].to_numpy(float)[grid.order]
     incumbent = results.trials["incumbent"].to_numpy(float)[grid.order]
@@ -70,7 +70,14 @@ def at_incumbents(results: Results, grid: Grid, name: str) -> Floats:
 
 
 def measure(
-    results: Results, grid: Grid, metric: Metric, counts: Sequence[int], *, control: int | None, draws: int, seed: int
+    results: Results,
+    grid: ScoreArray,
+    metric: Metric,
+    counts: Sequence[int],
+    *,
+    control: int | None,
+    draws: int,
+    seed: int,
 ) -> MetricResult:
     """Everything that is said of one metric.
 

@@ -37,7 +37,7 @@ def _listen(requests: queue.SimpleQueue[str]) -> None:
 def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any) -> None:
     from optibench import external, threads
     from optibench.errors import HarnessError
-    from optibench.executors.dask.runner import StationRunner
+    from optibench.executors.dask.runner import RemoteCellRunner
     from optibench.executors.workers import WorkerPool
     from optibench.plan.cells import Cell
     from optibench.spec.limits import Limits
@@ -47,7 +47,7 @@ def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any
     external.register(external.External.of(plain) for plain in setup["external"])
     folder = Path(setup["folder"])
     fingerprints = Fingerprints(**setup["fingerprints"], parts={})
-    runner = StationRunner(folder, setup["data_versions"], Limits(**setup["limits"]), fingerprints)
+    runner = RemoteCellRunner(folder, setup["data_versions"], Limits(**setup["limits"]), fingerprints)
     with WorkerPool(runner, lambda news: None, lambda: False, jobs=1) as crew:
         while True:
             try:

@@ -126,8 +126,8 @@ class Coordinator:
                 return
             try:
                 self._look()
-                self._hand_out()
-                self._take_in(POLL_SECONDS)
+                self._submit()
+                self._collect(POLL_SECONDS)
             except Gone as error:
                 if not self._back(error):
                     return
@@ -145,13 +145,13 @@ class Coordinator:
         if self._threads:
             self._worked = self._looked
         elif self._looked - self._worked > SILENCE_SECONDS:
-            self._say(f"The Dask scheduler has no workers; start some with `dask worker {self._scheduler}`.")
+            self._print(f"The Dask scheduler has no workers; start some with `dask worker {self._scheduler}`.")
             self._worked = self._looked + 10 * SILENCE_SECONDS
         for out in list(self._out.values()):
             if out.worker is not None and out.worker not in self._threads and out.future.status == "pending":
                 self._take_back(out, f"its Dask worker {out.worker} left")
 
-    def _hand_out(self) -> None:
+    def _submit(self) -> None:
         """Keep every thread busy, with a cell at hand beside it but for the end of the run."""
         threads = sum(self._threads.values())
         most = 2 * threads if len(self._waiting) > threads else threads
@@ -175,7 +175,7 @@ class Coordinator:
             return ""
         return content[: parse(content)[1]].decode()
 
-    def _take_in(self, seconds: float) -> None:
+    def _collect(self, seconds: float) -> None:
         """Wait for something to happen, and write it down."""
         for news in self._heard(seconds):
             out = self._out.get(news.get("cell", ""))
@@ -286,7 +286,7 @@ class Coordinator:
             self._waiting.appendleft(out.cell)
         self._out.clear()
         self._runner.store.event("Dask scheduler lost, its cells are handed out again", text=str(error)[:200])
-        self._say(f"The Dask scheduler {self._scheduler} is gone; waiting for it to come back.")
+        self._print(f"The Dask scheduler {self._scheduler} is gone; waiting for it to come back.")
         deadline = time.monotonic() + RETURN_SECONDS
         while not self._stopping():
             try:
@@ -318,5 +318,5 @@ class Coordinator:
                     if news["last"]:
                         begun.discard(known.cell.key)
 
-    def _say(self, sentence: str) -> None:
+    def _print(self, sentence: str) -> None:
         print(sentence, file=sys.stderr, flush=True)

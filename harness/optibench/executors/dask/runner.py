@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from optibench.cell.pulse import Step, unwatched
+from optibench.cell.heartbeat import Step, no_heartbeat
 from optibench.cell.trials import Trial
 from optibench.errors import HarnessError
 from optibench.executors.base import CellRunner, Report
@@ -14,7 +14,7 @@ from optibench.spec.limits import Limits
 from optibench.store.fingerprint import Fingerprints
 
 
-class StationRunner(CellRunner):
+class RemoteCellRunner(CellRunner):
     """Runs cells of a run folder on another machine: what comes of one is its journal, which the coordinator is sent.
 
     Args:
@@ -35,7 +35,7 @@ class StationRunner(CellRunner):
         cell: Cell,
         report: Report,
         stopping: Callable[[], bool],
-        pulse: Callable[[Step, int, float], None] = unwatched,
+        heartbeat: Callable[[Step, int, float], None] = no_heartbeat,
         *,
         scratch: Path | None = None,
         own_process: bool = True,
@@ -50,7 +50,7 @@ class StationRunner(CellRunner):
         here, there = benchmark(cell.task).data_version, self.data_versions[cell.task]
         if here != there:
             raise HarnessError(f"data of {cell.task} is version {here!r} there and {there!r} on the coordinator")
-        super().run(cell, report, stopping, pulse, scratch=scratch, own_process=own_process)
+        super().run(cell, report, stopping, heartbeat, scratch=scratch, own_process=own_process)
 
     def finish(self, cell: Cell, trials: Sequence[Trial], fingerprint: str) -> None:
         """The journal is whole; there is no more to do here."""

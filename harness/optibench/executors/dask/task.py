@@ -1,4 +1,4 @@
-"""What a Dask worker does with a cell: has a station run it, and sends the journal as it grows.
+"""What a Dask worker does with a cell: has a process beside it run it, and sends the journal as it grows.
 
 Everything that goes over the wire is plain data, so that a worker of another version answers with a sentence.
 """
@@ -34,7 +34,7 @@ class Cancelled(Exception):
     """Nobody waits for this cell any more, or the worker is about to end."""
 
 
-class Station:
+class CellProcess:
     """A process that runs cells (:mod:`optibench.executors.dask.cell_process`), seen from the Dask worker.
 
     Args:
@@ -120,19 +120,19 @@ def _whole_lines(path: Path) -> str:
     return content[: content.rfind(b"\n") + 1].decode()
 
 
-_idle: list[Station] = []
+_idle: list[CellProcess] = []
 _lock = threading.Lock()
 
 
 @contextmanager
-def _station(setup: Mapping[str, Any], scratch: str) -> Iterator[Station]:
+def _station(setup: Mapping[str, Any], scratch: str) -> Iterator[CellProcess]:
     """A station of this worker that is idle, or a new one; each of the worker's threads uses its own."""
     with _lock:
         others = [station for station in _idle if station.setup != setup or station.process.poll() is not None]
         for station in others:  # of another run, or ended after a while without cells
             _idle.remove(station)
             station.close()
-        station = _idle.pop() if _idle else Station(setup, scratch)
+        station = _idle.pop() if _idle else CellProcess(setup, scratch)
     try:
         yield station
     except BaseException:
@@ -150,7 +150,7 @@ def run_remotely(order: Mapping[str, Any]) -> dict[str, Any]:
             this machine must have) and ``setup`` (what all cells of the run share).
 
     Returns:
-        ``journal``, ``events`` and ``error`` as :meth:`Station.run` does, and the ``worker``'s address.
+        ``journal``, ``events`` and ``error`` as :meth:`CellProcess.run` does, and the ``worker``'s address.
     """
     from distributed import get_worker
 

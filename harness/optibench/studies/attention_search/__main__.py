@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
         model=options.model,
         iterations=options.iterations,
     )
-    found = runner.run(options.framework, read, options.out, progress=_say)
+    found = runner.run(options.framework, read, options.out, progress=_print)
     print(f"Best: candidate {found.iteration}, fitness {found.fitness:.4f}; {options.out / runner.BEST}")
     return 0
 
@@ -72,7 +72,7 @@ def _validate(options: argparse.Namespace) -> int:
             raise HarnessError(f"--best wants FRAMEWORK=PROGRAM with one of {', '.join(FRAMEWORKS)}, not {each!r}.")
         evolved[framework] = expanded(path)
     compared = validation.variants(evolved, tuple(options.frameworks))
-    trained = validation.train(compared, options.seeds, epochs=options.epochs, progress=_say)
+    trained = validation.train(compared, options.seeds, epochs=options.epochs, progress=_print)
     try:
         print(write(trained, options.out, control=next(iter(compared))))
     except (ReportError, OSError) as error:

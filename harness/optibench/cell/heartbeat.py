@@ -9,7 +9,7 @@ Step = Literal["idle", "set-up", "replay", "ask", "evaluate", "tell", "finish"]
 STEPS: tuple[Step, ...] = ("idle", "set-up", "replay", "ask", "evaluate", "tell", "finish")
 
 
-class Pulse:
+class Heartbeat:
     """What a worker is doing, since when: four numbers in memory that it shares with the coordinator.
 
     Args:
@@ -25,5 +25,5 @@ class Pulse:
         self.values[:] = (STEPS.index(step), trial, now, now - used)
 
 
-def unwatched(step: Step, trial: int = 0, used: float = 0.0) -> None:
-    """The pulse of a cell that nobody watches."""
+def no_heartbeat(step: Step, trial: int = 0, used: float = 0.0) -> None:
+    """The heartbeat of a cell that nobody watches."""
