@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 	$(BIN)/optibench run demo --out runs/demo
 
 test: $(INSTALLED) lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not heavy" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not heavy" tests
 
 # The tests that need data sets (`optibench data fetch`), those whose data are missing left out.
 test-data: $(INSTALLED)
