@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import optibench_benchmarks
+import optibench_optimizers
 from optibench.errors import HarnessError
 from optibench.runs.run import run
 from optibench.spec.grid import Grid, Settings
@@ -118,3 +120,15 @@ def test_what_only_this_process_has_is_refused(tmp_path: Path, fresh_registries:
         assert run(grid, Settings(tmp_path / "out", 1, "serial")).failed == 0
     finally:
         del sys.modules["made_here"]
+
+
+def test_what_a_plug_in_needs_is_in_one_place_and_costs_nothing_before() -> None:
+    import optibench as ob
+
+    for name in ob.__all__:
+        home = optibench_optimizers if hasattr(optibench_optimizers, name) else optibench_benchmarks
+        assert getattr(ob, name) is getattr(home, name)
+    with pytest.raises(AttributeError, match="module 'optibench' has no attribute 'Optimiser'"):
+        ob.Optimiser  # noqa: B018
+    code = "import sys, optibench; print(*{'ConfigSpace', 'numpy', 'yaml'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == ""
