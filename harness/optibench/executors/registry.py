@@ -33,8 +33,8 @@ def processes(
     """Run cells on ``jobs`` worker processes."""
     from optibench.executors.workers import WorkerPool
 
-    with WorkerPool(runner, report, stopping, jobs) as crew:
-        crew.run(cells)
+    with WorkerPool(runner, report, stopping, jobs) as pool:
+        pool.run(cells)
 
 
 def dask(

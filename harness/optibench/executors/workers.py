@@ -211,7 +211,7 @@ class WorkerPool:
         if cells:
             self._on_exit(worker, cells)
         self._workers[self._workers.index(worker)] = self._start_worker()
-        for idle in self._workers:  # its cells are free for all
+        for idle in self._workers:  # any of them may take the cells
             idle.fill(self._waiting, self._jobs)
 
     def _on_exit(self, worker: _Worker, cells: deque[Cell]) -> None:

@@ -118,9 +118,8 @@ def _code(target: str, entry: Any) -> tuple[dict[str, str], dict[str, str]]:
     folder, package = _root(origin, module), module.partition(".")[0]
     own = _bench() if package in PACKAGES else dict.fromkeys(_own(folder, package), folder)
     files, imported = _reached(origin, tuple(own.items()))
-    return {str(path.relative_to(_home(path, own.values()))): digest for path, digest in files.items()}, _versions(
-        imported
-    )
+    code = {str(path.relative_to(_home(path, own.values()))): digest for path, digest in files.items()}
+    return code, _versions(imported)
 
 
 def _origin(module: str) -> Path | None:

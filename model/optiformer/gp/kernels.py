@@ -1,8 +1,7 @@
 """Kernels by the squared distance of scaled points, and how scores are warped before a process models them.
 
 A head ``h`` models warped scores ``g_h(u) = asinh(z / k_h)``, where ``z = knee * sinh(u)`` is the distance from the
-best
-value in gaps to the median: ``k_h`` goes from logarithmic (what the network sees) to nearly linear.
+best value in gaps to the median: ``k_h`` goes from logarithmic (what the network sees) to nearly linear.
 :mod:`optiformer.surrogate.network.processes` computes the same with torch, for training; a test compares.
 """
 

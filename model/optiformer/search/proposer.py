@@ -1,4 +1,4 @@
-"""The surrogate: encode the trials, score candidates, refine the best ones, propose.
+"""The search: encode the trials, score candidates, refine the best ones, propose.
 
 An ask is a function of the trials, the pending configurations, the seed and the trial's number; where several proposals
 are planned ahead, also of the ask that planned them.

@@ -72,12 +72,12 @@ def _splits(
         low = max((configs[i][name] for i in without - below), default=None)
         high = min((configs[i][name] for i in without - above), default=None)
         if low is not None:
-            found.append((2, Condition("greater", name, (_record_idle_exit(parent, low, min(inside)),)), below))
+            found.append((2, Condition("greater", name, (_between(parent, low, min(inside)),)), below))
         if high is not None:
-            found.append((2, Condition("less", name, (_record_idle_exit(parent, high, max(inside)),)), above))
+            found.append((2, Condition("less", name, (_between(parent, high, max(inside)),)), above))
     return found
 
 
-def _record_idle_exit(parent: Parameter, a: float, b: float) -> float:
+def _between(parent: Parameter, a: float, b: float) -> float:
     """A threshold halfway between two values."""
     return a / 2 + b / 2 if parent.kind == "float" else (a + b) / 2

@@ -2,9 +2,8 @@
 
 ``python -m optibench_benchmarks.training.attention.candidate REQUEST ANSWER``. ``REQUEST`` is a JSON object:
 ``program`` (a file with a ``mix``), ``task`` (whose space, text and sizes apply), ``seed``, ``config``, ``epochs`` (or
-null) and
-``what``: ``law`` fits a scaling law, ``train`` trains the task. ``ANSWER`` gets ``{"ok": true, ...}`` or ``{"ok":
-false, "error": ..., "reason": ...}``.
+null) and ``what``: ``law`` fits a scaling law, ``train`` trains the task. ``ANSWER`` gets ``{"ok": true, ...}`` or
+``{"ok": false, "error": ..., "reason": ...}``.
 
 Whoever starts it sets the limits on time and memory, since only another process can enforce them.
 """

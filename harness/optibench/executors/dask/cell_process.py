@@ -48,7 +48,7 @@ def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any
     folder = Path(setup["folder"])
     fingerprints = Fingerprints(**setup["fingerprints"], parts={})
     runner = RemoteCellRunner(folder, setup["data_versions"], Limits(**setup["limits"]), fingerprints)
-    with WorkerPool(runner, lambda news: None, lambda: False, jobs=1) as crew:
+    with WorkerPool(runner, lambda news: None, lambda: False, jobs=1) as pool:
         while True:
             try:
                 line = requests.get(timeout=IDLE_SECONDS)
@@ -56,7 +56,7 @@ def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any
                 return
             error = None
             try:
-                crew.run([Cell.of(json.loads(line))])
+                pool.run([Cell.of(json.loads(line))])
             except (HarnessError, OSError) as raised:
                 error = str(raised)
             events = runner.store.events()

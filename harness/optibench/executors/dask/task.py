@@ -125,21 +125,21 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def _station(setup: Mapping[str, Any], scratch: str) -> Iterator[CellProcess]:
-    """A station of this worker that is idle, or a new one; each of the worker's threads uses its own."""
+def _cell_process(setup: Mapping[str, Any], scratch: str) -> Iterator[CellProcess]:
+    """A process of this worker that is idle, or a new one; each of the worker's threads uses its own."""
     with _lock:
-        others = [station for station in _idle if station.setup != setup or station.process.poll() is not None]
-        for station in others:  # of another run, or ended after a while without cells
-            _idle.remove(station)
-            station.close()
-        station = _idle.pop() if _idle else CellProcess(setup, scratch)
+        others = [process for process in _idle if process.setup != setup or process.process.poll() is not None]
+        for process in others:  # of another run, or ended after a while without cells
+            _idle.remove(process)
+            process.close()
+        process = _idle.pop() if _idle else CellProcess(setup, scratch)
     try:
-        yield station
+        yield process
     except BaseException:
-        station.close()
+        process.close()
         raise
     with _lock:
-        _idle.append(station)
+        _idle.append(process)
 
 
 def run_remotely(order: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,11 +180,11 @@ def run_remotely(order: Mapping[str, Any]) -> dict[str, Any]:
 
     send(order["journal"])
     try:
-        with _station(order["setup"], worker.local_directory) as station:
+        with _cell_process(order["setup"], worker.local_directory) as process:
             try:
-                result = station.run(order["cell"], order["journal"], look)
+                result = process.run(order["cell"], order["journal"], look)
             except Cancelled:
-                send(station.halt(order["cell"]), last=True)
+                send(process.halt(order["cell"]), last=True)
                 raise
     except Cancelled:
         return {"error": "cancelled", "worker": worker.address, "journal": sent, "events": []}

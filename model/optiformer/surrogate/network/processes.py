@@ -1,11 +1,10 @@
 """The kernel heads' linear systems in training: Gaussian processes of warped scores, a batch of histories at a time.
 
 A head ``h`` models warped scores ``g_h(u) = asinh(z / k_h)``, where ``z = knee * sinh(u)`` is the distance from the
-best
-value in gaps to the median: ``k_h`` goes from logarithmic (what the network sees) to nearly linear. Its mean is the
-generalised least squares constant and its amplitude the profile likelihood's, both closed forms (Rasmussen & Williams,
-2006, sections 2.7 and 5.4.2; the latter also has the leave-one-out formulas). All in doubles. :mod:`optiformer.gp` is
-the same for one history, without torch; a test compares.
+best value in gaps to the median: ``k_h`` goes from logarithmic (what the network sees) to nearly linear. Its mean is
+the generalised least squares constant and its amplitude the profile likelihood's, both closed forms (Rasmussen &
+Williams, 2006, sections 2.7 and 5.4.2; the latter also has the leave-one-out formulas). All in doubles.
+:mod:`optiformer.gp` is the same for one history, without torch; a test compares.
 """
 
 from __future__ import annotations
