@@ -1,15 +1,15 @@
-"""The README's numbers, made of the committed results.
+"""The numbers in README.md and docs/results.md, computed from the committed results.
 
-The README holds blocks between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``; here is what each must say. After a
-grid in ``results/`` or ``docs/latency.json`` has changed::
+The pages hold blocks between ``<!-- begin: NAME -->`` and ``<!-- end: NAME -->``. A function of this module computes each
+block. After a change of a grid in ``results/`` or of ``docs/latency.json``::
 
     python tests/results/readme_numbers.py --write     # rewrites the blocks
-    python tests/results/readme_numbers.py             # prints those that differ; status 1 if any does
+    python tests/results/readme_numbers.py             # prints the blocks that differ; status 1 if any does
 
 Must never hold a number that was measured elsewhere.
 """
 
-# ruff: noqa: E501  (the lines of the README, with what is filled in)
+# ruff: noqa: E501  (the templates keep the line breaks of the pages)
 from __future__ import annotations
 
 import functools
@@ -38,9 +38,8 @@ from optibench_reports.studies import latency_cases
 from optibench_reports.studies.latency_cases import Case
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
 LOOKS = Path(__file__).with_name("looks.csv")
-"""Mean regret after 50 trials on the tasks of test-slow: Optuna's GP, and optiformer at each revision that published it."""
+"""Mean regret after 50 trials on the tasks of test-slow: Optuna's GP, and optiformer at each published revision."""
 RIVALS = ("tpe", "tpe:group=true", "tpe-univariate", "cmaes", "random")
 SLOW = ("gp-optuna", "gp-skopt", "smac-rf")
 MEASURED = ("yahpo/lcbench/189906", "yahpo/rbv2_xgboost/40981")
@@ -145,14 +144,14 @@ def test() -> str:
     reached, behind, ties = first_reached()
     return f"""{table(head, rows)}
 
-Wilcoxon over the {len(late)} tasks, Holm over the {len(RIVALS)} comparisons: the largest p is {p_value(worst)}. The median task takes
-`optiformer` {reached:.0f} trials to reach what the best of the others has after 100; on {behind + ties} tasks it never gets below that: on
-{behind} it stays behind, on {ties} it ties above a regret of 0 (differences of 1e-12 are rounding)."""
+The largest p is {p_value(worst)} (Wilcoxon over the {len(late)} tasks, Holm over the {len(RIVALS)} comparisons). On the median task, `optiformer`
+needs {reached:.0f} trials to reach what the best rival reaches after 100. On {behind + ties} tasks it never gets below that value: it stays
+behind on {behind} and ties above a regret of 0 on {ties} (differences of 1e-12 count as rounding)."""
 
 
 def first_reached() -> tuple[float, int, int]:
-    """The median over tasks of the trials until optiformer has what the best other has after 100; the number of tasks
-    on which it never has; and of those on which it has the same in the end, and that is not the optimum."""
+    """Median over tasks of the trials that optiformer needs to reach the best rival's regret after 100; the number of
+    tasks on which it never does; the number of tasks on which both end at the same regret above 0."""
     found = trials("test")
     curve = found[found.optimizer == "optiformer"].groupby(["task", "trial"]).regret.mean().unstack()
     best = at("test", 100).drop(columns="optiformer").min(axis=1)
@@ -191,11 +190,11 @@ def slow() -> str:
     low, high = min(SLOW, key=asking), max(SLOW, key=asking)
     balance = family_difference()
     pairs = len(tasks.columns) * (len(tasks.columns) - 1) // 2
-    return f"""{names(SLOW)} take {three_digits(asking(low))} to {three_digits(asking(high))} ms a suggestion here, so they ran
-on {len(tasks)} of these tasks (suite `test-slow`, chosen by rule) for 50 trials. `optiformer` against each of them, Wilcoxon over tasks: p {ps[0]},
-{ps[1]} and {ps[2]} (Holm among the {len(control)} comparisons with it; over all {pairs} pairs the first is {p_value(every)}). Without the
-{len(tasks) - len(real)} tasks of `{XGBOOST}` the first, alone, is p {p_value(Versus.of(real, "gp-optuna").p)}. Where each family counts once,
-`optiformer` less `gp-optuna` is {balance} (95% bootstrap over families, then tasks, then seeds):
+    return f"""{names(SLOW)} need {three_digits(asking(low))} to {three_digits(asking(high))} ms per suggestion, so they ran
+on {len(tasks)} of these tasks (suite `test-slow`, selected by a rule) for 50 trials. `optiformer` against each of them, Wilcoxon over tasks: p {ps[0]},
+{ps[1]} and {ps[2]} (Holm over its {len(control)} comparisons; over all {pairs} pairs the first is {p_value(every)}). Without the
+{len(tasks) - len(real)} tasks of `{XGBOOST}`, the first has an unadjusted p of {p_value(Versus.of(real, "gp-optuna").p)}. With each family counted once,
+`optiformer` minus `gp-optuna` is {balance} (95% bootstrap over families, then tasks, then seeds):
 
 {table(slow_head(), by_family(tasks, ("optiformer", *SLOW), SLOW))}"""
 
@@ -241,11 +240,11 @@ def lcbench() -> str:
     versus = Versus.of(tasks, "gp-optuna")
     botorch = at("test", 50).join(at("test-lcbench", 50), how="inner")
     against = Versus.of(botorch, "gp-botorch")
-    return f"""On all {len(tasks)} `test` tasks of lcbench (`results/test-lcbench-optuna`): `gp-optuna` {found.mean[theirs]:.3f}, `optiformer` {found.mean[ours]:.3f}, a
-difference of {found.mean[ours] - found.mean[theirs]:.3f} [{low:.3f}, {high:.3f}] ({versus}, p {p_value(versus.p)}; mean ranks {found.rank[theirs]:.2f} and {found.rank[ours]:.2f} among {len(place)};
+    return f"""On all {len(tasks)} `test` tasks of lcbench (`results/test-lcbench-optuna`), `gp-optuna` reaches {found.mean[theirs]:.3f} and `optiformer` {found.mean[ours]:.3f}, a
+difference of {found.mean[ours] - found.mean[theirs]:.3f} [{low:.3f}, {high:.3f}] ({versus}, p {p_value(versus.p)}; mean ranks {found.rank[theirs]:.2f} and {found.rank[ours]:.2f} among {len(place)} optimizers;
 `optibench compare results/test results/test-lcbench-optuna --at 50 --control optiformer --out DIR`). BoTorch's Gaussian
-process ran on {len(botorch)} of them only (`results/test-lcbench`, the same command): {botorch["gp-botorch"].mean():.3f}, `optiformer` {botorch["optiformer"].mean():.3f} ({against}, p {p_value(against.p)}). SMAC's,
-more than a second a suggestion, was left out."""
+process ran on only {len(botorch)} of them (`results/test-lcbench`, same command): {botorch["gp-botorch"].mean():.3f} against {botorch["optiformer"].mean():.3f} for `optiformer` ({against}, p {p_value(against.p)}).
+SMAC's Gaussian process was excluded because it needs more than one second per suggestion."""
 
 
 @functools.cache
@@ -270,16 +269,16 @@ def latency_table() -> str:
     head = ("optimizer", "mean ms", "median ms", "slowest ms", "mean / `tpe`")
     return f"""{table(head, rows)}
 
-`optiformer` reads the history once for several proposals, six in a hundred of the trials so far (`fast`: a tenth). So its median is
-a look at its plan, and its mean, 1/{1 / ratio("optiformer", "gp-optuna"):.0f} of `gp-optuna`'s, holds at this one point. An ask that plans takes {1e3 * full:.0f} ms, {full / cases()["tpe", 100].mean:.0f}
-times `tpe`'s mean and 1/{cases()["gp-optuna", 100].mean / full:.1f} of `gp-optuna`'s; `OptiFormerSampler` plans nothing ahead, so that each of its asks is such a
-one. With fewer trials there is less of a plan. Mean ms at 7 parameters by the number of past trials:
+`optiformer` fills a queue of proposals in one pass over the history: 6% of the number of trials so far (`fast`: 10%). Most asks only
+read the queue, so compare means, not medians. Its mean is 1/{1 / ratio("optiformer", "gp-optuna"):.0f} of `gp-optuna`'s at this one point. An ask that fills the queue
+takes {1e3 * full:.0f} ms: {full / cases()["tpe", 100].mean:.0f} times the mean of `tpe` and 1/{cases()["gp-optuna", 100].mean / full:.1f} of `gp-optuna`'s. `OptiFormerSampler` has no queue, so each of its asks costs
+that much. The queue is shorter early in a run. Mean ms at 7 parameters by the number of past trials:
 
 {history()}
 
-In the runs behind the quality tables (the {len(beside_the_slow())} tasks, trials 11 to 50; older code, and a machine with other work) the mean ask took
-{three_digits(asking("optiformer", "test"))} ms with `optiformer`, {three_digits(asking("optiformer:preset=fast", "test-fast"))} with its preset `fast` and {three_digits(asking("tpe", "test"))} with `tpe`. `gp-optuna` was run later, with `greenlet`: {three_digits(asking("gp-optuna"))} ms, {asking("gp-optuna") / asking("tpe", "test-slow-pace"):.0f} times
-the {three_digits(asking("tpe", "test-slow-pace"))} of `tpe` at that time (`results/test-slow-pace`): the machine was slower by then.{greenlet()}"""
+In the runs behind the quality tables (the {len(beside_the_slow())} tasks, trials 11 to 50, older code, a machine with other load), the mean ask took
+{three_digits(asking("optiformer", "test"))} ms with `optiformer`, {three_digits(asking("optiformer:preset=fast", "test-fast"))} with its preset `fast` and {three_digits(asking("tpe", "test"))} with `tpe`. `gp-optuna` ran later, with `greenlet`: {three_digits(asking("gp-optuna"))} ms, {asking("gp-optuna") / asking("tpe", "test-slow-pace"):.0f} times
+the {three_digits(asking("tpe", "test-slow-pace"))} ms of `tpe` at that time (`results/test-slow-pace`), when the machine was slower.{greenlet()}"""
 
 
 def history() -> str:
@@ -290,7 +289,7 @@ def history() -> str:
 
 
 def greenlet() -> str:
-    """A warning as long as Optuna's GP was measured in its slow mode; its versions stand with the results."""
+    """A warning if Optuna's GP was measured without greenlet, according to the versions in the results."""
     records = json.loads((ROOT / "docs" / "latency.json").read_text(encoding="utf-8"))["benchmarks"]
     versions: list[Mapping[str, str]] = [
         record["extra_info"]["packages"] for record in records if record["extra_info"]["optimizer"] == "gp-optuna"
@@ -299,8 +298,8 @@ def greenlet() -> str:
     if all("greenlet" in packages for packages in versions):
         return ""
     return """
-**All times of `gp-optuna` in this file were measured without `greenlet`, in a mode that is slower than what its users
-have**; they will be measured again."""
+**All times of `gp-optuna` on this page were measured without `greenlet`, which makes it slower than users see it**; they
+will be measured again."""
 
 
 def fast() -> str:
@@ -311,7 +310,7 @@ def fast() -> str:
     versus = Versus.of(tasks, "tpe")
     times = [three_digits(asking(name, grid, 100)) for name, grid in FAST]
     return f"""`fast` on the {len(tasks)} tasks of `test-slow`: regret {" and ".join(parts)} trials ({versus}, p {p_value(versus.p)};
-`results/test-fast`); over trials 11 to 100 its mean ask took {times[0]} ms there, `tpe`'s {times[1]}."""
+`results/test-fast`). Over trials 11 to 100 of these runs, its mean ask took {times[0]} ms and that of `tpe` {times[1]} ms."""
 
 
 FAST = (("optiformer:preset=fast", "test-fast"), ("tpe", "test"))
@@ -331,9 +330,9 @@ def dev() -> str:
     random, teacher = (Versus.of(late, name, "optiformer-seq") for name in ("random", "tpe"))
     return f"""{table(head, rows)}
 
-Wins / ties / losses after 100 trials, Holm over the {len(ours)} comparisons of each: `optiformer` against `tpe` {versus} (p {p_value(ours["tpe"], 4)}); it loses
-on {names(lost)}. `optiformer-seq` against `random` {random} (p {p_value(seq["random"])}), and against its teacher `tpe`
-{teacher} (p {p_value(seq["tpe"])}): imitation is bounded by what it imitates."""
+Wins / ties / losses after 100 trials, Holm over the {len(ours)} comparisons of each: `optiformer` against `tpe` {versus} (p {p_value(ours["tpe"], 4)}), with
+losses on {names(lost)}. `optiformer-seq` against `random` {random} (p {p_value(seq["random"])}), and against its teacher `tpe`
+{teacher} (p {p_value(seq["tpe"])}): an imitator does not exceed its teacher here."""
 
 
 def limitations() -> str:
@@ -349,26 +348,28 @@ def limitations() -> str:
     normal = [p_value(stats.wilcoxon(gap, zero_method="pratt", method="asymptotic").pvalue) for gap in looked_at()]
     families = family_means(late)
     assert (families[[*RIVALS]].min(axis=1) > families["optiformer"]).all(), "a family in which it does not lead"
-    return f"""1. **What it is.** `optiformer` is a transformer that reads the trials, with small Gaussian processes inside it (kernel heads) that are
-   fitted to them, over hand-made candidates; in turn with it the expected improvement of one plain Gaussian process chooses. That is
-   Bayesian optimization with a hybrid surrogate.
-2. **No control.** No published grid holds the same search on a Gaussian process without the network, or with an untrained one. So how
-   much of the lead is learned is not known.
-3. **One space.** {len(space)} of the {len(late)} `test` tasks, and {len(tasks) - len(real)} of the {len(tasks)} of `test-slow`, are `{XGBOOST}`, whose optimum is an artefact
-   of YAHPO's surrogate: the best known configuration of {corner} of the {len(space)} has `booster=dart` and `nrounds` in the top twentieth of its range
-   on the logarithmic scale, and on {len(perfect)} it is an accuracy of 1. On these {len(perfect)}, after 100 trials, `random` has {means["random"]:.3f} and `tpe` {means["tpe"]:.3f}.
-4. **Without that space** the difference from `gp-optuna` is p {p_value(Versus.of(real, "gp-optuna").p)} ({len(real)} tasks); where each family counts once, it is
-   {family_difference()}. The lead over TPE, CMA-ES and random search is there in every family.
-5. **`test` was looked at {number_word(len(looks))} times**, with {number_word(len(looks))} defaults of `optiformer`: p {", ".join(looks[:-1])} and {looks[-1]} against `gp-optuna` (exact, after
-   50 trials; SciPy's normal approximation: {", ".join(normal)}). A result that was looked for is weaker than its p.
-   With the cells of `gp-optuna` run again, with `greenlet` and other roundings, the last is {p_value(Versus.of(tasks, "gp-optuna").p)}: so much is chance.
-6. **`test` is near `dev`.** {int(shared.sum())} of its tasks are further instances of the spaces in `dev`, and {len(synthetic)} are {len(functions)} functions in several dimensions.
-   Tasks of one space are not independent, and the reports' intervals draw tasks, not families.
-7. **Tuning.** Dozens of settings of `optiformer` were compared on `dev`; every rival runs with its library's defaults.
-8. **Training data** is synthetic functions only. Beyond 20 parameters and 128 trials the network sees a part of them.
-9. **In Optuna** `OptiFormerSampler` has to learn conditions from the trials, and plans nothing ahead. Only `results/live` measures it, on tasks it was tuned on.
-10. **Repeating.** The published `optiformer` cells are of older revisions, some noted by hand in `provenance.json`, and of bf16 where the
-    processor has it. Today's `optiformer` treats failures, ties, dreadful values and its process otherwise: it is not what the tables show."""
+    return f"""1. **Hybrid model.** `optiformer` is a transformer over the past trials, with small Gaussian processes inside it (kernel heads) that are
+   fitted to these trials. Hand-written rules generate its candidates, and a schedule alternates its choice with the expected
+   improvement of one plain Gaussian process. This is Bayesian optimization with a hybrid surrogate.
+2. **No control.** No published grid runs the same search without the network or with an untrained one. The share of the lead that
+   is due to learning is unknown.
+3. **One search space dominates.** {len(space)} of the {len(late)} `test` tasks and {len(tasks) - len(real)} of the {len(tasks)} `test-slow` tasks are `{XGBOOST}`. Its optimum is an
+   artefact of YAHPO's surrogate: the best known configuration of {corner} of the {len(space)} has `booster=dart` and `nrounds` in the top twentieth
+   of its logarithmic range, and {len(perfect)} have an accuracy of 1. On these {len(perfect)}, after 100 trials, `random` reaches {means["random"]:.3f} and `tpe` {means["tpe"]:.3f}.
+4. **Without that space**, the difference from `gp-optuna` has p {p_value(Versus.of(real, "gp-optuna").p)} ({len(real)} tasks). With each family counted once, it is
+   {family_difference()}. `optiformer` leads TPE, CMA-ES and random search in every family.
+5. **{number_word(len(looks)).capitalize()} looks at `test`**, with {number_word(len(looks))} defaults of `optiformer`: p against `gp-optuna` after 50 trials was {", ".join(looks[:-1])} and {looks[-1]}
+   (exact; SciPy's normal approximation: {", ".join(normal)}). Repeated looks weaken a p value.
+   A rerun of `gp-optuna` with `greenlet` and other rounding moved the last one to {p_value(Versus.of(tasks, "gp-optuna").p)} by chance.
+6. **`test` resembles `dev`.** {int(shared.sum())} of its tasks are further instances of search spaces in `dev`, and {len(synthetic)} are {len(functions)} functions in several
+   dimensions. Tasks of one space are not independent, and the reports' intervals resample tasks, not families.
+7. **Tuning.** Dozens of settings of `optiformer` were compared on `dev`. Every rival runs with its library's defaults.
+8. **Training data** are synthetic functions only. Beyond 20 parameters or 128 trials, the network sees a part of them.
+9. **In Optuna**, `OptiFormerSampler` infers conditions from the trials and has no proposal queue. Only `results/live` measures it, on
+   tasks on which it was tuned.
+10. **Reproduction.** The published `optiformer` cells come from older revisions, some noted by hand in `provenance.json`, and use bf16
+    where the processor has it. Today's `optiformer` treats failures, ties, extreme values and its Gaussian process differently, so
+    the tables do not show it."""
 
 
 def looked_at() -> list[np.ndarray[tuple[int], np.dtype[np.float64]]]:
@@ -381,7 +382,7 @@ def number_word(n: int) -> str:
 
 
 def artefacts(space: pd.Index) -> tuple[list[str], int]:
-    """The tasks whose best known value is an accuracy of 1; the number of those whose best configuration lies in the corner."""
+    """Tasks whose best known value is an accuracy of 1; the number of tasks whose best configuration is in the corner."""
     known = [entries()[task] for task in space]
     low, high = map(math.log, NROUNDS)
     edge = math.exp(high - 0.05 * (high - low))
@@ -389,16 +390,17 @@ def artefacts(space: pd.Index) -> tuple[list[str], int]:
     return [e.name for e in known if e.reference.f_best > 0.9999995], len(corner)
 
 
-BLOCKS: dict[str, Callable[[], str]] = {
-    "measured": measured,
-    "test": test,
-    "test-families": test_families,
-    "test-slow": slow,
-    "lcbench": lcbench,
-    "latency": latency_table,
-    "fast": fast,
-    "limitations": limitations,
-    "dev": dev,
+PAGES: dict[Path, dict[str, Callable[[], str]]] = {
+    ROOT / "README.md": {"test": test, "limitations": limitations},
+    ROOT / "docs" / "results.md": {
+        "test-families": test_families,
+        "test-slow": slow,
+        "lcbench": lcbench,
+        "latency": latency_table,
+        "fast": fast,
+        "dev": dev,
+        "measured": measured,
+    },
 }
 
 
@@ -408,22 +410,23 @@ def pattern(name: str) -> re.Pattern[str]:
 
 def main(arguments: list[str]) -> int:
     """Print the blocks that differ, or write them; returns the exit status."""
-    text = before = README.read_text(encoding="utf-8")
-    for name, wanted in BLOCKS.items():
-        block = wanted()
-        found = pattern(name).search(text)
-        if found is None:
-            print(
-                f"README.md has no block {name!r}: add <!-- begin: {name} --> and <!-- end: {name} -->, each on a line."
-            )
-            return 1
-        if found[2] != block:
-            print(f"--- {name} must be:\n{block}\n")
-            text = text[: found.start(2)] + block + text[found.end(2) :]
-    if "--write" in arguments:
-        README.write_text(text, encoding="utf-8")
-        return 0
-    return int(text != before)
+    status = 0
+    for page, blocks in PAGES.items():
+        text = before = page.read_text(encoding="utf-8")
+        for name, compute in blocks.items():
+            block = compute()
+            found = pattern(name).search(text)
+            if found is None:
+                print(f"{page} has no block {name!r}: add the lines <!-- begin: {name} --> and <!-- end: {name} -->.")
+                return 1
+            if found[2] != block:
+                print(f"--- {name} must be:\n{block}\n")
+                text = text[: found.start(2)] + block + text[found.end(2) :]
+        if "--write" in arguments:
+            page.write_text(text, encoding="utf-8")
+        elif text != before:
+            status = 1
+    return status
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README's numbers are those of the committed results, and no other numbers stand there."""
+"""The numbers in the README and in docs/results.md agree with the committed results; the pages hold no others."""
 
 from __future__ import annotations
 
@@ -32,33 +32,37 @@ numbers = _load(Path(__file__).with_name("readme_numbers.py"))
 COMMAND = "python tests/results/readme_numbers.py --write"
 
 
+def words(path: Path) -> str:
+    return " ".join(path.read_text(encoding="utf-8").split())
+
+
 @pytest.fixture(scope="module")
 def readme() -> str:
-    return (ROOT / "README.md").read_text(encoding="utf-8")
+    return words(ROOT / "README.md")
 
 
-@pytest.mark.parametrize("name", numbers.BLOCKS)
-def test_a_block_of_the_readme_is_what_the_results_say(name: str, readme: str) -> None:
-    wanted = numbers.BLOCKS[name]()
-    found = numbers.pattern(name).search(readme)
-    assert found is not None, f"README.md has no block {name!r}"
-    assert found[2] == wanted, f"README.md is not what results/ says: run `{COMMAND}`; it must be\n{wanted}"
+@pytest.mark.parametrize(("page", "name"), [(page, name) for page, blocks in numbers.PAGES.items() for name in blocks])
+def test_a_block_agrees_with_the_results(page: Path, name: str) -> None:
+    wanted = numbers.PAGES[page][name]()
+    found = numbers.pattern(name).search(page.read_text(encoding="utf-8"))
+    assert found is not None, f"{page} has no block {name!r}"
+    assert found[2] == wanted, f"{page} differs from results/: run `{COMMAND}`; the block must be\n{wanted}"
 
 
-#: Numbers outside the blocks that a test below, a suite's name or a version stands for.
+#: Numbers outside the blocks: versions, and numbers that a test below checks.
 ALLOWED = {"3.11", "2,000,000", "100,000", "2.0"}
 
 
-def test_a_figure_outside_the_blocks_is_none_that_was_measured(readme: str) -> None:
-    """Decimals, thousands, ratios, p values: each is generated, or named above with its reason."""
-    prose = re.sub(r"<!-- begin: (\S+) -->.*?<!-- end: \1 -->", "", readme, flags=re.DOTALL)
+@pytest.mark.parametrize("page", numbers.PAGES, ids=lambda page: page.name)
+def test_no_measured_number_stands_outside_the_blocks(page: Path) -> None:
+    """Decimals, thousands, ratios, p values: a block holds each of them, or ALLOWED does."""
+    prose = re.sub(r"<!-- begin: (\S+) -->.*?<!-- end: \1 -->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     prose = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", prose, flags=re.DOTALL)
     figures = re.findall(r"\d+[.,]\d+(?:[.,]\d+)*|\b\d+/\d+\b|\bp [.<=] ?\d*|\d ?(?:ms|MiB|percent|%)", prose)
     assert set(figures) <= ALLOWED, sorted(set(figures) - ALLOWED)
 
 
-def test_the_counts_that_the_readme_states(readme: str) -> None:
-    text = " ".join(readme.split())
+def test_the_counts_in_the_readme(readme: str) -> None:
     demo = yaml.safe_load((ROOT / "harness" / "optibench" / "grids" / "demo.yaml").read_text(encoding="utf-8"))
     assert (len(demo["optimizers"]), len(optibench_benchmarks.expand(["demo"])), demo["seeds"], demo["trials"]) == (
         8,
@@ -66,48 +70,46 @@ def test_the_counts_that_the_readme_states(readme: str) -> None:
         5,
         30,
     )
-    assert "eight optimizers x six tasks x five seeds x 30 trials" in text
-    assert f"| {len(functions.FUNCTIONS)} analytic functions" in text
+    assert "eight optimizers x six tasks x five seeds x 30 trials" in readme
+    assert f"| {len(functions.FUNCTIONS)} analytic functions" in words(ROOT / "docs" / "tasks.md")
     tasks = set(numbers.at("test", 100).index)
     assert not tasks & set(numbers.at("dev", 100).index)
-    assert f"On the `test` suite ({len(tasks)} tasks, none of them in `dev`; 10 seeds;" in text
+    assert f"on the `test` suite ({len(tasks)} tasks, none of them in `dev`; 10 seeds;" in readme
     assert numbers.trials("test").groupby(["optimizer", "task"]).seed.nunique().eq(10).all()
     trained = json.loads(
         (ROOT / "model" / "optiformer" / "checkpoints" / "optiformer" / "config.json").read_text(encoding="utf-8")
     )
     assert round(trained["info"]["training_minutes"]) == 60
-    assert "took an hour of one core" in text
+    assert "was trained for one hour on one CPU core" in readme
 
 
 def test_the_limits_that_other_tests_demand(readme: str) -> None:
-    """The README repeats what `make report-bench` and `make bench` assert."""
-    text = " ".join(readme.split())
+    """The pages repeat the assertions of `make report-bench` and `make bench`."""
     report = (ROOT / "tests" / "reports" / "test_scale.py").read_text(encoding="utf-8")
     for demanded in ("cost.cpu <= 120\n", "cost.memory <= 6\n", "size <= 10e6\n", "min(milliseconds) <= 2000\n"):
         assert f"assert {demanded}" in report
-    assert "take at most 120 s of one core and 6 GiB, and that the page has at most 10 MB and is ready in 2 s" in text
+    assert "takes at most 120 s of one core and 6 GiB, and that its page has at most 10 MB and is ready in 2 s" in readme
     sequence = (ROOT / "tests" / "model" / "test_latency.py").read_text(encoding="utf-8")
     assert "SPEEDUP = 20.0\n" in sequence
     assert "assert slow / fast >= SPEEDUP" in sequence
-    assert "is at least 20 times as fast" in text
+    assert "is at least 20 times as fast" in words(ROOT / "docs" / "results.md")
 
 
 def test_a_block_that_differs_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "a 9.9\n<!-- begin: one -->\nold\n<!-- end: one -->\nb\n"
-    (tmp_path / "README.md").write_text(text)
-    monkeypatch.setattr(numbers, "README", tmp_path / "README.md")
-    monkeypatch.setattr(numbers, "BLOCKS", {"one": lambda: "new\nlines"})
+    page, text = tmp_path / "README.md", "a 9.9\n<!-- begin: one -->\nold\n<!-- end: one -->\nb\n"
+    page.write_text(text)
+    monkeypatch.setattr(numbers, "PAGES", {page: {"one": lambda: "new\nlines"}})
     assert numbers.main([]) == 1
-    assert (tmp_path / "README.md").read_text() == text
+    assert page.read_text() == text
     assert numbers.main(["--write"]) == 0
-    assert (tmp_path / "README.md").read_text() == text.replace("old", "new\nlines")
+    assert page.read_text() == text.replace("old", "new\nlines")
     assert numbers.main([]) == 0
-    monkeypatch.setattr(numbers, "BLOCKS", {"two": lambda: "new"})
+    monkeypatch.setattr(numbers, "PAGES", {page: {"two": lambda: "new"}})
     assert numbers.main(["--write"]) == 1
 
 
 def test_the_four_looks_at_test() -> None:
-    text = " ".join((ROOT / "docs" / "model" / "optiformer.md").read_text(encoding="utf-8").split())
+    text = words(ROOT / "docs" / "model" / "optiformer.md")
     *first, last = [numbers.p_value(numbers.signed_rank(gap).p) for gap in numbers.looked_at()]
     assert f"p against Optuna's GP (exact): {', '.join(first)} and {last}" in text
     looks = numbers.pd.read_csv(numbers.LOOKS, index_col="task").drop(columns="gp-optuna").mean()
