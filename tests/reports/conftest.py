@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import select
@@ -187,6 +188,30 @@ def make() -> Callable[..., Results]:
 def as_folder() -> Callable[[Results, Path], Path]:
     """Writes results as a folder that the command line takes."""
     return publish
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that look at text only: drawing takes most of a report's seconds."""
+    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
+
+
+@pytest.fixture
+def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that need coarse figures only: writing them takes longer than drawing."""
+    monkeypatch.setattr(
+        "optibench_reports.figures.anytime.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20)
+    )
+
+
+@pytest.fixture(scope="session")
+def digests() -> Callable[[Path], dict[str, str]]:
+    """Checksums of the files below a folder."""
+    return lambda folder: {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 class Page:

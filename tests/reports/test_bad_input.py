@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,58 +29,47 @@ def edit(results: Results, rows: Any, column: str, value: Any) -> Results:
     return replace(results, trials=trials)
 
 
-def test_no_trials(small: Results) -> None:
-    with pytest.raises(ReportError, match="no finished trial"):
-        replace(small, trials=small.trials.iloc[:0])
+def one_name_empty(results: Results) -> Results:
+    return replace(results, trials=results.trials.assign(task=[None, *results.trials["task"].astype(str)[1:]]))
 
 
-@pytest.mark.parametrize("column", ["regret", "optimizer", "ask_seconds"])
-def test_a_missing_column_is_named(small: Results, column: str) -> None:
-    with pytest.raises(ReportError, match=column):
-        replace(small, trials=small.trials.drop(columns=column))
+UNUSABLE: dict[str, tuple[Callable[[Results], Results], str]] = {
+    "no trials": (lambda r: replace(r, trials=r.trials.iloc[:0]), "no finished trial"),
+    **{
+        f"no {column}": (lambda r, column=column: replace(r, trials=r.trials.drop(columns=column)), column)
+        for column in ("regret", "optimizer", "ask_seconds")
+    },
+    "no length": (
+        lambda r: replace(r, planned=r.planned.drop(columns="n_trials")),
+        r"planned cells lacks the column.* n_trials",
+    ),
+    "a state": (lambda r: edit(r, 3, "state", "crashed"), "'crashed'"),
+    "an ok trial without a value": (
+        lambda r: edit(edit(r, 2, "state", "ok"), 2, "value", np.nan),
+        "random on a/x, seed 0, trial 2",
+    ),
+    **{
+        f"a regret of {value}": (
+            lambda r, value=value: edit(r, 5, "regret", value),
+            "no finite regret, first random on a/x, seed 0, trial 5",
+        )
+        for value in (np.nan, np.inf)
+    },
+    "text": (lambda r: replace(r, trials=r.trials.astype({"regret": str})), "'regret' of the trials holds"),
+    "an empty name": (one_name_empty, "'task' of the trials is empty in 1 row"),
+    "another task": (lambda r: replace(r, tasks={"a/x": r.tasks["a/x"]}), "'b/y' has trials but no entry"),
+    "no direction": (
+        lambda r: replace(r, tasks={**r.tasks, "a/x": {"reference": None}}),
+        "'a/x' has no direction",
+    ),
+}
 
 
-def test_a_plan_of_another_kind(small: Results) -> None:
-    with pytest.raises(ReportError, match=r"planned cells lacks the column.* n_trials"):
-        replace(small, planned=small.planned.drop(columns="n_trials"))
-
-
-def test_an_unknown_state(small: Results) -> None:
-    with pytest.raises(ReportError, match="'crashed'"):
-        edit(small, 3, "state", "crashed")
-
-
-def test_an_ok_trial_without_a_value(make: Make) -> None:
-    results = make(("random",), ("a/x",), seeds=1, trials=4, failures=0.0)
-    with pytest.raises(ReportError, match="random on a/x, seed 0, trial 2"):
-        edit(results, 2, "value", np.nan)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_regret_that_is_no_number_where_there_is_a_reference(small: Results, value: float) -> None:
-    with pytest.raises(ReportError, match="no finite regret, first random on a/x, seed 0, trial 5"):
-        edit(small, 5, "regret", value)
-
-
-def test_text_where_numbers_belong(small: Results) -> None:
-    with pytest.raises(ReportError, match="'regret' of the trials holds"):
-        replace(small, trials=small.trials.astype({"regret": str}))
-
-
-def test_an_empty_name(small: Results) -> None:
-    with pytest.raises(ReportError, match="'task' of the trials is empty in 1 row"):
-        replace(small, trials=small.trials.assign(task=[None, *small.trials["task"].astype(str)[1:]]))
-
-
-def test_a_task_that_tasks_json_does_not_know(small: Results) -> None:
-    with pytest.raises(ReportError, match="'b/y' has trials but no entry"):
-        replace(small, tasks={"a/x": small.tasks["a/x"]})
-
-
-def test_a_task_without_direction(small: Results) -> None:
-    tasks: Mapping[str, Mapping[str, Any]] = {**small.tasks, "a/x": {"reference": None}}
-    with pytest.raises(ReportError, match="'a/x' has no direction"):
-        replace(small, tasks=tasks)
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_results_that_no_report_can_be_made_of_are_refused(small: Results, case: str) -> None:
+    change, words = UNUSABLE[case]
+    with pytest.raises(ReportError, match=words):
+        change(small)
 
 
 def test_a_repeated_trial(small: Results, tmp_path: Path) -> None:
@@ -95,25 +84,20 @@ def test_a_gap_in_a_cell(small: Results, tmp_path: Path) -> None:
         optibench_reports.write(replace(small, trials=small.trials.drop(index=3)), tmp_path / "out")
 
 
-@pytest.mark.parametrize("at", [[0], [-3, 5], [7], [5, 100]])
-def test_trial_counts_that_no_cell_has(small: Results, tmp_path: Path, at: list[int]) -> None:
-    with pytest.raises(ReportError, match="between 1 and 6"):
-        optibench_reports.write(small, tmp_path / "out", at=at)
-
-
-def test_no_trial_count(small: Results, tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match="no trial count"):
-        optibench_reports.write(small, tmp_path / "out", at=[])
-
-
-def test_too_few_draws(small: Results, tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match="bootstrap draws"):
-        optibench_reports.write(small, tmp_path / "out", bootstrap_draws=1)
-
-
-def test_an_unknown_control(small: Results, tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match="'gp' is not among the optimizers: random, tpe"):
-        optibench_reports.write(small, tmp_path / "out", control="gp")
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        *(({"at": at}, "between 1 and 6") for at in ([0], [-3, 5], [7], [5, 100])),
+        ({"at": []}, "no trial count"),
+        ({"bootstrap_draws": 1}, "bootstrap draws"),
+        ({"control": "gp"}, "'gp' is not among the optimizers: random, tpe"),
+    ],
+)
+def test_settings_that_no_report_can_have_are_refused(
+    small: Results, tmp_path: Path, settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ReportError, match=words):
+        optibench_reports.write(small, tmp_path / "out", **settings)
 
 
 def test_a_file_in_the_way(small: Results, tmp_path: Path) -> None:

@@ -151,10 +151,8 @@ def test_hovering_shows_the_values_of_that_trial(page: Path, browser: Page) -> N
     assert browser("document.getElementById('at').textContent").startswith(f"{trial - 1} trial")
 
 
-def test_curves_begin_at_the_trials_that_the_summary_speaks_of(
-    make: Make, browser: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
+@pytest.mark.usefixtures("no_figures")
+def test_curves_begin_at_the_trials_that_the_summary_speaks_of(make: Make, browser: Page, tmp_path: Path) -> None:
     results = make(("random", "tpe", "gp-optuna"), ("a/x", "b/y"), seeds=2, trials=9, lengths={"gp-optuna": 4})
     browser.open(
         optibench_reports.write(results, tmp_path / "out", at=[4, 9], bootstrap_draws=100).path.with_suffix(".html")
@@ -163,8 +161,8 @@ def test_curves_begin_at_the_trials_that_the_summary_speaks_of(
     assert browser("document.getElementById('at').textContent") == "4 trials"
 
 
-def test_any_name_is_shown_as_text(make: Make, browser: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
+@pytest.mark.usefixtures("no_figures")
+def test_any_name_is_shown_as_text(make: Make, browser: Page, tmp_path: Path) -> None:
     results = make(("random", NASTY), ("a/x", f"b/{NASTY}"), seeds=2, trials=4)
     results = replace(results, provenance={NASTY: NASTY, "runs": [{"command": NASTY}]})
     page = optibench_reports.write(results, tmp_path / "out", bootstrap_draws=100).path.with_suffix(".html")

@@ -111,23 +111,8 @@ def test_without_reference_a_cell_with_no_success_stands_at_the_worst_value(make
     assert grid.at([3])[grid.optimizers.index("tpe"), 0, 0, 0] == pytest.approx(ok.max() - ok.min())
 
 
-def test_planned_cells_without_trials_keep_their_place(make: Make) -> None:
-    results = make(optimizers=("random", "tpe"), seeds=2, trials=4)
-    only_random = results.trials[results.trials["optimizer"] == "random"]
-    grid = read(replace(results, trials=only_random))
-    assert grid.optimizers == ("random", "tpe")
-    assert (grid.planned == 4).all()
-    assert (grid.finished[1] == 0).all()
-
-
 def test_cells_outside_the_plan_are_counted(make: Make) -> None:
     results = make(optimizers=("random", "tpe"), seeds=2, trials=4)
     planned = results.planned[results.planned["optimizer"] == "random"]
     assert read(replace(results, planned=planned)).unplanned == 2 * 12
     assert read(replace(results, planned=planned.iloc[:0])).unplanned == 0
-
-
-def test_longer_cells_are_read_at_any_count(make: Make) -> None:
-    grid = read(make(optimizers=("random",), tasks=("a/b",), seeds=1, trials=300))
-    scores = grid.at([1, 150, 300])[0, 0, 0]
-    assert scores[0] >= scores[1] >= scores[2]

@@ -56,17 +56,7 @@ def test_incumbents_and_regrets_are_computed_from_the_frozen_references(tmp_path
 def test_trials_of_this_bench_come_back_as_they_were(make: Make, tmp_path: Path, kind: str) -> None:
     own = make(("random", "tpe"), seeds=3, trials=12)
     path = tmp_path / f"trials.{kind}"
-    columns = [
-        "optimizer",
-        "task",
-        "seed",
-        "trial",
-        "value",
-        "state",
-        "ask_seconds",
-        "evaluate_seconds",
-        "cost_seconds",
-    ]
+    columns = [*foreign.NEEDED, "state", *foreign.SECONDS]
     shuffled = own.trials.sample(frac=1, random_state=0)[columns]
     shuffled.to_csv(path, index=False) if kind == "csv" else shuffled.to_parquet(path)
     text = dict.fromkeys(("optimizer", "task", "state"), str)
@@ -76,7 +66,8 @@ def test_trials_of_this_bench_come_back_as_they_were(make: Make, tmp_path: Path,
     pd.testing.assert_frame_equal(found.astype(text), wanted, rtol=1e-12)
 
 
-def test_foreign_trials_enter_the_same_statistics(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("quick_figures")
+def test_foreign_trials_enter_the_same_statistics(make: Make, tmp_path: Path) -> None:
     own = make(("random", "tpe"), seeds=3, trials=12)
     path = tmp_path / "trials.csv"
     mine = own.trials[own.trials["optimizer"] == "tpe"]
@@ -92,9 +83,6 @@ def test_foreign_trials_enter_the_same_statistics(make: Make, tmp_path: Path, mo
     row = next(row for row in convergence_table(analysis).rows if row[0].text == "tpe (theirs)")
     assert row[3].text == "—"
     assert np.isnan(analysis.seconds.total_evaluate[analysis.grid.optimizers.index("tpe (theirs)")])
-    monkeypatch.setattr(
-        "optibench_reports.figures.anytime.save", lambda figure, path: figure.savefig(path.with_suffix(".png"), dpi=20)
-    )
     assert "tpe (theirs)" in optibench_reports.write(both, tmp_path / "out", bootstrap_draws=100).summary
 
 

@@ -142,7 +142,8 @@ def test_agreement_counts_cells(whole: Results) -> None:
     assert str(optibench_reports.agreement(whole, whole)).startswith("144 of 144 common cells are identical; 0 are")
 
 
-def test_comparing_tells_apart_what_changed(whole: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("no_figures")
+def test_comparing_tells_apart_what_changed(whole: Results, tmp_path: Path) -> None:
     better = np.where(whole.trials["optimizer"] == "tpe", 0.5, 1.0)
     trials = whole.trials
     new = with_trials(whole, regret=trials["regret"] * better, value=trials["value"] * better)
@@ -151,7 +152,6 @@ def test_comparing_tells_apart_what_changed(whole: Results, tmp_path: Path, monk
     pairs = pairs_table(analyse(found, at=None, draws=100, seed=0), 0).data
     row = pairs[(pairs["a"] == "tpe (new)") & (pairs["b"] == "tpe (old)")].iloc[0]
     assert (row["wins"], row["losses"]) == (12, 0)
-    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
     assert "tpe (new)" in optibench_reports.write(found, tmp_path / "out", bootstrap_draws=100).summary
 
 

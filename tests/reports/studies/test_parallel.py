@@ -15,6 +15,7 @@ from optibench.cli.main import main
 from optibench_reports.data.results import ReportError, Results
 from optibench_reports.figures.parallel_coordinates import MISSING_PLACE, axis_of, parallel_coordinates
 
+pytestmark = pytest.mark.usefixtures("no_figures")
 drawn = parallel_coordinates
 
 
@@ -73,7 +74,6 @@ def folder(make: Callable[..., Results], as_folder: Callable[[Results, Path], Pa
 
 
 def test_a_report_draws_a_run_on_request(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
     seen = []
     monkeypatch.setattr(
         "optibench_reports.figures.parallel_coordinates.parallel_coordinates",
@@ -99,12 +99,10 @@ def test_a_report_draws_a_run_on_request(folder: Path, tmp_path: Path, monkeypat
 def test_a_run_that_cannot_be_drawn_is_one_sentence(
     folder: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     which: tuple[str, ...],
     words: str,
 ) -> None:
-    monkeypatch.setattr("optibench_reports.figures.anytime.draw", lambda *_: [])
     assert main(["report", str(folder), "--out", str(tmp_path / "out"), "--run", *which]) == 2
     error = capsys.readouterr().err
     assert words in error
