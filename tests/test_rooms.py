@@ -43,6 +43,7 @@ BENCHMARKS = """
 optibench_benchmarks.base optibench_benchmarks.declarations
 optibench_benchmarks.suites optibench_benchmarks.fidelities optibench_benchmarks.wrappers
 optibench_benchmarks.registry
+optibench_benchmarks.named_tasks
 optibench_benchmarks.data
 optibench_benchmarks.references.table
 optibench_benchmarks.synthetic

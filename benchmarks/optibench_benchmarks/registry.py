@@ -201,44 +201,22 @@ def register(family: Family) -> None:
     _families[family.prefix] = family
 
 
-register(
-    Family(
-        "synthetic", "analytic test functions, optima shifted (or rotated)", "optibench_benchmarks.synthetic:provider"
-    )
+_OURS = (
+    ("synthetic", "analytic test functions, optima shifted (or rotated)", "synthetic:provider"),
+    ("hpobench", "HPOBench: tables of neural networks; six models, trained", "training.hpobench.tasks:provider"),
+    ("hpolib", "HPOLib's fully connected networks, 4 regression tasks", "tabular:hpolib"),
+    ("nasbench201", "NAS-Bench-201 cells, 3 image tasks", "tabular:nasbench201"),
+    ("yahpo", "YAHPO Gym surrogates on OpenML tasks", "yahpo.tasks:provider"),
+    ("mnist", "trains a perceptron on MNIST", "training.digits.tasks:mnist"),
+    ("moe-router", "trains a predictor of expert routing", "training.moe.tasks:provider"),
+    ("mainrun", "trains a small GPT on headlines", "training.mainrun.tasks:provider"),
+    ("cifar", "trains a convolutional network on CIFAR-10", "training.cifar.tasks:provider"),
+    ("attention", "trains language models, six attentions", "training.attention.tasks:provider"),
+    ("digits", "trains a perceptron on scikit-learn's digits", "training.digits.tasks:digits"),
+    ("live", "scikit-learn pipelines as people tune them", "live:provider"),
 )
-register(
-    Family(
-        "hpobench",
-        "HPOBench: tables of neural networks; six models, trained",
-        "optibench_benchmarks.training.hpobench.tasks:provider",
-    )
-)
-register(
-    Family("hpolib", "HPOLib's fully connected networks, 4 regression tasks", "optibench_benchmarks.tabular:hpolib")
-)
-register(Family("nasbench201", "NAS-Bench-201 cells, 3 image tasks", "optibench_benchmarks.tabular:nasbench201"))
-register(Family("yahpo", "YAHPO Gym surrogates on OpenML tasks", "optibench_benchmarks.yahpo.tasks:provider"))
-register(Family("mnist", "trains a perceptron on MNIST", "optibench_benchmarks.training.digits.tasks:mnist"))
-register(
-    Family("moe-router", "trains a predictor of expert routing", "optibench_benchmarks.training.moe.tasks:provider")
-)
-register(Family("mainrun", "trains a small GPT on headlines", "optibench_benchmarks.training.mainrun.tasks:provider"))
-register(
-    Family("cifar", "trains a convolutional network on CIFAR-10", "optibench_benchmarks.training.cifar.tasks:provider")
-)
-register(
-    Family(
-        "attention", "trains language models, six attentions", "optibench_benchmarks.training.attention.tasks:provider"
-    )
-)
-register(
-    Family(
-        "digits", "trains a perceptron on scikit-learn's digits", "optibench_benchmarks.training.digits.tasks:digits"
-    )
-)
-register(Family("live", "scikit-learn pipelines as people tune them", "optibench_benchmarks.live:provider"))
-
-
+for _prefix, _summary, _target in _OURS:
+    register(Family(_prefix, _summary, f"optibench_benchmarks.{_target}"))
 _installed = set(_families)
 
 

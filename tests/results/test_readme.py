@@ -88,7 +88,9 @@ def test_the_limits_that_other_tests_demand(readme: str) -> None:
     report = (ROOT / "tests" / "reports" / "test_scale.py").read_text(encoding="utf-8")
     for demanded in ("cost.cpu <= 120\n", "cost.memory <= 6\n", "size <= 10e6\n", "min(milliseconds) <= 2000\n"):
         assert f"assert {demanded}" in report
-    assert "takes at most 120 s of one core and 6 GiB, and that its page has at most 10 MB and is ready in 2 s" in readme
+    assert (
+        "takes at most 120 s of one core and 6 GiB, and that its page has at most 10 MB and is ready in 2 s" in readme
+    )
     sequence = (ROOT / "tests" / "model" / "test_latency.py").read_text(encoding="utf-8")
     assert "SPEEDUP = 20.0\n" in sequence
     assert "assert slow / fast >= SPEEDUP" in sequence

@@ -130,6 +130,17 @@ def locate(name: str) -> Path:
     return _present(name, _check_size).path
 
 
+def lacking(*names: str) -> str | None:
+    """Why data sets cannot be used, with the commands that fetch them; ``None`` if all are there."""
+    reasons = []
+    for name in names:
+        try:
+            locate(name)
+        except MissingDataError as error:
+            reasons.append(str(error))
+    return " ".join(reasons) or None
+
+
 def version(*names: str) -> str:
     """What identifies the files of data sets: 12 digits of a checksum, after each file's is found to be the manifest's.
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from optibench_benchmarks.base import Benchmark, Config, Evaluation, Sampling
+from optibench_benchmarks.base import Config, Evaluation, Sampling
 from optibench_benchmarks.live import linear, others, trees
 from optibench_benchmarks.live.data import DATASETS, FOLD_SEED, DataSet
 from optibench_benchmarks.live.learner import Learner
-from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.named_tasks import NamedTasks
 from optibench_benchmarks.training.base import ReferencePlan, TrainingBenchmark
 
 LEARNERS: Mapping[str, Learner] = MappingProxyType(
@@ -91,31 +91,11 @@ def _global_generator_kept() -> Iterator[None]:
         np.random.set_state(state)  # noqa: NPY002
 
 
-class _Provider:
-    """The family ``live``."""
-
-    def names(self) -> list[str]:
-        """All tasks: scikit-learn brings their data."""
-        return [f"live/{learner}/{dataset}" for learner, datasets in TASKS.items() for dataset in datasets]
-
-    def create(self, name: str) -> Benchmark:
-        """Build one task.
-
-        Raises:
-            UnknownBenchmarkError: There is no such task.
-            BenchmarkError: An unknown suffix, or the data cannot be read.
-        """
-        from optibench_benchmarks.wrappers import apply, split
-
-        plain, suffixes = split(name)
-        if plain not in self.names():
-            raise UnknownBenchmarkError(unknown("benchmark", plain, self.names(), "optibench list benchmarks"))
-        _, learner, dataset = plain.split("/")
-        return apply(LiveTask(LEARNERS[learner], DATASETS[dataset]), suffixes, name)
-
-    def missing(self) -> None:
-        """Nothing is ever missing."""
-        return
+def _build(name: str) -> LiveTask:
+    _, learner, dataset = name.split("/")
+    return LiveTask(LEARNERS[learner], DATASETS[dataset])
 
 
-provider = _Provider()
+provider = NamedTasks(
+    [f"live/{learner}/{dataset}" for learner, datasets in TASKS.items() for dataset in datasets], _build
+)

@@ -24,8 +24,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optibench_benchmarks import data
-from optibench_benchmarks.base import Benchmark, Config, Evaluation, MissingDataError
-from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.base import Config, Evaluation, MissingDataError
+from optibench_benchmarks.named_tasks import NamedTasks, full
 from optibench_benchmarks.training.base import Curve, ReferencePlan, TrainingBenchmark, fidelity_space
 from optibench_benchmarks.training.text import text
 
@@ -99,14 +99,13 @@ def source(suffix: str) -> text.Source:
     documents = SIZES[suffix].documents
     if "tinystories" not in suffix:
         return text.generated("generated stories 1", documents)
-    missing = _missing()
-    if missing is not None:
-        raise MissingDataError(missing)
+    if reason := _lacks(suffix):
+        raise MissingDataError(reason)
     return text.from_file(file(), _SEPARATOR, documents)
 
 
-def _missing() -> str | None:
-    if file().is_file():
+def _lacks(name: str) -> str | None:
+    if "tinystories" not in name or file().is_file():
         return None
     return (
         f"TinyStories is not in {file()} and `optibench data fetch` has no address for it: save one of its text files "
@@ -155,35 +154,4 @@ class AttentionLM(TrainingBenchmark):
         )
 
 
-class _Provider:
-    def names(self) -> list[str]:
-        """The small tasks, those on TinyStories if it is here; the full-size ones exist but are not listed."""
-        suffixes = ("", *(["-tinystories"] if not _missing() else []))
-        return [name for name, (_, _, suffix) in NAMES.items() if suffix in suffixes]
-
-    def create(self, name: str) -> Benchmark:
-        """Build one task; see the module for the names.
-
-        Raises:
-            UnknownBenchmarkError: There is no such task.
-            MissingDataError: TinyStories is not on this machine.
-            BenchmarkError: An unknown suffix.
-        """
-        from optibench_benchmarks.wrappers import apply, split
-
-        plain, suffixes = split(name)
-        if plain not in NAMES:
-            raise UnknownBenchmarkError(unknown("benchmark", plain, list(NAMES), "optibench list benchmarks"))
-        return apply(AttentionLM(plain), suffixes, name)
-
-    def missing(self) -> str | None:
-        """One sentence on TinyStories if it is not here."""
-        return _missing()
-
-    def absent(self) -> dict[str, str]:
-        """The tasks on TinyStories, if it is not here."""
-        sentence = _missing()
-        return {name: sentence for name, (_, _, suffix) in NAMES.items() if sentence and suffix == "-tinystories"}
-
-
-provider = _Provider()
+provider = NamedTasks(list(NAMES), AttentionLM, lacks=_lacks, unlisted=full(list(NAMES)))

@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optibench_benchmarks import data
-from optibench_benchmarks.base import Benchmark, BenchmarkError, Config, Evaluation, MissingDataError
-from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.base import BenchmarkError, Config, Evaluation
+from optibench_benchmarks.named_tasks import NamedTasks, full
 from optibench_benchmarks.training.base import (
     Curve,
     ReferencePlan,
@@ -177,39 +177,4 @@ class Convolutional(TrainingBenchmark):
         return train(load(self.name), config, seed, fidelity, curve=Curve("epoch", fidelity["epochs"], self.on_step))
 
 
-class _Provider:
-    def names(self) -> list[str]:
-        """The small task if the images are here; the full-size one exists but is not listed."""
-        return [] if self.missing() else ["cifar/cnn"]
-
-    def create(self, name: str) -> Benchmark:
-        """Build one task.
-
-        Raises:
-            UnknownBenchmarkError: There is no such task.
-            MissingDataError: The images are not on this machine.
-            BenchmarkError: An unknown suffix.
-        """
-        from optibench_benchmarks.wrappers import apply, split
-
-        plain, suffixes = split(name)
-        if plain not in SIZES:
-            raise UnknownBenchmarkError(unknown("benchmark", plain, list(SIZES), "optibench list benchmarks"))
-        data.locate(DATASET)
-        return apply(Convolutional(plain), suffixes, name)
-
-    def missing(self) -> str | None:
-        """One sentence on the images if they are not here."""
-        try:
-            data.locate(DATASET)
-        except MissingDataError as error:
-            return str(error)
-        return None
-
-    def absent(self) -> dict[str, str]:
-        """The small task, if the images are not here."""
-        sentence = self.missing()
-        return {"cifar/cnn": sentence} if sentence else {}
-
-
-provider = _Provider()
+provider = NamedTasks(list(SIZES), Convolutional, lacks=lambda name: data.lacking(DATASET), unlisted=full(list(SIZES)))

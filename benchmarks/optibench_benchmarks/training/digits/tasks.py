@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optibench_benchmarks import data
-from optibench_benchmarks.base import Benchmark, Config, Evaluation, MissingDataError
-from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.base import Config, Evaluation
+from optibench_benchmarks.named_tasks import NamedTasks
 from optibench_benchmarks.training.base import (
     Curve,
     ReferencePlan,
@@ -143,58 +143,10 @@ class Perceptron(TrainingBenchmark):
         return train(load(self.name), config, seed, fidelity, shift=self.source.shift, curve=curve)
 
 
-class _Provider:
-    def __init__(self, prefix: str) -> None:
-        self._tasks = [name for name in SOURCES if name.startswith(f"{prefix}/")]
-
-    def names(self) -> list[str]:
-        """The tasks whose images are on this machine."""
-        return [name for name in self._tasks if not _absent(name)]
-
-    def create(self, name: str) -> Benchmark:
-        """Build one task; see the module for the names.
-
-        Raises:
-            UnknownBenchmarkError: There is no such task.
-            MissingDataError: Its images are not on this machine.
-            BenchmarkError: An unknown suffix.
-        """
-        from optibench_benchmarks.wrappers import apply, split
-
-        plain, suffixes = split(name)
-        if plain not in self._tasks:
-            raise UnknownBenchmarkError(unknown("benchmark", plain, self._tasks, "optibench list benchmarks"))
-        for dataset in SOURCES[plain].datasets:
-            data.locate(dataset)
-        return apply(Perceptron(plain), suffixes, name)
-
-    def missing(self) -> str | None:
-        """One sentence on the tasks whose images are not here; ``None`` if there are none."""
-        absent = {name: _absent(name) for name in self._tasks if _absent(name)}
-        wanted = list(dict.fromkeys(each for sets in absent.values() for each in sets))
-        if not absent:
-            return None
-        return (
-            f"The images of {' and '.join(absent)} are not in {data.root()}; get them with "
-            f"`optibench data fetch {' '.join(wanted)}`, or point {data.ROOT_VARIABLE} at a folder that holds them."
-        )
-
-    def absent(self) -> dict[str, str]:
-        """Those tasks, each with how to get its images."""
-        sentence = self.missing()
-        return {name: sentence for name in self._tasks if sentence and _absent(name)}
+def _family(prefix: str) -> NamedTasks:
+    tasks = [name for name in SOURCES if name.startswith(f"{prefix}/")]
+    return NamedTasks(tasks, Perceptron, lacks=lambda name: data.lacking(*SOURCES[name].datasets))
 
 
-def _absent(name: str) -> list[str]:
-    """The data sets that a task needs and that are not all here."""
-    absent = []
-    for dataset in SOURCES[name].datasets:
-        try:
-            data.locate(dataset)
-        except MissingDataError:
-            absent.append(dataset)
-    return absent
-
-
-mnist = _Provider("mnist")
-digits = _Provider("digits")
+mnist = _family("mnist")
+digits = _family("digits")

@@ -19,8 +19,8 @@ from types import MappingProxyType
 from typing import Any
 
 from optibench_benchmarks import tabular
-from optibench_benchmarks.base import Benchmark, Config, Evaluation, MissingDataError
-from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.base import Benchmark, Config, Evaluation
+from optibench_benchmarks.named_tasks import NamedTasks, full
 from optibench_benchmarks.training.base import Curve, ReferencePlan, TrainingBenchmark, fidelity_space
 from optibench_benchmarks.training.hpobench import data as hpobench_data
 from optibench_benchmarks.training.hpobench.models import MODELS, Model
@@ -98,72 +98,52 @@ class LiveHPOBench(TrainingBenchmark):
         return Evaluation(curve.last("validation_balanced_accuracy"), info=info, curve=recorded)
 
 
+def _build(name: str) -> LiveHPOBench:
+    *_, model, dataset = name.removesuffix(_FULL).split("/")
+    return LiveHPOBench(model, dataset, name.endswith(_FULL))
+
+
+def _lacks(name: str) -> str | None:
+    *_, model, dataset = name.removesuffix(_FULL).split("/")
+    if model == "xgboost" and not _has_xgboost():
+        return f"{PREFIX}/xgboost needs the package xgboost; `pip install 'optiformer-bench[xgboost]'` brings it."
+    return hpobench_data.missing(dataset)
+
+
+def _has_xgboost() -> bool:
+    return importlib.util.find_spec("xgboost") is not None
+
+
+_DATASETS = (*hpobench_data.SHIPPED, *hpobench_data.OPENML)
+_TASKS = [f"{PREFIX}/{model}/{each}{end}" for end in ("", _FULL) for model in MODELS for each in _DATASETS]
+live = NamedTasks(_TASKS, _build, lacks=_lacks, unlisted=full(_TASKS))
+
+
 class _Provider:
     """The family ``hpobench``: tables and live tasks."""
 
     def names(self) -> list[str]:
         """The tables, then the live tasks that this machine can train; ``-full`` ones exist but are not listed."""
-        datasets = [name for name in (*hpobench_data.SHIPPED, *hpobench_data.OPENML) if not hpobench_data.missing(name)]
-        models = [name for name in MODELS if name != "xgboost" or _has_xgboost()]
-        live = [f"{PREFIX}/{model}/{dataset}" for model in models for dataset in datasets]
-        return [*tabular.hpobench.names(), *live]
+        return [*tabular.hpobench.names(), *live.names()]
 
     def create(self, name: str) -> Benchmark:
-        """Build one task.
-
-        Raises:
-            UnknownBenchmarkError: There is no such task.
-            MissingDataError: Its data or its package is not on this machine.
-            BenchmarkError: An unknown suffix.
-        """
-        from optibench_benchmarks.wrappers import apply, split
-
-        plain, suffixes = split(name)
-        if not f"{plain}/".startswith(f"{PREFIX}/"):
-            return tabular.hpobench.create(name)
-        known = [f"{PREFIX}/{model}/{each}" for model in MODELS for each in _datasets()]
-        full = plain.endswith(_FULL)
-        if plain.removesuffix(_FULL) not in known:
-            raise UnknownBenchmarkError(unknown("benchmark", plain, known, "optibench list benchmarks"))
-        *_, model, dataset = plain.removesuffix(_FULL).split("/")
-        missing = hpobench_data.missing(dataset)
-        if model == "xgboost" and not _has_xgboost():
-            missing = f"{plain} needs the package xgboost; `pip install 'optiformer-bench[xgboost]'` brings it."
-        if missing is not None:
-            raise MissingDataError(missing)
-        return apply(LiveHPOBench(model, dataset, full), suffixes, name)
+        """Build one task; raises as :meth:`NamedTasks.create`."""
+        return (live if f"{name}/".startswith(f"{PREFIX}/") else tabular.hpobench).create(name)
 
     def missing(self) -> str | None:
-        """One sentence on what cannot be listed here; ``None`` if all can."""
-        if tabular.hpobench.missing():
-            return tabular.hpobench.missing()
+        """What cannot be listed here; ``None`` if all can."""
+        if reason := tabular.hpobench.missing():
+            return reason
         absent = [name for name in hpobench_data.OPENML if hpobench_data.missing(name)]
-        parts = []
-        if absent:
-            where = hpobench_data.file("<data set>")
-            parts.append(f"{PREFIX}/<model>/ on OpenML's {', '.join(absent)} needs their ARFF files in {where}")
+        where = hpobench_data.file("<data set>")
+        parts = [f"{PREFIX}/<model>/ on OpenML's {', '.join(absent)} needs their ARFF files in {where}"] * bool(absent)
         if not _has_xgboost():
             parts.append(f"{PREFIX}/xgboost needs `pip install 'optiformer-bench[xgboost]'`")
         return "; ".join(parts) + "." if parts else None
 
     def absent(self) -> dict[str, str]:
         """The tasks of a package or of OpenML's files that are not here."""
-        found = tabular.hpobench.absent()
-        needed = f"{PREFIX}/xgboost needs the package xgboost; `pip install 'optiformer-bench[xgboost]'` brings it."
-        for model in MODELS:
-            for dataset in _datasets():
-                reason = needed if model == "xgboost" and not _has_xgboost() else hpobench_data.missing(dataset)
-                if reason:
-                    found[f"{PREFIX}/{model}/{dataset}"] = reason
-        return found
-
-
-def _datasets() -> list[str]:
-    return [*hpobench_data.SHIPPED, *hpobench_data.OPENML]
-
-
-def _has_xgboost() -> bool:
-    return importlib.util.find_spec("xgboost") is not None
+        return tabular.hpobench.absent() | live.absent()
 
 
 provider = _Provider()

@@ -25,8 +25,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optibench_benchmarks import data
-from optibench_benchmarks.base import Benchmark, Config, Evaluation, MissingDataError
-from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.base import Config, Evaluation
+from optibench_benchmarks.named_tasks import NamedTasks, full
 from optibench_benchmarks.training.base import Curve, ReferencePlan, TrainingBenchmark, fidelity_space
 from optibench_benchmarks.training.text import text
 
@@ -108,8 +108,8 @@ def file() -> Path:
     return data.root() / "headlines" / "headlines.txt"
 
 
-def _missing() -> str | None:
-    if file().is_file():
+def _lacks(name: str) -> str | None:
+    if "headlines" not in name or file().is_file():
         return None
     return (
         f"The headlines of mainrun/gpt-headlines are not in {file()} and `optibench data fetch` has none: save some "
@@ -156,37 +156,4 @@ class HeadlineGPT(TrainingBenchmark):
         )
 
 
-class _Provider:
-    def names(self) -> list[str]:
-        """The small task, and the one on real headlines if their file is here; the full-size ones are not listed."""
-        return ["mainrun/gpt", *(["mainrun/gpt-headlines"] if not _missing() else [])]
-
-    def create(self, name: str) -> Benchmark:
-        """Build one task; see the module for the names.
-
-        Raises:
-            UnknownBenchmarkError: There is no such task.
-            MissingDataError: There is no file of real headlines.
-            BenchmarkError: An unknown suffix.
-        """
-        from optibench_benchmarks.wrappers import apply, split
-
-        plain, suffixes = split(name)
-        if plain not in SIZES:
-            raise UnknownBenchmarkError(unknown("benchmark", plain, list(SIZES), "optibench list benchmarks"))
-        missing = _missing() if "headlines" in plain else None
-        if missing is not None:
-            raise MissingDataError(missing)
-        return apply(HeadlineGPT(plain), suffixes, name)
-
-    def missing(self) -> str | None:
-        """One sentence on the real headlines if they are not here."""
-        return _missing()
-
-    def absent(self) -> dict[str, str]:
-        """The task of that file, if it is not here."""
-        sentence = _missing()
-        return {"mainrun/gpt-headlines": sentence} if sentence else {}
-
-
-provider = _Provider()
+provider = NamedTasks(list(SIZES), HeadlineGPT, lacks=_lacks, unlisted=full(list(SIZES)))

@@ -9,7 +9,7 @@ and predicts the first of 8 experts; the value is its Top-2 accuracy on validati
 | ``moe-router/generated-full`` | generated | 400,000 / 100,000 / 100,000 | 10, 512 |
 | ``moe-router/traces`` | ``moe-router/traces.parquet`` of the data folder | as many, if there are | 10, 512 |
 
-The document's own traces are not public; :mod:`optibench_benchmarks.training.moe.traces` says what the generated ones
+The guide's own traces are not public; :mod:`optibench_benchmarks.training.moe.traces` says what the generated ones
 imitate and which columns a file needs. Values on generated traces say nothing about a real router.
 """
 
@@ -23,8 +23,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optibench_benchmarks import data
-from optibench_benchmarks.base import Benchmark, Config, Evaluation, MissingDataError
-from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.base import Config, Evaluation
+from optibench_benchmarks.named_tasks import NamedTasks, full
 from optibench_benchmarks.training.base import Curve, ReferencePlan, Split, TrainingBenchmark, fidelity_space
 from optibench_benchmarks.training.moe import traces as moe_traces
 
@@ -41,7 +41,7 @@ BASELINE: Mapping[str, Any] = {
     "units_3": 64,
     "dropout": 0.1,
 }
-"""The document's untuned model, [256, 128, 64] with embeddings of 10; learning rate and dropout are ours."""
+"""The guide's untuned model, [256, 128, 64] with embeddings of 10; learning rate and dropout are ours."""
 _SEED = 0
 
 
@@ -71,7 +71,7 @@ SIZES = {
 
 
 def search_space(name: str) -> ConfigurationSpace:
-    """The document's space: the third and fourth layer's units exist only in networks that deep."""
+    """The guide's space: the third and fourth layer's units exist only in networks that deep."""
     from ConfigSpace import ConfigurationSpace, Float, GreaterThanCondition, Integer
 
     units = [Integer(f"units_{i + 1}", (32, 512), default=width) for i, width in enumerate((256, 128, 64, 64))]
@@ -108,8 +108,8 @@ def load(name: str, _version: str) -> Split:
     return moe_traces.split(trace, size.rows, _SEED)
 
 
-def _missing() -> str | None:
-    if file().is_file():
+def _lacks(name: str) -> str | None:
+    if name != "moe-router/traces" or file().is_file():
         return None
     return (
         f"The routing traces of moe-router/traces are not in {file()} and `optibench data fetch` has none, since none "
@@ -142,38 +142,10 @@ class MoERouter(TrainingBenchmark):
         return train(rows, config, seed, fidelity, batch_size=self.size.batch_size, curve=curve)
 
 
-class _Provider:
-    def names(self) -> list[str]:
-        """The generated task, and the real one if its file is here; the full-size one exists but is not listed."""
-        return ["moe-router/generated", *(["moe-router/traces"] if not _missing() else [])]
-
-    def create(self, name: str) -> Benchmark:
-        """Build one task; see the module for the names.
-
-        Raises:
-            UnknownBenchmarkError: There is no such task.
-            MissingDataError: There is no file of real traces.
-            BenchmarkError: An unknown suffix.
-        """
-        from optibench_benchmarks.wrappers import apply, split
-
-        plain, suffixes = split(name)
-        plain = "moe-router/generated" if plain == "moe-router" else plain
-        if plain not in SIZES:
-            raise UnknownBenchmarkError(unknown("benchmark", plain, list(SIZES), "optibench list benchmarks"))
-        missing = _missing() if plain == "moe-router/traces" else None
-        if missing is not None:
-            raise MissingDataError(missing)
-        return apply(MoERouter(plain), suffixes, name)
-
-    def missing(self) -> str | None:
-        """One sentence on the real traces if they are not here."""
-        return _missing()
-
-    def absent(self) -> dict[str, str]:
-        """The task of that file, if it is not here."""
-        sentence = _missing()
-        return {"moe-router/traces": sentence} if sentence else {}
-
-
-provider = _Provider()
+provider = NamedTasks(
+    list(SIZES),
+    MoERouter,
+    lacks=_lacks,
+    unlisted=full(list(SIZES)),
+    aliases={"moe-router": "moe-router/generated"},
+)
