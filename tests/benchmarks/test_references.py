@@ -55,6 +55,12 @@ def test_every_listed_task_has_a_reference():
     fetched = [name for name in rest if name == "mnist/mlp" or name.rpartition("/")[2] in OPENML]
     assert [name for name in rest if name not in fetched] == []
     assert list(entries()) == sorted(entries())
+    for name in (name for name in entries() if not name.startswith("yahpo/") and name in names()):
+        task = create(name)
+        sign = 1 if task.direction == "minimize" else -1
+        found = task.reference
+        assert task.name == name
+        assert sign * found.f_best < sign * found.f_ref <= sign * found.f_worst, name
 
 
 @needs_data
@@ -66,14 +72,24 @@ def test_references_made_with_other_data_are_not_given():
     assert pending(["yahpo/lcbench/3945", "yahpo/lcbench/3945/time"]) == ["yahpo/lcbench/3945/time"]
 
 
-@needs_data
-@pytest.mark.parametrize("name", ["yahpo/lcbench/189906", "yahpo/rbv2_xgboost/40981"])
-def test_committed_surrogate_references_hold(name):
-    assert check([name]) == []
+QUICK = (
+    *("hpobench/nn/car", "hpolib/slice_localization", "synthetic/rotated/ackley-5d", "hpobench/ml/svm/digits"),
+    *("hpobench/ml/lr/wine", "live/tree/digits", "live/knn/wine", "live/svm/diabetes"),
+)
+TRAINED = (
+    *("digits/mlp", "moe-router/generated", "mainrun/gpt"),
+    *(name for name in entries() if name.startswith("attention/")),
+)
+HOLD = [
+    *(pytest.param(name, marks=needs_data) for name in ("yahpo/lcbench/189906", "yahpo/rbv2_xgboost/40981")),
+    pytest.param("mnist/mlp-10k", marks=[pytest.mark.heavy, pytest.mark.data("mnist")]),
+    *(pytest.param(name, marks=pytest.mark.heavy) for name in TRAINED),
+    *QUICK,
+]
 
 
-@pytest.mark.parametrize("name", ["hpobench/nn/car", "hpolib/slice_localization", "synthetic/rotated/ackley-5d"])
-def test_committed_exact_references_hold(name):
+@pytest.mark.parametrize("name", HOLD)
+def test_committed_references_hold(name):
     assert check([name]) == []
 
 

@@ -130,6 +130,13 @@ def test_a_family_whose_code_is_broken_is_named_and_hurts_nobody_else(fresh_regi
         ("hpo-bench", "hpobench"),
         ("synthetic5d", "synthetic-5d"),
         ("synthetik/*-5d", "synthetic/levy-5d"),
+        ("mnist/mpl", "mnist/mlp"),
+        ("cifar/cmm", "cifar/cnn"),
+        ("mainrun/gtp", "mainrun/gpt"),
+        ("attention/matrix-mixer-standrad", "attention/matrix-mixer-standard"),
+        ("hpobench/ml/svm/wein", "hpobench/ml/svm/wine"),
+        ("live/svm/brest_cancer", "live/svm/breast_cancer"),
+        ("live/mlp/diabetes", "live/"),
     ],
 )
 def test_an_unknown_name_gets_the_closest_ones(name, closest):

@@ -5,17 +5,13 @@ from __future__ import annotations
 import inspect
 import math
 import random
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
-from optibench_benchmarks import MissingDataError, UnknownBenchmarkError, create, families
+from optibench_benchmarks import create, families
 from optibench_benchmarks.conformance import BenchmarkConformance, plain
-from optibench_benchmarks.references import compute
-from optibench_benchmarks.references import table as references
 from optibench_benchmarks.training.attention import network
 from optibench_benchmarks.training.attention.network import AttentionError, Transformer, check_causal, shipped
 from optibench_benchmarks.training.attention.tasks import FRAMEWORKS, VARIANTS
@@ -200,36 +196,6 @@ def test_positions_are_sines_and_cosines():
 # --- trainings
 
 
-@pytest.mark.parametrize(("framework", "variant"), SIX)
-def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(framework, variant):
-    name = f"attention/{framework}-{variant}"
-    first, again, other = (create(name).evaluate(CONFIG, seed=seed, fidelity=SHORT) for seed in (1, 1, 2))
-    assert first == again
-    assert first.curve["train_loss"] != other.curve["train_loss"]
-
-
-def test_another_process_computes_the_same_bits():
-    name = "attention/coefficient-dynamics-standard"
-    code = (
-        "from optibench_benchmarks import create\n"
-        f"print(create({name!r}).evaluate({CONFIG!r}, seed=5, fidelity={SHORT!r}).curve['train_loss'])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    here = create(name).evaluate(CONFIG, seed=5, fidelity=SHORT)
-    assert done.stdout.strip() == str(here.curve["train_loss"])
-
-
-def test_a_short_training_is_the_beginning_of_a_longer_one_and_it_learns():
-    task = create("attention/coefficient-dynamics-standard")
-    short, long = (
-        task.evaluate(CONFIG, seed=0, fidelity={"epochs": epochs, "data_fraction": 0.3}) for epochs in (1, 3)
-    )
-    assert {name: values[:1] for name, values in long.curve.items()} == dict(short.curve)
-    assert long.value == long.curve["validation_loss"][-1] < 0.9 * short.value
-    assert long.info["test_loss"] == pytest.approx(long.value, rel=0.1)
-    assert task.direction == "minimize"
-
-
 def test_parameters_of_the_training_do_not_change_the_network():
     task = create("attention/matrix-mixer-standard")
     assert len(task.space) == 4
@@ -282,29 +248,3 @@ def test_tinystories_is_read_as_published(real):
     assert sum(map(len, parts)) >= 118
     assert math.isfinite(task.evaluate(CONFIG, seed=0, fidelity={"epochs": 1}).value)
     assert task.reference is None
-
-
-def test_missing_stories_are_named_with_the_cure(real):
-    assert len(families()["attention"].provider().names()) == 6
-    with pytest.raises(MissingDataError, match=r"TinyStories is not in .*OPTIBENCH_DATA") as caught:
-        create("attention/matrix-mixer-standard-tinystories-full")
-    assert str(real) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_an_unknown_task_gets_the_closest_name():
-    with pytest.raises(UnknownBenchmarkError, match="attention/matrix-mixer-standard"):
-        create("attention/matrix-mixer-standrad")
-
-
-def test_the_task_of_the_training_grid_has_a_reference():
-    name = "attention/coefficient-dynamics-standard"
-    entry = references.entries()[name]
-    assert entry.reference.f_best < 0.35 < entry.reference.f_ref
-    assert entry.data_version == create(name).data_version
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("name", [name for name in references.entries() if name.startswith("attention/")])
-def test_committed_references_hold(name):
-    assert compute.check([name]) == []

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from optibench_benchmarks import BenchmarkError, MissingDataError, UnknownBenchmarkError, create, data, families
+from optibench_benchmarks import BenchmarkError, create, data
 from optibench_benchmarks.conformance import plain
-from optibench_benchmarks.registry import expand
 from optibench_benchmarks.training.base import DivergedError
 from optibench_benchmarks.training.cifar import cnn
 from optibench_benchmarks.training.cifar import tasks as cifar
@@ -139,18 +138,6 @@ def test_networks_grow_with_filters_and_blocks():
         assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
         sizes.append(sum(weights.numel() for weights in network.parameters()))
     assert sizes == sorted(sizes)
-
-
-def test_missing_images_are_named_with_the_cure(monkeypatch, tmp_path):
-    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
-    assert families()["cifar"].provider().names() == []
-    for name in ("cifar/cnn", "cifar/cnn-full"):
-        with pytest.raises(MissingDataError, match=r"cifar is missing .*`optibench data fetch cifar`.*OPTIBENCH_DATA"):
-            create(name)
-    with pytest.raises(MissingDataError, match="optibench data fetch cifar"):
-        expand(["cifar/c*"])
-    with pytest.raises(UnknownBenchmarkError, match="cifar/cnn"):
-        create("cifar/cmm")
 
 
 @pytest.mark.heavy
