@@ -1,165 +1,175 @@
 """The optimizers that come with the bench.
 
-Reading this file imports none of the libraries; the classes' own capabilities are repeated, and a test compares.
+Reading this file imports none of the libraries; the adapters take their capabilities from here.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from optibench_optimizers.base import Capabilities
 from optibench_optimizers.entry import Entry
 
 _WORST = "counts as the worst success so far"
-_DEFAULTS = "inactive parameters are told at their default, and dropped from what is suggested"
+_PREDICTED = "a separate model predicts how likely a configuration fails"
+_DEFAULTS = "inactive parameters are observed at their default and dropped from suggestions"
 _SOBOL_DIMENSIONS = 21201  # the longest table of direction numbers in SciPy
+_OPTUNA: dict[str, Any] = {"packages": ("optuna>=5",), "install": "pip install 'optuna>=5'"}
+_SMAC: dict[str, Any] = {"packages": ("scipy", "scikit-learn>=1.5", "smac>=2.4"), "install": "pip install 'smac>=2.4'"}
+
+
+def _entry(
+    name: str, summary: str, target: str, capabilities: Capabilities, packages: tuple[str, ...] = (), **more: Any
+) -> Entry:
+    """An entry of ours; every adapter needs ConfigSpace and NumPy."""
+    return Entry(
+        name,
+        summary,
+        f"optibench_optimizers.adapters.{target}",
+        capabilities,
+        packages=("ConfigSpace", "numpy", *packages),
+        **more,
+    )
+
 
 ENTRIES = (
-    Entry(
-        name="random",
-        summary="Uniform random search.",
-        target="optibench_optimizers.adapters.random_search:RandomSearch",
-        capabilities=Capabilities(batch=True, failed="nothing, as from any trial"),
-        packages=("ConfigSpace", "numpy"),
+    _entry(
+        "random",
+        "Uniform random search.",
+        "random_search:RandomSearch",
+        Capabilities(batch=True, failed="nothing, as from any trial"),
     ),
-    Entry(
-        name="sobol",
-        summary="Scrambled Sobol' sequence (scipy.stats.qmc).",
-        target="optibench_optimizers.adapters.sobol:Sobol",
-        capabilities=Capabilities(
+    _entry(
+        "sobol",
+        "Scrambled Sobol' sequence (scipy.stats.qmc).",
+        "sobol:Sobol",
+        Capabilities(
             conditional="the coordinates of inactive parameters are dropped",
             batch=True,
             max_dimensions=_SOBOL_DIMENSIONS,
             failed="nothing, as from any trial",
         ),
-        packages=("ConfigSpace", "numpy", "scipy"),
+        packages=("scipy",),
     ),
-    Entry(
-        name="tpe",
-        summary="TPE, Optuna 5's default: multivariate (group=true adds groups for conditional spaces).",
-        target="optibench_optimizers.adapters.tpe:TPE",
-        capabilities=Capabilities(batch=True, failed="left out"),
-        packages=("ConfigSpace", "numpy", "optuna>=5"),
-        install="pip install 'optuna>=5'",
+    _entry(
+        "tpe",
+        "TPE, Optuna 5's default: multivariate (group=true adds groups for conditional spaces).",
+        "tpe:TPE",
+        Capabilities(batch=True),
+        **_OPTUNA,
     ),
-    Entry(
-        name="tpe-univariate",
-        summary="TPE, each parameter modelled alone: the 2011 paper's, Optuna's default before version 5.",
-        target="optibench_optimizers.adapters.tpe:UnivariateTPE",
-        capabilities=Capabilities(batch=True, failed="left out"),
-        packages=("ConfigSpace", "numpy", "optuna>=5"),
-        install="pip install 'optuna>=5'",
+    _entry(
+        "tpe-univariate",
+        "TPE, each parameter modelled alone: the 2011 paper's, Optuna's default before version 5.",
+        "tpe:UnivariateTPE",
+        Capabilities(batch=True),
+        **_OPTUNA,
     ),
-    Entry(
-        name="cmaes",
-        summary="CMA-ES from the best of the initial design; CatCMA with margin where there are categories (cmaes).",
-        target="optibench_optimizers.adapters.cma_es:CMAES",
-        capabilities=Capabilities(
+    _entry(
+        "cmaes",
+        "CMA-ES from the best of the initial design; CatCMA with margin where there are categories (cmaes).",
+        "cma_es:CMAES",
+        Capabilities(
             conditional="inactive parameters keep their coordinates in the search distribution and are dropped from "
-            "what is suggested",
+            "suggestions",
             batch=True,
             failed=_WORST,
         ),
-        packages=("ConfigSpace", "numpy", "scipy", "cmaes>=0.11"),
+        packages=("scipy", "cmaes>=0.11"),
         install="pip install 'cmaes>=0.11'",
     ),
-    Entry(
-        name="gp-skopt",
-        summary="Gaussian process, scikit-optimize's default: Matern 5/2, gp_hedge over EI, LCB and PI.",
-        target="optibench_optimizers.adapters.gp_skopt:SkoptGP",
-        capabilities=Capabilities(conditional=_DEFAULTS, batch=True, failed=_WORST),
-        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "scikit-optimize>=0.10.2"),
+    _entry(
+        "gp-skopt",
+        "Gaussian process, scikit-optimize's default: Matern 5/2, gp_hedge over EI, LCB and PI.",
+        "gp_skopt:SkoptGP",
+        Capabilities(conditional=_DEFAULTS, batch=True, failed=_WORST),
+        packages=("scipy", "scikit-learn>=1.5", "scikit-optimize>=0.10.2"),
         install="pip install 'scikit-optimize>=0.10.2'",
     ),
-    Entry(
-        name="gp-optuna",
-        summary="Gaussian process, Optuna's GPSampler: Matern 5/2, log expected improvement.",
-        target="optibench_optimizers.adapters.gp_optuna:OptunaGP",
-        capabilities=Capabilities(
+    _entry(
+        "gp-optuna",
+        "Gaussian process, Optuna's GPSampler: Matern 5/2, log expected improvement.",
+        "gp_optuna:OptunaGP",
+        Capabilities(
             conditional="the GP models the parameters that every trial has; Optuna draws the others at random",
             batch=True,
-            failed="left out",
         ),
-        packages=("ConfigSpace", "numpy", "scipy", "torch>=2.8", "optuna>=5", "greenlet>=3"),
+        packages=("scipy", "torch>=2.8", "optuna>=5", "greenlet>=3"),
         companions=("greenlet",),
         install="pip install 'optuna>=5' 'greenlet>=3' torch",
     ),
-    Entry(
-        name="gp-botorch",
-        summary="Gaussian process, BoTorch's default model, log expected improvement, mixed spaces.",
-        target="optibench_optimizers.adapters.gp_botorch:BoTorchGP",
-        capabilities=Capabilities(conditional=_DEFAULTS, batch=True, max_dimensions=_SOBOL_DIMENSIONS, failed=_WORST),
-        packages=("ConfigSpace", "numpy", "scipy", "torch>=2.8", "gpytorch>=1.14", "botorch>=0.14"),
+    _entry(
+        "gp-botorch",
+        "Gaussian process, BoTorch's default model, log expected improvement, mixed spaces.",
+        "gp_botorch:BoTorchGP",
+        Capabilities(conditional=_DEFAULTS, batch=True, max_dimensions=_SOBOL_DIMENSIONS, failed=_WORST),
+        packages=("scipy", "torch>=2.8", "gpytorch>=1.14", "botorch>=0.14"),
         install="pip install 'botorch>=0.14' 'gpytorch>=1.14'",
     ),
-    Entry(
-        name="smac-rf",
-        summary="SMAC3's hyperparameter-optimization facade: random forest, log expected improvement.",
-        target="optibench_optimizers.adapters.smac.facades:SMACForest",
-        capabilities=Capabilities(batch=True, failed=_WORST),
-        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
-        install="pip install 'smac>=2.4'",
+    _entry(
+        "smac-rf",
+        "SMAC3's hyperparameter-optimization facade: random forest, log expected improvement.",
+        "smac.facades:SMACForest",
+        Capabilities(batch=True, failed=_WORST),
+        **_SMAC,
     ),
-    Entry(
-        name="smac-gp",
-        summary="SMAC3's black-box facade: Gaussian process, expected improvement.",
-        target="optibench_optimizers.adapters.smac.facades:SMACGP",
-        capabilities=Capabilities(
+    _entry(
+        "smac-gp",
+        "SMAC3's black-box facade: Gaussian process, expected improvement.",
+        "smac.facades:SMACGP",
+        Capabilities(
             conditional="SMAC's GP sees an inactive parameter at -1, below its range", batch=True, failed=_WORST
         ),
-        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
-        install="pip install 'smac>=2.4'",
+        **_SMAC,
     ),
-    Entry(
-        name="hyperband",
-        summary="Hyperband over random configurations, SMAC3's: successive halving with several brackets.",
-        target="optibench_optimizers.adapters.smac.multi_fidelity:SMACHyperband",
-        capabilities=Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
-        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
-        install="pip install 'smac>=2.4'",
+    _entry(
+        "hyperband",
+        "Hyperband over random configurations, SMAC3's: successive halving with several brackets.",
+        "smac.multi_fidelity:SMACHyperband",
+        Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
+        **_SMAC,
     ),
-    Entry(
-        name="smac-hb",
-        summary="SMAC3's multi-fidelity facade: Hyperband whose configurations a random forest proposes, like BOHB.",
-        target="optibench_optimizers.adapters.smac.multi_fidelity:SMACForestHyperband",
-        capabilities=Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
-        packages=("ConfigSpace", "numpy", "scipy", "scikit-learn>=1.5", "smac>=2.4"),
-        install="pip install 'smac>=2.4'",
+    _entry(
+        "smac-hb",
+        "SMAC3's multi-fidelity facade: Hyperband whose configurations a random forest proposes, like BOHB.",
+        "smac.multi_fidelity:SMACForestHyperband",
+        Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
+        **_SMAC,
     ),
-    Entry(
-        name="asha",
-        summary="Asynchronous successive halving, Optuna's pruner, over TPE (sampler=tpe|random).",
-        target="optibench_optimizers.adapters.asha:ASHA",
-        capabilities=Capabilities(batch=True, multi_fidelity=True, failed="left out"),
-        packages=("ConfigSpace", "numpy", "optuna>=5"),
-        install="pip install 'optuna>=5'",
+    _entry(
+        "asha",
+        "Asynchronous successive halving, Optuna's pruner, over TPE (sampler=tpe|random).",
+        "asha:ASHA",
+        Capabilities(batch=True, multi_fidelity=True),
+        **_OPTUNA,
     ),
-    Entry(
-        name="optiformer-seq",
-        summary="OptiFormer over named tokens: a causal network, policy sampling.",
-        target="optibench_optimizers.adapters.optiformer_sequence:OptiFormerSeq",
-        capabilities=Capabilities(batch=True, failed="shown to the network as infeasible"),
-        packages=("ConfigSpace", "numpy", "torch>=2.8"),
+    _entry(
+        "optiformer-seq",
+        "OptiFormer over named tokens: a causal network, policy sampling.",
+        "optiformer_sequence:OptiFormerSeq",
+        Capabilities(batch=True, failed="shown to the network as infeasible"),
+        packages=("torch>=2.8",),
         fingerprint="optibench_optimizers.adapters.optiformer_sequence:fingerprint",
     ),
-    Entry(
-        name="optiformer",
-        summary="OptiFormer: a transformer that predicts candidates' scores from the set of past trials "
+    _entry(
+        "optiformer",
+        "OptiFormer: a transformer that predicts candidates' scores from the set of past trials "
         "(preset=fast|default|thorough).",
-        target="optibench_optimizers.adapters.optiformer:OptiFormer",
-        capabilities=Capabilities(batch=True, failed="a model of its own foretells how likely a configuration fails"),
-        packages=("ConfigSpace", "numpy", "scipy"),
+        "optiformer:OptiFormer",
+        Capabilities(batch=True, failed=_PREDICTED),
+        packages=("scipy",),
         fingerprint="optibench_optimizers.adapters.optiformer:fingerprint",
     ),
-    Entry(
-        name="optiformer-sampler",
-        summary="OptiFormerSampler in an Optuna study, define-by-run, as users have it (preset=default|thorough).",
-        target="optibench_optimizers.adapters.optiformer_sampler:OptiFormerSampler",
-        capabilities=Capabilities(
-            conditional="conditions are learned from which parameters past trials had",
-            batch=True,
-            failed="a model of its own foretells how likely a configuration fails",
+    _entry(
+        "optiformer-sampler",
+        "OptiFormerSampler in an Optuna study, define-by-run, as users have it (preset=default|thorough).",
+        "optiformer_sampler:OptiFormerSampler",
+        Capabilities(
+            conditional="conditions are inferred from the parameters of past trials", batch=True, failed=_PREDICTED
         ),
-        packages=("ConfigSpace", "numpy", "scipy", "optuna>=5"),
+        packages=("scipy", "optuna>=5"),
         install="pip install 'optuna>=5'",
         fingerprint="optibench_optimizers.adapters.optiformer_sampler:fingerprint",
     ),
 )
+CAPABILITIES = {entry.name: entry.capabilities for entry in ENTRIES}

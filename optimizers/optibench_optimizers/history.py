@@ -1,13 +1,13 @@
-"""What an adapter remembers of the trials: values, failures, and what has been asked but not yet told."""
+"""An adapter's memory of the trials: values, failures and pending configurations."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from optibench_optimizers.base import Observation
+from optibench_optimizers.base import Observation, Optimizer, Suggestion
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def key(config: Mapping[str, Any], fidelity: Mapping[str, Any] | None = None) ->
 
 
 class Pending(Generic[T]):
-    """What was asked and not told yet: a library's own handle for each configuration, oldest first."""
+    """Pending configurations: a library's own handle for each, oldest first."""
 
     def __init__(self) -> None:
         self._handles: defaultdict[Hashable, deque[T]] = defaultdict(deque)
@@ -35,11 +35,11 @@ class Pending(Generic[T]):
         self._handles[key(config, fidelity)].append(handle)
 
     def waiting(self) -> list[T]:
-        """The handles of everything that is still out."""
+        """The handles of all pending configurations."""
         return [handle for handles in self._handles.values() for handle in handles]
 
     def pop(self, config: Mapping[str, Any], fidelity: Mapping[str, Any] | None = None) -> T | None:
-        """The oldest handle of that configuration; ``None`` if it was never asked, or was told already."""
+        """The oldest handle of that configuration; ``None`` if it is not pending."""
         asked = key(config, fidelity)
         handles = self._handles.get(asked)
         if handles is None:
@@ -50,8 +50,18 @@ class Pending(Generic[T]):
         return handle
 
 
+class PendingOptimizer(Optimizer):
+    """An optimizer that remembers its pending suggestions, each with a handle of the library."""
+
+    _pending: Pending[Any]
+
+    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
+        for suggestion in suggestions:
+            self._pending.pop(suggestion.config, suggestion.fidelity)
+
+
 class Values:
-    """The values told so far, in order, where a failed trial counts as the worst success so far.
+    """The observed values, in order, where a failed trial counts as the worst success so far.
 
     Leaving failures out would make a deterministic acquisition function propose the same failing point for ever.
     While nothing has succeeded, failures count as 0.

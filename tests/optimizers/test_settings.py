@@ -209,7 +209,10 @@ class Other(RandomSearch):
             replace(ENTRY, fingerprint="theirs_module:nothing"),
             "(theirs_module:nothing) cannot be loaded: AttributeError",
         ),
-        (replace(ENTRY, target="no_such_module:X", install="make it"), "needs the package 'no_such_module'"),
+        (
+            replace(ENTRY, target="no_such_module:X", install="make it"),
+            "needs the package 'no_such_module', which is missing; run `make it`",
+        ),
         (ENTRY, "Setting 'count' must be a whole number, not 'many'"),
         (ENTRY, "Optimizer 'theirs:count=13' cannot be set up: thirteen"),
     ],

@@ -224,12 +224,12 @@ def publish_run(arguments: argparse.Namespace) -> None:
 def import_trials(arguments: argparse.Namespace) -> None:
     """`optibench import`: trials of another framework as a run folder."""
     from optibench.store.import_trials import import_trials
-    from optibench_reports.format.text import many
+    from optibench_reports.format.text import plural
 
     store = import_trials(arguments.files, arguments.out, suffix=arguments.suffix)
     grid = store.resolved()["grid"]
     nouns = {"optimizers": "optimizer", "benchmarks": "task", "seeds": "seed"}
-    counts = ", ".join(many(len(grid[key]), noun) for key, noun in nouns.items())
+    counts = ", ".join(plural(len(grid[key]), noun) for key, noun in nouns.items())
     print(f"Imported: {store.folder} ({counts}); `optibench report {store.folder}` reports it.")
 
 

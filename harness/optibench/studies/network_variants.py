@@ -194,13 +194,13 @@ def write(trained: pd.DataFrame, compared: Comparison, out: Path) -> str:
         ReportError: The control has no trainings.
         HarnessError: The folder cannot be written.
     """
-    from optibench_reports.format.text import many
+    from optibench_reports.format.text import plural
     from optibench_reports.studies.variants import write as write_report
 
     run = compared.runs[compared.control]
     sizes = trained.loc[trained["parameters"] > 0, "parameters"]
     budget = (
-        f"Networks of {sizes.min():,} to {sizes.max():,} parameters, {many(run.train.steps, 'step')} of about "
+        f"Networks of {sizes.min():,} to {sizes.max():,} parameters, {plural(run.train.steps, 'step')} of about "
         f"{run.train.accumulation * run.train.batch_tokens:,} positions each, or as many positions in other steps."
     )
     try:

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import TrialState
 
 from optibench_optimizers.adapters.tpe import TPE
-from optibench_optimizers.base import Capabilities, Fidelity, Observation, Suggestion
+from optibench_optimizers.base import Fidelity, Observation, Suggestion
+from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.history import Pending, succeeded
 from optibench_optimizers.settings import choice, library_seed, whole
 from optibench_optimizers.spaces import Config
@@ -49,7 +50,7 @@ class ASHA(TPE):
         sampler: ``tpe`` or ``random``.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(batch=True, multi_fidelity=True, failed="left out")
+    capabilities = CAPABILITIES["asha"]
 
     def __init__(
         self,

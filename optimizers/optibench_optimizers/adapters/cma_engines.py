@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # An integer of more values than this moves like a float and is rounded: the margin would matter little.
-MOST_LISTED_VALUES = 64
+MAX_LISTED_VALUES = 64
 
 
 class Engine(Protocol):
@@ -63,7 +63,7 @@ class Mixed:
         def group(parameter: Parameter) -> str:
             if parameter.kind == "categorical" or parameter.size == 2:
                 return "c"
-            return "x" if parameter.size > MOST_LISTED_VALUES else "z"
+            return "x" if parameter.size > MAX_LISTED_VALUES else "z"
 
         groups = [group(parameter) for parameter in parameters]
         self._x, self._z, self._c = ([i for i, g in enumerate(groups) if g == name] for name in "xzc")

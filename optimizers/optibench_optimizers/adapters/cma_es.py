@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optibench_optimizers.adapters.cma_engines import Engine, Mixed, Numbers
-from optibench_optimizers.base import Capabilities, Observation, Optimizer, Suggestion
-from optibench_optimizers.history import Pending, Values, succeeded
+from optibench_optimizers.base import Observation, Suggestion
+from optibench_optimizers.catalog import CAPABILITIES
+from optibench_optimizers.history import Pending, PendingOptimizer, Values, succeeded
 from optibench_optimizers.settings import library_seed, number, truth, whole
 from optibench_optimizers.spaces import Config, SearchSpace
 
@@ -23,12 +24,9 @@ if TYPE_CHECKING:
 
 MAX_REJECTIONS = 100
 MAX_SIGMA = 10.0  # of ranges: wider, and nearly every point is drawn again or cut at a bound
-FLATTENING = (
-    "inactive parameters keep their coordinates in the search distribution and are dropped from what is suggested"
-)
 
 
-class CMAES(Optimizer):
+class CMAES(PendingOptimizer):
     """CMA-ES in the unit cube, restarted with a doubled population when it has converged (IPOP).
 
     The mean starts at the best trial told before the first ask, at the centre if there is none; trials that were told
@@ -44,9 +42,7 @@ class CMAES(Optimizer):
         margin: In a space without categories, use CatCMA's margins for integers too instead of rounding.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional=FLATTENING, batch=True, failed="counts as the worst success so far"
-    )
+    capabilities = CAPABILITIES["cmaes"]
 
     def __init__(
         self,
@@ -106,10 +102,6 @@ class CMAES(Optimizer):
             engine, handle = asked
             self._generation.append((handle, observation))
             self._update(engine)
-
-    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
-        for suggestion in suggestions:
-            self._pending.pop(suggestion.config)
 
     def _update(self, engine: Engine) -> None:
         size = engine.population_size

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,21 +30,21 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from scipy.stats import qmc
 
-from optibench_optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
-from optibench_optimizers.history import Pending, Values, key
+from optibench_optimizers.base import Observation, OptimizerError, Suggestion
+from optibench_optimizers.catalog import CAPABILITIES
+from optibench_optimizers.history import Pending, PendingOptimizer, Values, key
 from optibench_optimizers.settings import MAX_COUNT, SettingError, library_seed, whole
 from optibench_optimizers.spaces import MAX_DRAWS, Config, SearchSpace
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
-FLATTENING = "inactive parameters are told at their default, and dropped from what is suggested"
 # An integer of more values than this is searched like a float and rounded.
-MOST_LISTED_VALUES = 32
+MAX_LISTED_VALUES = 32
 N_RANDOM_CANDIDATES = 1000
 
 
-class BoTorchGP(Optimizer):
+class BoTorchGP(PendingOptimizer):
     """BoTorch on the unit cube; categories as their index, integers and ranks at the middle of their share.
 
     Until ``n_initial`` trials are known (told ones count) and one of them has succeeded, configurations come from a
@@ -61,9 +61,7 @@ class BoTorchGP(Optimizer):
         raw_samples: Random points among which those are picked.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional=FLATTENING, batch=True, max_dimensions=qmc.Sobol.MAXDIM, failed="counts as the worst success so far"
-    )
+    capabilities = CAPABILITIES["gp-botorch"]
 
     def __init__(
         self,
@@ -93,7 +91,7 @@ class BoTorchGP(Optimizer):
         self._steps = {
             i: [p.to_unit(p.low + step) for step in range(int(p.size))]
             for i, p in enumerate(parameters)
-            if p.kind in ("integer", "ordinal") and p.size <= MOST_LISTED_VALUES
+            if p.kind in ("integer", "ordinal") and p.size <= MAX_LISTED_VALUES
         }
         self._points: list[list[float]] = []
         self._tried: set[Any] = set()
@@ -106,10 +104,6 @@ class BoTorchGP(Optimizer):
             self._points.append(self._encode(observation.config))
             self._tried.add(key(observation.config))
             self._values.add(observation)
-
-    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
-        for suggestion in suggestions:
-            self._pending.pop(suggestion.config)
 
     def ask(self, n: int = 1) -> list[Suggestion]:
         lies = self._pending.waiting()  # what is still out counts as the best value so far

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import optuna
 
 from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
-from optibench_optimizers.base import Capabilities
+from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.settings import MAX_COUNT, library_seed, truth, whole
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
-
-FLATTENING = "the GP models the parameters that every trial has; Optuna draws the others at random"
 
 
 class OptunaGP(OptunaOptimizer):
@@ -28,7 +26,7 @@ class OptunaGP(OptunaOptimizer):
         deterministic_objective: Fix the noise at its minimum instead of fitting it.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(conditional=FLATTENING, batch=True, failed="left out")
+    capabilities = CAPABILITIES["gp-optuna"]
 
     def __init__(
         self,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from skopt import Optimizer as SkoptOptimizer
 from skopt.space import Categorical, Dimension, Integer, Real
 
-from optibench_optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
-from optibench_optimizers.history import Pending, Values
+from optibench_optimizers.base import Observation, OptimizerError, Suggestion
+from optibench_optimizers.catalog import CAPABILITIES
+from optibench_optimizers.history import Pending, PendingOptimizer, Values
 from optibench_optimizers.parameters import Parameter
 from optibench_optimizers.settings import MAX_COUNT, choice, library_seed, whole
 from optibench_optimizers.spaces import Config, SearchSpace
@@ -18,7 +19,6 @@ from optibench_optimizers.spaces import Config, SearchSpace
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
-FLATTENING = "inactive parameters are told at their default, and dropped from what is suggested"
 ACQUISITIONS = ("gp_hedge", "EI", "LCB", "PI")
 
 
@@ -33,7 +33,7 @@ def dimension(parameter: Parameter) -> Dimension:
     return Integer(int(parameter.low), int(parameter.high), prior=prior, name=parameter.name)
 
 
-class SkoptGP(Optimizer):
+class SkoptGP(PendingOptimizer):
     """``skopt.Optimizer`` with its defaults: Matern 5/2 GP with fitted noise, ``gp_hedge`` over EI, LCB and PI.
 
     Told trials count as initial points, so a shared initial design of ten replaces the library's own random ten. The
@@ -47,9 +47,7 @@ class SkoptGP(Optimizer):
         n_initial_points: How many trials there must be before the model is used.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional=FLATTENING, batch=True, failed="counts as the worst success so far"
-    )
+    capabilities = CAPABILITIES["gp-skopt"]
 
     def __init__(
         self,
@@ -100,10 +98,6 @@ class SkoptGP(Optimizer):
             self._pending.pop(observation.config)
             self._told.append(self._point(observation.config))
             self._values.add(observation)
-
-    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
-        for suggestion in suggestions:
-            self._pending.pop(suggestion.config)
 
     def _learn(self) -> None:
         known = len(self._optimizer.yi)

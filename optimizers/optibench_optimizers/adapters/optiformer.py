@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optibench_optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion, Training
-from optibench_optimizers.history import succeeded
-from optibench_optimizers.settings import SettingError, blaming, choice, library_seed, number, whole
-from optibench_optimizers.spaces import Config, SearchSpace
+from optibench_optimizers.adapters.optiformer_trials import OptiFormerOptimizer, training_config
+from optibench_optimizers.base import OptimizerError, Suggestion, Training
+from optibench_optimizers.catalog import CAPABILITIES
+from optibench_optimizers.settings import SettingError, blaming, choice, number, whole
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG
 from optiformer.search.proposer import PRESETS, Proposer, ProposerConfig, with_settings
 from optiformer.space.space import Space
-from optiformer.space.trial import Trial
 from optiformer.surrogate.checkpoint import default_checkpoint, load
 from optiformer.surrogate.surrogate import NetworkSurrogate
 from optiformer.training.cache import train_cached
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
 OWN = ("early", "refinements", "ahead", "evaluations")
 
 
-class OptiFormer(Optimizer):
-    """Trial-set OptiFormer: conditions are followed natively, proposals keep away from pending ones.
+class OptiFormer(OptiFormerOptimizer):
+    """OptiFormer over sets of trials: conditions are native, and pending configurations penalize their neighbours.
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
@@ -44,22 +43,19 @@ class OptiFormer(Optimizer):
         train: A training configuration (YAML or a shipped one's name) of the encoding ``trialset``; its cached
             checkpoint is used, and trained first if there is none.
         preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored, and for how many asks.
-        acquisition: ``pi`` | ``gp-ei``; joined by ``+`` they take turns; the preset's own if empty.
-        trust: For ``gp-ei`` in turn with others: the share of the scores' variance that its process must explain, each
-            trial from the others, to get its turns.
-        early: So many first trials ``gp-ei`` alone chooses, where it is among the acquisitions; the preset's own if
+        acquisition: ``pi`` | ``gp-ei``; ``+`` joins them to a schedule; the preset's own if empty.
+        trust: Minimum leave-one-out R2 of the scores for which a schedule includes ``gp-ei``.
+        early: Number of first trials that ``gp-ei`` alone chooses, if it is among the acquisitions; the preset's own if
             negative.
-        margin: Improvement that ``pi`` asks for, in gaps between best and median.
+        margin: Improvement that ``pi`` requires, in gaps between best and median.
         temperature: Of the predicted distribution; above 1 explores more.
-        refinements: Rounds of candidates around the best-scored ones; the preset's own if negative.
-        ahead: How many proposals are planned at a time, a share of the trials so far; the preset's own if negative.
-        evaluations: Of the marginal likelihood, to fit the network's kernel heads to the history; the preset's own if
+        refinements: Rounds of candidates around the elites; the preset's own if negative.
+        ahead: Length of the proposal queue, a share of the trials so far; the preset's own if negative.
+        evaluations: Evaluations of the marginal likelihood to fit the kernel heads to the history; the preset's own if
             negative.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        batch=True, failed="a model of its own foretells how likely a configuration fails"
-    )
+    capabilities = CAPABILITIES["optiformer"]
 
     def __init__(
         self,
@@ -79,13 +75,8 @@ class OptiFormer(Optimizer):
         ahead: float = -1.0,
         evaluations: int = -1,
     ) -> None:
-        self._space = SearchSpace(space)
-        self._seed = library_seed(seed)
-        self._history: list[Trial] = []
-        self._pending: list[Config] = []
-        self._asked = 0
-        if checkpoint and train:
-            raise OptimizerError("Give optiformer either a checkpoint or a configuration to train, not both.")
+        super().__init__(space, seed=seed)
+        training_config({"checkpoint": checkpoint, "train": train}, "optiformer")
         config = _search(
             preset=preset,
             acquisition=acquisition,
@@ -115,11 +106,9 @@ class OptiFormer(Optimizer):
     @classmethod
     def training(cls, settings: Mapping[str, Any]) -> Training | None:
         """The configuration that the setting ``train`` names, if any."""
-        config = settings.get("train")
+        config = training_config(settings, "optiformer")
         if not config:
             return None
-        if settings.get("checkpoint"):
-            raise OptimizerError("Give optiformer either a checkpoint or a configuration to train, not both.")
         _search(**{name: value for name, value in settings.items() if name not in ("train", "checkpoint")})
         with blaming("train", ModelError):  # all that is wrong is found before it is trained
             run = RunConfig.load(config)
@@ -138,21 +127,9 @@ class OptiFormer(Optimizer):
         self._pending += chosen
         return [Suggestion(config) for config in chosen]
 
-    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
-        for suggestion in suggestions:
-            self._pending.remove(dict(suggestion.config))
-
-    def tell(self, observations: Sequence[Observation]) -> None:
-        for observation in observations:
-            config: dict[str, Any] = dict(observation.config)
-            self._space.codes(config)  # refuses configurations of another space
-            if config in self._pending:
-                self._pending.remove(config)
-            self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))
-
 
 def _search(*, preset: str = "default", acquisition: str = "", **numbers: float) -> ProposerConfig:
-    """The preset with the settings that are given; of :data:`OWN`, a negative one is the preset's."""
+    """The preset with the given settings; for :data:`OWN`, negative means the preset's value."""
     choice("preset", preset, tuple(PRESETS))
     given = {name: value for name, value in numbers.items() if name not in OWN or number(name, value) >= 0}
     try:

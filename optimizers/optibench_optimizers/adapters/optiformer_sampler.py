@@ -1,7 +1,7 @@
 """OptiFormer as Optuna's users have it: ``OptiFormerSampler`` in a study, define-by-run.
 
-``optiformer`` is told the space and its conditions; this one learns of a parameter when a trial first has it. Whatever
-``optiformer.sampler`` makes of conditions, failures and pending trials is what a grid measures here.
+``optiformer`` receives the space and its conditions; this optimizer sees a parameter when a trial first has it. So a
+grid measures how ``optiformer.sampler`` handles conditions, failures and pending trials.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
-from optibench_optimizers.base import Capabilities
+from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.settings import MAX_COUNT, blaming, choice, library_seed, number, whole
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG, shipped
@@ -30,16 +30,12 @@ class OptiFormerSampler(OptunaOptimizer):
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
         checkpoint: A checkpoint's folder, of either encoding; the one that comes with the package if empty.
-        preset: ``default`` | ``thorough``: how many candidates are scored; nothing is planned ahead.
+        preset: ``default`` | ``thorough``: how many candidates are scored.
         temperature: Above 1 explores more; the checkpoint's own if negative.
         n_startup_trials: Successful trials before the network is asked; the checkpoint's own if negative.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional="conditions are learned from which parameters past trials had",
-        batch=True,
-        failed="a model of its own foretells how likely a configuration fails",
-    )
+    capabilities = CAPABILITIES["optiformer-sampler"]
 
     def __init__(
         self,

@@ -1,26 +1,26 @@
-"""OptiFormer's seed format, ``optiformer-seq``: configurations sampled from the network's policy, token by token.
+"""OptiFormer over tokens, ``optiformer-seq``: configurations sampled from the network's policy, token by token.
 
 The network, its tokens and its sampling live in ``model/``; this file only speaks the optimizer contract.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optibench_optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion, Training
-from optibench_optimizers.history import succeeded
-from optibench_optimizers.settings import SettingError, blaming, library_seed, number, whole
-from optibench_optimizers.spaces import Config, SearchSpace
+from optibench_optimizers.adapters.optiformer_trials import OptiFormerOptimizer, training_config
+from optibench_optimizers.base import OptimizerError, Suggestion, Training
+from optibench_optimizers.catalog import CAPABILITIES
+from optibench_optimizers.settings import SettingError, blaming, number, whole
+from optibench_optimizers.spaces import Config
 from optiformer.errors import ModelError
 from optiformer.sequence.config import SamplingConfig
 from optiformer.sequence.network import Checkpoint, default_checkpoint, load
 from optiformer.sequence.policy import Policy
 from optiformer.space.space import Space
-from optiformer.space.trial import Trial
 from optiformer.training.config import RunConfig
 
 if TYPE_CHECKING:
@@ -28,16 +28,15 @@ if TYPE_CHECKING:
 
     from optiformer.training.cache import Trained
 
-# How often a proposal that breaks a forbidden clause is sampled anew before a random valid one takes its place.
+# Samples of a proposal that violates a forbidden clause before a random valid configuration replaces it.
 ATTEMPTS = 20
 SAMPLING = ("temperature", "top_p", "margin")
 
 
-class OptiFormerSeq(Optimizer):
+class OptiFormerSeq(OptiFormerOptimizer):
     """Policy sampling from a causal network over named tokens; conditions are followed natively.
 
-    What has been asked and not told is shown to the network with the median value (a constant liar), the other
-    configurations of a batch too.
+    The network sees pending configurations, the others of a batch included, at the median value (constant liar).
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
@@ -47,10 +46,9 @@ class OptiFormerSeq(Optimizer):
         top_p: Keep the likeliest tokens with this probability; the checkpoint's own if 0.
         margin: How far below the best value the target lies, in gaps between best and median; the checkpoint's own if
             negative.
-        rerank: Samples a proposal; the one with the largest expected improvement is taken; 0: the policy alone.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(batch=True, failed="shown to the network as infeasible")
+    capabilities = CAPABILITIES["optiformer-seq"]
 
     def __init__(
         self,
@@ -63,34 +61,24 @@ class OptiFormerSeq(Optimizer):
         temperature: float = -1.0,
         top_p: float = 0.0,
         margin: float = -1.0,
-        rerank: int = 0,
     ) -> None:
-        self._space = SearchSpace(space)
-        self._seed = library_seed(seed)
-        self._history: list[Trial] = []
-        self._pending: list[Config] = []
-        self._asked = 0
-        if checkpoint and train:
-            raise OptimizerError("Give optiformer-seq either a checkpoint or a configuration to train, not both.")
-        rerank = _rerank(rerank)
+        super().__init__(space, seed=seed)
+        training_config({"checkpoint": checkpoint, "train": train}, "optiformer-seq")
         with blaming("checkpoint", ModelError):
             loaded = _load(checkpoint or (str(_trained(train).checkpoint) if train else ""))
         try:
             sampling = _sampling(loaded.sampling, temperature=temperature, top_p=top_p, margin=margin)
-            self._policy = Policy(Space.from_configspace(space), loaded, sampling=sampling, rerank=rerank)
+            self._policy = Policy(Space.from_configspace(space), loaded, sampling=sampling)
         except ModelError as error:
             raise OptimizerError(str(error)) from error
 
     @classmethod
     def training(cls, settings: Mapping[str, Any]) -> Training | None:
-        config = settings.get("train")
+        config = training_config(settings, "optiformer-seq")
         if not config:
             return None
-        if settings.get("checkpoint"):
-            raise OptimizerError("Give optiformer-seq either a checkpoint or a configuration to train, not both.")
         with blaming("train", ModelError):  # all that is wrong is found before it is trained
             RunConfig.load(config).refuse_other_encoding("seq")
-        _rerank(settings.get("rerank", 0))
         _sampling(SamplingConfig(), **{name: settings[name] for name in SAMPLING if name in settings})
         return Training(fingerprint(settings), lambda: _trained(str(config), progress=True).cost())
 
@@ -100,7 +88,7 @@ class OptiFormerSeq(Optimizer):
         return [Suggestion(self._ask_one(rng)) for _ in range(n)]
 
     def _ask_one(self, rng: np.random.Generator) -> Config:
-        """The policy's next proposal, for which all that is out counts as the median; it is out from now on."""
+        """The policy's next proposal, which becomes pending."""
         for _ in range(ATTEMPTS):
             (config,) = self._policy.suggest(self._history, 1, rng=rng, pending=self._pending)
             if self._space.is_allowed(config):
@@ -109,22 +97,6 @@ class OptiFormerSeq(Optimizer):
             (config,) = self._space.sample(1, np.random.RandomState(rng.integers(2**31)))
         self._pending.append(config)
         return config
-
-    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
-        for suggestion in suggestions:
-            self._pending.remove(dict(suggestion.config))
-
-    def tell(self, observations: Sequence[Observation]) -> None:
-        for observation in observations:
-            config = dict(observation.config)
-            self._space.codes(config)  # refuses a configuration of another space
-            if config in self._pending:
-                self._pending.remove(config)
-            self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))
-
-
-def _rerank(samples: int) -> int:
-    return whole("rerank", samples, least=0, most=10_000)
 
 
 def _sampling(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optibench_optimizers.base import Capabilities, Observation, Optimizer, Suggestion
+from optibench_optimizers.base import Observation, Optimizer, Suggestion
+from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.settings import library_seed
 from optibench_optimizers.spaces import Config, SearchSpace
 
@@ -23,7 +24,7 @@ BLOCK = 128
 class RandomSearch(Optimizer):
     """Independent draws from the space's own distribution (uniform unless it has priors); learns nothing."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities(batch=True, failed="nothing, as from any trial")
+    capabilities = CAPABILITIES["random"]
 
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int) -> None:
         self._space = SearchSpace(space)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import qmc
 
-from optibench_optimizers.base import Capabilities, Observation, Optimizer, OptimizerError, Suggestion
+from optibench_optimizers.base import Observation, Optimizer, OptimizerError, Suggestion
+from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.settings import library_seed, truth
 from optibench_optimizers.spaces import MAX_DRAWS, Config, SearchSpace
 
@@ -29,12 +30,7 @@ class Sobol(Optimizer):
         scramble: Owen-scramble the sequence with the seed; without, every seed gives the same points.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional="the coordinates of inactive parameters are dropped",
-        batch=True,
-        max_dimensions=qmc.Sobol.MAXDIM,
-        failed="nothing, as from any trial",
-    )
+    capabilities = CAPABILITIES["sobol"]
 
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, scramble: bool = True) -> None:
         self._space = SearchSpace(space)

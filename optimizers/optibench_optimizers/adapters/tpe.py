@@ -6,12 +6,12 @@ Bergstra et al. 2011 (univariate); Falkner et al. 2018 (multivariate); Watanabe 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import optuna
 
 from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
-from optibench_optimizers.base import Capabilities
+from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.settings import MAX_COUNT, SettingError, library_seed, truth, whole
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class TPE(OptunaOptimizer):
         constant_liar: Keep away from configurations that are still being evaluated.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(batch=True, failed="left out")
+    capabilities = CAPABILITIES["tpe"]
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from optibench_reports.data.results import COSTS, METRIC, PLANNED, ReportError, Results
 from optibench_reports.data.score_array import Bools, Ints
-from optibench_reports.format.text import listing, many
+from optibench_reports.format.text import join_names, plural
 
 CELL = ["optimizer", "task", "seed"]
 SAME = ("phase", "state", "value")
@@ -88,9 +88,9 @@ class Agreement:
     differing: tuple[str, ...]
 
     def __str__(self) -> str:
-        words = f"{self.identical:,} of {many(self.common, 'common cell')} are identical"
+        words = f"{self.identical:,} of {plural(self.common, 'common cell')} are identical"
         if self.differing:
-            words += f"; different are {listing(list(self.differing), 3)}"
+            words += f"; different are {join_names(list(self.differing), 3)}"
         return f"{words}; {self.only_a:,} are in the first grid only, {self.only_b:,} in the second only."
 
 
@@ -260,7 +260,7 @@ def _check_equal(a: pd.DataFrame, b: pd.DataFrame, shared: pd.DataFrame) -> None
     differing = _differing(a, b, shared)
     if differing:
         raise ReportError(
-            f"{many(len(differing), 'cell')} in two grids with different trials, first {_words(differing[0])}: "
+            f"{plural(len(differing), 'cell')} in two grids with different trials, first {_words(differing[0])}: "
             "compare the grids instead, or report them one by one"
         )
 

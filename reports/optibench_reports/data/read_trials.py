@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from optibench_reports.data.results import STATES, ReportError, Results, describe
-from optibench_reports.format.text import listing
+from optibench_reports.format.text import join_names
 
 NEEDED = ("optimizer", "task", "seed", "trial", "value")
 SECONDS = ("ask_seconds", "evaluate_seconds", "cost_seconds")
@@ -57,7 +57,7 @@ def load(path: Path, tasks: Mapping[str, Mapping[str, Any]], *, suffix: str = ""
     unknown = sorted(set(frame["task"].unique()) - set(tasks))
     if unknown:
         raise ReportError(
-            f"{path} has trials of task(s) that are not known here: {listing([repr(name) for name in unknown], 3)}; "
+            f"{path} has trials of task(s) that are not known here: {join_names([repr(name) for name in unknown], 3)}; "
             "name them as this bench does"
         )
     frame = frame.sort_values([*CELL, "trial"], ignore_index=True)

@@ -24,9 +24,9 @@ from optibench_reports.figures.distributions import (
     targets_figure,
 )
 from optibench_reports.figures.style import RC, Style, styles
-from optibench_reports.format.text import many
+from optibench_reports.format.text import plural
 from optibench_reports.stats.analysis import Analysis
-from optibench_reports.stats.anytime import BAND_DRAWS, FEWEST_RANKED, Curves
+from optibench_reports.stats.anytime import BAND_DRAWS, MIN_RANKED, Curves
 from optibench_reports.stats.comparison import TIE
 from optibench_reports.stats.profiles import PROFILE_TARGET, TARGETS
 from optibench_reports.tables.regret import ranking
@@ -58,7 +58,7 @@ def draw(analysis: Analysis, folder: Path, drawn: tuple[Curves, list[Curves]]) -
             for part, suffix in (([overall], ""), (families, "_by_family")):
                 shown = [curve for curve in part if np.isfinite(getattr(curve, quantity)).any()]
                 if quantity == "rank" and suffix:
-                    shown = [curve for curve in shown if curve.n_tasks.max() >= FEWEST_RANKED]
+                    shown = [curve for curve in shown if curve.n_tasks.max() >= MIN_RANKED]
                 if shown:
                     figure = _anytime(analysis, shown, quantity, names, looks)
                     save(figure, folder / f"anytime_{words}{suffix}")
@@ -97,7 +97,7 @@ def _of_the_headline(
         yield (
             "win_rate",
             heat_map(analysis, found, tests, names),
-            f"Share of {many(n, 'task')} on which the row's mean regret after {count} trials is lower than the "
+            f"Share of {plural(n, 'task')} on which the row's mean regret after {count} trials is lower than the "
             f"column's, in per cent; a tie (within {TIE:g}) counts half. Bold: significant (Wilcoxon's signed-rank "
             "test, Holm-adjusted)",
         )
@@ -107,17 +107,17 @@ def _of_the_headline(
         "targets_reached",
         targets_figure(analysis, found, names, looks),
         f"Share of {len(TARGETS)} targets of the normalised regret, from {TARGETS[0]:g} to {TARGETS[-1]:g} on a "
-        f"logarithmic scale, that the runs have reached; mean over seeds, then over {many(n, 'task')}",
+        f"logarithmic scale, that the runs have reached; mean over seeds, then over {plural(n, 'task')}",
     )
     yield (
         "performance_profile",
         profile_figure(analysis, found, names, looks),
-        f"Performance profile: share of {many(n, 'task')} on which the median run comes to a regret of "
+        f"Performance profile: share of {plural(n, 'task')} on which the median run comes to a regret of "
         f"{PROFILE_TARGET:g} within {count} trials and within a factor of the trials that the fastest optimizer needs "
         "there",
     )
     shown = len(boxed_tasks(found))
-    which = many(n, "task") if shown == n else f"{shown} of {n} tasks, evenly spaced in the list of their names"
+    which = plural(n, "task") if shown == n else f"{shown} of {n} tasks, evenly spaced in the list of their names"
     yield (
         "regret_by_task",
         box_plots(analysis, found, names, looks),
@@ -131,7 +131,7 @@ def _caption(analysis: Analysis, shown: list[Curves], words: str) -> str:
     quantity = "normalised regret" if words == "regret" else "rank (1 is best)"
     caption = f"Mean {quantity}{tasks}{' by family' if len(shown) > 1 else ''} after each trial"
     if words == "rank" and len(shown) > 1:
-        caption += f"; families of at least {FEWEST_RANKED} tasks"
+        caption += f"; families of at least {MIN_RANKED} tasks"
     if words == "regret" or len(shown) == 1:
         caption += f". Bands: 95% cluster bootstrap, {min(analysis.draws, BAND_DRAWS)} draws"
     if any(curve.breaks for curve in shown):
@@ -156,7 +156,7 @@ def _anytime(
         bands = quantity == "mean" or len(shown) == 1
         _panel(axis, analysis, curve, quantity, names, looks, bands)
         if len(shown) > 1:
-            axis.set_title(f"{curve.title} ({many(int(curve.n_tasks.max()), 'task')})")
+            axis.set_title(f"{curve.title} ({plural(int(curve.n_tasks.max()), 'task')})")
         if place % columns == 0:
             axis.set_ylabel("mean normalised regret" if quantity == "mean" else "mean rank")
         if place + columns >= len(shown):

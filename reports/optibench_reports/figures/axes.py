@@ -14,6 +14,7 @@ from matplotlib.ticker import NullFormatter
 
 from optibench_reports.figures.style import Style
 from optibench_reports.figures.ticks import plain_log_ticks
+from optibench_reports.format.text import shortened
 
 COLUMN = 3.4
 """Width of one column of a paper, in inches."""
@@ -68,9 +69,8 @@ def trace(
 
 
 def handle(name: str, look: Style) -> Line2D:
-    label = short(name, LEGEND_NAME).replace("$", r"\$")
-    size = marker_size(look)
-    return Line2D([], [], color=look.colour, marker=look.marker, markersize=size, linestyle=look.line, label=label)
+    style: Any = {"color": look.colour, "marker": look.marker, "markersize": marker_size(look), "linestyle": look.line}
+    return Line2D([], [], label=short(name, LEGEND_NAME), **style)
 
 
 def marker_size(look: Style) -> float:
@@ -89,8 +89,8 @@ def legend_columns(names: Sequence[str], width: float) -> int:
 
 
 def short(name: str, most: int = 22) -> str:
-    """A name of at most ``most`` letters."""
-    return name if len(name) <= most else name[: most - 1] + "…"
+    """A name of at most ``most`` letters, in which matplotlib finds no formula."""
+    return shortened(name, most).replace("$", r"\$")
 
 
 def wants_log(middle: np.ndarray[Any, Any]) -> bool:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from optibench_reports.figures.axes import COLUMN, framed, log_y, steps, wants_log
 from optibench_reports.figures.style import Style
-from optibench_reports.format.text import many
+from optibench_reports.format.text import plural
 from optibench_reports.stats.cost import CURVE, UNITS, Costs
 
 
@@ -33,5 +33,5 @@ def cost_caption(found: Costs) -> str:
     """What the figure shows."""
     last = found.overall[-1]
     tasks = 0 if last is None else int(last.with_regret.sum())
-    caption = f"Mean normalised regret over {many(tasks, 'task')} against the cost of the evaluations so far"
+    caption = f"Mean normalised regret over {plural(tasks, 'task')} against the cost of the evaluations so far"
     return f"{caption}, in {UNITS[found.unit]}; only full evaluations that are over count for regret"

@@ -13,7 +13,7 @@ from optibench_reports.format.text import rank
 from optibench_reports.stats.comparison import Aggregate, Comparison
 from optibench_reports.tables.significance import significant
 
-LONGEST = 16
+MAX_LETTERS = 16
 """Letters of a name that the diagram shows."""
 LETTER = 0.05
 """Width of a letter of these names, in inches."""
@@ -67,7 +67,7 @@ def critical_difference(
     axis.set_axis_off()
     axis.set_xlim(0, COLUMN)
     axis.set_ylim(height, 0)
-    shown = [short(name, LONGEST).replace("$", r"\$") for name in names]
+    shown = [short(name, MAX_LETTERS) for name in names]
     # The axis gets all that the names to both sides of it leave.
     start = LETTER * max(map(len, shown[:left])) + ROOM + 0.1
     end = COLUMN - LETTER * max(map(len, shown[left:])) - ROOM - 0.1

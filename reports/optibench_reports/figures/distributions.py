@@ -16,7 +16,7 @@ from optibench_reports.stats.comparison import Aggregate, Comparison
 from optibench_reports.stats.profiles import asking_by_history, performance_profile, targets_reached
 from optibench_reports.tables.significance import significant
 
-MOST_BOXED = 24
+MAX_BOXED = 24
 """Tasks with box plots; of more, evenly spaced ones in the order of their names are shown."""
 
 Looks = Mapping[str, Style]
@@ -78,7 +78,7 @@ def heat_map(analysis: Analysis, found: Aggregate, tests: Comparison, names: Seq
     # Purple and orange differ for every kind of colour vision; white is an even match.
     image = axis.imshow(rate, cmap="PuOr_r", vmin=0, vmax=1)
     axis.grid(visible=False)
-    labels = [short(name).replace("$", r"\$") for name in shown]
+    labels = [short(name) for name in shown]
     axis.set_xticks(range(k), labels, rotation=45, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(k), labels)
     for i, j in np.argwhere(np.isfinite(rate)):
@@ -93,9 +93,9 @@ def heat_map(analysis: Analysis, found: Aggregate, tests: Comparison, names: Seq
 def boxed_tasks(found: Aggregate) -> Any:
     """Indices into the grid of the tasks that get box plots."""
     tasks = found.selection.tasks[found.with_regret]
-    if len(tasks) <= MOST_BOXED:
+    if len(tasks) <= MAX_BOXED:
         return tasks
-    return tasks[np.linspace(0, len(tasks) - 1, MOST_BOXED).round().astype(int)]
+    return tasks[np.linspace(0, len(tasks) - 1, MAX_BOXED).round().astype(int)]
 
 
 def box_plots(analysis: Analysis, found: Aggregate, names: Sequence[str], looks: Looks) -> Figure:
@@ -149,7 +149,7 @@ def asking_figure(analysis: Analysis, names: Sequence[str], looks: Looks) -> Fig
 
 def _compared(analysis: Analysis, found: Aggregate, names: Sequence[str]) -> dict[str, int]:
     """Position in the aggregate of each optimizer that is compared, in the order of ``names``."""
-    place = {analysis.grid.optimizers[o]: i for i, o in enumerate(found.selection.optimizers)}
+    place = {analysis.grid.optimizers[o]: i for o, i in found.place.items()}
     return {name: place[name] for name in names if name in place}
 
 

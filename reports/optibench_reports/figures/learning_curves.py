@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 
 from optibench_reports.data.results import ReportError, describe
-from optibench_reports.format.text import many, write_csv
+from optibench_reports.format.text import plural, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLUMNS = ("optimizer", "task", "seed", "trial", "state", "value", "curve")
-MOST_TASKS = 12
+MAX_TASKS = 12
 """Panels of the figure; of more tasks, evenly spaced ones in the order of their names are shown."""
-MOST_THIN = 80
+MAX_THIN = 80
 """Single trainings that a panel shows in the background."""
 ACROSS = 3
 
@@ -82,12 +82,12 @@ class LearningCurves:
             return []
         write_csv(self.table(), folder / "learning_curves.csv")
         names = sorted(measures)
-        places = np.linspace(0, len(names) - 1, min(MOST_TASKS, len(names))).round().astype(int)
+        places = np.linspace(0, len(names) - 1, min(MAX_TASKS, len(names))).round().astype(int)
         shown = [names[place] for place in places]
         optimizers = [name for name in order if name in set(self.trials["optimizer"])]
         with rc_context(cast(Any, RC)):
             save(_figure(self, shown, measures, optimizers), folder / "learning_curves")
-        which = many(len(shown), "task") if len(shown) == len(names) else f"{len(shown)} of {len(names)} tasks"
+        which = plural(len(shown), "task") if len(shown) == len(names) else f"{len(shown)} of {len(names)} tasks"
         return [
             (
                 "learning_curves",
@@ -154,7 +154,7 @@ def _panel(
     from optibench_reports.figures.axes import trace
 
     step = "step"
-    for text in rows["curve"].iloc[:: -(-len(rows) // MOST_THIN)]:
+    for text in rows["curve"].iloc[:: -(-len(rows) // MAX_THIN)]:
         step, *_ = (columns := _columns(text))
         if quantity in columns:
             axis.plot(columns[step], columns[quantity], color="#d8d8d8", linewidth=0.4, zorder=1)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from optibench_reports.data.results import ReportError
 from optibench_reports.data.score_array import Floats
-from optibench_reports.format.text import many, number
+from optibench_reports.format.text import number, plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +54,8 @@ class Run:
         shown = int((self.trials["state"] == "ok").sum())
         return "run", (
             f"One run, {self.optimizer} on {self.task} with seed {self.seed}: a line for each of its "
-            f"{many(shown, 'successful trial')} across the hyperparameters and the objective ({self.direction}d), the "
-            "better the darker"
+            f"{plural(shown, 'successful trial')} across the hyperparameters and the objective "
+            f"({self.direction}d), the better the darker"
         )
 
 
@@ -116,6 +116,7 @@ def _drawn(names: Sequence[str], columns: Sequence[tuple[Floats, Ticks]], loss: 
     from matplotlib import colormaps, rc_context
     from matplotlib.figure import Figure
 
+    from optibench_reports.figures.axes import short
     from optibench_reports.figures.style import RC
 
     # By rank, since a single terrible trial would leave all others one colour.
@@ -130,11 +131,17 @@ def _drawn(names: Sequence[str], columns: Sequence[tuple[Floats, Ticks]], loss: 
         for x, (_, ticks) in enumerate(columns):
             axis.axvline(x, color="black", linewidth=0.7)
             for y, text in ticks:
-                shown = (text if len(text) <= 12 else text[:11] + "…").replace("$", r"\$")
-                axis.text(x + 0.03, y, shown, fontsize=6, va="center", bbox={"fc": "white", "ec": "none", "pad": 0.4})
+                axis.text(
+                    x + 0.03,
+                    y,
+                    short(text, 12),
+                    fontsize=6,
+                    va="center",
+                    bbox={"fc": "white", "ec": "none", "pad": 0.4},
+                )
         if any((places == MISSING_PLACE).any() for places, _ in columns):
             axis.text(0, MISSING_PLACE, "inactive ", fontsize=6, ha="right", va="center")
-        labels = [(name if len(name) <= 18 else name[:17] + "…").replace("$", r"\$") for name in names]
+        labels = [short(name, 18) for name in names]
         axis.set_xticks(range(len(names)), labels, rotation=20, ha="right", rotation_mode="anchor")
         axis.set_yticks([])
         axis.grid(visible=False)

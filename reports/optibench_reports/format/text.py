@@ -91,16 +91,21 @@ def p_value(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"{p:.4f}" if p < 0.01 else f"{p:.3f}" if p < 0.9995 else "1"
 
 
-def many(n: int, noun: str) -> str:
+def plural(n: int, noun: str) -> str:
     """``1 task``, ``3 tasks``."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
-def listing(names: list[str], most: int = 8) -> str:
+def join_names(names: list[str], most: int = 8) -> str:
     """``a, b and c``, cut after ``most`` names with the number of the others."""
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most ``most`` letters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 # A bracket is only dangerous where it would start a link's target; elsewhere escaping would only hurt the eye.

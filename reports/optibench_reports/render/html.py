@@ -16,17 +16,17 @@ import numpy as np
 
 from optibench_reports.data.score_array import Floats
 from optibench_reports.figures.style import lighten, styles
-from optibench_reports.format.text import Table, many
+from optibench_reports.format.text import Table, plural
 from optibench_reports.stats.analysis import Analysis
-from optibench_reports.stats.anytime import BAND_DRAWS, FEWEST_RANKED, MOST_COUNTS, Curves, curve_counts
+from optibench_reports.stats.anytime import BAND_DRAWS, MAX_COUNTS, MIN_RANKED, Curves, curve_counts
 from optibench_reports.stats.comparison import seed_means
 from optibench_reports.tables.regret import ranking
 from optibench_reports.text.run_info import facts
 from optibench_reports.text.summary import POLICY, cautions, sentences
 
-MOST_NUMBERS = 400_000
+MAX_NUMBERS = 400_000
 """Numbers in the curves of single tasks: about 2.5 MB. More tasks or optimizers get fewer points each."""
-FEWEST_COUNTS = 12
+MIN_COUNTS = 12
 TWO_COLUMNS = 700
 DARK_GROUND = "#14181d"
 """The page's background in the dark; lines are lightened until they can be told from it."""
@@ -71,7 +71,7 @@ def page(
         data = data.replace(character, f"\\u{ord(character):04x}")
     grid, headline = analysis.grid, str(analysis.counts[analysis.headline])
     text = environment.get_template("page.html.j2").render(
-        title=f"{many(len(grid.optimizers), 'optimizer')} on {many(len(grid.tasks), 'task')}",
+        title=f"{plural(len(grid.optimizers), 'optimizer')} on {plural(len(grid.tasks), 'task')}",
         style=Markup(style),
         script=Markup(script),
         style_hash=_hash(style),
@@ -154,10 +154,10 @@ def _data(analysis: Analysis, drawn: Drawn) -> dict[str, Any]:
             {"name": grid.optimizers[o], "light": look.colour, "dark": dark, "dash": dash, "marker": look.marker}
         )
     overall, families = drawn
-    most = MOST_NUMBERS // (len(grid.optimizers) * len(grid.tasks))
-    counts = curve_counts(grid.longest, min(max(most, FEWEST_COUNTS), MOST_COUNTS))
+    most = MAX_NUMBERS // (len(grid.optimizers) * len(grid.tasks))
+    counts = curve_counts(grid.longest, min(max(most, MIN_COUNTS), MAX_COUNTS))
     views = [_aggregate_view(overall, order, "all", 1, analysis.draws)]
-    views += [_aggregate_view(family, order, "family", FEWEST_RANKED, analysis.draws) for family in families]
+    views += [_aggregate_view(family, order, "family", MIN_RANKED, analysis.draws) for family in families]
     views += _task_views(analysis, order, [int(count) for count in counts])
     return {
         "optimizers": optimizers,
@@ -169,7 +169,7 @@ def _data(analysis: Analysis, drawn: Drawn) -> dict[str, Any]:
 
 def _aggregate_view(curve: Curves, order: Sequence[int], kind: str, fewest: int, draws: int) -> dict[str, Any]:
     n = int(curve.n_tasks.max())
-    about = f"Mean over {many(n, 'complete task')}; bands: 95% cluster bootstrap, {min(draws, BAND_DRAWS):,} draws."
+    about = f"Mean over {plural(n, 'complete task')}; bands: 95% cluster bootstrap, {min(draws, BAND_DRAWS):,} draws."
     if curve.breaks:
         about += " Dotted vertical line: from here on other optimizers or tasks are compared, curves may jump."
     regret = _lines(curve.mean, curve.mean_low, curve.mean_high, order)

@@ -15,10 +15,10 @@ import numpy as np
 
 from optibench_reports.data.results import ReportError, Results
 from optibench_reports.format.latex import escape, to_latex, width
-from optibench_reports.format.text import Table, listing, many
+from optibench_reports.format.text import Table, join_names, plural
 from optibench_reports.render.report import every_table, put_in_place
 from optibench_reports.stats.analysis import BAYES_DRAWS, Analysis, analyse
-from optibench_reports.stats.anytime import FEWEST_RANKED, curves
+from optibench_reports.stats.anytime import MIN_RANKED, curves
 from optibench_reports.stats.comparison import compare
 from optibench_reports.studies.training_log import training_curve
 from optibench_reports.tables.significance import family_words, matrix_table
@@ -92,7 +92,7 @@ def check_names(tables: Sequence[str], figures: Sequence[str], counts: Sequence[
             raise ReportError(f"there is no table {name!r}: the tables are {', '.join((*ONCE, *COUNTED))}")
         if at and counts is not None and count not in map(str, counts):
             raise ReportError(
-                f"there is no table {name!r}: {base} is made after {listing([str(n) for n in counts])} trials"
+                f"there is no table {name!r}: {base} is made after {join_names([str(n) for n in counts])} trials"
             )
     for name in figures:
         if name not in FIGURES:
@@ -177,13 +177,13 @@ def _part(part: Part, analysis: Analysis, made: Path) -> list[str]:
             if filled[name]:
                 lines.append(rf"\input{{tables/{part.name}_{name}}}")
             else:
-                lines.append(f"% Left out: the table {name}, for it has no rows.")
+                lines.append(f"% Left out: the table {name}, because it has no rows.")
     captions = _figures(part, pairwise, made)
     for name in part.figures:
         if name in captions:
             lines += _figure(made, f"{part.name}_{name}", captions[name])
         else:
-            lines.append(f"% Left out: the figure {name}, for {_why_not(name, pairwise)}.")
+            lines.append(f"% Left out: the figure {name}, because {_why_not(name, pairwise)}.")
     return [*lines, r"\clearpage"]
 
 
@@ -249,7 +249,7 @@ def _scope(analysis: Analysis) -> str:
         same = (b"", 0) if found is None else (found.selection.optimizers.tobytes(), len(found.selection.tasks))
         words.setdefault(said.setdefault(same, _who(analysis, a)), []).insert(0, str(analysis.counts[a]))
     words = dict(reversed(words.items()))
-    parts = [f"after {listing(counts)} trials: {who}" for who, counts in words.items()]
+    parts = [f"after {join_names(counts)} trials: {who}" for who, counts in words.items()]
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}; {_seeds(analysis)}."
 
@@ -257,16 +257,18 @@ def _scope(analysis: Analysis) -> str:
 def _who(analysis: Analysis, a: int) -> str:
     found = analysis.overall[a]
     if found is None:
-        return "nobody, for no task is complete"
+        return "no optimizers, because no task is complete"
     names = [analysis.grid.optimizers[o] for o in found.selection.optimizers[np.argsort(found.rank, kind="stable")]]
-    return f"{many(len(names), 'optimizer')} ({listing(names, 12)}) on {many(len(found.selection.tasks), 'task')}"
+    return (
+        f"{plural(len(names), 'optimizer')} ({join_names(names, 12)}) on {plural(len(found.selection.tasks), 'task')}"
+    )
 
 
 def _seeds(analysis: Analysis) -> str:
     """Seeds of the pairs of optimizer and task that were run."""
     seeds = np.sum(analysis.grid.finished > 0, axis=2)
     low, high = int(seeds[seeds > 0].min()), int(seeds.max())
-    return f"{many(low, 'seed')} each" if low == high else f"{low} to {high} seeds each"
+    return f"{plural(low, 'seed')} each" if low == high else f"{low} to {high} seeds each"
 
 
 def _float(table: Table) -> str:
@@ -294,19 +296,19 @@ def _why_not(name: str, analysis: Analysis) -> str:
     if name in ("anytime_rank", "anytime_rank_by_family", "win_rate") and k == 1:
         return "a single optimizer has no rank"
     if name == "anytime_rank_by_family":
-        return f"no family has {FEWEST_RANKED} tasks or more"
+        return f"no family has {MIN_RANKED} tasks or more"
     if name == "critical_difference" and k < 3:
         return "it needs three optimizers"
     if not found.with_regret.any():
         return "no task has reference values, so there is no regret"
     if name == "critical_difference":
-        return f"no difference over {many(tests.n, 'task')} could be significant"
+        return f"no difference over {plural(tests.n, 'task')} could be significant"
     return "no suggestion took any measured time" if name == "regret_by_ask_time" else "the results do not allow it"
 
 
 def _training(log: Path, made: Path) -> list[str]:
     if not log.is_file():
-        return ["", f"% Left out: the training curve, for there is no file {' '.join(str(log).split())}."]
+        return ["", f"% Left out: the training curve, because there is no file {' '.join(str(log).split())}."]
     words = training_curve(log, made / "figures" / "training")
     (made / "figures" / "training.png").unlink()
     return ["", r"\section{Training}", *_figure(made, "training", words)]

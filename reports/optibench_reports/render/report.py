@@ -14,7 +14,7 @@ from optibench_reports.data.results import ReportError, Results
 from optibench_reports.figures.learning_curves import LearningCurves
 from optibench_reports.figures.parallel_coordinates import Run
 from optibench_reports.format.latex import document, to_latex
-from optibench_reports.format.text import Table, many, markdown_escape, to_markdown, write_csv
+from optibench_reports.format.text import Table, markdown_escape, plural, to_markdown, write_csv
 from optibench_reports.render.html import page
 from optibench_reports.stats.analysis import Analysis, analyse
 from optibench_reports.stats.anytime import curves
@@ -174,7 +174,7 @@ def _markdown(analysis: Analysis, tables: Sequence[Table], figures: Sequence[tup
         at = table.name.rpartition("_at_")[2] if "_at_" in table.name else ""
         link = f"[Markdown](tables/{table.name}.md), [CSV](tables/{table.name}.csv), [LaTeX](tables/{table.name}.tex)"
         if len(table.rows) > LONG_TABLE or (at and int(at) != headline):
-            elsewhere.append(f"{markdown_escape(table.title)} ({many(len(table.rows), 'row')}): {link}")
+            elsewhere.append(f"{markdown_escape(table.title)} ({plural(len(table.rows), 'row')}): {link}")
         else:
             note = f"{markdown_escape(table.note)}. {link}." if table.note else f"{link}."
             sections.append({"title": markdown_escape(table.title), "note": note, "body": to_markdown(table)})

@@ -10,9 +10,9 @@ from optibench_reports.data.score_array import Floats, Ints
 from optibench_reports.stats.analysis import Analysis
 from optibench_reports.stats.comparison import aggregate, seed_means
 
-MOST_COUNTS = 100
+MAX_COUNTS = 100
 BAND_DRAWS = 1000
-FEWEST_RANKED = 4
+MIN_RANKED = 4
 """Families of fewer tasks get no curve of ranks: it would jump up and down by whole ranks."""
 
 
@@ -43,7 +43,7 @@ class Curves:
     breaks: tuple[int, ...]
 
 
-def curve_counts(longest: int, most: int = MOST_COUNTS) -> Ints:
+def curve_counts(longest: int, most: int = MAX_COUNTS) -> Ints:
     """Every trial count up to ``most``; of longer cells, that many evenly spread ones."""
     if longest <= most:
         return np.arange(1, longest + 1)

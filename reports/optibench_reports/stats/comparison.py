@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -105,6 +106,11 @@ class Aggregate:
     rank_high: Floats
     seed_scores: Floats
     mean_draws: Floats
+
+    @cached_property
+    def place(self) -> dict[int, int]:
+        """The position here of each compared optimizer of the grid."""
+        return {int(o): i for i, o in enumerate(self.selection.optimizers)}
 
 
 def seed_means(scores: Floats) -> Floats:

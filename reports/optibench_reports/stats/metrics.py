@@ -12,7 +12,7 @@ import numpy as np
 
 from optibench_reports.data.results import METRIC, ReportError, Results
 from optibench_reports.data.score_array import Floats, ScoreArray
-from optibench_reports.format.text import listing
+from optibench_reports.format.text import join_names
 from optibench_reports.stats.comparison import Aggregate, Comparison, aggregate, compare
 
 DIRECTIONS = ("minimize", "maximize")
@@ -128,18 +128,18 @@ def _direction(results: Results, tasks: Sequence[str], metric: Metric) -> str:
     undeclared = declared.pop(None, [])
     if len(declared) > 1:
         raise ReportError(
-            f"the metric {metric.name!r} is minimized on {listing(declared['minimize'], 3)} and maximized on "
-            f"{listing(declared['maximize'], 3)}: report these tasks apart"
+            f"the metric {metric.name!r} is minimized on {join_names(declared['minimize'], 3)} and maximized on "
+            f"{join_names(declared['maximize'], 3)}: report these tasks apart"
         )
     only = next(iter(declared), None)
     if metric.direction is None and (only is None or undeclared):
         raise ReportError(
-            f"no direction of the metric {metric.name!r} is declared by {listing(undeclared, 3)}: say "
+            f"no direction of the metric {metric.name!r} is declared by {join_names(undeclared, 3)}: say "
             f"--metric {metric.name}:minimize or --metric {metric.name}:maximize"
         )
     if metric.direction is not None and only is not None and only != metric.direction:
         raise ReportError(
-            f"the metric {metric.name!r} is to be {only}d, as {listing(declared[only], 3)} declare: leave out "
+            f"the metric {metric.name!r} is to be {only}d, as {join_names(declared[only], 3)} declare: leave out "
             f"':{metric.direction}'"
         )
     direction = metric.direction or only

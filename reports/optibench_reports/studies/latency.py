@@ -17,10 +17,10 @@ from optibench_reports.format.text import (
     MISSING,
     Cell,
     Table,
-    listing,
-    many,
+    join_names,
     markdown_escape,
     number,
+    plural,
     to_markdown,
     write_csv,
 )
@@ -60,10 +60,10 @@ def _note(found: Latency) -> str:
         notes.append(f"Measured on {found.machine}")
     alone = [f"n={case.n}, D={case.d}" for case in cases if found.baseline(case) is None]
     if alone:
-        notes.append(f"No ratio where TPE was not measured: {listing(list(dict.fromkeys(alone)))}")
+        notes.append(f"No ratio where TPE was not measured: {join_names(list(dict.fromkeys(alone)))}")
     few = sum(len(case.seconds) < 16 for case in cases)
     if few:
-        notes.append(f"Fewer than 16 rounds, so that p95 is close to the slowest: {many(few, 'case')}")
+        notes.append(f"Fewer than 16 rounds, so that p95 is close to the slowest: {plural(few, 'case')}")
     load = max((case.load for case in cases if not np.isnan(case.load)), default=0.0)
     if load > BUSY:
         notes.append(f"The machine was busy, load average up to {load:.1f}: trust ratios more than times")

@@ -12,7 +12,7 @@ import numpy as np
 
 from optibench_reports.data.results import ReportError
 from optibench_reports.data.score_array import Floats
-from optibench_reports.format.text import many
+from optibench_reports.format.text import plural
 
 BASELINE = "tpe"
 BUSY = 1.5
@@ -128,7 +128,7 @@ def _machine(content: Mapping[str, Any]) -> str:
     cpu = machine.get("cpu") or {}
     words = [
         str(cpu.get("brand_raw") or machine.get("processor") or machine.get("machine") or ""),
-        many(int(cpu["count"]), "core") if cpu.get("count") else "",
+        plural(int(cpu["count"]), "core") if cpu.get("count") else "",
         f"Python {machine['python_version']}" if machine.get("python_version") else "",
         str(content.get("datetime") or "")[:10],
     ]

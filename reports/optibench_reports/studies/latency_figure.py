@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMetho
 
 from optibench_reports.figures.axes import COLUMN, framed, save, trace
 from optibench_reports.figures.style import RC, styles
-from optibench_reports.format.text import many
+from optibench_reports.format.text import plural
 from optibench_reports.studies.latency_cases import Latency, names_by_speed
 
 
@@ -46,7 +46,7 @@ def figure(found: Latency) -> Figure:
         axis.xaxis.set_minor_locator(NullLocator())
         axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.yaxis.set_minor_formatter(NullFormatter())
-        axis.set_title(many(d, "parameter"))
+        axis.set_title(plural(d, "parameter"))
         axis.set_xlabel("past trials")
     axes[0, 0].set_ylabel("mean ms per ask + tell")
     return drawing

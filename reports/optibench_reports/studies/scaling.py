@@ -89,24 +89,19 @@ def power_law(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> PowerLaw:
         if bad.any():
             raise ReportError(f"the {name} {numbers[bad][0]:g} has no logarithm: a scaling fit needs positive numbers")
     log_x, log_y = np.log10(sizes), np.log10(values)
-    centre = float(log_x.mean())
-    spread = float(((log_x - centre) ** 2).sum())
+    spread = float(((log_x - log_x.mean()) ** 2).sum())
     if spread <= 1e-18 * len(sizes):
         raise ReportError(f"all points have the size {sizes[0]:g}: a slope needs at least two sizes")
-    slope = float(((log_x - centre) * log_y).sum() / spread)
-    intercept = float(log_y.mean() - slope * centre)
-    residual = float(((log_y - intercept - slope * log_x) ** 2).sum())
-    total = float(((log_y - log_y.mean()) ** 2).sum())
-    sd = float(np.sqrt(residual / (len(sizes) - 2)))
-    half = float(stats.t.ppf((1 + level) / 2, len(sizes) - 2)) * sd / float(np.sqrt(spread))
+    fit = stats.linregress(log_x, log_y)
+    half = float(stats.t.ppf((1 + level) / 2, len(sizes) - 2)) * fit.stderr
     return PowerLaw(
-        slope=slope,
-        low=slope - half,
-        high=slope + half,
-        factor=10**intercept,
-        r2=1 - residual / total if total > 0 else 1.0,
-        centre=centre,
-        sd=sd,
+        slope=float(fit.slope),
+        low=float(fit.slope - half),
+        high=float(fit.slope + half),
+        factor=float(10**fit.intercept),
+        r2=float(fit.rvalue**2) if np.ptp(log_y) > 0 else 1.0,
+        centre=float(log_x.mean()),
+        sd=float(fit.stderr * np.sqrt(spread)),
         spread=spread,
         n=len(sizes),
         level=level,

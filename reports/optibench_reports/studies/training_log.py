@@ -12,7 +12,7 @@ import numpy as np
 
 from optibench_reports.data.results import ReportError
 from optibench_reports.data.score_array import Floats
-from optibench_reports.format.text import many, number
+from optibench_reports.format.text import number, plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +94,7 @@ def caption(log: TrainingLog) -> str:
     """What the figure shows, in words and numbers; plain text without a full stop."""
     last = int(max(log.steps[-1], *log.validation_steps[-1:]))
     words = (
-        f"Training loss of OptiFormer over {many(last, 'step')} ({number(log.seconds / 60)} minutes): "
+        f"Training loss of OptiFormer over {plural(last, 'step')} ({number(log.seconds / 60)} minutes): "
         "mean and quartiles of the batches in windows of a fiftieth of the steps"
     )
     if not len(log.validation_steps):

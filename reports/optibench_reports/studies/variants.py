@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -113,13 +113,11 @@ def final(trained: pd.DataFrame) -> pd.DataFrame:
 def _interval(values: Floats) -> tuple[float, float]:
     if len(values) < 2:
         return math.nan, math.nan
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return float(values.mean()) - half, float(values.mean()) + half
+    found = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+    return float(found[0]), float(found[1])
 
 
 def _corrected(rows: list[Row]) -> list[Row]:
-    from dataclasses import replace
-
     tested = [n for n, row in enumerate(rows) if not math.isnan(row.test.p)]
     corrected = holm(np.array([rows[n].test.p for n in tested])) if tested else np.array([])
     for n, p in zip(tested, corrected, strict=True):

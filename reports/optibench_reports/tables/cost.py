@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from optibench_reports.format.text import MISSING, Cell, Table, listing, many, number, p_value, rank
-from optibench_reports.stats.comparison import Aggregate, Comparison
+from optibench_reports.format.text import MISSING, Cell, Table, join_names, number, p_value, plural, rank, shortened
+from optibench_reports.stats.comparison import Comparison
 from optibench_reports.stats.cost import SHARES, UNITS, Costs
-from optibench_reports.tables.regret import aggregate_columns
+from optibench_reports.tables.regret import aggregate_columns, leaders, mean_of, rank_words
 
 
 def cost_table(found: Costs, names: tuple[str, ...]) -> Table:
@@ -44,8 +44,8 @@ def cost_table(found: Costs, names: tuple[str, ...]) -> Table:
         name=f"regret_by_{found.unit}",
         title=f"Mean rank and mean normalised regret against cost in {UNITS[found.unit]}",
         note=(
-            f"Over {many(tasks, 'task')}, with 95% cluster-bootstrap intervals. {whole}. Only evaluations in full, and "
-            "over by then, count for regret; all are paid for, a promoted configuration's anew. Wins, ties, losses: "
+            f"Over {plural(tasks, 'task')}, with 95% cluster-bootstrap intervals. {whole}. Only full evaluations that "
+            "are over by then count for regret; all are paid for, promoted configurations again. Wins, ties, losses: "
             "tasks on which the first row is better, the same, worse at the end; p: Wilcoxon's signed-rank test, "
             f"Holm-adjusted, {MISSING} where so few tasks cannot reach significance. Trials, in full: means of a run. "
             "Bold: best"
@@ -57,7 +57,7 @@ def cost_table(found: Costs, names: tuple[str, ...]) -> Table:
 
 
 def _against(tests: Comparison | None, order: list[int]) -> tuple[list[Cell], list[Cell]]:
-    """What the first of ``order`` is to each other one."""
+    """Wins, ties and losses, and p, of the first of ``order`` against each other one."""
     counts, p = [], []
     for o in order:
         pair = next((q for q in tests.pairs if {q.a, q.b} == {order[0], o}), None) if tests is not None else None
@@ -72,20 +72,18 @@ def _against(tests: Comparison | None, order: list[int]) -> tuple[list[Cell], li
 
 
 def cost_sentence(found: Costs, names: tuple[str, ...]) -> str | None:
-    """Who is ahead once everybody has spent the same; ``None`` where nobody can be compared."""
+    """Who is ahead at equal cost; ``None`` if no optimizers can be compared."""
     last = found.overall[-1]
     if last is None or len(last.rank) < 2:
         return None
-    order = [int(i) for i in np.lexsort((last.mean, last.rank))]
-    label = [names[int(last.selection.optimizers[i])] for i in order]
-    level = [label[i] for i in range(len(order)) if last.rank[order[i]] - last.rank[order[0]] < 1e-9]
+    order, best, who = leaders(last, names)
     unit = UNITS[found.unit]
     spent = f"At the cost of {found.same:g} {unit}" if found.same is not None else f"At equal cost in {unit}"
-    who = f"{listing(level)} {'has' if len(level) == 1 else 'share'} the best mean rank"
-    regrets = [f"{number(float(last.mean[order[i]]))} ({label[i]})" for i in range(max(2, len(level)))]
+    shown = order[: max(2, len(best))]
+    regrets = [f"{number(float(last.mean[i]))} ({names[last.selection.optimizers[i]]})" for i in shown]
     return (
-        f"{spent} {who} of {len(order)} optimizers over {many(len(last.selection.tasks), 'task')}: "
-        f"{rank(last.rank[order[0]])}. Mean normalised regret there: {listing(regrets)}."
+        f"{spent} {who} of {len(order)} optimizers over {plural(len(last.selection.tasks), 'task')}: "
+        f"{rank(last.rank[order[0]])}. Mean normalised regret there: {join_names(regrets)}."
     )
 
 
@@ -97,19 +95,13 @@ def cost_lines(found: Costs, names: tuple[str, ...]) -> list[list[str]]:
     for i in () if last is None else np.lexsort((last.mean, last.rank)):
         assert last is not None
         o = int(last.selection.optimizers[i])
-        regrets = [MISSING if part is None else _regret(part, o) for part in found.overall]
-        place = f"{rank(last.rank[i])} [{rank(last.rank_low[i])}, {rank(last.rank_high[i])}]"
-        short = names[o] if len(names[o]) <= 26 else names[o][:25] + "…"
-        lines.append([short, *regrets, place, f"{found.trials[o]:.1f}", f"{found.full[o]:.1f}"])
+        regrets = [mean_of(part, o) for part in found.overall]
+        counts = (f"{found.trials[o]:.1f}", f"{found.full[o]:.1f}")
+        lines.append([shortened(names[o], 26), *regrets, rank_words(last, int(i)), *counts])
     return lines
 
 
-def _regret(part: Aggregate, o: int) -> str:
-    where = np.flatnonzero(part.selection.optimizers == o)
-    return number(float(part.mean[where[0]])) if len(where) else MISSING
-
-
 COST_CAUTION = (
-    "Evaluations do not all cost the same here: what is said after a number of trials counts cheap ones as whole ones. "
-    "The tables of regret against cost compare at equal cost."
+    "Evaluations differ in cost: statements after a number of trials count cheap evaluations like full ones. The "
+    "tables of regret against cost compare at equal cost."
 )

@@ -13,18 +13,16 @@ from optibench_reports.format.text import (
     Cell,
     Table,
     bracket,
-    listing,
-    many,
+    join_names,
     number,
     p_value,
-    plus_minus,
+    plural,
     rank,
 )
 from optibench_reports.stats.analysis import Analysis
-from optibench_reports.stats.comparison import Aggregate
 from optibench_reports.stats.metrics import MetricResult
 from optibench_reports.stats.tests import EXACT_LIMIT, t_interval
-from optibench_reports.tables.regret import per_task, ranking
+from optibench_reports.tables.regret import aggregate_columns, leaders, mean_interval, mean_words, per_task, ranking
 from optibench_reports.tables.significance import family_words, impossible, significant
 
 _AGGREGATES = (
@@ -52,12 +50,6 @@ def metric_tables(analysis: Analysis) -> list[Table]:
     return tables
 
 
-def _own_unit(found: Aggregate, sign: float, i: int) -> tuple[float, float, float]:
-    """Mean and interval of the ``i``-th optimizer."""
-    low, high = sorted((sign * found.mean_low[i], sign * found.mean_high[i]))
-    return float(sign * found.mean[i]), float(low), float(high)
-
-
 def _families_table(analysis: Analysis, metric: MetricResult, a: int, name: str) -> Table:
     grid, count, order = analysis.grid, analysis.counts[a], ranking(analysis)
     several = metric.families if len(metric.families) > 1 else {}
@@ -65,21 +57,11 @@ def _families_table(analysis: Analysis, metric: MetricResult, a: int, name: str)
     for family, found in (*((f, each[a]) for f, each in several.items()), ("all", metric.overall[a])):
         if found is None:
             continue
-        place = {int(o): i for i, o in enumerate(found.selection.optimizers)}
-        means, ranked = [], []
-        for o in order:
-            i = place.get(o)
-            if i is None:
-                means.append(Cell(MISSING))
-                ranked.append(Cell(MISSING))
-                continue
-            mean = _own_unit(found, metric.sign, i)
+        ranked, means = aggregate_columns(found, order, metric.sign)
+        for o, i in ((o, found.place[o]) for o in order if o in found.place):
             ranks = (float(found.rank[i]), float(found.rank_low[i]), float(found.rank_high[i]))
-            means.append(Cell(bracket(*mean), bold=bool(found.mean[i] == found.mean.min() < found.mean.max())))
-            words = f"{rank(ranks[0])} [{rank(ranks[1])}, {rank(ranks[2])}]"
-            ranked.append(Cell(words, bold=bool(found.rank[i] == found.rank.min() < found.rank.max())))
             label = (metric.name, metric.direction, family, count, grid.optimizers[o], len(found.selection.tasks))
-            data.append(dict(zip(_AGGREGATES, (*label, *mean, *ranks), strict=True)))
+            data.append(dict(zip(_AGGREGATES, (*label, *mean_interval(found, i, metric.sign), *ranks), strict=True)))
         n = Cell(str(len(found.selection.tasks)))
         rows += [(Cell(family), Cell("mean"), n, *means), (Cell(family), Cell("rank"), n, *ranked)]
     return Table(
@@ -133,11 +115,11 @@ def _pairs_table(analysis: Analysis, metric: MetricResult, a: int, name: str) ->
         words = (
             f"Mean difference of {metric.name} over tasks, a - b, with its 95% cluster-bootstrap interval. Wins, ties, "
             "losses: tasks on which a is better, equal, worse. Effect: matched-pairs rank-biserial correlation, +1 if "
-            f"a is better on every task. p: Wilcoxon's signed-rank test over {many(tests.n, 'task')} (two-sided, "
+            f"a is better on every task. p: Wilcoxon's signed-rank test over {plural(tests.n, 'task')} (two-sided, "
             f"Pratt's zeros, {how}), Holm-adjusted over {family_words(analysis, tests)}; it weighs differences: where "
             "units differ, read the ranks"
         )
-        words += "" if tests.attainable else f". Here {impossible(analysis, tests)}"
+        words += "" if tests.attainable else f". No p values: {impossible(analysis, tests)}"
     return Table(
         name=f"{name}_pairs_at_{count}",
         title=f"Pairwise comparison of {metric.name} at the incumbent after {count} trials",
@@ -161,10 +143,8 @@ def _tasks_table(analysis: Analysis, metric: MetricResult, a: int, name: str) ->
         worst = np.nanmax(metric.sign * mean[:, t]) if n[:, t].any() else np.nan
         cells = [Cell(grid.tasks[t])]
         for o in order:
-            short = "" if n[o, t] == due[o, t] and n[o, t] > 1 else f" ({n[o, t]}/{due[o, t]})"
-            text = plus_minus(mean[o, t], half[o, t]) + short
             bold = bool(metric.sign * mean[o, t] == best < worst)
-            cells.append(Cell(MISSING if n[o, t] == due[o, t] == 0 else text, bold=bold))
+            cells.append(Cell(mean_words(mean[o, t], half[o, t], n[o, t], due[o, t]), bold=bold))
             numbers = {"mean": mean[o, t], "half_width_95": half[o, t], "sd": sd[o, t], "seeds": n[o, t]}
             label = {"metric": metric.name, "trials": count, "family": grid.families[t], "task": grid.tasks[t]}
             data.append({**label, "optimizer": grid.optimizers[o], **numbers})
@@ -193,13 +173,9 @@ def _sentence(analysis: Analysis, metric: MetricResult) -> str:
     if found is None:
         return f"No task allows a comparison by {metric.name} at the incumbent after {count} trials."
     names = [analysis.grid.optimizers[o] for o in found.selection.optimizers]
-    order = [int(i) for i in np.lexsort((found.mean, found.rank))]
-    level = [i for i in order if found.rank[i] - found.rank[order[0]] < 1e-9]
-    means = listing(
-        [f"{number(_own_unit(found, metric.sign, i)[0])} ({names[i]})" for i in order[: max(2, len(level))]]
-    )
-    who = f"{listing([names[i] for i in level])} {'has' if len(level) == 1 else 'share'} the best mean rank"
-    where = f"over {many(len(found.selection.tasks), 'task')} after {count} trials"
+    order, best, who = leaders(found, analysis.grid.optimizers)
+    means = join_names([f"{number(metric.sign * found.mean[i])} ({names[i]})" for i in order[: max(2, len(best))]])
+    where = f"over {plural(len(found.selection.tasks), 'task')} after {count} trials"
     if len(names) == 1:
         return f"Mean {metric.name} at the incumbent that the objective chose, {where}: {means}."
     return (
@@ -215,19 +191,19 @@ def metric_cautions(analysis: Analysis) -> list[str]:
     for metric in analysis.metrics:
         if metric.without:
             notes.append(
-                f"{many(len(metric.without), 'task')} without {metric.name}, left out of its tables: "
-                f"{listing(list(metric.without), 20)}."
+                f"{plural(len(metric.without), 'task')} without {metric.name}, left out of its tables: "
+                f"{join_names(list(metric.without), 20)}."
             )
         if metric.lacking[a]:
             notes.append(
-                f"{many(metric.lacking[a], 'cell')} without {metric.name} after {analysis.counts[a]} trials (the "
+                f"{plural(metric.lacking[a], 'cell')} without {metric.name} after {analysis.counts[a]} trials (the "
                 "incumbent has none, or there is no incumbent yet): they are missing in its tables."
             )
         found = metric.overall[a]
         if found is not None and len(found.selection.dropped):
             names = [grid.tasks[t] for t in found.selection.dropped]
-            notes.append(f"Tasks that not all compared optimizers have {metric.name} on, left out: {listing(names)}.")
+            notes.append(f"Left out, as a compared optimizer lacks {metric.name} there: {join_names(names)}.")
         if found is not None and found.selection.left_out:
             names = [grid.optimizers[o] for o, _ in found.selection.left_out]
-            notes.append(f"Not compared by {metric.name}, as too few of their tasks have it: {listing(names)}.")
+            notes.append(f"Not compared by {metric.name}, as too few of their tasks have it: {join_names(names)}.")
     return notes

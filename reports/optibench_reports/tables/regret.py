@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from optibench_reports.data.score_array import Floats, Ints
-from optibench_reports.format.text import MISSING, Cell, Table, bracket, number, plus_minus, rank
+from optibench_reports.format.text import MISSING, Cell, Table, bracket, join_names, number, plus_minus, rank
 from optibench_reports.stats.analysis import Analysis
 from optibench_reports.stats.comparison import Aggregate, seed_means
 from optibench_reports.stats.effect_sizes import interquartile_mean
@@ -37,9 +38,8 @@ def _regret_table(analysis: Analysis, a: int) -> Table:
         best &= best.sum() < (n[:, t] > 0).sum()  # if all are best, nobody is
         cells = [Cell(grid.tasks[t])]
         for o in order:
-            text = plus_minus(mean[o, t], half[o, t])
-            short = "" if n[o, t] == due[o, t] and n[o, t] > 1 else f" ({n[o, t]}/{due[o, t]})"
-            cells.append(Cell(MISSING if due[o, t] == n[o, t] == 0 else text + short, bool(best[o]), bool(similar[o])))
+            text = mean_words(mean[o, t], half[o, t], n[o, t], due[o, t])
+            cells.append(Cell(text, bool(best[o]), bool(similar[o])))
             data.append(
                 {
                     "trials": count,
@@ -68,6 +68,13 @@ def _regret_table(analysis: Analysis, a: int) -> Table:
         rows=tuple(rows),
         data=pd.DataFrame(data),
     )
+
+
+def mean_words(mean: float, half: float, seeds: int, due: int) -> str:
+    """A mean over seeds with its interval, and how many seeds it is over if some are missing."""
+    if seeds == due == 0:
+        return MISSING
+    return plus_minus(mean, half) + ("" if seeds == due and seeds > 1 else f" ({seeds}/{due})")
 
 
 def per_task(scores: Floats) -> tuple[Floats, Floats, Ints]:
@@ -164,24 +171,39 @@ def _aggregate_data(analysis: Analysis, name: str, count: int, found: Aggregate 
     ]
 
 
-def aggregate_columns(found: Aggregate | None, order: list[int]) -> tuple[list[Cell], list[Cell]]:
-    """Cells of rank and of regret, in the given order of optimizers."""
-    nothing = [Cell(MISSING)] * len(order)
-    if found is None:
-        return nothing, nothing
-    place = {int(o): i for i, o in enumerate(found.selection.optimizers)}
-    ranked, mean = [], []
-    for o in order:
-        i = place.get(o)
-        if i is None:
-            ranked.append(Cell(MISSING))
-            mean.append(Cell(MISSING))
-            continue
-        text = f"{rank(found.rank[i])} [{rank(found.rank_low[i])}, {rank(found.rank_high[i])}]"
-        ranked.append(Cell(text, bold=bool(found.rank[i] == found.rank.min() < found.rank.max())))
-        text = bracket(found.mean[i], found.mean_low[i], found.mean_high[i])
-        mean.append(Cell(text, bold=bool(found.mean[i] == found.mean.min() < found.mean.max())))
+def mean_interval(found: Aggregate, i: int, sign: float = 1.0) -> tuple[float, float, float]:
+    """Mean and interval of the ``i``-th optimizer, with another sign if the aggregate is of negated scores."""
+    low, high = sorted((sign * found.mean_low[i], sign * found.mean_high[i]))
+    return float(sign * found.mean[i]), float(low), float(high)
+
+
+def mean_of(found: Aggregate | None, o: int) -> str:
+    """An optimizer's mean regret; a dash if it is not compared."""
+    return MISSING if found is None or o not in found.place else number(float(found.mean[found.place[o]]))
+
+
+def rank_words(found: Aggregate, i: int) -> str:
+    """Mean rank and interval of the ``i``-th optimizer."""
+    return f"{rank(found.rank[i])} [{rank(found.rank_low[i])}, {rank(found.rank_high[i])}]"
+
+
+def aggregate_columns(found: Aggregate | None, order: list[int], sign: float = 1.0) -> tuple[list[Cell], list[Cell]]:
+    """Cells of rank and of the mean, in the given order of optimizers."""
+    ranked, mean = [Cell(MISSING)] * len(order), [Cell(MISSING)] * len(order)
+    for column, o in enumerate(order):
+        if found is not None and o in found.place:
+            i = found.place[o]
+            ranked[column] = Cell(rank_words(found, i), bool(found.rank[i] == found.rank.min() < found.rank.max()))
+            text = bracket(*mean_interval(found, i, sign))
+            mean[column] = Cell(text, bool(found.mean[i] == found.mean.min() < found.mean.max()))
     return ranked, mean
+
+
+def leaders(found: Aggregate, names: Sequence[str]) -> tuple[list[int], list[str], str]:
+    """Positions by mean rank, then mean; the names that share the best mean rank; and the same in words."""
+    order = [int(i) for i in np.lexsort((found.mean, found.rank))]
+    best = [names[found.selection.optimizers[i]] for i in order if found.rank[i] - found.rank[order[0]] < 1e-9]
+    return order, best, f"{join_names(best)} {'has' if len(best) == 1 else 'share'} the best mean rank"
 
 
 def _iqm_column(found: Aggregate | None, order: list[int]) -> list[Cell]:
@@ -189,10 +211,9 @@ def _iqm_column(found: Aggregate | None, order: list[int]) -> list[Cell]:
     if found is None:
         return [Cell(MISSING)] * len(order)
     means = [interquartile_mean(scores[found.with_regret]) for scores in found.seed_scores]
-    place = {int(o): i for i, o in enumerate(found.selection.optimizers)}
     return [
-        Cell(number(means[place[o]]), bold=min(means) == means[place[o]] < max(means)) if o in place else Cell(MISSING)
-        for o in order
+        Cell(number(means[i]), bold=min(means) == means[i] < max(means)) if i is not None else Cell(MISSING)
+        for i in map(found.place.get, order)
     ]
 
 
@@ -202,12 +223,11 @@ def ranking(analysis: Analysis) -> list[int]:
     every = range(len(analysis.grid.optimizers))
     if found is None:
         return list(every)
-    place = {int(o): i for i, o in enumerate(found.selection.optimizers)}
 
     def key(o: int) -> tuple[float, float, int]:
-        if o not in place:
+        if o not in found.place:
             return (np.inf, np.inf, o)
-        mean = found.mean[place[o]]
-        return (float(found.rank[place[o]]), float(np.nan_to_num(mean, nan=np.inf)), o)
+        i = found.place[o]
+        return (float(found.rank[i]), float(np.nan_to_num(found.mean[i], nan=np.inf)), o)
 
     return sorted(every, key=key)

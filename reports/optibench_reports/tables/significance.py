@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from optibench_reports.format.text import MISSING, Cell, Table, bracket, many, p_value
+from optibench_reports.format.text import MISSING, Cell, Table, bracket, p_value, plural
 from optibench_reports.stats.analysis import Analysis
 from optibench_reports.stats.bayes import ROPE
 from optibench_reports.stats.comparison import TIE, Comparison
@@ -44,7 +44,7 @@ def friedman_table(analysis: Analysis) -> Table:
     return Table(
         name="friedman",
         title="Friedman's test over the ranks of tasks",
-        note="Chi-squared corrected for ties, and Iman and Davenport's F, the one to read",
+        note="Chi-squared corrected for ties, and Iman and Davenport's F: read F",
         header=("trials", "optimizers", "tasks", "chi-squared", "p", "F", "p of F"),
         rows=tuple(rows),
         data=pd.DataFrame(data, columns=list(_FRIEDMAN)),
@@ -55,7 +55,7 @@ def friedman_table(analysis: Analysis) -> Table:
 def pairs_table(analysis: Analysis, a: int) -> Table:
     """Every pair of the family at one trial count, the better-ranked optimizer first.
 
-    Where no p value could pass after Holm's adjustment, none is printed (nor stored in the CSV).
+    If no p value could be significant after Holm's adjustment, none is printed or stored in the CSV.
     """
     names = analysis.grid.optimizers
     tests = analysis.comparisons[a]
@@ -124,8 +124,8 @@ def effects_table(analysis: Analysis, a: int) -> Table:
             f"Over tasks. Win rate: tasks on which a is better by more than {TIE:g}, ties half. Effect: matched-pairs "
             "rank-biserial correlation. A12: probability that a run of a beats one of b on the same task (Vargha and "
             "Delaney), mean over tasks. d: Cohen's d of the differences of regret, a - b, with Student's paired t and "
-            "its p, not adjusted; they assume nearly normal differences, which regrets of unlike tasks seldom are: "
-            "Wilcoxon's test is the one to read"
+            "its unadjusted p; they assume nearly normal differences, which are rare among regrets of unlike tasks: "
+            "read Wilcoxon's test"
         ),
         header=("a", "b", "win rate", "effect", "A12", "d", "t", "p of t"),
         rows=tuple(rows),
@@ -182,17 +182,17 @@ def significant(tests: Comparison, p_holm: float) -> bool:
 def family_words(analysis: Analysis, tests: Comparison) -> str:
     """The declared family of Holm's adjustment, in words."""
     if analysis.control is None:
-        return f"all {many(len(tests.pairs), 'pair')}" if len(tests.pairs) > 1 else "one pair"
-    return f"{many(len(tests.pairs), 'comparison')} with {analysis.grid.optimizers[analysis.control]}"
+        return f"all {plural(len(tests.pairs), 'pair')}" if len(tests.pairs) > 1 else "one pair"
+    return f"{plural(len(tests.pairs), 'comparison')} with {analysis.grid.optimizers[analysis.control]}"
 
 
 def impossible(analysis: Analysis, tests: Comparison) -> str:
     """Why no p value is printed."""
     single = smallest_p(tests.n)
-    words = f"no p value is given: over {many(tests.n, 'task')} the smallest possible one is {single:.3g}"
+    words = f"with {plural(tests.n, 'task')} the smallest possible p value is {single:.3g}"
     if single > ALPHA:
         return f"{words}, above {ALPHA}"
-    return f"{words}, and Holm's adjustment for {family_words(analysis, tests)} puts that above {ALPHA}"
+    return f"{words}, which Holm's adjustment for {family_words(analysis, tests)} raises above {ALPHA}"
 
 
 def _pairs_note(analysis: Analysis, tests: Comparison | None) -> str:
@@ -201,11 +201,11 @@ def _pairs_note(analysis: Analysis, tests: Comparison | None) -> str:
     words = (
         "Mean difference of the normalised regret with its 95% cluster-bootstrap interval; negative: a is better. "
         f"A tie is a difference of at most {TIE:g}. Effect: matched-pairs rank-biserial correlation, +1 if a is "
-        f"better on every task. p: Wilcoxon's signed-rank test over {many(tests.n, 'task')} (two-sided, Pratt's zeros, "
-        f"{'exact' if tests.n <= EXACT_LIMIT else 'normal approximation'}), Holm-adjusted over "
+        f"better on every task. p: Wilcoxon's signed-rank test over {plural(tests.n, 'task')} (two-sided, Pratt's "
+        f"zeros, {'exact' if tests.n <= EXACT_LIMIT else 'normal approximation'}), Holm-adjusted over "
         f"{family_words(analysis, tests)}"
     )
-    words = words if tests.attainable else f"{words}. Here {impossible(analysis, tests)}"
+    words = words if tests.attainable else f"{words}. No p values: {impossible(analysis, tests)}"
     return (
         f"{words}. P: posterior probabilities that a is better, that they are practically the same (within {ROPE:g} of "
         "regret), and that b is better (Bayesian signed-rank test)"

@@ -8,7 +8,7 @@ from typing import Any
 
 from optibench_reports.stats.analysis import Analysis
 
-LONGEST = 700
+MAX_LETTERS = 700
 """Letters of a provenance value that are shown; all of it stays in the run's provenance.json."""
 
 
@@ -70,4 +70,4 @@ def _line(name: str, value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text if len(text) <= MAX_LETTERS else text[: MAX_LETTERS - 1] + "…"

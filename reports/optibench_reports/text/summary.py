@@ -1,4 +1,4 @@
-"""Words computed from the statistics: the three sentences, the cautions and the terminal's table."""
+"""Text computed from the statistics: the three summary sentences, the cautions and the terminal's table."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from optibench_reports.format.text import MISSING, listing, many, number, rank
+from optibench_reports.format.text import MISSING, join_names, number, plural, shortened
 from optibench_reports.stats.analysis import Analysis
-from optibench_reports.stats.comparison import COVERAGE, Aggregate, Comparison
+from optibench_reports.stats.comparison import COVERAGE, Comparison
 from optibench_reports.stats.cost import UNITS
 from optibench_reports.tables.cost import COST_CAUTION, cost_lines, cost_sentence
 from optibench_reports.tables.metrics import metric_cautions, metric_sentences
-from optibench_reports.tables.regret import ranking
+from optibench_reports.tables.regret import mean_of, rank_words, ranking
 from optibench_reports.tables.significance import impossible
 from optibench_reports.text.verdict import after_trials
 
@@ -20,18 +20,18 @@ FEW_TASKS = 10
 POLICY = (
     "Normalised regret is (value - f_best) / (f_ref - f_best) of the best value so far: 0 at the best value known, 1 "
     "at a median random configuration. References are frozen; regret below 0 is clipped at 0 and counted.",
-    "A failed trial keeps the incumbent; before the first success a cell stands at the worst reference value.",
-    "The task is the unit of analysis: the seeds of an optimizer are averaged inside a task first, over those there "
-    "are; (7/10) marks an average over 7 of 10 planned seeds.",
-    "Missing cells stay missing. Ranks, means over tasks and tests use complete tasks only, those where every compared "
+    "A failed trial keeps the incumbent; before its first success a cell has the regret of the worst reference.",
+    "The task is the unit of analysis: the available seeds of an optimizer are averaged within a task first; (7/10) "
+    "marks an average over 7 of 10 planned seeds.",
+    "Missing cells stay missing. Ranks, means over tasks and tests use only complete tasks, where every compared "
     "optimizer has at least one seed, because ranks among different competitors are not comparable. An optimizer that "
-    "reached a trial count on less than half of the tasks is not compared there, so that it cannot remove the tasks of "
-    "all others. A cell shorter than a trial count is missing at that count.",
-    "On a task without reference values optimizers are ranked by value; it counts for ranks and Friedman's test only.",
-    "Holm's adjustment covers the comparisons at one trial count. A report at several counts has as many families, and "
-    "nothing adjusts for looking at all of them: decide before which count is the one that decides.",
+    "reached a trial count on less than half of the tasks is not compared there, so it cannot remove tasks from "
+    "the others. A cell shorter than a trial count is missing at that count.",
+    "On a task without reference values, optimizers are ranked by value; it counts only for ranks and Friedman's test.",
+    "Holm's adjustment covers the comparisons at one trial count. A report at several counts has several families, and "
+    "nothing adjusts for looking at all of them: choose the decisive count in advance.",
 )
-"""What is computed from what, and what becomes of missing and failed cells; plain text, one item each."""
+"""How numbers are computed and how missing and failed cells count; plain text, one item each."""
 
 
 def sentences(analysis: Analysis) -> tuple[str, ...]:
@@ -44,7 +44,7 @@ def sentences(analysis: Analysis) -> tuple[str, ...]:
 
 
 def cautions(analysis: Analysis) -> list[str]:
-    """What the numbers cannot carry, and what was left out; plain text, one item each."""
+    """Limitations and exclusions; plain text, one item each."""
     grid, a = analysis.grid, analysis.headline
     found, tests, count = analysis.overall[a], analysis.comparisons[a], analysis.counts[a]
     notes = [COST_CAUTION] if analysis.costs else []
@@ -52,7 +52,7 @@ def cautions(analysis: Analysis) -> list[str]:
     skipped = analysis.provenance.get("skipped_tasks") or []
     if skipped:
         names = [skipped] if isinstance(skipped, str) else list(map(str, skipped))
-        notes.append(f"Left out of the grid, for their data was missing where it ran: {listing(names, 20)}.")
+        notes.append(f"Left out of the grid because their data was missing: {join_names(names, 20)}.")
     if found is not None:
         k, n = found.task_ranks.shape
         if n == 1:
@@ -63,38 +63,37 @@ def cautions(analysis: Analysis) -> list[str]:
             notes.append(f"There are {n} complete tasks: bootstrap intervals over so few tasks are too narrow.")
         tied = int((np.ptp(found.task_ranks, axis=0) == 0).sum()) if k > 1 else 0
         if tied:
-            notes.append(f"All optimizers tie on {many(tied, 'task')} after {count} trials: nothing is learned there.")
+            notes.append(f"All optimizers tie on {plural(tied, 'task')} after {count} trials.")
     if tests is not None and tests.pairs and not tests.attainable:
-        notes.append(f"Pairwise tests: {impossible(analysis, tests)}.")
+        notes.append(f"Pairwise tests have no p values: {impossible(analysis, tests)}.")
     one_seed = int((np.sum(grid.finished > 0, axis=2) == 1).sum())
     if one_seed:
         have = "has" if one_seed == 1 else "have"
-        notes.append(f"{many(one_seed, 'pair')} of optimizer and task {have} a single seed: no interval, no mark.")
+        notes.append(f"{plural(one_seed, 'pair')} of optimizer and task {have} a single seed: no interval, no mark.")
     notes += _left_out(analysis)
     without = [grid.tasks[t] for t in np.flatnonzero(~grid.has_regret)]
     if without:
         notes.append(
-            f"{many(len(without), 'task')} without reference values: no regret there, ranks by value only "
-            f"({listing(without)})."
+            f"{plural(len(without), 'task')} without reference values: no regret there, ranks by value only "
+            f"({join_names(without)})."
         )
     clipped = int(grid.clipped.sum())
     if clipped:
         notes.append(
-            f"Regret was below 0 and clipped in {many(clipped, 'trial')} on "
-            f"{many(int(grid.clipped.any(axis=0).sum()), 'task')} (lowest "
-            f"{number(float(np.nanmin(grid.lowest)))}): the references of these tasks are beaten."
+            f"Regret was below 0 and clipped in {plural(clipped, 'trial')} on "
+            f"{plural(int(grid.clipped.any(axis=0).sum()), 'task')} (lowest "
+            f"{number(float(np.nanmin(grid.lowest)))}): these trials beat the reference."
         )
     missing = int(((grid.planned > 0) & (grid.finished == 0)).sum())
     short = int(((grid.finished > 0) & (grid.finished < grid.planned)).sum())
     if missing or short:
-        planned = many(int((grid.planned > 0).sum()), "planned cell")
+        planned = plural(int((grid.planned > 0).sum()), "planned cell")
         notes.append(f"{missing:,} of {planned} missing, {short:,} short.")
     if grid.unplanned:
-        notes.append(f"{many(grid.unplanned, 'cell')} outside the plan are counted as well.")
+        notes.append(f"{plural(grid.unplanned, 'cell')} outside the plan are counted as well.")
     if analysis.own_initial:
-        notes.append(
-            f"With an initial design of their own: {listing(list(analysis.own_initial))}; their seeds are no pairs."
-        )
+        own = join_names(list(analysis.own_initial))
+        notes.append(f"With their own initial design: {own}; their seeds are not paired with others.")
     return notes + metric_cautions(analysis) + _unlike_grids(analysis)
 
 
@@ -107,8 +106,8 @@ def _unequal(analysis: Analysis) -> list[str]:
     least = np.where(most > 0, most, grid.longest).min(axis=1)
     short = [name for name, n in zip(grid.optimizers, least, strict=True) if n == analysis.shared]
     return [
-        f"Runs have up to {many(grid.longest, 'trial')}; {analysis.shared} is the largest number that all share "
-        f"({listing(short)} {'has' if len(short) == 1 else 'have'} no more, at least on some tasks)."
+        f"Runs have up to {plural(grid.longest, 'trial')}; {analysis.shared} is the largest number that all share "
+        f"({join_names(short)} {'has' if len(short) == 1 else 'have'} no more, at least on some tasks)."
     ]
 
 
@@ -118,8 +117,8 @@ def _unlike_grids(analysis: Analysis) -> list[str]:
     designs = analysis.provenance.get("initial_design")
     if isinstance(designs, (list, tuple)) and len(designs) > 1:
         notes.append(
-            f"The grids differ in their initial designs ({'; '.join(map(str, designs))}): seeds of optimizers of "
-            "different grids are no pairs."
+            f"The grids differ in their initial designs ({'; '.join(map(str, designs))}): seeds of different grids "
+            "are not paired."
         )
     versions = analysis.provenance.get("optimizer_packages")
     for name, found in versions.items() if isinstance(versions, Mapping) else ():
@@ -127,28 +126,28 @@ def _unlike_grids(analysis: Analysis) -> list[str]:
             names = sorted({package for each in found for package in each})
             unlike = [package for package in names if len({each.get(package) for each in found}) > 1]
             words = ", ".join(f"{p} {' and '.join(str(each.get(p, MISSING)) for each in found)}" for p in unlike)
-            notes.append(f"{name} ran with other packages in one grid than in another ({words}) and counts as one.")
+            notes.append(f"{name} ran with different packages in the grids ({words}) and counts as one optimizer.")
     return notes
 
 
 def _left_out(analysis: Analysis) -> list[str]:
-    """Who and what is not compared; one item for all the trial counts that it is true of."""
+    """Who and what is not compared; one item for all the trial counts to which it applies."""
     counts_of: dict[str, list[str]] = {}
     for count, found in zip(analysis.counts, analysis.overall, strict=True):
         notes = []
         if found is None:
-            notes.append("no task is complete, and nothing is aggregated.")
+            notes.append("no task is complete, so nothing is aggregated.")
         elif found.selection.left_out:
             reached = found.selection.reached
             names = [f"{analysis.grid.optimizers[o]} ({n} of {reached} tasks)" for o, n in found.selection.left_out]
-            notes.append(f"not compared, as on fewer than {COVERAGE:.0%} of the tasks there: {listing(names)}.")
+            notes.append(f"not compared, as on fewer than {COVERAGE:.0%} of the tasks: {join_names(names)}.")
         if found is not None and len(found.selection.dropped):
             names = [analysis.grid.tasks[t] for t in found.selection.dropped]
-            lacking = f"{many(len(names), 'task')} left out of ranks, means and tests"
-            notes.append(f"{lacking}, for want of a seed of a compared optimizer: {listing(names)}.")
+            lacking = f"{plural(len(names), 'task')} left out of ranks, means and tests"
+            notes.append(f"{lacking}, because a compared optimizer lacks a seed there: {join_names(names)}.")
         for note in notes:
             counts_of.setdefault(note, []).append(str(count))
-    return [f"After {listing(counts)} trials: {note}" for note, counts in counts_of.items()]
+    return [f"After {join_names(counts)} trials: {note}" for note, counts in counts_of.items()]
 
 
 def terminal(analysis: Analysis) -> str:
@@ -167,20 +166,9 @@ def terminal(analysis: Analysis) -> str:
     lines = [header]
     best = order[0]
     for o in order:
-        name = grid.optimizers[o]
-        row = [name if len(name) <= 26 else name[:25] + "…"]
-        for i in shown:
-            part = analysis.overall[i]
-            place = _place(part, o)
-            row.append(MISSING if part is None or place is None else number(float(part.mean[place])))
-        place = _place(found, o)
-        if found is None or place is None:
-            row.append(MISSING)
-        else:
-            row.append(f"{rank(found.rank[place])} [{rank(found.rank_low[place])}, {rank(found.rank_high[place])}]")
-        row.append(_against(tests, best, o))
-        row.append(number(float(analysis.seconds.median[o]) * 1e3))
-        lines.append(row)
+        row = [shortened(grid.optimizers[o], 26), *(mean_of(analysis.overall[i], o) for i in shown)]
+        row.append(MISSING if found is None or o not in found.place else rank_words(found, found.place[o]))
+        lines.append([*row, _against(tests, best, o), number(float(analysis.seconds.median[o]) * 1e3)])
     at_cost: list[str] = []
     for each in analysis.costs:
         legend = f"@n: mean normalised regret at a cost of n, in {UNITS[each.unit]}; trials, in full: means of a run"
@@ -188,8 +176,8 @@ def terminal(analysis: Analysis) -> str:
     n = 0 if found is None else int(found.with_regret.sum())
     notes = cautions(analysis)
     legend = (
-        f"@n: mean normalised regret after n trials ({many(n, 'task')} at {analysis.counts[a]}); best w/t/l: tasks the "
-        "first row wins, ties, loses"
+        f"@n: mean normalised regret after n trials ({plural(n, 'task')} at {analysis.counts[a]}); best w/t/l: tasks "
+        "that the first row wins, ties, loses"
     )
     return "\n".join(
         [
@@ -198,11 +186,7 @@ def terminal(analysis: Analysis) -> str:
             *_wrapped(legend),
             "",
             *(w for s in sentences(analysis) for w in _wrapped(s)),
-            *(
-                _wrapped(f"{many(len(notes), 'note')} on what was left out or cannot be concluded: see report.md.")
-                if notes
-                else []
-            ),
+            *(_wrapped(f"{plural(len(notes), 'note')} on limitations and exclusions: see report.md.") if notes else []),
         ]
     )
 
@@ -217,13 +201,6 @@ def _aligned(lines: list[list[str]]) -> list[str]:
         ).rstrip()
         for line in ruled
     ]
-
-
-def _place(found: Aggregate | None, o: int) -> int | None:
-    if found is None:
-        return None
-    where = np.flatnonzero(found.selection.optimizers == o)
-    return int(where[0]) if len(where) else None
 
 
 def _against(tests: Comparison | None, best: int, other: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optibench_reports.format.text import bracket, listing, many, number, p_value, rank
+from optibench_reports.format.text import bracket, join_names, number, p_value, plural, rank
 from optibench_reports.stats.analysis import Analysis
 from optibench_reports.stats.comparison import Aggregate, Comparison, Pair
 from optibench_reports.tables.significance import family_words, impossible, significant
@@ -29,7 +29,7 @@ def _verdict(analysis: Analysis) -> tuple[str, str, str]:
     if found is None or tests is None:
         return (
             f"No task was reached by enough optimizers for a comparison after {count} trials.",
-            "How far the optimizers are apart cannot be said.",
+            "The size of the difference is unknown.",
             "Nothing can be tested.",
         )
     k, n = found.task_ranks.shape
@@ -40,11 +40,11 @@ def _verdict(analysis: Analysis) -> tuple[str, str, str]:
     top = int(order[0])
     leaders = [int(i) for i in order if abs(found.rank[int(i)] - found.rank[top]) < 1e-9]
     level = [names[i] for i in leaders]
-    where = f"of {k} optimizers over {many(n, 'task')} after {count} trials: {rank(found.rank[top])}"
+    where = f"of {k} optimizers over {plural(n, 'task')} after {count} trials: {rank(found.rank[top])}"
     if not np.ptp(found.task_ranks, axis=0).any():
         tie = "both tie" if k == 2 else "all tie"
         return (
-            f"{listing(level)} share the best mean rank {where}; {tie} on every task, so nobody wins.",
+            f"{join_names(level)} share the best mean rank {where}; {tie} on every task, so there is no winner.",
             f"Each has a mean normalised regret of {_regret(found, top)} (95% interval)."
             if found.with_regret.any()
             else "No task has reference values, so there is no regret.",
@@ -52,7 +52,7 @@ def _verdict(analysis: Analysis) -> tuple[str, str, str]:
         )
     interval = f"95% interval {rank(found.rank_low[top])} to {rank(found.rank_high[top])}"
     return (
-        f"{listing(level)} {'has' if len(level) == 1 else 'share'} the best mean rank {where} ({interval}).",
+        f"{join_names(level)} {'has' if len(level) == 1 else 'share'} the best mean rank {where} ({interval}).",
         _by_how_much(analysis, found, tests, names, order),
         _is_it_significant(analysis, tests, level),
     )
@@ -67,14 +67,14 @@ def _alone(analysis: Analysis, found: Aggregate, name: str) -> tuple[str, str, s
     grid, count = analysis.grid, analysis.counts[analysis.headline]
     ran = (grid.finished > 0).any(axis=(1, 2))
     if len(grid.optimizers) == 1:
-        first = f"Only {name} was run, so nobody wins."
+        first = f"Only {name} was run, so there is no winner."
     elif ran.sum() == 1:
-        first = f"Only {name} of {len(grid.optimizers)} optimizers has finished cells, so nobody wins yet."
+        first = f"Only {name} of {len(grid.optimizers)} optimizers has finished cells, so there is no winner yet."
     else:
-        first = f"Only {name} reached {many(count, 'trial')} on enough tasks to be compared, so nobody wins."
+        first = f"Only {name} reached {plural(count, 'trial')} on enough tasks to be compared, so there is no winner."
     return (
         first,
-        f"Its mean normalised regret after {count} trials over {many(int(found.with_regret.sum()), 'task')} is "
+        f"Its mean normalised regret after {count} trials over {plural(int(found.with_regret.sum()), 'task')} is "
         f"{_regret(found, 0)} (95% interval)."
         if found.with_regret.any()
         else "No task has reference values, so it has no regret.",
@@ -91,7 +91,7 @@ def _by_how_much(
 ) -> str:
     top, second = int(order[0]), int(order[1])
     if not found.with_regret.any():
-        return "By how much cannot be said: no task has reference values, so there is no regret, only ranks."
+        return "The size of the difference is unknown: no task has reference values, so there are only ranks."
     place = "of the same mean rank" if abs(found.rank[second] - found.rank[top]) < 1e-9 else "the next by rank"
     words = (
         f"The mean normalised regret of {names[top]} is {_regret(found, top)}, that of {names[second]}, {place}, "
@@ -105,7 +105,9 @@ def _by_how_much(
             low, high = (-pair.high, -pair.low) if mirrored else (pair.low, pair.high)
             gap = number(-pair.difference if mirrored else pair.difference)
             words += f": a difference of {gap} [{number(low)}, {number(high)}], with "
-            words += f"{many(wins, 'win')}, {many(pair.ties, 'tie')} and {losses} {'loss' if losses == 1 else 'losses'}"
+            words += (
+                f"{plural(wins, 'win')}, {plural(pair.ties, 'tie')} and {losses} {'loss' if losses == 1 else 'losses'}"
+            )
     lowest = int(np.argmin(found.mean))
     if found.mean[lowest] < found.mean[top]:
         words += f"; the lowest mean regret is that of {names[lowest]}, {number(float(found.mean[lowest]))}"
@@ -119,10 +121,10 @@ def _is_it_significant(analysis: Analysis, tests: Comparison, leaders: list[str]
     leaders = [control] if control in leaders else leaders  # no pair of another leader was tested
     mine = [pair for pair in tests.pairs if everyone[pair.a] in leaders or everyone[pair.b] in leaders]
     if not mine:
-        return "Whether that is significant was not tested: no task has reference values."
+        return "Significance was not tested: no task has reference values."
     if not tests.attainable:
-        return f"Whether that is significant cannot be said: {impossible(analysis, tests)}."
-    method = f"Wilcoxon's signed-rank test over {many(tests.n, 'task')}, Holm over {family_words(analysis, tests)}"
+        return f"Significance cannot be tested: {impossible(analysis, tests)}."
+    method = f"Wilcoxon's signed-rank test over {plural(tests.n, 'task')}, Holm over {family_words(analysis, tests)}"
     against: dict[str, list[tuple[bool, float]]] = {}
     within: list[tuple[str, str, float]] = []
     for pair in mine:
@@ -135,7 +137,7 @@ def _is_it_significant(analysis: Analysis, tests: Comparison, leaders: list[str]
         else:
             against.setdefault(better, []).append((False, pair.p_holm))
     apart = [f"{better} is significantly better than {worse}" for better, worse, p in within if significant(tests, p)]
-    among = f"Although their mean ranks are equal, {listing(apart)}" if apart else ""
+    among = f"Although their mean ranks are equal, {join_names(apart)}" if apart else ""
     if not against:
         p = p_value(min(p for *_, p in within))
         none = f"No difference between them is significant (smallest p {p}; {method})."
@@ -150,12 +152,12 @@ def _lead(leaders: list[str], against: dict[str, list[tuple[bool, float]]], meth
     several = len(leaders) > 1
     if not beaten:
         p = p_value(min(p for found in against.values() for _, p in found))
-        lead = f"The lead that {listing(leaders)} share" if several else f"The lead of {leaders[0]}"
+        lead = f"The lead that {join_names(leaders)} share" if several else f"The lead of {leaders[0]}"
         return f"{lead} is not significant over any other optimizer (smallest p {p}; {method})."
     worst = max(p for other in beaten for _, p in against[other])
     p = "below 0.0001" if worst < 1e-4 else f"at most {p_value(worst)}"
-    words = f"{listing(leaders)} {'are each' if several else 'is'} significantly better than {listing(beaten)}"
-    return f"{words} (p {p}; {method})" + (f", but not than {listing(level)}." if level else ".")
+    words = f"{join_names(leaders)} {'are each' if several else 'is'} significantly better than {join_names(beaten)}"
+    return f"{words} (p {p}; {method})" + (f", but not than {join_names(level)}." if level else ".")
 
 
 def _sides(pair: Pair, everyone: tuple[str, ...]) -> tuple[str, str]:

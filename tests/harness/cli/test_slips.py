@@ -125,7 +125,7 @@ def test_a_grid_that_skips_tasks_says_so_in_its_report(tmp_path: Path, capsys: p
     assert store.resolved()["grid"]["skipped"] == ["half/away", "half/g/*"]
     assert resolve(stored_grid(store))["grid"] == store.resolved()["grid"]
     text = (tmp_path / "out" / "report" / "report.md").read_text().replace("\\", "")
-    assert "Left out of the grid, for their data was missing where it ran: half/away and half/g/*." in text
+    assert "Left out of the grid because their data was missing: half/away and half/g/*." in text
     assert load_results(store.folder).provenance["skipped_tasks"] == ["half/away", "half/g/*"]
 
 

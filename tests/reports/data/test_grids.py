@@ -176,8 +176,8 @@ def test_a_merged_report_warns_where_grids_are_unlike(whole: Results) -> None:
         provenance = {"runs": [], "initial_design": design, "optimizer_packages": packages}
         halves.append(replace(part(whole, lambda x, keep=keep: x["optimizer"] == keep), provenance=provenance))
     notes = cautions(analyse(optibench_reports.merge(halves), at=None, draws=100, seed=0))
-    assert any("initial designs (shared: 5; shared: 10): seeds" in note and "no pairs" in note for note in notes)
-    words = "tpe ran with other packages in one grid than in another (optuna 4.9.0 and 5.0.0) and counts as one."
+    assert any("initial designs (shared: 5; shared: 10): seeds" in note and "are not paired" in note for note in notes)
+    words = "tpe ran with different packages in the grids (optuna 4.9.0 and 5.0.0) and counts as one optimizer."
     assert words in notes
     shown = dict(facts(analyse(optibench_reports.merge(halves), at=None, draws=100, seed=0)))
     assert shown["optimizer packages"] == "cmaes 0.13, numpy 2.4.6, optuna 4.9.0 and 5.0.0"

@@ -138,7 +138,7 @@ def test_a_report_shows_it_and_says_so(tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "regret_by_fidelity.png").exists()
     assert (tmp_path / "figures" / "regret_by_seconds.png").exists()
     text = (tmp_path / "report.md").read_text()
-    assert "what is said after a number of trials counts cheap ones as whole ones" in text
+    assert "statements after a number of trials count cheap evaluations like full ones" in text
     data = pd.read_csv(tmp_path / "tables" / "regret_by_fidelity.csv")
     row = data[(data["optimizer"] == "cheap") & (data["share"] == 1.0)].iloc[0]
     assert (row["cost"], row["tasks"], row["mean_rank"]) == (2.0, 6, 1.0)
@@ -162,7 +162,7 @@ def test_where_every_trial_costs_the_same_nothing_is_shown(tmp_path: Path) -> No
     assert analysed(plain).costs == ()
     write(plain, tmp_path, bootstrap_draws=200)
     assert not list(tmp_path.glob("*/regret_by_fidelity*"))
-    assert "counts cheap ones" not in (tmp_path / "report.md").read_text()
+    assert "cheap evaluations" not in (tmp_path / "report.md").read_text()
 
 
 def test_in_a_merge_the_trials_of_an_ordinary_grid_are_full_evaluations() -> None:

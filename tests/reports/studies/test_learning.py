@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from optibench_reports import ReportError
-from optibench_reports.figures.learning_curves import MOST_TASKS, LearningCurves, objective
+from optibench_reports.figures.learning_curves import MAX_TASKS, LearningCurves, objective
 
 
 def trials(tasks: tuple[str, ...] = ("mnist/mlp",), optimizers: tuple[str, ...] = ("random", "tpe")) -> pd.DataFrame:
@@ -60,11 +60,11 @@ def test_the_figure_shows_the_mean_of_each_runs_best_training(direction: str) ->
 
 
 def test_it_is_drawn_with_a_caption_and_its_numbers(tmp_path: Path) -> None:
-    names = tuple(f"task/{i:02}" for i in range(MOST_TASKS + 5))
+    names = tuple(f"task/{i:02}" for i in range(MAX_TASKS + 5))
     frame = pd.concat([trials(names), trials(("other/task",)).assign(value=77.0)], ignore_index=True)
     curves = LearningCurves(frame, dict.fromkeys((*names, "other/task"), "maximize"))
     ((name, caption),) = curves.draw(tmp_path, ["tpe", "random", "cmaes"])
-    assert f"{MOST_TASKS} of {MOST_TASKS + 5} tasks" in caption
+    assert f"{MAX_TASKS} of {MAX_TASKS + 5} tasks" in caption
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.{suffix}" for suffix in ("png", "pdf", "csv")}
     assert len(pd.read_csv(tmp_path / f"{name}.csv")) == len(frame) * 8
     (tmp_path / "none").mkdir()

@@ -21,8 +21,9 @@ from smac.runhistory.dataclasses import TrialInfo, TrialValue
 from smac.runhistory.enumerations import StatusType
 
 from optibench_optimizers.adapters.smac.liar import FiniteLogEncoder, LyingEncoder, Retraining
-from optibench_optimizers.base import Capabilities, Observation, Optimizer, Suggestion
-from optibench_optimizers.history import Pending, Values, succeeded
+from optibench_optimizers.base import Observation, Suggestion
+from optibench_optimizers.catalog import CAPABILITIES
+from optibench_optimizers.history import Pending, PendingOptimizer, Values, succeeded
 from optibench_optimizers.settings import MAX_COUNT, library_seed, whole
 from optibench_optimizers.spaces import Config, SearchSpace
 
@@ -47,7 +48,7 @@ def repeatable(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSea
     return maximizer
 
 
-class SMAC(Optimizer):
+class SMAC(PendingOptimizer):
     """A SMAC facade, asked and told; subclasses say which.
 
     If trials are told before the first ask, they are the initial design; otherwise SMAC makes its own (Sobol' points,
@@ -146,10 +147,6 @@ class SMAC(Optimizer):
             info = self._pending.pop(observation.config, observation.fidelity) or self._foreign(observation)
             self._untold.append((info, observation))
 
-    def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
-        for suggestion in suggestions:
-            self._pending.pop(suggestion.config, suggestion.fidelity)
-
     def _foreign(self, observation: Observation) -> TrialInfo:
         config = observation.config
         self._space.codes(config)  # refuses what is not of this space
@@ -175,7 +172,7 @@ class SMACForest(SMAC):
     """SMAC's hyperparameter-optimization facade: a random forest on log-scaled costs, log expected improvement."""
 
     facade = HyperparameterOptimizationFacade
-    capabilities: ClassVar[Capabilities] = Capabilities(batch=True, failed="counts as the worst success so far")
+    capabilities = CAPABILITIES["smac-rf"]
 
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 8) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
@@ -189,11 +186,7 @@ class SMACGP(SMAC):
     """SMAC's black-box facade: a Gaussian process (Matern 5/2, Hamming for categories), expected improvement."""
 
     facade = BlackBoxFacade
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        conditional="SMAC's GP sees an inactive parameter at -1, below its range",
-        batch=True,
-        failed="counts as the worst success so far",
-    )
+    capabilities = CAPABILITIES["smac-gp"]
 
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 1) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)

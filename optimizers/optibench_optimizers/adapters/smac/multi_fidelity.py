@@ -19,7 +19,8 @@ from smac.intensifier.hyperband import Hyperband
 from smac.runhistory.dataclasses import TrialInfo
 
 from optibench_optimizers.adapters.smac.facades import SMAC, SMACForest
-from optibench_optimizers.base import Capabilities, Fidelity, Observation, Suggestion
+from optibench_optimizers.base import Fidelity, Observation, Suggestion
+from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.settings import MAX_COUNT, whole
 from optibench_optimizers.spaces import Config
 
@@ -55,9 +56,7 @@ class SMACHyperband(SMAC):
 
     facade: ClassVar[Any] = HyperbandFacade
     models: ClassVar[bool] = False
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        batch=True, multi_fidelity=True, failed="counts as the worst success so far"
-    )
+    capabilities = CAPABILITIES["hyperband"]
 
     def __init__(
         self,
@@ -106,9 +105,7 @@ class SMACForestHyperband(SMACHyperband, SMACForest):
 
     facade: ClassVar[Any] = MultiFidelityFacade
     models: ClassVar[bool] = True
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        batch=True, multi_fidelity=True, failed="counts as the worst success so far"
-    )
+    capabilities = CAPABILITIES["smac-hb"]
 
     def __init__(
         self,

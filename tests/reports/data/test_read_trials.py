@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import optibench_reports
-from optibench_reports.data import read_trials as foreign
+from optibench_reports.data import read_trials
 from optibench_reports.data.results import Results
 from optibench_reports.stats.analysis import analyse
 from optibench_reports.tables.convergence import convergence_table
@@ -41,7 +41,7 @@ def stored(folder: Path, text: str) -> Path:
 
 
 def test_incumbents_and_regrets_are_computed_from_the_frozen_references(tmp_path: Path) -> None:
-    results = foreign.load(stored(tmp_path, GOOD), TASKS)
+    results = read_trials.load(stored(tmp_path, GOOD), TASKS)
     rows = results.trials.set_index(["task", "trial"])
     assert rows.loc[("a/min", 0), "state"] == "failed"
     np.testing.assert_allclose(rows.loc["a/min"]["regret"], [4.0, 1.5, 1.5])  # f_worst, then (4 - 1) / (3 - 1)
@@ -56,30 +56,30 @@ def test_incumbents_and_regrets_are_computed_from_the_frozen_references(tmp_path
 def test_trials_of_this_bench_come_back_as_they_were(make: Make, tmp_path: Path, kind: str) -> None:
     own = make(("random", "tpe"), seeds=3, trials=12)
     path = tmp_path / f"trials.{kind}"
-    columns = [*foreign.NEEDED, "state", *foreign.SECONDS]
+    columns = [*read_trials.NEEDED, "state", *read_trials.SECONDS]
     shuffled = own.trials.sample(frac=1, random_state=0)[columns]
     shuffled.to_csv(path, index=False) if kind == "csv" else shuffled.to_parquet(path)
     text = dict.fromkeys(("optimizer", "task", "state"), str)
     order = ["optimizer", "task", "seed", "trial"]
     wanted = own.trials.astype(text).sort_values(order, ignore_index=True)[[*columns, "incumbent", "regret"]]
-    found = foreign.load(path, own.tasks).trials[wanted.columns]
+    found = read_trials.load(path, own.tasks).trials[wanted.columns]
     pd.testing.assert_frame_equal(found.astype(text), wanted, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("quick_figures")
-def test_foreign_trials_enter_the_same_statistics(make: Make, tmp_path: Path) -> None:
+def test_imported_trials_enter_the_same_statistics(make: Make, tmp_path: Path) -> None:
     own = make(("random", "tpe"), seeds=3, trials=12)
     path = tmp_path / "trials.csv"
     mine = own.trials[own.trials["optimizer"] == "tpe"]
     mine[["optimizer", "task", "seed", "trial", "value", "state"]].to_csv(path, index=False)
-    both = optibench_reports.merge([own, foreign.load(path, own.tasks, suffix=" (theirs)")])
+    both = optibench_reports.merge([own, read_trials.load(path, own.tasks, suffix=" (theirs)")])
     analysis = analyse(both, at=None, draws=100, seed=0)
     tests = analysis.comparisons[-1]
     assert tests is not None
     ties = {(pair.wins, pair.ties, pair.losses) for pair in tests.pairs if 0 not in (pair.a, pair.b)}
     assert ties == {(0, 12, 0)}  # the same runs under two names
-    assert any("tpe (theirs)" in note and "initial design of their own" in note for note in cautions(analysis))
-    # Nobody knows how long the foreign optimizer thought: a dash, not 0.
+    assert any("tpe (theirs)" in note and "their own initial design" in note for note in cautions(analysis))
+    # The other optimizer's seconds are unknown: a dash, not 0.
     row = next(row for row in convergence_table(analysis).rows if row[0].text == "tpe (theirs)")
     assert row[3].text == "—"
     assert np.isnan(analysis.seconds.total_evaluate[analysis.grid.optimizers.index("tpe (theirs)")])
@@ -88,7 +88,7 @@ def test_foreign_trials_enter_the_same_statistics(make: Make, tmp_path: Path) ->
 
 def test_the_value_of_a_failed_trial_does_not_count(tmp_path: Path) -> None:
     text = "optimizer,task,seed,trial,value,state\nx,a/min,0,0,1.0,timeout\nx,a/min,0,1,2.0,ok\n"
-    results = foreign.load(stored(tmp_path, text), TASKS)
+    results = read_trials.load(stored(tmp_path, text), TASKS)
     np.testing.assert_allclose(results.trials["regret"], [4.0, 0.5])
 
 
@@ -120,28 +120,28 @@ HEADER = "optimizer,task,seed,trial,value,state,ask_seconds\n"
 def test_what_cannot_be_used_is_refused_with_a_sentence(tmp_path: Path, text: str, words: str) -> None:
     path = stored(tmp_path, text)
     with pytest.raises(optibench_reports.ReportError, match=words) as caught:
-        foreign.load(path, TASKS)
+        read_trials.load(path, TASKS)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(optibench_reports.ReportError, match="there is no file"):
-        foreign.load(tmp_path / "none.csv", TASKS)
+        read_trials.load(tmp_path / "none.csv", TASKS)
     with pytest.raises(optibench_reports.ReportError, match=r"neither \.csv nor \.parquet"):
-        foreign.load(tmp_path / "trials.xlsx", TASKS)
+        read_trials.load(tmp_path / "trials.xlsx", TASKS)
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(optibench_reports.ReportError, match="cannot be read as PARQUET"):
-        foreign.load(tmp_path / "bad.parquet", TASKS)
+        read_trials.load(tmp_path / "bad.parquet", TASKS)
     (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00optimizer")
     with pytest.raises(optibench_reports.ReportError, match="cannot be read as CSV"):
-        foreign.load(tmp_path / "bad.csv", TASKS)
+        read_trials.load(tmp_path / "bad.csv", TASKS)
 
 
 @pytest.mark.parametrize("name", ["NA", "null", "None", "nan", "NaN", "N/A", "007", "1.50", "True", "-inf"])
 def test_a_name_is_text_as_it_stands(tmp_path: Path, name: str) -> None:
     text = f"optimizer,task,seed,trial,value,state\n{name},{name},0,0,1.0,ok\n{name},{name},0,1,NA,failed\n"
-    found = foreign.load(stored(tmp_path, text), {name: TASKS["a/min"]}).trials
+    found = read_trials.load(stored(tmp_path, text), {name: TASKS["a/min"]}).trials
     assert list(found["optimizer"]) == list(found["task"]) == [name, name]
     assert list(found["state"]) == ["ok", "failed"]
-    assert foreign.task_names(tmp_path / "trials.csv") == [name]
+    assert read_trials.task_names(tmp_path / "trials.csv") == [name]
