@@ -1,4 +1,4 @@
-"""Problems to optimize: search space, objective, direction and frozen reference values."""
+"""Tasks to optimize: search space, objective, direction and frozen reference values."""
 
 from optibench_benchmarks.base import (
     Benchmark,

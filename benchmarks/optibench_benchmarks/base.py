@@ -3,9 +3,8 @@
 A benchmark is a search space, an objective over it and the metadata that makes a result comparable: the direction,
 whether the objective is noisy, an optional fidelity space and frozen reference values.
 
-Configurations cross this border as plain mappings of *active* parameters to Python values (``int``, ``float``,
-``str``, ``bool``), never as ``ConfigSpace.Configuration``: that keeps evaluation cheap and lets an objective run in
-another process.
+Configurations are plain mappings of *active* parameters to Python values (``int``, ``float``, ``str``, ``bool``), never
+``ConfigSpace.Configuration``: evaluation stays cheap, and an objective can run in another process.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Sampling = Literal["deterministic", "exact", "noisy"]
 
 
 class BenchmarkError(Exception):
-    """A mistake the user can fix; the message is one sentence that says what, where and how."""
+    """A mistake the user can fix; the message says in one sentence what is wrong, where, and how to fix it."""
 
 
 class MissingDataError(BenchmarkError):
@@ -35,13 +34,13 @@ class MissingDataError(BenchmarkError):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What one evaluation of a configuration gave.
+    """The result of evaluating a configuration.
 
     Attributes:
         value: The objective in the benchmark's own direction and unit. May be NaN or infinite: the runner turns that
             into a failed trial.
-        cost_seconds: What the evaluation would have cost for real (a surrogate's predicted or a table's recorded
-            training time), in seconds; 0.0 where that is unknown or free.
+        cost_seconds: The cost of a real evaluation in seconds (the training time that a surrogate predicts or a table
+            recorded); 0.0 if it is unknown or nothing.
         info: Further numbers or words worth keeping (other metrics, an epoch count); stored with the trial.
         curve: The learning curve of a training: by quantity, one number for each step, all of the same length. The
             first quantity is the step itself (``epoch``, ``n_estimators``). Empty where nothing was trained in steps.
@@ -60,11 +59,11 @@ class Reference:
     All three are in the benchmark's own direction, at full fidelity and without noise.
 
     Attributes:
-        f_best: The best value there is (exact where it can be known) or the best one that a dedicated search found.
+        f_best: The best possible value where it is known exactly, otherwise the best value of a dedicated search.
         f_ref: The median over random configurations, so that a random configuration has a median regret of 1.
         f_worst: The worst value among those random configurations; a failed trial counts as this one.
         source: How the values were obtained, in a few words ("analytic", "complete table", "evolutionary search ...").
-        version: Raised whenever any of the values changes; results with different versions are not comparable.
+        version: Increases whenever a value changes; results of different versions are not comparable.
     """
 
     f_best: float
@@ -101,15 +100,15 @@ class Benchmark(ABC):
         sampling: ``deterministic`` (or ``exact``) if the value does not depend on ``seed``, ``noisy`` otherwise.
         fidelity_space: The parameters that make an evaluation cheaper (epochs, a data fraction); ``None`` if there
             are none.
-        main_fidelity: The one that a multi-fidelity optimizer varies, the others staying at their highest; ``None``
-            stands for the only one of :attr:`fidelity_space`.
-        has_cost: Whether ``cost_seconds`` of an evaluation is what a real one would take, the same every time: then
-            budgets can be seconds, and parallel evaluation can be simulated.
-        reference: Frozen reference values; ``None`` where none have been found yet (such a task has no regret).
+        main_fidelity: The one that a multi-fidelity optimizer varies while the others stay at their highest; ``None``
+            if :attr:`fidelity_space` has only one.
+        has_cost: Whether ``cost_seconds`` is the reproducible cost of a real evaluation. Budgets can then be in
+            seconds, and parallel evaluation can be simulated.
+        reference: Frozen reference values; ``None`` if there are none (such a task has no regret).
         data_version: Identifies the data behind the task (a checksum or a package version): part of a cell's key.
         metrics: The numbers in ``info`` that can be reported, with the direction of each.
-        failures: What :meth:`evaluate` raises where a legal configuration cannot be evaluated (a library refuses the
-            combination, a training diverges); everything else that it raises is a mistake.
+        failures: Exceptions of :meth:`evaluate` for valid configurations that cannot be evaluated (a library rejects
+            the combination, a training diverges); any other exception is a bug.
     """
 
     name: str
@@ -130,7 +129,7 @@ class Benchmark(ABC):
 
         Args:
             config: The active parameters and their values; valid in :attr:`space`.
-            seed: Drives everything random in the evaluation. Without effect where ``sampling`` is ``deterministic``.
+            seed: Seeds every random generator of the evaluation. No effect if ``sampling`` is ``deterministic``.
             fidelity: Values for the parameters of :attr:`fidelity_space`; the ones left out (all, if ``None``) are at
                 their highest fidelity.
 
@@ -139,10 +138,10 @@ class Benchmark(ABC):
         """
 
     def measure_reference(self) -> Reference:
-        """Make the reference values anew, for `optibench references`; override where the benchmark knows a way.
+        """Measure the reference values, for `optibench references`; override if the benchmark can.
 
         Raises:
-            BenchmarkError: It knows none.
+            BenchmarkError: It cannot.
         """
         raise BenchmarkError(
             f"No reference can be made for {self.name}: its benchmark does not implement `measure_reference`."
@@ -151,5 +150,5 @@ class Benchmark(ABC):
     def evaluate_batch(
         self, configs: Sequence[Config], *, seed: int, fidelity: Config | None = None
     ) -> list[Evaluation]:
-        """Evaluate several configurations; override where that is cheaper than one at a time."""
+        """Evaluate several configurations; override if that is cheaper than one at a time."""
         return [self.evaluate(config, seed=seed, fidelity=fidelity) for config in configs]

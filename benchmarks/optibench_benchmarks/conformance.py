@@ -1,4 +1,4 @@
-"""What every benchmark must do, as a test class for pytest: subclass it in a test file of yours.
+"""Tests that every benchmark must pass, as a class for pytest: subclass it in a test file.
 
     from optibench_benchmarks.conformance import BenchmarkConformance
 
@@ -6,8 +6,7 @@
         name = "forest/wine"
 
 The task must be registered (by an entry point or ``optibench_benchmarks.register``), or the class overrides
-:meth:`BenchmarkConformance.create`. The rules are those of :mod:`optibench_benchmarks.base`; ``docs/plugins.md`` lists
-them.
+:meth:`BenchmarkConformance.create`. The rules are in :mod:`optibench_benchmarks.base`; ``docs/plugins.md`` lists them.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ FIDELITY_TESTS = (
 
 
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Active parameters and plain Python values: what a benchmark is given."""
+    """Active parameters and plain Python values, as a benchmark receives them."""
     return {name: value if type(value) in PLAIN else value.item() for name, value in dict(config).items()}
 
 
 def sample(space: ConfigurationSpace, n: int) -> list[dict[str, Any]]:
-    """The default configuration and ``n`` random ones, the same ones each time; the space is left as it was."""
+    """The default configuration and ``n`` random ones, the same on each call; the space's random state is restored."""
     own = deepcopy(space)
     own.seed(11)
     drawn = own.sample_configuration(n + 1)[:n]
@@ -61,7 +60,7 @@ def ends(hp: Any) -> list[Any]:
 
 
 def attempt(task: Benchmark, config: Mapping[str, Any], *, seed: int) -> Evaluation | str:
-    """An evaluation, or the words of a failure of a kind that the task declares."""
+    """An evaluation, or the text of a declared failure."""
     try:
         return task.evaluate(dict(config), seed=seed)
     except task.failures as error:
@@ -77,8 +76,8 @@ def outcome(task: Benchmark, config: Mapping[str, Any], *, seed: int) -> float |
 def edges(space: ConfigurationSpace) -> Iterator[dict[str, Any]]:
     """Configurations with one parameter at an end of its range, or at one of its choices.
 
-    They start from the default and from random configurations, so that conditional parameters come up too; what a
-    forbidden clause rules out is left out.
+    They start from the default and from random configurations, so that conditional parameters are covered too;
+    forbidden configurations are left out.
     """
     starts = sample(space, 20)
     for name, hp in space.items():
@@ -93,7 +92,7 @@ def _changed(space: ConfigurationSpace, config: Mapping[str, Any], name: str, va
     """The configuration with another value of one parameter; ``None`` if the space has no such configuration."""
     try:
         return plain(Configuration(space, values={**config, name: value}))
-    except Exception:  # a condition of another parameter now wants or forbids it, or a clause rules it out
+    except Exception:  # a condition or a forbidden clause rules it out
         return None
 
 
@@ -103,7 +102,8 @@ class BenchmarkConformance:
     Attributes:
         name: The task's registered name.
         n: Random configurations in most tests; lower it for a task that trains.
-        tolerance: How far an evaluation may be from its repetition in a batch, relative to the spread of the values.
+        tolerance: Allowed difference between an evaluation and its repetition in a batch, relative to the values'
+            spread.
     """
 
     name: ClassVar[str]
@@ -115,7 +115,7 @@ class BenchmarkConformance:
         return optibench_benchmarks.create(self.name)
 
     def inapplicable(self, task: Benchmark) -> dict[str, str]:
-        """The tests that say nothing about this task, each with the reason; pytest skips them."""
+        """The tests that do not apply to this task, each with the reason; pytest skips them."""
         found = {}
         if type(self).create is not BenchmarkConformance.create:
             found["test_its_name_makes_it_again"] = "not made by the registry"
@@ -149,11 +149,11 @@ class BenchmarkConformance:
         assert not left, f"files are left in the working directory: {left}"
 
     def repeats(self, task: Benchmark, one: float, other: float) -> bool:
-        """Whether two values of one configuration are the same one, but for the arithmetic of a batch."""
+        """Whether two values of one configuration are equal up to the arithmetic of a batch."""
         scale = 1.0 if task.reference is None else abs(task.reference.f_ref - task.reference.f_best)
         return one == other or math.isclose(one, other, rel_tol=self.tolerance, abs_tol=self.tolerance * scale)
 
-    # What the bench reads of a task ------------------------------------------------------------------------------
+    # Declarations ------------------------------------------------------------------------------
 
     def test_it_describes_itself(self, task: Benchmark) -> None:
         wrong = flaw(task)
@@ -179,10 +179,10 @@ class BenchmarkConformance:
         maximized = task.reference.f_best > task.reference.f_ref
         assert maximized == (task.direction == "maximize"), f"{task.direction}, and the reference is {task.reference}"
         if task.sampling == "noisy":
-            return  # the reference is free of noise, the values are not
+            return  # the reference has no noise, the values have
         configs = sample(task.space, max(self.n, 30))
         found = [outcome(task, config, seed=0) for config in configs]
-        worst = task.reference.f_worst  # what a failed trial counts as
+        worst = task.reference.f_worst  # the value of a failed trial
         regrets = [task.reference.regret(worst if isinstance(one, str) else one) for one in found]
         assert min(regrets) >= -self.tolerance, f"a random configuration beats f_best: regret {min(regrets)}"
         if self.n >= 30:
@@ -203,7 +203,7 @@ class BenchmarkConformance:
             assert all(type(value) in (int, float, str) for value in evaluation.info.values())
 
     def test_most_configurations_can_be_evaluated(self, task: Benchmark) -> None:
-        """The default one, and more than half of all, so that the median is a value; the others fail as declared."""
+        """The default and more than half of all succeed, so that the median is a value; the others fail as declared."""
         default, *others = sample(task.space, self.n)
         found = outcome(task, default, seed=0)
         assert not isinstance(found, str), f"the default configuration fails: {found}"

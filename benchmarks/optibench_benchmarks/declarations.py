@@ -1,4 +1,4 @@
-"""What a benchmark declares of itself, checked when it is made: a wrong word must not turn the results around."""
+"""Checks of a benchmark's declarations when it is created: a wrong direction must not invert the results."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ NUMBERS = ("f_best", "f_ref", "f_worst")
 
 
 def shown(value: object) -> str:
-    """A value for a sentence: one line, not too long."""
+    """A value for a message: one line, not too long."""
     return " ".join(repr(value).split())[:200]
 
 
 def flaw(benchmark: Any) -> str | None:
-    """What a benchmark declares wrongly: the attribute, what it must be and what it is; ``None`` if all is well."""
+    """A wrong declaration of a benchmark: the attribute, what it must be and what it is; ``None`` if there is none."""
     if not isinstance(benchmark, Benchmark):
         return f"it must be an optibench_benchmarks.Benchmark, not {shown(benchmark)}"
     for attribute in ("name", "data_version"):
@@ -44,7 +44,7 @@ def flaw(benchmark: Any) -> str | None:
 
 
 def _is_failure(kind: Any) -> bool:
-    """Whether it is a class of exceptions; Exception itself would hide every mistake."""
+    """Whether it is a class of exceptions; Exception itself would hide every bug."""
     return isinstance(kind, type) and issubclass(kind, Exception) and kind is not Exception
 
 

@@ -1,4 +1,4 @@
-"""Fidelities as an evaluation is given them: checked, and complete."""
+"""Fidelities of an evaluation, checked and completed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def complete(task: str, space: ConfigurationSpace | None, given: Config | None) -> dict[str, Any]:
-    """All fidelities of a task: those given, the others at their default, which is the highest; none without a space.
+    """All fidelities of a task: the given ones, and the others at their default, the highest; none without a space.
 
     Raises:
         BenchmarkError: One is unknown or out of its range.

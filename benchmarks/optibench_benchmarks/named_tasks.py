@@ -18,7 +18,7 @@ class NamedTasks:
     Args:
         tasks: Every task.
         build: Builds a task from its name.
-        lacks: Why a task cannot run on this machine, in one sentence that names the cure; ``None`` if it can.
+        lacks: Why a task cannot run on this machine and how to fix it, in one sentence; ``None`` if it can run.
         unlisted: Tasks that can be created but are not listed.
         aliases: Other spellings of tasks.
     """
@@ -51,7 +51,7 @@ class NamedTasks:
         return apply(self.build(self.available(plain)), suffixes, name)
 
     def available(self, plain: str) -> str:
-        """The task that a name without suffixes means; raises as :meth:`create`."""
+        """The task of a name without suffixes; raises as :meth:`create`."""
         plain = self.aliases.get(plain, plain)
         if plain not in self.tasks:
             raise UnknownBenchmarkError(unknown("benchmark", plain, list(self.tasks), "optibench list benchmarks"))

@@ -1,7 +1,7 @@
 """Benchmarks by name: families of tasks, suites, globs and third-party entry points.
 
 A *family* (``synthetic``, ``yahpo``, ...) owns every name that begins with its prefix, lists the tasks that it can
-build on this machine and builds one. Nothing is imported before a name of its family is asked for.
+build on this machine, and builds them. A family's code is imported only when one of its names is used.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class UnknownBenchmarkError(BenchmarkError):
 
 
 class Provider(Protocol):
-    """What a family's code offers."""
+    """The interface of a family's code."""
 
     def names(self) -> Sequence[str]:
-        """The tasks that can be listed on this machine; cheap, importing nothing heavy."""
+        """The tasks that can be listed on this machine; must be cheap and import nothing heavy."""
         ...
 
     def create(self, name: str) -> Benchmark:
-        """Build one task; cheap too: tables, models and data are loaded by the first evaluation.
+        """Build one task; must be cheap too: the first evaluation loads tables, models and data.
 
         Raises:
             UnknownBenchmarkError: The family has no such task.
@@ -46,11 +46,11 @@ class Provider(Protocol):
         ...
 
     def missing(self) -> str | None:
-        """One sentence on which data of the family is missing and what fetches it; ``None`` if all is there."""
+        """One sentence with the family's missing data and the command that fetches it; ``None`` if all is there."""
         ...
 
-    # and, if it likes, `absent() -> Mapping[str, str]`: the tasks that `missing` is about, each with its sentence;
-    # `family/group/*` stands for tasks whose names only their data has. Without it, that is the whole family.
+    # Optional: `absent() -> Mapping[str, str]`, the tasks whose data is missing, each with its reason;
+    # `family/group/*` stands for tasks whose names are in the data only. By default, it is the whole family.
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Family:
     references: str = ""
 
     def references_file(self) -> Path | None:
-        """Where the family's own reference values are; the file need not exist.
+        """The path of the family's own reference values; the file need not exist.
 
         Raises:
             BenchmarkError: There is no such module.
@@ -123,7 +123,7 @@ class Family:
         return {f"{self.prefix}/*": sentence} if sentence else {}
 
     def missing(self) -> str | None:
-        """One sentence on which data is missing and what fetches it, if any is.
+        """One sentence with the missing data and the command that fetches it, if any is missing.
 
         Raises:
             BenchmarkError: The family's code is broken.
@@ -139,7 +139,7 @@ class Family:
 
         Raises:
             UnknownBenchmarkError, MissingDataError: See :class:`Provider`.
-            BenchmarkError: The family's code is broken, or the task declares something wrongly.
+            BenchmarkError: The family's code is broken, or a declaration of the task is wrong.
         """
         with self._blamed():
             benchmark = self.provider().create(name)
@@ -150,19 +150,19 @@ class Family:
             )
         return benchmark
 
-    def _misnamed(self, name: str, asked: str) -> str | None:
-        """What is wrong with a task's name; it may differ from what was asked for if that was another spelling."""
-        if name == asked:
+    def _misnamed(self, name: str, requested: str) -> str | None:
+        """What is wrong with a task's name; it may differ from the requested one if that was another spelling."""
+        if name == requested:
             return None
         with contextlib.suppress(BenchmarkError):
-            another = name.startswith(f"{self.prefix}/") and asked not in self.names()
+            another = name.startswith(f"{self.prefix}/") and requested not in self.names()
             if another and self.provider().create(name).name == name:
                 return None
         return f"its `name` must be what it was asked for, not {name!r}"
 
     @contextlib.contextmanager
     def _blamed(self) -> Iterator[None]:
-        """Turn what a family's code raises into one sentence that names the family."""
+        """Turn an exception of a family's code into one sentence that names the family."""
         try:
             yield
         except BenchmarkError:
@@ -177,11 +177,11 @@ _broken: dict[str, str] = {}
 
 
 def register(family: Family) -> None:
-    """Make a family's tasks known; a prefix that is taken is an error.
+    """Register a family; a prefix that is taken is an error.
 
     Raises:
-        BenchmarkError: Another family has that prefix, the prefix holds a slash, or its reference values' module is
-            none.
+        BenchmarkError: Another family has that prefix, the prefix holds a slash, or the module of its reference values
+            does not exist.
     """
     if not isinstance(family.prefix, str) or not family.prefix or "/" in family.prefix:
         raise BenchmarkError(f"A benchmark family's prefix is one non-empty word without '/', not {family.prefix!r}.")
@@ -231,26 +231,26 @@ def _load_entry_points() -> None:
                 raise BenchmarkError(f"it is a {type(family).__name__}, not an optibench_benchmarks.Family.")
             name = family.prefix
             register(family)
-        except (Exception, SystemExit) as error:  # whatever a third party's module does when it is imported
+        except (Exception, SystemExit) as error:  # a third party's module may raise anything
             reason = error if isinstance(error, BenchmarkError) else f"{type(error).__name__}: {error}".splitlines()[0]
             _broken[name] = f"Plug-in {point.name!r} ({point.value}, of {ENTRY_POINT_GROUP}) is broken: {reason}"
     _installed.update(_families.keys() - before)
 
 
 def is_installed(prefix: str) -> bool:
-    """Whether a family is ours or a plug-in's, and not one that this process alone has registered."""
+    """Whether a family is built in or an installed plug-in, not registered by this process only."""
     _load_entry_points()
     return prefix in _installed
 
 
 def families() -> dict[str, Family]:
-    """Every registered family by prefix, third parties' included."""
+    """Every registered family by prefix, including plug-ins."""
     _load_entry_points()
     return dict(_families)
 
 
 def broken() -> dict[str, str]:
-    """The plug-ins that could not be registered or listed: one sentence each, by the prefix that is out of use."""
+    """The plug-ins that could not be registered or listed: prefix and error."""
     _load_entry_points()
     return dict(_broken)
 
@@ -286,17 +286,17 @@ def create(name: str) -> Benchmark:
 def expand(patterns: Iterable[str], skipped: dict[str, str] | None = None) -> list[str]:
     """Turn task names, suite names and globs into task names, in order, each once.
 
-    A pattern that begins with ``!`` takes what it matches away from what the patterns before it found. A glob may carry
+    A pattern that begins with ``!`` removes its matches from those of the patterns before it. A glob may carry
     suffixes (``synthetic/*-5d+noise=0.1``). Other spellings of a task (``synthetic/branin`` for
     ``synthetic/branin-2d``) come back as its registered name.
 
     Args:
-        patterns: What to run.
-        skipped: If given, tasks whose data is missing are left out and put here, each with the reason.
+        patterns: Task names, suite names and globs.
+        skipped: If given, tasks with missing data are skipped and added here, each with the reason.
 
     Raises:
         UnknownBenchmarkError: A pattern matches nothing.
-        MissingDataError: The data of a task, or of one that a glob or suite means, is not on this machine.
+        MissingDataError: The data of a task, named or matched, is not on this machine.
         BenchmarkError: A suffix is wrong, or no task is left.
     """
     patterns = list(patterns)
@@ -329,7 +329,7 @@ def _expand(patterns: Iterable[str], missing: dict[str, str]) -> dict[str, None]
 
 
 def _lacking(patterns: Sequence[str], missing: dict[str, str], others: bool) -> str:
-    """The one sentence on tasks whose data is missing."""
+    """One sentence on tasks whose data is missing."""
     for name in patterns:
         if name in missing and "*" not in name:
             return missing[name]
@@ -342,7 +342,7 @@ def _lacking(patterns: Sequence[str], missing: dict[str, str], others: bool) -> 
 
 
 def _matches(pattern: str, missing: dict[str, str]) -> list[str]:
-    """The tasks that a pattern means; those without their data go to ``missing``, with the reasons."""
+    """The tasks of a pattern; those without data go to ``missing``, with the reasons."""
     known_suites = suites.load()
     if pattern in known_suites:
         return list(_expand(known_suites[pattern], missing))
@@ -353,7 +353,7 @@ def _matches(pattern: str, missing: dict[str, str]) -> list[str]:
             missing[pattern] = str(error)
             return []
     glob, plus, suffixes = pattern.partition("+")
-    # Only the families that the glob can mean are listed: another's listing may have to read its data.
+    # Lists only the families that the glob can match, because listing may read data.
     prefix = glob.partition("/")[0]
     meant = [family for family in families().values() if fnmatch.fnmatchcase(family.prefix, prefix) or "/" not in glob]
     matches = [name for family in meant for name in family.names() if fnmatch.fnmatchcase(name, glob)]
@@ -369,7 +369,7 @@ def _matches(pattern: str, missing: dict[str, str]) -> list[str]:
 def _may_mean(glob: str, name: str) -> bool:
     """Whether a glob matches a task, or may match one of a group that ends with ``/*``.
 
-    One that names no family (``*/*-2d``) has to match all of the group: its ending may never occur there.
+    A glob that names no family (``*/*-2d``) must match the whole group, in which its ending may not occur.
     """
     if not name.endswith("/*") or glob.partition("/")[0] != name.partition("/")[0]:
         return fnmatch.fnmatchcase(name, glob)
@@ -377,7 +377,7 @@ def _may_mean(glob: str, name: str) -> bool:
 
 
 def unknown(kind: str, name: str, known: Sequence[str], listing: str) -> str:
-    """The one sentence for a name that nothing has, with the closest names."""
+    """The message for an unknown name, with the closest names."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"see `{listing}`."
     return f"Unknown {kind} {name!r}: {hint}"

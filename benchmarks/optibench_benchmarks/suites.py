@@ -1,8 +1,7 @@
-"""Named sets of tasks: ``suites.yaml`` as Python.
+"""Named sets of tasks, read from ``suites.yaml``.
 
-The file maps a suite's name to a ``summary`` and its ``patterns``: what :func:`optibench_benchmarks.registry.expand`
-takes (task names, globs, other suites, ``!`` for what to leave out), in a list, or in a mapping from each pattern to
-the reason why it is there.
+The file maps a suite's name to a ``summary`` and its ``patterns`` for :func:`optibench_benchmarks.registry.expand`
+(task names, globs, other suites, ``!`` for exclusions): a list, or a mapping from each pattern to the reason for it.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def summaries() -> dict[str, str]:
 
 
 def reasons(suite: str) -> dict[str, str]:
-    """Why each pattern of a suite is in it; empty where the file gives no reasons.
+    """The reason for each pattern of a suite; empty where the file gives no reasons.
 
     Raises:
         BenchmarkError: There is no such suite.

@@ -13,12 +13,12 @@ Every configuration is in the table, so the best value is exact. The package has
 fidelity. ``cost_seconds`` is the recorded training time.
 
 A value is the mean over the table's training seeds; with the suffix ``+seeds=sampled``, first among the suffixes, each
-evaluation gives that of one training, drawn by the seed, against the same reference. The suffixes of
+evaluation returns the value of one training, drawn by the seed, with the same reference. The suffixes of
 :mod:`optibench_benchmarks.wrappers` follow.
 
-Numeric hyperparameters are ``OrdinalHyperparameter`` with the real numbers as their sequence: only those values exist,
-and an optimizer that sees their ranks sees just what it should, since the grids are evenly spaced on the scale that the
-parameter's ``meta["scale"]`` names (up to rounding to whole numbers). The only uneven grid is HPOLib's ``init_lr``,
+Numeric hyperparameters are ``OrdinalHyperparameter`` with the numbers as their sequence: only those values exist, and
+their ranks preserve distances, since the grids are evenly spaced on the scale in the parameter's ``meta["scale"]`` (up
+to rounding to whole numbers). The only uneven grid is HPOLib's ``init_lr``,
 whose steps are x2 and x5 in turn (``meta["even"]`` is false). Activation functions, schedules and operations have no
 order and are categorical.
 """
@@ -59,10 +59,10 @@ class Collection:
     """Tables of one origin.
 
     Attributes:
-        prefix: What the names of its tasks begin with.
+        prefix: The prefix of its tasks' names.
         source: The name of its class in the package.
         metric: The column that is optimized.
-        direction: Whether that is to be minimized or maximized.
+        direction: Whether to minimize or maximize it.
         tasks: The tables' names.
         scales: How each numeric hyperparameter's grid is spaced; all others are categorical.
     """
@@ -82,7 +82,7 @@ class Collection:
     def open(self, task: str) -> Any:
         """The package's own object for one table; reads the table from disk."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # the package leaves closing its file to the interpreter
+            warnings.simplefilter("ignore", ResourceWarning)  # the package does not close its file
             return self._class()(task, metric_names=[self.metric, "train_time"])
 
     def _class(self) -> Any:
@@ -152,7 +152,7 @@ def load_table(prefix: str, task: str) -> Table:
     """
     collection = next(known for known in (HPOBENCH, HPOLIB, NASBENCH201) if known.prefix == prefix)
     sizes = [len(values) for values in collection.choices().values()]
-    # The package offers one random seed's row at a time only; the table of all is this attribute of its object.
+    # The package's functions return one random seed's row at a time; this attribute is the whole table.
     rows: Mapping[str, Mapping[str, Sequence[float]]] = collection.open(task)._dataset
     keys = ["".join(map(str, index)) for index in np.ndindex(*sizes)]
     if len(rows) != len(keys) or not all(map(rows.__contains__, keys)):
@@ -199,7 +199,7 @@ class Tabular(Benchmark):
     Attributes:
         collection: Where the table comes from.
         task: The table's name.
-        sampled: Whether an evaluation is one training's rather than the mean over all.
+        sampled: Whether an evaluation returns one training's value, not the mean over all.
     """
 
     def __init__(self, collection: Collection, task: str, sampled: bool = False) -> None:
@@ -219,7 +219,7 @@ class Tabular(Benchmark):
 
     @property
     def reference(self) -> Reference | None:  # type: ignore[override]
-        """The committed reference, of the means; the table is read for it only if it is another version's."""
+        """The committed reference, of the means; reads the table only if the data version differs."""
         if self._reference is None:
             from optibench_benchmarks.references.table import lookup
 

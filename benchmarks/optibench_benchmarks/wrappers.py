@@ -1,4 +1,4 @@
-"""Benchmarks made of benchmarks: noise, monotone transformations, unused dimensions.
+"""Wrappers of benchmarks: noise, monotone transformations, unused dimensions.
 
 Wrappers compose, in code (``Noisy(UnusedDimensions(task, 2), 0.1)``) and in names: suffixes are applied from left to
 right, so that ``synthetic/ackley-5d+unused=2+monotone=log+noise=0.1`` transforms first and then adds noise in units of
@@ -38,10 +38,10 @@ def uniforms(seed: int, config: Config) -> tuple[float, float]:
 
 
 class Wrapper(Benchmark):
-    """A benchmark that is another one but for what a subclass changes.
+    """A benchmark that delegates to another one, except for what a subclass changes.
 
     Attributes:
-        base: The benchmark inside.
+        base: The wrapped benchmark.
     """
 
     def __init__(self, base: Benchmark, suffix: str) -> None:
@@ -63,7 +63,7 @@ class Wrapper(Benchmark):
         return self.base.reference
 
     def _change(self, evaluation: Evaluation, config: Config, seed: int) -> Evaluation:
-        """What this wrapper makes of the base's evaluation."""
+        """The base's evaluation, transformed."""
         return evaluation
 
     def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
@@ -118,14 +118,14 @@ TRANSFORMATIONS: Mapping[str, Callable[[float], float]] = {
     "square": lambda value: value * abs(value),
     "cube": lambda value: value * value * value,
 }
-"""Strictly increasing functions of all real numbers, odd so that negative values keep their place."""
+"""Strictly increasing functions on the real numbers; odd, so that the order of negative values is kept."""
 
 
 class Monotone(Wrapper):
-    """Passes the value through a strictly increasing function: the ranking stays, the distances change.
+    """Applies a strictly increasing function to the value: ranks stay, distances change.
 
-    All three reference values move with it (exactly: a median of an odd number of values commutes with an increasing
-    function).
+    All three reference values are transformed too (exactly: a median of an odd number of values commutes with an
+    increasing function).
     """
 
     def __init__(self, base: Benchmark, transform: str) -> None:
@@ -215,10 +215,10 @@ def split(name: str) -> tuple[str, list[str]]:
 
 
 def apply(benchmark: Benchmark, suffixes: Sequence[str], name: str) -> Benchmark:
-    """Wrap a benchmark as its name's suffixes say, the first one innermost.
+    """Wrap a benchmark by its name's suffixes, the first one innermost.
 
     Args:
-        benchmark: The task that the name without suffixes means.
+        benchmark: The task of the name without suffixes.
         suffixes: ``key=value`` each, in order.
         name: The whole name, for the error.
 

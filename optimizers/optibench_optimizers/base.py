@@ -3,12 +3,13 @@
 Invariants that the harness relies on and the conformance tests check:
 
 * An optimizer always *minimizes*; the runner flips the sign of a benchmark that is maximized.
-* Its asks are a function of ``(space, seed, n_trials, settings)`` and of the observations told, in their order, and of
-  nothing else: no clock, no global random state. Replaying the asks and tells gives the same next ask, which is what
-  makes a resumed cell exact.
+* Its suggestions depend only on ``(space, seed, n_trials, settings)`` and on the observations in their order: on no
+  clock and no global random state. Replaying the asks and tells gives the same next suggestion, so a resumed cell is
+  exact.
 * Configurations are plain mappings of active parameters to Python values, valid in the space.
-* Observations that were never asked for (the shared initial design) may be told at any time, and are used.
-* A suggestion without a fidelity is a full evaluation; only an optimizer that declares ``multi_fidelity`` makes others.
+* Observations of configurations that it did not suggest (the shared initial design) may come at any time; it uses them.
+* A suggestion without a fidelity is a full evaluation; only an optimizer that declares ``multi_fidelity`` suggests
+  other ones.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ State = Literal["ok", "failed", "timeout", "infeasible"]
 
 
 class OptimizerError(Exception):
-    """A mistake the user can fix; the message is one sentence that says what, where and how."""
+    """A mistake the user can fix; the message says in one sentence what is wrong, where, and how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A configuration to evaluate, and at which fidelity (``None``: the full one)."""
+    """A configuration to evaluate and its fidelity (``None``: the full one)."""
 
     config: Mapping[str, Any]
     fidelity: Mapping[str, Any] | None = None
@@ -39,12 +40,12 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What became of a configuration.
+    """The result of evaluating a configuration.
 
     Attributes:
         config: The configuration that was evaluated.
         value: The value to minimize; NaN unless ``state`` is ``ok``.
-        state: ``ok`` | ``failed`` | ``timeout``; ``infeasible`` is reserved: nothing here makes it, treat it as failed.
+        state: ``ok`` | ``failed`` | ``timeout``; ``infeasible`` is reserved for later: treat it as failed.
         fidelity: The fidelity it was evaluated at; ``None`` for the full one.
     """
 
@@ -56,13 +57,13 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """The fidelity that a multi-fidelity optimizer varies: one number, what an evaluation costs is in proportion to it.
+    """The fidelity that a multi-fidelity optimizer varies: one number, proportional to the cost of an evaluation.
 
     Attributes:
         name: The parameter's name in the benchmark's fidelity space.
-        low: The lowest one to ask for, above 0.
-        high: The full one.
-        whole: Whether it counts something (epochs): then suggestions have whole numbers.
+        low: The lowest value, above 0.
+        high: The full fidelity.
+        whole: Whether it is a count (of epochs): suggestions then have whole numbers.
     """
 
     name: str
@@ -99,15 +100,13 @@ class Capabilities:
     Attributes:
         conditional: ``native`` if the library knows conditional parameters; otherwise one sentence on how this adapter
             flattens them.
-        batch: Whether ``ask`` takes account of what is still out: the other points of ``ask(n)``, and what earlier asks
-            gave and nobody has told yet.
+        batch: Whether ``ask`` considers pending configurations: the others of the same ``ask(n)`` and of earlier asks.
         multi_fidelity: Whether it chooses fidelities. Such an optimizer takes a keyword argument ``fidelity``, the
             :class:`Fidelity` it may vary; without one (``None``, the default) it proposes full evaluations only.
         max_dimensions: The most parameters it can handle; ``None`` for no limit.
         failed: What it learns from a failed trial, in a few words.
-        replay: Whether asking again and telling what came of it brings back its state, as the invariants above promise:
-            then a killed cell resumes exactly. One that says no goes on from what was recorded, another way than it
-            would have gone.
+        replay: Whether replaying the asks and tells restores its state, so that a killed cell resumes exactly. If not,
+            a resumed cell continues from the recorded trials, but its next suggestions may differ.
     """
 
     conditional: str = "native"
@@ -124,8 +123,8 @@ class Training:
 
     Attributes:
         key: A hash of everything that determines what is trained: part of a cell's key.
-        run: Trains, or finds what was trained before under that key; an interrupted training resumes. Returns what it
-            cost (``seconds``, as recorded when it was trained) and whatever else is worth keeping.
+        run: Trains, or finds the result of an earlier training with that key; an interrupted training resumes. Returns
+            the cost (``seconds``, as recorded during training) and anything else worth keeping.
     """
 
     key: str
@@ -137,8 +136,8 @@ class Optimizer(ABC):
 
     Args:
         space: The search space. Not modified: its own random state is never used.
-        seed: Drives everything random.
-        n_trials: The whole budget, the initial design included; some libraries plan with it.
+        seed: Seeds every random generator.
+        n_trials: The whole budget, including the initial design; some libraries schedule by it.
         **settings: The optimizer's own settings (``name:key=value`` on the command line). Every one has a default.
     """
 
@@ -152,7 +151,7 @@ class Optimizer(ABC):
         """The training phase that these settings ask for; ``None`` (the default) for none.
 
         Raises:
-            OptimizerError: The settings name a training configuration that is missing or wrong.
+            OptimizerError: The settings name a missing or invalid training configuration.
         """
         return None
 
@@ -162,13 +161,13 @@ class Optimizer(ABC):
 
     @abstractmethod
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Report evaluated configurations, asked for or not."""
+        """Observe evaluated configurations, suggested or not."""
 
     def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
-        """Learn that suggestions will never be told; override where what is still out is taken account of.
+        """Drop pending suggestions that will never be evaluated; override if pending suggestions are considered.
 
-        A cell that was interrupted tells what was recorded. Where an optimizer then proposes something else than it
-        did before, as on another processor, that is withdrawn.
+        A resumed cell replays its recorded trials. If the optimizer then suggests other configurations than before, as
+        on another processor, the harness withdraws them.
         """
         return None
 

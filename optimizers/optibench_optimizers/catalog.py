@@ -1,6 +1,6 @@
-"""The optimizers that come with the bench.
+"""The built-in optimizers.
 
-Reading this file imports none of the libraries; the adapters take their capabilities from here.
+Importing this module imports none of their libraries; the adapters take their capabilities from here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SMAC: dict[str, Any] = {"packages": ("scipy", "scikit-learn>=1.5", "smac>=2.4")
 def _entry(
     name: str, summary: str, target: str, capabilities: Capabilities, packages: tuple[str, ...] = (), **more: Any
 ) -> Entry:
-    """An entry of ours; every adapter needs ConfigSpace and NumPy."""
+    """The entry of a built-in optimizer; every adapter needs ConfigSpace and NumPy."""
     return Entry(
         name,
         summary,

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def check(entry: Entry) -> None:
-    """Refuse an entry that declares something of a wrong kind.
+    """Reject an entry with a field of the wrong type.
 
     Raises:
-        OptimizerError: The message says what.
+        OptimizerError: The message names the field.
     """
 
     def refuse(what: str, wanted: str, found: object) -> NoReturn:
@@ -46,7 +46,7 @@ def check(entry: Entry) -> None:
 
 
 def check_type(cls: type[Optimizer], parameter: inspect.Parameter, value: object) -> None:
-    """Check a setting's value against the annotation of the constructor's parameter, as far as there is one.
+    """Check a setting's value against the annotation of the constructor's parameter, if it has one.
 
     Raises:
         SettingError: It is of another type.
@@ -56,7 +56,7 @@ def check_type(cls: type[Optimizer], parameter: inspect.Parameter, value: object
         try:
             alone = type("Annotated", (), {"__annotations__": {parameter.name: annotation}})
             annotation = get_type_hints(alone, inspect.unwrap(cls.__init__).__globals__)[parameter.name]
-        except Exception:  # a name that is imported for type checkers only: nothing is known of it
+        except Exception:  # a name imported only for type checkers: nothing to check
             return
     if value is not None or parameter.default is not None:
         of_type(parameter.name, value, annotation)

@@ -25,9 +25,9 @@ def suggest(trial: optuna.Trial, space: SearchSpace, *, codes: bool = False) -> 
     """A configuration from a trial's suggestions.
 
     Args:
-        trial: What suggests.
-        space: What to suggest. Ordinal parameters are suggested as their ranks.
-        codes: Whether categories are suggested by their index instead of by what they are.
+        trial: The Optuna trial.
+        space: The space to suggest from. Ordinal parameters are suggested as their ranks.
+        codes: Whether categories are suggested by index instead of by value.
     """
 
     def choose(parameter: Parameter) -> float:
@@ -47,8 +47,8 @@ class Objective:
     """A task as the objective of ``study.optimize``; an evaluation's ``info`` becomes the trial's user attributes.
 
     Args:
-        task: What is optimized; the study needs its ``direction``.
-        seed: Of every evaluation.
+        task: The task to optimize; the study needs its ``direction``.
+        seed: The seed of every evaluation.
     """
 
     def __init__(self, task: Benchmark, *, seed: int = 0) -> None:
@@ -59,9 +59,9 @@ class Objective:
         """Suggest and evaluate.
 
         Raises:
-            OptimizerError: A forbidden clause, of which Optuna knows nothing, rules the configuration out.
-            Exception: What the task raises; ``study.optimize(..., catch=task.failures)`` makes failed trials of
-                what it declares.
+            OptimizerError: A forbidden clause, which Optuna cannot express, rules the configuration out.
+            Exception: An error of the task; ``study.optimize(..., catch=task.failures)`` turns the declared ones into
+                failed trials.
         """
         config = suggest(trial, self._space)
         if not self._space.is_allowed(config):

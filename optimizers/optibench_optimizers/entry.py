@@ -21,15 +21,14 @@ class Entry:
         name: How users name it.
         summary: One line for ``optibench list``.
         target: ``module:Class`` of the :class:`~optibench_optimizers.base.Optimizer`.
-        capabilities: The class's own ``capabilities``, repeated here so that listing imports nothing (a test holds the
-            two together).
+        capabilities: The class's ``capabilities``, so that listing imports nothing (a test compares them).
         packages: The distributions whose versions determine its results: part of a cell's key. ``optuna>=5`` declares
-            the oldest version that counts as this optimizer.
-        companions: Modules that its libraries look for by themselves and without which they fall back on something
-            slower or worse; they must be quick to import.
-        install: The ``pip install`` command that brings them.
-        fingerprint: ``module:function`` of what else determines its results, such as the weights of a network: takes
-            the settings, gives a word for a cell's key. Empty if there is nothing.
+            the oldest supported version.
+        companions: Optional modules without which its libraries silently become slower or worse; they must be quick to
+            import.
+        install: The ``pip install`` command for all of them.
+        fingerprint: ``module:function`` that turns the settings into a word for a cell's key, identifying whatever else
+            determines the results, such as the weights of a network. Empty if there is nothing.
     """
 
     name: str
@@ -45,8 +44,8 @@ class Entry:
         """Import the optimizer's class.
 
         Raises:
-            OptimizerError: A package is missing, or as :meth:`check`, and the message says which command installs it;
-                the code cannot be imported, or holds something else than this entry says.
+            OptimizerError: A package is missing or too old (the message has the command that installs it), or the code
+                cannot be imported or does not match this entry.
         """
         self.check()
         cls = self._imported(self.target)
@@ -69,13 +68,13 @@ class Entry:
             raise OptimizerError(
                 f"Optimizer {self.name!r} needs the package {error.name!r}, which is missing; run `{self.install}`."
             ) from error
-        except (Exception, SystemExit) as error:  # whatever a third party's module does when it is imported
+        except (Exception, SystemExit) as error:  # a third party's module may raise anything
             raise OptimizerError(
                 f"Optimizer {self.name!r} ({target}) cannot be loaded: {_first_line(error)}"
             ) from error
 
     def identify(self, settings: Mapping[str, Any]) -> str | None:
-        """What besides settings and package versions determines the results; ``None`` if nothing does."""
+        """Identifies what determines the results besides settings and package versions; ``None`` if nothing does."""
         if not self.fingerprint:
             return None
         with self.named():
@@ -86,7 +85,7 @@ class Entry:
         """The training phase that settings ask for, if any; they were checked by :func:`check_settings`.
 
         Raises:
-            OptimizerError: They name a training configuration that is missing or wrong.
+            OptimizerError: They name a missing or invalid training configuration.
         """
         with self.named():
             return self.load().training(settings)
@@ -104,7 +103,7 @@ class Entry:
         return requirements.versions(self.packages)
 
     def check(self) -> None:
-        """Refuse to run it in a reduced mode.
+        """Reject an installation that would run it in a reduced mode.
 
         Raises:
             OptimizerError: It has :meth:`problems`; the message says which command installs what it needs.
@@ -115,7 +114,7 @@ class Entry:
             )
 
     def problems(self) -> list[str]:
-        """Why it would run slower or otherwise than it should: old packages, absent companions; a phrase each."""
+        """Why it would run slower or worse than it should: old packages and missing companions, a phrase each."""
         return [*requirements.outdated(self.packages), *requirements.absent(self.companions)]
 
 

@@ -12,7 +12,7 @@ from optibench_optimizers.base import Observation, Optimizer, Suggestion
 T = TypeVar("T")
 
 HUGE = 1e100
-"""What values are clipped to before a model sees them: their squares must stay finite."""
+"""Models see values clipped to this bound, so that their squares stay finite."""
 
 
 def succeeded(observation: Observation) -> bool:
@@ -40,13 +40,13 @@ class Pending(Generic[T]):
 
     def pop(self, config: Mapping[str, Any], fidelity: Mapping[str, Any] | None = None) -> T | None:
         """The oldest handle of that configuration; ``None`` if it is not pending."""
-        asked = key(config, fidelity)
-        handles = self._handles.get(asked)
+        pending = key(config, fidelity)
+        handles = self._handles.get(pending)
         if handles is None:
             return None
         handle = handles.popleft()
         if not handles:
-            del self._handles[asked]
+            del self._handles[pending]
         return handle
 
 

@@ -51,7 +51,7 @@ class Parameter:
         """Describe a hyperparameter; ``None`` if there is nothing to search.
 
         Raises:
-            OptimizerError: It is of a kind that is not known here.
+            OptimizerError: Its kind is unsupported.
         """
         if isinstance(hp, FloatHyperparameter):
             return cls(hp.name, "float", float(hp.lower), float(hp.upper), bool(hp.log), (), float(hp.default_value))

@@ -40,11 +40,11 @@ _installed: set[str] = set()
 
 
 def register(entry: Entry) -> None:
-    """Make an optimizer known; a name that is taken is an error.
+    """Register an optimizer; a name that is taken is an error.
 
     Raises:
         OptimizerError: Another optimizer has that name, or the name holds one of ``: , = /`` or white space; the entry
-            declares something of a wrong kind, or a package in a way that pip does not read.
+            has a field of the wrong type, or a requirement that pip cannot parse.
     """
     if (
         not isinstance(entry.name, str)
@@ -79,26 +79,26 @@ def _load_entry_points() -> None:
                 raise OptimizerError(f"it is a {type(entry).__name__}, not an optibench_optimizers.Entry.")
             name = entry.name
             register(entry)
-        except (Exception, SystemExit) as error:  # whatever a third party's module does when it is imported
+        except (Exception, SystemExit) as error:  # a third party's module may raise anything
             reason = error if isinstance(error, OptimizerError) else _first_line(error)
             _broken[name] = f"Plug-in {point.name!r} ({point.value}, of {ENTRY_POINT_GROUP}) is broken: {reason}"
     _installed.update(_entries.keys() - before)
 
 
 def is_installed(name: str) -> bool:
-    """Whether an optimizer is ours or a plug-in's, and not one that this process alone has registered."""
+    """Whether an optimizer is built in or an installed plug-in, not registered by this process only."""
     _load_entry_points()
     return name in _installed
 
 
 def entries() -> dict[str, Entry]:
-    """Every registered optimizer by name, third parties' included."""
+    """Every registered optimizer by name, including plug-ins."""
     _load_entry_points()
     return dict(_entries)
 
 
 def broken() -> dict[str, str]:
-    """The plug-ins that could not be registered: one sentence each, by the name that cannot be used for it."""
+    """The plug-ins that could not be registered: name and error."""
     _load_entry_points()
     return dict(_broken)
 
@@ -131,10 +131,10 @@ def parse(spec: str) -> tuple[Entry, dict[str, Any]]:
 
 
 def _scalar(text: str) -> Any:
-    """A YAML scalar, except that ``1e-6`` is a number here (YAML wants ``1.0e-6``)."""
+    """A YAML scalar, except that ``1e-6`` is a number here (YAML expects ``1.0e-6``)."""
     try:
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that is none
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: an impossible date
         return text
     if isinstance(value, str) and value[:1] in "+-.0123456789":
         with contextlib.suppress(ValueError):
@@ -153,7 +153,7 @@ def create(
 ) -> Optimizer:
     """Build an optimizer from its name, with the settings in the name and in ``settings``.
 
-    An optimizer that declares ``multi_fidelity`` is given ``fidelity``; the others evaluate in full.
+    An optimizer that declares ``multi_fidelity`` gets ``fidelity``; the others always evaluate at the full one.
 
     Raises:
         UnknownOptimizerError: No optimizer has that name.
@@ -176,13 +176,13 @@ def create(
 
 
 def check_settings(entry: Entry, settings: Mapping[str, Any]) -> None:
-    """Refuse settings that the optimizer does not have, or whose values its annotations do not allow.
+    """Reject unknown settings and values that do not fit their annotations.
 
     Raises:
-        OptimizerError: A setting is unknown, and the message lists the ones there are; or a value has a wrong type.
+        OptimizerError: A setting is unknown (the message lists the known ones), or a value has the wrong type.
     """
     if not settings and entry.target.startswith("optibench_optimizers."):
-        return  # nothing to check, so that a large library is not imported for it; ours a test holds to its entry
+        return  # nothing to check: import no large library for it (a test checks the built-in entries)
     cls = entry.load()
     parameters = inspect.signature(cls).parameters.values()
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)

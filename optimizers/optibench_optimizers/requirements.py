@@ -1,7 +1,7 @@
-"""What a library needs so as to run as it should: versions that are new enough, and companions that it uses unasked.
+"""What a library needs to run at full quality: recent versions, and companions.
 
-A companion is a package that a library looks for by itself and does without, slower or worse, where there is none. Must
-import no library but companions: `optibench doctor` asks for every optimizer.
+A companion is an optional package without which a library silently becomes slower or worse. This module must import
+only companions, because `optibench doctor` checks every optimizer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def versions(requirements: Iterable[str]) -> dict[str, str]:
 
 
 def outdated(requirements: Iterable[str]) -> list[str]:
-    """Of each requirement that what is installed does not meet, a phrase; what is missing says so at its import."""
+    """A phrase for each requirement whose installed version is too old; a missing package fails at its import."""
     found = []
     for requirement in map(Requirement, requirements):
         if not requirement.specifier:
@@ -42,7 +42,7 @@ def outdated(requirements: Iterable[str]) -> list[str]:
 
 
 def absent(companions: Iterable[str]) -> list[str]:
-    """Of each companion (a module) that cannot be imported, a phrase."""
+    """A phrase for each companion (a module) that cannot be imported."""
     found = []
     for name in companions:
         try:

@@ -1,7 +1,7 @@
-"""Checks of settings, shared by the adapters: a bad value is one clear sentence, before any work is done.
+"""Checks of settings, shared by the adapters: a bad value raises one clear sentence before any work is done.
 
-What an annotation says of a setting (``n: int``, ``margin: float | None``, ``kind: Literal["a", "b"]``) the registry
-checks for every optimizer (:func:`of_type`); a range the optimizer's constructor checks with the other functions here.
+The registry checks every setting against its annotation (``n: int``, ``margin: float | None``,
+``kind: Literal["a", "b"]``; :func:`of_type`); the optimizer's constructor checks ranges with the other functions.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, Literal, Union
 from optibench_optimizers.base import OptimizerError
 
 MAX_COUNT = 1_000_000
-"""The most that a setting which counts trials may be: what is larger was meant otherwise."""
+"""Upper bound of settings that count trials; a larger value is a slip."""
 
 
 class SettingError(OptimizerError):
-    """A setting has a value that it cannot have; whoever knows the optimizer's name adds it."""
+    """A setting has an invalid value; callers that know the optimizer's name add it."""
 
 
 _short = reprlib.Repr()
@@ -30,7 +30,7 @@ _short.maxstring = 100
 
 
 def is_whole(value: object) -> bool:
-    """Whether it is a whole number, which ``true`` is not."""
+    """Whether it is a whole number; ``true`` is not one."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -89,10 +89,10 @@ def choice(name: str, value: object, among: Sequence[str]) -> str:
 
 @contextmanager
 def blaming(name: str, kind: type[Exception]) -> Iterator[None]:
-    """Turn errors of a kind into errors of a setting: what it names is missing, damaged or wrong.
+    """Turn errors of a class into errors of a setting, which names something missing, damaged or invalid.
 
     Raises:
-        SettingError: There was such an error.
+        SettingError: In place of such an error.
     """
     try:
         yield
@@ -101,7 +101,7 @@ def blaming(name: str, kind: type[Exception]) -> Iterator[None]:
 
 
 def of_type(name: str, value: object, annotation: Any) -> None:
-    """Check a value against its setting's annotation, as far as that is built of the types here; others say nothing.
+    """Check a value against its setting's annotation; annotations of other types than these are not checked.
 
     Raises:
         SettingError: It is of another type, or not finite.
@@ -112,7 +112,7 @@ def of_type(name: str, value: object, annotation: Any) -> None:
 
 
 def mismatch(value: object, annotation: Any) -> str | None:
-    """What a value has to be if it is not of its annotation's type; ``None`` if it is, or if that cannot be told."""
+    """What a value must be if it does not fit its annotation; ``None`` if it fits or cannot be checked."""
     kind = _kind(annotation)
     return None if kind is None or kind[0](value) else kind[1]
 
@@ -128,7 +128,7 @@ _KINDS: dict[Any, tuple[Callable[[object], bool], str]] = {
 
 
 def _kind(annotation: Any) -> tuple[Callable[[object], bool], str] | None:
-    """What an annotation allows: a check and words; ``None`` if that cannot be told."""
+    """What an annotation allows: a check and words; ``None`` if it cannot be checked."""
     if typing.get_origin(annotation) is Literal:
         choices = typing.get_args(annotation)
         words = f"one of {', '.join(map(str, choices))}"
@@ -143,5 +143,5 @@ def _kind(annotation: Any) -> tuple[Callable[[object], bool], str] | None:
 
 
 def library_seed(seed: int) -> int:
-    """A seed that every library takes (32 bits, not negative), the same for the same seed."""
+    """A seed that every library accepts (32 bits, not negative), derived from ``seed``."""
     return whole("seed", seed, least=0) % (2**31 - 1)

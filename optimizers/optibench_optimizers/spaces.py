@@ -1,18 +1,18 @@
-"""The one place where search spaces are converted: ConfigSpace on one side, codes and the unit cube on the other.
+"""Conversion of search spaces: from ConfigSpace to codes or the unit cube, and back.
 
-Every adapter talks to its library in one of two languages:
+Every adapter passes configurations to its library in one of two forms:
 
-* **codes**: one number for each *searched* parameter (the ones with more than one value). A float is its own value, an
+* **codes**: one number for each *searched* parameter (one with more than one value). A float is its own value, an
   integer its own value, a categorical the index of its choice and an ordinal its rank. Constants have no code.
 * **the unit cube**: one coordinate in [0, 1] for each searched parameter. Floats are scaled, logarithmically where the
-  space says so; the values of everything discrete share the interval in equal parts (equal in the logarithm for a
-  logarithmic integer) and sit in the middle of theirs.
+  space says so; discrete values divide the interval into equal parts (equal in the logarithm for a logarithmic
+  integer) and lie at the middle of theirs.
 
-Inactive parameters have a code, their default's, where a library wants a full vector (``codes``, ``to_unit``), and
-none in a configuration. Priors (normal and beta parameters, weighted choices) shape random configurations only: the
+Where a library needs a full vector (``codes``, ``to_unit``), inactive parameters have their default's code; a
+configuration leaves them out. Priors (normal and beta parameters, weighted choices) affect random configurations only:
 model-based libraries see the range.
 
-Which parameter is active is decided by ConfigSpace's own conditions, in its own order, on its own vectors.
+ConfigSpace's own conditions decide which parameters are active, in its order and on its vectors.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 Config = dict[str, Any]
 
-# A forbidden clause can leave so little of a space that sampling does not find it; then say so instead of hanging.
+# A forbidden clause can leave too little of a space to sample from: raise an error instead of hanging.
 MAX_DRAWS = 100_000
 
 
 class SearchSpace:
-    """A ConfigSpace seen by an adapter; reads the space and never samples from it.
+    """An adapter's view of a ConfigSpace; never uses the space's own random state.
 
     Attributes:
         space: The ConfigSpace.
@@ -73,7 +73,7 @@ class SearchSpace:
     # Configurations and codes ------------------------------------------------------------------------------------
 
     def build(self, choose: Callable[[Parameter], float]) -> Config:
-        """Make a configuration, parents first: ``choose`` gives the code of each parameter that turns out active."""
+        """Make a configuration, parents first: ``choose`` returns the code of each active parameter."""
         vector = np.full(len(self._index_of), np.nan) if self.conditions else None
         config: Config = {}
         for name in self._index_of:
@@ -87,12 +87,12 @@ class SearchSpace:
         return config
 
     def configuration(self, codes: Sequence[float]) -> Config:
-        """The configuration that a full vector of codes stands for: constants added, inactive parameters dropped."""
+        """The configuration of a full vector of codes: adds constants, drops inactive parameters."""
         code_of = dict(zip(self._by_name, codes, strict=True))
         return self.build(lambda parameter: code_of[parameter.name])
 
     def codes(self, config: Mapping[str, Any]) -> list[float]:
-        """One code a searched parameter; an inactive one has its default's.
+        """One code per searched parameter; an inactive one has its default's.
 
         Raises:
             OptimizerError: The configuration has an unknown parameter or an illegal value.
@@ -183,7 +183,7 @@ class SearchSpace:
         """Draw ``n`` valid configurations from the space's own distribution (its priors included).
 
         Raises:
-            OptimizerError: The forbidden clauses leave next to nothing of the space.
+            OptimizerError: The forbidden clauses leave almost nothing of the space.
         """
         found: list[Config] = []
         drawn = 0
@@ -193,7 +193,7 @@ class SearchSpace:
                     f"No valid configuration in {drawn} random ones: the space's forbidden clauses rule out nearly all "
                     "of it; remove some, or make the ranges smaller."
                 )
-            # Doubles while a rejection leaves too few, so that a sparse space costs few rounds.
+            # Doubles while too few are valid, so that a sparse space takes few rounds.
             block = max(n - len(found), min(2 * drawn, MAX_DRAWS // 10))
             drawn += block
             found.extend(self._draw(block, rng))

@@ -20,11 +20,11 @@ from optiformer.files import CONFIG, WEIGHTS, shipped
 NAME = "optiformer-sampler"
 
 
-def asked(spec: str, n: int = 3, told: int = 10) -> list[dict[str, Any]]:
+def suggested(spec: str, n: int = 3, observed: int = 10) -> list[dict[str, Any]]:
     view = SearchSpace(mixed())
     found = []
-    with closing(optibench_optimizers.create(spec, mixed(), seed=1, n_trials=told + n)) as optimizer:
-        optimizer.tell(initial_design(view, told))
+    with closing(optibench_optimizers.create(spec, mixed(), seed=1, n_trials=observed + n)) as optimizer:
+        optimizer.tell(initial_design(view, observed))
         for _ in range(n):
             (suggestion,) = optimizer.ask()
             found.append(dict(suggestion.config))
@@ -33,17 +33,17 @@ def asked(spec: str, n: int = 3, told: int = 10) -> list[dict[str, Any]]:
 
 
 def test_settings_reach_the_sampler() -> None:
-    default = asked(NAME, told=20)
+    default = suggested(NAME, observed=20)
     for settings in ("preset=thorough", "temperature=4", "n_startup_trials=22"):
-        assert asked(f"{NAME}:{settings}", told=20) != default, settings
-    assert asked(f"{NAME}:temperature=-1,n_startup_trials=-1", told=20) == default
+        assert suggested(f"{NAME}:{settings}", observed=20) != default, settings
+    assert suggested(f"{NAME}:temperature=-1,n_startup_trials=-1", observed=20) == default
 
 
 def test_a_checkpoint_of_named_tokens_is_taken() -> None:
     folder = shipped("optiformer-seq")
-    assert asked(f"{NAME}:checkpoint={folder}") != asked(NAME)
+    assert suggested(f"{NAME}:checkpoint={folder}") != suggested(NAME)
     with pytest.raises(OptimizerError, match="'checkpoint': OptiFormerSampler: presets are for surrogate checkpoints"):
-        asked(f"{NAME}:checkpoint={folder},preset=thorough")
+        suggested(f"{NAME}:checkpoint={folder},preset=thorough")
 
 
 def test_the_weights_are_part_of_the_fingerprint(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""The data that benchmarks need and that is too big to ship: where it lies, whether it is sound, how to get it.
+"""Data sets of benchmarks that are too big to ship: location, checksums, download.
 
-Data lies under one folder, :func:`root`: the environment variable ``OPTIBENCH_DATA`` or, without it, the user's
+All data is in one folder, :func:`root`: the environment variable ``OPTIBENCH_DATA`` or, without it, the user's
 cache. ``benchmarks/optibench_benchmarks/data/manifest.json`` lists every data set with its files, sizes, SHA-256
 checksums, licence and upstream address. To add one, put its files below :func:`root`, write their entries (``path``
 relative to that folder, ``size``, ``sha256``, ``url``) into the manifest and run ``optibench data verify``.
@@ -44,7 +44,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what downloads when it is asked for: benchmarks only look for data, and should not pay for HTTP."""
+    """Import downloads on first use: benchmarks that only read data should not import HTTP."""
     if name == "fetch":
         from optibench_benchmarks.data.download import fetch
 

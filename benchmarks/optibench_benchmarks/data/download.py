@@ -1,8 +1,7 @@
-"""Downloads the files of data sets so that nothing but the right, whole file ever bears a file's name.
+"""Downloads the files of data sets; a file gets its name only once it is complete and correct.
 
 A download goes to ``<name>.part``, continues there after a broken connection (in the same run or a later one) and is
-renamed once its SHA-256 checksum is the manifest's. A part that turns out wrong is thrown away and downloaded once
-more from its first byte.
+renamed once its SHA-256 checksum is the manifest's. A wrong part is deleted and downloaded once more from the start.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from optibench_benchmarks.data.store import ROOT_VARIABLE, DataFile, Dataset, St
 
 MIRROR_VARIABLE = "OPTIBENCH_DATA_MIRROR"
 ATTEMPTS = 5
-"""Attempts in a row that bring no new byte before a download is given up."""
+"""Attempts in a row without a new byte before a download fails."""
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt; doubled for each further one."""
 TIMEOUT = 30.0
@@ -51,7 +50,7 @@ def fetch(names: Iterable[str] | None = None, *, progress: bool = True) -> list[
 
     Raises:
         BenchmarkError: There is no data set of that name, the folder cannot be written, the disk is full, the server
-            cannot be reached or has not the right file. Files that are complete by then stay.
+            cannot be reached or does not have the right file. Files completed before that stay.
     """
     chosen = select(names)
     with _bar(progress) as start:
@@ -68,7 +67,7 @@ def fetch(names: Iterable[str] | None = None, *, progress: bool = True) -> list[
 
 @contextlib.contextmanager
 def _bar(visible: bool) -> Iterator[Callable[[str, int], Advance]]:
-    """A progress bar; gives what adds a line to it, which gives what moves that line on by some bytes."""
+    """A progress bar; yields a function that adds a line and returns a function that advances it by some bytes."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -89,10 +88,10 @@ def _bar(visible: bool) -> Iterator[Callable[[str, int], Advance]]:
 
 
 def _prepare(dataset: Dataset, wanted: list[DataFile]) -> None:
-    """Make the folder and see that the files can be written to it and find room."""
+    """Make the folder and check that it is writable and has room for the files."""
     folder = root() / dataset.folder
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    # The mode as well as the right to write: the superuser may write to what is marked read-only, and should not.
+    # Checks the mode too: the superuser may write to read-only folders, but should not.
     if not existing.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(existing, os.W_OK):
         raise BenchmarkError(_unwritable(dataset, folder, "it is read-only"))
     try:
@@ -106,7 +105,7 @@ def _prepare(dataset: Dataset, wanted: list[DataFile]) -> None:
 
 
 def _download(dataset: Dataset, file: DataFile, advance: Advance) -> None:
-    """Bring one file here, whatever it takes: further attempts, and once a new beginning."""
+    """Download one file, with repeated attempts and at most one restart."""
     target = root() / file.path
     part = _part(target)
     begun_anew = False
@@ -148,7 +147,7 @@ def _download(dataset: Dataset, file: DataFile, advance: Advance) -> None:
 
 
 def _shower(advance: Advance, size: int) -> Callable[[int], None]:
-    """Turn the position in a file of ``size`` bytes, which may also go back, into steps of the progress bar."""
+    """Turn positions in a file of ``size`` bytes, which may also decrease, into steps of the progress bar."""
     shown = 0
 
     def show(position: int) -> None:
@@ -160,13 +159,13 @@ def _shower(advance: Advance, size: int) -> Callable[[int], None]:
 
 
 def _receive(file: DataFile, stream: IO[bytes], show: Callable[[int], None]) -> str:
-    """One attempt: append to the part what the server sends.
+    """One attempt: append the server's answer to the part.
 
     Returns:
-        What went wrong, in a few words; a broken connection is no error here, the caller looks at the size.
+        What went wrong, in a few words; a broken connection is no error here: the caller checks the size.
 
     Raises:
-        BenchmarkError: Trying again is of no use.
+        BenchmarkError: Trying again cannot help.
         OSError: Writing failed.
     """
     begin = stream.seek(0, os.SEEK_END)
@@ -219,7 +218,7 @@ def _copy(response: Any, stream: IO[bytes], size: int, show: Callable[[int], Non
 
 
 def _continues(response: Any, begin: int) -> bool:
-    """Whether the answer is the rest that was asked for, not the whole file."""
+    """Whether the answer is the requested rest, not the whole file."""
     answered: str = response.headers.get("Content-Range", "")
     return getattr(response, "status", 200) == 206 and answered.startswith(f"bytes {begin}-")
 

@@ -1,4 +1,4 @@
-"""What data there is (the manifest), where it lies and whether it is the right data."""
+"""The manifest of data sets, their location and their state."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class DataFile:
     """One file of a data set.
 
     Attributes:
-        path: Where it lies, relative to :func:`root`, with forward slashes.
+        path: Its path relative to :func:`root`, with forward slashes.
         size: Its size in bytes.
         sha256: Its SHA-256 checksum, in hexadecimal.
-        url: Where it can be downloaded.
+        url: Its address.
     """
 
     path: str
@@ -61,13 +61,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Status:
-    """How a data set fares on this machine.
+    """A data set's state on this machine.
 
     Attributes:
         dataset: The data set.
         state: ``present``; ``missing`` (a file is not there); ``corrupt`` (a file is not the manifest's).
         problem: What is wrong with which file, in a few words; empty if nothing is.
-        path: The folder where it lies or would lie.
+        path: Its folder, existing or not.
     """
 
     dataset: Dataset
@@ -201,7 +201,7 @@ def sha256(path: Path) -> str:
 
 
 def checksum(path: Path) -> str:
-    """The same, from memory as long as the file does not change.
+    """The same, cached while the file does not change.
 
     Raises:
         OSError: It cannot be read.

@@ -1,9 +1,9 @@
-"""The table of ``docs/live.md``: what a task has, what an evaluation costs, how often one fails.
+"""The table of ``docs/live.md``: size, cost and failure rate of each task.
 
     OMP_NUM_THREADS=1 python -m optibench_benchmarks.live.costs
 
 Seconds of processor time are a mean over 20 random configurations after one that loads the libraries, and ``near`` is
-how many of ``--configurations`` random ones have a normalised regret below 0.05. The rest is the references'.
+how many of ``--configurations`` random ones have a normalised regret below 0.05. The rest comes from the references.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEAD = ("task", "parameters", "active", "conditional", "seconds", "fail", "near"
 
 
 def rows(names: Sequence[str], configurations: int) -> Iterator[list[str]]:
-    """A row of the table for each task; tasks without a reference have a dash for what rests on it."""
+    """A row of the table for each task; tasks without a reference have a dash in columns that need it."""
     for name in names:
         task: Any = provider.create(name)
         configs = _random(task, configurations)
@@ -53,7 +53,7 @@ def _of_reference(task: LiveTask, values: Sequence[float]) -> list[str]:
 
 
 def _random(task: LiveTask, n: int) -> list[dict[str, Any]]:
-    """Random configurations, other ones than those of the reference search."""
+    """Random configurations, not those of the reference search."""
     space = deepcopy(task.space)
     space.seed(20)
     return [
@@ -63,7 +63,7 @@ def _random(task: LiveTask, n: int) -> list[dict[str, Any]]:
 
 
 def _value(task: LiveTask, config: Config) -> float:
-    """The value; minus infinity where scikit-learn refuses the configuration."""
+    """The value; minus infinity if scikit-learn rejects the configuration."""
     try:
         return task.evaluate(config, seed=0).value
     except task.failures:

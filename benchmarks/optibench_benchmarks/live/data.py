@@ -1,6 +1,6 @@
 """The data sets of ``live``: scikit-learn's own, each cut once into rows to tune on and rows to test on.
 
-What is said of a data set here is known without reading it, so that a task and its space are made without scikit-learn.
+These descriptions need no data, so that tasks and spaces are created without scikit-learn.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from optibench_benchmarks.base import BenchmarkError
 Rows = tuple[NDArray[Any], NDArray[Any]]
 """Inputs of shape ``(n, features)`` and targets of shape ``(n,)``."""
 SPLIT_SEED, FOLD_SEED = 1, 2
-"""Of the cut and of the folds: part of every task, whatever seed an evaluation has."""
+"""Seed of the cut and of the folds: part of every task, independent of the evaluation's seed."""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set and how it is used.
+    """A data set and its split.
 
     Attributes:
-        name: As in a task's name.
-        files: What scikit-learn keeps it in.
+        name: Its part of a task's name.
+        files: Its files in scikit-learn.
         features: Columns.
         rows: Rows to tune on, by cross-validation; the model is refitted on all of them.
         test: Rows to test the refitted model on. ``rows`` and ``test`` together may be fewer than there are.
-        folds: Of the cross-validation.
-        classes: How many classes there are; 0 if the targets are numbers.
+        folds: Folds of the cross-validation.
+        classes: Number of classes; 0 if the targets are numbers.
     """
 
     name: str
@@ -53,16 +53,16 @@ class DataSet:
 
     @property
     def score(self) -> str:
-        """What the value is."""
+        """The name of the value."""
         return "r2" if self.regression else "accuracy"
 
     def version(self) -> str:
-        """What identifies the data and its cut: where it is from, checksums of its files, rows and folds.
+        """Identifies the data and its cut: origin, checksums of its files, rows and folds.
 
         Raises:
             BenchmarkError: A file cannot be read.
         """
-        found = importlib.util.find_spec("sklearn")  # not imported, which takes a second
+        found = importlib.util.find_spec("sklearn")  # without importing it, which takes a second
         (folder,) = (found and found.submodule_search_locations) or [""]
         try:
             sums = [data.checksum(Path(folder) / "datasets" / "data" / file)[:12] for file in self.files]

@@ -1,6 +1,6 @@
-"""What a learner of ``live`` is: a search space for a data set, and the pipeline that a configuration stands for.
+"""A learner of ``live``: a search space for a data set, and the pipeline of a configuration.
 
-A module of learners imports scikit-learn only inside ``build``, so that tasks are listed and made without it.
+Modules of learners import scikit-learn only inside ``build``, so that tasks are listed and created without it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
 RANDOM_STATE = 0
-"""Of every learner: people fix it, and so an evaluation is deterministic."""
+"""Seed of every learner: fixed, so that evaluations are deterministic."""
 SCALERS = ("none", "standard", "minmax", "robust")
 
 Conditions = Iterable[tuple[str, str, Any]]
@@ -25,14 +25,14 @@ Conditions = Iterable[tuple[str, str, Any]]
 
 @dataclass(frozen=True)
 class Learner:
-    """A kind of model and how people tune it.
+    """A kind of model and its search space.
 
     Attributes:
-        name: As in a task's name.
+        name: Its part of a task's name.
         space: The parameters for a data set, and the conditions among them.
-        build: The scikit-learn estimator that a configuration stands for, not yet fitted; it may raise, as
-            scikit-learn does for what does not go together.
-        regression: Whether it learns numbers too, not classes only.
+        build: Makes the unfitted scikit-learn estimator of a configuration; may raise, as scikit-learn does for invalid
+            combinations.
+        regression: Whether it supports regression too.
     """
 
     name: str

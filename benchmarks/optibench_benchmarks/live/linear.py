@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
 _SVM_STEPS = 10_000
-"""Of libsvm, which otherwise works for minutes on inputs that are not scaled."""
+"""Iterations of libsvm, which otherwise runs for minutes on unscaled inputs."""
 
 
 def _svm_space(data: DataSet) -> ConfigurationSpace:
-    # A class has a weight, a number a width within which an error counts nothing.
+    # Classification has class weights, regression a width within which errors do not count.
     own = real("epsilon", 0.1, 100.0, 10.0, log=True) if data.regression else class_weight()
     return search_space(
         [

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _knn_space(data: DataSet) -> ConfigurationSpace:
-    # Up to all rows: a fold has fewer, and scikit-learn then refuses. Nor does a tree know the cosine.
+    # Up to all rows: a fold has fewer, which scikit-learn rejects; trees do not support cosine.
     return search_space(
         [
             scaler(),
@@ -89,8 +89,8 @@ def _mlp(config: Config, _data: DataSet) -> Any:
 
 
 def _pipeline_space(data: DataSet) -> ConfigurationSpace:
-    # As people write it, PCA may be asked for more components than there are columns, and what wants counts (chi2,
-    # multinomial naive Bayes) may be given what is below 0: scikit-learn refuses both.
+    # As in real pipelines, PCA may have more components than columns, and steps that need counts (chi2, multinomial
+    # naive Bayes) may get negative inputs: scikit-learn rejects both.
     return search_space(
         [
             scaler(among=("none", "standard", "minmax")),

@@ -1,4 +1,4 @@
-"""The tasks of the family ``live``, and which there are."""
+"""The tasks of the family ``live``."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ TASKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pipeline": ("breast_cancer", "wine", "digits"),
     }
 )
-"""The data sets of each learner: a further task is a further word here, and its reference values."""
+"""The data sets of each learner; a new task is a new word here and its reference values."""
 
 
 class LiveTask(TrainingBenchmark):
     """One learner tuned on one data set.
 
     Attributes:
-        learner: What is tuned.
-        dataset: What it learns from.
+        learner: The learner to tune.
+        dataset: Its data set.
     """
 
     sampling: Sampling = "deterministic"
     reference_plan = ReferencePlan(random=401, local=400, finalists=1, repeats=1)
-    # What scikit-learn raises for combinations that it refuses, and for fits that overflow.
+    # scikit-learn's exceptions for invalid combinations and for fits that overflow.
     failures = (ValueError, NotImplementedError, ArithmeticError)
 
     def __init__(self, learner: Learner, dataset: DataSet) -> None:
@@ -58,10 +58,10 @@ class LiveTask(TrainingBenchmark):
         self.data_version = dataset.version()
 
     def train(self, config: Config, seed: int, fidelity: Mapping[str, Any]) -> Evaluation:
-        """The mean score over the folds; ``seed`` changes nothing.
+        """The mean score over the folds; ``seed`` has no effect.
 
         Raises:
-            ValueError, NotImplementedError, ArithmeticError: What scikit-learn says of the configuration.
+            ValueError, NotImplementedError, ArithmeticError: scikit-learn's exception for the configuration.
         """
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
@@ -70,7 +70,7 @@ class LiveTask(TrainingBenchmark):
         (inputs, targets), (test_inputs, test_targets) = self.dataset.load()
         kind = KFold if self.dataset.regression else StratifiedKFold
         folds = kind(self.dataset.folds, shuffle=True, random_state=FOLD_SEED)
-        # One thread: sums over several are rounded in another order each time.
+        # One thread, because sums over several are rounded in a random order.
         with threadpool_limits(limits=1), _global_generator_kept(), warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             model = self.learner.build(config, self.dataset)
@@ -83,7 +83,7 @@ class LiveTask(TrainingBenchmark):
 
 @contextlib.contextmanager
 def _global_generator_kept() -> Iterator[None]:
-    """Give NumPy's global generator back as it was: SVR draws from it, to no effect, and cannot be told otherwise."""
+    """Restore NumPy's global generator: SVR draws from it, without effect on the result."""
     state = np.random.get_state()  # noqa: NPY002
     try:
         yield

@@ -1,4 +1,4 @@
-"""Making references anew, and comparing the frozen ones with the tasks."""
+"""Computes references and checks the committed ones."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from optibench_benchmarks.yahpo.tasks import YahpoBenchmark
 
 EVALUATIONS = 250_000
-"""Configurations that the search for a surrogate's best value evaluates, about."""
+"""Approximate number of evaluations in the search for a surrogate's best value."""
 SAMPLES = 20_001
 """Random configurations behind ``f_ref`` and ``f_worst``; odd, so that the median is one of the values."""
 
 
 def pending(names: Iterable[str]) -> list[str]:
-    """Those of the tasks that have no reference for the data at hand."""
+    """The tasks without a reference for the present data."""
     from optibench_benchmarks.registry import create
 
     return [name for name in names if lookup(name, data_version=create(name).data_version) is None]
@@ -37,7 +37,7 @@ def compute(
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Iterator[Entry]:
-    """Make references anew, one task after the other; the same arguments and data give the same values.
+    """Compute references, task by task; the same arguments and data give the same values.
 
     Args:
         names: The tasks.
@@ -50,7 +50,7 @@ def compute(
         One entry for each task, with version 1; :func:`write` numbers it.
 
     Raises:
-        BenchmarkError: A task is unknown, its data is missing, or it offers nothing to make a reference from.
+        BenchmarkError: A task is unknown, its data is missing, or no reference can be computed.
     """
     from optibench_benchmarks.registry import create
     from optibench_benchmarks.training.base import TrainingBenchmark
@@ -100,7 +100,7 @@ _sampled: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
 
 
 def _random_configs(benchmark: YahpoBenchmark, seed: int) -> list[dict[str, Any]]:
-    # All tasks of a scenario have the same space and share the sample: drawing it takes longer than evaluating it.
+    # All tasks of a scenario share the space and the sample, because drawing takes longer than evaluating.
     key = (benchmark.surrogate.scenario.name, benchmark.data_version, seed)
     if key not in _sampled:
         benchmark.space.seed(seed)
@@ -116,15 +116,15 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
 def check(names: Iterable[str] | None = None, *, progress: Callable[[str], None] | None = None) -> list[str]:
     """Compare committed references with the benchmarks, without repeating any search.
 
-    Tables and synthetic functions are done over; of a surrogate, the stored best configuration is evaluated and the
-    random configurations are drawn again; of a training, the stored best configuration is trained again.
+    Tables and synthetic functions are computed again. For a surrogate, the stored best configuration is evaluated and
+    the random configurations are drawn again; for a training, the stored best configuration is trained again.
 
     Args:
         names: The tasks; all that have a reference if ``None``.
         progress: Called with each task's name before its work.
 
     Returns:
-        One sentence for each value that does not hold; none if all is well.
+        One sentence for each value that is not reproduced.
 
     Raises:
         BenchmarkError: A task is unknown, has no reference, or its data is missing.

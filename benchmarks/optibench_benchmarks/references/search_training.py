@@ -1,12 +1,12 @@
 """The search for the reference values of a task that trains.
 
-A training takes seconds, so that the search is small, and its value is random, so that the best of many is partly luck:
+A training takes seconds, so the search is small; its value is random, so the best of many is partly luck:
 
 1. random configurations, one training each: their median is ``f_ref``, their worst value ``f_worst``;
 2. configurations near the best so far, one training each: one to three parameters of one of the best eight changed;
-3. the best few are trained again with seeds that played no part in choosing them, and the best mean is ``f_best``.
+3. the best few are trained again with other seeds, and the best mean is ``f_best``.
 
-A training that fails counts as worse than all others. ``f_best`` is a mean, so a lucky training can be better than it;
+A failed training counts as worse than all others. ``f_best`` is a mean, so a lucky training can be better than it;
 the report clips such a regret at 0 and counts it.
 """
 
@@ -25,7 +25,7 @@ from optibench_benchmarks.training.base import TrainingBenchmark
 
 _PARENTS = 8
 _FINAL_SEED = 1_000_000
-"""The finalists' first seed; those of the search are below."""
+"""The finalists' first seed; the search uses smaller ones."""
 
 
 def search(benchmark: TrainingBenchmark, *, seed: int) -> tuple[Reference, dict[str, Any]]:
@@ -76,8 +76,8 @@ def search(benchmark: TrainingBenchmark, *, seed: int) -> tuple[Reference, dict[
 def again(benchmark: TrainingBenchmark, best: Mapping[str, Any], stored: Reference) -> float:
     """The mean value of a stored best configuration, trained again as in the search's last step.
 
-    The stored value comes back if the mean is within a tenth of ``f_ref - f_best`` of it: another processor or version
-    of a library rounds otherwise, and a training is sensitive to that.
+    Returns the stored value if the mean is within a tenth of ``f_ref - f_best`` of it: processors and library versions
+    round differently, and a training is sensitive to that.
     """
     mean = _mean(benchmark, best, benchmark.reference_plan.repeats) * (
         1.0 if benchmark.direction == "maximize" else -1.0

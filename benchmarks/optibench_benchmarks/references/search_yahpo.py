@@ -1,8 +1,8 @@
-"""The search for the best value of a YAHPO task that a frozen reference rests on.
+"""The search for the best value of a YAHPO task, for its frozen reference.
 
 It works on arrays of points in the unit cube, one coordinate for each parameter, which a :class:`Codec` turns into the
-network's inputs; no configuration object is made before the end, so that an evaluation costs little more than the
-network's own few microseconds.
+network's inputs; configuration objects are made only at the end, so that an evaluation costs little more than the
+few microseconds of the network.
 
 The search has three stages: islands, each with its own values of the categorical parameters as long as these are few;
 one population of all islands' best with the categories free; around the best few, a sweep over each coordinate's levels
@@ -184,7 +184,7 @@ class _Search:
         """A population grown from random points, with the ``locked`` coordinates fixed: points and scores."""
         start = max(_POPULATION, evaluations // 5)
         points = self._rng.random((start, self._dimensions))
-        # Half of them have coordinates on the walls, where many of these optima lie in many coordinates at once.
+        # Half of them have coordinates on the walls, where many of these optima lie.
         on_wall = self._rng.random(points.shape) < self._rng.uniform(-0.6, 0.6, (start, 1))
         points = np.where(on_wall, np.rint(points), points)
         for i, value in locked.items():
@@ -266,7 +266,7 @@ def search(benchmark: YahpoBenchmark, *, evaluations: int, seed: int) -> tuple[f
 
     Args:
         benchmark: The task.
-        evaluations: How many configurations to evaluate, about.
+        evaluations: Approximate number of configurations to evaluate.
         seed: Determines the result, together with ``evaluations`` and the task's data.
 
     Returns:

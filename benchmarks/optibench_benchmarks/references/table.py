@@ -1,8 +1,8 @@
-"""Frozen reference values: what turns objective values into regrets that stay comparable from year to year.
+"""Frozen reference values, which turn objective values into regrets that stay comparable over the years.
 
 They are read from ``references.json``, one line for each task, and never depend on which optimizers ran. The package
-has such a file, a plug-in may (:attr:`optibench_benchmarks.registry.Family.references`), and what a user makes without
-a checkout is in the user's data folder (:func:`home`). What they hold:
+has such a file, a plug-in may (:attr:`optibench_benchmarks.registry.Family.references`), and references computed
+without a checkout are in the user's data folder (:func:`home`). Contents:
 
 * a synthetic function: its analytic minimum; the median and the worst of random configurations;
 * a table: its exact best, median and worst over every configuration;
@@ -10,11 +10,10 @@ a checkout is in the user's data folder (:func:`home`). What they hold:
 * a training: likewise, with as many evaluations as are affordable, and the best is a mean over seeds
   (:mod:`optibench_benchmarks.references.search_training`).
 
-The first two give their own (``measure_reference() -> Reference``, which any benchmark may offer).
+The first two compute their own (``measure_reference() -> Reference``, which any benchmark may have).
 
-:func:`compute` makes them anew, :func:`write` merges them into the file. A value that changes raises the task's version
-and a later search never makes ``f_best`` worse, so that nothing is replaced unnoticed. ``optibench references`` is the
-command around both.
+:func:`compute` computes them, :func:`write` merges them into the file. A changed value increases the task's version,
+and a later search never makes ``f_best`` worse. ``optibench references`` runs both.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ from typing import Any, Literal
 from optibench_benchmarks.base import BenchmarkError, Reference
 
 FILE = Path(__file__).parent / "references.json"
-"""The committed ones; only a checkout's is ever written."""
+"""The committed references; written only in a checkout."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A task's reference and what is needed to make or check it again.
+    """A task's reference and what is needed to recompute or check it.
 
     Attributes:
         name: The task's name.
@@ -55,7 +54,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Change:
-    """What :func:`write` did with one entry: ``old`` is what the file had, ``new`` what it has now."""
+    """A change by :func:`write`: the entry ``old`` became ``new``."""
 
     kind: Literal["new", "changed", "unchanged"]
     old: Entry | None
@@ -63,11 +62,11 @@ class Change:
 
 
 def lookup(name: str, *, data_version: str | None = None) -> Reference | None:
-    """The frozen reference of a task: of the newest version, if several files have one.
+    """The frozen reference of a task; the newest version if several files have one.
 
     Args:
         name: The task's name.
-        data_version: The version of the data at hand; references made with other data are not given.
+        data_version: The version of the data at hand; references of other data do not apply.
     """
     there = [entry for path in files() if (entry := entries(path).get(name)) is not None]
     fitting = [entry for entry in there if data_version in (None, entry.data_version)]
@@ -93,7 +92,7 @@ def entries(path: Path | None = None) -> Mapping[str, Entry]:
 
 
 def files() -> list[Path]:
-    """The files with references, there or not: the package's, those of plug-ins, the user's."""
+    """The paths of files with references, existing or not: the package's, the plug-ins', the user's."""
     from optibench_benchmarks.registry import families
 
     plug_ins = [path for family in families().values() if (path := family.references_file()) is not None]
@@ -101,7 +100,7 @@ def files() -> list[Path]:
 
 
 def user_file() -> Path:
-    """Where a user's own references are."""
+    """The path of the user's own references."""
     import platformdirs
 
     return Path(platformdirs.user_data_dir("optibench", appauthor=False)) / "references.json"
@@ -136,8 +135,8 @@ def _entry(name: str, fields: dict[str, Any]) -> Entry:
 def write(made: Iterable[Entry], path: Path | None = None) -> list[Change]:
     """Merge entries into a file, which stays sorted and is replaced in one step: ``path``, or each task's :func:`home`.
 
-    An entry with the values that there are changes nothing. Other values raise the version by one. The better
-    ``f_best`` of two searches over the same data is kept.
+    An entry with unchanged values changes nothing; changed values increase the version by one. Of two searches over the
+    same data, the better ``f_best`` is kept.
 
     Raises:
         BenchmarkError: The file cannot be written.
@@ -162,7 +161,7 @@ def _write(entry: Entry, path: Path, old: Entry | None) -> Change:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes that write references there waiting."""
+    """Lock out other processes that write references there."""
     import fcntl
 
     descriptor = os.open(folder, os.O_RDONLY)

@@ -1,7 +1,7 @@
 """The formulas of the test functions, with their usual box, global minimum and its place.
 
-Every formula takes an array of shape ``(..., D)`` and gives one of shape ``(...)``; all are to be minimized. The
-moving of the optimum is not done here but in :mod:`optibench_benchmarks.synthetic.instances`.
+Every formula takes an array of shape ``(..., D)`` and gives one of shape ``(...)``; all are to be minimized.
+:mod:`optibench_benchmarks.synthetic.instances` moves the optimum.
 
 Unless a function names another source, formula and box are those of S. Surjanovic and D. Bingham, "Virtual Library of
 Simulation Experiments: Test Functions and Datasets" (Simon Fraser University). Minima that have no closed form were
@@ -30,7 +30,7 @@ class Function:
 
     Attributes:
         formula: From points ``(..., D)`` to values ``(...)``.
-        box: Lower and upper bound, each one number for every coordinate or one number a coordinate.
+        box: Lower and upper bound, one number for all coordinates or one per coordinate.
         optimum: From D to one global minimizer, shape ``(D,)``, inside the box.
         minimum: From D to the value there.
         dimensions: The smallest and the largest D.
@@ -64,7 +64,7 @@ def _dot(a: Array, b: Array) -> Array:
 
 
 def _sum(a: Array) -> Array:
-    total: Array = np.add.reduce(a, axis=-1)  # without the overhead of numpy.sum, which shows at five coordinates
+    total: Array = np.add.reduce(a, axis=-1)  # without the overhead of numpy.sum, noticeable at five coordinates
     return total
 
 

@@ -20,7 +20,7 @@ _CHUNK = 1_000_000  # coordinates in one batch of the reference's sample: bounds
 
 
 def frozen_random(*key: int) -> RandomState:
-    """A generator whose numbers NumPy promises never to change.
+    """A generator whose numbers NumPy guarantees never to change.
 
     ``numpy.random.Generator`` may change what it draws from one NumPy version to the next, which would move every
     optimum; ``RandomState`` is frozen.
@@ -34,13 +34,13 @@ class Synthetic(Benchmark):
     With ``f`` the usual function, ``x*`` its usual minimizer and ``o`` the moved one, the objective is
     ``f(x* + R (x - o))`` over the usual box; ``R`` is the identity, or, for a rotated task, a random orthogonal matrix.
     The minimum stays ``f(x*)``, because it is the minimum of ``f`` over all of R^D (:mod:`functions
-    <optibench_benchmarks.synthetic.functions>` says why for each).
+    <optibench_benchmarks.synthetic.functions>` gives the reason for each).
 
-    Two functions, schwefel and michalewicz, are the known ones in their box only. A point that leaves it is reflected
-    at the wall and pays ``amplitude * (2 d / width)^2`` for each coordinate that is ``d`` outside: continuous, never
-    below the minimum, and with one minimizer (the idea of a boundary penalty is that of Schwefel's function in N.
-    Hansen et al., "Real-Parameter Black-Box Optimization Benchmarking 2009: Noiseless Functions Definitions", INRIA
-    RR-6829).
+    Two functions, schwefel and michalewicz, have their known minimum in their box only. A point that leaves it is
+    reflected at the wall and pays ``amplitude * (2 d / width)^2`` for each coordinate that is ``d`` outside:
+    continuous, never below the minimum, and with one minimizer (the idea of a boundary penalty is that of Schwefel's
+    function in N. Hansen et al., "Real-Parameter Black-Box Optimization Benchmarking 2009: Noiseless Functions
+    Definitions", INRIA RR-6829).
 
     Each coordinate of ``o`` is drawn from the box's 10-40% or 60-90%: neither at the centre, which some optimizers try
     first, nor at a wall or corner. Function, dimension, instance and ``rotated`` determine ``o`` and ``R``, whatever
@@ -97,7 +97,7 @@ class Synthetic(Benchmark):
         return Synthetic, self._arguments
 
     @functools.cached_property
-    def space(self) -> ConfigurationSpace:  # type: ignore[override]  # built when first asked for: slow in 1000 dimensions
+    def space(self) -> ConfigurationSpace:  # type: ignore[override]  # built on first use: slow in 1000 dimensions
         """One uniform float for each coordinate, in the usual box."""
         space = ConfigurationSpace(name=self.name)
         bounds = zip(self._parameters, self._low.tolist(), self._high.tolist(), strict=True)
@@ -106,7 +106,7 @@ class Synthetic(Benchmark):
 
     @property
     def reference(self) -> Reference | None:  # type: ignore[override]
-        """The committed reference; for a dimension or instance that has none, one measured the same way, just now."""
+        """The committed reference; for a dimension or instance without one, it is measured the same way now."""
         if self._reference is None:
             from optibench_benchmarks.references.table import lookup
 

@@ -15,9 +15,9 @@ from optibench_benchmarks.training.base import Curve, DivergedError
 
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Seed torch and keep it to one thread inside; afterwards all is as it was.
+    """Seed torch and limit it to one thread inside; restore both afterwards.
 
-    Sums over several threads are rounded in another order each time: on one thread the same seed gives the same bits.
+    Sums over several threads are rounded in a random order; on one thread the same seed gives the same bits.
     """
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
@@ -43,13 +43,13 @@ def fit(
     """Train for ``curve.total`` epochs, recording ``train_loss`` and what ``measure`` says after each.
 
     Args:
-        network: What is trained; in training mode while it is, in evaluation mode while it is measured.
+        network: The network; in training mode during training, in evaluation mode during ``measure``.
         optimizer: Over its parameters.
         loss: The mean loss of a batch, given the rows' indices, shape ``(batch,)``.
         measure: Metrics of the network as it is; called without gradients.
         curve: Where the metrics go.
         rows: How many rows there are to train on; shuffled each epoch.
-        batch_size: Rows in a batch. A last batch of a single row is left out: nothing can be normalised over it.
+        batch_size: Rows in a batch. A last batch of a single row is left out, because it cannot be normalised.
         accumulate: Batches whose gradients are averaged for one update; at an epoch's end there may be fewer.
 
     Raises:

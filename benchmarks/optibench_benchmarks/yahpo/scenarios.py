@@ -1,7 +1,7 @@
-"""What YAHPO Gym's files do not say about their scenarios: columns, metrics, directions, fidelities.
+"""What YAHPO Gym's files do not contain: columns, metrics, directions and fidelities of scenarios.
 
-The surrogates take their inputs by position and give their metrics by position; the orders below are those that the
-``yahpo_gym`` package (1.0.1) declares, and a test compares every entry with it. Three declarations are corrected here:
+The surrogates take inputs and return metrics by position; the orders below are those of the ``yahpo_gym`` package
+(1.0.1), and a test compares every entry with it. Three declarations are corrected here:
 
 * ``f1`` of the ``rbv2_*`` scenarios is a score to maximize; the package marks it as minimized.
 * ``taskset`` lists six directions for its four metrics, which are all losses to minimize.

@@ -1,7 +1,7 @@
 """Reads the search spaces that YAHPO Gym stores in ConfigSpace's JSON format 0.2 into today's ConfigSpace objects.
 
-ConfigSpace reads that format itself, with a warning for each default value; it cannot leave parameters out, though:
-here the parameter that names the task and the fidelities are no part of the search space.
+ConfigSpace reads that format itself, with a warning for each default value, but cannot leave parameters out. Here the
+parameter that names the task and the fidelities are not part of the search space.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def search_space(content: Item, left_out: Collection[str]) -> ConfigurationSpace
 
     Args:
         content: The parsed JSON.
-        left_out: Names of parameters that something else sets: the task's name and the fidelities.
+        left_out: Names of parameters outside the search space: the task's name and the fidelities.
 
     Raises:
-        BenchmarkError: The space uses something that this reader does not know, or a condition or a forbidden clause
-            depends on a parameter that is left out.
+        BenchmarkError: The space uses an unsupported feature, or a condition or forbidden clause depends on a parameter
+            that is left out.
     """
     from ConfigSpace import ConfigurationSpace
 

@@ -1,7 +1,7 @@
-"""One YAHPO Gym scenario's files: the neural network and how configurations are put before it.
+"""One YAHPO Gym scenario's files: the neural network and the encoding of its inputs.
 
 The network takes ``x_cat`` (int32, one column for each categorical parameter, the task's name among them) and
-``x_cont`` (float32, one column for each numeric one, fidelities among them) and gives every metric at once. An
+``x_cont`` (float32, one column for each numeric one, fidelities among them) and returns every metric at once. An
 inactive numeric parameter is 0, an inactive categorical one has the code of ``#na#``.
 """
 
@@ -24,7 +24,7 @@ from optibench_benchmarks.yahpo.scenarios import SCENARIOS, Scenario
 FILES = ("config_space.json", "encoding.json", "model.onnx")
 INACTIVE = "#na#"
 BATCH = 1000
-"""Rows handed to the network at a time: more do not get cheaper, and memory stays small."""
+"""Rows per call of the network: larger batches are not cheaper, and memory stays small."""
 
 
 def load_json(path: Path) -> Any:
@@ -69,7 +69,7 @@ class Surrogate:
         self._model = folder / "model.onnx"
         self._session: Any = None
         self._lock = threading.Lock()
-        # A forked child must not run a session that its parent's threads may have been in the middle of.
+        # A forked child must not use a session that its parent's threads may have been using.
         os.register_at_fork(after_in_child=self._forget)
 
     def predict(self, x_cat: NDArray[np.int32], x_cont: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -158,7 +158,7 @@ class Encoder:
     def __init__(self, surrogate: Surrogate, task: str, fidelity: Config) -> None:
         scenario = surrogate.scenario
         fixed: dict[str, Any] = {**fidelity, **({scenario.instance: task} if scenario.instance else {})}
-        # What something else fixes is never in a configuration, so that it can stand as the value if absent.
+        # Fixed values are never in a configuration, so they can be the values if absent.
         self.numeric = [(name, float(fixed.get(name, 0.0))) for name in scenario.numeric]
         self.categorical: list[tuple[str, dict[str, int], int]] = []
         for name in scenario.categorical:

@@ -1,12 +1,12 @@
 """YAHPO Gym's surrogate benchmarks: ``yahpo/<scenario>/<instance>[/<metric>]``.
 
-A surrogate is a neural network fitted to the recorded results of many real trainings; it answers in about 0.1 ms, in
-about 0.01 ms each in a batch. The values are those of the ``yahpo_gym`` package (1.0.1), which is not used at run
+A surrogate is a neural network fitted to the recorded results of many real trainings; it takes about 0.1 ms, or
+0.01 ms each in a batch. The values are those of the ``yahpo_gym`` package (1.0.1), which is not used at run
 time. A surrogate may leave its metric's range a little (an accuracy of 1.000004), and the same configuration evaluated
 alone or in a batch may differ by a few millionths of the metric's range.
 
-Every scenario of upstream whose ``config_space.json``, ``encoding.json`` and ``model.onnx`` lie in
-``<data root>/yahpo/<scenario>`` is served.
+Every upstream scenario whose ``config_space.json``, ``encoding.json`` and ``model.onnx`` are in
+``<data root>/yahpo/<scenario>`` is available.
 
 Source: Pfisterer et al., "YAHPO Gym - An Efficient Multi-Objective Multi-Fidelity Benchmark for Hyperparameter
 Optimization", AutoML 2022.
@@ -27,7 +27,7 @@ from optibench_benchmarks.yahpo.scenarios import SCENARIOS
 from optibench_benchmarks.yahpo.space import fidelity_space, search_space
 from optibench_benchmarks.yahpo.surrogate import FILES, Encoder, Surrogate, load, load_json, task_names
 
-_MOST_ENCODERS = 64  # fidelities whose encoder is kept: a schedule has few, a continuous fidelity has no end of them
+_MAX_ENCODERS = 64  # cached encoders, one per fidelity: a schedule has few fidelities, a continuous one unlimited
 
 
 class YahpoBenchmark(Benchmark):
@@ -66,11 +66,11 @@ class YahpoBenchmark(Benchmark):
         self._runtime = None if scenario.runtime is None else self._names.index(scenario.runtime)
 
     def __reduce__(self) -> tuple[Callable[[str], Benchmark], tuple[str]]:
-        """A network does not pickle: another process builds the task from its name and loads its own."""
+        """A network does not pickle: other processes build the task from its name and load their own."""
         return provider.create, (self.name,)
 
     def encoder(self, fidelity: Config | None = None) -> Encoder:
-        """What turns this task's configurations into the network's inputs at that fidelity.
+        """The encoder of this task's configurations at that fidelity.
 
         Raises:
             BenchmarkError: A fidelity is unknown or out of its range.
@@ -79,7 +79,7 @@ class YahpoBenchmark(Benchmark):
             return self._encoder
         key = tuple(fidelity.items())
         if key not in self._encoders:
-            if len(self._encoders) >= _MOST_ENCODERS:
+            if len(self._encoders) >= _MAX_ENCODERS:
                 self._encoders.clear()
             self._encoders[key] = self._encoder_at(fidelity)
         return self._encoders[key]
@@ -153,7 +153,7 @@ class YahpoProvider:
         return apply(YahpoBenchmark(surrogate, parts[1], metric), suffixes, name)
 
     def missing(self) -> str | None:
-        """One sentence on the scenarios that can be fetched and are not here; ``None`` if there are none."""
+        """One sentence on the scenarios that are not on this machine; ``None`` if all are."""
         absent = _absent()
         if not absent:
             return None
@@ -166,7 +166,7 @@ class YahpoProvider:
 
 
 def _absent() -> list[str]:
-    """The scenarios that can be fetched and are not here."""
+    """The scenarios that can be fetched but are not on this machine."""
     return [name for name in data.manifest() if name.startswith("yahpo/") and not _complete(name[6:])]
 
 

@@ -1,9 +1,9 @@
 """Successive halving without waiting (ASHA, Li et al. 2020), from Optuna: its pruner over one of its samplers.
 
-Optuna prunes a training while it runs: the objective reports a value, and asks whether to go on. Here each report is a
-trial of its own, an evaluation at the fidelity of a rung: what Optuna would let go on is asked for again at the next
-rung, before anything new. Nobody keeps a half-trained network, so a promoted configuration is evaluated anew, as by
-Hyperband.
+Optuna prunes a training while it runs: the objective reports a value and asks whether to continue. Here each report is
+a separate trial, an evaluation at the fidelity of a rung. A configuration that Optuna would continue is suggested again
+at the next rung, before any new one. No half-trained networks are kept, so a promoted configuration is trained from
+scratch, as in Hyperband.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """An Optuna trial that goes on: its configuration, and the rung that it is evaluated at."""
+    """A running Optuna trial: its configuration and its rung."""
 
     trial: optuna.Trial
     config: Config
@@ -39,13 +39,13 @@ class _Running:
 class ASHA(TPE):
     """``optuna.pruners.SuccessiveHalvingPruner`` with TPE (Optuna 5's default) or random sampling.
 
-    The sampler learns from what was pruned too: TPE ranks it behind what got further. Trials that were told without
-    being asked for are known to the sampler, but compete in no rung.
+    The sampler also learns from pruned trials: TPE ranks them behind those that got further. Trials that it did not
+    suggest inform the sampler, but compete in no rung.
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
-        fidelity: What each rung has ``eta`` times as much of as the one below; without one, every evaluation is full,
-            and this is its sampler.
+        fidelity: The fidelity that grows by a factor of ``eta`` from rung to rung; without one, every evaluation is
+            full, and this is the sampler alone.
         eta: About one in ``eta`` configurations of a rung is promoted to the next.
         sampler: ``tpe`` or ``random``.
     """
@@ -80,7 +80,9 @@ class ASHA(TPE):
             running = self._promoted.popleft()
         else:
             trial, config = self._ask_trial()
-            if trial is None:  # the sampler has settled on a forbidden place: evaluated in full, outside of the rungs
+            if (
+                trial is None
+            ):  # the sampler suggests only forbidden configurations: evaluate a random one in full, outside the rungs
                 return Suggestion(config)
             running = _Running(trial, config)
         fidelity = None if self._fidelity is None else self._fidelity.at(self._rungs[running.rung])

@@ -13,7 +13,7 @@ from optibench_optimizers.parameters import Parameter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# An integer of more values than this moves like a float and is rounded: the margin would matter little.
+# An integer with more values than this is treated as a float and rounded: the margin would matter little.
 MAX_LISTED_VALUES = 64
 
 
@@ -24,7 +24,7 @@ class Engine(Protocol):
     def population_size(self) -> int: ...
 
     def ask(self) -> tuple[Any, NDArray[np.float64]]:
-        """A handle to tell, and a point of shape ``(d,)`` in the unit cube."""
+        """A handle for ``tell`` and a point of shape ``(d,)`` in the unit cube."""
         ...
 
     def tell(self, solutions: list[tuple[Any, float]]) -> None: ...

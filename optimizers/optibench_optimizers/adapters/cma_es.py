@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_REJECTIONS = 100
-MAX_SIGMA = 10.0  # of ranges: wider, and nearly every point is drawn again or cut at a bound
+MAX_SIGMA = 10.0  # of ranges: if wider, nearly every point is drawn again or cut at a bound
 
 
 class CMAES(PendingOptimizer):
     """CMA-ES in the unit cube, restarted with a doubled population when it has converged (IPOP).
 
-    The mean starts at the best trial told before the first ask, at the centre if there is none; trials that were told
-    later and never asked for have no place in the distribution's update and are left out. (Optuna's ``CmaEsSampler``
-    leaves out all of them, the initial design included.) A failed trial ranks with the worst success so far. Points
+    The mean starts at the best trial observed before the first ask, or at the centre if there is none. Later trials
+    that it did not suggest do not fit the distribution's update and are ignored. (Optuna's ``CmaEsSampler`` ignores all
+    such trials, including the initial design.) A failed trial ranks with the worst success so far. Points
     that a forbidden clause rules out are drawn again, at most ``MAX_REJECTIONS`` times; then a random valid
     configuration is evaluated.
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
         sigma0: Initial standard deviation, as a share of each parameter's range (1/6 as in Optuna).
-        popsize: Trials a generation; 0 for the library's 4 + 3 ln d.
+        popsize: Trials per generation; 0 for the library's 4 + 3 ln d.
         margin: In a space without categories, use CatCMA's margins for integers too instead of rounding.
     """
 
@@ -93,13 +93,13 @@ class CMAES(PendingOptimizer):
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
-            asked = self._pending.pop(observation.config)
+            pending = self._pending.pop(observation.config)
             if self._engine is None and succeeded(observation) and observation.value < self._values.best:
                 self._mean = self._space.to_unit(observation.config)
             self._values.add(observation)
-            if asked is None or asked[0] is not self._engine:
-                continue  # foreign, or of before a restart
-            engine, handle = asked
+            if pending is None or pending[0] is not self._engine:
+                continue  # not suggested here, or before a restart
+            engine, handle = pending
             self._generation.append((handle, observation))
             self._update(engine)
 

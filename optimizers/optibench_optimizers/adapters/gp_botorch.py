@@ -3,8 +3,8 @@
 The model is BoTorch's default, ``SingleTaskGP``: RBF with the dimension-scaled length-scale prior of Hvarfner et al.
 2024. Where there are categories, that kernel is multiplied with BoTorch's Hamming kernel, one length scale a category
 with the same prior; ``MixedSingleTaskGP``, which sums and multiplies two of each with free scales and no priors, takes
-up to twenty times as long to fit to as few trials as there are here. The acquisition
-is ``LogExpectedImprovement`` (Ament et al. 2023), maximized by gradients over numbers and local search over the rest.
+up to twenty times as long to fit to this few trials. The acquisition is ``LogExpectedImprovement`` (Ament et al. 2023),
+maximized by gradients over numbers and local search over the rest.
 """
 
 from __future__ import annotations
@@ -39,24 +39,23 @@ from optibench_optimizers.spaces import MAX_DRAWS, Config, SearchSpace
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
-# An integer of more values than this is searched like a float and rounded.
+# An integer with more values than this is treated as a float and rounded.
 MAX_LISTED_VALUES = 32
 N_RANDOM_CANDIDATES = 1000
 
 
 class BoTorchGP(PendingOptimizer):
-    """BoTorch on the unit cube; categories as their index, integers and ranks at the middle of their share.
+    """BoTorch on the unit cube; categories as their index, integers and ranks at the middle of their interval.
 
-    Until ``n_initial`` trials are known (told ones count) and one of them has succeeded, configurations come from a
-    scrambled Sobol' sequence. A failed trial counts as the worst success so far. In a batch, each suggestion is taken
-    to give the best value so far (constant liar) when the next one is made. Where the maximum of the acquisition
-    rounds to a configuration that was tried before, or that a forbidden clause rules out, the best new one of
-    ``N_RANDOM_CANDIDATES`` random configurations is suggested. If the model cannot be fitted to the data, which takes
-    degenerate data, its hyperparameters stay at their priors' modes.
+    Until there are ``n_initial`` trials (an initial design counts) and one success, configurations come from a
+    scrambled Sobol' sequence. A failed trial counts as the worst success so far. Pending configurations count as the
+    best value so far (constant liar). If the maximum of the acquisition rounds to a configuration that was tried
+    before or is forbidden, the best new one of ``N_RANDOM_CANDIDATES`` random configurations is suggested. If the model
+    cannot be fitted, which happens only with degenerate data, its hyperparameters stay at their priors' modes.
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
-        n_initial: How many trials there must be before the model is used.
+        n_initial: Number of trials before the model is used.
         num_restarts: Starting points of the acquisition's maximization.
         raw_samples: Random points among which those are picked.
     """
@@ -106,7 +105,7 @@ class BoTorchGP(PendingOptimizer):
             self._values.add(observation)
 
     def ask(self, n: int = 1) -> list[Suggestion]:
-        lies = self._pending.waiting()  # what is still out counts as the best value so far
+        lies = self._pending.waiting()  # pending configurations count as the best value so far
         out = len(lies)
         for _ in range(n):
             if len(self._values) + len(lies) < self._n_initial or not self._values.any_succeeded:
@@ -120,7 +119,7 @@ class BoTorchGP(PendingOptimizer):
     def _initial(self) -> Config:
         for _ in range(MAX_DRAWS):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # one by one, its balance matters little
+                warnings.simplefilter("ignore", UserWarning)  # single points: their balance matters little
                 config = self._space.from_unit(self._sobol.random(1)[0])
             if self._space.is_allowed(config):
                 return config
@@ -142,7 +141,7 @@ class BoTorchGP(PendingOptimizer):
         points = torch.tensor(self._points + [self._encode(config) for config in lies], dtype=torch.double)
         values = self._values.imputed() + [self._values.best] * len(lies)
         seed = int(self._rng.randint(2**31 - 1))
-        # BoTorch draws from torch's global generator: give it our seed, and the caller's state back.
+        # BoTorch draws from torch's global generator: seed it, then restore the caller's state.
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(seed)
@@ -154,7 +153,7 @@ class BoTorchGP(PendingOptimizer):
         return config
 
     def _acquisition(self, points: torch.Tensor, values: torch.Tensor) -> LogExpectedImprovement:
-        # Standardized here as well: a constant objective has no scale for BoTorch to find.
+        # Standardized here too, because BoTorch cannot scale a constant objective.
         values = (values - values.mean()) / values.std().clamp_min(1e-12) if len(values) > 1 else values * 0.0
         model = self._model(points, values[:, None])
         likelihood = ExactMarginalLogLikelihood(model.likelihood, model)

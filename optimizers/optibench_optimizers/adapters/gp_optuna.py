@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 class OptunaGP(OptunaOptimizer):
     """``optuna.samplers.GPSampler`` with its defaults.
 
-    Told trials count as start-up trials, so a shared initial design of ten replaces the sampler's own random ten.
+    Observed trials count as start-up trials: a shared initial design of ten replaces the sampler's own random ten.
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
-        n_startup_trials: How many successful trials there must be before the model is used.
+        n_startup_trials: Number of successful trials before the model is used.
         deterministic_objective: Fix the noise at its minimum instead of fitting it.
     """
 
@@ -41,7 +41,7 @@ class OptunaGP(OptunaOptimizer):
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.GPSampler(
                 seed=library_seed(seed),
-                # With none there would be no trial from which to learn which parameters there are.
+                # The sampler learns the parameters from its first trial, so there must be one.
                 n_startup_trials=whole("n_startup_trials", n_startup_trials, most=MAX_COUNT),
                 deterministic_objective=truth("deterministic_objective", deterministic_objective),
             )

@@ -28,7 +28,7 @@ def dimension(parameter: Parameter) -> Dimension:
     if parameter.kind == "float":
         return Real(parameter.low, parameter.high, prior=prior, name=parameter.name)
     if parameter.kind == "categorical":
-        # Words, not numbers: scikit-optimize takes a list of two numbers for a range in some places.
+        # Strings, because scikit-optimize sometimes takes a list of two numbers for a range.
         return Categorical([str(code) for code in range(len(parameter.values))], name=parameter.name)
     return Integer(int(parameter.low), int(parameter.high), prior=prior, name=parameter.name)
 
@@ -36,15 +36,14 @@ def dimension(parameter: Parameter) -> Dimension:
 class SkoptGP(PendingOptimizer):
     """``skopt.Optimizer`` with its defaults: Matern 5/2 GP with fitted noise, ``gp_hedge`` over EI, LCB and PI.
 
-    Told trials count as initial points, so a shared initial design of ten replaces the library's own random ten. The
-    model is fitted when the next configuration is asked for, once for all that was told since. A failed trial counts
-    as the worst success so far. Forbidden clauses become the library's ``space_constraint``, which restricts its
-    acquisition optimizer to random candidates.
+    Observed trials count as initial points: a shared initial design of ten replaces the library's own random ten. Each
+    ask fits the model once, to all observations. A failed trial counts as the worst success so far. Forbidden clauses
+    become the library's ``space_constraint``, which restricts its acquisition optimizer to random candidates.
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
         acq_func: ``gp_hedge`` | ``EI`` | ``LCB`` | ``PI``.
-        n_initial_points: How many trials there must be before the model is used.
+        n_initial_points: Number of trials before the model is used.
     """
 
     capabilities = CAPABILITIES["gp-skopt"]
@@ -69,7 +68,7 @@ class SkoptGP(PendingOptimizer):
             n_initial_points=whole("n_initial_points", n_initial_points, most=MAX_COUNT),
             random_state=library_seed(seed),
             n_jobs=1,
-            model_queue_size=1,  # it would keep every model otherwise
+            model_queue_size=1,  # otherwise it keeps every model
             space_constraint=self._is_allowed if space.forbidden_clauses else None,
         )
 
@@ -87,7 +86,7 @@ class SkoptGP(PendingOptimizer):
         return [Suggestion(config) for config in configs]
 
     def _liar(self) -> SkoptOptimizer:
-        """A copy that takes what is still out for the best value so far; the library's own lies end with the ask."""
+        """A copy in which pending configurations have the best value so far (the library's lies end with the ask)."""
         optimizer = self._optimizer.copy(random_state=self._optimizer.rng.randint(2**31 - 1))
         waiting = self._pending.waiting()
         optimizer.tell(waiting, [min(optimizer.yi, default=0.0)] * len(waiting))
@@ -104,7 +103,7 @@ class SkoptGP(PendingOptimizer):
         if len(self._told) == known:
             return
         values = self._values.imputed()
-        # What a failed trial counts as changes with the worst success.
+        # The value of failed trials changes with the worst success.
         self._optimizer.yi[:] = values[:known]
         self._optimizer.tell(self._told[known:], values[known:])
 

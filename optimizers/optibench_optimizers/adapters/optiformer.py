@@ -1,6 +1,6 @@
 """OptiFormer: a transformer that predicts every candidate's score from the set of past trials.
 
-The network, its candidates and its acquisition live in ``model/``; this file only speaks the optimizer contract.
+The network, its candidates and its acquisition live in ``model/``; this file only implements the optimizer contract.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class OptiFormer(OptiFormerOptimizer):
         if not config:
             return None
         _search(**{name: value for name, value in settings.items() if name not in ("train", "checkpoint")})
-        with blaming("train", ModelError):  # all that is wrong is found before it is trained
+        with blaming("train", ModelError):  # finds every error before training
             run = RunConfig.load(config)
             run.refuse_other_encoding("trialset")
             run.trialset.variant.refuse_other_arithmetic()

@@ -1,4 +1,4 @@
-"""OptiFormer as Optuna's users have it: ``OptiFormerSampler`` in a study, define-by-run.
+"""OptiFormer as an Optuna sampler: ``OptiFormerSampler`` in a study, define-by-run.
 
 ``optiformer`` receives the space and its conditions; this optimizer sees a parameter when a trial first has it. So a
 grid measures how ``optiformer.sampler`` handles conditions, failures and pending trials.
@@ -32,7 +32,7 @@ class OptiFormerSampler(OptunaOptimizer):
         checkpoint: A checkpoint's folder, of either encoding; the one that comes with the package if empty.
         preset: ``default`` | ``thorough``: how many candidates are scored.
         temperature: Above 1 explores more; the checkpoint's own if negative.
-        n_startup_trials: Successful trials before the network is asked; the checkpoint's own if negative.
+        n_startup_trials: Successful trials before the network is used; the checkpoint's own if negative.
     """
 
     capabilities = CAPABILITIES["optiformer-sampler"]
@@ -67,7 +67,7 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     """
     with blaming("checkpoint", ModelError):
         folder = _folder(settings.get("checkpoint", ""))
-        Sampler(folder, seed=0)  # refuses a damaged one
+        Sampler(folder, seed=0)  # rejects a damaged one
         return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()[:16]  # it holds the weights' checksum
 
 

@@ -1,6 +1,6 @@
 """OptiFormer over tokens, ``optiformer-seq``: configurations sampled from the network's policy, token by token.
 
-The network, its tokens and its sampling live in ``model/``; this file only speaks the optimizer contract.
+The network, its tokens and its sampling live in ``model/``; this file only implements the optimizer contract.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class OptiFormerSeq(OptiFormerOptimizer):
         config = training_config(settings, "optiformer-seq")
         if not config:
             return None
-        with blaming("train", ModelError):  # all that is wrong is found before it is trained
+        with blaming("train", ModelError):  # finds every error before training
             RunConfig.load(config).refuse_other_encoding("seq")
         _sampling(SamplingConfig(), **{name: settings[name] for name in SAMPLING if name in settings})
         return Training(fingerprint(settings), lambda: _trained(str(config), progress=True).cost())

@@ -1,11 +1,11 @@
-"""What the adapters of Optuna's samplers share: one in-memory study, asked and told.
+"""The in-memory study that the adapters of Optuna's samplers share.
 
-Conditional parameters are native: each ask walks the space parents first and suggests the active parameters only, which
-is how an Optuna user writes a conditional space (:mod:`optibench_optimizers.define_by_run`).
+Conditional parameters are native: each ask suggests the active parameters only, parents first, as an Optuna
+user writes a conditional space (:mod:`optibench_optimizers.define_by_run`).
 
-Forbidden clauses are unknown to Optuna. A forbidden suggestion is told as failed and asked again; after
-``MAX_REJECTIONS`` in a row, which happens where a sampler has settled on a forbidden place, a random valid
-configuration is evaluated in its stead, and the sampler learns from that.
+Optuna does not know forbidden clauses. A forbidden suggestion counts as failed and is replaced; after
+``MAX_REJECTIONS`` in a row, which happens if a sampler has converged on a forbidden region, a random valid
+configuration is evaluated instead, and the sampler learns from it.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def distribution(parameter: Parameter) -> BaseDistribution:
 class OptunaOptimizer(Optimizer):
     """An Optuna sampler behind our contract; subclasses build the sampler.
 
-    A failed trial is told as Optuna's ``FAIL``, as when a user's objective raises.
+    A failed trial becomes Optuna's ``FAIL``, as if a user's objective had raised.
     """
 
     def __init__(self, space: ConfigurationSpace, sampler: BaseSampler, *, seed: int) -> None:
-        # Optuna logs each new study, and a sampler's every change of plan, to standard error.
+        # Optuna logs each new study, and a sampler's every fallback, to standard error.
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space = SearchSpace(space)
         self._distributions = {parameter.name: distribution(parameter) for parameter in self._space.parameters}
@@ -65,7 +65,7 @@ class OptunaOptimizer(Optimizer):
         return suggestions
 
     def _ask_trial(self) -> tuple[optuna.Trial | None, Config]:
-        """The sampler's next configuration and its trial; a random one, and none, where it is stuck."""
+        """The sampler's next configuration and its trial; a random one and no trial if it is stuck."""
         for _ in range(MAX_REJECTIONS):
             trial = self._study.ask()
             config = suggest(trial, self._space, codes=True)

@@ -16,7 +16,7 @@ from optibench_optimizers.spaces import Config, SearchSpace
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
-# Sampling many at once is what makes an ask cheap. The same number whatever the budget, so that a short run is the
+# Sampling many at once makes an ask cheap. The number does not depend on the budget, so that a short run is the
 # beginning of a long one.
 BLOCK = 128
 

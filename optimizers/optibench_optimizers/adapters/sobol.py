@@ -23,11 +23,11 @@ BLOCK = 64  # a power of 2, as Sobol' points are balanced only in such blocks
 class Sobol(Optimizer):
     """Points of a Sobol' sequence in the unit cube; learns nothing.
 
-    Points that a forbidden clause rules out are skipped. Priors of the space play no part.
+    Points that a forbidden clause rules out are skipped. Priors of the space are ignored.
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
-        scramble: Owen-scramble the sequence with the seed; without, every seed gives the same points.
+        scramble: Owen-scramble the sequence with the seed; otherwise every seed gives the same points.
     """
 
     capabilities = CAPABILITIES["sobol"]

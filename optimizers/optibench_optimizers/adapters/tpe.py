@@ -1,6 +1,6 @@
 """Tree-structured Parzen estimators, from Optuna.
 
-Bergstra et al. 2011 (univariate); Falkner et al. 2018 (multivariate); Watanabe 2023 for what Optuna makes of them.
+Bergstra et al. 2011 (univariate); Falkner et al. 2018 (multivariate); Watanabe 2023 (Optuna's version).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 class TPE(OptunaOptimizer):
     """``optuna.samplers.TPESampler`` with the defaults of Optuna 5: multivariate, without groups.
 
-    Told trials count as start-up trials, so a shared initial design of ten replaces the sampler's own random ten.
+    Observed trials count as start-up trials: a shared initial design of ten replaces the sampler's own random ten.
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
-        multivariate: Model all parameters that every trial has in one joint density; otherwise each one alone.
+        multivariate: Model all parameters that every trial has in one joint density, not each one alone.
         group: Also model jointly the parameters that are active together (conditional spaces); needs ``multivariate``.
-        n_startup_trials: How many successful trials there must be before the model is used.
-        n_ei_candidates: How many candidates the acquisition is compared on.
-        constant_liar: Keep away from configurations that are still being evaluated.
+        n_startup_trials: Number of successful trials before the model is used.
+        n_ei_candidates: Number of candidates to which the acquisition is applied.
+        constant_liar: Keep away from pending configurations.
     """
 
     capabilities = CAPABILITIES["tpe"]

@@ -1,5 +1,4 @@
-"""What a multi-fidelity optimizer must do besides: the part of :mod:`optibench_optimizers.conformance.suite` that
-others skip."""
+"""The part of :mod:`optibench_optimizers.conformance.suite` for multi-fidelity optimizers; others skip it."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ class FidelityConformance:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it declares."""
+        """Its capabilities."""
         raise NotImplementedError
 
     def create(
@@ -36,13 +35,13 @@ class FidelityConformance:
         raise NotImplementedError
 
     def inapplicable(self) -> dict[str, str]:
-        """The tests that say nothing about this optimizer, each with the reason; pytest skips them."""
+        """The tests that do not apply to this optimizer, each with the reason; pytest skips them."""
         if self.capabilities.multi_fidelity:
             return {}
         return {name: "varies no fidelity" for name in vars(FidelityConformance) if name.startswith("test_")}
 
-    def climb(self, fidelity: Fidelity, *, n: int = 40, fails: bool = False) -> list[Observation]:
-        """Ask ``n`` times for a fidelity to vary, three at a time; lower fidelities look better than they are."""
+    def run_fidelity(self, fidelity: Fidelity, *, n: int = 40, fails: bool = False) -> list[Observation]:
+        """Evaluate ``n`` suggestions, three at a time; lower fidelities look better than they are."""
         view = SearchSpace(mixed())
         found: list[Observation] = []
         with closing(self.create(mixed(), seed=4, n_trials=n, fidelity=fidelity)) as optimizer:
@@ -64,16 +63,16 @@ class FidelityConformance:
 
     @pytest.mark.parametrize("fidelity", [EPOCHS, Fidelity("part", 0.1, 1.0)], ids=lambda f: f.name)
     def test_fidelities_are_legal_vary_and_repeat(self, fidelity: Fidelity) -> None:
-        found = self.climb(fidelity)
+        found = self.run_fidelity(fidelity)
         levels = [fidelity.high if o.fidelity is None else o.fidelity[fidelity.name] for o in found]
         assert len(set(levels)) > 1, "it declares multi_fidelity=True and chose one fidelity only"
         assert max(levels) == fidelity.high, "nothing was evaluated in full"
-        again = self.climb(fidelity)
+        again = self.run_fidelity(fidelity)
         assert [(o.config, o.fidelity) for o in again] == [(o.config, o.fidelity) for o in found]
 
     def test_what_is_evaluated_in_full_looked_good_before(self) -> None:
         view, full, low = SearchSpace(mixed()), list[Config](), list[Config]()
-        for observation in self.climb(EPOCHS):
+        for observation in self.run_fidelity(EPOCHS):
             level = (observation.fidelity or {"epochs": EPOCHS.high})["epochs"]
             (full if level == EPOCHS.high else low).append(dict(observation.config))
         promoted = [bowl(config, view) for config in full if config in low]
@@ -83,9 +82,9 @@ class FidelityConformance:
         assert np.mean(promoted) < np.mean(left), "what it promoted was no better than what it left at low fidelities"
 
     def test_it_survives_failures_at_low_fidelities(self) -> None:
-        found = self.climb(EPOCHS, fails=True)
+        found = self.run_fidelity(EPOCHS, fails=True)
         assert {o.state for o in found} == {"ok", "failed"}
 
     def test_a_fidelity_without_a_range_is_full(self) -> None:
-        found = self.climb(Fidelity("epochs", 9, 9, whole=True), n=6)
+        found = self.run_fidelity(Fidelity("epochs", 9, 9, whole=True), n=6)
         assert {(o.fidelity or {"epochs": 9})["epochs"] for o in found} == {9}

@@ -1,7 +1,7 @@
-"""What an optimizer's libraries say of a reduced mode: a fallback, a slower way, drawing at random and not modelling.
+"""Detects reduced modes of an optimizer's libraries: a fallback, slower code, random draws instead of a model.
 
-Libraries say it in a warning or a log line, once a process and often at their import, and adapters lower the verbosity.
-So the optimizer is made and asked in a process of its own, and everything is listened to, whatever anybody silenced.
+Libraries report them in a warning or a log line, once per process and often at import, and adapters lower the
+verbosity. So the optimizer runs in a new process in which every message is collected, including silenced ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from optibench_optimizers.base import Observation
 from optibench_optimizers.entry import Entry
 from optibench_optimizers.registry import create, parse, register
 
-TOLD, ASKED = 10, 3
+N_OBSERVED, N_ASKS = 10, 3
 SAYS_REDUCED = re.compile(
     r"fall(s|ing|en)?[ -]?back|fell back|slower|unavailable|not available|degrad|at random|randomly|"
     r"sampled independently|reduced (mode|precision)",
@@ -29,13 +29,13 @@ SAYS_REDUCED = re.compile(
 
 
 def reduced(said: Iterable[str]) -> list[str]:
-    """Those of the messages that tell of a reduced mode."""
+    """The messages about a reduced mode."""
     return [text for text in said if SAYS_REDUCED.search(text)]
 
 
 @contextmanager
 def listening() -> Iterator[list[str]]:
-    """Collect every Python warning and every log message from INFO on, also what a filter or a verbosity hides."""
+    """Collect every Python warning and log message from INFO on, including those hidden by filters and verbosity."""
     heard: list[str] = []
     warn, enabled, handle = warnings.warn, logging.Logger.isEnabledFor, logging.Logger.handle
 
@@ -47,7 +47,7 @@ def listening() -> Iterator[list[str]]:
         return level >= logging.INFO or enabled(logger, level)
 
     def listen_to_record(logger: logging.Logger, record: logging.LogRecord) -> None:
-        with suppress(Exception):  # a message that does not fit its arguments: logging's own business
+        with suppress(Exception):  # a message that does not fit its arguments: logging reports it
             heard.append(record.getMessage())
         if enabled(logger, record.levelno):
             handle(logger, record)
@@ -61,14 +61,14 @@ def listening() -> Iterator[list[str]]:
 
 
 def heard_from(spec: str) -> list[str]:
-    """What the libraries of a registered optimizer say while they are imported, made and asked, in a new process."""
+    """The messages of a registered optimizer's libraries during import, construction and asks in a new process."""
     entry, settings = parse(spec)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_make_and_ask, entry, settings).result()
 
 
 def _make_and_ask(entry: Entry, settings: Mapping[str, Any]) -> list[str]:
-    """In the new process: register it, tell it an initial design, ask it; returns what is heard."""
+    """In the new process: register, tell an initial design, ask; returns the messages."""
     with listening() as heard:
         import numpy as np
 
@@ -77,9 +77,10 @@ def _make_and_ask(entry: Entry, settings: Mapping[str, Any]) -> list[str]:
 
         register(entry)
         view = SearchSpace(mixed())
-        told = [Observation(config, bowl(config, view)) for config in view.sample(TOLD, np.random.RandomState(7))]
-        with closing(create(entry.name, mixed(), seed=1, n_trials=TOLD + ASKED, settings=settings)) as optimizer:
-            optimizer.tell(told)
-            for _ in range(ASKED):
+        configs = view.sample(N_OBSERVED, np.random.RandomState(7))
+        observed = [Observation(config, bowl(config, view)) for config in configs]
+        with closing(create(entry.name, mixed(), seed=1, n_trials=N_OBSERVED + N_ASKS, settings=settings)) as optimizer:
+            optimizer.tell(observed)
+            for _ in range(N_ASKS):
                 optimizer.ask()
     return heard

@@ -1,7 +1,6 @@
-"""The search spaces on which :mod:`optibench_optimizers.conformance.suite` tries an optimizer, and what it minimizes
-there.
+"""Search spaces and objectives of :mod:`optibench_optimizers.conformance.suite`.
 
-Each is small and holds one thing that optimizers get wrong; every function builds it anew.
+Each space is small and has one property that optimizers get wrong; every call builds a new one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every optimizer must do, as a test class for pytest: subclass it in a test file of yours.
+"""Tests that every optimizer must pass, as a class for pytest: subclass it in a test file.
 
     from optibench_optimizers.conformance.suite import OptimizerConformance
 
@@ -6,8 +6,7 @@
         spec = "mine"
 
 The optimizer must be registered (by an entry point or ``optibench_optimizers.register``), or the class overrides
-:meth:`OptimizerConformance.create`. The rules are those of :mod:`optibench_optimizers.base`; ``docs/plugins.md`` lists
-them.
+:meth:`OptimizerConformance.create`. The rules are in :mod:`optibench_optimizers.base`; ``docs/plugins.md`` lists them.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ from optibench_optimizers.spaces import SearchSpace
 
 Loss = Callable[[Mapping[str, Any], SearchSpace], float]
 N_INITIAL = 10
-"""Observations that are told before the first ask: a model-based optimizer starts to model after its harness's shared
-initial design, which has this size."""
+"""Observations before the first ask, as many as the harness's shared initial design has: model-based optimizers start
+to model after them."""
 
 
 def initial_design(space: SearchSpace, n: int = N_INITIAL, loss: Loss = bowl) -> list[Observation]:
-    """Random configurations and what they gave, the same ones each time; a loss that is not finite is a failure."""
+    """Random configurations and their values, the same on each call; a loss that is not finite is a failure."""
     return [observe(config, space, loss) for config in space.sample(n, np.random.RandomState(7))]
 
 
@@ -69,7 +68,7 @@ def _draw_everything() -> tuple[float, ...]:
 
 @contextmanager
 def no_leftovers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Everything that optimizers write, in the working directory or a temporary one, must be gone afterwards."""
+    """Optimizers must delete every file that they write, in the working directory or a temporary one."""
     temporary, here = folder / "temporary", folder / "here"
     for new in (temporary, here):
         new.mkdir(parents=True)
@@ -85,11 +84,11 @@ class OptimizerConformance(FidelityConformance):
 
     Attributes:
         spec: The optimizer, as ``name`` or ``name:key=value``.
-        learns: Whether what it is told changes what it suggests.
+        learns: Whether observations change its suggestions.
         own_workers: Whether it starts threads or processes. The harness gives a cell one core, so most must not.
-        spaces: Builders of the search spaces that it is tried on, by name; leave out what it does not claim.
+        spaces: Builders of the search spaces to test it on, by name; leave out those it does not support.
         marks: Marks for the tests of some spaces, by the space's name: ``{"fifty": pytest.mark.slow}``.
-        own_design_trials: The budget when it makes its own initial design; enough for it to end its design.
+        own_design_trials: The budget without an initial design; must exceed the length of its own.
     """
 
     spec: ClassVar[str]
@@ -107,21 +106,21 @@ class OptimizerConformance(FidelityConformance):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it declares; override for one that is not registered."""
+        """Its capabilities; override for one that is not registered."""
         return optibench_optimizers.parse(self.spec)[0].capabilities
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Give every test that takes ``space_name`` each of the class's spaces."""
+        """Run every test that takes ``space_name`` on each of the class's spaces."""
         if "space_name" in metafunc.fixturenames and metafunc.cls is not None:
             cls = metafunc.cls
             values = [pytest.param(name, marks=cls.marks.get(name, ())) for name in cls.spaces]
             metafunc.parametrize("space_name", values)
 
     def inapplicable(self) -> dict[str, str]:
-        """The tests that say nothing about this optimizer, each with the reason; pytest skips them."""
+        """The tests that do not apply to this optimizer, each with the reason; pytest skips them."""
         found = super().inapplicable()
         if not self.learns:
-            found["test_it_minimizes"] = "does not learn from what it is told"
+            found["test_it_minimizes"] = "does not learn from observations"
         if self.own_workers:
             found["test_it_starts_no_threads_and_no_processes"] = "declares workers of its own"
         if type(self).create is not OptimizerConformance.create:
@@ -142,7 +141,7 @@ class OptimizerConformance(FidelityConformance):
         self,
         space: ConfigurationSpace,
         *,
-        told: Sequence[Observation] | None = None,
+        observed: Sequence[Observation] | None = None,
         n: int = 2,
         loss: Loss = bowl,
         seed: int = 3,
@@ -150,15 +149,15 @@ class OptimizerConformance(FidelityConformance):
         before_each: Callable[[], None] = lambda: None,
         recorded: Sequence[Observation] = (),
     ) -> list[Observation]:
-        """Tell ``told`` (random configurations if ``None``), then ask, check and tell ``n`` times.
+        """Tell ``observed`` (random configurations if ``None``), then ask, check and tell ``n`` times.
 
-        Observations in ``recorded`` are told in place of the ones made here, as a resumed cell does.
+        Observations in ``recorded`` replace the evaluations here, as in a resumed cell.
         """
         view = SearchSpace(space)
-        told = initial_design(view, loss=loss) if told is None else told
+        observed = initial_design(view, loss=loss) if observed is None else observed
         found = []
-        with closing(self.create(space, seed=seed, n_trials=n_trials or len(told) + n)) as optimizer:
-            optimizer.tell(told)
+        with closing(self.create(space, seed=seed, n_trials=n_trials or len(observed) + n)) as optimizer:
+            optimizer.tell(observed)
             for index in range(n):
                 before_each()
                 (suggestion,) = optimizer.ask()
@@ -173,7 +172,7 @@ class OptimizerConformance(FidelityConformance):
     # What the harness relies on ----------------------------------------------------------------------------------
 
     def test_suggestions_are_valid_and_a_replay_repeats_them(self, space_name: str) -> None:
-        """Told again what the journal holds (JSON), it asks for the same, whatever the global random states."""
+        """After a replay of the journal (JSON), it suggests the same, whatever the global random states."""
 
         def disturb() -> None:
             _seed_everything(int(counter.integers(1000)))
@@ -203,17 +202,17 @@ class OptimizerConformance(FidelityConformance):
         assert space.to_serialized_dict() == before[1], "the space was changed"
 
     def test_seeds_differ(self) -> None:
-        one, other = (self.search(mixed(), seed=seed, told=[], n=4) for seed in (1, 2))
+        one, other = (self.search(mixed(), seed=seed, observed=[], n=4) for seed in (1, 2))
         assert [o.config for o in one] != [o.config for o in other], "two seeds gave the same four suggestions"
 
     def test_its_own_initial_design_works_and_repeats(self) -> None:
-        one, other = (self.search(conditional(), told=[], n=self.own_design_trials) for _ in range(2))
+        one, other = (self.search(conditional(), observed=[], n=self.own_design_trials) for _ in range(2))
         assert not self.capabilities.replay or [o.config for o in one] == [o.config for o in other]
 
     def test_it_minimizes(self) -> None:
         def median(best: float) -> float:
-            told = [Observation({"x": (i + 0.5) / 12}, abs(i / 12 - best)) for i in range(12)]
-            found = self.search(line(), told=told, n=3, loss=lambda config, space: abs(config["x"] - best))
+            observed = [Observation({"x": (i + 0.5) / 12}, abs(i / 12 - best)) for i in range(12)]
+            found = self.search(line(), observed=observed, n=3, loss=lambda config, space: abs(config["x"] - best))
             return float(np.median([o.config["x"] for o in found]))
 
         low, high = median(0.1), median(0.9)
@@ -224,7 +223,7 @@ class OptimizerConformance(FidelityConformance):
         view = SearchSpace(space)
 
         def batches() -> list[list[dict[str, Any]]]:
-            asked = []
+            suggested = []
             with closing(self.create(space, seed=1, n_trials=N_INITIAL + 4)) as optimizer:
                 optimizer.tell(initial_design(view))
                 for n in (3, 1):
@@ -232,9 +231,9 @@ class OptimizerConformance(FidelityConformance):
                     assert len(suggestions) == n
                     for suggestion in suggestions:
                         check_valid(suggestion.config, view)
-                    asked.append([dict(suggestion.config) for suggestion in suggestions])
+                    suggested.append([dict(suggestion.config) for suggestion in suggestions])
                     optimizer.tell([observe(s.config, view, bowl) for s in reversed(suggestions)])
-            return asked
+            return suggested
 
         first = batches()
         again = batches()
@@ -244,7 +243,7 @@ class OptimizerConformance(FidelityConformance):
             assert len(different) == 4, "it declares batch=True and suggested the same configuration twice in a batch"
 
     def test_it_can_be_asked_again_before_it_is_told(self) -> None:
-        """As parallel workers do: whoever is first tells first."""
+        """With parallel workers, evaluations are observed in the order they finish."""
         view = SearchSpace(mixed())
         with closing(self.create(mixed(), seed=2, n_trials=N_INITIAL + 3)) as optimizer:
             optimizer.tell(initial_design(view))
@@ -269,7 +268,7 @@ class OptimizerConformance(FidelityConformance):
         self.search(mixed(), n=1)
         assert not started, f"it started {started}"
 
-    # What happens to every optimizer some day --------------------------------------------------------------------
+    # Edge cases of real runs --------------------------------------------------------------------
 
     def test_it_survives_failures_only(self) -> None:
         found = self.search(mixed(), loss=lambda config, space: math.nan)
@@ -279,33 +278,33 @@ class OptimizerConformance(FidelityConformance):
         def red_fails(config: Mapping[str, Any], space: SearchSpace) -> float:
             return math.nan if config["c"] == "red" else bowl(config, space)
 
-        told = initial_design(SearchSpace(mixed()), loss=red_fails)
-        told = [Observation(o.config, o.value, "timeout" if o.state == "failed" else "ok") for o in told]
-        assert {o.state for o in told} == {"timeout", "ok"}
-        self.search(mixed(), told=told, loss=red_fails)
+        observed = initial_design(SearchSpace(mixed()), loss=red_fails)
+        observed = [Observation(o.config, o.value, "timeout" if o.state == "failed" else "ok") for o in observed]
+        assert {o.state for o in observed} == {"timeout", "ok"}
+        self.search(mixed(), observed=observed, loss=red_fails)
 
     def test_an_infinite_value_counts_as_failed(self) -> None:
-        told = initial_design(SearchSpace(mixed()))
-        told[3] = Observation(told[3].config, math.inf)
-        told[4] = Observation(told[4].config, -math.inf)
-        self.search(mixed(), told=told)
+        observed = initial_design(SearchSpace(mixed()))
+        observed[3] = Observation(observed[3].config, math.inf)
+        observed[4] = Observation(observed[4].config, -math.inf)
+        self.search(mixed(), observed=observed)
 
     @pytest.mark.parametrize(("slope", "offset"), [(0.0, 0.0), (0.0, -1e12), (1e-200, 0.0), (1e200, 0.0), (1e-3, 1e12)])
     def test_it_survives_values_that_are_constant_tiny_or_huge(self, slope: float, offset: float) -> None:
         self.search(mixed(), n=1, loss=lambda config, space: slope * bowl(config, space) + offset)
 
     def test_it_survives_duplicates(self) -> None:
-        told = initial_design(SearchSpace(mixed()), 5)
-        worse = [Observation(o.config, o.value + 1.0) for o in told]  # a noisy objective gives each another value
-        self.search(mixed(), told=told + worse)
+        observed = initial_design(SearchSpace(mixed()), 5)
+        worse = [Observation(o.config, o.value + 1.0) for o in observed]  # as with a noisy objective
+        self.search(mixed(), observed=observed + worse)
 
     def test_it_goes_on_when_every_configuration_has_been_tried(self) -> None:
-        self.search(four(), told=initial_design(SearchSpace(four()), 8), n=3)
+        self.search(four(), observed=initial_design(SearchSpace(four()), 8), n=3)
 
-    # Whether it is the rival that it is called -------------------------------------------------------------------
+    # Whether it runs as published -------------------------------------------------------------------
 
     def test_its_libraries_say_nothing_of_a_reduced_mode(self) -> None:
-        """No fallback, no slower way, no drawing at random where it should model: this space has no conditions."""
+        """No fallback, no slower code, no random draws instead of a model: this space has no conditions."""
         if type(self).create is OptimizerConformance.create:
             said = heard_from(self.spec)
         else:
@@ -313,7 +312,7 @@ class OptimizerConformance(FidelityConformance):
                 self.search(mixed())
         assert not reduced(said), f"it runs in a reduced mode: {reduced(said)}"
 
-    # What the registry says of it --------------------------------------------------------------------------------
+    # Its entry in the registry --------------------------------------------------------------------------------
 
     def test_the_entry_says_what_the_class_says(self) -> None:
         entry, _ = optibench_optimizers.parse(self.spec)

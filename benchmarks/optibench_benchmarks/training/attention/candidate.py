@@ -1,11 +1,11 @@
-"""A process of its own for an attention from a file: check it, train it, write what came out as JSON.
+"""Checks and trains an attention from a file in a separate process and writes the result as JSON.
 
 ``python -m optibench_benchmarks.training.attention.candidate REQUEST ANSWER``. ``REQUEST`` is a JSON object:
 ``program`` (a file with a ``mix``), ``task`` (whose space, text and sizes apply), ``seed``, ``config``, ``epochs`` (or
 null) and ``what``: ``law`` fits a scaling law, ``train`` trains the task. ``ANSWER`` gets ``{"ok": true, ...}`` or
 ``{"ok": false, "error": ..., "reason": ...}``.
 
-Whoever starts it sets the limits on time and memory, since only another process can enforce them.
+The caller sets the limits on time and memory, since only another process can enforce them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def load(program: Path) -> Mix:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a candidate does
+    except Exception as error:  # a candidate may raise anything
         raise AttentionError(f"The program does not run: {type(error).__name__}: {error}") from None
     mix: Mix | None = getattr(module, "mix", None)
     if not callable(mix):
@@ -47,7 +47,7 @@ def load(program: Path) -> Mix:
 
 
 def measure(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the program, then do what is asked; everything that a candidate can do wrong becomes an answer."""
+    """Check the program, then handle the request; every error of a candidate becomes an answer."""
     from optibench_benchmarks.training.attention.network import check_causal
 
     try:
@@ -58,7 +58,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
         return {"ok": False, "reason": "diverged", "error": str(error)}
     except BenchmarkError as error:
         return {"ok": False, "reason": "contract", "error": str(error)}
-    except Exception as error:  # whatever a candidate raises when it computes
+    except Exception as error:  # a candidate may raise anything
         return {"ok": False, "reason": "raised", "error": f"{type(error).__name__}: {error}"}
     return {"ok": True} | found
 

@@ -1,8 +1,8 @@
 """How an attention's loss falls with the model's size: train four sizes, fit a line, the fitness is its negative slope.
 
 The line is ``loss = a + b log(parameters)``, least squares over the sizes, loss in nats per byte; the fitness is
-``-b``, which is larger for an attention that makes more of a larger model. It says nothing about ``a``: an attention
-that is bad at every size but worst at the smallest has a high fitness, so the losses are reported beside it. Imports
+``-b``, which is larger for an attention that gains more from a larger model. It does not depend on ``a``: an attention
+that is bad at every size but worst at the smallest has a high fitness, so the losses are reported too. Imports
 torch when called.
 """
 

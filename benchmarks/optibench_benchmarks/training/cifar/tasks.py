@@ -45,7 +45,7 @@ DATASET, ARCHIVE = "cifar", "cifar-10-binary.tar.gz"
 _SHAPE = (3, 32, 32)
 _RECORD = 1 + 3 * 32 * 32
 """Bytes of an image: its class, then its red, green and blue rows."""
-_LONGEST = 10_000 * _RECORD
+_MAX_BATCH = 10_000 * _RECORD
 """Bytes of a batch, at most."""
 _TRAINING, _TEST = tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"
 _SPLIT_SEED = 0
@@ -106,7 +106,7 @@ def members(path: Path) -> dict[str, bytes]:
                 name = Path(info.name).name
                 content = archive.extractfile(info) if info.isfile() and name in (*_TRAINING, _TEST) else None
                 if content is not None:
-                    found[name] = content.read(_LONGEST + 1)  # whatever size the archive claims
+                    found[name] = content.read(_MAX_BATCH + 1)  # whatever size the archive claims
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         raise BenchmarkError(
             f"{path} is not a whole archive ({error}); get it again with `optibench data fetch {DATASET}`."

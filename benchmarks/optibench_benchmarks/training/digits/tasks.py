@@ -6,8 +6,8 @@
 | ``mnist/mlp-10k`` | 6,000 / 2,000 / 2,000 of MNIST's test images | 10 |
 | ``digits/mlp`` | 599 / 599 / 599 of scikit-learn's 8 x 8 digits | 30 |
 
-The value is the validation accuracy after the last epoch. A third of ``digits`` each, because the whole of it is easy:
-fewer images to learn from leave something to tune, and more to validate on resolve it. On MNIST, training batches are
+The value is the validation accuracy after the last epoch. ``digits`` is split in thirds because all of it is easy:
+fewer training images leave something to tune, and more validation images resolve it. On MNIST, training batches are
 moved by up to one pixel at random; 6,000 images without that give no network of the space 97 %.
 
 MNIST is CC BY-SA 3.0 and not shipped: ``optibench data fetch mnist mnist/train``.
@@ -53,7 +53,7 @@ class Source:
         epochs: The highest fidelity.
         shift: By how many pixels training batches are moved at most.
         images: What they are, for the data version; empty if they are scikit-learn's.
-        plan: Of the reference search.
+        plan: The plan of the reference search.
     """
 
     datasets: tuple[str, ...]
@@ -93,7 +93,7 @@ def load(name: str) -> Split:
 
     Raises:
         MissingDataError: A file is not there; the message says how to get it.
-        BenchmarkError: A file is not whole.
+        BenchmarkError: A file is incomplete.
     """
     if name == "digits/mlp":
         from sklearn.datasets import load_digits

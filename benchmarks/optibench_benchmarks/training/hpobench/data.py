@@ -39,12 +39,12 @@ _SEED = 1  # HPOBench's `global_seed`
 
 
 def file(name: str) -> Path:
-    """Where the file of an OpenML data set lies."""
+    """The path of an OpenML data set's file."""
     return data.root() / "openml" / f"{name}.arff"
 
 
 def missing(name: str) -> str | None:
-    """The sentence for a data set whose file is not on this machine; ``None`` if all is there."""
+    """The message for a data set whose file is not on this machine; ``None`` if it is."""
     if name in SHIPPED or file(name).is_file():
         return None
     task, number = OPENML[name]
@@ -56,7 +56,7 @@ def missing(name: str) -> str | None:
 
 
 def version(name: str) -> str:
-    """What identifies a data set: where it is from and 12 digits of its file's checksum.
+    """Identifies a data set: its origin and 12 digits of its file's checksum.
 
     Raises:
         BenchmarkError: The file cannot be read.
@@ -64,7 +64,7 @@ def version(name: str) -> str:
     try:
         if name not in SHIPPED:
             return f"OpenML {name}, {data.checksum(file(name))[:12]}"
-        found = importlib.util.find_spec("sklearn")  # not imported, which takes a second
+        found = importlib.util.find_spec("sklearn")  # without importing it, which takes a second
         (folder,) = (found and found.submodule_search_locations) or [""]
         return f"scikit-learn {name}, {data.checksum(Path(folder) / 'datasets' / 'data' / SHIPPED[name])[:12]}"
     except OSError as error:

@@ -79,7 +79,7 @@ def _svm(config: Config, data: Data, _steps: int, seed: int) -> Iterator[tuple[i
 def _lr(config: Config, data: Data, steps: int, seed: int) -> Iterator[tuple[int, Predict]]:
     from sklearn.linear_model import SGDClassifier
 
-    # A generator of its own: with a number, each epoch would shuffle alike.
+    # A generator, because a number would shuffle every epoch the same way.
     random = np.random.RandomState(seed)  # what scikit-learn takes
     settings = {"loss": "log_loss", "learning_rate": "adaptive", "tol": None, "random_state": random}
     model = SGDClassifier(alpha=config["alpha"], eta0=config["eta0"], **settings)
@@ -124,7 +124,7 @@ def _xgboost(config: Config, data: Data, steps: int, seed: int) -> Iterator[tupl
         yield step, lambda x, step=step: model.predict(x, iteration_range=(0, step))  # type: ignore[misc]
 
 
-_PATIENCE = 10  # MLPClassifier's n_iter_no_change and tol, which HPOBench leaves as they are
+_PATIENCE = 10  # MLPClassifier's default n_iter_no_change and tol, as in HPOBench
 _TOLERANCE = 1e-4
 
 
@@ -146,7 +146,7 @@ def _nn(config: Config, data: Data, steps: int, seed: int) -> Iterator[tuple[int
                 raise DivergedError(f"The training diverged in epoch {step}: {_first_sentence(error)}.") from None
         if not np.isfinite(model.loss_):
             raise DivergedError(f"The training diverged: its loss became {model.loss_} in epoch {step}.")
-        # The stop that `fit` has and `partial_fit` has not.
+        # `fit` stops early, `partial_fit` does not.
         waiting = waiting + 1 if model.loss_ > best - _TOLERANCE else 0
         best = min(best, model.loss_)
         stopping = waiting > _PATIENCE

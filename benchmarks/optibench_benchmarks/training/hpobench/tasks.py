@@ -28,11 +28,11 @@ from optibench_benchmarks.training.hpobench.models import MODELS, Model
 PREFIX = "hpobench/ml"
 _FULL = "-full"
 _LEAST_PER_CLASS = 10
-"""Training rows that even the smallest part has, for each class (HPOBench's bound, after Klein et al.'s FABOLAS)."""
+"""Minimum number of training rows per class (HPOBench's bound, after Klein et al.'s FABOLAS)."""
 
 
 def _plan(model: Model) -> ReferencePlan:
-    """A support vector machine costs next to nothing; what no seed changes needs no second training.
+    """A support vector machine costs almost nothing; deterministic trainings are not repeated.
 
     Many finalists rather than many candidates: on 50 validation rows the luckiest training is not the best setting.
     """
@@ -79,7 +79,7 @@ class LiveHPOBench(TrainingBenchmark):
         if not self.model.random:
             seed = 0
         predict = None
-        # One thread: sums over several are rounded in another order each time.
+        # One thread, because sums over several are rounded in a random order.
         with threadpool_limits(limits=1):
             for step, predict in self.model.fit(config, part, steps, seed):
                 scores = {
@@ -131,7 +131,7 @@ class _Provider:
         return (live if f"{name}/".startswith(f"{PREFIX}/") else tabular.hpobench).create(name)
 
     def missing(self) -> str | None:
-        """What cannot be listed here; ``None`` if all can."""
+        """What is missing for tasks that cannot be listed; ``None`` if all can."""
         if reason := tabular.hpobench.missing():
             return reason
         absent = [name for name in hpobench_data.OPENML if hpobench_data.missing(name)]
@@ -142,7 +142,7 @@ class _Provider:
         return "; ".join(parts) + "." if parts else None
 
     def absent(self) -> dict[str, str]:
-        """The tasks of a package or of OpenML's files that are not here."""
+        """The tasks whose package or OpenML file is not on this machine."""
         return tabular.hpobench.absent() | live.absent()
 
 

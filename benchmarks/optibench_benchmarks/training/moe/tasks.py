@@ -9,8 +9,8 @@ and predicts the first of 8 experts; the value is its Top-2 accuracy on validati
 | ``moe-router/generated-full`` | generated | 400,000 / 100,000 / 100,000 | 10, 512 |
 | ``moe-router/traces`` | ``moe-router/traces.parquet`` of the data folder | as many, if there are | 10, 512 |
 
-The guide's own traces are not public; :mod:`optibench_benchmarks.training.moe.traces` says what the generated ones
-imitate and which columns a file needs. Values on generated traces say nothing about a real router.
+The guide's own traces are not public; :mod:`optibench_benchmarks.training.moe.traces` describes the generated ones
+and the columns that a file needs. Values on generated traces say nothing about a real router.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Size:
-    """How much is trained.
+    """The size of a training.
 
     Attributes:
         sequences, tokens: Of the generated traces.
@@ -92,7 +92,7 @@ def search_space(name: str) -> ConfigurationSpace:
 
 
 def file() -> Path:
-    """Where real traces lie."""
+    """The path of real traces."""
     return data.root() / "moe-router" / "traces.parquet"
 
 
@@ -101,7 +101,7 @@ def load(name: str, _version: str) -> Split:
     """The rows of a task.
 
     Raises:
-        BenchmarkError: The file of real traces is not what it should be.
+        BenchmarkError: The file of real traces is invalid.
     """
     size = SIZES[name]
     trace = moe_traces.generate(size.sequences, size.tokens, _SEED) if size.sequences else moe_traces.read(file())
@@ -121,7 +121,7 @@ class MoERouter(TrainingBenchmark):
     """One of the three tasks; traces are generated or read by the first evaluation.
 
     Attributes:
-        size: How much is trained.
+        size: The size of a training.
     """
 
     reference_plan = ReferencePlan(random=61, local=60)

@@ -1,10 +1,10 @@
-"""Routing traces of a mixture of experts: generated ones, real ones from Parquet, and what a model sees of them.
+"""Routing traces of a mixture of experts: generated ones, real ones from Parquet, and their encoding for a model.
 
 A trace has one row for each token and layer: which of 8 experts the router chose first and second, and with which
 weights. Real traces are read from a Parquet file with the columns of :class:`Trace`.
 
-Generated traces stand in for real ones, which are not public. They have what is known of trained routers: experts are
-used unevenly, each layer in its own way; consecutive tokens tend to go where the last one went or to its usual
+Generated traces stand in for real ones, which are not public. They have known properties of trained routers: experts
+are used unevenly, each layer in its own way; consecutive tokens tend to go where the last one went or to its usual
 successors (a Markov chain for each layer); texts differ (a topic for each sequence shifts all layers); and the routing
 drifts with the position in the sequence. See Jiang et al., "Mixtral of Experts", arXiv 2401.04088, section 5, for
 repetition between consecutive tokens.
@@ -33,7 +33,7 @@ _TOPICS = 6
 _LOAD, _SUCCESSOR, _TOPIC, _DRIFT = 0.9, 1.6, 0.9, 1.2
 """Standard deviations of the parts of a router's logits; the noise beside them is Gumbel's, of scale 1."""
 _STAY = 0.8
-"""What the last token's expert has ahead of the others."""
+"""The logit advantage of the last token's expert."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def read(path: Path) -> Trace:
     """Read traces from a Parquet file with the columns of :class:`Trace`; further columns are ignored.
 
     Raises:
-        BenchmarkError: It is no Parquet file, lacks a column, or holds a number out of its range.
+        BenchmarkError: It is not a Parquet file, lacks a column, or holds a number out of its range.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -1,9 +1,9 @@
-"""Headlines of technology news that nobody wrote: a stand-in for a real collection, which is not shipped.
+"""Generated headlines of technology news: a stand-in for a real collection, which is not shipped.
 
-A seeded grammar. Each headline has a topic, and what it says hangs together as in real ones, over a few words or over
-all of them: a company has its own products, a topic its own nouns and verbs, a year agrees with its version, a question
-ends in a question mark. Names are built from syllables and used with Zipf's frequencies, so that there are common and
-rare ones and a tokenizer has something to find. Losses on such text say nothing about losses on real headlines.
+A seeded grammar. Each headline has a topic and the short and long dependencies of real ones: a company has its own
+products, a topic its own nouns and verbs, a year agrees with its version, a question ends in a question mark. Names are
+built from syllables and used with Zipf's frequencies, so that some are common and some rare, as a tokenizer needs.
+Losses on such text say nothing about losses on real headlines.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def generate(count: int, seed: int) -> list[str]:
 
     Args:
         count: How many.
-        seed: Of the invented names as well as of the headlines; more headlines with one seed begin with the fewer.
+        seed: Seed of names and headlines; a longer list begins with the shorter ones of the same seed.
     """
     writer = _Writer(random.Random(seed))
     found: dict[str, None] = {}

@@ -1,8 +1,8 @@
-"""Stories for small children that nobody wrote: a stand-in for TinyStories, which is fetched.
+"""Generated stories for small children: a stand-in for TinyStories, which has to be fetched.
 
 A seeded grammar. A story has a hero, a friend, a place and a thing that stay the same from its first sentence to its
 last, pronouns and possessives that agree with them, and an ending that depends on what was done: predicting it needs
-words that lie sentences back, which is what attention is for. Losses on such text say nothing about losses on others.
+words from sentences before, so attention helps. Losses on such text say nothing about losses on others.
 
 TinyStories: R. Eldan and Y. Li, "TinyStories: How Small Can Language Models Be and Still Speak Coherent English?",
 arXiv 2305.07759.
@@ -34,7 +34,7 @@ def generate(count: int, seed: int) -> list[str]:
 
     Args:
         count: How many.
-        seed: Of all of them; more stories with one seed begin with the fewer.
+        seed: Seed of the stories; a longer list begins with the shorter ones of the same seed.
     """
     rng = random.Random(seed)
     found: dict[str, None] = {}

@@ -1,13 +1,13 @@
-"""Texts that language models train on: where they come from, their split, their tokens.
+"""Texts for language models: origin, split, tokens.
 
-A text is a list of documents (headlines, stories). They are split by document, tokenized by byte-pair encoding that has
-seen the training documents only, and joined into one stream for each part, with the token :data:`END` after each
+A text is a list of documents (headlines, stories). They are split by document, tokenized by byte-pair encoding trained
+on the training documents only, and joined into one stream for each part, with the token :data:`END` after each
 document.
 
 A loss is reported in **nats per byte**: the sum of the tokens' cross-entropies over the number of bytes, with one byte
 for each document's end. Unlike a loss per token it does not depend on the vocabulary, so vocabularies can be compared.
 
-The tokenizer works on bytes: there is no text that it cannot represent, and every vocabulary represents all of it.
+The tokenizer works on bytes, so every vocabulary can represent every text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GENERATORS: dict[str, Callable[[int, int], list[str]]] = {
     "generated headlines 1": headlines.generate,
     "generated stories 1": stories.generate,
 }
-"""Stand-ins by data version, which changes with what they generate."""
+"""Stand-ins by data version, which changes whenever their text changes."""
 _SEED = 0
 
 
@@ -45,7 +45,7 @@ class Source:
     Attributes:
         origin: A name in :data:`GENERATORS`, or the path of a file in UTF-8.
         separator: What ends a document in the file.
-        sizes: How many documents to train on, to validate with and to test with, at most.
+        sizes: Maximum numbers of documents for training, validation and test.
         version: Of the text: the generator's, or 12 digits of the file's checksum.
     """
 
@@ -74,7 +74,7 @@ class Encoded:
 
     Attributes:
         train, validation, test: The parts.
-        vocabulary: How many different tokens there are: no more than asked for, fewer if the text has no more pairs.
+        vocabulary: Number of different tokens; fewer than requested if the text has no more pairs.
     """
 
     train: Stream
@@ -98,7 +98,7 @@ def split(source: Source) -> tuple[list[str], list[str], list[str]]:
     """A text's documents to train on, to validate with and to test with; no document is in two of them.
 
     Raises:
-        BenchmarkError: A file is no UTF-8 text or has too few documents.
+        BenchmarkError: A file is not UTF-8 text or has too few documents.
     """
     sizes = source.sizes
     if source.origin in GENERATORS:
@@ -135,7 +135,7 @@ def encode(source: Source, vocabulary: int) -> Encoded:
         source: The text.
         vocabulary: How many tokens there may be, at least :data:`SMALLEST_VOCABULARY`.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one thread, and no warning in processes that fork
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one thread, and no warning in forked processes
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     parts = split(source)

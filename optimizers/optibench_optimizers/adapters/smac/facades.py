@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 
 def repeatable(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSearch:
-    """Give the points that SMAC's local search starts from one order.
+    """Fix the order of the points from which SMAC's local search starts.
 
-    SMAC passes them through a set, whose order depends on Python's hash seed: in every process another one, and with it
-    other suggestions.
+    SMAC passes them through a set, whose order depends on Python's hash seed, so suggestions would differ between
+    processes.
     """
     search = maximizer._local_search
     unordered = search._get_init_points_from_previous_configs
@@ -49,25 +49,25 @@ def repeatable(maximizer: LocalAndSortedRandomSearch) -> LocalAndSortedRandomSea
 
 
 class SMAC(PendingOptimizer):
-    """A SMAC facade, asked and told; subclasses say which.
+    """A SMAC facade behind ask and tell; subclasses choose the facade.
 
-    If trials are told before the first ask, they are the initial design; otherwise SMAC makes its own (Sobol' points,
-    at most a quarter of ``n_trials``). Conditions, priors and forbidden clauses are SMAC's own business, which speaks
-    ConfigSpace. A failed trial is told as crashed, at the cost of the worst success so far; while nothing has
-    succeeded, failures are kept back and SMAC goes on with its initial design, then with random configurations. Once
-    every configuration of a finite space has been tried, random ones are repeated.
+    Trials observed before the first ask are the initial design; without any, SMAC makes its own (Sobol' points, at most
+    a quarter of ``n_trials``). SMAC handles conditions, priors and forbidden clauses itself. A failed trial counts as
+    crashed, at the cost of the worst success so far; until the first success, failures are held back, and SMAC
+    continues with its initial design, then with random configurations. Once every configuration of a finite space has
+    been tried, random ones are repeated.
 
-    SMAC insists on an output folder: it is a temporary one, gone once SMAC has started.
+    SMAC requires an output folder: it gets a temporary one, deleted once SMAC has started.
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
-        retrain_after: How many configurations one surrogate proposes before the next is trained; while some are out,
-            every proposal has a surrogate of its own, for which those that are out have the median cost.
+        retrain_after: Number of proposals per trained surrogate. While configurations are pending, every proposal
+            trains a new surrogate, in which pending ones have the median cost.
     """
 
     facade: ClassVar[type[HyperparameterOptimizationFacade | BlackBoxFacade]]
     models: ClassVar[bool] = True
-    """Whether what it proposes comes from a model, which is then told what is out."""
+    """Whether a model proposes, which then has to know pending configurations."""
 
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int) -> None:
         logging.getLogger("smac").setLevel(logging.CRITICAL)
@@ -92,13 +92,13 @@ class SMAC(PendingOptimizer):
             self._smac = self._start(initial_design=not self._values)
             self._retraining = Retraining(self._smac) if self.models else None
         self._learn(self._smac)
-        # SMAC's forest would take all cores, and adding up its trees in whatever order they finish is not repeatable.
+        # SMAC's forest would use all cores and add up its trees in the order they finish, which is not repeatable.
         with joblib.parallel_config(backend="sequential"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a mean over no neighbours in its local search
             return [self._ask_one(self._smac) for _ in range(n)]
 
     def _start(self, *, initial_design: bool) -> AbstractFacade:
-        # SMAC writes down how it was started and nothing later on, as it is told not to save: the folder may go.
+        # SMAC writes only its scenario here, because saving is off: the folder can be deleted.
         with tempfile.TemporaryDirectory(prefix="optibench-smac-") as folder:
             scenario = Scenario(
                 self._own_space,
@@ -112,11 +112,11 @@ class SMAC(PendingOptimizer):
             return self.facade(scenario, **components, logging_level=False, overwrite=True)
 
     def _scenario_settings(self) -> dict[str, Any]:
-        """What the scenario has beside what all have."""
+        """Further arguments of the scenario."""
         return {}
 
     def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
-        """The parts of the facade that are not its own."""
+        """Parts that replace the facade's own."""
         return {
             "initial_design": None if initial_design else self.facade.get_initial_design(scenario, n_configs=0),
             "acquisition_maximizer": repeatable(self.facade.get_acquisition_maximizer(scenario)),
@@ -149,14 +149,14 @@ class SMAC(PendingOptimizer):
 
     def _foreign(self, observation: Observation) -> TrialInfo:
         config = observation.config
-        self._space.codes(config)  # refuses what is not of this space
+        self._space.codes(config)  # rejects a configuration of another space
         return TrialInfo(Configuration(self._own_space, vector=self._space.vector(config)), seed=self._trial_seed)
 
     def _learn(self, smac: AbstractFacade) -> None:
         if not self._values.any_succeeded:
             return
         failed = [info for info, observation in self._untold if not succeeded(observation)]
-        if self._values.worst > self._penalty:  # the crashed ones cost more than was thought
+        if self._values.worst > self._penalty:  # crashed trials cost more from now on
             self._penalty = self._values.worst
             failed = self._crashed + failed
         for info, observation in self._untold:

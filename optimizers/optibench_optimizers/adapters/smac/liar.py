@@ -1,7 +1,7 @@
-"""What SMAC's models are shown: costs without infinite logarithms, and of what is still out a constant lie.
+"""The training data of SMAC's models: costs without infinite logarithms, and a constant lie for pending trials.
 
-SMAC keeps in its run history what it has proposed and not been told, so that it proposes nothing twice, but its models
-are trained on finished trials only: without an account of the others, the points of a batch crowd around one place.
+SMAC's run history includes pending trials, so that it proposes nothing twice, but its models are trained on finished
+trials only: without a lie for the others, the points of a batch crowd around one place.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class LyingEncoder(RunHistoryEncoder):
     """SMAC's encoder, for which a running trial has the median cost (constant liar; Ginsbourger et al., 2010).
 
-    The median is that of the finished trials which the model is trained on, those of one fidelity; running trials of
-    other fidelities are left out, as finished ones are. Without a finished trial there is no lie either.
+    The median is over the finished trials of the fidelity on which the model is trained; running trials of other
+    fidelities are left out, as finished ones are. Without a finished trial there is no lie.
     """
 
     def _get_considered_trials(self, budget_subset: list[Any] | None = None) -> dict[TrialKey, TrialValue]:
@@ -38,11 +38,11 @@ class LyingEncoder(RunHistoryEncoder):
 
 
 class FiniteLogEncoder(LyingEncoder, RunHistoryLogScaledEncoder):
-    """SMAC's log scale without its minus infinity.
+    """SMAC's log scale without minus infinity.
 
-    SMAC lowers the minimum by 1e-10 before it takes logarithms, which is nothing beside values of a million and more:
-    where the best value is a tie, it then takes the logarithm of 0 and its forest refuses to train. The smallest
-    relative difference that a double holds stands in for that 0.
+    SMAC lowers the minimum by 1e-10 before it takes logarithms, which vanishes beside values of a million or more: if
+    the best value is a tie, it then takes the logarithm of 0, and its forest refuses to train. The smallest relative
+    difference of a double replaces that 0.
     """
 
     def transform_response_values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -52,10 +52,10 @@ class FiniteLogEncoder(LyingEncoder, RunHistoryLogScaledEncoder):
 
 
 class Retraining:
-    """Has SMAC train anew for every ask while something is out, and once more when nothing is any longer.
+    """Makes SMAC retrain for every ask while trials are pending, and once more afterwards.
 
-    SMAC trains after every so many proposals, and then only if there are more trials than before; neither notices what
-    lies say, nor that a lie became a value. While nothing is ever out, this does nothing.
+    SMAC retrains after a number of proposals, and only if there are more trials than before; it does not notice new
+    lies, nor lies that became values. This does nothing if no trial is ever pending.
 
     Args:
         facade: A SMAC facade whose encoder is a :class:`LyingEncoder`.
@@ -67,10 +67,10 @@ class Retraining:
         self._lied = False
 
     def before_ask(self, *, waiting: bool) -> None:
-        """To be called before each ask; ``waiting`` says whether anything is out."""
+        """Call before each ask; ``waiting`` says whether any trial is pending."""
         if waiting or self._lied:
             selector = self._intensifier.config_selector
-            selector._previous_entries = -1  # not the number of any trials: SMAC trains when it next wants candidates
-            selector._max_new_config_tries = self._tries  # each beginning adds to it the number of trials
-            self._intensifier.config_selector = selector  # it begins again, with what its initial design has left
+            selector._previous_entries = -1  # no valid number of trials: SMAC retrains when it next needs candidates
+            selector._max_new_config_tries = self._tries  # each restart adds the number of trials to it
+            self._intensifier.config_selector = selector  # restarts with the rest of its initial design
         self._lied = waiting

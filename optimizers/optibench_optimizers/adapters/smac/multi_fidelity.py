@@ -1,12 +1,12 @@
 """Hyperband (Li et al. 2018), alone and with a random forest, from SMAC3 (Lindauer et al. 2022).
 
-``hyperband`` is SMAC's Hyperband facade, which draws configurations at random; ``smac-hb`` its multi-fidelity facade,
-where the forest of ``smac-rf`` proposes them, trained on the highest fidelity there is data of. Why these: SMAC is kept
-well and installs beside the rest. HpBandSter, BOHB's own package, is not maintained any more; its authors recommend
-SMAC3, whose multi-fidelity facade is BOHB's idea with a forest in place of kernel densities, and DEHB, which would be a
-further dependency for one more optimizer.
+``hyperband`` is SMAC's Hyperband facade, which draws configurations at random; ``smac-hb`` is its multi-fidelity
+facade, in which the forest of ``smac-rf`` proposes them, trained on the highest fidelity with data. SMAC is maintained
+and installs beside the other libraries. HpBandSter, BOHB's own package, is no longer maintained; its authors recommend
+DEHB, which would be a further dependency, and SMAC3, whose multi-fidelity facade is BOHB with a forest instead of
+kernel densities.
 
-Both evaluate a promoted configuration anew: nobody keeps a half-trained network.
+Both train a promoted configuration from scratch: no half-trained networks are kept.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ if TYPE_CHECKING:
 
 
 class _Brackets(Hyperband):
-    """SMAC's Hyperband, whose first bracket is its own.
+    """SMAC's Hyperband, with the initial design kept out of its brackets.
 
-    SMAC puts every configuration that it was told before it began into the first rung of a bracket, to be evaluated
-    again at the lowest fidelity. Of a shared initial design, which is evaluated in full, only the model should learn.
+    SMAC puts every configuration observed before its start into the first rung of a bracket, to be evaluated again at
+    the lowest fidelity. A shared initial design is evaluated in full and should only inform the model.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._tracker[0, 0]  # SMAC looks for told configurations while there is no bracket: now there is an empty one
+        self._tracker[0, 0]  # SMAC adds observed configurations only while there is no bracket: create an empty one
 
 
 class SMACHyperband(SMAC):
     """``hyperband``: brackets of successive halving over random configurations.
 
-    Without trials told before, it begins with the space's default configuration, as SMAC does. What is told of other
-    origin, such as a shared initial design, is in no bracket. Once fewer configurations of a finite space are left than
-    a bracket wants, random ones are evaluated in full.
+    Without an initial design it begins with the space's default configuration, as SMAC does. Trials that it did not
+    suggest, such as a shared initial design, are in no bracket. Once a finite space has fewer configurations left than
+    a bracket needs, random ones are evaluated in full.
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
-        fidelity: What a rung of a bracket has ``eta`` times as much of as the one below; without one, every
-            evaluation is full, and this is random search.
+        fidelity: The fidelity that grows by a factor of ``eta`` from rung to rung; without one, every evaluation is
+            full, and this is random search.
         eta: One in ``eta`` configurations of a rung is promoted to the next.
     """
 
@@ -99,8 +99,8 @@ class SMACForestHyperband(SMACHyperband, SMACForest):
 
     Args:
         space, seed, n_trials, fidelity, eta: See :class:`SMACHyperband`.
-        retrain_after: How many configurations one surrogate proposes before the next is trained. A rung is filled at
-            once, whatever is out; for the surrogate that fills one, those out at its fidelity have the median cost.
+        retrain_after: Number of proposals per trained surrogate. One surrogate fills a whole rung; in it, pending
+            configurations of its fidelity have the median cost.
     """
 
     facade: ClassVar[Any] = MultiFidelityFacade
