@@ -16,20 +16,20 @@ from optibench_reports.format.text import join_names, plural
 
 CELL = ["optimizer", "task", "seed"]
 SAME = ("phase", "state", "value")
-"""What two runs of one cell must agree on, trial by trial; seconds always differ."""
+"""Columns that must be equal in two runs of one cell; seconds always differ."""
 BY_OPTIMIZER = ("training", "optimizer_packages")
-"""Keys of the provenance that say something of each optimizer."""
+"""Keys of the provenance with an entry for each optimizer."""
 _FROZEN = ("f_best", "f_ref", "f_worst", "version")
 
 
 def merge(grids: Sequence[Results]) -> Results:
     """One table of the trials of several grids, to be reported as if it were one grid.
 
-    A cell that several grids hold is taken once, from the grid with the most metrics of those that were read. A grid
-    without a plan brings the cells that it has as its plan.
+    A cell of several grids is taken once, from the grid with the most metrics. The cells of a grid without a plan are
+    its plan.
 
     Args:
-        grids: At least one; the order does not matter to a report, apart from the provenance that it prints.
+        grids: At least one; their order affects only the printed provenance.
 
     Raises:
         ReportError: The grids disagree on a task's direction, data or reference values, on the trials of a cell that
@@ -49,7 +49,7 @@ def merge(grids: Sequence[Results]) -> Results:
         parts.append(new)
         seen = _concatenate([seen, new])
     plans = pd.concat([_plan(grid) for grid in grids], ignore_index=True)
-    # A cell in two plans is wanted once, as long as the longer one says.
+    # A cell in two plans is planned once, with the larger budget.
     plans = plans.sort_values("n_trials", ascending=False, kind="stable").drop_duplicates(CELL).sort_index()
     return Results(seen, tasks, plans.reset_index(drop=True), _provenance(grids))
 
@@ -57,7 +57,7 @@ def merge(grids: Sequence[Results]) -> Results:
 def on_shared_tasks(grids: Sequence[Results]) -> Results:
     """The grids merged on the tasks that all of them have.
 
-    An optimizer that ran on a part of the tasks only is compared with the others there, instead of being left out.
+    An optimizer that ran on only some tasks is compared with the others there instead of being left out.
 
     Raises:
         ReportError: As :func:`merge`, or no task is in all grids.
@@ -71,7 +71,7 @@ def on_shared_tasks(grids: Sequence[Results]) -> Results:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two grids hold the same: their cells, and among those in both, the ones with equal trials.
+    """How far two grids agree: common cells, and those of them with equal trials.
 
     Attributes:
         common: Cells in both grids.
@@ -95,7 +95,7 @@ class Agreement:
 
 
 def agreement(a: Results, b: Results) -> Agreement:
-    """Cell by cell, whether two grids hold the same trials."""
+    """Compare two grids cell by cell."""
     shared = _shared(a.trials, b.trials)
     differing = _differing(a.trials, b.trials, shared)
     return Agreement(
@@ -108,16 +108,16 @@ def agreement(a: Results, b: Results) -> Agreement:
 
 
 def compare_grids(a: Results, b: Results, names: tuple[str, str] = ("a", "b")) -> Results:
-    """Both grids side by side on the tasks they share, to be reported: what a change, or another machine, makes of it.
+    """Both grids on their common tasks, for a report on the effect of a change or of another machine.
 
     An optimizer that both ran appears twice, as ``tpe (a)`` and ``tpe (b)``, so that the two are compared like any
     other pair; where it has the same trials in both, it appears once. The initial designs of one seed are the same in
     both, so the runs are pairs.
 
     Args:
-        a: One grid.
-        b: Another.
-        names: What to call them; must differ.
+        a: The first grid.
+        b: The second grid.
+        names: Their names; must differ.
 
     Raises:
         ReportError: They share no task, or disagree on one as in :func:`merge`, or have one name.
@@ -195,7 +195,7 @@ def _tasks(grids: Sequence[Results]) -> dict[str, Mapping[str, Any]]:
 
 
 def _same_reference(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two descriptions of a task have the same frozen values, but for what two CPUs round differently."""
+    """Whether two descriptions of a task have the same frozen values, up to rounding on different CPUs."""
     a, b = one.get("reference"), other.get("reference")
     if a is None or b is None:
         return a is b
@@ -231,13 +231,13 @@ def _shared(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
 
 
 def _in(trials: pd.DataFrame, cells: pd.DataFrame) -> Bools:
-    """Which rows belong to one of the cells, (R,)."""
+    """The rows of the cells, (R,)."""
     number, found = _coded(trials)
     return np.asarray(pd.MultiIndex.from_frame(found).isin(pd.MultiIndex.from_frame(cells)), dtype=bool)[number]
 
 
 def _differing(a: pd.DataFrame, b: pd.DataFrame, shared: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """The shared cells, sorted, that do not hold the same trials."""
+    """The common cells with different trials, sorted."""
     if shared.empty:
         return []
     one, other = (_rows(trials, shared) for trials in (a, b))
@@ -270,7 +270,7 @@ def _words(cell: Sequence[Any]) -> str:
 
 
 def _concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Rows below each other, the columns that all have; names stay categories, which are small.
+    """Concatenated rows with the columns that all have; names stay categories, which are small.
 
     Where some have costs, a trial of the others is a full evaluation, without a simulated clock.
     """

@@ -40,13 +40,13 @@ CELL = ["optimizer", "task", "seed"]
 def load(path: Path, tasks: Mapping[str, Mapping[str, Any]], *, suffix: str = "") -> Results:
     """Read and check a file of foreign trials.
 
-    Their runs chose their own initial design, so every trial counts as a suggestion, and no seed is a pair with a seed
-    of this bench; the report says so.
+    Their runs chose their own initial design, so every trial counts as a suggestion, and seeds are not paired with
+    those of this bench; the report says so.
 
     Args:
         path: A ``.csv`` (comma-separated, UTF-8, one header line) or ``.parquet`` file with the columns above.
         tasks: Direction and reference of each task by name, as in a grid's ``tasks.json``; more than needed is fine.
-        suffix: Appended to every optimizer's label, so that a foreign ``tpe`` stays apart from one of this bench.
+        suffix: Appended to every optimizer's label, to distinguish a foreign ``tpe`` from one of this bench.
 
     Raises:
         ReportError: One sentence that says what is wrong with the file, and where.
@@ -73,7 +73,7 @@ def load(path: Path, tasks: Mapping[str, Mapping[str, Any]], *, suffix: str = ""
 
 
 def task_names(path: Path) -> list[str]:
-    """The tasks that a file has trials of, sorted: what :func:`load` must be told of.
+    """The sorted tasks of a file, which :func:`load` needs to know.
 
     Raises:
         ReportError: The file cannot be read or lacks a column.
@@ -99,14 +99,14 @@ def _parse(path: Path) -> pd.DataFrame:
     try:
         if kind == ".parquet":
             return pd.read_parquet(path)
-        # a name is text as it stands, be it NA, null or 007; a number may be missing in any of the usual ways
+        # names such as NA, null or 007 are text; numbers may be missing in any of the usual ways
         missing = {**{name: [""] for name in NAMES}, **dict.fromkeys(NUMBERS, MISSING)}
         return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=missing)
     except FileNotFoundError as error:
         raise ReportError(f"there is no file {path}: give the CSV or Parquet file of the trials") from error
     except pd.errors.EmptyDataError as error:
         raise ReportError(f"{path} is empty: its first line must name the columns") from error
-    except (OSError, ValueError) as error:  # pandas' and pyarrow's parsers raise kinds of ValueError
+    except (OSError, ValueError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ReportError(f"{path} cannot be read as {kind[1:].upper()}: {reason}") from error
 
@@ -141,7 +141,7 @@ def _typed(path: Path, trials: pd.DataFrame, suffix: str) -> pd.DataFrame:
         bad = (columns["state"] == "ok").to_numpy() & ~known
         if bad.any():
             raise ReportError(f"{path} has an ok trial without a value, {describe(trials, bad)}: is its state failed?")
-        # The value of a failed trial, if any, is not one of the task's.
+        # A failed trial has no value of the task.
         columns["value"] = np.where((columns["state"] == "ok").to_numpy(), columns["value"], np.nan)
     else:
         columns["state"] = np.where(known, "ok", "failed")

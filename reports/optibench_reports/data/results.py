@@ -13,14 +13,14 @@ STATES = ("ok", "failed", "timeout", "infeasible")
 NUMBERS = ("value", "incumbent", "regret", "ask_seconds", "evaluate_seconds", "cost_seconds")
 COLUMNS = ("optimizer", "task", "seed", "trial", "phase", "state", *NUMBERS)
 COSTS = ("cost_fidelity", "simulated_end")
-"""Further columns of trials that do not all cost the same: full evaluations, and the end on a simulated clock."""
+"""Further columns of trials with different costs: full evaluations, and the end on a simulated clock."""
 METRIC = "metric:"
-"""Begins the name of a column that has a metric of each trial, NaN where it has none."""
+"""Prefix of a column with a metric of each trial; NaN where it has none."""
 PLANNED = ("optimizer", "task", "seed", "n_trials")
 
 
 class ReportError(Exception):
-    """Input that no honest report can be made of; the message is one sentence that says what, where and how to fix."""
+    """Invalid input; the message says in one sentence what is wrong, where, and how to fix it."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Results:
     Attributes:
         trials: One row per trial with at least the columns of ``COLUMNS``. ``trial`` counts from 0 inside a cell;
             ``value`` and ``incumbent`` are in the benchmark's own direction; ``regret`` is the normalised regret of
-            the incumbent, not clipped. Seconds are wall-clock seconds, except ``cost_seconds`` (what the evaluation
-            would have cost for real). A column ``metric:NAME`` has that metric of each trial's own evaluation.
+            the incumbent, not clipped. Seconds are wall-clock seconds, except ``cost_seconds`` (the cost of a real
+            evaluation). A column ``metric:NAME`` has that metric of each trial's own evaluation.
         tasks: Per task at least ``direction`` (``minimize`` or ``maximize``) and ``reference`` (a mapping, or
             ``None`` for a task without regret); ``metrics`` has the directions of its metrics.
-        planned: One row per cell that the grid wants: ``optimizer, task, seed, n_trials``. May be empty: then the
-            cells found in ``trials`` are taken for the plan and nothing can be called missing. Cells whose budget is a
+        planned: One row per cell of the grid: ``optimizer, task, seed, n_trials``. If empty, the
+            cells in ``trials`` are the plan, and no cell can be missing. Cells whose budget is a
             cost have it in ``budget`` and its ``unit`` (``fidelity`` or ``seconds``).
-        provenance: Whatever identifies the run; printed. Three keys are interpreted: ``training``, by optimizer what
-            its training phase cost (``seconds``), stands beside the cost of suggestions; of ``initial_design`` and of
-            ``optimizer_packages`` (by optimizer, package -> version) merged grids should have one, or the report warns.
+        provenance: Identifies the run; printed. Three keys are interpreted: ``training`` has the cost of each
+            optimizer's training phase (``seconds``), shown beside the cost of suggestions; ``initial_design`` and
+            ``optimizer_packages`` (by optimizer, package -> version) should agree in merged grids, or the report warns.
 
     Raises:
         ReportError: A column, a task or a regret is missing, a state is unknown, or a cell has a trial twice or a gap.

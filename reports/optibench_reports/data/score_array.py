@@ -41,16 +41,16 @@ class ScoreArray:
         unplanned: Number of cells with trials that the plan does not name.
         cell: Flat cell index ``(o * T + t) * S + s`` of each row, (R,), ascending.
         trial: Trial index of each row, (R,).
-        order: Which row of the table of trials each row is, (R,).
+        order: Each row's position in the table of trials, (R,).
         score: What is compared, (R,): lower is better and never negative. With a reference, the normalised regret
             clipped at 0; without one, the distance of the incumbent from the best value any optimizer found there.
-        ask: Seconds of asking of each row, (R,); 0 where unknown.
-        timed: Optimizers of which any suggestion's seconds are known, (O,).
+        ask: Seconds of the suggestion of each row, (R,); 0 where unknown.
+        timed: Optimizers with known seconds for at least one suggestion, (O,).
         clipped: Trials whose regret was clipped at 0, (O, T).
         lowest: The lowest regret before clipping, (T,); NaN without a reference.
         states: Trials in each of ``STATES``, (O, 4).
-        ends: Where trials do not all cost the same: by unit (``fidelity``, ``seconds``) what the cell has cost when
-            the row is over, (R,); infinite where it never is.
+        ends: If trials cost differently: by unit (``fidelity``, ``seconds``) the cost of the cell at the end of the
+            row, (R,); infinite if the row never ends.
         own: With ``ends``, the row's own regret, clipped at 0, (R,); infinite unless it is a success in full.
         full: Whether the row is a full evaluation, (R,).
         worst: Regret of the worst reference, (T,); NaN without a reference.
@@ -92,19 +92,19 @@ class ScoreArray:
         """
         return self.dense(self.score, counts)
 
-    def asked(self, counts: Sequence[int]) -> Floats:
-        """Seconds of asking in every cell until ``counts`` trials, (O, T, S, len(counts)); NaN like :meth:`at`."""
+    def ask_seconds(self, counts: Sequence[int]) -> Floats:
+        """Cumulative seconds of suggestions per cell after ``counts`` trials, (O, T, S, len(counts)); NaN like :meth:`at`."""
         return self.dense(self.spent, counts)
 
     @cached_property
     def spent(self) -> Floats:
-        """Seconds of asking in the row's cell up to and including the row, (R,)."""
+        """Cumulative seconds of suggestions in the row's cell, including the row, (R,)."""
         total = np.cumsum(self.ask)
         start = np.arange(len(self.trial)) - self.trial
         return np.asarray(total - (total[start] - self.ask[start]))
 
     def dense(self, rows_of: Floats, counts: Sequence[int]) -> Floats:
-        """What rows have, (R,), in every cell after ``counts`` trials, (O, T, S, len(counts)); NaN like :meth:`at`."""
+        """Values of rows, (R,), in every cell after ``counts`` trials, (O, T, S, len(counts)); NaN like :meth:`at`."""
         column = np.full(max(self.longest, *counts) + 1, -1, dtype=np.int64)
         column[np.asarray(counts)] = np.arange(len(counts))
         position = column[self.trial + 1]
@@ -177,7 +177,7 @@ def read(results: Results) -> ScoreArray:
 
 
 def _shares(trials: pd.DataFrame) -> Floats:
-    """What each trial costs in full evaluations, (R,)."""
+    """The cost of each trial in full evaluations, (R,)."""
     if "cost_fidelity" not in trials.columns:
         return np.ones(len(trials))
     return np.asarray(np.nan_to_num(trials["cost_fidelity"].to_numpy(float), nan=1.0))
@@ -196,7 +196,7 @@ def _own_regret(results: Results, tasks: list[str], t: Ints, share: Floats) -> t
 
 
 def _ends(trials: pd.DataFrame, planned: pd.DataFrame, share: Floats, cell: Ints, order: Ints) -> dict[str, Floats]:
-    """What the rows' cells have cost when each is over, in the units in which trials differ."""
+    """The cost of the rows' cells at the end of each row, in the units in which trials differ."""
     found = {}
     if (share < 1.0).any() or ("unit" in planned.columns and (planned["unit"] == "fidelity").any()):
         total = np.cumsum(share[order])
@@ -250,8 +250,8 @@ def _check_sequence(trials: pd.DataFrame, cell: Ints, trial: Ints, order: Ints) 
 def _distance(results: Results, tasks: list[str], t: Ints) -> Floats:
     """Per row, how far the incumbent is from the best value in the table of its task; lower is better, (R,).
 
-    Only meant for tasks without a reference: it serves to rank, it is no regret. A cell that has no successful trial
-    yet stands at the worst value of the task, as it would stand at ``f_worst`` if the task had a reference.
+    Only for tasks without a reference: it can rank, but is not a regret. Before its first success a cell has the worst
+    value of the task, as it would have ``f_worst`` if the task had a reference.
     """
     sign = np.array([-1.0 if results.tasks.get(task, {}).get("direction") == "maximize" else 1.0 for task in tasks])
     value = np.where(_shares(results.trials) >= 1.0, results.trials["value"].to_numpy(float), np.nan) * sign[t]

@@ -63,7 +63,7 @@ def draw(analysis: Analysis, folder: Path, drawn: tuple[Curves, list[Curves]]) -
                     figure = _anytime(analysis, shown, quantity, names, looks)
                     save(figure, folder / f"anytime_{words}{suffix}")
                     done.append((f"anytime_{words}{suffix}", _caption(analysis, shown, words)))
-        if np.isfinite(overall.mean).any() and (overall.asked > 0).any():
+        if np.isfinite(overall.mean).any() and (overall.seconds > 0).any():
             save(_cost(analysis, overall, names, looks), folder / "regret_by_ask_time")
             caption = "Mean normalised regret against the mean time an optimizer has spent on its suggestions so far"
             done.append(("regret_by_ask_time", f"{caption}, trial by trial from the first suggestion on"))
@@ -80,7 +80,7 @@ def draw(analysis: Analysis, folder: Path, drawn: tuple[Curves, list[Curves]]) -
 def _of_the_headline(
     analysis: Analysis, names: Sequence[str], looks: dict[str, Style]
 ) -> Iterator[tuple[str, Figure, str]]:
-    """Figures of the trial count that the summary speaks of: file name, figure, caption."""
+    """Figures at the headline trial count: file name, figure, caption."""
     found, tests = analysis.overall[analysis.headline], analysis.comparisons[analysis.headline]
     if found is None or tests is None:
         return
@@ -165,13 +165,13 @@ def _anytime(
 
 
 def _cost(analysis: Analysis, curve: Curves, names: Sequence[str], looks: dict[str, Style]) -> Figure:
-    """What thinking buys: each optimizer's curve of regret over its own seconds of asking."""
+    """Each optimizer's regret against its own seconds of suggestions."""
     figure, axes = framed(names, looks, width=COLUMN, height=2.3)
     axis = axes[0, 0]
     for name in reversed(names):
         o, look = analysis.grid.optimizers.index(name), looks[name]
-        shown = (curve.asked[o] > 0) & (curve.mean[o] > 0)
-        steps(axis, curve.asked[o, shown], curve.mean[o, shown], look)
+        shown = (curve.seconds[o] > 0) & (curve.mean[o] > 0)
+        steps(axis, curve.seconds[o, shown], curve.mean[o, shown], look)
     axis.set_xscale("log")
     if wants_log(curve.mean):
         log_y(axis)

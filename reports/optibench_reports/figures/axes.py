@@ -1,4 +1,4 @@
-"""What the figures share: their width, their legend, their files."""
+"""Shared parts of figures: width, legend, files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def framed(
     figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))  # type: ignore[union-attr,call-arg]
     axes = figure.subplots(rows, columns, squeeze=False)
     handles = [handle(name, looks[name]) for name in names]
-    # As few columns as these rows need: six names are two rows of three, not one of five and one left over.
+    # As few columns as these rows need: six names become two rows of three, not one row of five and one of one.
     columns_of_names = -(-len(names) // rows_of_names)
     figure.legend(handles=handles, loc="lower center", ncols=columns_of_names, columnspacing=1.2, handlelength=2.4)
     return figure, axes
@@ -74,7 +74,7 @@ def handle(name: str, look: Style) -> Line2D:
 
 
 def marker_size(look: Style) -> float:
-    """In points; a star covers less of its size than the others, and would vanish in its white edge."""
+    """In points; a star covers less of its size than other markers and would vanish in its white edge."""
     return 7.0 if look.marker == "*" else 4.0
 
 
@@ -100,7 +100,7 @@ def wants_log(middle: np.ndarray[Any, Any]) -> bool:
 
 
 def log_y(axis: Axes) -> None:
-    """Make the vertical axis logarithmic, once the curves are drawn; over two decades or less, in plain numbers."""
+    """Make the vertical axis logarithmic after drawing the curves; over two decades or less, with plain numbers."""
     axis.set_yscale("log")
     axis.yaxis.set_minor_formatter(NullFormatter())
     low, high = axis.get_ylim()
@@ -109,6 +109,6 @@ def log_y(axis: Axes) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Both formats, without the clock that matplotlib writes into a PDF."""
+    """Both formats, without the time that matplotlib writes into a PDF."""
     figure.savefig(path.with_suffix(".png"), dpi=200, metadata={"Software": None})
     figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})

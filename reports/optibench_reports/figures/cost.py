@@ -30,7 +30,7 @@ def cost_figure(found: Costs, optimizers: Sequence[str], names: Sequence[str], l
 
 
 def cost_caption(found: Costs) -> str:
-    """What the figure shows."""
+    """The figure's caption."""
     last = found.overall[-1]
     tasks = 0 if last is None else int(last.with_regret.sum())
     caption = f"Mean normalised regret over {plural(tasks, 'task')} against the cost of the evaluations so far"

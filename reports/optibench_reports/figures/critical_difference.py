@@ -28,11 +28,11 @@ def cliques(found: Aggregate, tests: Comparison) -> list[tuple[int, int]]:
     signed-rank tests that Benavoli, Corani and Mangili (2016), "Should we really use post-hoc tests based on
     mean-ranks?", JMLR 17, advise instead of Nemenyi's.
 
-    A pair that no bar joins need not differ (its neighbours may), so the table of pairs has the last word.
+    A pair that no bar joins need not differ (its neighbours may), so the table of pairs decides.
 
     Returns:
         (first, last) positions in the order of mean ranks, at least two optimizers each. A pair that was not tested
-        (a family with a control) counts as different: nothing is claimed about it.
+        (a family with a control) counts as different.
     """
     order = np.argsort(found.rank, kind="stable")
     place = {int(found.selection.optimizers[i]): position for position, i in enumerate(order)}
@@ -68,7 +68,7 @@ def critical_difference(
     axis.set_xlim(0, COLUMN)
     axis.set_ylim(height, 0)
     shown = [short(name, MAX_LETTERS) for name in names]
-    # The axis gets all that the names to both sides of it leave.
+    # The axis gets the width between the names on both sides.
     start = LETTER * max(map(len, shown[:left])) + ROOM + 0.1
     end = COLUMN - LETTER * max(map(len, shown[left:])) - ROOM - 0.1
 
@@ -93,6 +93,6 @@ def critical_difference(
         axis.plot([x(ranks[position])], [line], marker=look.marker, color=look.colour, markersize=marker_size(look))
         side, other, outward = ("right", "left", -0.03) if position < left else ("left", "right", 0.03)
         axis.text(edge + outward, y, shown[position], ha=side, va="center", fontsize=6.5)
-        # The mean rank stands on its line, at the outer end, where no other line passes.
+        # The mean rank is on its line, at the outer end, where no other line passes.
         axis.text(edge, y - 0.01, rank(ranks[position]), ha=other, va="bottom", fontsize=5.5)
     return figure

@@ -1,4 +1,4 @@
-"""Figures of distributions: targets reached, performance profile, win rates, box plots, seconds of asking."""
+"""Figures of distributions: targets reached, performance profile, win rates, box plots, seconds of suggestions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optibench_reports.stats.profiles import asking_by_history, performance_prof
 from optibench_reports.tables.significance import significant
 
 MAX_BOXED = 24
-"""Tasks with box plots; of more, evenly spaced ones in the order of their names are shown."""
+"""Tasks with box plots; of more, an evenly spaced selection by name is shown."""
 
 Looks = Mapping[str, Style]
 
@@ -72,7 +72,7 @@ def heat_map(analysis: Analysis, found: Aggregate, tests: Comparison, names: Seq
         bold[a, b] = bold[b, a] = significant(tests, pair.p_holm)
     size = max(COLUMN, 0.32 * k + 1.2)
     figure = Figure(figsize=(size, size * 0.8), layout="constrained")
-    # Room for the slanted names, which the layout counts as narrower than they are.
+    # Room for the slanted names, whose width the layout underestimates.
     figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr,call-arg]
     axis = figure.subplots()
     # Purple and orange differ for every kind of colour vision; white is an even match.

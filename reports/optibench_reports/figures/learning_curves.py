@@ -1,4 +1,4 @@
-"""Learning curves: how the trainings behind a grid's values went, step by step."""
+"""Learning curves of the trainings behind a grid's values."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("optimizer", "task", "seed", "trial", "state", "value", "curve")
 MAX_TASKS = 12
-"""Panels of the figure; of more tasks, evenly spaced ones in the order of their names are shown."""
+"""Panels of the figure; of more tasks, an evenly spaced selection by name is shown."""
 MAX_THIN = 80
-"""Single trainings that a panel shows in the background."""
+"""Single trainings in the background of a panel."""
 ACROSS = 3
 
 
@@ -67,7 +67,7 @@ class LearningCurves:
 
         Args:
             folder: An existing folder.
-            order: The optimizers, as the legend names them.
+            order: The optimizers in the order of the legend.
 
         Returns:
             (file name without suffix, caption), once or not at all: a task whose values end no curve is left out.
@@ -102,7 +102,7 @@ class LearningCurves:
 
 
 def objective(trials: pd.DataFrame) -> str | None:
-    """The quantity that the trials' values are the last ones of, the first of several; ``None`` if there is none."""
+    """The first quantity whose last values are the trials' values; ``None`` if there is none."""
     counts: dict[str, int] = {}
     for text, value in zip(trials["curve"], trials["value"], strict=True):
         for quantity, column in list(_columns(text).items())[1:]:

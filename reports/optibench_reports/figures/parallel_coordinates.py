@@ -1,4 +1,4 @@
-"""Parallel coordinates of one run: which values of which hyperparameters came with which objective."""
+"""Parallel coordinates of one run: hyperparameters and objective of its trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DECADES = 2.0
 """A positive hyperparameter that spans more than this many powers of ten gets a logarithmic axis."""
 MISSING_PLACE = -0.12
-"""Where a trial without the hyperparameter (inactive) passes, below the axis from 0 to 1."""
+"""Position of trials in which the hyperparameter is inactive, below the axis from 0 to 1."""
 Ticks = list[tuple[float, str]]
 
 
@@ -31,7 +31,7 @@ class Run:
     """One run to draw beside a report.
 
     Attributes:
-        optimizer, task, seed: Which it is.
+        optimizer, task, seed: Its cell.
         direction: ``minimize`` or ``maximize``.
         trials: Its trials, as :func:`parallel_coordinates` takes them.
     """
@@ -88,7 +88,7 @@ def parallel_coordinates(run: pd.DataFrame, *, direction: str, value: str = "obj
     Args:
         run: The trials of one cell: ``config`` (JSON of the active hyperparameters), ``value``, ``state``.
         direction: ``minimize`` or ``maximize``.
-        value: What the objective is called.
+        value: The objective's name.
 
     Raises:
         ReportError: A column is missing, a configuration is not JSON, or no trial succeeded.
@@ -119,7 +119,7 @@ def _drawn(names: Sequence[str], columns: Sequence[tuple[Floats, Ticks]], loss: 
     from optibench_reports.figures.axes import short
     from optibench_reports.figures.style import RC
 
-    # By rank, since a single terrible trial would leave all others one colour.
+    # By rank, because a single bad trial would give all others the same colour.
     order = np.argsort(-loss, kind="stable")
     colours = colormaps["viridis_r"](np.linspace(0, 1, len(order)))
     lines = np.stack([places for places, _ in columns], axis=1)

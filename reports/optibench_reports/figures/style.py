@@ -1,9 +1,9 @@
 """One colour, marker and line style per optimizer, the same in every figure of every report.
 
 Hues are Okabe and Ito's (2008, "Color Universal Design"), without the yellow that vanishes on white, then Paul Tol's
-"muted". Known optimizers have fixed styles: one hue a method, in a light, a plain and a dark shade, so that a colour
-never has to tell more than a few things apart. A variant (``tpe:group=true``) keeps its method's hue; any other name
-takes a style that depends on the name, and moves on only where that is taken.
+"muted". Known optimizers have fixed styles: one hue per method, in a light, a plain and a dark shade, so that few
+hues suffice. A variant (``tpe:group=true``) keeps its method's hue; any other name gets a style that depends on the
+name, or the next one if it is taken.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VARIANT_MARKERS = ("p", "d", "8", "H")
 
 @dataclass(frozen=True)
 class Style:
-    """How an optimizer looks: a colour, a marker and a matplotlib line style."""
+    """An optimizer's style: a colour, a marker and a matplotlib line style."""
 
     colour: str
     marker: str
@@ -62,7 +62,7 @@ def luminance(colour: str) -> float:
 
 
 def lighten(colour: str, ground: str, contrast: float = 4.5) -> str:
-    """The colour, mixed with as little white as gives it this contrast to a dark ``ground``.
+    """The colour, mixed with the least white for this contrast to a dark ``ground``.
 
     ``(L1 + 0.05) / (L2 + 0.05)`` of the luminances; WCAG 2.1 asks 3 of graphics (1.4.11), and thin lines deserve more.
     """

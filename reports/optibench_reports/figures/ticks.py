@@ -50,7 +50,7 @@ def plain_log_ticks(axis: Axis, length: float, font: float = 7.0) -> None:
 
 
 def _candidates(low: float, high: float) -> Iterator[list[float]]:
-    """Ticks between the limits, rising: subdivided decades, every so many decades, then steps of one size."""
+    """Ascending ticks between the limits: subdivided decades, every few decades, then equal steps."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     wanted = [[sub * 10.0**power for power in range(first, last + 1) for sub in subs] for subs in _SUBDIVISIONS]
     wanted += [[10.0**power for power in range(first, last + 1) if power % step == 0] for step in (2, 3, 5, 10, 50)]

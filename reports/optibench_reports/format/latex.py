@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from optibench_reports.format.text import Cell, Table
 
 PART = 40
-"""Rows on a page: a longer table is split, since a table that breaks by itself cannot be scaled to the page."""
+"""Rows on a page: a longer table is split, because LaTeX cannot scale a table that breaks across pages."""
 
 STACKED = 125
 """Letters of a row that fit the width of a page in a readable size."""
@@ -47,9 +47,9 @@ _MINUS = re.compile(r"(?<![\w.)-])-(?=[.\d])")
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX typesets as it is; letters it has no glyph for lose their accents or become ``?``."""
+    """Text that LaTeX prints literally; letters without a glyph lose their accents or become ``?``."""
     result = []
-    # The minus of a number is one, not a hyphen at which a line may end.
+    # A number's minus, not a hyphen at which a line may break.
     for character in _MINUS.sub("−", " ".join(text.split())):
         if character in _SPECIAL:
             result.append(_SPECIAL[character])
@@ -73,7 +73,7 @@ def _cell(cell: Cell, stacked: bool) -> str:
 
 
 def width(table: Table) -> int:
-    """Letters of a row, about: of the widest cell of each column, and two between columns."""
+    """Approximate letters of a row: the widest cell of each column, and two between columns."""
     rows = [table.header, *([cell.text for cell in row] for row in table.rows)]
     return sum(max(len(row[column]) for row in rows) + 2 for column in range(len(table.header)))
 
@@ -81,8 +81,8 @@ def width(table: Table) -> int:
 def to_latex(table: Table, *, environment: str = "table") -> str:
     """One table to ``\\input``, in parts of ``PART`` rows; needs the packages booktabs, graphicx and textcomp.
 
-    In a table wider than ``STACKED`` letters each interval stands below its estimate: scaled to the page's width as it
-    is, nobody could read it.
+    In a table wider than ``STACKED`` letters each interval is below its estimate; otherwise the table would be
+    illegible at the page's width.
 
     Args:
         table: What to write.

@@ -24,12 +24,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table to read and the numbers behind it.
+    """A table as text, and its numbers.
 
     Attributes:
         name: File name without a suffix.
         title: One line.
-        note: What a reader must know to read it; may be empty.
+        note: Explanation for the reader; may be empty.
         header: Column names.
         rows: As long as the header each.
         data: The same as tidy numbers, for the CSV file.
@@ -108,12 +108,12 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-# A bracket is only dangerous where it would start a link's target; elsewhere escaping would only hurt the eye.
+# A bracket needs escaping only where it would start a link's target.
 _SPECIAL = re.compile(r"([\\`*_|~#$]|\](?=[(\[:]))")
 
 
 def markdown_escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line, also inside a table."""
+    """Text that Markdown shows literally, on one line, also inside a table."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", plain)
 

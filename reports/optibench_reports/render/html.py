@@ -25,11 +25,11 @@ from optibench_reports.text.run_info import facts
 from optibench_reports.text.summary import POLICY, cautions, sentences
 
 MAX_NUMBERS = 400_000
-"""Numbers in the curves of single tasks: about 2.5 MB. More tasks or optimizers get fewer points each."""
+"""Numbers in the curves of single tasks (about 2.5 MB): with more tasks or optimizers, each curve gets fewer points."""
 MIN_COUNTS = 12
 TWO_COLUMNS = 700
 DARK_GROUND = "#14181d"
-"""The page's background in the dark; lines are lightened until they can be told from it."""
+"""The page's background in dark mode; lines are lightened to contrast with it."""
 
 Drawn = tuple[Curves, list[Curves]]
 
@@ -49,7 +49,7 @@ def page(
         tables: Tables in the report's order.
         figures: (file name without suffix, caption) of the figures in ``folder``; anytime curves are left out, since
             the page draws them itself.
-        folder: Where the figures' PNG files lie.
+        folder: The folder of the figures' PNG files.
         drawn: The anytime curves over all tasks, and by family.
         made_by: The command that makes it, without its options.
     """
@@ -65,7 +65,7 @@ def page(
     )
     style, *scripts = (_source(environment, name) for name in ("page.css", "page.js", "markers.js", "chart.js"))
     script = "".join(scripts)
-    # The data can then hold any name: nothing in it closes the element, and only the page's own script may run.
+    # The data may contain any name: nothing in it closes the element, and only the page's own script may run.
     data = json.dumps(_data(analysis, drawn), separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         data = data.replace(character, f"\\u{ord(character):04x}")
@@ -91,7 +91,7 @@ def page(
 
 
 def commands(analysis: Analysis, made_by: str) -> list[str]:
-    """What to type to get the results again: each run's revision and its own command, and what makes the report."""
+    """Commands that reproduce the results: each run's revision and command, and the report's command."""
     runs = analysis.provenance.get("runs")
     runs = [run for run in runs if isinstance(run, Mapping)] if isinstance(runs, (list, tuple)) else []
     lines: list[str] = []
@@ -109,7 +109,7 @@ def commands(analysis: Analysis, made_by: str) -> list[str]:
 
 
 def _checkout(revision: str) -> list[str]:
-    """The command for a revision as a provenance names it: a commit, and perhaps what was different from it."""
+    """The command for a revision in a provenance: a commit, and possibly a note on local changes."""
     found = re.match(r"[0-9a-f]{7,40}\b", revision)
     if found is None:
         return [f"# {revision}"] if revision else []
@@ -124,7 +124,7 @@ def _source(environment: Any, name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """What the page's policy allows to run: this very text."""
+    """The hash with which the page's policy allows this script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -139,9 +139,9 @@ def _embedded(path: Path, caption: str) -> dict[str, Any]:
 
 
 def _data(analysis: Analysis, drawn: Drawn) -> dict[str, Any]:
-    """What the script draws: optimizers by mean rank, and for every set of tasks the curves in that order.
+    """Data of the script: optimizers by mean rank, and the curves of every set of tasks in that order.
 
-    It shows their values after as many trials as the summary speaks of, until another count is chosen.
+    The page shows values at the headline trial count until the reader chooses another one.
     """
     grid, order = analysis.grid, ranking(analysis)
     looks = styles(grid.optimizers)

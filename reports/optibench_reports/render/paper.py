@@ -26,7 +26,7 @@ from optibench_reports.text.summary import cautions, sentences
 
 ONCE = ("ranks", "friedman", "convergence", "latency", "failures", "missing", "clips")
 COUNTED = ("families", "pairs", "effects", "matrix", "regret")
-"""Tables that there are at each trial count, as ``pairs_at_50``; ``pairs`` names them all."""
+"""Tables at each trial count, such as ``pairs_at_50``; ``pairs`` means all counts."""
 FIGURES = (
     *("anytime_regret", "anytime_regret_by_family", "anytime_rank", "anytime_rank_by_family", "regret_by_ask_time"),
     *("critical_difference", "win_rate", "targets_reached", "performance_profile", "regret_by_task"),
@@ -66,7 +66,7 @@ class Part:
     Attributes:
         name: Begins the names of its files: lower-case letters, digits and hyphens.
         title: Heading.
-        results: What is compared.
+        results: The results to compare.
         at: Trial counts; ``None`` for the report's choice.
         tables: Tables to include, as ``ranks``, ``pairs_at_50`` or ``pairs`` (at every count).
         figures: Figures to include, of ``FIGURES``.
@@ -81,7 +81,7 @@ class Part:
 
 
 def check_names(tables: Sequence[str], figures: Sequence[str], counts: Sequence[int] | None = None) -> None:
-    """Refuse the name of a table or figure that no report has.
+    """Reject an unknown name of a table or figure.
 
     Raises:
         ReportError: An unknown name, or a table at a trial count that is not among ``counts``.
@@ -111,15 +111,15 @@ def write_paper(
 ) -> Path:
     """Write ``main.tex``, and every table and figure of the parts into ``tables/`` and ``figures/`` of ``out``.
 
-    Of an earlier paper the three are replaced; other files in ``out`` are left alone.
+    They replace those of an earlier paper; other files in ``out`` are left alone.
 
     Args:
         title: Of the paper.
         parts: Its sections.
         out: The folder; made if needed.
-        control: An optimizer that the tables of pairs test everyone against; by default they have all pairs.
-            Diagrams, win rates and matrices have all pairs in any case.
-        training: A ``log.jsonl`` to draw; a file that is not there leaves a comment in ``main.tex``.
+        control: The optimizer against which the tables of pairs test all others; by default they have all pairs.
+            Diagrams, win rates and matrices always have all pairs.
+        training: A ``log.jsonl`` to draw; a missing file leaves a comment in ``main.tex``.
         bootstrap_draws: Replicates of the cluster bootstrap.
         seed: Seed of the bootstrap.
 
@@ -196,7 +196,7 @@ def _tables(analysis: Analysis, pairwise: Analysis) -> list[Table]:
 
 
 def _all_pairs(analysis: Analysis) -> Analysis:
-    """The same with every pair tested: a diagram or a matrix of the pairs with a control would be mostly empty."""
+    """The same with every pair tested, because diagrams of the pairs with a control would be mostly empty."""
     if analysis.control is None:
         return analysis
     tests = [
@@ -240,10 +240,10 @@ def _captioned(analysis: Analysis, table: Table) -> Table:
 
 
 def _scope(analysis: Analysis) -> str:
-    """Who is compared on what at every trial count; a sentence."""
+    """The compared optimizers and tasks at every trial count; a sentence."""
     words: dict[str, list[str]] = {}
     said: dict[tuple[bytes, int], str] = {}
-    # From the last count on, whose order of ranks speaks for the earlier ones that have the same optimizers.
+    # From the last count backwards: its order by rank also serves earlier counts with the same optimizers.
     for a in reversed(range(len(analysis.counts))):
         found = analysis.overall[a]
         same = (b"", 0) if found is None else (found.selection.optimizers.tobytes(), len(found.selection.tasks))

@@ -60,11 +60,11 @@ def write(
 ) -> Report:
     """Write ``report.md``, ``report.html``, ``tables/`` and ``figures/`` into ``out``.
 
-    Everything is made in a temporary folder inside ``out`` and moved when it is complete. Of an earlier report the
-    four are replaced; other files in ``out`` are left alone.
+    Everything is written to a temporary folder inside ``out`` and moved when complete. It replaces an earlier report;
+    other files in ``out`` are left alone.
 
     Args:
-        results: What to report.
+        results: The results to report.
         out: The folder of the report; made if needed.
         at: Trial counts to tabulate; by default round numbers below the longest cell, and that.
         bootstrap_draws: Replicates of the cluster bootstrap.
@@ -96,9 +96,9 @@ def write(
 
 
 def put_in_place(made: Path, out: Path, files: Sequence[str]) -> None:
-    """Move the finished figures, tables and files from ``made`` to ``out``, replacing those of an earlier time.
+    """Move the finished figures, tables and files from ``made`` to ``out``, replacing earlier ones.
 
-    The files come last, so that they never point to what is not there yet.
+    The files come last, so that their links always work.
     """
     for name in ("figures", "tables"):
         old = made / f"old-{name}"
@@ -170,7 +170,7 @@ def _markdown(analysis: Analysis, tables: Sequence[Table], figures: Sequence[tup
     headline = analysis.counts[analysis.headline]
     sections, elsewhere = [], []
     for table in tables:
-        # In full at the count that the summary speaks of; the others are a click away.
+        # Open at the headline count; the others are a click away.
         at = table.name.rpartition("_at_")[2] if "_at_" in table.name else ""
         link = f"[Markdown](tables/{table.name}.md), [CSV](tables/{table.name}.csv), [LaTeX](tables/{table.name}.tex)"
         if len(table.rows) > LONG_TABLE or (at and int(at) != headline):

@@ -1,4 +1,4 @@
-"""Everything a report says, as numbers: made once from the results, then only formatted."""
+"""All numbers of a report: computed once from the results, then only formatted."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ BAYES_DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Seconds:
-    """Seconds of thinking and of evaluating, per optimizer, (O,).
+    """Seconds of suggestions and of evaluations, per optimizer, (O,).
 
-    ``mean``, ``median`` and ``p95`` are per suggestion of the search phase (the shared initial design costs nothing);
+    ``mean``, ``median`` and ``p95`` are per suggestion of the search phase (the shared initial design takes no time);
     the totals are over all trials. NaN where an optimizer made no suggestion, or none whose seconds are known.
     """
 
@@ -50,17 +50,17 @@ class Analysis:
         comparisons: Tests that go with ``overall``.
         families: The same aggregates inside each family of tasks.
         shared: The largest number of trials that every optimizer has on every task that it ran on.
-        headline: Index of the count that the summary speaks of: of those up to ``shared``, or of all where there is
-            none, the one with the most optimizers compared, then the most trials.
+        headline: Index of the count in the summary: among those up to ``shared`` (or among all, if there is none), the
+            one with the most optimizers compared, then the most trials.
         seconds: Latency.
-        own_initial: Optimizers whose initial design was their own, not the shared one.
+        own_initial: Optimizers with their own initial design instead of the shared one.
         draws: Bootstrap replicates.
         seed: Seed of the bootstrap.
         control: The optimizer everyone is tested against; ``None`` for all pairs.
         provenance: As given.
         references: Reference values of each task that has some.
-        costs: The results against cost, where trials do not all cost the same.
-        metrics: The metrics asked for, at the incumbent.
+        costs: The results against cost, if trials cost differently.
+        metrics: The requested metrics, at the incumbent.
     """
 
     grid: ScoreArray
@@ -115,7 +115,7 @@ def analyse(
     every = np.arange(len(grid.tasks))
     overall = aggregate(grid, scores, counts, every, draws=draws, seed=seed)
     names = np.array(grid.families)
-    # One family is the whole: no second bootstrap for the same numbers.
+    # A single family equals the whole: no second bootstrap of the same numbers.
     families = {
         name: overall
         if len(set(grid.families)) == 1
@@ -158,7 +158,7 @@ def analyse(
 def _shared(grid: ScoreArray) -> int:
     """The largest trial count that every optimizer reaches on every task that it ran on, by its plan.
 
-    Where a cell's trials depend on their cost, the one that half of the cells of every optimizer reach.
+    If cost limits the number of trials, the one that half of the cells of every optimizer reach.
     """
     if grid.ends:
         lengths = [part[part > 0] for part in grid.finished.reshape(len(grid.optimizers), -1)]

@@ -21,11 +21,11 @@ class Curves:
     """Curves over one set of tasks.
 
     Attributes:
-        title: What the tasks are.
+        title: Name of the set of tasks.
         counts: Trial counts, (G,).
         mean: Mean regret, (O, G), NaN where an optimizer is not compared; with ``mean_low`` and ``mean_high``.
         rank: Mean rank, likewise.
-        asked: Mean seconds of asking so far in a cell, likewise.
+        seconds: Mean cumulative seconds of suggestions in a cell, likewise.
         n_tasks: Complete tasks at each count, (G,).
         breaks: Counts after which other optimizers or tasks are compared: curves may jump there.
     """
@@ -38,13 +38,13 @@ class Curves:
     rank: Floats
     rank_low: Floats
     rank_high: Floats
-    asked: Floats
+    seconds: Floats
     n_tasks: Ints
     breaks: tuple[int, ...]
 
 
 def curve_counts(longest: int, most: int = MAX_COUNTS) -> Ints:
-    """Every trial count up to ``most``; of longer cells, that many evenly spread ones."""
+    """Every trial count, or ``most`` evenly spread ones of longer cells."""
     if longest <= most:
         return np.arange(1, longest + 1)
     return np.unique(np.rint(np.linspace(1, longest, most)).astype(np.int64))
@@ -54,14 +54,15 @@ def curves(analysis: Analysis) -> tuple[Curves, list[Curves]]:
     """Curves over all tasks, and over each family where there are several."""
     grid = analysis.grid
     counts = curve_counts(grid.longest)
-    scores, asked = grid.at([int(count) for count in counts]), grid.asked([int(count) for count in counts])
-    overall = _curves(analysis, scores, asked, counts, np.arange(len(grid.tasks)), "all tasks")
+    points = [int(count) for count in counts]
+    scores, asks = grid.at(points), grid.ask_seconds(points)
+    overall = _curves(analysis, scores, asks, counts, np.arange(len(grid.tasks)), "all tasks")
     names = np.array(grid.families)
     several = sorted(set(grid.families)) if len(set(grid.families)) > 1 else []
-    return overall, [_curves(analysis, scores, asked, counts, np.flatnonzero(names == name), name) for name in several]
+    return overall, [_curves(analysis, scores, asks, counts, np.flatnonzero(names == name), name) for name in several]
 
 
-def _curves(analysis: Analysis, scores: Floats, asked: Floats, counts: Ints, tasks: Ints, title: str) -> Curves:
+def _curves(analysis: Analysis, scores: Floats, asks: Floats, counts: Ints, tasks: Ints, title: str) -> Curves:
     wanted = [int(count) for count in counts]
     draws = min(analysis.draws, BAND_DRAWS)
     found = aggregate(analysis.grid, scores, wanted, tasks, draws=draws, seed=analysis.seed)
@@ -78,8 +79,8 @@ def _curves(analysis: Analysis, scores: Floats, asked: Floats, counts: Ints, tas
         for name in names:
             lines[name][part.selection.optimizers, g] = getattr(part, name)
         chosen = np.ix_(part.selection.optimizers, part.selection.tasks)
-        seconds[part.selection.optimizers, g] = seed_means(asked[..., g][chosen]).mean(axis=1)
+        seconds[part.selection.optimizers, g] = seed_means(asks[..., g][chosen]).mean(axis=1)
         before = found[g - 1] if g else None
         if before is not None and before.selection.key != part.selection.key:
             breaks.append(wanted[g - 1])
-    return Curves(title=title, counts=counts, asked=seconds, n_tasks=n_tasks, breaks=tuple(breaks), **lines)
+    return Curves(title=title, counts=counts, seconds=seconds, n_tasks=n_tasks, breaks=tuple(breaks), **lines)

@@ -1,4 +1,4 @@
-"""The Bayesian signed-rank test: how probable it is that one optimizer is better, or that the two are the same."""
+"""The Bayesian signed-rank test: probabilities that one optimizer is better or that the two are equivalent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def bayesian_signed_rank(differences: Floats, *, draws: int, seed: int, rope: fl
     Args:
         differences: (P pairs, n tasks), regret of a minus regret of b.
         draws: Monte Carlo draws; the standard error of a probability is at most ``0.5 / sqrt(draws)``.
-        seed: Drives the draws.
+        seed: Seed of the draws.
         rope: Half width of the region, in units of the regret.
     """
     pairs, n = differences.shape

@@ -41,7 +41,7 @@ def cluster_bootstrap(scores: Floats, has_regret: Bools, *, draws: int, seed: in
             Every (optimizer, task, count) must have at least one seed.
         has_regret: Which tasks count for the mean, (T,); ranks use all.
         draws: Number of replicates.
-        seed: Drives the resampling; the same seed gives the same replicates.
+        seed: Seed of the resampling.
     """
     k, n_tasks, _, n_counts = scores.shape
     random = np.random.default_rng(seed)
@@ -108,11 +108,12 @@ def interval(replicates: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
 
 
 def rank_interval(replicates: Floats, estimate: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Percentile interval of mean ranks, moved so that the replicates' mean falls on the estimate, and kept in [1, k].
+    """Percentile interval of mean ranks, shifted so that the replicates' mean equals the estimate, and clipped to [1,
+    k].
 
-    Resampling seeds adds noise to means that are noisy already, and noise pulls ranks towards the middle: the mean of
-    the replicates is biased against the observed mean rank, so much so that with many tasks a plain percentile interval
-    can lie beside it. The observed mean rank is an unbiased estimate of the mean rank that as many seeds would give on
+    Resampling seeds adds noise to means that are noisy already, and noise pulls ranks towards the middle: the
+    replicates' mean is biased against the observed mean rank. With many tasks, a plain percentile interval can even
+    miss it. The observed mean rank is an unbiased estimate of the mean rank that as many seeds would give on
     tasks of this population; subtracting the bootstrap's estimate of the bias is the usual remedy (Efron and
     Tibshirani 1993, chapter 10). Means of regret are linear in the trials and need no such correction.
 

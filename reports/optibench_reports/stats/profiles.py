@@ -48,7 +48,7 @@ def performance_profile(analysis: Analysis, found: Aggregate) -> tuple[Floats, F
     Dolan and More (2002), "Benchmarking optimization software with performance profiles", Mathematical Programming 91:
     with ``t_ps`` the cost of solver s on problem p, ``rho_s(tau) = share of p with t_ps <= tau min_s t_ps``. Cost is
     the median over runs of the trials until the regret is at most ``PROFILE_TARGET``, infinite where half of them
-    never get there. A task that nobody solves stays in the denominator.
+    never get there. A task that no optimizer solves stays in the denominator.
 
     Returns:
         Factors (F,), ascending from 1, and shares (k, F).
@@ -76,10 +76,10 @@ def asking_by_history(analysis: Analysis) -> tuple[Ints, Floats]:
     edges = np.unique(np.linspace(0, grid.longest, HISTORY_BINS + 1).astype(np.int64))
     width = len(edges) - 1
     optimizer = grid.cell // (grid.finished.shape[1] * grid.finished.shape[2])
-    asked = grid.ask > 0
-    place = (optimizer * width + np.searchsorted(edges, grid.trial, side="right") - 1)[asked]
+    timed = grid.ask > 0
+    place = (optimizer * width + np.searchsorted(edges, grid.trial, side="right") - 1)[timed]
     size = len(grid.optimizers) * width
     n = np.bincount(place, minlength=size)
-    total = np.bincount(place, weights=grid.ask[asked], minlength=size)
+    total = np.bincount(place, weights=grid.ask[timed], minlength=size)
     mean = np.where(n > 0, total / np.maximum(n, 1), np.nan)
     return edges[:-1], mean.reshape(len(grid.optimizers), width)

@@ -1,4 +1,4 @@
-"""How fast: trials, and seconds of asking, until the regret falls to a threshold."""
+"""Trials, and seconds of suggestions, until the regret falls to a threshold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from optibench_reports.stats.analysis import Analysis
 
 
 def first_reached(analysis: Analysis, threshold: float, horizon: int) -> tuple[Floats, Floats]:
-    """Trials, and cumulative seconds of asking, until each cell's regret is at most ``threshold``.
+    """Trials, and cumulative seconds of suggestions, until each cell's regret is at most ``threshold``.
 
     Args:
         analysis: The analysis.

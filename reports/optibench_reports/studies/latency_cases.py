@@ -16,7 +16,7 @@ from optibench_reports.format.text import plural
 
 BASELINE = "tpe"
 BUSY = 1.5
-"""A load average above this means that something else was running."""
+"""A load average above this means that other processes were running."""
 _HOW = "save it with `make latency`, or with --benchmark-json or --benchmark-save-data of pytest"
 
 
@@ -28,9 +28,9 @@ class Case:
         optimizer: Its label.
         n: Past trials.
         d: Parameters.
-        seconds: Of each round of ask + tell, (R,).
-        cold: Seconds of making it, telling it ``n`` trials and its first ask; NaN where that is not known.
-        load: The machine's load average when the case began; NaN where that is not known.
+        seconds: Seconds of each round of ask + tell, (R,).
+        cold: Seconds of its construction, the tell of ``n`` trials and the first ask; NaN if unknown.
+        load: The machine's load average when the case began; NaN if unknown.
     """
 
     optimizer: str
@@ -55,19 +55,19 @@ class Case:
 
 @dataclass(frozen=True)
 class Latency:
-    """The cases of one file, sorted by parameters, past trials and mean, and what they were measured on, in words."""
+    """The cases of one file, sorted by parameters, past trials and mean, and a description of the machine."""
 
     cases: tuple[Case, ...]
     machine: str
 
     def baseline(self, case: Case) -> Case | None:
-        """Optuna's TPE at the same past trials and parameters; ``None`` where it was not measured."""
+        """Optuna's TPE at the same past trials and parameters; ``None`` if it was not measured."""
         same = (each for each in self.cases if (each.optimizer, each.n, each.d) == (BASELINE, case.n, case.d))
         return next(same, None)
 
 
 def read(path: Path) -> Latency:
-    """Read and check what pytest-benchmark saved; records of other benchmarks are ignored.
+    """Read and check a file of pytest-benchmark; records of other benchmarks are ignored.
 
     Raises:
         ReportError: One sentence that says what is wrong with the file.
@@ -94,7 +94,7 @@ def _content(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ReportError(f"{path} cannot be read ({error.strerror}): {_HOW}") from error
-    except ValueError as error:  # JSON's and UTF-8's are kinds of it
+    except ValueError as error:  # JSON's and UTF-8's errors are ValueErrors
         raise ReportError(f"{path} is not JSON: {_HOW}") from error
     if not isinstance(content, dict) or not isinstance(content.get("benchmarks"), list):
         raise ReportError(f"{path} was not written by pytest-benchmark: {_HOW}")
@@ -123,7 +123,7 @@ def _case(path: Path, record: Mapping[str, Any]) -> Case:
 
 
 def _machine(content: Mapping[str, Any]) -> str:
-    """Processor, Python and date, as far as the file says."""
+    """Processor, Python and date, if the file has them."""
     machine = content.get("machine_info") or {}
     cpu = machine.get("cpu") or {}
     words = [

@@ -32,7 +32,7 @@ def figure(found: Latency) -> Figure:
     drawing, axes = framed(names, looks, columns=len(dimensions), width=width, height=2.9)
     for axis, d in zip(axes[0], dimensions, strict=True):
         if axis is not axes[0, 0]:
-            axis.sharey(axes[0, 0])  # before anything is drawn: the limits then follow all panels
+            axis.sharey(axes[0, 0])  # before drawing, so that the limits follow all panels
             axis.tick_params(labelleft=False)
         for name in reversed(names):
             curve = sorted((case.n, 1e3 * case.mean) for case in found.cases if (case.optimizer, case.d) == (name, d))

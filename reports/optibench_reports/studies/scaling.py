@@ -25,7 +25,7 @@ class PowerLaw:
     """``y = factor * x ** slope``, fitted by least squares on the logarithms.
 
     Attributes:
-        slope: The exponent; negative where more is better. With its interval ``low, high``.
+        slope: The exponent; negative if more is better. With its interval ``low, high``.
         factor: ``y`` at ``x = 1``.
         r2: Share of the variance of ``log y`` explained; 1 where ``y`` is constant.
         centre: Mean of ``log10 x``.
@@ -69,7 +69,7 @@ def power_law(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> PowerLaw:
 
     ``slope +- t_{(1 + level) / 2, n - 2} sd / sqrt(sum (log10 x - mean)^2)``: Draper and Smith (1998), *Applied
     Regression Analysis*, section 1.4. The form is that of Kaplan et al. (2020), "Scaling laws for neural language
-    models", without an irreducible term: where the curve bends towards one, the line is no description of it.
+    models", without an irreducible term: a line does not describe a curve that approaches one.
 
     Args:
         x: Parameters, data or compute, (n,), positive.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WINDOWS = 50
-"""The training loss is averaged over windows of a fiftieth of the steps, for single batches are noisy."""
+"""The training loss is averaged over windows of a fiftieth of the steps, because single batches are noisy."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TrainingLog:
         losses: The losses, (n,).
         validation_steps: Steps after which the network was validated, (m,); may be empty.
         validation_losses: The losses, (m,).
-        seconds: Of training, at the last entry.
+        seconds: Seconds of training at the last entry.
     """
 
     steps: Floats
@@ -43,7 +43,7 @@ class TrainingLog:
 def read_log(path: Path) -> TrainingLog:
     """Read a ``log.jsonl``: a JSON object a line, with ``step`` and ``loss`` or ``validation_loss``.
 
-    A run that was resumed logs some steps again: the later entry counts. Losses that are not finite are left out.
+    A resumed run logs some steps again: the later entry counts. Losses that are not finite are left out.
 
     Raises:
         ReportError: The file cannot be read, a line is no such object, or no step has a finite loss.
@@ -91,7 +91,7 @@ def smoothed(log: TrainingLog) -> tuple[Floats, Floats, Floats, Floats]:
 
 
 def caption(log: TrainingLog) -> str:
-    """What the figure shows, in words and numbers; plain text without a full stop."""
+    """The figure's caption; plain text without a full stop."""
     last = int(max(log.steps[-1], *log.validation_steps[-1:]))
     words = (
         f"Training loss of OptiFormer over {plural(last, 'step')} ({number(log.seconds / 60)} minutes): "

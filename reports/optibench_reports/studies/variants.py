@@ -1,7 +1,7 @@
-"""Variants of one thing that was trained with the same seeds: who is better, by how much, and how sure is that?
+"""Variants trained with the same seeds: differences, their intervals and significance.
 
-Unlike the grid's reports, whose unit is the task, the unit here is the seed: there is one task, and what is asked is
-whether a difference between two variants would be there with other seeds. Pairs share their seed.
+The unit of a grid's report is the task; here it is the seed, because there is one task. The question is whether a
+difference between two variants would persist with other seeds. Pairs share their seed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Row:
     """One variant against the control; losses, so that less is better.
 
     Attributes:
-        variant: Which one.
+        variant: Its name.
         n: Seeds with a value.
         failed: Seeds without.
         mean: Of the last epoch's values, with its 95 % interval by Student's t, ``low`` to ``high``.
@@ -126,7 +126,7 @@ def _corrected(rows: list[Row]) -> list[Row]:
 
 
 def markdown(rows: list[Row], control: str, *, unit: str = UNIT, step: str = STEP) -> str:
-    """The comparison as a Markdown table; the loss's unit and what an epoch is called."""
+    """The comparison as a Markdown table; ``unit`` of the loss, ``step`` is the name of an epoch."""
     lines = [
         f"Validation loss after the last {step}, {unit}, with 95 % intervals over seeds; differences from {control}, "
         "paired by seed.",
@@ -153,9 +153,9 @@ def write(trained: pd.DataFrame, out: Path, *, control: str, unit: str = UNIT, s
         trained: As in :func:`compare`.
         out: The folder; files of that name in it are replaced.
         control: The variant that the others are compared with.
-        unit: The losses'.
-        step: What an epoch is called.
-        note: Stands below the table.
+        unit: Unit of the losses.
+        step: Name of an epoch.
+        note: Text below the table.
 
     Returns:
         The Markdown.
@@ -180,7 +180,7 @@ def write(trained: pd.DataFrame, out: Path, *, control: str, unit: str = UNIT, s
 
 
 def _boxes(trained: pd.DataFrame, rows: Sequence[Row], control: str, path: Path, unit: str) -> None:
-    """Losses, and beside them what is tested: differences from the control with the same seed."""
+    """Losses, and the tested differences from the control with the same seed."""
     from matplotlib.figure import Figure
 
     from optibench_reports.figures.axes import short
@@ -212,7 +212,7 @@ def _boxes(trained: pd.DataFrame, rows: Sequence[Row], control: str, path: Path,
 
 
 def _curves(trained: pd.DataFrame, order: list[str], path: Path, unit: str, step: str) -> None:
-    """Means over seeds; how seeds differ is in the other figure."""
+    """Means over seeds; the other figure shows how seeds differ."""
     from optibench_reports.figures.axes import framed, trace
     from optibench_reports.figures.style import styles
 

@@ -1,4 +1,4 @@
-"""How fast: trials, and seconds of asking, until the regret falls to a threshold."""
+"""Trials, and seconds of suggestions, until the regret falls to a threshold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ THRESHOLDS = (0.1, 0.05, 0.01)
 
 
 def convergence_table(analysis: Analysis) -> Table:
-    """Share of runs that reach each threshold, median trials and median seconds of asking, per optimizer."""
+    """Share of runs that reach each threshold, median trials and median seconds of suggestions, per optimizer."""
     grid, count = analysis.grid, analysis.counts[analysis.headline]
     found = analysis.overall[analysis.headline]
     order = ranking(analysis)

@@ -1,4 +1,4 @@
-"""Regret against cost in words: the table, the sentence, the caution."""
+"""Text on regret against cost: the table, the sentence, the caution."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _against(tests: Comparison | None, order: list[int]) -> tuple[list[Cell], li
 
 
 def cost_sentence(found: Costs, names: tuple[str, ...]) -> str | None:
-    """Who is ahead at equal cost; ``None`` if no optimizers can be compared."""
+    """The leader at equal cost; ``None`` if no optimizers can be compared."""
     last = found.overall[-1]
     if last is None or len(last.rank) < 2:
         return None
@@ -88,7 +88,7 @@ def cost_sentence(found: Costs, names: tuple[str, ...]) -> str | None:
 
 
 def cost_lines(found: Costs, names: tuple[str, ...]) -> list[list[str]]:
-    """The table for a terminal: a row an optimizer, regret after parts of the cost, and rank after all of it."""
+    """The table for a terminal: one row per optimizer with regret after parts of the cost and rank after all of it."""
     last = found.overall[-1]
     spent = [found.words(share) for share in SHARES]
     lines = [["optimizer", *(f"@{words}" for words in spent), f"mean rank @{spent[-1]}", "trials", "in full"]]

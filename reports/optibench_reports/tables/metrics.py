@@ -1,4 +1,4 @@
-"""What a report says of metrics at the incumbent: tables, sentences and cautions."""
+"""Metrics at the incumbent: tables, sentences and cautions."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def _tasks_table(analysis: Analysis, metric: MetricResult, a: int, name: str) ->
 
 
 def metric_sentences(analysis: Analysis) -> list[str]:
-    """Who is ahead by each metric; plain text, one sentence each."""
+    """The leader by each metric; plain text, one sentence each."""
     return [_sentence(analysis, metric) for metric in analysis.metrics]
 
 
@@ -185,7 +185,7 @@ def _sentence(analysis: Analysis, metric: MetricResult) -> str:
 
 
 def metric_cautions(analysis: Analysis) -> list[str]:
-    """What each metric's tables leave out."""
+    """Exclusions from each metric's tables."""
     grid, a = analysis.grid, analysis.headline
     notes = []
     for metric in analysis.metrics:

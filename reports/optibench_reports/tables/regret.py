@@ -30,12 +30,12 @@ def _regret_table(analysis: Analysis, a: int) -> Table:
     half = t_interval(mean, sd, n)
     planned = (grid.planned > 0).sum(axis=2)
     order = ranking(analysis)
-    # An optimizer with a smaller budget by plan is not short of seeds at a count that it was never to reach.
+    # An optimizer with a smaller planned budget lacks no seeds at a count beyond it.
     due = (grid.planned >= count).sum(axis=2)
     rows, data = [], []
     for t in np.flatnonzero(grid.has_regret):
         best, similar = not_worse(mean[:, t], sd[:, t], n[:, t])
-        best &= best.sum() < (n[:, t] > 0).sum()  # if all are best, nobody is
+        best &= best.sum() < (n[:, t] > 0).sum()  # if all are best, none is marked
         cells = [Cell(grid.tasks[t])]
         for o in order:
             text = mean_words(mean[o, t], half[o, t], n[o, t], due[o, t])
@@ -71,7 +71,7 @@ def _regret_table(analysis: Analysis, a: int) -> Table:
 
 
 def mean_words(mean: float, half: float, seeds: int, due: int) -> str:
-    """A mean over seeds with its interval, and how many seeds it is over if some are missing."""
+    """A mean over seeds with its interval, and the number of seeds if some are missing."""
     if seeds == due == 0:
         return MISSING
     return plus_minus(mean, half) + ("" if seeds == due and seeds > 1 else f" ({seeds}/{due})")
@@ -172,7 +172,7 @@ def _aggregate_data(analysis: Analysis, name: str, count: int, found: Aggregate 
 
 
 def mean_interval(found: Aggregate, i: int, sign: float = 1.0) -> tuple[float, float, float]:
-    """Mean and interval of the ``i``-th optimizer, with another sign if the aggregate is of negated scores."""
+    """Mean and interval of the ``i``-th optimizer, with the opposite sign if the scores are negated."""
     low, high = sorted((sign * found.mean_low[i], sign * found.mean_high[i]))
     return float(sign * found.mean[i]), float(low), float(high)
 

@@ -1,4 +1,4 @@
-"""The tables of what it cost and what went wrong: latency, failures, missing cells, clipped regrets."""
+"""Tables of latency, failures, missing cells and clipped regrets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def training_seconds(provenance: Mapping[str, Any]) -> dict[str, float]:
 
 
 def seconds_table(analysis: Analysis) -> Table:
-    """Latency of suggestions, totals, and where an optimizer was trained for the grid, what that took."""
+    """Latency of suggestions, totals, and the training time of optimizers trained for the grid."""
     names, seconds = analysis.grid.optimizers, analysis.seconds
     training = training_seconds(analysis.provenance)
     data = pd.DataFrame(

@@ -21,7 +21,7 @@ _PAIRS = (
 
 
 def friedman_table(analysis: Analysis) -> Table:
-    """Friedman's test and Iman and Davenport's F at every trial count where they exist."""
+    """Friedman's test and Iman and Davenport's F at every trial count that allows them."""
     rows, data = [], []
     for count, found, tests in zip(analysis.counts, analysis.overall, analysis.comparisons, strict=True):
         if found is None or tests is None or tests.friedman is None:
@@ -175,7 +175,7 @@ def matrix_table(analysis: Analysis, a: int) -> Table:
 
 
 def significant(tests: Comparison, p_holm: float) -> bool:
-    """Whether an adjusted p value may be called significant: only where one could have been."""
+    """Whether an adjusted p value is significant; never if none could be."""
     return tests.attainable and p_holm <= ALPHA
 
 

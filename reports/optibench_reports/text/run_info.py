@@ -1,4 +1,4 @@
-"""What was run, in a few lines: the grid, its references and the provenance."""
+"""A few lines on the run: the grid, its references and the provenance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from optibench_reports.stats.analysis import Analysis
 
 MAX_LETTERS = 700
-"""Letters of a provenance value that are shown; all of it stays in the run's provenance.json."""
+"""Letters shown of a provenance value; the run's provenance.json has all of it."""
 
 
 def facts(analysis: Analysis) -> list[tuple[str, str]]:

@@ -35,9 +35,9 @@ POLICY = (
 
 
 def sentences(analysis: Analysis) -> tuple[str, ...]:
-    """Who wins, by how much, and whether it is significant; plain text, one sentence each.
+    """Winner, margin and significance; plain text, one sentence each.
 
-    Where trials do not all cost the same, who is ahead at equal cost comes first.
+    If trials cost differently, the leader at equal cost comes first.
     """
     at_cost = [cost_sentence(found, analysis.grid.optimizers) for found in analysis.costs]
     return (*(sentence for sentence in at_cost if sentence), *after_trials(analysis), *metric_sentences(analysis))
@@ -98,7 +98,7 @@ def cautions(analysis: Analysis) -> list[str]:
 
 
 def _unequal(analysis: Analysis) -> list[str]:
-    """Which optimizers have fewer trials than others, and what the comparison makes of it."""
+    """The optimizers with fewer trials than others, and the consequence for the comparison."""
     grid = analysis.grid
     if grid.ends or analysis.counts[-1] <= analysis.shared:
         return []
@@ -112,7 +112,7 @@ def _unequal(analysis: Analysis) -> list[str]:
 
 
 def _unlike_grids(analysis: Analysis) -> list[str]:
-    """In what merged grids differ that makes their runs less comparable."""
+    """Differences of merged grids that make their runs less comparable."""
     notes = []
     designs = analysis.provenance.get("initial_design")
     if isinstance(designs, (list, tuple)) and len(designs) > 1:
@@ -131,7 +131,7 @@ def _unlike_grids(analysis: Analysis) -> list[str]:
 
 
 def _left_out(analysis: Analysis) -> list[str]:
-    """Who and what is not compared; one item for all the trial counts to which it applies."""
+    """Optimizers and tasks that are not compared; one item for all trial counts to which it applies."""
     counts_of: dict[str, list[str]] = {}
     for count, found in zip(analysis.counts, analysis.overall, strict=True):
         notes = []
@@ -192,7 +192,7 @@ def terminal(analysis: Analysis) -> str:
 
 
 def _aligned(lines: list[list[str]]) -> list[str]:
-    """Rows of words as lines with a rule below the first; the first column to the left, the others to the right."""
+    """Rows as lines with a rule below the first; the first column left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     ruled = [lines[0], ["-" * width for width in widths], *lines[1:]]
     return [

@@ -1,6 +1,6 @@
-"""Who is ahead after a number of trials, by how much, and whether that is significant, in sentences.
+"""Sentences on the leader after a number of trials, the margin and its significance.
 
-They must never name a winner, a lead or a competitor that the results do not have.
+They must never name a winner, a lead or a competitor that is not in the results.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from optibench_reports.tables.significance import family_words, impossible, sign
 
 
 def after_trials(analysis: Analysis) -> tuple[str, str, str]:
-    """Three sentences; the first also says how many of the planned cells there are, if not all."""
+    """Three sentences; the first also has the share of planned cells, if some are missing."""
     first, *others = _verdict(analysis)
     grid = analysis.grid
     planned, done = int((grid.planned > 0).sum()), int(((grid.planned > 0) & (grid.finished > 0)).sum())
@@ -63,7 +63,7 @@ def _regret(found: Aggregate, i: int) -> str:
 
 
 def _alone(analysis: Analysis, found: Aggregate, name: str) -> tuple[str, str, str]:
-    """A single optimizer is compared: it was run alone, the others have no cell yet, or they lag behind."""
+    """Sentences if only one optimizer is compared: it ran alone, or the others have no cell yet or fewer trials."""
     grid, count = analysis.grid, analysis.counts[analysis.headline]
     ran = (grid.finished > 0).any(axis=(1, 2))
     if len(grid.optimizers) == 1:
@@ -115,7 +115,7 @@ def _by_how_much(
 
 
 def _is_it_significant(analysis: Analysis, tests: Comparison, leaders: list[str]) -> str:
-    """Whether all that share the best mean rank are significantly better than the others."""
+    """Whether all with the best mean rank are significantly better than the others."""
     everyone = analysis.grid.optimizers
     control = None if analysis.control is None else everyone[analysis.control]
     leaders = [control] if control in leaders else leaders  # no pair of another leader was tested
@@ -146,7 +146,7 @@ def _is_it_significant(analysis: Analysis, tests: Comparison, leaders: list[str]
 
 
 def _lead(leaders: list[str], against: dict[str, list[tuple[bool, float]]], method: str) -> str:
-    """Over which others the lead is significant; of each, for every leader whether it is, and the p value."""
+    """The others over which the lead is significant; for each, the verdict and p value of every leader."""
     beaten = [other for other, found in against.items() if all(ahead for ahead, _ in found)]
     level = [other for other in against if other not in beaten]
     several = len(leaders) > 1
@@ -161,6 +161,6 @@ def _lead(leaders: list[str], against: dict[str, list[tuple[bool, float]]], meth
 
 
 def _sides(pair: Pair, everyone: tuple[str, ...]) -> tuple[str, str]:
-    """The one that the test puts ahead, and the other."""
+    """The one ahead in the test, and the other."""
     a, b = everyone[pair.a], everyone[pair.b]
     return (a, b) if pair.test.effect > 0 else (b, a)

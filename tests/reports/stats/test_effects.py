@@ -83,7 +83,7 @@ def test_first_reached_is_what_a_loop_finds(make: Make) -> None:
 def test_seconds_of_asking_are_summed_inside_each_cell(make: Make) -> None:
     results = make(("random", "gp-botorch"), seeds=2, trials=9)
     analysis = analyse(results, at=[9], draws=100, seed=0)
-    asked = analysis.grid.asked([1, 7, 9])
+    asked = analysis.grid.ask_seconds([1, 7, 9])
     for a, count in enumerate((1, 7, 9)):
         rows = results.trials[results.trials["trial"] < count].astype({"optimizer": str, "task": str})
         expected = rows.groupby(["optimizer", "task", "seed"])["ask_seconds"].sum().to_numpy()
