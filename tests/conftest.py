@@ -1,4 +1,4 @@
-"""What all tests share: which of them belong to a run, which need data, and what is said of those that cannot run."""
+"""Shared by all tests: selection, required data, and the summary of tests that cannot run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _here() -> frozenset[str]:
 
 @functools.cache
 def _inapplicable(cls: type) -> frozenset[str]:
-    """The tests of a conformance suite that say nothing about the class's optimizer or task."""
+    """The tests of a conformance suite that do not apply to the class's optimizer or task."""
     try:
         if issubclass(cls, OptimizerConformance):
             return frozenset(cls().inapplicable())
@@ -54,7 +54,7 @@ LONG = (
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Measurements are for `--benchmark-only`, and what a conformance suite does not ask of a class is left out.
+    """Deselect measurements without `--benchmark-only`, and inapplicable tests of a conformance suite.
 
     Long files come first.
     """
@@ -81,7 +81,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How many tests could not run, and why."""
+    """The number of tests that could not run, with reasons."""
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
     if reasons:
         terminalreporter.section(f"{reasons.total()} tests cannot run here")

@@ -106,7 +106,7 @@ ORDERS = {
     "optibench_reports": REPORTS,
     "optibench": HARNESS,
 }
-MOST_FILES = 16
+MAX_FILES = 16
 
 
 def modules() -> dict[str, Path]:
@@ -170,4 +170,4 @@ def test_a_folder_has_no_more_files_than_one_can_look_through() -> None:
         for path in (ROOT / top).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
                 counts[path.parent.relative_to(ROOT).as_posix()] += 1
-    assert {folder: count for folder, count in counts.items() if count > MOST_FILES} == {}
+    assert {folder: count for folder, count in counts.items() if count > MAX_FILES} == {}

@@ -1,4 +1,4 @@
-"""The shipped suite on a few tasks of every registered family, and on every registered task where time allows."""
+"""The shipped suite on a few tasks of every registered family, and on all tasks if time allows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import optibench_benchmarks
 from optibench_benchmarks import Benchmark, BenchmarkError, Config, Direction, Evaluation, Reference, Sampling
 from optibench_benchmarks.conformance import BenchmarkConformance
 
-# Of each family: the plain, the odd, and what wrappers make of them. A family that is not here gives its first task.
+# Of each family: plain, odd and wrapped tasks. Of a family that is not here: its first task.
 CHOSEN = {
     "synthetic": (
         "synthetic/ackley-1d",
@@ -34,7 +34,7 @@ CHOSEN = {
 
 
 def _is_quick(name: str) -> bool:
-    """Whether a task answers without training anything; `test_training*.py` run the suite on those that train."""
+    """Whether a task trains nothing; `test_training*.py` run the suite on those that train."""
     return name.partition("/")[0] in CHOSEN and not name.startswith("hpobench/ml/")
 
 
@@ -81,7 +81,7 @@ def test_the_first_task_of_every_other_family_conforms(family: str) -> None:
 
 
 class Good(Benchmark):
-    """What every broken task below would be."""
+    """Every broken task below changes one thing of this one."""
 
     sampling: Sampling = "deterministic"
     reference = Reference(f_best=0.0, f_ref=0.25, f_worst=1.0, source="analytic")
@@ -177,7 +177,7 @@ class MeasuresItsCost(Good):
 
 
 class FailsAsDeclared(Good):
-    """What scikit-learn is at times; whatever is not declared is a mistake."""
+    """As scikit-learn fails at times; an undeclared exception is a bug."""
 
     failures = (ArithmeticError,)
 

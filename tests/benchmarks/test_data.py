@@ -1,4 +1,4 @@
-"""Data sets: located, verified, and downloaded whole or not at all, whatever the server does."""
+"""Data sets: location, verification, and complete downloads whatever the server does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.behave(self, body, self.server.requests[path])
 
     def usual(self, body: bytes, *, ranges: bool = True, stop: int | None = None) -> None:
-        """Answer as a good server does; after ``stop`` bytes the connection breaks."""
+        """Answer correctly; after ``stop`` bytes the connection breaks."""
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "") if ranges else None
         begin = int(asked[1]) if asked else 0
         self.send_response(206 if asked else 200)

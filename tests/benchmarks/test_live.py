@@ -1,4 +1,4 @@
-"""Live tunings: what they are made of, what scikit-learn refuses, and the objective that Optuna's users would write."""
+"""Live tuning tasks: spaces, rejected configurations, and the objective in Optuna's style."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_no_row_is_in_two_parts_and_classes_keep_their_shares(dataset):
     assert inputs.shape == (dataset.rows, dataset.features)
     assert test_inputs.shape == (dataset.test, dataset.features)
     assert np.isfinite(inputs).all()
-    if dataset.name not in ("digits", "iris"):  # which have equal rows from the beginning
+    if dataset.name not in ("digits", "iris"):  # their data has equal rows
         assert not {row.tobytes() for row in inputs} & {row.tobytes() for row in test_inputs}
     assert dataset.regression == (len(np.unique(targets)) > 10)
     if not dataset.regression:

@@ -1,4 +1,4 @@
-"""Frozen references: found, merged with version numbers, and made again with the same values."""
+"""Frozen references: found, merged with version numbers, and reproduced."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from optibench_benchmarks.yahpo.space import search_space
 
 needs_data = pytest.mark.data("yahpo/lcbench", "yahpo/rbv2_xgboost")
 
-# Found before by a search of 32,800 evaluations that shares no code with ours.
+# From an independent search of 32,800 evaluations.
 KNOWN = {
     "yahpo/lcbench/3945": 99.658318,
     "yahpo/lcbench/167152": 98.715057,
@@ -51,7 +51,7 @@ def test_the_committed_best_is_at_least_the_best_known(name):
 
 def test_every_listed_task_has_a_reference():
     rest = [name for name in names() if name not in entries()]
-    # Only what nobody could train here: a reference for it is made where its data is.
+    # Only tasks whose data is not here: their references are computed where it is.
     fetched = [name for name in rest if name == "mnist/mlp" or name.rpartition("/")[2] in OPENML]
     assert [name for name in rest if name not in fetched] == []
     assert list(entries()) == sorted(entries())

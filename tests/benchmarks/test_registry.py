@@ -48,7 +48,7 @@ THEIRS = Family("theirs", "a plug-in's tasks", "theirs_module:provider")
 
 @pytest.fixture
 def fresh_registry(monkeypatch):
-    """The registry as a new process has it; what a test registers is forgotten afterwards."""
+    """The registry of a new process; a test's registrations are removed afterwards."""
     monkeypatch.setattr(registry, "_families", dict(registry._families))
     monkeypatch.setattr(registry, "_broken", {})
     registry._load_entry_points.cache_clear()
@@ -94,7 +94,7 @@ def test_a_third_party_registers_through_an_entry_point(fresh_registry):
     assert expand(["theirs/*", "!theirs/question"]) == ["theirs/answer"]
 
 
-def test_an_entry_point_that_is_no_family_is_named_and_hurts_nobody_else(fresh_registry):
+def test_an_entry_point_that_is_no_family_is_named_and_disables_no_other(fresh_registry):
     install(fresh_registry, "nonsense")
     assert "synthetic" in optibench_benchmarks.families()
     with pytest.raises(
@@ -111,7 +111,7 @@ def test_a_third_party_cannot_take_our_prefix(fresh_registry):
 
 
 @pytest.mark.parametrize("target", ["no_such_module:provider", "theirs_module:no_such_provider"])
-def test_a_family_whose_code_is_broken_is_named_and_hurts_nobody_else(fresh_registry, target):
+def test_a_family_whose_code_is_broken_is_named_and_disables_no_other(fresh_registry, target):
     install(fresh_registry, Family("theirs", "a plug-in's tasks", target))
     assert "synthetic/sphere-2d" in optibench_benchmarks.names()
     assert list(optibench_benchmarks.broken()) == ["theirs"]

@@ -1,4 +1,4 @@
-"""Suites: each expands, dev and test share nothing, each choice has its reason."""
+"""Suites: all expand, dev and test are disjoint, every choice has a reason."""
 
 import pytest
 

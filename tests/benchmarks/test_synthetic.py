@@ -1,4 +1,4 @@
-"""Moved test functions: the optimum is where the task says, and nothing lies below it."""
+"""Moved test functions: the optimum is at the declared place, and no value is lower."""
 
 import pickle
 
@@ -85,7 +85,7 @@ def test_another_instance_moves_the_optimum(task):
 
 
 def test_optima_are_frozen():
-    """A change here moves every published result: raise the tasks' data_version if it is meant."""
+    """A change here changes every published result: if intended, increase the tasks' data_version."""
     assert create("synthetic/ackley-2d").optimum == pytest.approx(GOLDEN["synthetic/ackley-2d"], rel=1e-14)
     rotated = create("synthetic/rotated/levy-2d/7")
     assert rotated.optimum == pytest.approx(GOLDEN["synthetic/rotated/levy-2d/7"], rel=1e-14)

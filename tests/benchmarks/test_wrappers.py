@@ -1,4 +1,4 @@
-"""Wrappers change what they say, keep the rest, and compose through names."""
+"""Wrappers change only what they declare, and compose through names."""
 
 import math
 import pickle

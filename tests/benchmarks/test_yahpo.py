@@ -1,4 +1,4 @@
-"""YAHPO surrogates: the same numbers as the package, sound spaces, helpful errors."""
+"""YAHPO surrogates: the package's numbers, valid spaces, helpful errors."""
 
 from __future__ import annotations
 

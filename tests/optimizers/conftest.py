@@ -9,9 +9,9 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def _room_for_smacs_trees() -> Iterator[None]:
-    """SMAC's trees have room for 2**20 leaves, which is cleared for every tree, a second a forest; here one leaf a row.
+    """SMAC clears room for 2**20 leaves in every tree, a second per forest; here one leaf per row.
 
-    The forest is the same. Users of SMAC do not have this, so the adapter must not either.
+    The forest is the same. SMAC itself does not do this, so the adapter must not either.
     """
     from smac.model.random_forest import RandomForest
 

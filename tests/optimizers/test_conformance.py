@@ -1,4 +1,4 @@
-"""The shipped suite on every registered optimizer, and what only ours promise."""
+"""The shipped suite on every registered optimizer, and further tests of the built-in ones."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from optibench_optimizers.history import succeeded
 from optibench_optimizers.spaces import SearchSpace
 
 NAMES = sorted(optibench_optimizers.entries())
-# A suggestion of these takes up to a second; these spaces hold most of what can go wrong.
+# A suggestion of these takes up to a second; these spaces cover most errors.
 SLOW = {"gp-botorch", "gp-optuna", "gp-skopt", "smac-gp", "smac-hb", "smac-rf"}
 QUICK_SPACES = ("mixed", "conditional", "categories", "scales")
 HEAVY = {name: pytest.mark.heavy for name in SPACES if name not in QUICK_SPACES}
 
 
 def _looks(name: str) -> bool:
-    """Whether it looks at what it is told."""
+    """Whether it learns from observations."""
     return not optibench_optimizers.entries()[name].capabilities.failed.startswith("nothing")
 
 
@@ -41,17 +41,17 @@ def conformance(name: str) -> type[OptimizerConformance]:
     """The test class of one registered optimizer."""
     attributes: dict[str, Any] = {
         "spec": name,
-        # what Hyperband is told decides which fidelity comes next, and no configuration
+        # observations decide Hyperband's next fidelity, not its configurations
         "learns": name != "hyperband" and _looks(name),
         "marks": HEAVY if name in SLOW else {},
-        # SMAC's own design is a quarter of the trials, the others' is 10.
+        # SMAC's own design is a quarter of the trials, that of the others 10.
         "own_design_trials": 5 if name.startswith("smac") else 12,
         "__module__": __name__,
     }
     return type(f"Test_{name.replace('-', '_')}", (OptimizerConformance,), attributes)
 
 
-# One class an optimizer, so that the library behind it is imported once and then used.
+# One class per optimizer, so that its library is imported once.
 globals().update({cls.__name__: cls for cls in map(conformance, NAMES)})
 
 
@@ -73,7 +73,7 @@ def test_the_catalog_is_readable(name: str) -> None:
 
 
 class Good(RandomSearch):
-    """Random search that returns to what was best in the first parameter; what every broken one below would be."""
+    """Random search around the best value of the first parameter; every broken optimizer below changes one thing."""
 
     def __init__(self, space: Any, *, seed: int, n_trials: int) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials)
@@ -163,7 +163,7 @@ class FidelityUnasked(Good):
 
 
 class FallsBack(Good):
-    """Whatever verbosity it sets, and whatever it ignores."""
+    """Whatever its verbosity and filters."""
 
     def ask(self, n: int = 1) -> list[Suggestion]:
         logging.getLogger("library").setLevel(logging.CRITICAL)
@@ -186,7 +186,7 @@ class UsesTheSpace(Good):
 
 
 class Rungs(Good):
-    """Every third is evaluated in full, and is the best of the others so far; what every broken one below would be."""
+    """Every third suggestion is the best so far, in full; every broken optimizer below changes one thing."""
 
     def __init__(self, space: Any, *, seed: int, n_trials: int, fidelity: Fidelity | None = None) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials)

@@ -1,4 +1,4 @@
-"""Any space as Optuna's users would write it."""
+"""Any space in Optuna's define-by-run style."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What adapters remember: failures cost the worst success so far, handles come back oldest first."""
+"""The adapters' history: failures cost the worst success so far, handles come back oldest first."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Seconds of ask + tell of every registered optimizer, by past trials and parameters; run with ``make latency``.
 
-Warm: rounds of ask + tell by an optimizer that has been told ``n`` trials and has been asked once. After every 16
-rounds a new one is made, outside the clock, so that the history stays near ``n``; 16 is also two of the periods after
-which SMAC trains its model anew. Some optimizers plan ahead, up to twenty asks at once, and it must not matter that
-the first ask, which makes a plan, is not timed: of four optimizers in turn the clock starts after 1, 6, 11 and 16 asks,
-where an ask takes less than a tenth of a second. Cold, in ``extra_info``: making an optimizer, telling it ``n``
-trials and its first ask, with its libraries imported and a network's weights read. docs/latency.md says how to read it.
+Warm: rounds of ask + tell by an optimizer that has observed ``n`` trials and made one suggestion. After every 16 rounds
+a new optimizer is created, outside the clock, so that the history stays near ``n``; SMAC retrains its model every 8
+rounds. Some optimizers propose up to twenty suggestions at once, and the untimed first ask fills their queue. So, if an
+ask takes less than a tenth of a second, the clock starts after 1, 6, 11 and 16 asks for four optimizers in turn. Cold,
+in ``extra_info``: creating an optimizer, the tell of ``n`` trials and the first ask, with its libraries imported and a
+network's weights read. docs/latency.md explains the numbers.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ WINDOW = 16
 BLIND = {"random": 256, "sobol": 256}
 """The same for those that learn nothing: the history does not matter, but they draw up to 128 points at once."""
 EPISODES = 4
-"""Optimizers made one after the other for a case, if there is time."""
+"""Optimizers per case, if time allows."""
 BUDGET = 30.0
-"""Seconds that a case may take, about."""
-FEWEST = 3
+"""Approximate seconds per case."""
+MIN_ROUNDS = 3
 PHASE, CHEAP = 5, 0.1
 """Further untimed asks of each next optimizer, if its first one takes less than these seconds."""
 
 
 class Study:
-    """One optimizer after the other with ``n`` random trials told, on the sphere function in the unit cube."""
+    """Optimizers after ``n`` random trials, one after the other, on the sphere function in the unit cube."""
 
     def __init__(self, label: str, n: int, d: int) -> None:
         self.label, self.n, self.window = label, n, BLIND.get(label, WINDOW)
@@ -74,13 +74,13 @@ class Study:
         self.left = self.window
 
     def ready(self) -> None:
-        """Before each round: a new optimizer where the window of the last one is full."""
+        """Before each round: a new optimizer if the window of the last one is full."""
         if self.left == 0:
             self.begin()
         self.left -= 1
 
     def suggest(self) -> None:
-        """What is timed; the sphere function in between takes microseconds."""
+        """The timed part; the sphere function in between takes microseconds."""
         assert self._optimizer is not None
         self._optimizer.tell([_observed(self._optimizer.ask()[0].config)])
 
@@ -95,27 +95,27 @@ def _observed(config: Any) -> Observation:
 
 
 def rounds_within(cold: float, first_ask: float, probe: float, window: int = WINDOW) -> int:
-    """How many rounds to time.
+    """The number of rounds to time.
 
     Four windows or as many as fit the budget, at least one; fewer rounds only of an optimizer that takes longer
     than a second a suggestion, and never fewer than three. The mean is estimated as of one that trains its model in
     one ask of eight.
 
     Args:
-        cold: Seconds of making an optimizer up to and with its first ask.
+        cold: Seconds from creating an optimizer to the end of its first ask.
         first_ask: Seconds of that ask, which trains a model if there is one.
         probe: Seconds of the next ask and tell.
         window: Rounds that one optimizer is timed for.
     """
     mean = (first_ask + 7 * probe) / 8
     if mean > 1 and window * mean > BUDGET:
-        return max(FEWEST, int((BUDGET - cold - probe) / mean))
+        return max(MIN_ROUNDS, int((BUDGET - cold - probe) / mean))
     return window * max(1, min(EPISODES, int(BUDGET / (cold + window * mean))))
 
 
 @functools.cache
 def first_use(label: str) -> float:
-    """Import the libraries and read the weights, outside of every clock below; returns the seconds it took."""
+    """Import the libraries and read the weights, outside the clocks below; returns the seconds."""
     started = time.perf_counter()
     study = Study(label, n=12, d=2)
     try:
@@ -155,7 +155,7 @@ def test_ask_and_tell(benchmark: Any, label: str, n: int, d: int) -> None:
         study.suggest()
         rounds = rounds_within(study.cold[0], study.first_ask, time.perf_counter() - started, study.window)
         if rounds >= study.window:
-            study.left = 0  # whole windows; fewer rounds go on with the optimizer that there is
+            study.left = 0  # whole windows; fewer rounds continue with the present optimizer
         benchmark.group = f"n={n:03d}, D={d:02d}"
         benchmark.pedantic(study.suggest, setup=study.ready, rounds=rounds)
     finally:
@@ -179,14 +179,14 @@ def test_rounds_fit_the_budget() -> None:
     assert rounds_within(1.0, 1.5, 0.05) == 64, "SMAC: an ask that trains and seven that do not"
     assert rounds_within(20.0, 0.9, 0.9) == 16, "under a second never fewer than one window"
     assert rounds_within(3.0, 3.0, 3.0) == 8, "what is left of the budget"
-    assert rounds_within(60.0, 50.0, 50.0) == FEWEST
+    assert rounds_within(60.0, 50.0, 50.0) == MIN_ROUNDS
 
 
 def test_the_history_stays_near_n_and_plans_are_timed_at_every_phase(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
     class Planning(Optimizer):
-        """Plans ten asks at a time."""
+        """Proposes ten suggestions at a time."""
 
         def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int) -> None:
             self.told, self.asked = 0, 0

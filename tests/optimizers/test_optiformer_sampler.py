@@ -71,7 +71,7 @@ def test_the_weights_are_part_of_the_fingerprint(tmp_path: Path) -> None:
 
 
 def test_only_active_parameters_are_in_a_trial() -> None:
-    """Which parameters a trial has is what the sampler learns the conditions from."""
+    """The sampler learns conditions from the parameters of each trial."""
     view = SearchSpace(conditional())
     with closing(optibench_optimizers.create(NAME, conditional(), seed=1, n_trials=20)) as optimizer:
         optimizer.tell(initial_design(view))

@@ -1,4 +1,4 @@
-"""Behind our contract each library suggests exactly what its own users get from it."""
+"""Each library suggests the same through our contract as on its own."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_smac(name: str, n_trials: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tpe", "gp-optuna", "gp-skopt", "gp-botorch", "smac-rf", "smac-gp"])
 def test_a_told_initial_design_takes_the_place_of_the_librarys_own(name: str) -> None:
-    """With ten trials told, the very next suggestions depend on their values (SMAC mixes random ones in)."""
+    """After ten trials, the next suggestions depend on their values (SMAC mixes in random ones)."""
     configs = SearchSpace(flat()).sample(10, np.random.RandomState(0))
     told = [Observation(config, loss(config)) for config in configs]
     reversed_ = [Observation(config, -loss(config)) for config in configs]

@@ -1,4 +1,4 @@
-"""What an optimizer makes of configurations that are out: all declare that they take account of them, and SMAC does."""
+"""Pending configurations: every optimizer declares that it considers them, and SMAC does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_optimizer_takes_account_of_what_is_out_and_the_documentation_says
 
 
 class Trained:
-    """What a model of SMAC's was trained on, each time."""
+    """The training data of each of SMAC's models."""
 
     def __init__(self, optimizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         model = optimizer._smac._config_selector._model
@@ -64,7 +64,7 @@ def test_smacs_model_is_told_the_median_of_what_is_out(name: str, monkeypatch: p
         assert trained.sizes == [10, 11]
         values = sorted(observation.value for observation in told)
         rank = np.argsort([observation.value for observation in told])[4]
-        for target in trained.targets:  # of logarithms, the median is that of the values
+        for target in trained.targets:  # the median of logarithms is that of the values
             assert set(target[9:]) == {target[rank]} == {np.median(target[:9])}
         assert len({repr(one.config) for one in asked}) == 3
         optimizer.tell([observe(one.config, view, bowl) for one in asked])

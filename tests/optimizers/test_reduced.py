@@ -1,4 +1,4 @@
-"""A rival that runs in a reduced mode is no rival: the registry refuses it, doctor names it, the suite fails it."""
+"""Reduced modes of a library: the registry refuses them, doctor names them, the suite fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def no_greenlet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In this process and in those that it starts, importing greenlet fails."""
+    """Importing greenlet fails in this process and its children."""
     monkeypatch.setitem(sys.modules, "greenlet", None)
     (tmp_path / "greenlet.py").write_text("raise ImportError('greenlet is blocked')\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -75,7 +75,7 @@ def test_the_suite_fails_it() -> None:
 
 @pytest.mark.usefixtures("no_greenlet")
 def test_the_suite_hears_of_a_fallback_that_no_entry_declares(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message comes once, when Optuna is first asked, and at a level that our adapter turns off."""
+    """The message comes once, at Optuna's first suggestion, at a level that our adapter turns off."""
     entry = dataclasses.replace(optibench_optimizers.entries()["gp-optuna"], name="undeclared", companions=())
     monkeypatch.setitem(optibench_optimizers.registry._entries, "undeclared", entry)
     assert any("falling back to sequential L-BFGS-B" in text for text in reduced(heard_from("undeclared")))
@@ -136,7 +136,7 @@ def test_listening_hears_what_is_silenced_and_shows_no_more_than_before(
 def test_optuna_draws_nothing_at_random_in_a_space_without_conditions(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever Optuna says of it: its random sampler stands in for a model."""
+    """Optuna's random sampler replaces the model, with or without a message."""
 
     def drawn(*arguments: Any, **keywords: Any) -> Any:
         raise AssertionError("a parameter was drawn at random")

@@ -85,7 +85,7 @@ def test_settings_are_read_as_numbers_truths_and_words() -> None:
         (Entry("random", "Another.", "elsewhere:Random", Capabilities()), "'random' is registered twice"),
     ],
 )
-def test_a_broken_plug_in_is_named_and_hurts_nobody_else(
+def test_a_broken_plug_in_is_named_and_disables_no_other(
     loaded: Any, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Point(EntryPoint):

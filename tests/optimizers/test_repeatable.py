@@ -1,4 +1,4 @@
-"""The same seed gives the same suggestions in another process: what lets a killed cell resume exactly."""
+"""The same seed gives the same suggestions in another process, so that a killed cell resumes exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every setting of every optimizer: a wrong value is one sentence that names it; what is accepted works."""
+"""Every setting of every optimizer: a wrong value gives one sentence that names it; accepted values work."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def asks(name: str, settings: dict[str, Any]) -> bool:
-    """Whether an optimizer takes settings, and then proposes; it must refuse in one sentence that names one of them."""
+    """Whether an optimizer accepts settings and then proposes; else it must name one of them in its one sentence."""
     try:
         created = optibench_optimizers.create(name, SPACE, seed=0, n_trials=20, settings=settings)
     except OptimizerError as error:
@@ -56,7 +56,7 @@ def asks(name: str, settings: dict[str, Any]) -> bool:
 
 
 def of_another_kind(default: object, value: Any) -> bool:
-    """Whether a value is of another kind than a setting's default, told by other means than the code's."""
+    """Whether a value has a type other than a setting's default, checked independently of the code."""
     if isinstance(default, (bool, str)):
         return type(value) is not type(default)
     if type(value) not in (int, float) or not abs(value) < math.inf:
@@ -77,7 +77,7 @@ def test_a_wrong_value_is_one_sentence_and_an_accepted_one_works(name: str) -> N
 
 
 class Theirs(RandomSearch):
-    """A third party's optimizer, which checks nothing itself."""
+    """A plug-in's optimizer, which checks nothing itself."""
 
     def __init__(
         self,

@@ -217,7 +217,7 @@ def digests() -> Callable[[Path], dict[str, str]]:
 class Page:
     """One tab of a headless Chromium, driven through its debugging pipe: no driver, no network, no port.
 
-    Whatever the page complains about or asks the network for is kept.
+    Errors of the page and its network requests are recorded.
     """
 
     def __init__(self, chromium: str, folder: Path) -> None:

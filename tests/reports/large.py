@@ -1,7 +1,7 @@
-"""A large grid as a published folder, made up, to measure a report with: ``python tests/reports/large.py FOLDER``.
+"""Generates a large published grid, to measure a report: ``python tests/reports/large.py FOLDER``.
 
-The trials are those of the generator beside this file, so that they look like a grid's; the folder is in the form of
-``optibench publish``, so that ``optibench report FOLDER`` takes the way that it takes for anyone.
+The trials come from the generator in conftest.py; the folder has the format of ``optibench publish``, so that
+``optibench report FOLDER`` reads it like any other.
 """
 
 from __future__ import annotations

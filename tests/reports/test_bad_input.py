@@ -1,4 +1,4 @@
-"""Unusable input gives one sentence that says what, where and how to fix it."""
+"""Unusable input gives one sentence: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 

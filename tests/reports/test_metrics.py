@@ -1,4 +1,4 @@
-"""Metrics at the incumbent: the trial is the objective's, whatever the metric of another one is."""
+"""Metrics at the incumbent: the objective chooses the trial, whatever the metric of others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TASKS = tuple(f"{family}/{i}" for family in ("a", "b") for i in range(6))
 
 
 def with_metric(results: Results, direction: str | None = "maximize", *, without: tuple[str, ...] = ()) -> Results:
-    """The same with a metric that has nothing to do with the value, negative numbers among it."""
+    """The same with a metric that is unrelated to the value and sometimes negative."""
     values = np.random.default_rng(1).normal(0.2, 1.0, len(results.trials))
     values[results.trials["task"].isin(without).to_numpy()] = np.nan
     tasks = {name: dict(task) for name, task in results.tasks.items()}

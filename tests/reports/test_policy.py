@@ -1,4 +1,4 @@
-"""What is compared where cells are missing, and what the words and tables then say."""
+"""Comparisons with missing cells, and their text and tables."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_unequal_numbers_of_trials_are_compared_at_the_largest_that_all_share(ma
     assert analysis.counts[analysis.headline] == 37
     assert "of 7 optimizers over 12 tasks after 37 trials" in sentences(analysis)[0]
     assert any("37 is the largest number that all share (gp-botorch has no more" in n for n in cautions(analysis))
-    # By plan it was never to get to 60: that is no missing seed.
+    # Its plan ends before 60: that is no missing seed.
     rows = {row[0].text: row for row in ranks_table(analysis).rows}
     assert [cell.text for cell in rows["gp-botorch"][7:]][:2] == [MISSING, MISSING]
     column = 1 + ranking(analysis).index(analysis.grid.optimizers.index("gp-botorch"))
@@ -233,7 +233,7 @@ def test_default_counts_lie_beyond_the_shared_initial_design(make: Make) -> None
     assert run(make(seeds=2, trials=6)).counts == (6,)  # the generator's design has 5 trials
 
 
-def test_nobody_is_bold_where_all_are_equal(make: Make) -> None:
+def test_no_optimizer_is_bold_where_all_are_equal(make: Make) -> None:
     analysis = run(make(seeds=2, trials=6, failures=0.0), at=[3])  # inside the shared initial design
     assert not any(cell.bold for row in [*ranks_table(analysis).rows, *regret_tables(analysis)[0].rows] for cell in row)
 

@@ -1,4 +1,4 @@
-"""The figures that a report of 2,000,000 trials must meet; ``make report-bench`` prints them.
+"""Limits for a report of 2,000,000 trials; ``make report-bench`` prints the measurements.
 
 Asserted is processor time, since other work on the machine must not fail a test: a report uses one thread nearly all
 the time, so that on an idle machine the wall-clock time is the same.
@@ -40,7 +40,7 @@ class Cost:
 
 
 def measured(*command: str | Path, threads: int = 1) -> Cost:
-    """Run a command of Python and see what it takes."""
+    """Run a command of Python and measure it."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, *map(str, command)], env=environment, stdout=subprocess.DEVNULL)
@@ -52,7 +52,7 @@ def measured(*command: str | Path, threads: int = 1) -> Cost:
 
 @pytest.fixture(scope="module")
 def figures() -> Iterator[list[tuple[str, str, str]]]:
-    """What was measured: what, how much, and how much it may be; printed at the end."""
+    """Measurements: name, number and limit; printed at the end."""
     rows: list[tuple[str, str, str]] = []
     yield rows
     rows = [("figure", "measured", "at most"), *rows]

@@ -93,7 +93,7 @@ class ScoreArray:
         return self.dense(self.score, counts)
 
     def ask_seconds(self, counts: Sequence[int]) -> Floats:
-        """Cumulative seconds of suggestions per cell after ``counts`` trials, (O, T, S, len(counts)); NaN like :meth:`at`."""
+        """Cumulative seconds of suggestions after ``counts`` trials, (O, T, S, len(counts)); NaN like :meth:`at`."""
         return self.dense(self.spent, counts)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What every task that trains keeps to: exact repetition, short trainings inside long ones, data that is missing."""
+"""The contract of all tasks that train: exact repetition, short trainings inside long ones, missing data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONFIGS = {
 TASKS = [pytest.param(name, marks=pytest.mark.data("mnist") if "mnist" in name else ()) for name in CONFIGS]
 SHORT = {"epochs": 1, "data_fraction": 0.2}
 METRICS = {"mainrun": "validation_loss", "attention": "validation_loss", "moe-router": "validation_top2"}
-"""What the value is the last of; the others': the accuracy."""
+"""The quantity whose last number is the value; otherwise the accuracy."""
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -1,4 +1,4 @@
-"""The attention tasks: what each attention computes, that none looks ahead, equal sizes, exact repetition."""
+"""The attention tasks: formulas, causality, equal sizes, exact repetition."""
 
 from __future__ import annotations
 

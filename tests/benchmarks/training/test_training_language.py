@@ -1,4 +1,4 @@
-"""What the headline task is made of: its text and tokens, its loss, its network, its schedules and updates."""
+"""Parts of the headline task: text and tokens, loss, network, schedules and updates."""
 
 from __future__ import annotations
 

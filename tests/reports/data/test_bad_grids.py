@@ -1,4 +1,4 @@
-"""`optibench report` of grids that carry little or nothing: it says what can be concluded, or why nothing can."""
+"""`optibench report` of small or empty grids: its conclusions, or why there are none."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def report(as_folder: AsFolder, tmp_path: Path) -> Callable[..., Path]:
 
 
 def words(out: Path) -> str:
-    """What the report says, on one line; it has no number that is none."""
+    """The report's text on one line; it contains no NaN."""
     text = (out / "report.md").read_text(encoding="utf-8")
     assert not {"nan", "inf", "none"} & set(re.sub(r"\W", " ", text.lower()).split())
     return re.sub(r"\\(.)", r"\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Several grids as one, side by side, and what cannot be put together."""
+"""Grids merged, compared side by side, and grids that do not fit together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials of other frameworks: read as they are, refused with one sentence where they cannot be."""
+"""Trials of other frameworks: read, or refused with one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cluster bootstrap against slow loops, closed forms and its own promise of coverage."""
+"""The cluster bootstrap against slow loops, closed forms and its nominal coverage."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_same_seed_same_draws() -> None:
 
 
 def test_rank_interval_covers_the_population_and_holds_the_estimate() -> None:
-    """With 80 tasks the plain percentile interval covers about 85% here; the corrected one must do what it says."""
+    """With 80 tasks the plain percentile interval covers about 85%; the corrected one must reach its level."""
     rng = np.random.default_rng(0)
 
     def population(tasks: int) -> np.ndarray:

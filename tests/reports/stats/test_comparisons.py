@@ -1,4 +1,4 @@
-"""What a comparison derives from tests and draws: cliques, intervals of differences, effect sizes."""
+"""Cliques, intervals of differences and effect sizes of a comparison."""
 
 from __future__ import annotations
 

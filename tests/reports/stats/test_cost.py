@@ -1,4 +1,4 @@
-"""Regret against cost: what counts, when it counts, and that it is shown only where trials differ in cost."""
+"""Regret against cost: which trials count and when; shown only if trials differ in cost."""
 
 from __future__ import annotations
 

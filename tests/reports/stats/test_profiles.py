@@ -74,7 +74,7 @@ def test_performance_profile_is_what_counting_gives(analysis: Analysis) -> None:
         np.testing.assert_allclose(shares[:, at], np.mean(expected, axis=1))
 
 
-def test_a_task_that_nobody_solves_counts_against_everybody(make: Make) -> None:
+def test_a_task_that_no_optimizer_solves_counts_against_all(make: Make) -> None:
     results = make(("random", "tpe"), ("a/x", "b/y"), seeds=2, trials=6)
     hard = results.trials["task"] == "a/x"
     trials = results.trials.assign(regret=np.where(hard, 1.0, 0.0))
