@@ -102,18 +102,13 @@ def test_a_connection_that_drops_is_continued_where_it_broke(server):
     assert server.requests["toy/a.bin"] == 5
 
 
-def test_a_server_that_refuses_ranges_is_asked_for_the_whole_file(server):
-    server.behave = lambda handler, body, n: handler.usual(body, ranges=False, stop=50_000 if n == 1 else None)
-    data.fetch(["toy"], progress=False)
-    assert files() == CONTENT
-
-
-def test_a_server_that_calls_the_range_impossible_is_asked_for_the_whole_file(server):
+@pytest.mark.parametrize("impossible", [False, True])
+def test_a_server_that_refuses_ranges_is_asked_for_the_whole_file(server, impossible):
     def behave(handler, body, n):
-        if handler.headers.get("Range"):
+        if impossible and handler.headers.get("Range"):
             handler.send_error(416)
         else:
-            handler.usual(body, stop=50_000 if n == 1 else None)
+            handler.usual(body, ranges=False, stop=50_000 if n == 1 else None)
 
     server.behave = behave
     data.fetch(["toy"], progress=False)
@@ -141,19 +136,19 @@ def test_a_corrupt_part_is_downloaded_once_more_from_its_first_byte(server):
     assert files() == CONTENT
 
 
-def test_a_file_that_stays_wrong_is_never_put_in_place(server):
-    server.behave = lambda handler, body, n: handler.usual(body[:-1] + b"!")
-    with pytest.raises(BenchmarkError) as error:
+@pytest.mark.parametrize(
+    ("sent", "problem", "requests"),
+    [
+        (lambda body: body[:-1] + b"!", r"is not the file of the manifest \(toy/a\.bin has the checksum", 2),
+        (lambda body: body + b"more", "is not the file of the manifest", None),
+    ],
+)
+def test_a_wrong_file_is_never_put_in_place(server, sent, problem, requests):
+    server.behave = lambda handler, body, n: handler.usual(sent(body))
+    with pytest.raises(BenchmarkError, match=problem) as error:
         data.fetch(["toy"], progress=False)
-    assert "is not the file of the manifest (toy/a.bin has the checksum" in one_sentence(error)
-    assert server.requests["toy/a.bin"] == 2
-    assert files() == {}
-
-
-def test_a_file_that_is_too_long_is_never_put_in_place(server):
-    server.behave = lambda handler, body, n: handler.usual(body + b"more")
-    with pytest.raises(BenchmarkError, match="is not the file of the manifest"):
-        data.fetch(["toy"], progress=False)
+    assert one_sentence(error)
+    assert requests is None or server.requests["toy/a.bin"] == requests
     assert files() == {}
 
 

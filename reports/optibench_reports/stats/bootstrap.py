@@ -98,18 +98,17 @@ def _weights(drawn: Ints) -> Floats:
     return counts
 
 
-def interval(replicates: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Percentile interval along the first axis, over the replicates that are not NaN; NaN where all are."""
+def interval(replicates: Floats) -> tuple[Floats, Floats]:
+    """95 % percentile interval along the first axis, over the replicates that are not NaN; NaN where all are."""
     empty = np.isnan(replicates).all(axis=0)
     known = np.where(empty, 0.0, replicates)
     quantile = np.nanquantile if np.isnan(known).any() else np.quantile
-    low, high = quantile(known, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = quantile(known, [(1 - 0.95) / 2, (1 + 0.95) / 2], axis=0)
     return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
 
 
-def rank_interval(replicates: Floats, estimate: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Percentile interval of mean ranks, shifted so that the replicates' mean equals the estimate, and clipped to [1,
-    k].
+def rank_interval(replicates: Floats, estimate: Floats) -> tuple[Floats, Floats]:
+    """95 % percentile interval of mean ranks, shifted to the estimate and clipped to [1, k].
 
     Resampling seeds adds noise to means that are noisy already, and noise pulls ranks towards the middle: the
     replicates' mean is biased against the observed mean rank. With many tasks, a plain percentile interval can even
@@ -121,7 +120,7 @@ def rank_interval(replicates: Floats, estimate: Floats, level: float = 0.95) -> 
         replicates: (draws, k, ...).
         estimate: (k, ...).
     """
-    low, high = interval(replicates, level)
+    low, high = interval(replicates)
     shift = estimate - replicates.mean(axis=0)
     k = replicates.shape[1]
     return np.clip(low + shift, 1, k), np.clip(high + shift, 1, k)

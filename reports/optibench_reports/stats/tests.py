@@ -46,13 +46,13 @@ def ranks(scores: Floats) -> Floats:
     return result
 
 
-def t_interval(mean: Floats, sd: Floats, n: Ints, level: float = 0.95) -> Floats:
-    """Half width of Student's interval of a mean, ``t_{(1 + level) / 2, n - 1} * sd / sqrt(n)``; NaN for ``n < 2``.
+def t_interval(mean: Floats, sd: Floats, n: Ints) -> Floats:
+    """Half width of Student's 95 % interval of a mean, ``t_{0.975, n - 1} * sd / sqrt(n)``; NaN for ``n < 2``.
 
     Source: Student (1908), "The probable error of a mean", Biometrika 6(1).
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        half = stats.t.ppf((1 + level) / 2, np.where(n > 1, n - 1, 1)) * sd / np.sqrt(n)
+        half = stats.t.ppf((1 + 0.95) / 2, np.where(n > 1, n - 1, 1)) * sd / np.sqrt(n)
     return np.where(n > 1, half, np.nan) + 0.0 * mean
 
 

@@ -32,7 +32,6 @@ class PowerLaw:
         sd: Residual standard deviation of ``log10 y``, with ``n - 2`` degrees of freedom.
         spread: Sum of squares of ``log10 x`` about its mean.
         n: Points.
-        level: Of the intervals.
     """
 
     slope: float
@@ -44,7 +43,6 @@ class PowerLaw:
     sd: float
     spread: float
     n: int
-    level: float
 
     def __call__(self, x: ArrayLike) -> Floats:
         """The fitted ``y``, in the shape of ``x``."""
@@ -61,20 +59,19 @@ class PowerLaw:
         return np.asarray(self(x) * 10**-half), np.asarray(self(x) * 10**half)
 
     def _t(self) -> float:
-        return float(stats.t.ppf((1 + self.level) / 2, self.n - 2))
+        return float(stats.t.ppf((1 + 0.95) / 2, self.n - 2))
 
 
-def power_law(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> PowerLaw:
-    """Fit a power law by least squares of ``log10 y`` on ``log10 x``, with Student's interval of the slope.
+def power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
+    """Fit a power law by least squares of ``log10 y`` on ``log10 x``, with Student's 95 % interval of the slope.
 
-    ``slope +- t_{(1 + level) / 2, n - 2} sd / sqrt(sum (log10 x - mean)^2)``: Draper and Smith (1998), *Applied
+    ``slope +- t_{0.975, n - 2} sd / sqrt(sum (log10 x - mean)^2)``: Draper and Smith (1998), *Applied
     Regression Analysis*, section 1.4. The form is that of Kaplan et al. (2020), "Scaling laws for neural language
     models", without an irreducible term: a line does not describe a curve that approaches one.
 
     Args:
         x: Parameters, data or compute, (n,), positive.
         y: Loss or regret, (n,), positive. One value for every ``x``: several runs of one size are several points.
-        level: Of the interval.
 
     Raises:
         ReportError: Fewer than 3 points, two shapes, one size only, or a value without a logarithm.
@@ -93,7 +90,7 @@ def power_law(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> PowerLaw:
     if spread <= 1e-18 * len(sizes):
         raise ReportError(f"all points have the size {sizes[0]:g}: a slope needs at least two sizes")
     fit = stats.linregress(log_x, log_y)
-    half = float(stats.t.ppf((1 + level) / 2, len(sizes) - 2)) * fit.stderr
+    half = float(stats.t.ppf((1 + 0.95) / 2, len(sizes) - 2)) * fit.stderr
     return PowerLaw(
         slope=float(fit.slope),
         low=float(fit.slope - half),
@@ -104,7 +101,6 @@ def power_law(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> PowerLaw:
         sd=float(fit.stderr * np.sqrt(spread)),
         spread=spread,
         n=len(sizes),
-        level=level,
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from optibench_benchmarks import BenchmarkError, create, families
 from optibench_benchmarks.references import table as references
 from optibench_benchmarks.training.moe import traces as moe_traces
 from optibench_benchmarks.training.moe.tasks import BASELINE
-from optibench_benchmarks.training.moe.traces import EXPERTS, HISTORY, LAYERS, generate, histories, read, split, write
+from optibench_benchmarks.training.moe.traces import EXPERTS, HISTORY, LAYERS, generate, histories, read, split
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +125,7 @@ def real(monkeypatch, tmp_path):
 
 
 def test_traces_are_read_from_parquet_as_they_were_written(real, trace):
-    write(trace, real)
+    pq.write_table(pa.table(vars_of(trace)), real)
     for name, values in vars_of(read(real)).items():
         assert np.array_equal(values, getattr(trace, name))
     assert families()["moe-router"].provider().names() == ["moe-router/generated", "moe-router/traces"]
@@ -131,14 +133,11 @@ def test_traces_are_read_from_parquet_as_they_were_written(real, trace):
     assert task.reference is None
     assert task.evaluate(BASELINE, seed=0, fidelity={"epochs": 1}).value > 0.3
     version = task.data_version
-    write(generate(12, 40, seed=1), real)
+    pq.write_table(pa.table(vars_of(generate(12, 40, seed=1))), real)
     assert create("moe-router/traces").data_version != version
 
 
 def test_broken_traces_are_one_sentence(real, trace):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     columns = vars_of(trace)
     tables = {
         "cannot be read": None,

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
-import scikit_posthocs
 import scipy.stats
 
 from optibench_reports.data.results import Results
@@ -58,16 +56,6 @@ def test_cliques_are_the_longest_rows_of_neighbours_without_a_difference(analysi
     longest = [(a, b) for a, b in rows if not any(c <= a and b <= d and (a, b) != (c, d) for c, d in rows)]
     found = cliques(*with_differences(analysis, different))
     assert found == sorted(longest)
-
-
-def test_cliques_are_those_of_scikit_posthocs_where_differences_grow_with_distance(analysis: Analysis) -> None:
-    for width in range(1, 7):
-        place = np.arange(7)
-        different = np.abs(place[:, None] - place) > width
-        # What its diagram joins: it has no public name, but is an implementation of its own.
-        theirs = scikit_posthocs._plotting._find_maximal_cliques(pd.DataFrame((~different).astype(int)))
-        expected = sorted((min(group), max(group)) for group in theirs)
-        assert cliques(*with_differences(analysis, different)) == expected
 
 
 def test_the_interval_of_a_difference_is_that_of_a_plain_loop(analysis: Analysis) -> None:

@@ -5,45 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 import pytest
-import scipy.stats
 
 from optibench_reports.data.results import Results
 from optibench_reports.stats.analysis import analyse
-from optibench_reports.stats.effect_sizes import a12, interquartile_mean, paired_t
+from optibench_reports.stats.effect_sizes import interquartile_mean, paired_t
 from optibench_reports.stats.thresholds import first_reached
 from optibench_reports.tables.convergence import convergence_table
 
 Make = Callable[..., Results]
 
 
-def test_paired_t_is_scipys() -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.random(12), rng.random(12) + 0.2
-    ours, theirs = paired_t(a - b), scipy.stats.ttest_rel(a, b)
-    assert ours.t == pytest.approx(theirs.statistic)
-    assert ours.p == pytest.approx(theirs.pvalue)
-    assert ours.d == pytest.approx((a - b).mean() / pd.Series(a - b).std())
-
-
 @pytest.mark.parametrize("difference", [np.zeros(5), np.full(5, 0.1), np.array([0.3])])
 def test_paired_t_without_spread_does_not_exist(difference: np.ndarray) -> None:
     assert np.isnan([paired_t(difference).p, paired_t(difference).d]).all()
-
-
-def test_a12_counts_pairs_inside_each_task() -> None:
-    rng = np.random.default_rng(1)
-    a, b = rng.integers(0, 5, (6, 4)).astype(float), rng.integers(0, 6, (6, 5)).astype(float)
-    a[2, 1:] = np.nan
-    expected = []
-    for x, y in zip(a, b, strict=True):
-        pairs = [(p < q) + 0.5 * (p == q) for p in x[~np.isnan(x)] for q in y]
-        expected.append(np.mean(pairs))
-    assert a12(a, b) == pytest.approx(np.mean(expected))
-    # On one task it is Mann and Whitney's U over the number of pairs.
-    u = scipy.stats.mannwhitneyu(b[0], a[0]).statistic
-    assert a12(a[:1], b[:1]) == pytest.approx(u / 20)
 
 
 def test_interquartile_mean_cuts_a_quarter_of_the_runs_from_either_end() -> None:

@@ -115,14 +115,6 @@ def read(path: Path) -> Trace:
     return Trace(**columns)
 
 
-def write(trace: Trace, path: Path) -> None:
-    """Write traces as the Parquet file that :func:`read` reads."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.table({field.name: getattr(trace, field.name) for field in fields(Trace)}), path)
-
-
 def histories(trace: Trace, rows: NDArray[np.int64]) -> NDArray[np.int8]:
     """The last 32 first choices in the same layer and sequence before each of some rows, latest first.
 

@@ -66,10 +66,11 @@ class SMAC(PendingOptimizer):
     """
 
     facade: ClassVar[type[HyperparameterOptimizationFacade | BlackBoxFacade]]
+    encoder: ClassVar[type[LyingEncoder]]
     models: ClassVar[bool] = True
     """Whether a model proposes, which then has to know pending configurations."""
 
-    def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int) -> None:
+    def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 8) -> None:
         logging.getLogger("smac").setLevel(logging.CRITICAL)
         self._space = SearchSpace(space)
         self._own_space = copy.deepcopy(space)  # SMAC seeds it
@@ -121,6 +122,7 @@ class SMAC(PendingOptimizer):
             "initial_design": None if initial_design else self.facade.get_initial_design(scenario, n_configs=0),
             "acquisition_maximizer": repeatable(self.facade.get_acquisition_maximizer(scenario)),
             "config_selector": self.facade.get_config_selector(scenario, retrain_after=self._retrain_after),
+            "runhistory_encoder": self.encoder(scenario),
         }
 
     def _suggestion(self, info: TrialInfo, config: Config) -> Suggestion:
@@ -172,25 +174,16 @@ class SMACForest(SMAC):
     """SMAC's hyperparameter-optimization facade: a random forest on log-scaled costs, log expected improvement."""
 
     facade = HyperparameterOptimizationFacade
+    encoder = FiniteLogEncoder
     capabilities = CAPABILITIES["smac-rf"]
-
-    def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 8) -> None:
-        super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
-
-    def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
-        found = super()._components(scenario, initial_design=initial_design)
-        return {**found, "runhistory_encoder": FiniteLogEncoder(scenario)}
 
 
 class SMACGP(SMAC):
     """SMAC's black-box facade: a Gaussian process (Matern 5/2, Hamming for categories), expected improvement."""
 
     facade = BlackBoxFacade
+    encoder = LyingEncoder
     capabilities = CAPABILITIES["smac-gp"]
 
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, retrain_after: int = 1) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=retrain_after)
-
-    def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
-        found = super()._components(scenario, initial_design=initial_design)
-        return {**found, "runhistory_encoder": LyingEncoder(scenario)}
