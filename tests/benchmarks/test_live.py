@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -90,16 +88,6 @@ def test_a_suffix_keeps_what_the_task_declares():
     task = create("live/svm/wine+noise=0.1")
     assert task.failures == create("live/svm/wine").failures
     assert task.metrics == {"test_accuracy": "maximize"}
-
-
-def test_making_a_task_and_its_reference_imports_no_scikit_learn():
-    code = (
-        "import sys, optibench_benchmarks\n"
-        "for name in optibench_benchmarks.families()['live'].names(): optibench_benchmarks.create(name).reference\n"
-        "print(sorted({'sklearn', 'optuna', 'torch'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 # --- evaluations

@@ -203,12 +203,20 @@ def test_a_glob_lists_only_the_families_that_it_can_mean(monkeypatch):
         expand(["*/*-2d"])
 
 
-def test_importing_and_listing_load_nothing_heavy():
-    code = (
-        "import sys, optibench_benchmarks; optibench_benchmarks.names(); optibench_benchmarks.suites.load()\n"
-        "heavy = {'torch', 'sklearn', 'smac', 'optuna', 'skopt', 'onnxruntime', 'yahpo_gym', 'pandas', 'scipy.stats'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
+@pytest.mark.parametrize(
+    ("use", "heavy"),
+    [
+        ("b.names(); b.suites.load()", "torch sklearn smac optuna skopt onnxruntime yahpo_gym pandas scipy.stats"),
+        ("[b.create(name).reference for name in b.families()['live'].names()]", "sklearn optuna torch"),
+        (
+            "[b.create(name).reference for name in ('digits/mlp', 'moe-router', 'hpobench/ml/svm/wine', 'mainrun/gpt', "
+            "'attention/matrix-mixer-evolvable')]",
+            "torch sklearn pandas xgboost pyarrow tokenizers",
+        ),
+    ],
+)
+def test_listing_and_creating_tasks_import_nothing_heavy(use, heavy):
+    code = f"import sys, optibench_benchmarks as b\n{use}\nprint(sorted(set({heavy!r}.split()) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

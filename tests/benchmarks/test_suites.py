@@ -44,8 +44,7 @@ def test_small_suites_have_the_expected_tasks(suite, count):
         assert not any("rotated" in name for name in found)
 
 
-def test_demo_has_six_tasks_of_both_kinds_and_needs_no_download(monkeypatch, tmp_path):
-    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
+def test_demo_has_six_tasks_of_both_kinds_and_needs_no_download(data_folder):
     found = expand(["demo"])
     assert len(found) >= 6
     assert {name.partition("/")[0] for name in found} == {"hpobench", "synthetic"}
@@ -80,8 +79,7 @@ def test_no_function_is_on_both_sides_of_the_split():
 
 
 @pytest.mark.parametrize("suite", ["yahpo-lcbench", "yahpo-rbv2_xgboost", "dev", "test"])
-def test_a_suite_whose_data_is_missing_fails_with_the_fetch_command(suite, monkeypatch, tmp_path):
-    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
+def test_a_suite_whose_data_is_missing_fails_with_the_fetch_command(suite, data_folder):
     with pytest.raises(MissingDataError, match="optibench data fetch") as caught:
         expand([suite])
     assert "\n" not in str(caught.value)

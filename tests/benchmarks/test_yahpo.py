@@ -190,8 +190,7 @@ def test_an_unknown_name_is_answered_with_the_closest(name, closest):
     assert "\n" not in str(error.value)
 
 
-def test_missing_data_is_answered_with_the_command_that_fetches_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
+def test_missing_data_is_answered_with_the_command_that_fetches_it(data_folder):
     assert provider.names() == []
     with pytest.raises(MissingDataError, match="`optibench data fetch yahpo/lcbench`"):
         provider.create("yahpo/lcbench/3945")

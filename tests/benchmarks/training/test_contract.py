@@ -84,8 +84,7 @@ def test_a_short_training_is_the_beginning_of_a_longer_one_and_it_learns(name):
         ),
     ],
 )
-def test_missing_data_is_named_with_the_cure(name, words, monkeypatch, tmp_path):
-    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
+def test_missing_data_is_named_with_the_cure(name, words, data_folder):
     provider = families()[name.partition("/")[0]].provider()
     assert name not in provider.names()
     with pytest.raises(MissingDataError) as caught:

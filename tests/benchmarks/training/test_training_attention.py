@@ -232,10 +232,9 @@ def test_stories_are_seeded_and_keep_to_their_hero():
 
 
 @pytest.fixture
-def real(monkeypatch, tmp_path):
-    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
-    (tmp_path / "tinystories").mkdir()
-    return tmp_path / "tinystories" / "stories.txt"
+def real(data_folder):
+    (data_folder / "tinystories").mkdir()
+    return data_folder / "tinystories" / "stories.txt"
 
 
 def test_tinystories_is_read_as_published(real):

@@ -42,6 +42,7 @@ def task(monkeypatch, tmp_path):
     """The small task on 240 images."""
     archive(tmp_path / cifar.ARCHIVE, {name: batch(number, 40) for number, name in enumerate(NAMES)})
     monkeypatch.setattr(data, "locate", lambda name: tmp_path)
+    monkeypatch.setattr(data, "lacking", lambda name: None)
     monkeypatch.setattr(data, "version", lambda name: "made here")
     monkeypatch.setitem(cifar.SIZES, "cifar/cnn", cifar.Size((120, 60, 30), 4))
     cifar.load.cache_clear()

@@ -167,11 +167,10 @@ ARFF = """% a comment
 
 
 @pytest.fixture
-def openml(monkeypatch, tmp_path):
-    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
+def openml(data_folder):
     hpobench_data.load.cache_clear()
-    (tmp_path / "openml").mkdir()
-    yield tmp_path / "openml" / "vehicle.arff"
+    (data_folder / "openml").mkdir()
+    yield data_folder / "openml" / "vehicle.arff"
     hpobench_data.load.cache_clear()
 
 

@@ -155,10 +155,9 @@ def test_a_broken_ablation_is_one_sentence(tmp_path, capsys, content, message):
 
 
 @pytest.fixture
-def real(monkeypatch, tmp_path):
-    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
-    (tmp_path / "headlines").mkdir()
-    return tmp_path / "headlines" / "headlines.txt"
+def real(data_folder):
+    (data_folder / "headlines").mkdir()
+    return data_folder / "headlines" / "headlines.txt"
 
 
 def test_real_headlines_are_read_one_a_line(real):

@@ -118,10 +118,9 @@ def vars_of(trace):
 
 
 @pytest.fixture
-def real(monkeypatch, tmp_path):
-    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
-    (tmp_path / "moe-router").mkdir()
-    return tmp_path / "moe-router" / "traces.parquet"
+def real(data_folder):
+    (data_folder / "moe-router").mkdir()
+    return data_folder / "moe-router" / "traces.parquet"
 
 
 def test_traces_are_read_from_parquet_as_they_were_written(real, trace):
