@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from optibench.plan.cells import Cell
+    from optibench.plan.tasks import Task
 
 
 @dataclass(slots=True)
@@ -261,25 +262,25 @@ def incumbents(values: Sequence[float], states: Sequence[str], shares: Sequence[
     return out
 
 
-def to_table(cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any], fingerprint: str = "") -> pa.Table:
+def to_table(cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str = "") -> pa.Table:
     """A finished cell as the table that is stored (columns as in :func:`schema`).
 
     Args:
-        cell, trials, task: The cell, its trials, and what ``tasks.json`` says of its task.
+        cell, trials, task: The cell, its trials, and its task.
         fingerprint: What made it (:mod:`optibench.store.fingerprint`).
     """
     import pyarrow as pa
 
     n = len(trials)
     columns: dict[str, Any] = {name: [getattr(trial, name) for trial in trials] for name in FIELDS}
-    best = incumbents(columns["value"], columns["state"], columns["cost_fidelity"], task["direction"])
-    reference = task["reference"]
+    best = incumbents(columns["value"], columns["state"], columns["cost_fidelity"], task.direction)
+    reference = task.reference
     if reference is None:
         regret = [math.nan] * n
     else:
-        span = reference["f_ref"] - reference["f_best"]
-        worst = (reference["f_worst"] - reference["f_best"]) / span
-        regret = [worst if value != value else (value - reference["f_best"]) / span for value in best]
+        span = reference.f_ref - reference.f_best
+        worst = (reference.f_worst - reference.f_best) / span
+        regret = [worst if value != value else (value - reference.f_best) / span for value in best]
     columns |= {
         "cell": [cell.key] * n,
         "optimizer": [cell.optimizer] * n,

@@ -208,7 +208,6 @@ def make_paper(arguments: argparse.Namespace) -> int:
 
 def publish_run(arguments: argparse.Namespace) -> None:
     """`optibench publish`: a finished run as a small folder."""
-    from optibench.plan.cells import plan
     from optibench.store.run_folder import Store
 
     store = Store.open(arguments.folder)
@@ -216,7 +215,7 @@ def publish_run(arguments: argparse.Namespace) -> None:
     if arguments.metric and not arguments.compact:
         raise HarnessError("Without --compact, `optibench publish` keeps every metric: leave --metric out.")
     published = store.publish(
-        list(plan(store.resolved())), arguments.target, compact=arguments.compact, metrics=arguments.metric
+        list(store.plan().cells()), arguments.target, compact=arguments.compact, metrics=arguments.metric
     )
     print(f"Published: {published.folder}")
 
@@ -227,9 +226,9 @@ def import_trials(arguments: argparse.Namespace) -> None:
     from optibench_reports.format.text import many
 
     store = import_trials(arguments.files, arguments.out, suffix=arguments.suffix)
-    grid = store.resolved()["grid"]
-    nouns = {"optimizers": "optimizer", "benchmarks": "task", "seeds": "seed"}
-    counts = ", ".join(many(len(grid[key]), noun) for key, noun in nouns.items())
+    grid = store.plan().grid
+    nouns = ((grid.optimizers, "optimizer"), (grid.benchmarks, "task"), (grid.seeds, "seed"))
+    counts = ", ".join(many(len(names), noun) for names, noun in nouns)
     print(f"Imported: {store.folder} ({counts}); `optibench report {store.folder}` reports it.")
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optibench.external import trust
 from optibench.external.definitions import VARIABLE, External, ExternalError, load
@@ -65,13 +65,12 @@ RECORD = "external.json"
 """The file in a run folder that holds the definitions behind its optimizers and tasks."""
 
 
-def record(folder: Path, resolved: Mapping[str, Any]) -> None:
-    """Keep the definitions that a resolved grid uses, so that its folder alone is enough to resume it.
+def record(folder: Path, optimizers: Iterable[str], families: Iterable[str]) -> None:
+    """Keep the definitions behind these names, so that its folder alone is enough to resume it.
 
     The file is readable by its owner only, and either whole or as it was before.
     """
-    names = {("optimizer", one["name"]) for one in resolved["optimizers"].values()}
-    names |= {("benchmark", task.partition("/")[0]) for task in resolved["tasks"]}
+    names = {*(("optimizer", name) for name in optimizers), *(("benchmark", name) for name in families)}
     used = [external.plain() for external in registered() if (external.kind, external.name) in names]
     if used:
         trust.remember(map(External.of, used))

@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from optibench.errors import HarnessError
 
@@ -24,8 +25,7 @@ MOST_TRIALS = 10_000
 """Trials after which a cell ends although its budget is not spent, as where every evaluation costs nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a cell may spend.
 
     Attributes:
@@ -34,7 +34,7 @@ class Budget:
     """
 
     unit: Unit
-    amount: float
+    amount: int | float
 
     @property
     def trials(self) -> int | None:

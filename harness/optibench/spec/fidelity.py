@@ -22,7 +22,7 @@ class Choice(NamedTuple):
     """
 
     name: str
-    low: float | None = None
+    low: int | float | None = None
 
 
 def parse(value: Any, where: str) -> Choice:

@@ -1,17 +1,18 @@
 """The grid: which optimizers, on which tasks, with which seeds and budget.
 
-A grid is written as YAML, as command-line flags, or both (flags win). :func:`optibench.plan.resolve.resolve` turns it
-into plain data in which nothing is left to a default, a glob or an installed version: that is what is stored beside the
-results and what a resumed run is compared with.
+A grid is written as YAML, as command-line flags, or both (flags win). What becomes of it is a
+:class:`optibench.plan.plan.Plan`, in which nothing is left to a default, a glob or an installed version.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
 
 from optibench import external
 from optibench.errors import HarnessError
@@ -29,8 +30,7 @@ MOST_SEEDS = 1_000_000
 SHIPPED = Path(__file__).parents[1] / "grids"
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to run.
 
     Attributes:
@@ -52,22 +52,21 @@ class Grid:
             that were.
     """
 
-    optimizers: tuple[str, ...]
-    benchmarks: tuple[str, ...]
-    seeds: tuple[int, ...]
-    trials: int
+    optimizers: Annotated[tuple[str, ...], Meta(min_length=1)]
+    benchmarks: Annotated[tuple[str, ...], Meta(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(min_length=1)]
+    trials: Annotated[int, Meta(ge=1)]
     initial: Initial = "shared"
-    initial_size: int = 10
+    initial_size: Annotated[int, Meta(ge=0)] = 10
     name: str = "grid"
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     budget: Budget | None = None
     simulated_workers: int = 0
     fidelity: Choice | None = None
     skipped: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """How to run it: none of these changes a result."""
 
     out: Path | None = None

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from optibench.errors import HarnessError
 
@@ -18,9 +19,8 @@ _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _BYTES = {"M": 2**20, "MiB": 2**20, "G": 2**30, "GiB": 2**30}
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a worker may take; ``None``: as much as it likes.
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a worker may take; ``None``: as much as it likes. Those that are set are part of what identifies a grid.
 
     Attributes:
         evaluation_limit: Seconds of wall-clock time for one evaluation.
@@ -31,15 +31,11 @@ class Limits:
             that ran into a limit on time is not.
     """
 
-    evaluation_limit: float | None = None
-    ask_limit: float | None = None
-    cell_limit: float | None = None
+    evaluation_limit: int | float | None = None
+    ask_limit: int | float | None = None
+    cell_limit: int | float | None = None
     memory_limit: int | None = None
     retries: int = 1
-
-    def changed(self) -> dict[str, Any]:
-        """The ones that are not at their default: part of what identifies a grid."""
-        return {key: getattr(self, key) for key in KEYS if getattr(self, key) != getattr(Limits, key)}
 
     def refuse_in_process(self) -> None:
         """Refuse limits where there is no worker process to kill.

@@ -11,8 +11,7 @@ import optibench_benchmarks
 import optiformer
 from optibench.cli.main import main
 from optibench.errors import HarnessError
-from optibench.plan.resolve import resolve
-from optibench.runs.run import stored_grid
+from optibench.plan.plan import Plan
 from optibench.spec.grid import load
 from optibench.store.run_folder import Store
 from optibench.store.to_results import load as load_results
@@ -122,8 +121,8 @@ def test_a_grid_that_skips_tasks_says_so_in_its_report(tmp_path: Path, capsys: p
     assert main([*command, "--skip-missing"]) == 0  # the same grid
     assert main(["run", "--out", str(tmp_path / "out")]) == 0
     store = Store.open(tmp_path / "out")
-    assert store.resolved()["grid"]["skipped"] == ["half/away", "half/g/*"]
-    assert resolve(stored_grid(store))["grid"] == store.resolved()["grid"]
+    assert store.plan().grid.skipped == ("half/away", "half/g/*")
+    assert Plan.of(store.plan().grid).grid == store.plan().grid
     text = (tmp_path / "out" / "report" / "report.md").read_text().replace("\\", "")
     assert "Left out of the grid, for their data was missing where it ran: half/away and half/g/*." in text
     assert load_results(store.folder).provenance["skipped_tasks"] == ["half/away", "half/g/*"]

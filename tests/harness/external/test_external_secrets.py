@@ -111,13 +111,12 @@ def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_definitions_of_a_folder_are_its_owners_and_whole(leaky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     external.register(external.parse({"benchmarks": {"leaky": {"command": ["x"], "tasks": ["a"]}}}, "x", leaky))
-    resolved = {"optimizers": {}, "tasks": ["leaky/a"]}
     path = leaky / "external.json"
     path.write_text("[]")
     path.chmod(0o644)
     before = os.umask(0)
     try:
-        external.record(leaky, resolved)
+        external.record(leaky, optimizers=(), families=["leaky"])
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -129,7 +128,7 @@ def test_the_definitions_of_a_folder_are_its_owners_and_whole(leaky: Path, monke
 
     monkeypatch.setattr("optibench.external.registry.json.dump", full)
     with pytest.raises(ExternalError, match=r"Cannot write .*external.json: No space left on device; fix that"):
-        external.record(leaky, resolved)
+        external.record(leaky, optimizers=(), families=["leaky"])
     assert path.read_bytes() == whole
     assert sorted(found.name for found in leaky.glob("external*")) == ["external.json"]
 

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 import yaml
@@ -18,8 +19,8 @@ from optibench.cell.journal import Fault, History
 from optibench.cell.run import run_cell
 from optibench.cell.trials import Trial, incumbents
 from optibench.errors import HarnessError
-from optibench.plan.cells import Cell, plan
-from optibench.plan.resolve import resolve
+from optibench.plan.cells import Cell
+from optibench.plan.plan import Plan
 from optibench.spec.budget import Budget, parse
 from optibench.spec.fidelity import Choice, share, varied
 from optibench.spec.fidelity import parse as parse_fidelity
@@ -83,7 +84,7 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> type[Chooses]:
 
 
 def cell(**changes: Any) -> Cell:
-    return dataclasses.replace(Cell("key", "random", "levels", 0, 6, 0), **changes)
+    return msgspec.structs.replace(Cell("key", "random", "levels", 0, 6, 0), **changes)
 
 
 def test_a_fidelity_budget_counts_full_evaluations(levels: type[Chooses]) -> None:
@@ -199,18 +200,18 @@ GRID = Grid(("random",), (TABLE,), (0, 1), 5, initial="own")
 
 
 def keys(grid: Grid) -> set[str]:
-    return {planned.key for planned in plan(resolve(grid))}
+    return {planned.key for planned in Plan.of(grid).cells()}
 
 
 def test_what_is_not_used_changes_no_key() -> None:
     for folder in sorted(path.parent for path in (ROOT / "results").glob("*/grid.yaml")):
-        resolved = Store.open(folder).resolved()
-        used = {"budget", "simulated_workers", "fidelity"} & set(resolved["grid"])
+        planned = Store.open(folder).plan()
+        used = {name for name in ("budget", "simulated_workers", "fidelity") if getattr(planned.grid, name)}
         assert used == ({"budget"} if folder.name == "fidelity" else set())
         stored = set(Store.open(folder).trials([], ["cell"]).column("cell").unique().to_pylist())
-        assert {planned.key for planned in plan(resolved)} == stored, folder
-    assert "fidelity" not in resolve(GRID)["tasks"][TABLE]
-    assert resolve(GRID)["grid"].keys() == resolve(dataclasses.replace(GRID, budget=None))["grid"].keys()
+        assert {cell.key for cell in planned.cells()} == stored, folder
+    assert Plan.of(GRID).tasks[TABLE].fidelity is None
+    assert Plan.of(GRID) == Plan.of(msgspec.structs.replace(GRID, budget=None))
 
 
 def test_what_is_used_changes_every_key() -> None:
@@ -221,7 +222,7 @@ def test_what_is_used_changes_every_key() -> None:
         {"simulated_workers": 1},
         {"simulated_workers": 2},
     ]
-    found = [keys(dataclasses.replace(GRID, **change)) for change in changes]
+    found = [keys(msgspec.structs.replace(GRID, **change)) for change in changes]
     assert len(set.union(*found)) == 2 * len(changes)
 
 

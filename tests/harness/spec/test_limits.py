@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 
 from optibench.errors import HarnessError
-from optibench.plan.cells import plan
-from optibench.plan.resolve import resolve
+from optibench.plan.plan import Plan
 from optibench.spec.grid import Grid
 from optibench.spec.limits import KEYS, Limits, parse
 from optibench.store.run_folder import Store
@@ -23,7 +22,7 @@ GRID = Grid(("random",), ("synthetic/sphere-2d",), (0, 1), 8)
 def trials_of(folder: Path) -> pd.DataFrame:
     """A run's trials with their timings."""
     store = Store.open(folder)
-    frame: pd.DataFrame = store.trials(plan(store.resolved())).to_pandas()
+    frame: pd.DataFrame = store.trials(store.plan().cells()).to_pandas()
     return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
 
 
@@ -134,9 +133,9 @@ def test_an_optimizer_that_cannot_be_replayed_goes_on_after_a_limit(optibench: A
 
 def test_limits_identify_a_grid_only_where_there_are_some() -> None:
     def keys(**limits: Any) -> set[str]:
-        return {cell.key for cell in plan(resolve(dataclasses.replace(GRID, limits=Limits(**limits))))}
+        return {cell.key for cell in Plan.of(msgspec.structs.replace(GRID, limits=Limits(**limits))).cells()}
 
-    assert "limits" not in resolve(GRID)["grid"]
+    assert Plan.of(GRID).grid.limits == Limits()
     assert keys(retries=1) == keys()
     changes: list[dict[str, Any]] = [
         *({"evaluation_limit": 5.0}, {"ask_limit": 5.0}, {"cell_limit": 5.0}, {"memory_limit": 2**30}, {"retries": 3}),
