@@ -10,7 +10,7 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +22,9 @@ from optibench.paths import expanded
 class _Parser(argparse.ArgumentParser):
     """Takes options by their whole names only, and answers a wrong word with the closest known one."""
 
+    fill: Callable[[argparse.ArgumentParser], None] | None = None
+    """Adds the arguments once they are needed, and not for the help of another command."""
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings | {"allow_abbrev": False})
 
@@ -29,6 +32,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`.\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.fill is not None:
+            self.fill(self)
         namespace, rest = super().parse_known_args(args, namespace)
         if rest and rest[0].startswith("-"):
             word = rest[0].partition("=")[0]
@@ -47,6 +52,16 @@ class _Parser(argparse.ArgumentParser):
 def _closest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when asked: that costs as much as all the rest of ``--help``."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"optibench {version('optiformer-bench')}")
+        parser.exit()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,9 +109,7 @@ def _build_parser() -> _Parser:
         prog="optibench",
         description="Does a learned optimizer beat the classical ones, on what, and at what cost per suggestion?",
     )
-    from importlib.metadata import version
-
-    parser.add_argument("--version", action="version", version=f"optibench {version('optiformer-bench')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_list(commands)
     _add_run(commands)
@@ -114,6 +127,7 @@ def _build_parser() -> _Parser:
     _add_doctor(commands)
     _add_data(commands)
     _add_references(commands)
+    _add_schema(commands)
     return parser
 
 
@@ -132,75 +146,27 @@ def _add_run(commands: Any) -> None:
         "resumes. Finished trials are never lost, whatever stops the run.",
         epilog="examples: optibench run demo | optibench run -o random tpe -b hpobench -s 10 -t 50 --out runs/first",
     )
+    parser.fill = _fill_run
+    parser.set_defaults(command="run_grid")
+
+
+def _fill_run(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a grid, which only this command needs to know."""
+    from optibench.options import add_flags, declared
+    from optibench.spec.grid import Also, Grid, Settings
+    from optibench.spec.limits import Limits
+
     parser.add_argument("grid", nargs="?", metavar="GRID", help="a YAML file, or a grid that `optibench list` names")
-    parser.add_argument(
-        "-o", "--optimizers", nargs="+", action="extend", metavar="NAME", help="optimizers, as name or name:key=value"
-    )
-    parser.add_argument(
-        "-b",
-        "--benchmarks",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help="tasks, suites or globs like 'yahpo/*/12'",
-    )
-    parser.add_argument("-s", "--seeds", help="a count (5: seeds 0 to 4), a range (0-9) or a list (1,3,7); default 5")
-    parser.add_argument("-t", "--trials", help="trials in each cell, the initial design included; default 50")
-    parser.add_argument(
-        "--budget",
-        metavar="UNIT=X",
-        help="instead of trials: fidelity=50 (full evaluations) or seconds=3600 (simulated)",
-    )
-    parser.add_argument(
-        "--simulated-workers", metavar="N", help="evaluations at a time, on a clock simulated from what they cost"
-    )
-    parser.add_argument(
-        "--batch-size", metavar="N", help="configurations that are proposed at a time: 4, or 1,4 for both; default 1"
-    )
-    parser.add_argument(
-        "--fidelity",
-        metavar="NAME",
-        help="what multi-fidelity optimizers vary: epochs, or epochs=3 for the lowest value",
-    )
-    parser.add_argument(
-        "--initial",
-        choices=("shared", "own"),
-        help="the first trials: random configurations that all optimizers share (default), or each library's own",
-    )
-    parser.add_argument("--initial-size", metavar="N", help="size of the shared initial design; default 10")
-    _add_limits(parser.add_argument_group("limits", "part of the grid; a trial that meets one fails, the cell goes on"))
-    parser.add_argument(
-        "-j", "--jobs", metavar="N", help="worker processes; default: one a usable core. On Dask: most cells at a time"
-    )
-    parser.add_argument("--executor", choices=("processes", "serial", "dask"), help="default: processes")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, with --executor dask; docs/dask.md")
-    parser.add_argument("--out", metavar="DIR", help="the run folder; default runs/NAME")
-    parser.add_argument(
-        "--skip-missing", action="store_true", help="leave out tasks whose data is not here; the report lists them"
-    )
-    parser.add_argument(
-        "--allow-external", action="store_true", help="run the external commands of a folder that was made elsewhere"
-    )
-    parser.add_argument(
-        "--changed",
-        choices=("rerun", "keep"),
-        help="what becomes of cells that other code or versions made; on a terminal you are asked",
-    )
+    add_flags(parser, declared(Grid, Also))
+    limits = parser.add_argument_group("limits", "part of the grid; a trial that meets one fails, the cell goes on")
+    add_flags(limits, declared(Limits))
+    add_flags(parser, declared(Settings))
     parser.add_argument(
         "--allow-failures", action="store_true", help="exit with status 0 although trials failed; without it, 3"
     )
     parser.add_argument(
         "--no-report", action="store_true", help="only run; `optibench report DIR` makes the report later"
     )
-    parser.set_defaults(command="run_grid")
-
-
-def _add_limits(parser: Any) -> None:
-    parser.add_argument("--evaluation-limit", metavar="TIME", help="for one evaluation: 90, 90s, 5m, 2h; default none")
-    parser.add_argument("--ask-limit", metavar="TIME", help="for one ask, and for one tell; default none")
-    parser.add_argument("--cell-limit", metavar="TIME", help="for the trials of a cell; default none")
-    parser.add_argument("--memory-limit", metavar="SIZE", help="resident memory of a worker: 500M, 4G; default none")
-    parser.add_argument("--retries", metavar="N", help="for a trial that a worker died of; default 1")
 
 
 def _add_status(commands: Any) -> None:
@@ -393,6 +359,12 @@ def _add_references(commands: Any) -> None:
     group.add_argument("--again", action="store_true", help="compute also what is already there; a better f_best stays")
     group.add_argument("--check", action="store_true", help="evaluate again what the stored values rest on")
     parser.set_defaults(command="make_references")
+
+
+def _add_schema(commands: Any) -> None:
+    parser = commands.add_parser("schema", help="JSON Schema of the YAML files that users write, for editors")
+    parser.add_argument("kind", nargs="?", default="grid", choices=("grid", "paper"), help="default grid")
+    parser.set_defaults(command="print_schema")
 
 
 if __name__ == "__main__":

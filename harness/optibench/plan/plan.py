@@ -108,7 +108,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             plain = yaml.safe_load((folder / GRID).read_text(encoding="utf-8"))
             tasks = json.loads((folder / TASKS).read_text(encoding="utf-8"))
-            return msgspec.convert({**plain, "tasks": tasks}, cls)
+            found = msgspec.convert({**plain, "tasks": tasks}, cls)
+            missing = found._plain()["grid"].keys() - plain["grid"].keys()
+            if missing:
+                raise ValueError(f"`grid: {min(missing)}` is missing")
+            return found
         except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
             raise HarnessError(
                 f"{folder / GRID} or {TASKS} beside it is damaged ({reason(error)}); restore the file, or run the grid "

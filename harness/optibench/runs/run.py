@@ -23,7 +23,7 @@ from optibench.executors.registry import EXECUTORS
 from optibench.files import write_atomically
 from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
-from optibench.spec.grid import Grid, Settings
+from optibench.spec.grid import Grid, Settings, load, load_settings
 from optibench.store import changed, fingerprint, provenance
 from optibench.store.run_folder import TRAINING, Store
 from optiformer import cores
@@ -45,6 +45,25 @@ class Outcome:
     cells: int
     stopped: bool
     failed: int = 0
+
+
+def start(
+    grid: str | Path | None = None, *, command: str = "Python", place: str = "The call", **options: Any
+) -> Outcome:
+    """Run a grid that is given by options, or resume the one in a folder if only ``out`` is given.
+
+    Args:
+        grid: A YAML file, or the name of a grid that is shipped; options win over what it says.
+        command: What was typed, for the provenance.
+        place: What errors call the place where the options were given.
+        options: As in a YAML file: ``seeds=5``, ``evaluation_limit="5m"``, ``jobs=2``.
+
+    Raises:
+        HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to fix.
+    """
+    if grid is None and not (options.get("optimizers") or options.get("benchmarks")):
+        return run(None, load_settings(options, place=place), command=command)
+    return run(*load(None if grid is None else str(grid), options, place=place), command=command)
 
 
 def run(grid: Grid | None, settings: Settings, *, command: str = "Python") -> Outcome:

@@ -127,6 +127,7 @@ def test_a_difference_says_where_and_what(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
+        ("grid.trials", KeyError, "`grid: trials` is missing"),
         ("grid.trials", "many", r"Expected `int`, got `str` - at `\$\.grid\.trials`"),
         ("grid.seeds", [0, -1], r"Expected `int` >= 0 - at `\$\.grid\.seeds\[1\]`"),
         ("grid.initial", "mine", "Invalid enum value 'mine'"),
@@ -145,7 +146,10 @@ def test_a_damaged_plan_is_one_sentence_that_says_where(folder: Path, path: str,
     place = plain
     for key in keys:
         place = place[key]
-    place[last] = value
+    if value is KeyError:
+        del place[last]
+    else:
+        place[last] = value
     (folder / TASKS).write_text(json.dumps(plain.pop("tasks")))
     (folder / GRID).write_text(yaml.safe_dump(plain))
     with pytest.raises(HarnessError, match=words) as caught:

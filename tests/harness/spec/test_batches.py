@@ -14,9 +14,10 @@ from optibench.cell.run import run_cell
 from optibench.cell.trials import Trial
 from optibench.cli.main import main
 from optibench.errors import HarnessError
+from optibench.options import declared
 from optibench.plan.plan import Plan
 from optibench.spec import batches
-from optibench.spec.grid import Grid, load
+from optibench.spec.grid import Also, Grid, load
 from optibench.store.run_folder import Store
 from optibench_optimizers import Observation, Optimizer, Suggestion
 from optibench_optimizers.adapters.random_search import RandomSearch
@@ -28,13 +29,13 @@ RESULTS = Path(__file__).parents[3] / "results"
     ("written", "sizes"), [(4, (4,)), ("4", (4,)), ("1, 4", (1, 4)), ([1, 4, 4], (1, 4)), (["2"], (2,))]
 )
 def test_batch_sizes_are_read_however_they_are_written(written: Any, sizes: tuple[int, ...]) -> None:
-    assert batches.parse(written, "here") == sizes
+    assert declared(Also)["batch_size"].value(written, "here") == sizes
 
 
 @pytest.mark.parametrize("written", [0, -1, 1.5, True, "", "1,", "four", [], [[1]], {"1": 2}, None, 1001, "1-4", "²"])
 def test_what_is_no_batch_size_is_one_sentence(written: Any) -> None:
     with pytest.raises(HarnessError, match="here: `batch_size` is a whole number from 1 to 1000") as caught:
-        batches.parse(written, "here")
+        declared(Also)["batch_size"].value(written, "here")
     assert "\n" not in str(caught.value)
 
 

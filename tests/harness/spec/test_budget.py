@@ -19,11 +19,11 @@ from optibench.cell.journal import Fault, History
 from optibench.cell.run import run_cell
 from optibench.cell.trials import Trial, incumbents
 from optibench.errors import HarnessError
+from optibench.options import declared
 from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
-from optibench.spec.budget import Budget, parse
+from optibench.spec.budget import Budget
 from optibench.spec.fidelity import Choice, share, varied
-from optibench.spec.fidelity import parse as parse_fidelity
 from optibench.spec.grid import Grid, load
 from optibench.store.run_folder import Store
 from optibench_benchmarks import Benchmark, Evaluation
@@ -250,7 +250,7 @@ def test_a_grid_with_a_cost_runs_resumes_and_reports(optibench: Any, table: Any,
 )  # fmt: skip
 def test_a_malformed_budget_is_one_sentence(value: Any) -> None:
     with pytest.raises(HarnessError, match=r"^here: (`budget` is one of|a budget of more than)"):
-        parse(value, "here")
+        declared(Grid)["budget"].value(value, "here")
 
 
 def test_a_budget_is_read_from_a_file_or_a_flag(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_budget_is_read_from_a_file_or_a_flag(tmp_path: Path) -> None:
     assert load(str(file), {"budget": "seconds=60"})[0].budget == Budget("seconds", 60.0)
     assert load(str(file), {"budget": "trials=12"})[0].trials == 12
     file.write_text(file.read_text() + "trials: 5\n")
-    with pytest.raises(HarnessError, match=r"grid.yaml, line 3: the budget is given twice"):
+    with pytest.raises(HarnessError, match=r"grid.yaml:3: the budget is given twice"):
         load(str(file), {})
     with pytest.raises(HarnessError, match=r"^The command line: the budget is given twice"):
         load(str(file), {"trials": 3, "budget": "fidelity=3"})
@@ -273,7 +273,7 @@ def test_a_budget_is_read_from_a_file_or_a_flag(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["", 3, {"epochs": 0}, {"epochs": "x"}, "epochs=-2", {"a": 1, "b": 2}, {3: 1}, ["a"]])
 def test_a_malformed_fidelity_is_one_sentence(value: Any) -> None:
     with pytest.raises(HarnessError, match=r"^here: `fidelity` is the name of a fidelity"):
-        parse_fidelity(value, "here")
+        declared(Grid)["fidelity"].value(value, "here")
 
 
 def test_the_fidelity_that_varies_is_the_main_one_or_the_chosen_one() -> None:

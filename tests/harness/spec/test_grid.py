@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from optibench.errors import HarnessError
+from optibench.options import declared
 from optibench.plan.cells import Cell, derived_seed
 from optibench.plan.plan import Plan
 from optibench.spec.budget import Budget
 from optibench.spec.fidelity import Choice
-from optibench.spec.grid import Grid, load, parse_seeds, shipped
+from optibench.spec.grid import Grid, load, shipped
 
 GRID = Grid(("random", "tpe:group=true"), ("synthetic/sphere-2d", "synthetic/levy-2d"), (0, 1), 8)
 
@@ -31,7 +32,7 @@ GRID = Grid(("random", "tpe:group=true"), ("synthetic/sphere-2d", "synthetic/lev
     ],
 )
 def test_seeds_are_a_count_a_range_or_a_list(written: Any, seeds: tuple[int, ...]) -> None:
-    assert parse_seeds(written, "here") == seeds
+    assert declared(Grid)["seeds"].value(written, "here") == seeds
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_seeds_are_a_count_a_range_or_a_list(written: Any, seeds: tuple[int, ...
 )
 def test_other_seeds_are_refused(written: Any) -> None:
     with pytest.raises(HarnessError, match=r"here: `seeds` is a count of at least 1"):
-        parse_seeds(written, "here")
+        declared(Grid)["seeds"].value(written, "here")
 
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:

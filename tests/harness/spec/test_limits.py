@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from optibench.errors import HarnessError
+from optibench.options import declared
 from optibench.plan.plan import Plan
 from optibench.spec.grid import Grid
-from optibench.spec.limits import KEYS, Limits, parse
+from optibench.spec.limits import Limits
 from optibench.store.run_folder import Store
 
 GRID = Grid(("random",), ("synthetic/sphere-2d",), (0, 1), 8)
@@ -159,14 +160,14 @@ def test_limits_identify_a_grid_only_where_there_are_some() -> None:
     ],
 )
 def test_limits_are_times_and_sizes_with_units(key: str, written: Any, value: Any) -> None:
-    assert getattr(parse({key: written}, lambda key: "here"), key) == value
+    assert declared(Limits)[key].value(written, "here") == value
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", Limits.__struct_fields__)
 @pytest.mark.parametrize("written", [-1, "0x", "", "many", True, [], "1e400", "-5s", "5 parsecs", "nan", "inf", 1e300])
 def test_other_limits_are_refused(key: str, written: Any) -> None:
     with pytest.raises(HarnessError, match=f"here: `{key}` is a"):
-        parse({key: written}, lambda key: "here")
+        declared(Limits)[key].value(written, "here")
 
 
 def test_a_limit_without_a_worker_to_kill_is_refused(optibench: Any, tmp_path: Path) -> None:

@@ -1,0 +1,127 @@
+"""YAML files that hold one mapping of options, and the line that each value stands on."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from optibench.errors import HarnessError
+from optibench.options import Options, unknown
+from optibench.paths import expanded_text
+
+
+class Source:
+    """Options as they were given, each with the place to name when it is wrong.
+
+    Args:
+        path: The file; empty where there is none.
+        values: Its content.
+        lines: The line of each key and item, by the keys that lead there.
+
+    ``place`` is what errors call the place of what has no line.
+    """
+
+    def __init__(self, path: str, values: Any, lines: Mapping[tuple[Any, ...], int]) -> None:
+        self.path, self.values, self.lines = path, values, dict(lines)
+        self.place = path
+
+    @classmethod
+    def of(cls, values: Any, place: str) -> Source:
+        """Values that stand in no file."""
+        found = cls("", values, {})
+        found.place = place
+        return found
+
+    def where(self, *keys: Any) -> str:
+        """``grid.yaml:7``: the line that a value stands on, or the mapping or list that it is in."""
+        found = (self.lines[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in self.lines)
+        return f"{self.path}:{line}" if (line := next(found, None)) else self.place
+
+    def override(self, values: Mapping[str, Any], known: Options, place: str) -> None:
+        """Let what was given at another place win; ``None`` was not given."""
+        self.place = place
+        for key, value in values.items():
+            if key not in known:
+                raise HarnessError(f"{place}: {unknown(key, known)}")
+            if value is not None:
+                self.values[key] = value
+                self.lines = {keys: line for keys, line in self.lines.items() if keys[0] != key}
+
+    def refuse_unknown(self, known: Options, *keys: Any) -> None:
+        """Refuse other keys in the mapping at ``keys``.
+
+        Raises:
+            HarnessError: There is one.
+        """
+        for key in self.at(*keys):
+            if key not in known:
+                raise HarnessError(f"{self.where(*keys, str(key))}: {unknown(key, known)}")
+
+    def at(self, *keys: Any) -> Any:
+        """What stands at ``keys``."""
+        return functools.reduce(operator.getitem, keys, self.values)
+
+    def read(self, known: Options, *keys: Any, what: str = "") -> dict[str, Any]:
+        """The options in the mapping at ``keys``, as values.
+
+        Raises:
+            HarnessError: A key is unknown, or a value is wrong.
+        """
+        values = self.at(*keys)
+        if not isinstance(values, Mapping):
+            raise HarnessError(f"{self.where(*keys)}: {what} is a mapping with the keys {', '.join(known)}.")
+        self.refuse_unknown(known, *keys)
+        return {key: known[key].value(value, self.where(*keys, key)) for key, value in values.items()}
+
+
+def read_yaml(path: str, noun: str, known: Options, files: Mapping[str, Path]) -> Source:
+    """Read a YAML file that holds one mapping; ``path`` may be a name among ``files``.
+
+    Raises:
+        HarnessError: The file is missing or malformed, or a key is unknown or stands twice; with the line.
+    """
+    path = path if path in files else expanded_text(path)
+    try:
+        content = files.get(path, Path(path)).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        names = f"; give a YAML file or one of: {', '.join(files)}." if files else "."
+        raise HarnessError(f"Cannot read the {noun} {path}: {reason}{names}") from error
+    try:
+        node = yaml.compose(content, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise HarnessError(f"{path}{line}: malformed YAML ({problem}).") from error
+    if not isinstance(values, dict):
+        raise HarnessError(f"{path}: a {noun} is a mapping with the keys {', '.join(known)}; this file is not one.")
+    lines: dict[tuple[Any, ...], int] = {}
+    _note_lines(path, node, (), lines, set())
+    source = Source(path, values, lines)
+    source.refuse_unknown(known)
+    return source
+
+
+def _note_lines(path: str, node: Any, keys: tuple[Any, ...], lines: dict[tuple[Any, ...], int], seen: set[int]) -> None:
+    """Note where everything in a node stands; what an alias repeats stands where it is first."""
+    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines[*keys, index] = item.start_mark.line + 1
+            _note_lines(path, item, (*keys, index), lines, seen)
+        return
+    for name, value in node.value:
+        key, line = (*keys, str(name.value)), name.start_mark.line + 1
+        if key in lines:
+            raise HarnessError(f"{path}:{line}: key {key[-1]!r} stands twice (first on line {lines[key]}).")
+        lines[key] = line
+        _note_lines(path, value, key, lines, seen)
