@@ -108,7 +108,9 @@ def declared(*classes: type[msgspec.Struct]) -> Options:
         option = next((one for one in more if isinstance(one, Option)), None)
         if option is not None:
             form = next((one for one in more if isinstance(one, Form)), None)
-            found[field.name] = Declared(field.name, field.default, option, form or _form(kind, more))
+            made = field.default is msgspec.NODEFAULT and not field.required  # anew for each
+            default = None if made else field.default
+            found[field.name] = Declared(field.name, default, option, form or _form(kind, more))
     return found
 
 

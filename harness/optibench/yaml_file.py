@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,46 +52,54 @@ class Source:
                 self.values[key] = value
                 self.lines = {keys: line for keys, line in self.lines.items() if keys[0] != key}
 
-    def refuse_unknown(self, known: Options, *keys: Any) -> None:
-        """Refuse other keys in the mapping at ``keys``.
-
-        Raises:
-            HarnessError: There is one.
-        """
+    def refuse_unknown(self, known: Collection[str], *keys: Any, what: str = "") -> None:
+        """Refuse other keys in the mapping at ``keys``; ``what`` it is stands before what is wrong."""
         for key in self.at(*keys):
             if key not in known:
-                raise HarnessError(f"{self.where(*keys, str(key))}: {unknown(key, known)}")
+                raise HarnessError(f"{self.where(*keys, str(key))}: {what}{unknown(key, known)}")
 
     def at(self, *keys: Any) -> Any:
         """What stands at ``keys``."""
         return functools.reduce(operator.getitem, keys, self.values)
 
     def read(self, known: Options, *keys: Any, what: str = "") -> dict[str, Any]:
-        """The options in the mapping at ``keys``, as values.
+        """The options in the mapping at ``keys``, as values; ``what`` it is stands before what is wrong.
 
         Raises:
             HarnessError: A key is unknown, or a value is wrong.
         """
-        values = self.at(*keys)
-        if not isinstance(values, Mapping):
-            raise HarnessError(f"{self.where(*keys)}: {what} is a mapping with the keys {', '.join(known)}.")
-        self.refuse_unknown(known, *keys)
-        return {key: known[key].value(value, self.where(*keys, key)) for key, value in values.items()}
+        what = f"{what}: " if what else ""
+        self.refuse_unknown(known, *keys, what=what)
+        found = {}
+        for key, value in self.at(*keys).items():
+            where = self.where(*keys, key)
+            found[key] = known[key].value(value, f"{where}: {what}".removesuffix(": "))
+        return found
 
 
-def read_yaml(path: str, noun: str, known: Options, files: Mapping[str, Path]) -> Source:
-    """Read a YAML file that holds one mapping; ``path`` may be a name among ``files``.
+def read_yaml(
+    path: str, noun: str, known: Collection[str], files: Mapping[str, Path] | None = None, *, cure: str = ""
+) -> Source:
+    """Read a YAML file that holds one mapping.
+
+    Args:
+        path: The file, or a name among ``files``.
+        noun: What it holds.
+        known: The keys that it may have.
+        files: Those that are shipped.
+        cure: What to do if it cannot be read; otherwise, what there is.
 
     Raises:
         HarnessError: The file is missing or malformed, or a key is unknown or stands twice; with the line.
     """
+    files = files or {}
     path = path if path in files else expanded_text(path)
     try:
         content = files.get(path, Path(path)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        names = f"; give a YAML file or one of: {', '.join(files)}." if files else "."
-        raise HarnessError(f"Cannot read the {noun} {path}: {reason}{names}") from error
+        cure = cure or f"give a YAML file or one of: {', '.join(files)}"
+        raise HarnessError(f"Cannot read the {noun} {path}: {reason}; {cure}.") from error
     try:
         node = yaml.compose(content, Loader=yaml.SafeLoader)
         values = yaml.safe_load(content)

@@ -269,9 +269,12 @@ def print_schema(arguments: argparse.Namespace) -> None:
     """`optibench schema`: what a YAML file may hold, for editors."""
     import json
 
+    from optibench import external
     from optibench.options import as_written, declared, schema
     from optibench.runs.paper import Paper
     from optibench.spec.grid import PARTS
 
-    classes = {"grid": PARTS, "paper": (Paper,)}[arguments.kind]
-    print(json.dumps(schema(as_written(arguments.kind, declared(*classes))), indent=2))
+    kind = arguments.kind
+    classes = {"grid": PARTS, "paper": (Paper,)}
+    written = external.written() if kind == "external" else as_written(kind, declared(*classes[kind]))
+    print(json.dumps(schema(written), indent=2))

@@ -363,7 +363,7 @@ def _add_references(commands: Any) -> None:
 
 def _add_schema(commands: Any) -> None:
     parser = commands.add_parser("schema", help="JSON Schema of the YAML files that users write, for editors")
-    parser.add_argument("kind", nargs="?", default="grid", choices=("grid", "paper"), help="default grid")
+    parser.add_argument("kind", nargs="?", default="grid", choices=("grid", "paper", "external"), help="default grid")
     parser.set_defaults(command="print_schema")
 
 

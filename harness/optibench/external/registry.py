@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optibench.errors import HarnessError
 from optibench.external import trust
-from optibench.external.definitions import VARIABLE, External, ExternalError, load
+from optibench.external.definitions import VARIABLE, External, load
 from optibench.paths import expanded
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def record(folder: Path, optimizers: Iterable[str], families: Iterable[str]) -> 
                 os.fsync(file.fileno())
             part.replace(folder / RECORD)
         except OSError as error:
-            raise ExternalError(
+            raise HarnessError(
                 f"Cannot write {folder / RECORD}: {error.strerror}; fix that, then run the same command again."
             ) from error
         finally:
@@ -98,8 +99,7 @@ def recall(folder: Path, *, allowed: bool = False) -> None:
         allowed: Whether commands are run that this user has not run before; otherwise they are asked about.
 
     Raises:
-        ExternalError: The file is damaged.
-        HarnessError: Its commands are not allowed.
+        HarnessError: The file is damaged, or its commands are not allowed.
     """
     path = folder / RECORD
     if not path.is_file():
@@ -109,7 +109,7 @@ def recall(folder: Path, *, allowed: bool = False) -> None:
         found = [External.of(plain) for plain in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         what = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else "is damaged"
-        raise ExternalError(f"{path} {what}: name the definitions again with {VARIABLE} or the grid file.") from error
+        raise HarnessError(f"{path} {what}: name the definitions again with {VARIABLE} or the grid file.") from error
     found = [external for external in found if (external.kind, external.name) not in _registered]
     trust.confirm(found, folder, allowed=allowed)
     register(found)

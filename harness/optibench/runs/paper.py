@@ -63,7 +63,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _PARTS = Form(
-    "a list of mappings", list[dict[str, Any]], inside=lambda: GenericAlias(list, as_written("part", declared(Part)))
+    "a list of mappings",
+    list[dict[str, Any]],
+    inside=lambda: GenericAlias(list, as_written("part", declared(Part))),
 )
 
 

@@ -181,7 +181,7 @@ class Also(msgspec.Struct, frozen=True):
     ] = (1,)
     external: Annotated[
         Mapping[str, Any] | None,
-        Form("a mapping with `optimizers:` and `benchmarks:`", dict[str, Any]),
+        Form("a mapping with `optimizers:` and `benchmarks:`", dict[str, Any], inside=external.written),
         Option("optimizers and benchmarks of other programs; docs/external.md", flag=False),
     ] = None
 
@@ -218,7 +218,7 @@ def load(path: str | None, given: Mapping[str, Any], *, place: str = "The comman
         )
     values = source.read(known)
     if "external" in values:
-        external.register(external.parse(values["external"], source.where("external"), Path(source.path).parent))
+        external.register(external.read(source, Path(source.path).parent, "external"))
     values["optimizers"] = batches.expand(values["optimizers"], values.get("batch_size", (1,)))
     if "budget" in values:
         spend = values["budget"]

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from msgspec import Meta
 
+from optibench import external
 from optibench.cli.main import main
 from optibench.errors import HarnessError
 from optibench.options import COUNT, Option, as_written, declared, in_file
@@ -23,6 +24,7 @@ FILES = [
     *(("paper", path) for path in paper.shipped().values()),
     *(("grid", path) for path in sorted((Path(__file__).parents[3] / "examples").glob("*/*grid.yaml"))),
 ]
+EXTERNAL = sorted((Path(__file__).parents[3] / "examples" / "external").glob("*.yaml"))
 OPTIONS = {"grid": declared(*grid.PARTS), "paper": declared(paper.Paper)}
 EVERYTHING = """\
 name: all
@@ -94,6 +96,16 @@ def test_a_shipped_file_is_what_the_schema_says(kind: str, path: Path) -> None:
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     msgspec.convert(values, as_written(kind, OPTIONS[kind]))
     validate(kind, values)
+
+
+@pytest.mark.parametrize("path", [path for path in EXTERNAL if "grid" not in path.stem], ids=lambda one: one.stem)
+def test_an_external_definition_is_what_the_schema_says(path: Path) -> None:
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    msgspec.convert(values, external.written())
+    validate("external", values)
+    wrong = {"optimizers": {"mine": {"command": ["x"], "tasks": ["a"]}}}
+    with pytest.raises(msgspec.ValidationError, match="unknown field `tasks`"):
+        msgspec.convert(wrong, external.written())
 
 
 def test_a_file_with_every_option_is_what_the_schema_says() -> None:
