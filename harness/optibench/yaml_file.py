@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import yaml
 
 from optibench.errors import HarnessError
 from optibench.options import Options, unknown
 from optibench.paths import expanded_text
+
+T = TypeVar("T")
 
 
 class Source:
@@ -75,6 +79,27 @@ class Source:
             where = self.where(*keys, key)
             found[key] = known[key].value(value, f"{where}: {what}".removesuffix(": "))
         return found
+
+    def decode(self, kind: type[T]) -> T:
+        """All of it as a typed value, where values are kept as they are written.
+
+        Raises:
+            HarnessError: It is something else.
+        """
+        try:
+            return msgspec.convert(self.values, kind)
+        except msgspec.ValidationError as error:
+            problem, _, place = str(error).partition(" - at `$")
+            keys = [int(item) if item else name for name, item in re.findall(r"\.([^.\[`]+)|\[(\d+)\]", place)]
+            field = re.search(r"unknown field `(.*)`", problem)
+            where = self.where(*keys, *(field.groups() if field else ()))
+            inside = f"`{'.'.join(map(str, keys))}`: " if keys else ""
+            raise HarnessError(f"{where}: {inside}{problem[0].lower()}{problem[1:]}.") from None
+
+
+def by_name(folder: Path) -> dict[str, Path]:
+    """The YAML files in a folder, by their names."""
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def read_yaml(

@@ -19,15 +19,9 @@ VERSIONS = ("packages", "fingerprint")
 
 
 class PlannedOptimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An optimizer of a grid.
+    """An optimizer of a grid: what it wraps and, if it needs one, what identifies its training phase.
 
-    Attributes:
-        name: What the registry calls it.
-        settings: Its settings, by name.
-        packages: Versions of what it wraps.
-        fingerprint: Of its checkpoint, in folders of before cells had fingerprints.
-        training: Identifies the training phase that it needs, if any.
-        batch: How many configurations it proposes at a time.
+    ``fingerprint`` is its checkpoint's, in folders of before cells had fingerprints.
     """
 
     name: str

@@ -39,16 +39,9 @@ class Fidelity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What determines the results on a task, and ``metrics``, which a report may show.
+    """What determines the results on a task; ``metrics``, which a report may show; ``fidelity``, which may vary.
 
-    Attributes:
-        direction: Whether the objective is minimized or maximized.
-        sampling: See :class:`optibench_benchmarks.Benchmark`.
-        dimensions: How many parameters there are.
-        data_version: Identifies the data behind the task.
-        reference: Its frozen values, or ``None``: then it has no regret.
-        metrics: The numbers beside the objective that can be reported, and the direction of each.
-        fidelity: What multi-fidelity optimizers vary, where the grid has some.
+    Without a reference it has no regret. For the others see :class:`optibench_benchmarks.Benchmark`.
     """
 
     direction: Literal["minimize", "maximize"]

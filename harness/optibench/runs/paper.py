@@ -19,9 +19,8 @@ from optibench.errors import HarnessError
 from optibench.options import Form, Option, as_written, declared, text
 from optibench.paths import expanded
 from optibench.spec import grid as grids
-from optibench.yaml_file import Source, read_yaml
+from optibench.yaml_file import Source, by_name, read_yaml
 
-SHIPPED = Path(__file__).parents[1] / "papers"
 _WORD = Annotated[str, Meta(min_length=1)]
 _TEXT = Form("text", _WORD)
 _NAMES = Form("a list of names", list[_WORD], lambda written: tuple(dict.fromkeys(written)))
@@ -39,15 +38,7 @@ def _read_name(written: str) -> str:
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the paper: one comparison.
-
-    Attributes:
-        name, title: Of its files, and its heading.
-        results: The folders that are compared, of those of the paper.
-        tasks: ``shared``: only those that all the folders have; otherwise the folders are merged as by a report.
-        at: Trial counts; ``None`` for the report's choice.
-        tables, figures: What ``main.tex`` includes.
-    """
+    """A part of the paper: one comparison; ``main.tex`` includes its tables and figures."""
 
     name: Annotated[
         str,
@@ -70,16 +61,7 @@ _PARTS = Form(
 
 
 class Paper(msgspec.Struct, frozen=True, kw_only=True):
-    """A paper to make.
-
-    Attributes:
-        results: Folder of results -> grid to run where there is no such folder, or ``None``.
-        parts: Its parts.
-        title: Its title.
-        control: The optimizer that pairs are tested against, or ``None`` for all pairs.
-        at: Trial counts of the parts that name none.
-        training: The log of a training run to draw, or ``None``.
-    """
+    """A paper to make."""
 
     results: Annotated[
         Mapping[str, str | None],
@@ -103,7 +85,7 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True):
 
 def shipped() -> dict[str, Path]:
     """The papers that come with the bench, by name."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+    return by_name(Path(__file__).parents[1] / "papers")
 
 
 def load(path: str) -> Paper:

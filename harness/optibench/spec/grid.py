@@ -24,11 +24,10 @@ from optibench.spec import batches
 from optibench.spec.budget import BUDGET, Budget
 from optibench.spec.fidelity import FIDELITY, Choice
 from optibench.spec.limits import Limits
-from optibench.yaml_file import Source, read_yaml
+from optibench.yaml_file import Source, by_name, read_yaml
 
 DEFAULT_TRIALS = 50
 MOST_SEEDS = 1_000_000
-SHIPPED = Path(__file__).parents[1] / "grids"
 Seed = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
@@ -75,20 +74,12 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to run.
 
     Attributes:
-        optimizers: Names with settings, e.g. ``tpe:group=true``, and batch sizes, ``tpe (batch 4)``.
-        benchmarks: Names of tasks and suites, and globs.
-        seeds: The seeds, each a non-negative integer.
-        trials: Trials in each cell, the initial design included. Where there is another ``budget``, what optimizers
-            are told that they have.
+        trials: Where there is another ``budget``, what optimizers are told that they have.
         initial: ``shared``: all optimizers of one (task, seed) are told the same random configurations first;
             ``own``: each optimizer's library makes its own, as a user would get it.
-        initial_size: Configurations in the shared initial design (at most ``trials``).
-        name: What the grid is called; names the default output folder.
-        limits: What a worker may take, and how often a trial that it died of is tried again.
         budget: A cell's budget where it is a cost and no count of trials.
-        simulated_workers: Evaluations under way at a time, on a clock simulated from what they cost; 0: one after the
-            other, without a clock.
-        fidelity: What multi-fidelity optimizers vary; ``None``: each task's main fidelity, from its lowest on.
+        simulated_workers: 0: one evaluation after the other, without a clock.
+        fidelity: ``None``: each task's main fidelity, from its lowest on.
         skipped: ``None``: a task whose data is missing is an error; empty: such tasks are left out; otherwise those
             that were.
     """
@@ -137,13 +128,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """How to run it: none of these changes a result.
-
-    Attributes:
-        scheduler: Of the dask executor: its address, or the JSON file that it writes.
-        allow_external: Whether to run the external commands of a run folder that was made elsewhere.
-        changed: What becomes of cells that other code or versions made; ``None``: the user is asked.
-    """
+    """How to run it: none of these changes a result."""
 
     out: Annotated[
         Path | None, Form("a folder", str, expanded), Option("the run folder; default runs/NAME", metavar="DIR")
@@ -276,4 +261,4 @@ def _settings(source: Source, values: Mapping[str, Any]) -> Settings:
 
 def shipped() -> dict[str, Path]:
     """The grids that come with the bench, by name."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+    return by_name(Path(__file__).parents[1] / "grids")

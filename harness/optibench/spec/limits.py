@@ -50,15 +50,10 @@ _SIZE = Form("an amount of memory with its unit (500M, 4G)", text(r"^\d+(\.\d*)?
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a worker may take; ``None``: as much as it likes. Those that are set are part of what identifies a grid.
+    """What a worker may take, in seconds of wall-clock time and bytes; ``None``: as much as it likes.
 
-    Attributes:
-        evaluation_limit: Seconds of wall-clock time for one evaluation.
-        ask_limit: Seconds for one ask, and for one tell (some libraries fit their model in the one, some in the other).
-        cell_limit: Seconds for a cell: its asks, evaluations and tells, lost attempts included and replays excluded.
-        memory_limit: Bytes that a worker may have resident.
-        retries: How often a trial is tried again that a worker died of (killed, crashed or over its memory). A trial
-            that ran into a limit on time is not.
+    Those that are set are part of what identifies a grid. A cell's time includes lost attempts and excludes replays; a
+    trial that ran into a limit on time is not tried again.
     """
 
     evaluation_limit: Annotated[
