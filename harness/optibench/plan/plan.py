@@ -29,8 +29,8 @@ GRID, TASKS = "grid.yaml", "tasks.json"
 """The files of a run folder that hold its plan."""
 SCHEMA = 2
 """Raised when the way a cell is run or stored changes its result."""
-KEYED = ("limits", "budget", "simulated_workers", "fidelity")
-"""Options of a grid that are in the keys of its cells where it has them: without, a cell has the key it always had."""
+OWN_PLACE = {"optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "name", "skipped"}
+"""Of a grid, what has a place of its own in the keys of cells, or none; all else is there where it is used."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,8 +137,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         before = self.packages.get("schema", 1) == 1  # then versions were part of the key
         common = [plain["packages"] if before else {"schema": self.packages["schema"]}]
         common += [grid.trials, grid.initial_size]
-        common += [plain["grid"][KEYED[0]]] if KEYED[0] in plain["grid"] else []
-        common += [{name: plain["grid"][name]} for name in KEYED[1:] if name in plain["grid"]]
+        used = {name: value for name, value in plain["grid"].items() if name not in OWN_PLACE}
+        common += [value if name == "limits" else {name: value} for name, value in used.items()]
         optimizers = plain["optimizers"] if before else {name: one.identity for name, one in self.optimizers.items()}
         tasks = {name: one.identity for name, one in self.tasks.items()}
         pairs = [] if self.imported else [(one, task) for task in grid.benchmarks for one in grid.optimizers]

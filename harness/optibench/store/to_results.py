@@ -167,8 +167,8 @@ def _history(store: Store, plan: Plan) -> dict[str, Any]:
         history["skipped_tasks"] = list(plan.grid.skipped)
     versions: dict[str, Any] = {label: optimizer.packages for label, optimizer in plan.optimizers.items()}
     known = changed.read(store)  # a run that was resumed after an upgrade has several
-    for label, prints in known.get("optimizers", {}).items():
-        versions[label] = [_packages(known["parts"].get(one, {})) for one in prints]
+    for label, prints in known.optimizers.items():
+        versions[label] = [_packages(known.parts.get(one, {})) for one in prints]
     return history | {"training": provenance.training(store), "optimizer_packages": versions}
 
 
