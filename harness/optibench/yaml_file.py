@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 
 from optibench.errors import HarnessError
 from optibench.options import Options, unknown
@@ -117,6 +116,8 @@ def read_yaml(
     Raises:
         HarnessError: The file is missing or malformed, or a key is unknown or stands twice; with the line.
     """
+    import yaml  # not for help texts
+
     files = files or {}
     path = path if path in files else expanded_text(path)
     try:
@@ -144,6 +145,8 @@ def read_yaml(
 
 def _note_lines(path: str, node: Any, keys: tuple[Any, ...], lines: dict[tuple[Any, ...], int], seen: set[int]) -> None:
     """Note where everything in a node stands; what an alias repeats stands where it is first."""
+    import yaml
+
     if id(node) in seen or not isinstance(node, yaml.CollectionNode):
         return
     seen.add(id(node))
