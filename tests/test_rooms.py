@@ -85,6 +85,7 @@ optibench_reports
 HARNESS = """
 optiformer optibench_benchmarks optibench_optimizers optibench_reports
 optibench.errors optibench.paths optibench.files optibench.numbers optibench.threads
+optibench.options optibench.yaml_file
 optibench.external
 optibench.spec
 optibench.plan

@@ -1,4 +1,4 @@
-"""The bench: grids of optimizers on tasks, and in one place the names that a plug-in needs.
+"""The bench: grids of optimizers on tasks, and in one place the names that a plug-in or a notebook needs.
 
 Example:
     >>> import optibench as ob
@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from optibench.runs.run import start as run
     from optibench_benchmarks import Benchmark, BenchmarkError, Evaluation, Family, Reference
     from optibench_optimizers import Capabilities, Entry, Fidelity, Observation, Optimizer, OptimizerError, Suggestion
 
@@ -29,6 +30,7 @@ __all__ = [
     "OptimizerError",
     "Reference",
     "Suggestion",
+    "run",
 ]
 
 _OF_BENCHMARKS = ("Benchmark", "BenchmarkError", "Evaluation", "Family", "Reference")
@@ -39,6 +41,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
+    if name == "run":
+        return importlib.import_module("optibench.runs.run").start
     return getattr(
         importlib.import_module("optibench_" + ("benchmarks" if name in _OF_BENCHMARKS else "optimizers")), name
     )

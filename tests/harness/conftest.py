@@ -15,7 +15,6 @@ import optibench_benchmarks
 import optibench_optimizers
 from optibench.cell.trials import TIMINGS
 from optibench.external import registry
-from optibench.plan.cells import plan
 from optibench.store.run_folder import Store
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -74,7 +73,7 @@ def table() -> Callable[[Path], pd.DataFrame]:
 
     def read(folder: Path) -> pd.DataFrame:
         store = Store.open(folder)
-        frame: pd.DataFrame = store.trials(plan(store.resolved())).to_pandas().drop(columns=list(TIMINGS))
+        frame: pd.DataFrame = store.trials(store.plan().cells()).to_pandas().drop(columns=list(TIMINGS))
         return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
 
     return read

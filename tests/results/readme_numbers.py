@@ -294,7 +294,7 @@ def greenlet() -> str:
     versions: list[Mapping[str, str]] = [
         record["extra_info"]["packages"] for record in records if record["extra_info"]["optimizer"] == "gp-optuna"
     ]
-    versions.append(Store.open(ROOT / "results" / "test-slow").resolved()["optimizers"]["gp-optuna"]["packages"])
+    versions.append(Store.open(ROOT / "results" / "test-slow").plan().optimizers["gp-optuna"].packages)
     if all("greenlet" in packages for packages in versions):
         return ""
     return """

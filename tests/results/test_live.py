@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 import optibench_benchmarks
-from optibench.plan.cells import plan
 from optibench.store.run_folder import Store
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +33,7 @@ def standing(trials: pd.DataFrame, tasks: list[str]) -> list[str]:
 
 def test_docs_have_the_standing_of_the_committed_grid() -> None:
     store = Store.open(ROOT / "results" / "live")
-    trials = store.trials(plan(store.resolved())).to_pandas().astype({"task": str, "optimizer": str})
+    trials = store.trials(store.plan().cells()).to_pandas().astype({"task": str, "optimizer": str})
     names = sorted(trials.task.unique())
     conditional = [name for name in names if optibench_benchmarks.create(name).space.conditions]
     assert (len(names), len(conditional)) == (20, 16)

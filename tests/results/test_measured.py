@@ -16,7 +16,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from optibench.plan.cells import plan
 from optibench.store.run_folder import Store
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -43,7 +42,7 @@ def regrets() -> pd.DataFrame:
     frames = []
     for name in ("measured", "measured-gp"):
         store = Store.open(RESULTS / name)
-        frames.append(store.trials(plan(store.resolved())).to_pandas())
+        frames.append(store.trials(store.plan().cells()).to_pandas())
     trials = pd.concat(frames).astype({"task": str, "optimizer": str})
     last = trials[trials.trial == 49]
     best, reference = last.task.map(lambda task: REFERENCES[task][0]), last.task.map(lambda task: REFERENCES[task][1])

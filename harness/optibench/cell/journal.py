@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from optibench.cell.trials import Trial
 from optibench.errors import HarnessError
 
@@ -53,16 +55,11 @@ class Fault:
         Raises:
             ValueError: The line is not a whole record.
         """
-        values = json.loads(line)
-        if not isinstance(values, dict) or len(values.get("fault", ())) != len(dataclasses.fields(cls)):
-            raise ValueError(f"not a fault: {line[:80]!r}")
-        fault = cls(*values["fault"])
-        words = (fault.step, fault.state, fault.error)
-        if type(fault.trial) is not int or not all(isinstance(word, str) for word in words):
-            raise ValueError(f"not a fault: {line[:80]!r}")
-        if not isinstance(fault.seconds, int | float) or not isinstance(fault.retry, bool):
-            raise ValueError(f"not a fault: {line[:80]!r}")
-        return fault
+        return cls(*msgspec.convert(json.loads(line), _FaultLine).fault)
+
+
+class _FaultLine(msgspec.Struct):
+    fault: tuple[int, str, str, str, float, bool]
 
 
 @dataclass

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from optibench.errors import HarnessError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from optibench.plan.cells import Cell
+    from optibench.plan.tasks import Task
 
 
 @dataclass(slots=True)
@@ -79,21 +82,11 @@ class Trial:
         values = json.loads(line)
         if not isinstance(values, list) or not FIELDS.index("attempts") <= len(values) <= len(FIELDS):  # less: older
             raise ValueError(f"not a trial: {line[:80]!r}")
-        if not all(type(value) in kinds for value, kinds in zip(values, _KINDS, strict=False)):
-            raise ValueError(f"a value of another kind in a trial: {line[:80]!r}")
-        trial = cls(*values)
-        trial.value = math.nan if trial.value is None else trial.value
-        trial.cost_seconds = math.nan if trial.cost_seconds is None else trial.cost_seconds
-        return trial
+        record = dict(zip(FIELDS, values, strict=False))
+        absent = {name: math.nan for name in ("value", "cost_seconds") if record[name] is None}
+        return msgspec.convert(record | absent, cls)
 
 
-_NUMBER, _TEXT, _NONE = (int, float), (str,), (type(None),)
-_KINDS: tuple[tuple[type, ...], ...] = (
-    *((int,), _TEXT, _TEXT + _NONE, _TEXT + _NONE, _NUMBER + _NONE, _TEXT, _TEXT + _NONE, _NUMBER + _NONE),
-    *(_NUMBER, _NUMBER, _NUMBER, _NUMBER, (int,), _NUMBER, _NUMBER + _NONE, _NUMBER + _NONE, _TEXT + _NONE),
-    _TEXT + _NONE,
-)
-"""The types that the fields of a trial may have in a journal."""
 FIELDS = tuple(field.name for field in dataclasses.fields(Trial))
 MOST_STEPS = 200
 """Steps of a learning curve that are kept; of more, evenly spaced ones, the last among them."""
@@ -261,25 +254,25 @@ def incumbents(values: Sequence[float], states: Sequence[str], shares: Sequence[
     return out
 
 
-def to_table(cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any], fingerprint: str = "") -> pa.Table:
+def to_table(cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str = "") -> pa.Table:
     """A finished cell as the table that is stored (columns as in :func:`schema`).
 
     Args:
-        cell, trials, task: The cell, its trials, and what ``tasks.json`` says of its task.
+        cell, trials, task: The cell, its trials, and its task.
         fingerprint: What made it (:mod:`optibench.store.fingerprint`).
     """
     import pyarrow as pa
 
     n = len(trials)
     columns: dict[str, Any] = {name: [getattr(trial, name) for trial in trials] for name in FIELDS}
-    best = incumbents(columns["value"], columns["state"], columns["cost_fidelity"], task["direction"])
-    reference = task["reference"]
+    best = incumbents(columns["value"], columns["state"], columns["cost_fidelity"], task.direction)
+    reference = task.reference
     if reference is None:
         regret = [math.nan] * n
     else:
-        span = reference["f_ref"] - reference["f_best"]
-        worst = (reference["f_worst"] - reference["f_best"]) / span
-        regret = [worst if value != value else (value - reference["f_best"]) / span for value in best]
+        span = reference.f_ref - reference.f_best
+        worst = (reference.f_worst - reference.f_best) / span
+        regret = [worst if value != value else (value - reference.f_best) / span for value in best]
     columns |= {
         "cell": [cell.key] * n,
         "optimizer": [cell.optimizer] * n,

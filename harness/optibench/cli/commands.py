@@ -6,20 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from optibench.errors import HarnessError
-from optibench.spec import limits
 
 if TYPE_CHECKING:
-    from optibench.spec.grid import Settings
     from optibench_reports.stats.metrics import Metric
 
 FAILED = 3
 """The exit status of a run in which trials failed."""
-COSTS = ("budget", "simulated_workers", "fidelity", "batch_size")
-GRID_FLAGS = ("seeds", "trials", "initial", "initial_size", *COSTS, *limits.KEYS)
-"""Options of `optibench run` that make another grid."""
 
 
 def show_list(arguments: argparse.Namespace) -> None:
@@ -31,30 +26,16 @@ def show_list(arguments: argparse.Namespace) -> None:
 
 def run_grid(arguments: argparse.Namespace) -> int:
     """`optibench run`: run a grid or resume one, then report it."""
-    from optibench.runs.run import run
-    from optibench.spec.grid import load
+    from optibench.options import declared
+    from optibench.runs.run import start
+    from optibench.spec.grid import PARTS
     from optibench.store import provenance
     from optibench.store.run_folder import TRIALS
 
-    names = (
-        "optimizers",
-        "benchmarks",
-        *GRID_FLAGS,
-        "jobs",
-        "executor",
-        "scheduler",
-        "out",
-        "allow_external",
-        "changed",
-        "skip_missing",
-    )
     _refuse_swallowed(arguments)
-    flags = {name: getattr(arguments, name) for name in names}
-    if arguments.grid is None and not (arguments.optimizers or arguments.benchmarks):
-        grid, settings = None, _resume_settings(flags)
-    else:
-        grid, settings = load(arguments.grid, flags)
-    outcome = run(grid, settings, command=provenance.command(arguments.words))
+    given = {key: getattr(arguments, key) for key, one in declared(*PARTS).items() if one.option.flag}
+    command = provenance.command(arguments.words)
+    outcome = start(arguments.grid, command=command, place="The command line", **given)
     if outcome.stopped:
         print(
             f"Stopped with {outcome.finished} of {outcome.cells} cells finished; resume with: "
@@ -88,19 +69,6 @@ def _refuse_swallowed(arguments: argparse.Namespace) -> None:
                     f"{flag} takes every name up to the next option, here also the grid {name!r}: write the grid "
                     f"first, as in `optibench run {name} {flag} ...`."
                 )
-
-
-def _resume_settings(flags: dict[str, Any]) -> Settings:
-    """The settings of a run that only resumes what is in its folder."""
-    from optibench.spec.grid import load_settings
-
-    for name in GRID_FLAGS:
-        if flags[name] is not None and flags["out"] is not None:
-            raise HarnessError(
-                f"--{name.replace('_', '-')} would make another grid than the one in {flags['out']}: leave it out to "
-                "resume, or give -o and -b as well."
-            )
-    return load_settings(flags)
 
 
 def show_status(arguments: argparse.Namespace) -> None:
@@ -208,7 +176,6 @@ def make_paper(arguments: argparse.Namespace) -> int:
 
 def publish_run(arguments: argparse.Namespace) -> None:
     """`optibench publish`: a finished run as a small folder."""
-    from optibench.plan.cells import plan
     from optibench.store.run_folder import Store
 
     store = Store.open(arguments.folder)
@@ -216,7 +183,7 @@ def publish_run(arguments: argparse.Namespace) -> None:
     if arguments.metric and not arguments.compact:
         raise HarnessError("Without --compact, `optibench publish` keeps every metric: leave --metric out.")
     published = store.publish(
-        list(plan(store.resolved())), arguments.target, compact=arguments.compact, metrics=arguments.metric
+        list(store.plan().cells()), arguments.target, compact=arguments.compact, metrics=arguments.metric
     )
     print(f"Published: {published.folder}")
 
@@ -227,9 +194,9 @@ def import_trials(arguments: argparse.Namespace) -> None:
     from optibench_reports.format.text import plural
 
     store = import_trials(arguments.files, arguments.out, suffix=arguments.suffix)
-    grid = store.resolved()["grid"]
-    nouns = {"optimizers": "optimizer", "benchmarks": "task", "seeds": "seed"}
-    counts = ", ".join(plural(len(grid[key]), noun) for key, noun in nouns.items())
+    grid = store.plan().grid
+    nouns = ((grid.optimizers, "optimizer"), (grid.benchmarks, "task"), (grid.seeds, "seed"))
+    counts = ", ".join(plural(len(names), noun) for names, noun in nouns)
     print(f"Imported: {store.folder} ({counts}); `optibench report {store.folder}` reports it.")
 
 
@@ -296,3 +263,18 @@ def make_references(arguments: argparse.Namespace) -> int:
     from optibench.cli.data import references
 
     return references(arguments.patterns, again=arguments.again, check=arguments.check)
+
+
+def print_schema(arguments: argparse.Namespace) -> None:
+    """`optibench schema`: what a YAML file may hold, for editors."""
+    import json
+
+    from optibench import external
+    from optibench.options import as_written, declared, schema
+    from optibench.runs.paper import Paper
+    from optibench.spec.grid import PARTS
+
+    kind = arguments.kind
+    classes = {"grid": PARTS, "paper": (Paper,)}
+    written = external.written() if kind == "external" else as_written(kind, declared(*classes[kind]))
+    print(json.dumps(schema(written), indent=2))

@@ -10,7 +10,7 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +22,9 @@ from optibench.paths import expanded
 class _Parser(argparse.ArgumentParser):
     """Takes options by their whole names only, and answers a wrong word with the closest known one."""
 
+    fill: Callable[[argparse.ArgumentParser], None] | None = None
+    """Adds the arguments once they are needed, and not for the help of another command."""
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings | {"allow_abbrev": False})
 
@@ -29,6 +32,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`.\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.fill is not None:
+            self.fill(self)
         namespace, rest = super().parse_known_args(args, namespace)
         if rest and rest[0].startswith("-"):
             word = rest[0].partition("=")[0]
@@ -47,6 +52,16 @@ class _Parser(argparse.ArgumentParser):
 def _closest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when asked: that costs as much as all the rest of ``--help``."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"optibench {version('optiformer-bench')}")
+        parser.exit()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,124 +109,67 @@ def _build_parser() -> _Parser:
         prog="optibench",
         description="Does a learned optimizer beat the classical ones, on what, and at what cost per suggestion?",
     )
-    from importlib.metadata import version
-
-    parser.add_argument("--version", action="version", version=f"optibench {version('optiformer-bench')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_list(commands)
-    _add_run(commands)
-    _add_status(commands)
-    _add_report(commands)
-    _add_compare(commands)
-    _add_paper(commands)
-    _add_publish(commands)
-    _add_import(commands)
-    _add_latency(commands)
-    _add_train(commands)
-    _add_scaling(commands)
-    _add_variants(commands)
-    _add_smoke(commands)
-    _add_doctor(commands)
-    _add_data(commands)
-    _add_references(commands)
+    for name, (fill, action, settings) in _COMMANDS.items():
+        one = commands.add_parser(name, **settings)
+        one.fill = fill
+        one.set_defaults(command=action)
     return parser
 
 
-def _add_list(commands: Any) -> None:
-    parser = commands.add_parser("list", help="list optimizers, benchmarks, suites and grids")
+_COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], str, dict[str, Any]]] = {}
+"""What adds the arguments of each command, the function of :mod:`optibench.cli.commands` that it is, and its words."""
+
+
+def _command(name: str, action: str, **settings: str) -> Callable[..., Any]:
+    def note(fill: Callable[[argparse.ArgumentParser], None]) -> Callable[[argparse.ArgumentParser], None]:
+        _COMMANDS[name] = fill, action, settings
+        return fill
+
+    return note
+
+
+@_command("list", "show_list", help="list optimizers, benchmarks, suites and grids")
+def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("section", nargs="?", choices=SECTIONS, help="only this one")
     parser.add_argument("--json", action="store_true", help="machine-readable")
-    parser.set_defaults(command="show_list")
 
 
-def _add_run(commands: Any) -> None:
-    parser = commands.add_parser(
-        "run",
-        help="run a grid, or resume one",
-        description="Run every optimizer on every benchmark with every seed. Flags override the file; the same --out "
-        "resumes. Finished trials are never lost, whatever stops the run.",
-        epilog="examples: optibench run demo | optibench run -o random tpe -b hpobench -s 10 -t 50 --out runs/first",
-    )
+@_command(
+    "run",
+    "run_grid",
+    help="run a grid, or resume one",
+    description="Run every optimizer on every benchmark with every seed. Flags override the file; the same --out "
+    "resumes. Finished trials are never lost, whatever stops the run.",
+    epilog="examples: optibench run demo | optibench run -o random tpe -b hpobench -s 10 -t 50 --out runs/first",
+)
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    from optibench.options import add_flags, declared
+    from optibench.spec.grid import Also, Grid, Settings
+    from optibench.spec.limits import Limits
+
     parser.add_argument("grid", nargs="?", metavar="GRID", help="a YAML file, or a grid that `optibench list` names")
-    parser.add_argument(
-        "-o", "--optimizers", nargs="+", action="extend", metavar="NAME", help="optimizers, as name or name:key=value"
-    )
-    parser.add_argument(
-        "-b",
-        "--benchmarks",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help="tasks, suites or globs like 'yahpo/*/12'",
-    )
-    parser.add_argument("-s", "--seeds", help="a count (5: seeds 0 to 4), a range (0-9) or a list (1,3,7); default 5")
-    parser.add_argument("-t", "--trials", help="trials in each cell, the initial design included; default 50")
-    parser.add_argument(
-        "--budget",
-        metavar="UNIT=X",
-        help="instead of trials: fidelity=50 (full evaluations) or seconds=3600 (simulated)",
-    )
-    parser.add_argument(
-        "--simulated-workers", metavar="N", help="evaluations at a time, on a clock simulated from what they cost"
-    )
-    parser.add_argument(
-        "--batch-size", metavar="N", help="configurations that are proposed at a time: 4, or 1,4 for both; default 1"
-    )
-    parser.add_argument(
-        "--fidelity",
-        metavar="NAME",
-        help="what multi-fidelity optimizers vary: epochs, or epochs=3 for the lowest value",
-    )
-    parser.add_argument(
-        "--initial",
-        choices=("shared", "own"),
-        help="the first trials: random configurations that all optimizers share (default), or each library's own",
-    )
-    parser.add_argument("--initial-size", metavar="N", help="size of the shared initial design; default 10")
-    _add_limits(parser.add_argument_group("limits", "part of the grid; a trial that meets one fails, the cell goes on"))
-    parser.add_argument(
-        "-j", "--jobs", metavar="N", help="worker processes; default: one a usable core. On Dask: most cells at a time"
-    )
-    parser.add_argument("--executor", choices=("processes", "serial", "dask"), help="default: processes")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask's, with --executor dask; docs/dask.md")
-    parser.add_argument("--out", metavar="DIR", help="the run folder; default runs/NAME")
-    parser.add_argument(
-        "--skip-missing", action="store_true", help="leave out tasks whose data is not here; the report lists them"
-    )
-    parser.add_argument(
-        "--allow-external", action="store_true", help="run the external commands of a folder that was made elsewhere"
-    )
-    parser.add_argument(
-        "--changed",
-        choices=("rerun", "keep"),
-        help="what becomes of cells that other code or versions made; on a terminal you are asked",
-    )
+    add_flags(parser, declared(Grid, Also))
+    limits = parser.add_argument_group("limits", "part of the grid; a trial that meets one fails, the cell goes on")
+    add_flags(limits, declared(Limits))
+    add_flags(parser, declared(Settings))
     parser.add_argument(
         "--allow-failures", action="store_true", help="exit with status 0 although trials failed; without it, 3"
     )
     parser.add_argument(
         "--no-report", action="store_true", help="only run; `optibench report DIR` makes the report later"
     )
-    parser.set_defaults(command="run_grid")
 
 
-def _add_limits(parser: Any) -> None:
-    parser.add_argument("--evaluation-limit", metavar="TIME", help="for one evaluation: 90, 90s, 5m, 2h; default none")
-    parser.add_argument("--ask-limit", metavar="TIME", help="for one ask, and for one tell; default none")
-    parser.add_argument("--cell-limit", metavar="TIME", help="for the trials of a cell; default none")
-    parser.add_argument("--memory-limit", metavar="SIZE", help="resident memory of a worker: 500M, 4G; default none")
-    parser.add_argument("--retries", metavar="N", help="for a trial that a worker died of; default 1")
-
-
-def _add_status(commands: Any) -> None:
-    parser = commands.add_parser("status", help="how far a run is")
+@_command("status", "show_status", help="how far a run is")
+def _add_status(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=expanded, metavar="DIR")
     parser.add_argument("--json", action="store_true", help="machine-readable")
-    parser.set_defaults(command="show_status")
 
 
-def _add_report(commands: Any) -> None:
-    parser = commands.add_parser("report", help="statistics, tables, figures and one HTML page of one or more runs")
+@_command("report", "report_run", help="statistics, tables, figures and one HTML page of one or more runs")
+def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", type=expanded, nargs="+", metavar="DIR")
     _add_statistics(parser)
     parser.add_argument("--out", type=expanded, metavar="DIR", help="where the report goes; default DIR/report")
@@ -221,7 +179,6 @@ def _add_report(commands: Any) -> None:
         metavar=("OPTIMIZER", "TASK", "SEED"),
         help="draw this run too, as parallel coordinates of its configurations and objective",
     )
-    parser.set_defaults(command="report_run")
 
 
 def _add_statistics(parser: argparse.ArgumentParser) -> None:
@@ -237,28 +194,27 @@ def _add_statistics(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_compare(commands: Any) -> None:
-    parser = commands.add_parser("compare", help="two runs side by side, on the tasks they share")
+@_command("compare", "compare_runs", help="two runs side by side, on the tasks they share")
+def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", type=expanded, metavar="DIR1")
     parser.add_argument("second", type=expanded, metavar="DIR2")
     _add_statistics(parser)
     parser.add_argument("--out", type=expanded, required=True, metavar="DIR", help="where the report goes")
-    parser.set_defaults(command="compare_runs")
 
 
-def _add_paper(commands: Any) -> None:
-    parser = commands.add_parser(
-        "paper",
-        help="every table and figure of a paper, and a LaTeX file that includes them",
-        description="Reuse the result folders that the paper names, or run their grids where they are absent, and "
-        "write main.tex, tables/ and figures/; docs/paper.md. Before a grid is run, it says how long that takes.",
-    )
+@_command(
+    "paper",
+    "make_paper",
+    help="every table and figure of a paper, and a LaTeX file that includes them",
+    description="Reuse the result folders that the paper names, or run their grids where they are absent, and "
+    "write main.tex, tables/ and figures/; docs/paper.md. Before a grid is run, it says how long that takes.",
+)
+def _add_paper(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "spec", nargs="?", default="published", metavar="SPEC", help="a YAML file, or a shipped one; default published"
     )
     parser.add_argument("--out", type=expanded, default=Path("paper"), metavar="DIR", help="default paper")
     parser.add_argument("--no-run", action="store_true", help="run no grid: say what is missing, and how to make it")
-    parser.set_defaults(command="make_paper")
 
 
 def _positive(text: str) -> int:
@@ -268,8 +224,8 @@ def _positive(text: str) -> int:
     return number
 
 
-def _add_publish(commands: Any) -> None:
-    parser = commands.add_parser("publish", help="write a finished run as a small folder to commit or share")
+@_command("publish", "publish_run", help="write a finished run as a small folder to commit or share")
+def _add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=expanded, metavar="DIR")
     parser.add_argument(
         "target", type=expanded, metavar="NEW", help="e.g. results/NAME; `optibench report NEW` reads it"
@@ -285,45 +241,43 @@ def _add_publish(commands: Any) -> None:
         metavar="NAME",
         help="with --compact: keep these metrics; otherwise all are kept, and with --compact none",
     )
-    parser.set_defaults(command="publish_run")
 
 
-def _add_import(commands: Any) -> None:
-    parser = commands.add_parser(
-        "import",
-        help="take trials of another framework into the same statistics",
-        description="Read trials from CSV or Parquet files (columns optimizer, task, seed, trial, value; more in "
-        "docs/import.md) and write a run folder that report and compare take.",
-    )
+@_command(
+    "import",
+    "import_trials",
+    help="take trials of another framework into the same statistics",
+    description="Read trials from CSV or Parquet files (columns optimizer, task, seed, trial, value; more in "
+    "docs/import.md) and write a run folder that report and compare take.",
+)
+def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=expanded, nargs="+", metavar="FILE", help=".csv or .parquet")
     parser.add_argument("--out", type=expanded, required=True, metavar="DIR", help="the run folder to write")
     parser.add_argument(
         "--suffix", default="", metavar="TEXT", help="appended to the optimizers' labels, e.g. ' (theirs)'"
     )
-    parser.set_defaults(command="import_trials")
 
 
-def _add_latency(commands: Any) -> None:
-    parser = commands.add_parser("latency", help="table and figure of what a suggestion costs, from `make latency`")
+@_command("latency", "show_latency", help="table and figure of what a suggestion costs, from `make latency`")
+def _add_latency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", type=expanded, metavar="FILE.json", help="what pytest-benchmark saved, raw data included"
     )
     parser.add_argument("--out", type=expanded, metavar="DIR", help="default: a folder beside FILE, called like it")
-    parser.set_defaults(command="show_latency")
 
 
-def _add_train(commands: Any) -> None:
-    parser = commands.add_parser(
-        "train",
-        help="train an OptiFormer",
-        description="Generate what data is missing and train; the same --out resumes. Under torchrun, on several GPUs.",
-    )
+@_command(
+    "train",
+    "train_model",
+    help="train an OptiFormer",
+    description="Generate what data is missing and train; the same --out resumes. Under torchrun, on several GPUs.",
+)
+def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="a YAML file, or one of model/optiformer/configs/ by name")
     parser.add_argument("--out", type=expanded, metavar="DIR", help="checkpoints, logs, loss curve; default runs/NAME")
     parser.add_argument("--data", type=expanded, metavar="DIR", help="the trajectories; default OUT/data")
     parser.add_argument("--minutes", type=_minutes, metavar="N", help="train no longer than this in all")
     parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="processes that generate data")
-    parser.set_defaults(command="train_model")
 
 
 def _minutes(text: str) -> float:
@@ -336,21 +290,21 @@ def _minutes(text: str) -> float:
     return minutes
 
 
-def _add_scaling(commands: Any) -> None:
-    parser = commands.add_parser("scaling", help="held-out loss of trained networks against size or training, fitted")
+@_command("scaling", "fit_scaling", help="held-out loss of trained networks against size or training, fitted")
+def _add_scaling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="training configurations, at least three")
     parser.add_argument("--against", choices=("parameters", "positions", "minutes"), default="parameters")
     parser.add_argument("--out", type=expanded, default=Path("runs/scaling"), metavar="DIR")
-    parser.set_defaults(command="fit_scaling")
 
 
-def _add_variants(commands: Any) -> None:
-    parser = commands.add_parser(
-        "variants",
-        help="train variants of OptiFormer's network at equal budget and compare them by seed",
-        description="Train each variant of a specification with the same seeds, and write a table with intervals and "
-        "paired tests, box plots and training curves; the same --out resumes.",
-    )
+@_command(
+    "variants",
+    "compare_variants",
+    help="train variants of OptiFormer's network at equal budget and compare them by seed",
+    description="Train each variant of a specification with the same seeds, and write a table with intervals and "
+    "paired tests, box plots and training curves; the same --out resumes.",
+)
+def _add_variants(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "spec", nargs="?", default="optiformer", help="a YAML file, or a shipped one; default optiformer"
     )
@@ -358,41 +312,43 @@ def _add_variants(commands: Any) -> None:
     parser.add_argument(
         "--out", type=expanded, default=Path("runs/variants"), metavar="DIR", help="default runs/variants"
     )
-    parser.set_defaults(command="compare_variants")
 
 
-def _add_smoke(commands: Any) -> None:
-    parser = commands.add_parser("smoke", help="check OptiFormer's pipeline end to end, a line a phase")
+@_command("smoke", "smoke_test", help="check OptiFormer's pipeline end to end, a line a phase")
+def _add_smoke(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="smaller, in under two minutes")
-    parser.set_defaults(command="smoke_test")
 
 
-def _add_doctor(commands: Any) -> None:
-    parser = commands.add_parser("doctor", help="versions, data, threads; what is missing and the cure")
-    parser.set_defaults(command="examine")
+@_command("doctor", "examine", help="versions, data, threads; what is missing and the cure")
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    """It has no arguments."""
 
 
-def _add_data(commands: Any) -> None:
-    parser = commands.add_parser("data", help="find, fetch and verify the data of benchmarks")
+@_command("data", "manage_data", help="find, fetch and verify the data of benchmarks")
+def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "fetch", "verify", "path"))
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="data sets as `optibench data list` names them; default all"
     )
-    parser.set_defaults(command="manage_data")
 
 
-def _add_references(commands: Any) -> None:
-    parser = commands.add_parser(
-        "references",
-        help="compute the frozen reference values of tasks",
-        description="Compute f_best, f_ref and f_worst of tasks and add them to the committed file. Values that are "
-        "already there are frozen: they change only with --again, and then with a new version.",
-    )
+@_command(
+    "references",
+    "make_references",
+    help="compute the frozen reference values of tasks",
+    description="Compute f_best, f_ref and f_worst of tasks and add them to the committed file. Values that are "
+    "already there are frozen: they change only with --again, and then with a new version.",
+)
+def _add_references(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("patterns", nargs="+", metavar="NAME", help="tasks, suites or globs")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--again", action="store_true", help="compute also what is already there; a better f_best stays")
     group.add_argument("--check", action="store_true", help="evaluate again what the stored values rest on")
-    parser.set_defaults(command="make_references")
+
+
+@_command("schema", "print_schema", help="JSON Schema of the YAML files that users write, for editors")
+def _add_schema(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", nargs="?", default="grid", choices=("grid", "paper", "external"), help="default grid")
 
 
 if __name__ == "__main__":

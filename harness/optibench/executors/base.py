@@ -14,6 +14,7 @@ from optibench import external
 from optibench.cell.heartbeat import Step, no_heartbeat
 from optibench.cell.trials import Trial
 from optibench.plan.cells import Cell
+from optibench.plan.tasks import Task
 from optibench.spec.limits import Limits
 from optibench.store.fingerprint import UNKNOWN, Fingerprints
 from optibench.store.run_folder import Store
@@ -40,7 +41,7 @@ class CellRunner:
     def __init__(
         self,
         folder: Path,
-        tasks: Mapping[str, Any],
+        tasks: Mapping[str, Task],
         limits: Limits | None = None,
         fingerprints: Fingerprints | None = None,
     ) -> None:

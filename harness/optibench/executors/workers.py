@@ -33,6 +33,7 @@ from optibench.executors.base import CellRunner, Progress, Report
 from optibench.executors.guardian import Ward, guard
 from optibench.executors.watchdog import POLL_SECONDS, Watch
 from optibench.plan.cells import Cell
+from optibench.spec.limits import Limits
 
 GRACE_SECONDS = 20.0
 """How long a worker may take to finish its trial when the run is stopped."""
@@ -118,7 +119,7 @@ class WorkerPool:
         self._workers: list[_Worker] = []
         self._idle_exits = 0
         self._looked = 0.0
-        self._limited = bool(runner.limits.changed())
+        self._limited = runner.limits != Limits()
         self._scratch = tempfile.TemporaryDirectory(prefix="optibench-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> WorkerPool:

@@ -17,75 +17,109 @@ Relative paths in a command are relative to the file's folder, where the worker 
 
 from __future__ import annotations
 
-import difflib
+import json
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import GenericAlias
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
+import msgspec
+from msgspec import Meta
 
 from optibench.errors import HarnessError
 from optibench.external import sources
+from optibench.options import Form, Option, Options, as_written, declared
 from optibench.paths import expanded_text
+from optibench.yaml_file import Source, read_yaml
 
 VARIABLE = "OPTIBENCH_EXTERNAL"
+Kind = Literal["optimizer", "benchmark"]
+_Words = tuple[str, ...]
+_WORDS = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1)]
 
 
-class ExternalError(HarnessError):
-    """A definition is wrong; the message says what, where and how to fix it."""
+def _read_words(written: list[str]) -> _Words:
+    if any("\0" in word for word in written):
+        raise ValueError
+    return tuple(written)
 
 
-@dataclass(frozen=True)
-class External:
-    """One external optimizer or benchmark.
+def _read_seconds(written: float) -> float:
+    if not written < math.inf:
+        raise ValueError
+    return written
 
-    Attributes:
-        kind: ``optimizer`` | ``benchmark``.
-        name: The optimizer's name, or the first part of the benchmarks' names.
-        command: The program and its arguments.
-        folder: Where it is started.
-        seconds: How long it may take to answer a message.
-        start_seconds: How long it may take to start: imports, and an optimizer's set-up or a task's description.
-        summary: One line for ``optibench list``.
-        settings: An optimizer's settings and their defaults (``name:key=value``), sent to the worker.
-        tasks: A benchmark's tasks, without the name.
-        environment: Names of variables that the worker needs; it gets their values from the process that starts it.
-        batch, multi_fidelity, conditional: An optimizer's capabilities; see :class:`optibench_optimizers.Capabilities`.
+
+def _read_settings(written: dict[str, Any]) -> dict[str, Any]:
+    if not all(key.isidentifier() for key in written):
+        raise HarnessError("`settings` are named with letters, digits and underscores.")
+    return written
+
+
+def _read_variables(listed: Any) -> _Words:
+    """Refuse variables with values, and never show one: a definition is stored, sent to workers and shown."""
+    items = listed if isinstance(listed, list) else [listed]
+    if isinstance(listed, list) and all(map(_is_variable, items)):
+        return tuple(items)
+    found = [name for item in items for name in (item if isinstance(item, Mapping) else [item])]
+    names = [name.partition("=")[0] if isinstance(name, str) else name for name in found]
+    first = next(filter(_is_variable, names), "NAME") if isinstance(listed, list | Mapping) else "NAME"
+    raise HarnessError(
+        f"`environment` lists names of variables, never their values: write `environment: [{first}]` and "
+        f"`export {first}=...` in the shell that runs optibench."
+    )
+
+
+def _is_variable(name: Any) -> bool:
+    return isinstance(name, str) and name.isascii() and name.isidentifier()
+
+
+_COMMAND = Form(
+    "a list of words, the program first", _WORDS, lambda written: tuple(map(expanded_text, _read_words(written)))
+)
+_SECONDS = Form("a number of seconds above 0", Annotated[float, Meta(gt=0)], _read_seconds)
+_SETTINGS = Form("a mapping of settings to their defaults", dict[str, Any], _read_settings)
+_VARIABLES = Form("a list of names of variables", Any, _read_variables, lambda: _WORDS)
+_TASKS = Form("a list of task names", _WORDS, _read_words)
+_SENTENCE = Form("`native`, or one sentence on what becomes of conditional parameters", str)
+
+
+class External(msgspec.Struct, frozen=True):
+    """One external optimizer or benchmark: its ``kind``, its name or the first part of the benchmarks' names, where it
+    is started, and what its definition says.
     """
 
-    kind: str
+    kind: Kind
     name: str
-    command: tuple[str, ...]
+    command: Annotated[_Words, Meta(min_length=1), _COMMAND, Option("the program and its arguments")]
     folder: str
-    seconds: float = 60.0
-    start_seconds: float = 120.0
-    summary: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    tasks: tuple[str, ...] = ()
-    environment: tuple[str, ...] = ()
-    batch: bool = False
-    multi_fidelity: bool = False
-    conditional: str = "native"
-
-    def __post_init__(self) -> None:
-        words = (self.kind, self.name, self.folder, self.summary, *self.command, *self.tasks, *self.environment)
-        if not self.command or not all(isinstance(word, str) for word in words):
-            raise TypeError("a definition has a command, and texts are texts")
-        if not isinstance(self.settings, Mapping):
-            raise TypeError("settings are a mapping")
-        if not all(isinstance(seconds, int | float) for seconds in (self.seconds, self.start_seconds)):
-            raise TypeError("limits are numbers")
+    seconds: Annotated[float, _SECONDS, Option("how long it may take to answer a message")] = 60.0
+    start_seconds: Annotated[
+        float, _SECONDS, Option("how long it may take to start, an optimizer's set-up or a task's description included")
+    ] = 120.0
+    summary: Annotated[str, Form("one line of text", str), Option("one line for `optibench list`")] = ""
+    settings: Annotated[
+        Mapping[str, Any], _SETTINGS, Option("its settings (name:key=value) and their defaults")
+    ] = {}  # msgspec copies it
+    tasks: Annotated[_Words, _TASKS, Option("its tasks, without its name")] = ()
+    environment: Annotated[
+        _Words, _VARIABLES, Option("names of variables that it needs; their values are those where it is started")
+    ] = ()
+    batch: Annotated[bool, Option("whether it can propose several configurations at a time")] = False
+    multi_fidelity: Annotated[bool, Option("whether it chooses fidelities")] = False
+    conditional: Annotated[str, _SENTENCE, Option("what it makes of conditional parameters")] = "native"
 
     def plain(self) -> dict[str, Any]:
         """The definition as JSON can hold it; :meth:`of` reads it."""
-        return {**asdict(self), **{key: list(getattr(self, key)) for key in _LISTS}}
+        found: dict[str, Any] = json.loads(json.dumps(msgspec.to_builtins(self)))
+        return found
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> External:
         """The definition that :meth:`plain` wrote; of variables that once stood there with values the names count."""
-        return cls(**{**plain, **{key: tuple(plain.get(key, ())) for key in _LISTS}})
+        return msgspec.convert({**plain, "environment": list(plain.get("environment", ()))}, cls)
 
     def files(self) -> list[Path]:
         """The files whose content matters: those that the command names, and the sources beside its script."""
@@ -95,123 +129,83 @@ class External:
         """The variables that the worker needs, with their values here.
 
         Raises:
-            ExternalError: One is not set.
+            HarnessError: One is not set.
         """
         missing = [name for name in self.environment if name not in os.environ]
         if missing:
-            raise ExternalError(
+            raise HarnessError(
                 f"External {self.kind} {self.name!r} needs the variable{'s' * (len(missing) > 1)} "
                 f"{', '.join(missing)}, not set here: `export {missing[0]}=...`, then run the same command again."
             )
         return {name: os.environ[name] for name in self.environment}
 
 
-_LISTS = ("command", "tasks", "environment")
-_KEYS: dict[str, tuple[type | tuple[type, ...], str]] = {
-    "command": (list, "a list of words, the program first"),
-    "seconds": ((int, float), "a number of seconds above 0"),
-    "start_seconds": ((int, float), "a number of seconds above 0"),
-    "summary": (str, "one line of text"),
-    "settings": (dict, "a mapping of settings to their defaults"),
-    "tasks": (list, "a list of task names"),
-    "environment": (list, "a list of names of variables"),
-    "batch": (bool, "true or false"),
-    "multi_fidelity": (bool, "true or false"),
-    "conditional": (str, "`native`, or one sentence on what becomes of conditional parameters"),
-}
-_ONLY = {
-    "optimizer": {"settings", "batch", "multi_fidelity", "conditional"},
-    "benchmark": {"tasks"},
-}
+_ONLY = {"optimizer": {"settings", "batch", "multi_fidelity", "conditional"}, "benchmark": {"tasks"}}
+SECTIONS = tuple(f"{kind}s" for kind in get_args(Kind))
+
+
+def known(kind: str) -> Options:
+    """What a definition of a kind may say."""
+    others = {key for other, keys in _ONLY.items() if other != kind for key in keys}
+    return {key: one for key, one in declared(External).items() if key not in others}
+
+
+def written() -> Any:
+    """The type of a file of definitions."""
+    fields: list[Any] = [
+        (f"{kind}s", GenericAlias(dict, (str, as_written(kind, known(kind)))), msgspec.field(default_factory=dict))
+        for kind in get_args(Kind)
+    ]
+    return msgspec.defstruct("external", fields, forbid_unknown_fields=True)
 
 
 def parse(values: Any, where: str, folder: Path) -> list[External]:
-    """Check what a file says and make definitions of it.
+    """Check what stands in no file and make definitions of it; see :func:`read`.
 
     Args:
-        values: The parsed YAML: a mapping with ``optimizers`` and ``benchmarks``, each a mapping of names.
+        values: A mapping with ``optimizers`` and ``benchmarks``, each a mapping of names.
         where: What error messages call the place.
         folder: What relative paths are relative to.
 
     Raises:
-        ExternalError: It is malformed.
+        HarnessError: It is malformed.
     """
-    if not isinstance(values, Mapping) or not set(values) <= {"optimizers", "benchmarks"}:
-        raise ExternalError(f"{where}: external definitions are a mapping with `optimizers:` and `benchmarks:`.")
+    return read(Source.of(values, where), folder)
+
+
+def read(source: Source, folder: Path, *keys: str) -> list[External]:
+    """The definitions in the mapping at ``keys``.
+
+    Raises:
+        HarnessError: They are malformed.
+    """
+    sections = source.at(*keys)
+    if not isinstance(sections, Mapping) or not set(sections) <= set(SECTIONS):
+        where = source.where(*keys)
+        raise HarnessError(f"{where}: external definitions are a mapping with `optimizers:` and `benchmarks:`.")
     found = []
-    for section, items in values.items():
+    for section, items in sections.items():
         if not isinstance(items, Mapping):
-            raise ExternalError(f"{where}: `{section}:` is a mapping of names to definitions.")
-        found += [_parse_one(section[:-1], str(name), item, where, folder) for name, item in items.items()]
+            raise HarnessError(f"{source.where(*keys, section)}: `{section}:` is a mapping of names to definitions.")
+        found += [_read_one(source, section[:-1], name, folder, *keys, section, name) for name in items]
     return found
 
 
-def _parse_one(kind: str, name: str, item: Any, where: str, folder: Path) -> External:
-    where = f"{where}: external {kind} {name!r}"
+def _read_one(source: Source, kind: Any, name: Any, folder: Path, *keys: Any) -> External:
+    what = f"external {kind} {str(name)!r}"
+    item = source.at(*keys)
     if not isinstance(item, Mapping) or not item.get("command"):
-        raise ExternalError(f"{where} needs a `command:`, a list of words with the program first.")
-    known = [key for key in _KEYS if all(key not in keys for other, keys in _ONLY.items() if other != kind)]
-    for key, value in item.items():
-        if key == "environment":
-            _refuse_values(value, where)
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}."
-            raise ExternalError(f"{where} has an unknown key {key!r}; {hint}")
-        wanted, words = _KEYS[key]
-        good = isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool))
-        if good and key in ("seconds", "start_seconds"):
-            good = 0 < value < float("inf")
-        if good and key in ("command", "tasks"):
-            good = bool(value) and all(isinstance(word, str) and word and "\0" not in word for word in value)
-        if not good:
-            raise ExternalError(f"{where}: `{key}` is {words}, not {value!r}.")
-    if kind == "benchmark" and not item.get("tasks"):
-        raise ExternalError(f"{where} needs `tasks:`, the names that follow {name}/.")
-    if kind == "optimizer" and any(not str(key).isidentifier() for key in item.get("settings", {})):
-        raise ExternalError(f"{where}: `settings` are named with letters, digits and underscores.")
-    given = {**item, **{key: tuple(item.get(key, ())) for key in _LISTS}}
-    given["command"] = tuple(map(expanded_text, item["command"]))
-    return External(kind=kind, name=name, folder=str(folder.resolve()), **given)
-
-
-def _refuse_values(listed: Any, where: str) -> None:
-    """Refuse variables with values, and never show one: a definition is stored, sent to workers and shown.
-
-    Raises:
-        ExternalError: It is not a list of names.
-    """
-    items = listed if isinstance(listed, list) else [listed]
-    if isinstance(listed, list) and all(map(_is_variable, items)):
-        return
-    found = [name for item in items for name in (item if isinstance(item, Mapping) else [item])]
-    names = [name.partition("=")[0] if isinstance(name, str) else name for name in found]
-    first = next(filter(_is_variable, names), "NAME") if isinstance(listed, list | Mapping) else "NAME"
-    raise ExternalError(
-        f"{where}: `environment` lists names of variables, never their values: write `environment: [{first}]` and "
-        f"`export {first}=...` in the shell that runs optibench."
-    )
-
-
-def _is_variable(name: Any) -> bool:
-    return isinstance(name, str) and name.isascii() and name.isidentifier()
+        raise HarnessError(f"{source.where(*keys)}: {what} needs a `command:`, a list of words with the program first.")
+    values = source.read(known(kind), *keys, what=what)
+    if kind == "benchmark" and not values.get("tasks"):
+        raise HarnessError(f"{source.where(*keys)}: {what} needs `tasks:`, the names that follow {name}/.")
+    return External(kind=kind, name=str(name), folder=str(folder.resolve()), **values)
 
 
 def load(path: Path) -> list[External]:
     """Read a file of definitions.
 
     Raises:
-        ExternalError: It is missing or malformed.
+        HarnessError: It is missing or malformed.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ExternalError(f"Cannot read the external definitions {path}: {reason}; fix {VARIABLE}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark is not None else ""
-        raise ExternalError(
-            f"{path}{line}: malformed YAML ({getattr(error, 'problem', None) or 'not YAML'})."
-        ) from error
-    return parse(values, str(path), path.parent)
+    return read(read_yaml(str(path), "external definitions", SECTIONS, cure=f"fix {VARIABLE}"), path.parent)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optibench.external.definitions import External, ExternalError
+from optibench.errors import HarnessError
+from optibench.external.definitions import External
 from optibench.external.process import PROTOCOL, Process, ProcessError, Refusal
 from optibench_optimizers import Capabilities, Entry, Fidelity, Observation, Optimizer, OptimizerError, Suggestion
 
@@ -113,7 +114,7 @@ def handshake(external: External, error_class: type[Exception]) -> tuple[Process
         process = Process(name, external.command, Path(external.folder), external.variables())
         params = {"protocol": PROTOCOL, "kind": external.kind}
         found = process.request("initialize", params, external.start_seconds)
-    except (ProcessError, ExternalError) as error:
+    except (ProcessError, HarnessError) as error:
         raise error_class(str(error)) from error
     except Refusal as error:
         process.close()

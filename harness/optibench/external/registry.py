@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from optibench.errors import HarnessError
 from optibench.external import trust
-from optibench.external.definitions import VARIABLE, External, ExternalError, load
+from optibench.external.definitions import VARIABLE, External, load
 from optibench.paths import expanded
 
 if TYPE_CHECKING:
@@ -65,13 +66,12 @@ RECORD = "external.json"
 """The file in a run folder that holds the definitions behind its optimizers and tasks."""
 
 
-def record(folder: Path, resolved: Mapping[str, Any]) -> None:
-    """Keep the definitions that a resolved grid uses, so that its folder alone is enough to resume it.
+def record(folder: Path, optimizers: Iterable[str], families: Iterable[str]) -> None:
+    """Keep the definitions behind these names, so that its folder alone is enough to resume it.
 
     The file is readable by its owner only, and either whole or as it was before.
     """
-    names = {("optimizer", one["name"]) for one in resolved["optimizers"].values()}
-    names |= {("benchmark", task.partition("/")[0]) for task in resolved["tasks"]}
+    names = {*(("optimizer", name) for name in optimizers), *(("benchmark", name) for name in families)}
     used = [external.plain() for external in registered() if (external.kind, external.name) in names]
     if used:
         trust.remember(map(External.of, used))
@@ -84,7 +84,7 @@ def record(folder: Path, resolved: Mapping[str, Any]) -> None:
                 os.fsync(file.fileno())
             part.replace(folder / RECORD)
         except OSError as error:
-            raise ExternalError(
+            raise HarnessError(
                 f"Cannot write {folder / RECORD}: {error.strerror}; fix that, then run the same command again."
             ) from error
         finally:
@@ -99,8 +99,7 @@ def recall(folder: Path, *, allowed: bool = False) -> None:
         allowed: Whether commands are run that this user has not run before; otherwise they are asked about.
 
     Raises:
-        ExternalError: The file is damaged.
-        HarnessError: Its commands are not allowed.
+        HarnessError: The file is damaged, or its commands are not allowed.
     """
     path = folder / RECORD
     if not path.is_file():
@@ -110,7 +109,7 @@ def recall(folder: Path, *, allowed: bool = False) -> None:
         found = [External.of(plain) for plain in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         what = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else "is damaged"
-        raise ExternalError(f"{path} {what}: name the definitions again with {VARIABLE} or the grid file.") from error
+        raise HarnessError(f"{path} {what}: name the definitions again with {VARIABLE} or the grid file.") from error
     found = [external for external in found if (external.kind, external.name) not in _registered]
     trust.confirm(found, folder, allowed=allowed)
     register(found)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from optibench.errors import HarnessError
+from optibench.plan.tasks import Fidelity
 from optibench.spec import batches, fidelity
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from optibench_benchmarks import Benchmark
 
 
-def resolve(grid: Grid, found: Sequence[Benchmark], tasks: Mapping[str, dict[str, Any]]) -> None:
-    """Check that every task has what the grid's budget, clock and optimizers need; note the fidelities that vary.
+def varied(grid: Grid, found: Sequence[Benchmark]) -> dict[str, Fidelity]:
+    """Check that every task has what the grid's budget, clock and optimizers need; the fidelities that vary, by task.
 
     Raises:
         HarnessError: A task lacks it.
@@ -42,9 +42,11 @@ def resolve(grid: Grid, found: Sequence[Benchmark], tasks: Mapping[str, dict[str
             f"`fidelity: {grid.fidelity.name}` is for optimizers that choose fidelities and this grid has none: leave "
             "it out, or see `optibench list optimizers`."
         )
+    fidelities = {}
     for benchmark in found if choosing else ():
         try:
-            varied = fidelity.varied(benchmark, grid.fidelity)
+            one = fidelity.varied(benchmark, grid.fidelity)
         except HarnessError as error:
             raise HarnessError(f"{choosing[0]} varies a fidelity: {error}") from error
-        tasks[benchmark.name]["fidelity"] = dataclasses.asdict(varied)
+        fidelities[benchmark.name] = Fidelity(one.name, one.low, one.high, one.whole)
+    return fidelities

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from optibench.plan.resolve import label, resolve
+from optibench.plan.optimizers import PlannedOptimizer
+from optibench.plan.plan import GRID, Plan
 from optibench.spec.grid import Grid, Settings
-from optibench.store.run_folder import GRID, Store
+from optibench.store.run_folder import Store
 from optiformer import cores
 
 SUGGESTION = {
@@ -70,22 +69,20 @@ def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
     Raises:
         HarnessError, BenchmarkError, OptimizerError: The grid cannot be run, or its folder holds another one.
     """
-    from optibench.plan.cells import plan
-
-    resolved = resolve(grid)
+    plan = Plan.of(grid)
     folder = settings.out or Path("runs") / grid.name
-    cells = list(plan(resolved))
+    cells = list(plan.cells())
     finished: set[str] = set()
     if (folder / GRID).exists():
         store = Store.open(folder)
-        store.refuse_difference(resolved)
-        cells = list(plan(store.resolved()))
+        store.refuse_difference(plan)
+        cells = list(store.plan().cells())
         finished = {cell.key for cell in cells} if store.published() else store.finished()
     left = [cell for cell in cells if cell.key not in finished]
-    counted = {name: _counted(optimizer, grid) for name, optimizer in resolved["optimizers"].items()}
+    counted = {name: _counted(optimizer, grid) for name, optimizer in plan.optimizers.items()}
     speeds = {
-        name: SUGGESTION.get(label(optimizer["name"], optimizer["settings"])) if counted[name] else None
-        for name, optimizer in resolved["optimizers"].items()
+        name: SUGGESTION.get(optimizer.specification) if counted[name] else None
+        for name, optimizer in plan.optimizers.items()
     }
     seconds, unknown = 0.0, dict[str, None]()
     for cell in left:
@@ -105,13 +102,13 @@ def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
     )
 
 
-def _counted(optimizer: Mapping[str, Any], grid: Grid) -> bool:
+def _counted(optimizer: PlannedOptimizer, grid: Grid) -> bool:
     """Whether the number of trials in an optimizer's cells is known before they are run."""
     from optibench_optimizers import parse
 
     if grid.budget is None:
         return True
-    return grid.budget.unit == "fidelity" and not parse(optimizer["name"])[0].capabilities.multi_fidelity
+    return grid.budget.unit == "fidelity" and not parse(optimizer.name)[0].capabilities.multi_fidelity
 
 
 def about(seconds: float) -> str:

@@ -5,67 +5,87 @@ The tables, figures and words are made by :mod:`optibench_reports.render.paper`;
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import GenericAlias
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
 
 from optibench.errors import HarnessError
+from optibench.options import Form, Option, as_written, declared, text
 from optibench.paths import expanded
 from optibench.spec import grid as grids
-from optibench.spec.yaml_file import read_mapping
+from optibench.yaml_file import Source, by_name, read_yaml
 
-SHIPPED = Path(__file__).parents[1] / "papers"
-KEYS = ("title", "results", "control", "at", "training", "parts")
-PART_KEYS = ("name", "title", "results", "tasks", "at", "tables", "figures")
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the paper: one comparison.
-
-    Attributes:
-        name, title: Of its files, and its heading.
-        folders: Whose results are compared, of those of the paper.
-        shared: Whether only on the tasks that all the folders have; otherwise they are merged as by a report.
-        at: Trial counts; ``None`` for the report's choice.
-        tables, figures: What ``main.tex`` includes.
-    """
-
-    name: str
-    title: str
-    folders: tuple[str, ...]
-    shared: bool
-    at: tuple[int, ...] | None
-    tables: tuple[str, ...]
-    figures: tuple[str, ...]
+_WORD = Annotated[str, Meta(min_length=1)]
+_TEXT = Form("text", _WORD)
+_NAMES = Form("a list of names", list[_WORD], lambda written: tuple(dict.fromkeys(written)))
+_COUNTS = Form(
+    "a list of trial counts, such as [25, 50, 100]",
+    Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=1)] | None,
+    lambda written: None if written is None else tuple(written),
+)
 
 
-@dataclass(frozen=True)
-class Paper:
-    """A paper to make.
+def _read_name(written: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+", written):
+        raise ValueError
+    return written
 
-    Attributes:
-        title: Its title.
-        sources: Folder of results -> grid to run where there is no such folder, or ``None``.
-        control: The optimizer that pairs are tested against, or ``None`` for all pairs.
-        training: The log of a training run to draw, or ``None``.
-        sections: Its parts.
-    """
 
-    title: str
-    sources: Mapping[str, str | None]
-    control: str | None
-    training: Path | None
-    sections: tuple[Section, ...]
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the paper: one comparison; ``main.tex`` includes its tables and figures."""
+
+    name: Annotated[
+        str,
+        Form("lower-case letters, digits and '-'", text("^[a-z0-9-]+$"), _read_name),
+        Option("names the part's files"),
+    ]
+    title: Annotated[str, _TEXT, Option("its heading; default: its name")] = ""
+    results: Annotated[tuple[str, ...], _NAMES, Option("the folders that are compared; default: all of the paper")] = ()
+    tasks: Annotated[Literal["all", "shared"], Option("all, or those that all the folders have")] = "all"
+    at: Annotated[tuple[int, ...] | None, _COUNTS, Option("trial counts; default: the paper's")] = None
+    tables: Annotated[tuple[str, ...], _NAMES, Option("tables to include")] = ()
+    figures: Annotated[tuple[str, ...], _NAMES, Option("figures to include")] = ()
+
+
+_PARTS = Form(
+    "a list of mappings",
+    list[dict[str, Any]],
+    inside=lambda: GenericAlias(list, as_written("part", declared(Part))),
+)
+
+
+class Paper(msgspec.Struct, frozen=True, kw_only=True):
+    """A paper to make."""
+
+    results: Annotated[
+        Mapping[str, str | None],
+        Form("a mapping of folders to the grids to run where they are absent", dict[str, _WORD | None]),
+        Option("folders of results, and for each the grid that is run where it is absent, or null"),
+    ]
+    parts: Annotated[
+        tuple[Part, ...],
+        _PARTS,
+        Option("the parts, each one comparison"),
+    ]
+    title: Annotated[str, _TEXT, Option("the paper's title")] = "Results"
+    control: Annotated[str | None, _TEXT, Option("the optimizer that pairs are tested against; default: all pairs")] = (
+        None
+    )
+    at: Annotated[tuple[int, ...] | None, _COUNTS, Option("trial counts; default: the report's choice")] = None
+    training: Annotated[
+        Path | None, Form("a file", _WORD, expanded), Option("the log of a training run to draw where the file exists")
+    ] = None
 
 
 def shipped() -> dict[str, Path]:
     """The papers that come with the bench, by name."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
+    return by_name(Path(__file__).parents[1] / "papers")
 
 
 def load(path: str) -> Paper:
@@ -75,31 +95,41 @@ def load(path: str) -> Paper:
         HarnessError: The file is missing or malformed, or a value is wrong; the message says where.
         ReportError: It asks for a table or figure that there is not.
     """
-    source = read_mapping(path, "paper", KEYS, shipped())
-    values = source.values
+    source = read_yaml(path, "paper", declared(Paper), shipped())
     for key in ("results", "parts"):
-        if not values.get(key):
+        if not source.values.get(key):
             raise HarnessError(f"{path}: a paper needs the key {key!r}; docs/paper.md explains it.")
-    sources = _sources(values["results"], source.where("results"))
-    at = _counts(values.get("at"), source.where("at"))
-    parts = values["parts"]
-    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
-        raise HarnessError(f"{source.where('parts')}: `parts` is a list of mappings with {', '.join(PART_KEYS)}.")
-    sections = tuple(
-        _section(part, f"{source.where('parts')}, part {number}", tuple(sources), at)
-        for number, part in enumerate(parts, start=1)
-    )
-    names = [section.name for section in sections]
-    if len(set(names)) < len(names):
-        raise HarnessError(f"{source.where('parts')}: two parts have one name, and would write the same files.")
-    training = _text(values.get("training"), "training", source.where("training"))
-    return Paper(
-        title=_text(values.get("title"), "title", source.where("title")) or "Results",
-        sources=sources,
-        control=_text(values.get("control"), "control", source.where("control")),
-        training=expanded(training) if training else None,
-        sections=sections,
-    )
+    values = source.read(declared(Paper))
+    for name, grid in values["results"].items():
+        if grid is not None:  # a wrong name is found here, not after another grid's hours
+            grids.load(grid, {}, place=source.where("results", name))
+    parts = tuple(_part(source, number, values) for number in range(len(values["parts"])))
+    for number, part in enumerate(parts):
+        if part.name in [other.name for other in parts[:number]]:
+            raise HarnessError(
+                f"{source.where('parts', number, 'name')}: two parts have one name, and would write the same files."
+            )
+    return Paper(**values | {"parts": parts})
+
+
+def _part(source: Source, number: int, paper: Mapping[str, Any]) -> Part:
+    from optibench_reports.render.paper import check_names
+
+    values = source.read(declared(Part), "parts", number)
+    if "name" not in values:
+        raise HarnessError(f"{source.where('parts', number)}: a part needs the key 'name'; docs/paper.md explains it.")
+    folders = paper["results"]
+    values = {"title": values["name"], "results": tuple(folders), "at": paper.get("at")} | values
+    strange = [folder for folder in values["results"] if folder not in folders]
+    if strange or not values["results"]:
+        which = f"not {strange[0]!r}" if strange else "at least one of them"
+        raise HarnessError(
+            f"{source.where('parts', number, 'results')}: `results` are folders of the paper ({', '.join(folders)}), "
+            f"{which}."
+        )
+    part = Part(**values)
+    check_names(part.tables, part.figures, part.at)
+    return part
 
 
 def collect(paper: Paper, *, may_run: bool = True) -> dict[str, Path] | None:
@@ -120,7 +150,7 @@ def collect(paper: Paper, *, may_run: bool = True) -> dict[str, Path] | None:
     from optibench.runs.forecast import about, forecast
     from optibench.runs.run import run
 
-    absent = {name: grid for name, grid in paper.sources.items() if not expanded(name).exists()}
+    absent = {name: grid for name, grid in paper.results.items() if not expanded(name).exists()}
     for name, grid in absent.items():
         if grid is None:
             raise HarnessError(
@@ -139,7 +169,7 @@ def collect(paper: Paper, *, may_run: bool = True) -> dict[str, Path] | None:
         seconds = sum(plan.seconds for plan in waiting.values())
         more = " and what is not known" if any(plan.unknown for plan in waiting.values()) else ""
         print(f"In all {about(seconds)}{more}; stopped with Ctrl-C, it goes on with the same command.", flush=True)
-    folders = {name: expanded(name) for name in paper.sources}
+    folders = {name: expanded(name) for name in paper.results}
     for name, plan in plans.items():
         folders[name] = plan.folder
         if name not in waiting:
@@ -162,74 +192,19 @@ def write(paper: Paper, folders: Mapping[str, Path], out: Path) -> Path:
     """
     from optibench.store.to_results import load as read
     from optibench_reports.data.merge import merge, on_shared_tasks
-    from optibench_reports.render.paper import Part, write_paper
+    from optibench_reports.render.paper import Part as Written
+    from optibench_reports.render.paper import write_paper
 
     results = {name: read(folder) for name, folder in folders.items()}
     parts = [
-        Part(
-            name=section.name,
-            title=section.title,
-            results=(on_shared_tasks if section.shared else merge)([results[name] for name in section.folders]),
-            at=section.at,
-            tables=section.tables,
-            figures=section.figures,
+        Written(
+            name=part.name,
+            title=part.title,
+            results=(on_shared_tasks if part.tasks == "shared" else merge)([results[name] for name in part.results]),
+            at=part.at,
+            tables=part.tables,
+            figures=part.figures,
         )
-        for section in paper.sections
+        for part in paper.parts
     ]
     return write_paper(paper.title, parts, out, control=paper.control, training=paper.training)
-
-
-def _sources(value: Any, where: str) -> dict[str, str | None]:
-    known = (str, type(None))
-    if not isinstance(value, dict) or not all(isinstance(k, str) and isinstance(v, known) for k, v in value.items()):
-        raise HarnessError(f"{where}: `results` maps folders to the grids to run where they are absent, not {value!r}.")
-    for grid in filter(None, value.values()):
-        grids.load(grid, {})  # A wrong name is found here, not after another grid's hours.
-    return value
-
-
-def _section(values: Mapping[str, Any], where: str, folders: tuple[str, ...], at: tuple[int, ...] | None) -> Section:
-    from optibench_reports.render.paper import check_names
-
-    for key in map(str, values):
-        if key not in PART_KEYS:
-            close = difflib.get_close_matches(key, PART_KEYS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(PART_KEYS)}."
-            raise HarnessError(f"{where}: unknown key {key!r}; {hint}")
-    name = values.get("name")
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9-]+", name):
-        raise HarnessError(f"{where}: a part's `name` is lower-case letters, digits and '-', not {name!r}.")
-    where = f"{where} ({name})"
-    wanted = _names(values.get("results", list(folders)), "results", where)
-    strange = [folder for folder in wanted if folder not in folders]
-    if strange or not wanted:
-        which = f"not {strange[0]!r}" if strange else "at least one of them"
-        raise HarnessError(f"{where}: `results` are folders of the paper ({', '.join(folders)}), {which}.")
-    tasks = values.get("tasks", "all")
-    if tasks not in ("all", "shared"):
-        raise HarnessError(f"{where}: `tasks` is all or shared, not {tasks!r}.")
-    counts = _counts(values["at"], where) if "at" in values else at
-    tables, figures = (_names(values.get(key, []), key, where) for key in ("tables", "figures"))
-    check_names(tables, figures, counts)
-    title = _text(values.get("title"), "title", where) or name
-    return Section(name, title, wanted, tasks == "shared", counts, tables, figures)
-
-
-def _names(value: Any, key: str, where: str) -> tuple[str, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(item, str) for item in value):
-        raise HarnessError(f"{where}: `{key}` is a list of names, not {value!r}.")
-    return tuple(dict.fromkeys(value))
-
-
-def _counts(value: Any, where: str) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or not value or not all(type(count) is int and count > 0 for count in value):
-        raise HarnessError(f"{where}: `at` is a list of trial counts, such as [25, 50, 100], not {value!r}.")
-    return tuple(value)
-
-
-def _text(value: Any, key: str, where: str) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value.strip()):
-        raise HarnessError(f"{where}: `{key}` is a text, not {value!r}.")
-    return value

@@ -21,13 +21,9 @@ from optibench.errors import HarnessError
 from optibench.executors.base import CellRunner
 from optibench.executors.registry import EXECUTORS
 from optibench.files import write_atomically
-from optibench.plan.cells import Cell, plan
-from optibench.plan.resolve import resolve
-from optibench.spec import batches
-from optibench.spec.budget import Budget
-from optibench.spec.fidelity import Choice
-from optibench.spec.grid import Grid, Settings
-from optibench.spec.limits import Limits
+from optibench.plan.cells import Cell
+from optibench.plan.plan import Plan
+from optibench.spec.grid import Grid, Settings, load, load_settings
 from optibench.store import changed, fingerprint, provenance
 from optibench.store.run_folder import TRAINING, Store
 from optiformer import cores
@@ -49,6 +45,25 @@ class Outcome:
     cells: int
     stopped: bool
     failed: int = 0
+
+
+def start(
+    grid: str | Path | None = None, *, command: str = "Python", place: str = "The call", **options: Any
+) -> Outcome:
+    """Run a grid that is given by options, or resume the one in a folder if only ``out`` is given.
+
+    Args:
+        grid: A YAML file, or the name of a grid that is shipped; options win over what it says.
+        command: What was typed, for the provenance.
+        place: What errors call the place where the options were given.
+        options: As in a YAML file: ``seeds=5``, ``evaluation_limit="5m"``, ``jobs=2``.
+
+    Raises:
+        HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to fix.
+    """
+    if grid is None and not (options.get("optimizers") or options.get("benchmarks")):
+        return run(None, load_settings(options, place=place), command=command)
+    return run(*load(None if grid is None else str(grid), options, place=place), command=command)
 
 
 def run(grid: Grid | None, settings: Settings, *, command: str = "Python") -> Outcome:
@@ -74,38 +89,41 @@ def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
             raise HarnessError(
                 "Nothing to run: give a grid (a YAML file, or -o and -b), or the --out of one to resume."
             )
-        grid = stored_grid(Store.open(settings.out), allow_external=settings.allow_external)
+        store = Store.open(settings.out)
+        store.refuse_imported()
+        external.recall(store.folder, allowed=settings.allow_external)
+        grid = store.plan().grid
     if settings.executor == "serial":
         grid.limits.refuse_in_process()
-    resolved = resolve(grid)
+    plan = Plan.of(grid)
     if settings.executor != "serial":
-        refuse_unreachable(resolved, settings.executor)
+        refuse_unreachable(plan, settings.executor)
     if settings.executor == "dask":
         from optibench.executors.dask.connection import check
 
         check(str(settings.scheduler))
-    now = fingerprint.current(resolved)
+    now = fingerprint.current(plan)
     jobs = settings.jobs or (None if settings.executor == "dask" else cores.usable())
-    with Store.claim(settings.out or Path("runs") / grid.name, resolved) as store:
-        cells = list(plan(store.resolved()))  # as it was planned first: an earlier version had other keys
+    with Store.claim(settings.out or Path("runs") / grid.name, plan) as store:
+        cells = list(store.plan().cells())  # as it was planned first: an earlier version had other keys
         if store.published():
             return _published(store, cells)
         with _stop_on_signal() as stopping, _sentence(store.folder):
-            external.record(store.folder, resolved)
+            external.record(store.folder, {one.name for one in plan.optimizers.values()}, plan.families)
             keys = {cell.key for cell in cells}
             store.set_aside_damaged(sorted(store.finished() & keys))
             settled = changed.settle(store, cells, now, settings.changed)
             finished = store.finished() & keys
             waiting = [cell for cell in cells if cell.key not in finished]
             if waiting:
-                _train(store, resolved)
+                _train(store, plan)
             if waiting or settled:
                 run = provenance.describe(settings.executor, jobs, command)
                 provenance.record(store, run | ({"changed": settled} if settled else {}))
             if waiting:
                 names = dataclasses.replace(now, parts={})  # no worker needs to know what is behind them
-                runner = CellRunner(store.folder, resolved["tasks"], grid.limits, names)
-                more = {"scheduler": settings.scheduler, "packages": _packages(resolved)}
+                runner = CellRunner(store.folder, plan.tasks, grid.limits, names)
+                more = {"scheduler": settings.scheduler, "packages": plan.versions}
                 execute = functools.partial(EXECUTORS[settings.executor], **more if settings.executor == "dask" else {})
                 _execute(cells, waiting, runner, execute, jobs, stopping)
             finished = store.finished() & keys
@@ -128,7 +146,7 @@ def _published(store: Store, cells: list[Cell]) -> Outcome:
     return Outcome(store, found, len(cells), stopped=False, failed=store.failed_trials(cells))
 
 
-def refuse_unreachable(resolved: dict[str, Any], executor: str) -> None:
+def refuse_unreachable(plan: Plan, executor: str) -> None:
     """Refuse optimizers and tasks that a worker process could not import.
 
     Raises:
@@ -137,10 +155,8 @@ def refuse_unreachable(resolved: dict[str, Any], executor: str) -> None:
     import optibench_benchmarks
     import optibench_optimizers
 
-    entries = [optibench_optimizers.parse(one["name"])[0] for one in resolved["optimizers"].values()]
-    families = [
-        optibench_benchmarks.families()[prefix] for prefix in {name.partition("/")[0] for name in resolved["tasks"]}
-    ]
+    entries = [optibench_optimizers.parse(one.name)[0] for one in plan.optimizers.values()]
+    families = [optibench_benchmarks.families()[prefix] for prefix in plan.families]
     found: list[tuple[str, Any, bool]] = [
         (f"Optimizer {one.name!r}", one, optibench_optimizers.is_installed(one.name)) for one in entries
     ]
@@ -172,27 +188,19 @@ def _importable(module: str) -> bool:
         return False
 
 
-def _train(store: Store, resolved: dict[str, Any]) -> None:
+def _train(store: Store, plan: Plan) -> None:
     """Run the training phases that the grid's optimizers declare, once each, and keep what they cost."""
     import optibench_optimizers
 
     costs = {}
-    for name, optimizer in resolved["optimizers"].items():
-        if "training" in optimizer:
-            entry, settings = optibench_optimizers.parse(batches.split(name)[0])
-            training = entry.load().training(settings)
-            assert training is not None, "the same settings asked for training when the grid was resolved"
+    for name, optimizer in plan.optimizers.items():
+        if optimizer.training is not None:
+            entry, _ = optibench_optimizers.parse(optimizer.name)
+            training = entry.load().training(optimizer.settings)
+            assert training is not None, "the same settings asked for training when the grid was planned"
             costs[name] = {"key": training.key, **training.run()}
     if costs:
         write_atomically(store.folder / TRAINING, json.dumps(costs, indent=1).encode())
-
-
-def _packages(resolved: dict[str, Any]) -> dict[str, str]:
-    """The distributions that cells depend on, with their versions."""
-    found = {name: version for name, version in resolved["packages"].items() if name != "schema"}
-    for optimizer in resolved["optimizers"].values():
-        found |= optimizer["packages"]
-    return found
 
 
 def _execute(
@@ -223,27 +231,10 @@ def _sentence(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def stored_grid(store: Store, *, allow_external: bool = False) -> Grid:
-    """The grid that a run folder holds; before external commands of somebody else are run, the user is asked."""
-    store.refuse_imported()
-    external.recall(store.folder, allowed=allow_external)
-    plain = store.resolved()["grid"]
-    try:
-        changed: dict[str, Any] = {name: tuple(plain[name]) for name in ("optimizers", "benchmarks", "seeds")}
-        changed |= {"initial_size": plain["initial_size"] or 10, "limits": Limits(**plain.get("limits", {}))}
-        if "budget" in plain:
-            changed["budget"] = Budget(**plain["budget"])
-        if "fidelity" in plain:
-            changed["fidelity"] = Choice(*plain["fidelity"])
-        return Grid(**{**plain, **changed})
-    except (KeyError, TypeError) as error:
-        raise HarnessError(f"{store.folder}/grid.yaml is damaged; run the grid into another folder.") from error
-
-
 def status(store: Store) -> dict[str, Any]:
     """Counts of a run folder's cells and trials, by optimizer."""
     store.refuse_imported()
-    cells = list(plan(store.resolved()))
+    cells = list(store.plan().cells())
     finished = store.finished()
     running = store.running()
     by_optimizer: dict[str, dict[str, int]] = {}

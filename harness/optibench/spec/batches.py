@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated
 
-from optibench.errors import HarnessError
+import msgspec
+from msgspec import Meta
+
+from optibench.options import Form, text
 
 MOST = 1000
 """The largest batch."""
 _LABEL = re.compile(r"(.*) \(batch (\d{1,4})\)", re.DOTALL)
+Size = Annotated[int, Meta(ge=1, le=MOST)]
 
 
-def parse(value: Any, where: str) -> tuple[int, ...]:
-    """Read one size (``4``), several (``1,4``) or a YAML list of them.
+def _read(written: int | str | list[int | str]) -> tuple[int, ...]:
+    items = written.split(",") if isinstance(written, str) else written if isinstance(written, list) else [written]
+    words = [item.strip() if isinstance(item, str) else item for item in items]
+    return tuple(dict.fromkeys(msgspec.convert(words, list[Size], strict=False)))
 
-    Raises:
-        HarnessError: One is no whole number from 1 to :data:`MOST`.
-    """
-    items = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    words = ["" if isinstance(item, bool) else str(item).strip() for item in items]
-    if not words or not all(re.fullmatch(r"\d{1,4}", word) and 1 <= int(word) <= MOST for word in words):
-        raise HarnessError(
-            f"{where}: `batch_size` is a whole number from 1 to {MOST}, or a list of them like 1,4, not {value!r}."
-        )
-    return tuple(dict.fromkeys(int(word) for word in words))
+
+SIZES = Form(
+    f"a whole number from 1 to {MOST}, or a list of them like 1,4",
+    Size | text(r"^\d+(\s*,\s*\d+)*$") | Annotated[list[Size | str], Meta(min_length=1)],
+    _read,
+)
 
 
 def expand(optimizers: Sequence[str], sizes: Sequence[int]) -> tuple[str, ...]:

@@ -12,20 +12,21 @@ configuration is asked for while the others are still out. The optimizer's own t
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
 
 from optibench.errors import HarnessError
+from optibench.options import Form, text
 
 Unit = Literal["fidelity", "seconds"]
 MOST_TRIALS = 10_000
 """Trials after which a cell ends although its budget is not spent, as where every evaluation costs nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a cell may spend.
 
     Attributes:
@@ -34,7 +35,7 @@ class Budget:
     """
 
     unit: Unit
-    amount: float
+    amount: int | float
 
     @property
     def trials(self) -> int | None:
@@ -42,30 +43,26 @@ class Budget:
         return math.ceil(self.amount - 1e-9) if self.unit == "fidelity" else None
 
 
-def parse(value: Any, where: str) -> Budget | int:
-    """Read ``{fidelity: 50}``, ``{seconds: 3600}`` or ``{trials: 50}``, or the same as ``fidelity=50``.
-
-    Returns:
-        A count of trials is just that.
-
-    Raises:
-        HarnessError: It is something else.
-    """
-    if isinstance(value, str):
-        unit, _, amount = (part.strip() for part in value.partition("="))
-    elif isinstance(value, Mapping) and len(value) == 1:
-        ((unit, amount),) = value.items()
-    else:
-        unit, amount = "", None
-    text = str(amount)
-    number = float(text) if re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text) else 0.0
-    if unit == "trials" and re.fullmatch(r"[1-9]\d*", text):
-        return int(text)
-    if unit not in ("fidelity", "seconds") or not 0 < number < 1e15:
-        raise HarnessError(
-            f"{where}: `budget` is one of {{trials: N}}, {{fidelity: X}} (X full evaluations) and {{seconds: X}} "
-            f"(simulated), N and X above 0, not {value!r}."
-        )
+def _read(written: str | Mapping[Any, float]) -> Budget | int:
+    if isinstance(written, str):
+        name, _, amount = written.partition("=")
+        return _read(msgspec.convert({name.strip(): amount.strip()}, _MAPPING, strict=False))
+    ((unit, number),) = written.items()
+    if unit == "trials":
+        return msgspec.convert(number, int, strict=False)
+    if not number < 1e15:
+        raise ValueError
     if unit == "fidelity" and number > MOST_TRIALS:
-        raise HarnessError(f"{where}: a budget of more than {MOST_TRIALS} full evaluations is not supported: {text}.")
+        raise HarnessError(f"a budget of more than {MOST_TRIALS} full evaluations is not supported: {number:g}.")
     return Budget("fidelity" if unit == "fidelity" else "seconds", number)
+
+
+_MAPPING = Annotated[
+    dict[Literal["trials", "fidelity", "seconds"], Annotated[float, Meta(gt=0)]],
+    Meta(min_length=1, max_length=1, extra_json_schema={"propertyNames": {"enum": ["trials", "fidelity", "seconds"]}}),
+]
+BUDGET = Form(
+    "one of {trials: N}, {fidelity: X} (X full evaluations) and {seconds: X} (simulated), N and X above 0",
+    _MAPPING | text(r"^(trials|fidelity|seconds)\s*=\s*[\d.e+-]+$"),
+    _read,
+)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta
 
 from optibench.errors import HarnessError
+from optibench.options import Form
 
 if TYPE_CHECKING:
     from optibench_benchmarks import Benchmark
@@ -22,28 +26,27 @@ class Choice(NamedTuple):
     """
 
     name: str
-    low: float | None = None
+    low: int | float | None = None
 
 
-def parse(value: Any, where: str) -> Choice:
-    """Read ``epochs`` or ``{epochs: 3}``, or the latter as ``epochs=3``.
+def _read(written: str | dict[str, float]) -> Choice:
+    if isinstance(written, str):
+        name, given, low = (part.strip() for part in written.partition("="))
+        if not given:
+            return Choice(name)
+        written = msgspec.convert({name: low}, _MAPPING, strict=False)
+    ((name, number),) = written.items()
+    if not name or not number < math.inf:
+        raise ValueError
+    return Choice(name, number)
 
-    Raises:
-        HarnessError: It is something else.
-    """
-    name, low = value, None
-    if isinstance(value, str) and "=" in value:
-        name, low = (part.strip() for part in value.split("=", 1))
-    elif isinstance(value, Mapping) and len(value) == 1:
-        ((name, low),) = value.items()
-    given = low is not None or not isinstance(value, str)
-    number = float(str(low)) if re.fullmatch(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", str(low)) else 0.0
-    if not isinstance(name, str) or not name or isinstance(low, bool) or (given and number <= 0):
-        raise HarnessError(
-            f"{where}: `fidelity` is the name of a fidelity (epochs), or that and the lowest value to use "
-            f"({{epochs: 3}}, a number above 0), not {value!r}."
-        )
-    return Choice(name, number if given else None)
+
+_MAPPING = Annotated[dict[str, Annotated[float, Meta(gt=0)]], Meta(min_length=1, max_length=1)]
+FIDELITY = Form(
+    "the name of a fidelity (epochs), or that and the lowest value to use ({epochs: 3}, a number above 0)",
+    Annotated[str, Meta(min_length=1)] | _MAPPING,
+    _read,
+)
 
 
 def varied(problem: Benchmark, choice: Choice | None) -> Fidelity:

@@ -1,149 +1,235 @@
-"""The grid: which optimizers, on which tasks, with which seeds and budget.
+"""The grid: which optimizers, on which tasks, with which seeds and budget; and how to run it.
 
-A grid is written as YAML, as command-line flags, or both (flags win). :func:`optibench.plan.resolve.resolve` turns it
-into plain data in which nothing is left to a default, a glob or an installed version: that is what is stored beside the
-results and what a resumed run is compared with.
+Each option is declared here or in :mod:`optibench.spec.limits`, once: that makes it a key of YAML files, a flag (which
+wins), a keyword in Python and a part of ``optibench schema``. What becomes of a grid is a
+:class:`optibench.plan.plan.Plan`, in which nothing is left to a default, a glob or an installed version.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
 
 from optibench import external
 from optibench.errors import HarnessError
 from optibench.numbers import whole
+from optibench.options import COUNT, Form, Option, declared, in_file, some, text
 from optibench.paths import expanded, expanded_text
-from optibench.spec import batches, budget, fidelity, limits
-from optibench.spec.budget import Budget
-from optibench.spec.fidelity import Choice
+from optibench.spec import batches
+from optibench.spec.budget import BUDGET, Budget
+from optibench.spec.fidelity import FIDELITY, Choice
 from optibench.spec.limits import Limits
-from optibench.spec.yaml_file import Source, read_mapping
+from optibench.yaml_file import Source, by_name, read_yaml
 
-Initial = Literal["shared", "own"]
 DEFAULT_TRIALS = 50
 MOST_SEEDS = 1_000_000
-SHIPPED = Path(__file__).parents[1] / "grids"
+Seed = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
-@dataclass(frozen=True)
-class Grid:
+def _read_seeds(written: int | str | list[int]) -> tuple[int, ...]:
+    if isinstance(written, list):
+        return tuple(dict.fromkeys(written))
+    parts = [part.strip() for part in str(written).split(",") if part.strip()]
+    if whole(str(written).strip()) is not None:  # a count
+        parts = [f"0-{int(written) - 1}"]
+    matches = [re.fullmatch(r"([0-9]{1,18})(?:\s*-\s*([0-9]{1,18}))?", part) for part in parts]
+    ends = [(int(match[1]), int(match[2] or match[1])) for match in matches if match]
+    if not ends or None in matches or not all(first <= last < first + MOST_SEEDS for first, last in ends):
+        raise ValueError
+    seeds = (seed for first, last in ends for seed in range(first, last + 1))
+    return msgspec.convert(tuple(dict.fromkeys(seeds)), tuple[Seed, ...])
+
+
+SEEDS = Form(
+    "a count of at least 1 (5 means seeds 0 to 4), a range like 0-9 or a list like 1,3,7 of at most "
+    f"{MOST_SEEDS:,} seeds from 0 to 2147483647",
+    Annotated[int, Meta(ge=1, le=MOST_SEEDS)]
+    | text(r"^[\d\s,-]+$")
+    | Annotated[list[Seed], Meta(min_length=1, max_length=MOST_SEEDS)],
+    _read_seeds,
+)
+_NAME = Annotated[str, Meta(min_length=1)]
+NAMES = Form(
+    "a list of names",
+    _NAME | Annotated[list[_NAME], Meta(min_length=1)],
+    lambda written: tuple(dict.fromkeys([written] if isinstance(written, str) else written)),
+)
+
+
+def _read_name(written: str | int) -> str:
+    if not re.fullmatch(r"[\w-][\w.-]*", str(written)):
+        raise ValueError
+    return str(written)
+
+
+NAME = Form("letters, digits, '-', '_' and '.', the first no '.'", text(r"^[\w-][\w.-]*$") | int, _read_name)
+
+
+class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to run.
 
     Attributes:
-        optimizers: Names with settings, e.g. ``tpe:group=true``, and batch sizes, ``tpe (batch 4)``.
-        benchmarks: Names of tasks and suites, and globs.
-        seeds: The seeds, each a non-negative integer.
-        trials: Trials in each cell, the initial design included. Where there is another ``budget``, what optimizers
-            are told that they have.
+        trials: Where there is another ``budget``, what optimizers are told that they have.
         initial: ``shared``: all optimizers of one (task, seed) are told the same random configurations first;
             ``own``: each optimizer's library makes its own, as a user would get it.
-        initial_size: Configurations in the shared initial design (at most ``trials``).
-        name: What the grid is called; names the default output folder.
-        limits: What a worker may take, and how often a trial that it died of is tried again.
         budget: A cell's budget where it is a cost and no count of trials.
-        simulated_workers: Evaluations under way at a time, on a clock simulated from what they cost; 0: one after the
-            other, without a clock.
-        fidelity: What multi-fidelity optimizers vary; ``None``: each task's main fidelity, from its lowest on.
+        simulated_workers: 0: one evaluation after the other, without a clock.
+        fidelity: ``None``: each task's main fidelity, from its lowest on.
         skipped: ``None``: a task whose data is missing is an error; empty: such tasks are left out; otherwise those
             that were.
     """
 
-    optimizers: tuple[str, ...]
-    benchmarks: tuple[str, ...]
-    seeds: tuple[int, ...]
-    trials: int
-    initial: Initial = "shared"
-    initial_size: int = 10
-    name: str = "grid"
-    limits: Limits = field(default_factory=Limits)
-    budget: Budget | None = None
-    simulated_workers: int = 0
-    fidelity: Choice | None = None
+    optimizers: Annotated[
+        tuple[str, ...], NAMES, Option("optimizers, as name or name:key=value", "-o", "NAME", many=True)
+    ]
+    benchmarks: Annotated[
+        tuple[str, ...], NAMES, Option("tasks, suites or globs like 'yahpo/*/12'", "-b", "NAME", many=True)
+    ]
+    seeds: Annotated[
+        tuple[Annotated[int, Meta(ge=0)], ...],
+        SEEDS,
+        Option("a count (5: seeds 0 to 4), a range (0-9) or a list (1,3,7); default 5", "-s"),
+    ] = (0, 1, 2, 3, 4)
+    trials: Annotated[
+        int, Meta(ge=1), COUNT, Option("trials in each cell, the initial design included; default 50", "-t")
+    ] = DEFAULT_TRIALS
+    initial: Annotated[
+        Literal["shared", "own"],
+        Option("the first trials: random configurations that all optimizers share (default), or each library's own"),
+    ] = "shared"
+    initial_size: Annotated[
+        Annotated[int, Meta(ge=0)],
+        COUNT,
+        Option("size of the shared initial design; default 10", metavar="N"),
+    ] = 10
+    name: Annotated[str, NAME, Option("what the grid is called; names the run folder", flag=False)] = "grid"
+    limits: Limits = Limits()
+    budget: Annotated[
+        Budget | None,
+        BUDGET,
+        Option("instead of trials: fidelity=50 (full evaluations) or seconds=3600 (simulated)", metavar="UNIT=X"),
+    ] = None
+    simulated_workers: Annotated[
+        int,
+        COUNT,
+        Option("evaluations at a time, on a clock simulated from what they cost", metavar="N"),
+    ] = 0
+    fidelity: Annotated[
+        Choice | None,
+        FIDELITY,
+        Option("what multi-fidelity optimizers vary: epochs, or epochs=3 for the lowest value", metavar="NAME"),
+    ] = None
     skipped: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """How to run it: none of these changes a result."""
 
-    out: Path | None = None
-    jobs: int | None = None
-    executor: str = "processes"
-    scheduler: str | None = None
-    """Of the dask executor: its address, or the JSON file that it writes."""
-    allow_external: bool = False
-    """Whether to run the external commands of a run folder that was made elsewhere."""
-    changed: str | None = None
-    """What becomes of cells that other code or versions made: ``rerun`` or ``keep``; ``None``: the user is asked."""
+    out: Annotated[
+        Path | None, Form("a folder", str, expanded), Option("the run folder; default runs/NAME", metavar="DIR")
+    ] = None
+    jobs: Annotated[
+        int | None,
+        COUNT,
+        Option("worker processes; default: one a usable core. On Dask: most cells at a time", "-j", "N"),
+    ] = None
+    executor: Annotated[Literal["processes", "serial", "dask"], Option("default: processes")] = "processes"
+    scheduler: Annotated[
+        str | None,
+        Form("an address like tcp://HOST:8786", _NAME, expanded_text),
+        Option("Dask's, with --executor dask; docs/dask.md", metavar="ADDRESS"),
+    ] = None
+    skip_missing: Annotated[
+        bool, Option("leave out tasks whose data is not here; the report lists them", file=False)
+    ] = False
+    allow_external: Annotated[
+        bool, Option("run the external commands of a folder that was made elsewhere", file=False)
+    ] = False
+    changed: Annotated[
+        Literal["rerun", "keep"] | None,
+        Option("what becomes of cells that other code or versions made; on a terminal you are asked", file=False),
+    ] = None
 
 
-KEYS = (
-    *("name", "optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size"),
-    *("budget", "simulated_workers", "fidelity", "batch_size"),
-    *limits.KEYS,
-    *("jobs", "executor", "scheduler", "out", "external"),
-)
-EXECUTORS = ("serial", "processes", "dask")
+class Also(msgspec.Struct, frozen=True):
+    """What else a file may say: it becomes a part of the others."""
+
+    batch_size: Annotated[
+        tuple[int, ...],
+        batches.SIZES,
+        Option("configurations that are proposed at a time: 4, or 1,4 for both; default 1", metavar="N"),
+    ] = (1,)
+    external: Annotated[
+        Mapping[str, Any] | None,
+        Form("a mapping with `optimizers:` and `benchmarks:`", dict[str, Any], inside=external.written),
+        Option("optimizers and benchmarks of other programs; docs/external.md", flag=False),
+    ] = None
 
 
-def load(path: str | None, flags: Mapping[str, Any]) -> tuple[Grid, Settings]:
-    """Read a grid from a YAML file (or the name of one that is shipped) and from flags, which win.
+PARTS = (Grid, Also, Limits, Settings)
+
+
+def load(path: str | None, given: Mapping[str, Any], *, place: str = "The command line") -> tuple[Grid, Settings]:
+    """Read a grid from a YAML file (or the name of one that is shipped) and from what else is given, which wins.
 
     The external optimizers and benchmarks that the file defines are registered.
+
+    Args:
+        path: The file, or ``None``.
+        given: Options, as flags, as a file would have them, or as values; ``None`` is none.
+        place: What errors call the place where they were given.
 
     Raises:
         HarnessError: The file is missing or malformed, or a value is out of range; the message gives the line.
     """
-    source = read_mapping(path, "grid", KEYS, shipped()) if path is not None else Source()
-    if any(flags.get(key) is not None for key in ("trials", "budget")):  # either takes the place of either
+    known = declared(*PARTS)
+    source = read_yaml(path, "grid", in_file(known), shipped()) if path is not None else Source.of({}, place)
+    if any(given.get(key) is not None for key in ("trials", "budget")):  # either takes the place of either
         for key in ("trials", "budget"):
             source.values.pop(key, None)
-    for key, value in flags.items():
-        if value is not None:
-            source.values[key] = value
-            source.lines.pop(key, None)
-    values = source.values
-    if "external" in values:
-        external.register(external.parse(values["external"], source.where("external"), Path(source.path).parent))
+    source.override(given, known, place)
     for key in ("optimizers", "benchmarks"):
-        if not values.get(key):
-            flag = {"optimizers": "-o", "benchmarks": "-b"}[key]
+        if not source.values.get(key):
+            flag = known[key].option.short
             raise HarnessError(f"The grid names no {key}: give them with {flag} or under `{key}:` in a YAML file.")
-    trials, spend = _budget(source)
-    sizes = batches.parse(values.get("batch_size", 1), source.where("batch_size"))
-    grid = Grid(
-        optimizers=batches.expand(_words(source, "optimizers"), sizes),
-        benchmarks=_words(source, "benchmarks"),
-        seeds=parse_seeds(values.get("seeds", 5), source.where("seeds")),
-        trials=trials,
-        initial=_choice(source, "initial", ("shared", "own"), "shared"),  # type: ignore[arg-type]
-        initial_size=_count(source, "initial_size", 10),
-        name=str(values.get("name", "grid")),
-        limits=limits.parse(values, source.where),
-        budget=spend,
-        simulated_workers=_count(source, "simulated_workers", 1) if "simulated_workers" in values else 0,
-        fidelity=fidelity.parse(values["fidelity"], source.where("fidelity")) if "fidelity" in values else None,
-        skipped=() if values.get("skip_missing") else None,
-    )
-    if not re.fullmatch(r"[\w.-]+", grid.name) or grid.name.startswith("."):
+    if {"budget", "trials"} <= source.values.keys():
         raise HarnessError(
-            f"{source.where('name')}: a grid's name is letters, digits, '-', '_' and '.': {grid.name!r}."
+            f"{source.where('budget')}: the budget is given twice, as `budget` and as `trials`: leave one of them out."
         )
+    values = source.read(known)
+    if "external" in values:
+        external.register(external.read(source, Path(source.path).parent, "external"))
+    values["optimizers"] = batches.expand(values["optimizers"], values.get("batch_size", (1,)))
+    if "budget" in values:
+        spend = values["budget"]
+        values["trials"] = spend if isinstance(spend, int) else spend.trials or DEFAULT_TRIALS
+        values["budget"] = None if isinstance(spend, int) else spend
+    skipped = () if values.get("skip_missing") else None
+    grid = Grid(**some(Grid, values), limits=Limits(**some(Limits, values)), skipped=skipped)
     _refuse_without_search(grid, source)
-    return grid, _settings(source)
+    return grid, _settings(source, values)
 
 
-def load_settings(flags: Mapping[str, Any]) -> Settings:
-    """Read only how to run, from flags.
+def load_settings(given: Mapping[str, Any], *, place: str = "The command line") -> Settings:
+    """Read only how to run, for a run that resumes what is in its folder.
 
     Raises:
-        HarnessError: A value is out of range.
+        HarnessError: A value is out of range, or would make another grid.
     """
-    return _settings(Source(values={key: value for key, value in flags.items() if value is not None}))
+    known, source = declared(*PARTS), Source.of({}, place)
+    source.override(given, known, place)
+    for key in source.values:
+        if key not in declared(Settings) and "out" in source.values:
+            raise HarnessError(
+                f"{known[key].flag} would make another grid than the one in {source.values['out']}: leave it "
+                "out to resume, or give -o and -b as well."
+            )
+    return _settings(source, source.read(known))
 
 
 def _refuse_without_search(grid: Grid, source: Source) -> None:
@@ -151,7 +237,7 @@ def _refuse_without_search(grid: Grid, source: Source) -> None:
     amount = grid.trials if grid.budget is None else grid.budget.amount
     if grid.initial == "own" or (grid.budget and grid.budget.unit != "fidelity") or amount > grid.initial_size:
         return
-    key = next((key for key in ("trials", "budget", "initial_size") if key in source.lines), "trials")
+    key = next((key for key in ("trials", "budget", "initial_size") if (key,) in source.lines), "")
     flag = "-t" if grid.budget is None else "--budget fidelity="
     raise HarnessError(
         f"{source.where(key)}: the shared initial design of {grid.initial_size} configurations leaves none of "
@@ -160,101 +246,19 @@ def _refuse_without_search(grid: Grid, source: Source) -> None:
     )
 
 
-def _settings(source: Source) -> Settings:
-    executor = _choice(source, "executor", EXECUTORS, "processes")
-    scheduler = source.values.get("scheduler")
-    if executor == "dask" and (not isinstance(scheduler, str) or not scheduler):
+def _settings(source: Source, values: Mapping[str, Any]) -> Settings:
+    found = Settings(**some(Settings, values))
+    if found.executor == "dask" and found.scheduler is None:
         raise HarnessError(
             "The dask executor needs its scheduler: give --scheduler tcp://HOST:8786, as `dask scheduler` prints it."
         )
-    if scheduler is not None and executor != "dask":
+    if found.scheduler is not None and found.executor != "dask":
         raise HarnessError(
             f"{source.where('scheduler')}: `scheduler` belongs to the dask executor: add --executor dask."
         )
-    return Settings(
-        out=expanded(str(source.values["out"])) if "out" in source.values else None,
-        jobs=_count(source, "jobs", 1) if "jobs" in source.values else None,
-        executor=executor,
-        scheduler=None if scheduler is None else expanded_text(scheduler),
-        allow_external=bool(source.values.get("allow_external")),
-        changed=source.values.get("changed"),
-    )
+    return found
 
 
 def shipped() -> dict[str, Path]:
     """The grids that come with the bench, by name."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"))}
-
-
-def _budget(source: Source) -> tuple[int, Budget | None]:
-    """The number of trials, and the budget if it is another one."""
-    if "budget" not in source.values:
-        return _count(source, "trials", DEFAULT_TRIALS), None
-    if "trials" in source.values:
-        raise HarnessError(
-            f"{source.where('budget')}: the budget is given twice, as `budget` and as `trials`: leave one of them out."
-        )
-    found = budget.parse(source.values["budget"], source.where("budget"))
-    return (found, None) if isinstance(found, int) else (found.trials or DEFAULT_TRIALS, found)
-
-
-def _words(source: Source, key: str) -> tuple[str, ...]:
-    value = source.values[key]
-    items = [value] if isinstance(value, str) else value
-    if not isinstance(items, Sequence) or not all(isinstance(item, str) and item for item in items):
-        raise HarnessError(f"{source.where(key)}: `{key}` is a list of names, not {value!r}.")
-    return tuple(dict.fromkeys(items))
-
-
-def _count(source: Source, key: str, default: int) -> int:
-    value = source.values.get(key, default)
-    number = whole(value.strip()) if isinstance(value, str) else value
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise HarnessError(f"{source.where(key)}: `{key}` is a whole number of at least 1, not {value!r}.")
-    return number
-
-
-def _choice(source: Source, key: str, choices: Sequence[str], default: str) -> str:
-    value = source.values.get(key, default)
-    if value not in choices:
-        raise HarnessError(f"{source.where(key)}: `{key}` is one of {', '.join(choices)}, not {value!r}.")
-    return str(value)
-
-
-def parse_seeds(value: Any, where: str) -> tuple[int, ...]:
-    """Read seeds: a count (``5`` means 0 to 4), a range (``0-9``), a list (``1,3,7``) or a YAML list.
-
-    Raises:
-        HarnessError: There is none, or one is negative.
-    """
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        count = whole(value.strip()) if isinstance(value, str) else value
-        if isinstance(count, int):
-            seeds = _seed_range(0, count - 1)
-        elif isinstance(value, str):
-            seeds = []
-            for part in filter(None, (part.strip() for part in value.split(","))):
-                match = re.fullmatch(r"([0-9]+)(?:\s*-\s*([0-9]+))?", part)
-                if match is None:
-                    raise ValueError
-                seeds += _seed_range(int(match[1]), int(match[2] or match[1]))
-        else:
-            if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in value):
-                raise ValueError
-            seeds = list(value)
-    except (TypeError, ValueError):
-        seeds = []
-    if not seeds or min(seeds) < 0 or max(seeds) >= 2**31:
-        raise HarnessError(
-            f"{where}: `seeds` is a count of at least 1 (5 means seeds 0 to 4), a range like 0-9 or a list like 1,3,7 "
-            f"of at most {MOST_SEEDS:,} seeds from 0 to 2147483647, not {value!r}."
-        )
-    return tuple(dict.fromkeys(seeds))
-
-
-def _seed_range(first: int, last: int) -> list[int]:
-    if last - first >= MOST_SEEDS:
-        raise ValueError
-    return list(range(first, last + 1))
+    return by_name(Path(__file__).parents[1] / "grids")

@@ -7,39 +7,68 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from optibench.errors import HarnessError
+from optibench.options import Form, Option, text
 
-KEYS = ("evaluation_limit", "ask_limit", "cell_limit", "memory_limit", "retries")
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _BYTES = {"M": 2**20, "MiB": 2**20, "G": 2**30, "GiB": 2**30}
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a worker may take; ``None``: as much as it likes.
+def _seconds(written: float | str | None) -> float | None:
+    if written is None or written == "none":
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)", str(written).strip())
+    seconds = float(match[1]) * _SECONDS.get(match[2], 0.0) if match else 0.0
+    if not 0 < seconds < 1e9:
+        raise ValueError
+    return seconds
 
-    Attributes:
-        evaluation_limit: Seconds of wall-clock time for one evaluation.
-        ask_limit: Seconds for one ask, and for one tell (some libraries fit their model in the one, some in the other).
-        cell_limit: Seconds for a cell: its asks, evaluations and tells, lost attempts included and replays excluded.
-        memory_limit: Bytes that a worker may have resident.
-        retries: How often a trial is tried again that a worker died of (killed, crashed or over its memory). A trial
-            that ran into a limit on time is not.
+
+def _bytes(written: str | None) -> int | None:
+    if written is None or written == "none":
+        return None
+    if not sys.platform.startswith("linux"):
+        raise HarnessError("`memory_limit` needs Linux's /proc: leave it out here.")
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([A-Za-z]+)", written.strip())
+    size = int(float(match[1]) * _BYTES.get(match[2], 0)) if match else 0
+    if not 0 < size < 2**60:
+        raise ValueError
+    return size
+
+
+_TIME = Form(
+    "a time above 0, in seconds or with a unit (90, 90s, 5m, 2h)",
+    Annotated[float, Meta(gt=0)] | text(r"^(\d+\.?\d*|\.\d+)\s*(s|m|min|h)?$|^none$") | None,
+    _seconds,
+)
+_SIZE = Form("an amount of memory with its unit (500M, 4G)", text(r"^\d+(\.\d*)?\s*[MG](iB)?$|^none$") | None, _bytes)
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a worker may take, in seconds of wall-clock time and bytes; ``None``: as much as it likes.
+
+    Those that are set are part of what identifies a grid. A cell's time includes lost attempts and excludes replays; a
+    trial that ran into a limit on time is not tried again.
     """
 
-    evaluation_limit: float | None = None
-    ask_limit: float | None = None
-    cell_limit: float | None = None
-    memory_limit: int | None = None
-    retries: int = 1
-
-    def changed(self) -> dict[str, Any]:
-        """The ones that are not at their default: part of what identifies a grid."""
-        return {key: getattr(self, key) for key in KEYS if getattr(self, key) != getattr(Limits, key)}
+    evaluation_limit: Annotated[
+        int | float | None, _TIME, Option("for one evaluation: 90, 90s, 5m, 2h; default none", metavar="TIME")
+    ] = None
+    ask_limit: Annotated[
+        int | float | None, _TIME, Option("for one ask, and for one tell; default none", metavar="TIME")
+    ] = None
+    cell_limit: Annotated[
+        int | float | None, _TIME, Option("for the trials of a cell; default none", metavar="TIME")
+    ] = None
+    memory_limit: Annotated[
+        int | None, _SIZE, Option("resident memory of a worker: 500M, 4G; default none", metavar="SIZE")
+    ] = None
+    retries: Annotated[int, Meta(ge=0, le=999), Option("for a trial that a worker died of; default 1", metavar="N")] = 1
 
     def refuse_in_process(self) -> None:
         """Refuse limits where there is no worker process to kill.
@@ -47,60 +76,9 @@ class Limits:
         Raises:
             HarnessError: There are some.
         """
-        for key in KEYS[:-1]:
-            if getattr(self, key) is not None:
+        for key in self.__struct_fields__:
+            if key != "retries" and getattr(self, key) is not None:
                 raise HarnessError(
                     f"`{key}` is enforced by killing a worker process and the serial executor has none: use "
                     "--executor processes, or leave the limit out."
                 )
-
-
-def parse(values: Mapping[str, Any], where: Any) -> Limits:
-    """Read limits: ``90``, ``90s``, ``5m`` or ``2h`` for times, ``500M`` or ``4G`` for memory.
-
-    Args:
-        values: Of which :data:`KEYS` are read, where there.
-        where: Says where a key stands.
-
-    Raises:
-        HarnessError: A value is malformed or not above 0.
-    """
-    found: dict[str, Any] = {}
-    for key in KEYS:
-        value = values.get(key)
-        if value is not None and not (key != "retries" and value == "none"):
-            found[key] = _READ[key](key, value, where(key))
-    if "memory_limit" in found and not sys.platform.startswith("linux"):
-        raise HarnessError(f"{where('memory_limit')}: `memory_limit` needs Linux's /proc: leave it out here.")
-    return Limits(**found)
-
-
-def _seconds(key: str, value: Any, where: str) -> float:
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", str(value))
-    seconds = float(match[1]) * _SECONDS.get(match[2], 0.0) if match else 0.0
-    if isinstance(value, bool) or not 0 < seconds < 1e9:
-        raise HarnessError(
-            f"{where}: `{key}` is a time above 0, in seconds or with a unit (90, 90s, 5m, 2h), not {value!r}."
-        )
-    return seconds
-
-
-def _bytes(key: str, value: Any, where: str) -> int:
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([A-Za-z]+)\s*", str(value))
-    size = int(float(match[1]) * _BYTES.get(match[2], 0)) if match else 0
-    if not 0 < size < 2**60:
-        raise HarnessError(f"{where}: `{key}` is an amount of memory with its unit (500M, 4G), not {value!r}.")
-    return size
-
-
-def _retries(key: str, value: Any, where: str) -> int:
-    if isinstance(value, bool) or not re.fullmatch(r"\s*\d{1,3}\s*", str(value)):
-        raise HarnessError(f"{where}: `{key}` is a whole number from 0 to 999, not {value!r}.")
-    return int(value)
-
-
-_READ = {
-    **dict.fromkeys(("evaluation_limit", "ask_limit", "cell_limit"), _seconds),
-    "memory_limit": _bytes,
-    "retries": _retries,
-}

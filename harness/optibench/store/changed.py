@@ -6,18 +6,28 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+import msgspec
 
 from optibench.cell.journal import Journal
 from optibench.errors import HarnessError
 from optibench.files import write_atomically
 from optibench.plan.cells import Cell
-from optibench.store.fingerprint import UNKNOWN, Fingerprints, differences
+from optibench.store.fingerprint import UNKNOWN, Fingerprints, Parts, differences
 from optibench.store.run_folder import FINGERPRINTS, Store
 
 SHOWN = 5
 """Changes that a sentence names."""
 CHOICES = ("rerun", "keep")
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the folder's ``fingerprints.json`` says: of what was run here, its parts, and what was kept."""
+
+    optimizers: dict[str, list[str]] = {}  # msgspec copies it
+    tasks: dict[str, list[str]] = {}
+    parts: dict[str, Parts] = {}
+    kept: dict[str, list[str]] = {}
 
 
 def settle(store: Store, cells: Sequence[Cell], now: Fingerprints, choice: str | None) -> str | None:
@@ -36,7 +46,7 @@ def settle(store: Store, cells: Sequence[Cell], now: Fingerprints, choice: str |
         HarnessError: There are such cells, no choice was given, and nobody can be asked.
     """
     known = read(store)
-    kept: dict[str, list[str]] = known.get("kept", {})
+    kept = dict(known.kept)
     found = {
         made: left
         for made, some in _others(store, cells, now, known).items()
@@ -64,34 +74,34 @@ def settle(store: Store, cells: Sequence[Cell], now: Fingerprints, choice: str |
     return sentence
 
 
-def read(store: Store) -> dict[str, Any]:
-    """What the folder's ``fingerprints.json`` says; empty if there is none."""
+def read(store: Store) -> Known:
+    """What the folder knows; nothing if its file is missing or damaged."""
     try:
-        found: dict[str, Any] = json.loads((store.folder / FINGERPRINTS).read_text(encoding="utf-8"))
-        return found if all(isinstance(found[key], dict) for key in ("optimizers", "tasks", "parts")) else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return msgspec.json.decode((store.folder / FINGERPRINTS).read_bytes(), type=Known)
+    except (OSError, ValueError):
+        return Known()
 
 
-def _note(store: Store, now: Fingerprints, known: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+def _note(store: Store, now: Fingerprints, known: Known, kept: dict[str, list[str]]) -> None:
     """Add what is now to what the folder knows."""
-    found: dict[str, Any] = {"optimizers": {}, "tasks": {}, "parts": {**known.get("parts", {}), **now.parts}}
-    for kind, names in (("optimizers", now.optimizers), ("tasks", now.tasks)):
-        before = known.get(kind, {})
-        found[kind] = {name: list(dict.fromkeys([*before.get(name, ()), one])) for name, one in names.items()}
-    content = json.dumps({**found, "kept": kept}, indent=1)
-    if known != {**found, "kept": kept}:
-        write_atomically(store.folder / FINGERPRINTS, content.encode())
+
+    def more(before: Mapping[str, list[str]], names: Mapping[str, str]) -> dict[str, list[str]]:
+        return {name: list(dict.fromkeys([*before.get(name, ()), one])) for name, one in names.items()}
+
+    optimizers, tasks = more(known.optimizers, now.optimizers), more(known.tasks, now.tasks)
+    found = Known(optimizers, tasks, {**known.parts, **now.parts}, kept)
+    if known != found:
+        write_atomically(store.folder / FINGERPRINTS, json.dumps(msgspec.to_builtins(found), indent=1).encode())
 
 
-def _others(store: Store, cells: Sequence[Cell], now: Fingerprints, known: Mapping[str, Any]) -> dict[str, list[Cell]]:
+def _others(store: Store, cells: Sequence[Cell], now: Fingerprints, known: Known) -> dict[str, list[Cell]]:
     """The finished and begun cells that were made otherwise, by their fingerprint."""
     finished, begun = store.finished(), set(store.begun())
     if not finished and not begun:
         return {}
     alike = all(
-        known.get(kind, {}).get(name, ["", ""]) == [one]
-        for kind, names in (("optimizers", now.optimizers), ("tasks", now.tasks))
+        before.get(name) == [one]
+        for before, names in ((known.optimizers, now.optimizers), (known.tasks, now.tasks))
         for name, one in names.items()
     )
     if alike:  # nothing else was ever run here, so that no file needs to be read
@@ -118,7 +128,7 @@ def _others(store: Store, cells: Sequence[Cell], now: Fingerprints, known: Mappi
     return dict(found)
 
 
-def _words(found: Mapping[str, Sequence[Cell]], now: Fingerprints, known: Mapping[str, Any]) -> str:
+def _words(found: Mapping[str, Sequence[Cell]], now: Fingerprints, known: Known) -> str:
     """What differs, the most important first."""
     words: dict[str, None] = {}
     for made, some in found.items():
@@ -129,7 +139,7 @@ def _words(found: Mapping[str, Sequence[Cell]], now: Fingerprints, known: Mappin
             for old in made.split("+"):
                 pairs = zip(old.split("-"), new, strict=False)
                 for one, other in dict.fromkeys(pairs):
-                    parts = known.get("parts", {}).get(one)
+                    parts = known.parts.get(one)
                     if parts is not None and one != other:
                         words |= dict.fromkeys(differences(parts, now.parts[other]))
     listed = list(words)

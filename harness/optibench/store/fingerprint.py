@@ -30,6 +30,7 @@ from optibench.store.provenance import PACKAGES, home, installed
 
 if TYPE_CHECKING:
     from optibench.plan.cells import Cell
+    from optibench.plan.plan import Plan
 
 Parts = Mapping[str, str]
 """What a fingerprint is made of: ``code optimizers/optibench_optimizers/adapters/tpe.py`` -> a hash, ``package optuna``
@@ -58,8 +59,8 @@ class Fingerprints:
         return f"{self.optimizers[cell.optimizer]}-{self.tasks[cell.task]}"
 
 
-def current(resolved: Mapping[str, Any]) -> Fingerprints:
-    """The fingerprints of a resolved grid, here and now."""
+def current(plan: Plan) -> Fingerprints:
+    """The fingerprints of a plan, here and now."""
     parts: dict[str, Parts] = {}
 
     def identifier(found: Parts) -> str:
@@ -67,10 +68,9 @@ def current(resolved: Mapping[str, Any]) -> Fingerprints:
         parts[digest] = found
         return digest
 
-    optimizers = {label: identifier(of_optimizer(label)) for label in resolved["optimizers"]}
-    families = {name.partition("/")[0] for name in resolved["tasks"]}
-    by_family = {prefix: identifier(of_family(prefix)) for prefix in families}
-    return Fingerprints(optimizers, {name: by_family[name.partition("/")[0]] for name in resolved["tasks"]}, parts)
+    optimizers = {label: identifier(of_optimizer(label)) for label in plan.optimizers}
+    by_family = {prefix: identifier(of_family(prefix)) for prefix in plan.families}
+    return Fingerprints(optimizers, {name: by_family[name.partition("/")[0]] for name in plan.tasks}, parts)
 
 
 def of_optimizer(label: str) -> Parts:

@@ -10,17 +10,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
+import msgspec
 
 from optibench.errors import HarnessError
-from optibench.store.run_folder import GRID, TRIALS, Store
+from optibench.plan.optimizers import PlannedOptimizer
+from optibench.plan.plan import GRID, TASKS, Plan
+from optibench.plan.tasks import Task
+from optibench.spec.grid import Grid
+from optibench.store.run_folder import TRIALS, Store
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 CELL = ["optimizer", "task", "seed"]
-FILES = ("tasks.json", "provenance.json", TRIALS, GRID)
+FILES = (TASKS, "provenance.json", TRIALS, GRID)
 """What is written, in this order: a folder that has a grid is whole."""
 
 
@@ -44,25 +48,23 @@ def import_trials(paths: Sequence[Path], folder: Path, *, suffix: str = "") -> S
 
     from optibench_reports.data import read_trials as foreign
 
-    tasks: dict[str, dict[str, Any]] = {}
+    tasks: dict[str, Task] = {}
     frames, sources = [], []
     for path in map(Path, paths):
         for name in foreign.task_names(path):
             if name not in tasks:
                 tasks[name] = _task(path, name)
-        frames.append(foreign.load(path, tasks, suffix=suffix).trials)
+        frames.append(foreign.load(path, msgspec.to_builtins(tasks), suffix=suffix).trials)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         sources.append({"imported_file": path.name, "imported_sha256": digest, "imported_trials": len(frames[-1])})
     _refuse_shared(paths, frames)
     trials = pd.concat(frames, ignore_index=True).sort_values([*CELL, "trial"], ignore_index=True)
-    tasks = dict(sorted(tasks.items()))
-    return _write(folder, _grid(folder.resolve().name, trials, sources), tasks, trials)
+    return _write(folder, _plan(folder.resolve().name, trials, dict(sorted(tasks.items())), sources), trials)
 
 
-def _task(path: Path, name: str) -> dict[str, Any]:
+def _task(path: Path, name: str) -> Task:
     """What the registry says of a task, its reference included."""
     import optibench_benchmarks
-    from optibench.plan.resolve import describe
 
     try:
         benchmark = optibench_benchmarks.create(name)
@@ -75,7 +77,7 @@ def _task(path: Path, name: str) -> dict[str, Any]:
             f"{path} has trials of {name!r}, which has no reference values, hence no regret: leave the task out, or "
             f"run `optibench references {name}` first."
         )
-    return {key: value for key, value in describe(benchmark).items() if key != "metrics"}  # a file of trials has none
+    return msgspec.structs.replace(Task.of(benchmark), metrics={})  # a file of trials has none
 
 
 def _refuse_shared(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> None:
@@ -90,26 +92,23 @@ def _refuse_shared(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> Non
             seen[cell] = path
 
 
-def _grid(name: str, trials: pd.DataFrame, sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What ``grid.yaml`` says, in the shape of a grid that was run, and ``imported`` for what it is."""
+def _plan(name: str, trials: pd.DataFrame, tasks: Mapping[str, Task], sources: Sequence[Mapping[str, Any]]) -> Plan:
+    """A plan in the shape of a grid that was run, and ``imported`` for what it is."""
     labels = [str(label) for label in trials["optimizer"].unique()]
-    return {
-        "imported": list(sources),
-        "grid": {
-            "optimizers": labels,
-            "benchmarks": [str(task) for task in trials["task"].unique()],
-            "seeds": sorted(map(int, trials["seed"].unique())),
-            "trials": int(trials["trial"].max()) + 1,
-            "initial": "own",
-            "initial_size": 0,
-            "name": name,
-        },
-        "packages": {},
-        "optimizers": {label: {"name": label, "settings": {}, "packages": {}} for label in labels},
-    }
+    grid = Grid(
+        optimizers=tuple(labels),
+        benchmarks=tuple(str(task) for task in trials["task"].unique()),
+        seeds=tuple(sorted(map(int, trials["seed"].unique()))),
+        trials=int(trials["trial"].max()) + 1,
+        initial="own",
+        initial_size=0,
+        name=name,
+    )
+    optimizers = {label: PlannedOptimizer(label, {}, {}) for label in labels}
+    return Plan(grid, {}, optimizers, tasks, tuple(sources))
 
 
-def _write(folder: Path, grid: Mapping[str, Any], tasks: Mapping[str, Any], trials: pd.DataFrame) -> Store:
+def _write(folder: Path, plan: Plan, trials: pd.DataFrame) -> Store:
     """Make the folder in one step."""
     import pyarrow.parquet as pq
 
@@ -119,11 +118,10 @@ def _write(folder: Path, grid: Mapping[str, Any], tasks: Mapping[str, Any], tria
     part = whole.with_name(f".{whole.name}.{os.getpid()}.tmp")
     try:
         part.mkdir(parents=True)
-        (part / "tasks.json").write_text(json.dumps(tasks, indent=1), encoding="utf-8")
-        provenance = {"imported": grid["imported"], "runs": []}
+        provenance = {"imported": list(plan.imported), "runs": []}
         (part / "provenance.json").write_text(json.dumps(provenance, indent=1), encoding="utf-8")
-        pq.write_table(_table(trials, tasks), part / TRIALS, compression="zstd", compression_level=19)
-        (part / GRID).write_text(yaml.safe_dump(dict(grid), sort_keys=False, width=120), encoding="utf-8")
+        pq.write_table(_table(trials, plan.tasks), part / TRIALS, compression="zstd", compression_level=19)
+        plan.save(part)
         if folder.exists() and any(folder.iterdir()):
             if not _same(part, folder):
                 raise HarnessError(f"{folder} holds something else than this import; choose another --out.")
@@ -140,7 +138,7 @@ def _same(one: Path, other: Path) -> bool:
     return all((other / n).is_file() and (one / n).read_bytes() == (other / n).read_bytes() for n in FILES)
 
 
-def _table(trials: pd.DataFrame, tasks: Mapping[str, Any]) -> pa.Table:
+def _table(trials: pd.DataFrame, tasks: Mapping[str, Task]) -> pa.Table:
     """The trials in the columns of every run folder; what foreign trials do not have is empty."""
     import numpy as np
     import pyarrow as pa
@@ -165,7 +163,7 @@ def _table(trials: pd.DataFrame, tasks: Mapping[str, Any]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema())
 
 
-def _key(cell: tuple[Any, ...], tasks: Mapping[str, Any]) -> str:
+def _key(cell: tuple[Any, ...], tasks: Mapping[str, Task]) -> str:
     """A name for the cell that no cell of a grid has; nothing is ever resumed by it."""
-    text = json.dumps(["imported", cell[0], cell[1], int(cell[2]), tasks[cell[1]]], sort_keys=True)
+    text = json.dumps(["imported", cell[0], cell[1], int(cell[2]), msgspec.to_builtins(tasks[cell[1]])], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]

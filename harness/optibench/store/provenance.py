@@ -98,7 +98,7 @@ def command(arguments: Sequence[str]) -> str:
 
 
 def describe(executor: str, jobs: int | None, command: str) -> dict[str, Any]:
-    """Everything about this run that the resolved grid does not say.
+    """Everything about this run that the plan does not say.
 
     Data is identified in ``tasks.json``: by a checksum of its files, or the version of the package or generator that it
     is from.

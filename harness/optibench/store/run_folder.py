@@ -12,29 +12,26 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import math
 import os
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from optibench.cell.journal import Journal
 from optibench.cell.trials import Trial, compacted, schema, to_table
-from optibench.errors import HarnessError, reason, storable
-from optibench.files import replacing, write_atomically
-from optibench.plan.cells import VERSIONS, Cell
-from optibench.plan.resolved import flaw
+from optibench.errors import HarnessError, storable
+from optibench.files import replacing
+from optibench.plan.cells import Cell
+from optibench.plan.plan import GRID, TASKS, Plan
+from optibench.plan.tasks import Task
 from optibench.store.cell_files import CellFiles, DamagedError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-GRID = "grid.yaml"
 TRIALS = "trials.parquet"
 TRAINING = "training.json"
 FINGERPRINTS = "fingerprints.json"
@@ -43,7 +40,7 @@ STAMP = b"optibench.cells"
 _held: set[str] = set()
 """The lock files that this process holds."""
 _held_guard = threading.Lock()
-_OWN = {"cells", "journal", "logs", "tasks.json", ".lock"}
+_OWN = {"cells", "journal", "logs", TASKS, ".lock"}
 """What a run folder may hold before it has a grid: a kill may come while it is made."""
 
 
@@ -60,7 +57,7 @@ class Store:
 
     @classmethod
     @contextlib.contextmanager
-    def claim(cls, folder: Path, resolved: Mapping[str, Any]) -> Iterator[Store]:
+    def claim(cls, folder: Path, plan: Plan) -> Iterator[Store]:
         """Make the folder, or take up the one that holds the same grid, and hold it for one runner.
 
         The lock comes first: what a kill in the middle of this leaves behind is finished by the next one.
@@ -80,25 +77,23 @@ class Store:
                 )
             folder.mkdir(parents=True, exist_ok=True)
         if whole and store.published():
-            store.refuse_difference(resolved)
+            store.refuse_difference(plan)
             yield store
             return
         with store.lock():
             with store._sentence():
-                store._fill(resolved)
+                store._fill(plan)
             yield store
 
-    def _fill(self, resolved: Mapping[str, Any]) -> None:
-        """Write what is missing of a run folder; its grid last, for a folder that has one is whole."""
+    def _fill(self, plan: Plan) -> None:
+        """Write what is missing of a run folder."""
         self.cells.remove_partial()  # of a runner that was killed, or a disk that was full
         for name in ("cells", "journal"):
             (self.folder / name).mkdir(exist_ok=True)
         if (self.folder / GRID).exists():
-            self.refuse_difference(resolved)
-            return
-        write_atomically(self.folder / "tasks.json", json.dumps(resolved["tasks"], indent=1).encode())
-        plain = {key: value for key, value in resolved.items() if key != "tasks"}
-        write_atomically(self.folder / GRID, yaml.safe_dump(plain, sort_keys=False, width=120).encode())
+            self.refuse_difference(plan)
+        else:
+            plan.save(self.folder)
 
     @contextlib.contextmanager
     def _sentence(self) -> Iterator[None]:
@@ -119,26 +114,13 @@ class Store:
             raise HarnessError(f"{folder} {what}; name the folder that `optibench run --out` wrote.")
         return cls(folder)
 
-    def resolved(self) -> dict[str, Any]:
-        """The grid as it was planned (see :func:`optibench.plan.resolve.resolve`).
+    def plan(self) -> Plan:
+        """What was planned.
 
         Raises:
             HarnessError: A file of the folder is damaged.
         """
-        try:
-            plain = yaml.safe_load((self.folder / GRID).read_text(encoding="utf-8"))
-            tasks = json.loads((self.folder / "tasks.json").read_text(encoding="utf-8"))
-            wanted = ("grid", "packages", "optimizers", *(["imported"] if "imported" in plain else []))
-            found = {**{key: plain[key] for key in wanted}, "tasks": tasks}
-            problem = flaw(found)
-            if problem is not None:
-                raise ValueError(problem)
-            return found
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
-            raise HarnessError(
-                f"{self.folder / GRID} or tasks.json beside it is damaged ({reason(error)}); restore the file, or run "
-                "the grid into another folder."
-            ) from error
+        return Plan.load(self.folder)
 
     def refuse_imported(self) -> None:
         """Refuse a folder of trials that another framework ran.
@@ -146,21 +128,19 @@ class Store:
         Raises:
             HarnessError: It is one.
         """
-        if "imported" in self.resolved():
+        if self.plan().imported:
             raise HarnessError(
                 f"{self.folder} holds imported trials, which are neither run nor published here; "
                 f"`optibench report {self.folder}` reports them."
             )
 
-    def refuse_difference(self, resolved: Mapping[str, Any]) -> None:
+    def refuse_difference(self, plan: Plan) -> None:
         """Refuse another grid than the folder's.
 
         Raises:
             HarnessError: They differ; the message shows where.
         """
-        # through JSON and back: YAML and JSON know no tuples
-        mine, theirs = (_asked_for(one) for one in (self.resolved(), json.loads(json.dumps(resolved))))
-        differences = list(_differences("", mine, theirs))
+        differences = self.plan().differences(plan)
         if differences:
             shown = "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")
             raise HarnessError(f"{self.folder} holds another grid ({shown}); choose another --out.")
@@ -229,7 +209,7 @@ class Store:
                 damaged.append(key)
         return damaged
 
-    def finish(self, cell: Cell, trials: Sequence[Trial], task: Mapping[str, Any], fingerprint: str = "") -> None:
+    def finish(self, cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str = "") -> None:
         """Put a finished cell's result in place, then drop its journal."""
         self.cells.write(cell.key, to_table(cell, trials, task, fingerprint))
         (self.folder / "journal" / f"{cell.key}.jsonl").unlink(missing_ok=True)
@@ -362,7 +342,7 @@ class Store:
         part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         try:
             part.mkdir(parents=True)
-            for name in (GRID, "tasks.json", "provenance.json", TRAINING, FINGERPRINTS):
+            for name in (GRID, TASKS, "provenance.json", TRAINING, FINGERPRINTS):
                 if (self.folder / name).exists():
                     shutil.copyfile(self.folder / name, part / name)
             pq.write_table(table, part / TRIALS, compression="zstd", compression_level=19)
@@ -377,32 +357,3 @@ def _foreign(folder: Path) -> list[str]:
     """Names in a folder without a grid that are none of ours."""
     found = (path.name for path in folder.iterdir())
     return sorted(name for name in found if name not in _OWN and not name.endswith(".tmp"))
-
-
-def _asked_for(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved grid without what is not part of the question: versions, which are in the fingerprints."""
-    optimizers = {
-        label: {name: value for name, value in one.items() if name not in VERSIONS}
-        for label, one in resolved["optimizers"].items()
-    }
-    return {"grid": resolved["grid"], "optimizers": optimizers, "tasks": resolved["tasks"]}
-
-
-def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
-    if path == "grid.name" or (path.startswith("tasks.") and path.endswith(".metrics")):
-        return
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in dict.fromkeys([*old, *new]):
-            yield from _differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
-    elif old != new and not _rounding(old, new):
-        yield f"{path}: {_short(old)} there, {_short(new)} here"
-
-
-def _rounding(old: Any, new: Any) -> bool:
-    """Whether two numbers differ as those that two CPUs compute."""
-    return isinstance(old, float) and isinstance(new, float) and math.isclose(old, new, rel_tol=1e-9)
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."

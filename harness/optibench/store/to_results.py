@@ -6,16 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from optibench.cell.trials import metric_values, refuse_absent
 from optibench.errors import HarnessError
 from optibench.numbers import whole
-from optibench.plan.cells import Cell, plan
+from optibench.plan.cells import Cell
+from optibench.plan.plan import Plan
 from optibench.store import changed, provenance
-from optibench.store.run_folder import GRID, Store
+from optibench.store.run_folder import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from optibench.spec.grid import Grid
     from optibench_reports import Results
     from optibench_reports.figures.learning_curves import LearningCurves
     from optibench_reports.figures.parallel_coordinates import Run
@@ -35,17 +39,9 @@ def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
     from optibench_reports.data.results import COLUMNS, COSTS, METRIC
 
     store = Store.open(folder)
-    resolved = store.resolved()
-    imported = "imported" in resolved
-    try:
-        cells = [] if imported else list(plan(resolved))
-        initial, history = resolved["grid"]["initial"], _history(store, resolved)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise HarnessError(
-            f"{store.folder / GRID} is no grid that optibench wrote ({type(error).__name__}: {error}): it is damaged; "
-            "restore the file, or run the grid into another folder."
-        ) from error
-    columns = (*COLUMNS, *COSTS) if _has_costs(resolved) else COLUMNS
+    plan = store.plan()
+    cells = list(plan.cells())
+    columns = (*COLUMNS, *COSTS) if plan.has_costs else COLUMNS
     columns = (*columns, "info") if metrics else columns
     table = store.trials(cells, columns)
     infos = table.column("info").to_pylist() if "info" in table.column_names else [None] * len(table)
@@ -58,8 +54,9 @@ def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
         raise HarnessError(
             f"The trials of {store.folder} are damaged ({error}); restore them, or run the grid into another folder."
         ) from error
-    planned = _found(trials) if imported else _planned(cells, initial, trials)
-    return Results(trials=trials, tasks=resolved["tasks"], planned=planned, provenance=history)
+    planned = _found(trials) if plan.imported else _planned(cells, plan.grid.initial, trials)
+    tasks = msgspec.to_builtins(plan.tasks)
+    return Results(trials=trials, tasks=tasks, planned=planned, provenance=_history(store, plan))
 
 
 def load_run(folders: Sequence[Path], optimizer: str, task: str, seed: str) -> Run:
@@ -78,14 +75,13 @@ def load_run(folders: Sequence[Path], optimizer: str, task: str, seed: str) -> R
     wanted: dict[str, str | int] = {"optimizer": optimizer, "task": task, "seed": number}
     for folder in folders:
         store = Store.open(folder)
-        resolved = store.resolved()
-        cells = [] if "imported" in resolved else list(plan(resolved))
-        table = store.trials(cells, [*wanted, "trial", "config", "value", "state"])
+        plan = store.plan()
+        table = store.trials(plan.cells(), [*wanted, "trial", "config", "value", "state"])
         for column, value in wanted.items():
             table = table.filter(compute.equal(table.column(column), value))
         if len(table):
             trials = table.sort_by("trial").to_pandas()
-            return Run(optimizer, task, number, resolved["tasks"][task]["direction"], trials)
+            return Run(optimizer, task, number, plan.tasks[task].direction, trials)
     raise HarnessError(
         f"No finished run of {optimizer} on {task} with seed {seed} is in {', '.join(map(str, folders))}; "
         "`optibench status DIR` lists the optimizers, tasks.json beside it the tasks."
@@ -101,8 +97,7 @@ def refuse_absent_metrics(folders: Sequence[Path], metrics: Sequence[str]) -> No
     infos: list[str | None] = []
     for folder in folders if metrics else ():
         store = Store.open(folder)
-        resolved = store.resolved()
-        table = store.trials([] if "imported" in resolved else list(plan(resolved)), ["info"])
+        table = store.trials(store.plan().cells(), ["info"])
         infos += table.column("info").to_pylist() if "info" in table.column_names else []
     for metric in metrics:
         refuse_absent(metric, infos, ", ".join(map(str, folders)))
@@ -122,26 +117,20 @@ def load_curves(folders: Sequence[Path]) -> LearningCurves | None:
     directions: dict[str, str] = {}
     for folder in folders:
         store = Store.open(folder)
-        resolved = store.resolved()
-        cells = [] if "imported" in resolved else list(plan(resolved))
+        plan = store.plan()
+        cells = list(plan.cells())
         curves = store.trials(cells, ["curve"])
         if "curve" not in curves.column_names or curves.column("curve").null_count == len(curves):
             continue
         table = store.trials(cells, COLUMNS)
         found.append(table.filter(table.column("curve").is_valid()).to_pandas())
-        directions |= {name: task["direction"] for name, task in resolved["tasks"].items()}
+        directions |= {name: task.direction for name, task in plan.tasks.items()}
     if not found:
         return None
     names = {"optimizer": str, "task": str}
     trials = pd.concat([frame.astype(names) for frame in found], ignore_index=True)
     # a cell that several folders hold counts once
     return LearningCurves(trials.drop_duplicates(["optimizer", "task", "seed", "trial"], ignore_index=True), directions)
-
-
-def _has_costs(resolved: Mapping[str, Any]) -> bool:
-    """Whether the trials of a grid differ in what they cost, or have times on a simulated clock."""
-    varied = any("fidelity" in task for task in resolved["tasks"].values())
-    return varied or any(name in resolved["grid"] for name in ("budget", "simulated_workers"))
 
 
 def _planned(cells: Sequence[Cell], initial: str, trials: pd.DataFrame) -> pd.DataFrame:
@@ -172,14 +161,14 @@ def _found(trials: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(initial="own").astype({"optimizer": str, "task": str})
 
 
-def _history(store: Store, resolved: Mapping[str, Any]) -> dict[str, Any]:
-    history = {"initial_design": _initial_design(resolved["grid"]), **provenance.read(store)}
-    if resolved["grid"].get("skipped"):
-        history["skipped_tasks"] = [str(name) for name in resolved["grid"]["skipped"]]
-    versions = {label: optimizer["packages"] for label, optimizer in resolved["optimizers"].items()}
+def _history(store: Store, plan: Plan) -> dict[str, Any]:
+    history = {"initial_design": _initial_design(plan.grid), **provenance.read(store)}
+    if plan.grid.skipped:
+        history["skipped_tasks"] = list(plan.grid.skipped)
+    versions: dict[str, Any] = {label: optimizer.packages for label, optimizer in plan.optimizers.items()}
     known = changed.read(store)  # a run that was resumed after an upgrade has several
-    for label, prints in known.get("optimizers", {}).items():
-        versions[label] = [_packages(known["parts"].get(one, {})) for one in prints]
+    for label, prints in known.optimizers.items():
+        versions[label] = [_packages(known.parts.get(one, {})) for one in prints]
     return history | {"training": provenance.training(store), "optimizer_packages": versions}
 
 
@@ -188,8 +177,8 @@ def _packages(parts: Mapping[str, str]) -> dict[str, str]:
     return {name.partition(" ")[2]: version for name, version in parts.items() if name.startswith("package ")}
 
 
-def _initial_design(grid: Mapping[str, Any]) -> str:
+def _initial_design(grid: Grid) -> str:
     """In words, since a table must say which."""
-    if grid["initial"] == "own":
+    if grid.initial == "own":
         return "each library's own"
-    return f"shared: {grid['initial_size']} random configurations, the same for all optimizers of a task and seed"
+    return f"shared: {grid.initial_size} random configurations, the same for all optimizers of a task and seed"

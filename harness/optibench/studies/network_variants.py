@@ -19,11 +19,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from optibench.errors import HarnessError, reason
-from optibench.paths import expanded
+import msgspec
+from msgspec import Meta
+
+from optibench.errors import HarnessError
 from optibench.studies.scaling import held_out
+from optibench.yaml_file import by_name, read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +34,15 @@ if TYPE_CHECKING:
     from optiformer.training.config import RunConfig
 
 FOLDER = Path(__file__).parent / "networks"
-KEYS = ("base", "settings", "control", "variants")
+
+
+class Specification(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a file says: a configuration with some settings, what it is called, and what each variant changes."""
+
+    base: str
+    settings: Mapping[str, Any]
+    control: str
+    variants: Annotated[Mapping[str, Mapping[str, Any]], Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -53,34 +64,20 @@ def read(spec: str) -> Comparison:
     Raises:
         HarnessError: It is not there or malformed, or the variants have unequal budgets or held-out functions.
     """
-    import yaml
-
     from optiformer.errors import ModelError
     from optiformer.training.config import RunConfig
     from optiformer.training.encodings import NEED_DATA
 
-    path = FOLDER / f"{spec}.yaml" if (FOLDER / f"{spec}.yaml").is_file() else expanded(spec)
+    source = read_yaml(spec, "specification", Specification.__struct_fields__, by_name(FOLDER))
+    path, content = source.path, source.decode(Specification)
+    control, names = content.control, list(content.variants)
+    if len({control, *names}) <= len(names):
+        raise HarnessError(f"{path}: `variants` have names that differ, and from {control!r} too.")
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        shipped = ", ".join(sorted(found.stem for found in FOLDER.glob("*.yaml")))
-        raise HarnessError(
-            f"The specification {path} cannot be read ({reason(error)}): give a YAML file or {shipped}."
-        ) from None
-    if not isinstance(content, Mapping) or set(content) != set(KEYS) or not isinstance(content["variants"], Mapping):
-        raise HarnessError(f"The specification {path} has to have the keys {', '.join(KEYS)}, and `variants` by name.")
-    control, names = str(content["control"]), [str(name) for name in content["variants"]]
-    if not names or len({control, *names}) <= len(names):
-        raise HarnessError(
-            f"{path}: `variants` has to have one or more, with names that differ, and from {control!r} too."
-        )
-    try:
-        base = _changed(RunConfig.load(str(content["base"])), content["settings"], f"{path}: settings")
+        base = _changed(RunConfig.load(content.base), content.settings, f"{path}: settings")
         runs = {control: replace(base, name=control)}
-        for name, settings in content["variants"].items():
-            runs[str(name)] = _changed(
-                base, {**_mapping(settings, f"{path}: {name}"), "name": str(name)}, f"{path}: {name}"
-            )
+        for name, settings in content.variants.items():
+            runs[name] = _changed(base, {**settings, "name": name}, f"{path}: {name}")
     except ModelError as error:
         raise HarnessError(str(error)) from error
     if base.encoding in NEED_DATA:
@@ -98,18 +95,12 @@ def read(spec: str) -> Comparison:
     return Comparison(control, runs)
 
 
-def _mapping(settings: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(settings, Mapping):
-        raise HarnessError(f"{where} must be a mapping of settings, not {settings!r}.")
-    return settings
-
-
-def _changed(run: RunConfig, settings: Any, where: str) -> RunConfig:
+def _changed(run: RunConfig, settings: Mapping[str, Any], where: str) -> RunConfig:
     """A configuration with some settings changed, nested ones by themselves."""
     from optiformer.settings import build
     from optiformer.training.config import RunConfig
 
-    return build(RunConfig, _over(asdict(run), _mapping(settings, where)), where)
+    return build(RunConfig, _over(asdict(run), settings), where)
 
 
 def _over(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import optibench_benchmarks
 from optibench.cell.journal import Journal
 from optibench.cell.run import _judge
 from optibench.cell.trials import MOST_STEPS, Trial, curve_text
-from optibench.plan.cells import plan
 from optibench.store.run_folder import TRIALS, Store
 from optibench.store.to_results import load_curves
 
@@ -34,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def stored(folder: Path) -> pd.DataFrame:
     store = Store.open(folder)
-    return store.trials(list(plan(store.resolved()))).to_pandas()
+    return store.trials(list(store.plan().cells())).to_pandas()
 
 
 def test_a_trainings_curve_is_in_the_table_and_nothing_where_nothing_was_trained(run: Path) -> None:
@@ -55,7 +54,7 @@ def test_curves_come_back_in_long_form_also_from_a_published_folder(run: Path, t
     assert curves is not None
     assert set(curves.table()["task"]) == {"hpobench/ml/histgb/iris"}
     store = Store.open(run)
-    store.publish(list(plan(store.resolved())), tmp_path / "published", compact=True)
+    store.publish(list(store.plan().cells()), tmp_path / "published", compact=True)
     again = load_curves([tmp_path / "published", run])
     assert again is not None
     pd.testing.assert_frame_equal(again.table(), curves.table())
@@ -73,7 +72,7 @@ def test_the_report_draws_them(run: Path, tmp_path: Path) -> None:
 
 def test_tables_of_an_earlier_version_have_none_and_are_read(run: Path, tmp_path: Path) -> None:
     store = Store.open(run)
-    store.publish(list(plan(store.resolved())), tmp_path / "old")
+    store.publish(list(store.plan().cells()), tmp_path / "old")
     table = pq.read_table(tmp_path / "old" / TRIALS)
     pq.write_table(table.drop_columns(["curve"]), tmp_path / "old" / TRIALS)
     assert load_curves([tmp_path / "old"]) is None

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -27,7 +28,7 @@ from optibench.cell.trials import (
 )
 from optibench.cli.main import main
 from optibench.errors import HarnessError
-from optibench.plan.cells import plan
+from optibench.plan.plan import Plan
 from optibench.store.run_folder import TRIALS, Store
 
 TASK = "hpobench/ml/histgb/iris"
@@ -45,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def stored(folder: Path) -> pd.DataFrame:
     store = Store.open(folder)
-    return store.trials(list(plan(store.resolved()))).to_pandas()
+    return store.trials(list(store.plan().cells())).to_pandas()
 
 
 def test_what_an_evaluation_returned_is_in_the_table(run: Path) -> None:
@@ -59,17 +60,19 @@ def test_what_an_evaluation_returned_is_in_the_table(run: Path) -> None:
 
 def test_the_directions_of_metrics_are_kept_and_change_no_key(run: Path) -> None:
     store = Store.open(run)
-    resolved = store.resolved()
-    assert resolved["tasks"][TASK]["metrics"]["test_accuracy"] == "maximize"
-    assert "metrics" not in resolved["tasks"]["synthetic/sphere-2d"]
-    keys = [cell.key for cell in plan(resolved)]
-    older = json.loads(json.dumps(resolved))
-    del older["tasks"][TASK]["metrics"]
-    assert [cell.key for cell in plan(older)] == keys
+    planned = store.plan()
+    assert planned.tasks[TASK].metrics["test_accuracy"] == "maximize"
+    assert not planned.tasks["synthetic/sphere-2d"].metrics
+
+    def changed(**changes: Any) -> Plan:
+        task = msgspec.structs.replace(planned.tasks[TASK], **changes)
+        return msgspec.structs.replace(planned, tasks={**planned.tasks, TASK: task})
+
+    older = changed(metrics={})
+    assert list(older.cells()) == list(planned.cells())
     store.refuse_difference(older)  # and a folder of before is the same grid
-    older["tasks"][TASK]["direction"] = "minimize"
     with pytest.raises(HarnessError, match="another grid"):
-        store.refuse_difference(older)
+        store.refuse_difference(changed(direction="minimize"))
 
 
 def test_a_compact_folder_has_only_the_metrics_that_are_named(run: Path, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_external_definitions_run_where_no_field_is_wrong(
     monkeypatch.chdir(tmp_path)
     Path("grid.yaml").write_bytes(external_grid())
     assert main(["run", "grid.yaml", *QUICK]) == 0, capsys.readouterr()
-    assert _rows(Store(tmp_path / "out"), list(_plan(Store(tmp_path / "out"))))["state"].tolist() == ["ok", "ok"]
+    assert _rows(Store(tmp_path / "out"), Store(tmp_path / "out").plan().cells())["state"].tolist() == ["ok", "ok"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,7 +119,7 @@ def test_a_damaged_journal_costs_only_what_is_damaged(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(base / "run", tmp_path / "run")
     whole = Store(tmp_path / "run")
-    cells = list(_plan(whole))
+    cells = list(whole.plan().cells())
     expected = _rows(whole, cells)
     cell = rng.choice(cells)
     lines = journal(expected, cell)
@@ -129,12 +129,6 @@ def test_a_damaged_journal_costs_only_what_is_damaged(
     assert "Traceback" not in capsys.readouterr().err
     found = _rows(whole, cells)  # what was made of the damaged one is signed as such
     assert found.drop(columns="fingerprint").equals(expected.drop(columns="fingerprint"))
-
-
-def _plan(store: Store) -> Any:
-    from optibench.plan.cells import plan
-
-    return plan(store.resolved())
 
 
 def _rows(store: Store, cells: Any) -> pd.DataFrame:

@@ -11,8 +11,7 @@ import optibench_benchmarks
 import optiformer
 from optibench.cli.main import main
 from optibench.errors import HarnessError
-from optibench.plan.resolve import resolve
-from optibench.runs.run import stored_grid
+from optibench.plan.plan import Plan
 from optibench.spec.grid import load
 from optibench.store.run_folder import Store
 from optibench.store.to_results import load as load_results
@@ -39,7 +38,7 @@ def test_a_grid_without_a_trial_to_search_with_is_refused(flags: dict[str, objec
 
 def test_the_line_of_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "g.yaml").write_text("optimizers: [random]\nbenchmarks: [synthetic/sphere-2d]\ntrials: 10\n")
-    with pytest.raises(HarnessError, match=r"g\.yaml, line 3: the shared initial design of 10"):
+    with pytest.raises(HarnessError, match=r"g\.yaml:3: the shared initial design of 10"):
         load(str(tmp_path / "g.yaml"), {})
     grid, _ = load(str(tmp_path / "g.yaml"), {"trials": 11})
     assert (grid.trials, grid.initial_size) == (11, 10)
@@ -122,8 +121,8 @@ def test_a_grid_that_skips_tasks_says_so_in_its_report(tmp_path: Path, capsys: p
     assert main([*command, "--skip-missing"]) == 0  # the same grid
     assert main(["run", "--out", str(tmp_path / "out")]) == 0
     store = Store.open(tmp_path / "out")
-    assert store.resolved()["grid"]["skipped"] == ["half/away", "half/g/*"]
-    assert resolve(stored_grid(store))["grid"] == store.resolved()["grid"]
+    assert store.plan().grid.skipped == ("half/away", "half/g/*")
+    assert Plan.of(store.plan().grid).grid == store.plan().grid
     text = (tmp_path / "out" / "report" / "report.md").read_text().replace("\\", "")
     assert "Left out of the grid because their data was missing: half/away and half/g/*." in text
     assert load_results(store.folder).provenance["skipped_tasks"] == ["half/away", "half/g/*"]
@@ -163,7 +162,7 @@ def test_what_a_family_says_is_missing_are_tasks_that_it_does_not_list(
 
 
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from optibench.spec.yaml_file import read_mapping
+    from optibench.yaml_file import read_yaml
     from optibench_benchmarks import data
     from optiformer.training.config import RunConfig
 
@@ -188,7 +187,7 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "tiny.yaml").write_text(next(shipped.glob("**/*.yaml")).read_text())
     assert RunConfig.load("~/tiny.yaml")
     with pytest.raises(HarnessError, match=r"~nobody-is-called-so/g\.yaml"):
-        read_mapping("~nobody-is-called-so/g.yaml", "grid", (), {})
+        read_yaml("~nobody-is-called-so/g.yaml", "grid", {}, {})
 
 
 def test_a_tilde_in_an_external_command_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

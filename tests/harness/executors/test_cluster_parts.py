@@ -14,8 +14,8 @@ import pytest
 from optibench.executors.dask import fingerprint
 from optibench.executors.dask.coordinator import Coordinator
 from optibench.executors.dask.mailbox import Mailbox
-from optibench.plan.cells import Cell, plan
-from optibench.plan.resolve import resolve
+from optibench.plan.cells import Cell
+from optibench.plan.plan import Plan
 from optibench.spec.grid import Grid
 from optibench.store import provenance
 from optibench.store.run_folder import Store
@@ -45,9 +45,9 @@ def test_news_wakes_who_waits_for_it() -> None:
 @pytest.fixture
 def adopted(tmp_path: Path) -> tuple[Any, Cell, Path]:
     """What adopts journals (a coordinator without a scheduler), a cell, and the file of its journal."""
-    resolved = resolve(Grid(("random",), ("synthetic/sphere-2d",), (0,), 4))
-    (cell,) = plan(resolved)
-    with Store.claim(tmp_path / "out", resolved) as store:
+    planned = Plan.of(Grid(("random",), ("synthetic/sphere-2d",), (0,), 4))
+    (cell,) = planned.cells()
+    with Store.claim(tmp_path / "out", planned) as store:
         pass
     coordinator: Any = object.__new__(Coordinator)
     coordinator._runner = SimpleNamespace(store=store)

@@ -28,7 +28,7 @@ import pytest
 import optibench_optimizers
 from optibench.cell.journal import Journal
 from optibench.cell.run import benchmark, initial_design, plain
-from optibench.plan.cells import Cell, derived_seed, plan
+from optibench.plan.cells import Cell, derived_seed
 from optibench.store.run_folder import Store
 
 pytestmark = [pytest.mark.heavy, pytest.mark.storm]
@@ -239,7 +239,7 @@ def test_the_storm(environment: dict[str, str], tmp_path: Path, monkeypatch: pyt
 def check(storm: Storm, seconds: float) -> None:
     """Look at the finished table, and print what is in it."""
     store = Store.open(storm.out)
-    trials: pd.DataFrame = store.trials(plan(store.resolved())).to_pandas()
+    trials: pd.DataFrame = store.trials(store.plan().cells()).to_pandas()
     trials = trials.astype(dict.fromkeys(trials.select_dtypes("category"), str))
     cells = len(OPTIMIZERS) * len(KINDS) * SEEDS
     assert cells >= 300
@@ -281,7 +281,7 @@ def check(storm: Storm, seconds: float) -> None:
     assert not duplicated
     assert not wrong
     assert set(kinds) == {"ok", "odd type", *KINDS} - {"sleep"}
-    for cell in (one for one in plan(store.resolved()) if one.optimizer != "odd-types"):
+    for cell in (one for one in store.plan().cells() if one.optimizer != "odd-types"):
         asked = trials[trials.cell == cell.key].config.dropna().tolist()
         assert asked == expected_configs(cell)[: len(asked)]
     for blow in (

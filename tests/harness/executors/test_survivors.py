@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from optibench.plan.cells import plan
 from optibench.store.run_folder import Store
 
 CRASHED = "evaluate: the worker died (signal SIGSEGV)"
@@ -23,7 +22,7 @@ HABITS = ("fork", "fork-session", "fork-multiprocessing")
 
 def trials_of(folder: Path) -> pd.DataFrame:
     store = Store.open(folder)
-    frame: pd.DataFrame = store.trials(plan(store.resolved())).to_pandas()
+    frame: pd.DataFrame = store.trials(store.plan().cells()).to_pandas()
     return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
 
 

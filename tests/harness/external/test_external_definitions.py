@@ -14,6 +14,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
 
 import optibench_optimizers
 from optibench import external
+from optibench.errors import HarnessError
 from optibench.external.optimizer import typed
 from optibench.external.process import SDK
 from optibench_benchmarks import BenchmarkError
@@ -48,7 +49,7 @@ def make(spec: str) -> optibench_optimizers.Optimizer:
     ],
 )
 def test_a_malformed_definition_is_one_sentence(values: Any, words: str, tmp_path: Path) -> None:
-    with pytest.raises(external.ExternalError) as caught:
+    with pytest.raises(HarnessError) as caught:
         external.parse(values, "grid.yaml, line 3", tmp_path)
     assert words in str(caught.value)
     assert str(caught.value).startswith("grid.yaml, line 3")
@@ -72,7 +73,7 @@ def test_a_malformed_definition_is_one_sentence(values: Any, words: str, tmp_pat
     ],
 )
 def test_a_value_of_a_variable_is_refused_and_not_shown(given: Any, name: str, tmp_path: Path) -> None:
-    with pytest.raises(external.ExternalError) as caught:
+    with pytest.raises(HarnessError) as caught:
         external.parse({"optimizers": {"hebo": {"command": ["x"], "environment": given}}}, "grid.yaml", tmp_path)
     assert str(caught.value) == (
         "grid.yaml: external optimizer 'hebo': `environment` lists names of variables, never their values: write "
@@ -81,12 +82,10 @@ def test_a_value_of_a_variable_is_refused_and_not_shown(given: Any, name: str, t
 
 
 def test_a_missing_file_a_broken_file_and_a_command_that_is_none_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(
-        external.ExternalError, match=r"nowhere.yaml: No such file or directory; fix OPTIBENCH_EXTERNAL"
-    ):
+    with pytest.raises(HarnessError, match=r"nowhere.yaml: No such file or directory; fix OPTIBENCH_EXTERNAL"):
         external.load(tmp_path / "nowhere.yaml")
     (tmp_path / "broken.yaml").write_text("optimizers: [\n")
-    with pytest.raises(external.ExternalError, match=r"broken.yaml, line 2: malformed YAML"):
+    with pytest.raises(HarnessError, match=r"broken.yaml:2: malformed YAML"):
         external.load(tmp_path / "broken.yaml")
     external.register(external.parse({"optimizers": {"odd": {"command": ["no-such-program"]}}}, "x", tmp_path))
     with pytest.raises(OptimizerError, match=r"cannot run 'no-such-program' in .*: No such file or directory; fix"):

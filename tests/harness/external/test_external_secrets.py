@@ -15,8 +15,9 @@ import pytest
 
 from optibench import external
 from optibench.cli.main import main
+from optibench.errors import HarnessError
 from optibench.executors.base import CellRunner
-from optibench.external import External, ExternalError, registry, sources
+from optibench.external import External, registry, sources
 from optibench.external.process import Process
 from optibench.spec.limits import Limits
 
@@ -111,13 +112,12 @@ def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_definitions_of_a_folder_are_its_owners_and_whole(leaky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     external.register(external.parse({"benchmarks": {"leaky": {"command": ["x"], "tasks": ["a"]}}}, "x", leaky))
-    resolved = {"optimizers": {}, "tasks": ["leaky/a"]}
     path = leaky / "external.json"
     path.write_text("[]")
     path.chmod(0o644)
     before = os.umask(0)
     try:
-        external.record(leaky, resolved)
+        external.record(leaky, optimizers=(), families=["leaky"])
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -128,8 +128,8 @@ def test_the_definitions_of_a_folder_are_its_owners_and_whole(leaky: Path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("optibench.external.registry.json.dump", full)
-    with pytest.raises(ExternalError, match=r"Cannot write .*external.json: No space left on device; fix that"):
-        external.record(leaky, resolved)
+    with pytest.raises(HarnessError, match=r"Cannot write .*external.json: No space left on device; fix that"):
+        external.record(leaky, optimizers=(), families=["leaky"])
     assert path.read_bytes() == whole
     assert sorted(found.name for found in leaky.glob("external*")) == ["external.json"]
 
@@ -147,10 +147,10 @@ def test_a_folder_from_when_values_were_kept_is_read_for_the_names(leaky: Path) 
 
 def test_a_file_of_definitions_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "external.json").write_text('[{"kind": ["x"], "command": 3}]')
-    with pytest.raises(ExternalError, match=r"external.json is damaged: name the definitions again"):
+    with pytest.raises(HarnessError, match=r"external.json is damaged: name the definitions again"):
         external.recall(tmp_path, allowed=True)
     (tmp_path / "external.json").write_text("[3]")
-    with pytest.raises(ExternalError, match=r"external.json is damaged"):
+    with pytest.raises(HarnessError, match=r"external.json is damaged"):
         external.recall(tmp_path, allowed=True)
 
 

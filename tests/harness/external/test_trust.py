@@ -6,11 +6,11 @@ import io
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from optibench.cli.main import main
 from optibench.external import External, registry, trust

@@ -17,8 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from optibench.cell.trials import Trial
-from optibench.plan.cells import plan
-from optibench.plan.resolve import resolve
+from optibench.plan.plan import Plan
 from optibench.runs import run as runs
 from optibench.spec.grid import Grid, Settings
 from optibench.store import to_results as results
@@ -49,7 +48,7 @@ def measure(cells: int, folder: Path, jobs: int) -> dict[str, Seconds]:
         return found
 
     grid = Grid(OPTIMIZERS, TASKS, tuple(range(cells // 20)), TRIALS, initial_size=2)
-    timed("plan", lambda: list(plan(resolve(grid))))
+    timed("plan", lambda: list(Plan.of(grid).cells()))
     settings = Settings(folder, jobs)
     if cells <= RUN_MOST:
         outcome = timed("run", lambda: runs.run(grid, settings))
@@ -64,7 +63,7 @@ def measure(cells: int, folder: Path, jobs: int) -> dict[str, Seconds]:
     again = timed("resume the last 1%", lambda: runs.run(None, settings))
     assert isinstance(again, runs.Outcome)
     assert again.finished == cells
-    table = timed("compact", lambda: store.trials(list(plan(store.resolved()))))
+    table = timed("compact", lambda: store.trials(list(store.plan().cells())))
     assert len(table) == cells * TRIALS  # type: ignore[arg-type]
     timed("load for a report", lambda: results.load(folder))
     timed("nothing left to run", lambda: runs.run(None, settings))
@@ -73,10 +72,10 @@ def measure(cells: int, folder: Path, jobs: int) -> dict[str, Seconds]:
 
 def write(grid: Grid, folder: Path) -> None:
     """Put every cell's result in place as a worker does, without a trial having been run."""
-    resolved = resolve(grid)
-    with Store.claim(folder, resolved) as store:
+    planned = Plan.of(grid)
+    with Store.claim(folder, planned) as store:
         pass
-    for cell in plan(resolved):
+    for cell in planned.cells():
         journal = store.journal(cell)
         journal.open()
         trials = [
@@ -98,7 +97,7 @@ def write(grid: Grid, folder: Path) -> None:
         ]
         for trial in trials:
             journal.append(trial)
-        store.finish(cell, trials, resolved["tasks"][cell.task])
+        store.finish(cell, trials, planned.tasks[cell.task])
         journal.close()
 
 

@@ -184,25 +184,25 @@ def test_an_absent_folder_is_run_and_resumed(spec: Write, tmp_path: Path, monkey
     ("changes", "message"),
     [
         ({"results": None}, "a paper needs the key 'results'"),
-        ({"results": [DEV]}, "maps folders to the grids"),
+        ({"results": [DEV]}, "spec.yaml:2: `results` is a mapping of folders to the grids"),
         ({"results": {DEV: "no-such-grid"}}, "Cannot read the grid no-such-grid"),
         ({"results": {"no/such/folder": None}}, "There is no folder no/such/folder"),
         ({"parts": []}, "a paper needs the key 'parts'"),
         ({"parts": ["dev"]}, "`parts` is a list of mappings"),
         ({"parts": [part(), part()]}, "two parts have one name"),
-        ({"parts": [part(name="a b")]}, "a part's `name`"),
-        ({"parts": [part(tabels=[])]}, "did you mean 'tables'"),
+        ({"parts": [part(name="a b")]}, "spec.yaml:9: `name` is lower-case letters, digits and '-', not 'a b'"),
+        ({"parts": [part(tabels=[])]}, "unknown key 'tabels'; did you mean 'tables'"),
         ({"parts": [part(tables="ranks")]}, "`tables` is a list of names"),
         ({"parts": [part(tables=["rank"])]}, "there is no table 'rank'"),
         ({"parts": [part(tables=["pairs_at_30"])]}, "pairs is made after 25 and 50 trials"),
         ({"parts": [part(figures=["pie"])]}, "there is no figure 'pie'"),
-        ({"parts": [part(tasks="some")]}, "`tasks` is all or shared"),
+        ({"parts": [part(tasks="some")]}, "`tasks` is one of all, shared, not 'some'"),
         ({"parts": [part(results=["elsewhere"])]}, "not 'elsewhere'"),
         ({"at": [0]}, "`at` is a list of trial counts"),
         ({"at": [25, 200], "parts": [part(tables=[])]}, "cannot report after 200 trials"),
         ({"control": "nobody"}, "the control 'nobody' is not among the optimizers"),
         ({"controls": "nobody"}, "did you mean 'control'"),
-        ({"title": 7}, "`title` is a text"),
+        ({"title": 7}, "spec.yaml:1: `title` is text, not 7."),
     ],
 )
 def test_a_wrong_paper_is_one_sentence(
@@ -222,9 +222,9 @@ def test_an_unknown_paper_names_those_there_are(capsys: pytest.CaptureFixture[st
 
 def test_the_published_paper_is_well_formed() -> None:
     found = paper.load("published")
-    assert dict(found.sources) == {"results/test": "test", "results/test-slow": "test-slow"}
+    assert dict(found.results) == {"results/test": "test", "results/test-slow": "test-slow"}
     assert found.control == "optiformer"
-    assert [section.at for section in found.sections] == [(25, 50, 100), (25, 50)]
+    assert [part.at for part in found.parts] == [(25, 50, 100), (25, 50)]
 
 
 def test_a_training_log_is_read_and_drawn(log: Path, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from optibench.cell.run import run_cell
 from optibench.cell.trials import Trial
 from optibench.cli.main import main
 from optibench.errors import HarnessError
-from optibench.plan.cells import plan
-from optibench.plan.resolve import resolve
+from optibench.options import declared
+from optibench.plan.plan import Plan
 from optibench.spec import batches
-from optibench.spec.grid import Grid, load
+from optibench.spec.grid import Also, Grid, load
 from optibench.store.run_folder import Store
 from optibench_optimizers import Observation, Optimizer, Suggestion
 from optibench_optimizers.adapters.random_search import RandomSearch
@@ -29,13 +29,13 @@ RESULTS = Path(__file__).parents[3] / "results"
     ("written", "sizes"), [(4, (4,)), ("4", (4,)), ("1, 4", (1, 4)), ([1, 4, 4], (1, 4)), (["2"], (2,))]
 )
 def test_batch_sizes_are_read_however_they_are_written(written: Any, sizes: tuple[int, ...]) -> None:
-    assert batches.parse(written, "here") == sizes
+    assert declared(Also)["batch_size"].value(written, "here") == sizes
 
 
 @pytest.mark.parametrize("written", [0, -1, 1.5, True, "", "1,", "four", [], [[1]], {"1": 2}, None, 1001, "1-4", "²"])
 def test_what_is_no_batch_size_is_one_sentence(written: Any) -> None:
     with pytest.raises(HarnessError, match="here: `batch_size` is a whole number from 1 to 1000") as caught:
-        batches.parse(written, "here")
+        declared(Also)["batch_size"].value(written, "here")
     assert "\n" not in str(caught.value)
 
 
@@ -50,7 +50,7 @@ def test_a_label_says_the_batch_size_and_one_is_no_batch() -> None:
 def test_the_cells_of_committed_grids_keep_their_keys(name: str) -> None:
     """Planned from the folders as they are: what was added to grids since is in no key of theirs."""
     store = Store.open(RESULTS / name)
-    assert {cell.key for cell in plan(store.resolved())} == store.finished()
+    assert {cell.key for cell in store.plan().cells()} == store.finished()
 
 
 def test_batches_of_one_are_the_cells_of_a_grid_without_batches() -> None:
@@ -58,11 +58,10 @@ def test_batches_of_one_are_the_cells_of_a_grid_without_batches() -> None:
     flags = {"optimizers": ["random", "tpe"], "benchmarks": ["synthetic/sphere-2d"], "seeds": "1", "trials": 18}
     with_batches, _ = load(None, {**flags, "batch_size": "1,4"})
     assert with_batches.optimizers == ("random", "random (batch 4)", "tpe", "tpe (batch 4)")
-    without = {cell.optimizer: cell.key for cell in plan(resolve(Grid(*grid)))}
-    cells = {cell.optimizer: cell.key for cell in plan(resolve(with_batches))}
+    without = {cell.optimizer: cell.key for cell in Plan.of(Grid(*grid)).cells()}
+    cells = {cell.optimizer: cell.key for cell in Plan.of(with_batches).cells()}
     assert {name: cells[name] for name in without} == without
     assert len(set(cells.values())) == 4
-    assert "batch_size" not in resolve(with_batches)["grid"]
 
 
 class Recorder(RandomSearch):
@@ -94,7 +93,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def cell(spec: str, trials: int = 13, initial_size: int = 3) -> Any:
     grid = Grid((spec,), ("synthetic/sphere-2d",), (0,), trials, initial_size=initial_size)
-    return next(iter(plan(resolve(grid))))
+    return next(Plan.of(grid).cells())
 
 
 def test_a_batch_is_asked_at_once_and_told_before_the_next(recorder: list[Any]) -> None:
@@ -170,4 +169,4 @@ def test_a_grid_of_batches_runs_resumes_and_is_reported(
 def test_batches_and_a_simulated_clock_exclude_each_other() -> None:
     grid = Grid(("random (batch 2)",), ("synthetic/sphere-2d",), (0,), 8, simulated_workers=2)
     with pytest.raises(HarnessError, match="`batch_size` and `simulated_workers` exclude each other"):
-        resolve(grid)
+        Plan.of(grid)

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 import yaml
@@ -18,11 +19,11 @@ from optibench.cell.journal import Fault, History
 from optibench.cell.run import run_cell
 from optibench.cell.trials import Trial, incumbents
 from optibench.errors import HarnessError
-from optibench.plan.cells import Cell, plan
-from optibench.plan.resolve import resolve
-from optibench.spec.budget import Budget, parse
+from optibench.options import declared
+from optibench.plan.cells import Cell
+from optibench.plan.plan import Plan
+from optibench.spec.budget import Budget
 from optibench.spec.fidelity import Choice, share, varied
-from optibench.spec.fidelity import parse as parse_fidelity
 from optibench.spec.grid import Grid, load
 from optibench.store.run_folder import Store
 from optibench_benchmarks import Benchmark, Evaluation
@@ -83,7 +84,7 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> type[Chooses]:
 
 
 def cell(**changes: Any) -> Cell:
-    return dataclasses.replace(Cell("key", "random", "levels", 0, 6, 0), **changes)
+    return msgspec.structs.replace(Cell("key", "random", "levels", 0, 6, 0), **changes)
 
 
 def test_a_fidelity_budget_counts_full_evaluations(levels: type[Chooses]) -> None:
@@ -199,18 +200,18 @@ GRID = Grid(("random",), (TABLE,), (0, 1), 5, initial="own")
 
 
 def keys(grid: Grid) -> set[str]:
-    return {planned.key for planned in plan(resolve(grid))}
+    return {planned.key for planned in Plan.of(grid).cells()}
 
 
 def test_what_is_not_used_changes_no_key() -> None:
     for folder in sorted(path.parent for path in (ROOT / "results").glob("*/grid.yaml")):
-        resolved = Store.open(folder).resolved()
-        used = {"budget", "simulated_workers", "fidelity"} & set(resolved["grid"])
+        planned = Store.open(folder).plan()
+        used = {name for name in ("budget", "simulated_workers", "fidelity") if getattr(planned.grid, name)}
         assert used == ({"budget"} if folder.name == "fidelity" else set())
         stored = set(Store.open(folder).trials([], ["cell"]).column("cell").unique().to_pylist())
-        assert {planned.key for planned in plan(resolved)} == stored, folder
-    assert "fidelity" not in resolve(GRID)["tasks"][TABLE]
-    assert resolve(GRID)["grid"].keys() == resolve(dataclasses.replace(GRID, budget=None))["grid"].keys()
+        assert {cell.key for cell in planned.cells()} == stored, folder
+    assert Plan.of(GRID).tasks[TABLE].fidelity is None
+    assert Plan.of(GRID) == Plan.of(msgspec.structs.replace(GRID, budget=None))
 
 
 def test_what_is_used_changes_every_key() -> None:
@@ -221,7 +222,7 @@ def test_what_is_used_changes_every_key() -> None:
         {"simulated_workers": 1},
         {"simulated_workers": 2},
     ]
-    found = [keys(dataclasses.replace(GRID, **change)) for change in changes]
+    found = [keys(msgspec.structs.replace(GRID, **change)) for change in changes]
     assert len(set.union(*found)) == 2 * len(changes)
 
 
@@ -249,7 +250,7 @@ def test_a_grid_with_a_cost_runs_resumes_and_reports(optibench: Any, table: Any,
 )  # fmt: skip
 def test_a_malformed_budget_is_one_sentence(value: Any) -> None:
     with pytest.raises(HarnessError, match=r"^here: (`budget` is one of|a budget of more than)"):
-        parse(value, "here")
+        declared(Grid)["budget"].value(value, "here")
 
 
 def test_a_budget_is_read_from_a_file_or_a_flag(tmp_path: Path) -> None:
@@ -263,7 +264,7 @@ def test_a_budget_is_read_from_a_file_or_a_flag(tmp_path: Path) -> None:
     assert load(str(file), {"budget": "seconds=60"})[0].budget == Budget("seconds", 60.0)
     assert load(str(file), {"budget": "trials=12"})[0].trials == 12
     file.write_text(file.read_text() + "trials: 5\n")
-    with pytest.raises(HarnessError, match=r"grid.yaml, line 3: the budget is given twice"):
+    with pytest.raises(HarnessError, match=r"grid.yaml:3: the budget is given twice"):
         load(str(file), {})
     with pytest.raises(HarnessError, match=r"^The command line: the budget is given twice"):
         load(str(file), {"trials": 3, "budget": "fidelity=3"})
@@ -272,7 +273,7 @@ def test_a_budget_is_read_from_a_file_or_a_flag(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["", 3, {"epochs": 0}, {"epochs": "x"}, "epochs=-2", {"a": 1, "b": 2}, {3: 1}, ["a"]])
 def test_a_malformed_fidelity_is_one_sentence(value: Any) -> None:
     with pytest.raises(HarnessError, match=r"^here: `fidelity` is the name of a fidelity"):
-        parse_fidelity(value, "here")
+        declared(Grid)["fidelity"].value(value, "here")
 
 
 def test_the_fidelity_that_varies_is_the_main_one_or_the_chosen_one() -> None:

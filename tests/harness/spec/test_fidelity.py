@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import optibench_benchmarks
@@ -19,7 +20,8 @@ from optibench.cell.trials import TIMINGS, Trial
 from optibench.cli.listing import listing
 from optibench.errors import HarnessError
 from optibench.plan.cells import Cell
-from optibench.plan.resolve import resolve
+from optibench.plan.plan import Plan
+from optibench.plan.tasks import Fidelity as PlannedFidelity
 from optibench.spec.budget import Budget
 from optibench.spec.fidelity import Choice, share, varied
 from optibench.spec.grid import Grid
@@ -132,7 +134,7 @@ def test_a_task_without_fidelities_is_refused(name: str) -> None:
         rf"^{name} varies a fidelity: synthetic/sphere-2d has no fidelity .* leave the task or the optimizer out\.$"
     )
     with pytest.raises(HarnessError, match=message):
-        resolve(Grid(("random", name), ("synthetic/sphere-2d",), (0,), 5))
+        Plan.of(Grid(("random", name), ("synthetic/sphere-2d",), (0,), 5))
 
 
 def test_a_fidelity_that_a_task_does_not_have_is_refused(optibench: Any) -> None:
@@ -145,12 +147,12 @@ def test_a_fidelity_that_a_task_does_not_have_is_refused(optibench: Any) -> None
 
 
 def test_what_varies_is_written_down_and_is_part_of_the_key() -> None:
-    def plan(**changes: Any) -> dict[str, Any]:
-        return resolve(dataclasses.replace(Grid(("asha",), ("digits/mlp",), (0,), 5), **changes))
+    def plan(**changes: Any) -> Plan:
+        return Plan.of(msgspec.structs.replace(Grid(("asha",), ("digits/mlp",), (0,), 5), **changes))
 
-    assert plan()["tasks"]["digits/mlp"]["fidelity"] == {"name": "epochs", "low": 1.0, "high": 30.0, "whole": True}
-    assert plan(fidelity=Choice("epochs", 3.0))["grid"]["fidelity"] == ["epochs", 3.0]
-    assert "fidelity" not in resolve(Grid(("tpe",), ("digits/mlp",), (0,), 5))["tasks"]["digits/mlp"]
+    assert plan().tasks["digits/mlp"].fidelity == PlannedFidelity("epochs", 1.0, 30.0, True)
+    assert plan(fidelity=Choice("epochs", 3.0)).grid.fidelity == ("epochs", 3.0)
+    assert Plan.of(Grid(("tpe",), ("digits/mlp",), (0,), 5)).tasks["digits/mlp"].fidelity is None
 
 
 def test_the_list_says_which_choose_fidelities(optibench: Any) -> None:
@@ -162,7 +164,7 @@ def test_the_list_says_which_choose_fidelities(optibench: Any) -> None:
 @pytest.mark.parametrize("spec", ["hyperband:eta=1", "asha:eta=1", "asha:sampler=grid", "hyperband:fidelity=3"])
 def test_bad_settings_are_refused(spec: str) -> None:
     with pytest.raises((optibench_optimizers.OptimizerError, HarnessError), match=r"'(eta|sampler|fidelity)'"):
-        resolve(Grid((spec,), ("digits/mlp",), (0,), 5))
+        Plan.of(Grid((spec,), ("digits/mlp",), (0,), 5))
 
 
 def test_a_fidelity_from_zero_is_refused() -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 
 from optibench.errors import HarnessError
-from optibench.plan.cells import plan
-from optibench.plan.resolve import resolve
+from optibench.options import declared
+from optibench.plan.plan import Plan
 from optibench.spec.grid import Grid
-from optibench.spec.limits import KEYS, Limits, parse
+from optibench.spec.limits import Limits
 from optibench.store.run_folder import Store
 
 GRID = Grid(("random",), ("synthetic/sphere-2d",), (0, 1), 8)
@@ -23,7 +23,7 @@ GRID = Grid(("random",), ("synthetic/sphere-2d",), (0, 1), 8)
 def trials_of(folder: Path) -> pd.DataFrame:
     """A run's trials with their timings."""
     store = Store.open(folder)
-    frame: pd.DataFrame = store.trials(plan(store.resolved())).to_pandas()
+    frame: pd.DataFrame = store.trials(store.plan().cells()).to_pandas()
     return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
 
 
@@ -134,9 +134,9 @@ def test_an_optimizer_that_cannot_be_replayed_goes_on_after_a_limit(optibench: A
 
 def test_limits_identify_a_grid_only_where_there_are_some() -> None:
     def keys(**limits: Any) -> set[str]:
-        return {cell.key for cell in plan(resolve(dataclasses.replace(GRID, limits=Limits(**limits))))}
+        return {cell.key for cell in Plan.of(msgspec.structs.replace(GRID, limits=Limits(**limits))).cells()}
 
-    assert "limits" not in resolve(GRID)["grid"]
+    assert Plan.of(GRID).grid.limits == Limits()
     assert keys(retries=1) == keys()
     changes: list[dict[str, Any]] = [
         *({"evaluation_limit": 5.0}, {"ask_limit": 5.0}, {"cell_limit": 5.0}, {"memory_limit": 2**30}, {"retries": 3}),
@@ -160,14 +160,14 @@ def test_limits_identify_a_grid_only_where_there_are_some() -> None:
     ],
 )
 def test_limits_are_times_and_sizes_with_units(key: str, written: Any, value: Any) -> None:
-    assert getattr(parse({key: written}, lambda key: "here"), key) == value
+    assert declared(Limits)[key].value(written, "here") == value
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", Limits.__struct_fields__)
 @pytest.mark.parametrize("written", [-1, "0x", "", "many", True, [], "1e400", "-5s", "5 parsecs", "nan", "inf", 1e300])
 def test_other_limits_are_refused(key: str, written: Any) -> None:
     with pytest.raises(HarnessError, match=f"here: `{key}` is a"):
-        parse({key: written}, lambda key: "here")
+        declared(Limits)[key].value(written, "here")
 
 
 def test_a_limit_without_a_worker_to_kill_is_refused(optibench: Any, tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import compute
 
 from optibench.errors import HarnessError
-from optibench.plan.resolve import resolve
+from optibench.plan.plan import Plan
 from optibench.spec.grid import Grid
 from optibench.store.run_folder import Store
 
@@ -74,29 +75,29 @@ def test_of_two_commands_at_the_same_moment_one_runs(environment: dict[str, str]
 
 
 def _claim(folder: Path, held: Any, done: Any) -> None:
-    with Store.claim(folder, resolve(Grid(("random",), ("synthetic/sphere-2d",), (0,), 12))):
+    with Store.claim(folder, Plan.of(Grid(("random",), ("synthetic/sphere-2d",), (0,), 12))):
         held.set()
         done.wait(60)
 
 
 def test_a_lock_is_held_against_others_and_against_oneself(tmp_path: Path) -> None:
-    resolved = resolve(Grid(("random",), ("synthetic/sphere-2d",), (0,), 12))
+    planned = Plan.of(Grid(("random",), ("synthetic/sphere-2d",), (0,), 12))
     context = multiprocessing.get_context("fork")
     held, done = context.Event(), context.Event()
     other = context.Process(target=_claim, args=(tmp_path / "out", held, done))
     other.start()
     assert held.wait(60)
-    with pytest.raises(HarnessError, match="Another optibench is running"), Store.claim(tmp_path / "out", resolved):
+    with pytest.raises(HarnessError, match="Another optibench is running"), Store.claim(tmp_path / "out", planned):
         pass
     done.set()
     other.join()
-    with Store.claim(tmp_path / "out", resolved):
-        with pytest.raises(HarnessError, match="Another optibench"), Store.claim(tmp_path / "out", resolved):
+    with Store.claim(tmp_path / "out", planned):
+        with pytest.raises(HarnessError, match="Another optibench"), Store.claim(tmp_path / "out", planned):
             pass
         child = context.Process(target=done.wait, args=(0,))  # a fork must not take the lock along
         child.start()
         child.join()
-    with Store.claim(tmp_path / "out", resolved):
+    with Store.claim(tmp_path / "out", planned):
         pass
 
 
@@ -106,8 +107,8 @@ def test_a_file_system_without_locks_is_named(number: int, tmp_path: Path, monke
         raise OSError(number, "Function not implemented")
 
     monkeypatch.setattr(fcntl, "lockf", refuse)
-    resolved = resolve(Grid(("random",), ("synthetic/sphere-2d",), (0,), 12))
-    with pytest.raises(HarnessError, match="cannot lock files"), Store.claim(tmp_path / "out", resolved):
+    planned = Plan.of(Grid(("random",), ("synthetic/sphere-2d",), (0,), 12))
+    with pytest.raises(HarnessError, match="cannot lock files"), Store.claim(tmp_path / "out", planned):
         pass
 
 
@@ -126,27 +127,32 @@ def test_a_published_folder_with_a_part_of_its_cells_is_named(optibench: Any, tm
 def test_temporary_files_of_a_full_disk_are_removed(
     optibench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resolved = resolve(Grid(("random",), ("synthetic/sphere-2d",), (0,), 12))
+    planned = Plan.of(Grid(("random",), ("synthetic/sphere-2d",), (0,), 12))
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(HarnessError, match="No space left"), Store.claim(tmp_path / "out", resolved):
+    with pytest.raises(HarnessError, match="No space left"), Store.claim(tmp_path / "out", planned):
         pass
     assert not list((tmp_path / "out").glob("*.tmp"))
     monkeypatch.undo()
-    with Store.claim(tmp_path / "out", resolved):
+    with Store.claim(tmp_path / "out", planned):
         pass
 
 
 def test_references_that_another_cpu_rounds_otherwise_are_the_same_grid(tmp_path: Path) -> None:
-    resolved = resolve(Grid(("random",), ("synthetic/rotated/levy-5d/3",), (0,), 12))
-    with Store.claim(tmp_path / "out", resolved) as store:
+    planned = Plan.of(Grid(("random",), ("synthetic/rotated/levy-5d/3",), (0,), 12))
+    with Store.claim(tmp_path / "out", planned) as store:
         pass
-    reference = resolved["tasks"]["synthetic/rotated/levy-5d/3"]["reference"]
-    reference["f_ref"] *= 1 + 1e-13
-    store.refuse_difference(resolved)
-    reference["f_ref"] *= 1 + 1e-6
+    store.refuse_difference(elsewhere(planned, 1 + 1e-13))
     with pytest.raises(HarnessError, match=r"holds another grid .*f_ref"):
-        store.refuse_difference(resolved)
+        store.refuse_difference(elsewhere(planned, 1 + 1e-6))
+
+
+def elsewhere(planned: Plan, factor: float) -> Plan:
+    """The plan of a machine that computes another ``f_ref``."""
+    ((name, task),) = planned.tasks.items()
+    assert task.reference is not None
+    reference = msgspec.structs.replace(task.reference, f_ref=task.reference.f_ref * factor)
+    return msgspec.structs.replace(planned, tasks={name: msgspec.structs.replace(task, reference=reference)})

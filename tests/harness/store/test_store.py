@@ -13,8 +13,8 @@ import pytest
 from optibench.cell.journal import Fault, Journal
 from optibench.cell.trials import FIELDS, Trial
 from optibench.files import write_atomically
-from optibench.plan.cells import Cell, plan
-from optibench.plan.resolve import resolve
+from optibench.plan.cells import Cell
+from optibench.plan.plan import Plan
 from optibench.runs.run import status
 from optibench.spec.grid import Grid
 from optibench.store.run_folder import Store
@@ -31,12 +31,12 @@ def fill(folder: Path, seeds: int) -> tuple[Store, list[Cell], dict[str, Any]]:
     tasks = tuple(
         f"synthetic/{name}-{dimensions}d" for name in ("sphere", "levy", "ackley") for dimensions in (2, 3, 5)
     )
-    resolved = resolve(Grid(("random",), (*tasks, "synthetic/rastrigin-2d"), tuple(range(seeds)), 4))
-    with Store.claim(folder, resolved) as store:
-        cells = list(plan(resolved))
+    planned = Plan.of(Grid(("random",), (*tasks, "synthetic/rastrigin-2d"), tuple(range(seeds)), 4))
+    with Store.claim(folder, planned) as store:
+        cells = list(planned.cells())
     for cell in cells[:-10]:
-        store.finish(cell, trials(4), resolved["tasks"][cell.task])
-    return store, cells, resolved
+        store.finish(cell, trials(4), planned.tasks[cell.task])
+    return store, cells, planned
 
 
 def test_cost_grows_no_faster_than_the_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +60,10 @@ def test_cost_grows_no_faster_than_the_grid(tmp_path: Path, monkeypatch: pytest.
         return count
 
     steps: dict[str, Callable[[Store, list[Cell], dict[str, Any]], object]] = {
-        "plan": lambda store, cells, resolved: list(plan(resolved)),
-        "status": lambda store, cells, resolved: status(store),
-        "check": lambda store, cells, resolved: store.set_aside_damaged(sorted(store.finished())),
-        "compact": lambda store, cells, resolved: list(store.cells.tables([cell.key for cell in cells[:-10]])),
+        "plan": lambda store, cells, planned: list(planned.cells()),
+        "status": lambda store, cells, planned: status(store),
+        "check": lambda store, cells, planned: store.set_aside_damaged(sorted(store.finished())),
+        "compact": lambda store, cells, planned: list(store.cells.tables([cell.key for cell in cells[:-10]])),
     }
     for name, step in steps.items():
         assert calls(step, *large) < 12 * calls(step, *small), f"{name}: a quadratic cost would be a hundredfold"
@@ -136,10 +136,10 @@ def _full(descriptor: int) -> None:
 def test_a_disk_that_fills_up_while_a_cell_is_written_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, cells, resolved = fill(tmp_path / "out", 2)
+    store, cells, planned = fill(tmp_path / "out", 2)
     monkeypatch.setattr("os.fsync", _full)
     with pytest.raises(OSError, match="No space"):
-        store.finish(cells[-1], trials(4), resolved["tasks"][cells[-1].task])
+        store.finish(cells[-1], trials(4), planned.tasks[cells[-1].task])
     assert not list((tmp_path / "out").rglob("*.tmp"))
     assert cells[-1].key not in store.finished()
 

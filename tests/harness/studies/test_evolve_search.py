@@ -116,29 +116,29 @@ def test_a_block_that_does_more_than_compute_is_refused(line):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_the_shipped_configurations_are_read(framework):
     found = settings.read(framework, api_base="http://127.0.0.1:1/v1/", model="m", iterations=3)
-    assert (found.iterations, found.endpoint.api_base) == (3, "http://127.0.0.1:1/v1")
-    assert found.endpoint.models == (("m", 1.0),)
-    assert found.timeout > 0
-    assert "mix(q, k, v)" in found.system_message
+    assert (found.max_iterations, found.llm.api_base) == (3, "http://127.0.0.1:1/v1")
+    assert found.llm.models == (settings.Model(name="m"),)
+    assert found.evaluator.timeout > 0
+    assert "mix(q, k, v)" in found.prompt.system_message
 
 
 def test_the_key_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    assert settings.read("matrix-mixer").endpoint.api_key == "secret"
+    assert settings.read("matrix-mixer").llm.token == "secret"
     monkeypatch.delenv("OPENAI_API_KEY")
-    assert settings.read("matrix-mixer").endpoint.api_key == ""
+    assert settings.read("matrix-mixer").llm.token == ""
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"colour": 1}, "unknown keys at top level: colour"),
-        ({"llm": {"api_bass": 1}}, "unknown keys at section `llm`: api_bass"),
+        ({"colour": 1}, r"c\.yaml:1: unknown key 'colour'"),
+        ({"llm": {"api_bass": 1}}, r"c\.yaml:\d+: `llm`: .*unknown field `api_bass`"),
         ({"diff_based_evolution": True}, "has to be false"),
         ({"llm": {"api_base": "localhost", "models": [{"name": "a"}]}}, "has to begin with http"),
-        ({"llm": {"api_base": "http://a"}}, "at least one model"),
-        ({"max_iterations": "many"}, "of the wrong kind"),
-        ({"evaluator": {"timeout": 0}}, "above 0"),
+        ({"llm": {"api_base": "http://a"}}, r"`llm.models`: expected `array` of length >= 1"),
+        ({"max_iterations": "many"}, r"c\.yaml:\d+: `max_iterations`: expected `int`, got `str`"),
+        ({"evaluator": {"timeout": 0}}, r"`evaluator.timeout`: expected `float` > 0"),
     ],
 )
 def test_a_wrong_configuration_is_one_sentence(tmp_path, change, message):
@@ -204,7 +204,7 @@ def fast(endpoint, tmp_path, monkeypatch):
 
 def test_a_completion_is_asked_for_as_the_interface_says(endpoint, fast):
     endpoint.answers = [503, "hello"]
-    assert complete(fast(1).endpoint, "m", [{"role": "user", "content": "hi"}], 7) == "hello"
+    assert complete(fast(1).llm, "m", [{"role": "user", "content": "hi"}], 7) == "hello"
     request = endpoint.requests[1]
     assert (request["path"], request["key"], request["model"], request["seed"]) == (
         *("/v1/chat/completions", "Bearer k", "m"),
@@ -225,7 +225,7 @@ def test_a_completion_is_asked_for_as_the_interface_says(endpoint, fast):
 def test_an_endpoint_that_gives_nothing_is_one_sentence(endpoint, fast, answers, message):
     endpoint.answers = list(answers)
     with pytest.raises(EndpointError, match=message) as caught:
-        complete(fast(1).endpoint, "m", [], 0)
+        complete(fast(1).llm, "m", [], 0)
     assert not endpoint.answers
     assert "\n" not in str(caught.value)
 

@@ -91,9 +91,13 @@ def test_a_training_that_fails_is_told_and_compared_with_nothing(spec: Path, tmp
         ("variant: {norm: layernorm}", "bins: 64", "'LayerNorm' is judged by other functions"),
         ("{norm: layernorm}", "{norm: layernrom}", "norm must be one of rmsnorm, layernorm"),
         ("{norm: layernorm}", "{norms: layernorm}", "unknown setting 'norms'"),
-        ("control: as it is\n", "", "has to have the keys base, settings, control, variants"),
-        ("settings: {train: {steps: 4}}", "settings: 4", "settings must be a mapping of settings, not 4"),
-        ("LayerNorm: {trialset: {variant: {norm: layernorm}}}", "LayerNorm: 3", "must be a mapping of settings, not 3"),
+        ("control: as it is\n", "", "spec.yaml: object missing required field `control`"),
+        ("settings: {train: {steps: 4}}", "settings: 4", r"spec\.yaml:\d+: `settings`: expected `object`, got `int`"),
+        (
+            "LayerNorm: {trialset: {variant: {norm: layernorm}}}",
+            "LayerNorm: 3",
+            r"spec\.yaml:\d+: `variants.*`: expected `object`, got `int`",
+        ),
         ("base.yaml", "absent.yaml", "absent.yaml cannot be read"),
         (
             "{norm: layernorm}",
@@ -115,7 +119,10 @@ def test_a_specification_that_is_none_is_one_sentence(spec: Path, old: str, new:
 
 
 def test_a_missing_specification_and_a_single_seed_are_refused(spec: Path, tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match=r"nowhere cannot be read .*: give a YAML file or optiformer\."):
+    with pytest.raises(
+        HarnessError,
+        match=r"Cannot read the specification nowhere: No such .*; give a YAML file or one of: optiformer\.",
+    ):
         read("nowhere")
     with pytest.raises(HarnessError, match="at least 2 seeds, not 1"):
         train(read(str(spec)), 1, tmp_path)

@@ -35,6 +35,8 @@ def _listen(requests: queue.SimpleQueue[str]) -> None:
 
 
 def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any) -> None:
+    import msgspec
+
     from optibench import external, threads
     from optibench.errors import HarnessError
     from optibench.executors.dask.runner import RemoteCellRunner
@@ -56,7 +58,7 @@ def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any
                 return
             error = None
             try:
-                pool.run([Cell.of(json.loads(line))])
+                pool.run([msgspec.json.decode(line, type=Cell)])
             except (HarnessError, OSError) as raised:
                 error = str(raised)
             events = runner.store.events()

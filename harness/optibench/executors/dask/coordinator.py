@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from optibench.cell.journal import parse
 from optibench.errors import HarnessError
 from optibench.executors.base import CellRunner, Progress, Report
@@ -83,13 +85,13 @@ class Coordinator:
             "fingerprint": fingerprint(packages),
             "setup": {
                 "run": self._topic,
-                "limits": runner.limits.changed(),
+                "limits": msgspec.to_builtins(runner.limits),
                 "external": [external.plain() for external in runner.external],
                 "fingerprints": {
                     "optimizers": runner.fingerprints.optimizers if runner.fingerprints else {},
                     "tasks": runner.fingerprints.tasks if runner.fingerprints else {},
                 },
-                "data_versions": {name: task["data_version"] for name, task in runner.tasks.items()},
+                "data_versions": {name: task.data_version for name, task in runner.tasks.items()},
             },
         }
         self._waiting: deque[Cell] = deque()
@@ -161,7 +163,7 @@ class Coordinator:
             journal = self._journal(cell)
             self._count(cell, journal)
             attempt = uuid.uuid4().hex[:8]
-            order = {**self._shared, "cell": cell.plain(), "journal": journal, "attempt": attempt}
+            order = {**self._shared, "cell": msgspec.to_builtins(cell), "journal": journal, "attempt": attempt}
             self._out[cell.key] = out = _Out(cell, attempt)
             with reaching():
                 out.future = self._client.submit(run_remotely, order, key=f"optibench-{cell.key}-{attempt}", pure=False)

@@ -43,8 +43,8 @@ def complete(endpoint: Endpoint, model: str, messages: Sequence[dict[str, str]],
         "seed": seed,
     }
     headers = {"Content-Type": "application/json"}
-    if endpoint.api_key:
-        headers["Authorization"] = f"Bearer {endpoint.api_key}"
+    if endpoint.token:
+        headers["Authorization"] = f"Bearer {endpoint.token}"
     url = f"{endpoint.api_base}/chat/completions"
     request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
     for attempt in range(endpoint.retries + 1):

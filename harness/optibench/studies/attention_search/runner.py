@@ -76,7 +76,7 @@ def run(
         EndpointError: The endpoint gives nothing.
     """
     found = _resume(out, framework)
-    limits = Limits(settings.timeout, settings.memory_limit)
+    limits = Limits(settings.evaluator.timeout, settings.evaluator.memory_limit_mb * 2**20)
 
     def settle(iteration: int, parent: int, model: str, text: str) -> None:
         """Measure a program and write it down."""
@@ -100,16 +100,17 @@ def run(
         settle(0, -1, "", programs.template(framework))
         if found[0].fitness is None:
             raise HarnessError(f"The shipped program of {framework} cannot be measured: {found[0].error}")
-    for iteration in range(len(found), settings.iterations + 1):
-        rng = random.Random(f"{settings.seed}/{iteration}")
+    for iteration in range(len(found), settings.max_iterations + 1):
+        rng = random.Random(f"{settings.random_seed}/{iteration}")
         parent = choose(found, settings, rng)
-        names, weights = zip(*settings.endpoint.models, strict=True)
-        model = rng.choices(names, weights)[0]
-        answer = complete(settings.endpoint, model, prompt(framework, parent, found, settings), rng.randrange(2**31))
+        models = settings.llm.models
+        model = rng.choices([one.name for one in models], [one.weight for one in models])[0]
+        answer = complete(settings.llm, model, prompt(framework, parent, found, settings), rng.randrange(2**31))
         try:
-            text = programs.splice(answer, framework, longest=settings.longest)
+            text = programs.splice(answer, framework, longest=settings.max_code_length)
         except programs.RuleError as error:
-            keep(Candidate(iteration, parent.iteration, model, None, "rules", str(error), answer[: settings.longest]))
+            text = answer[: settings.max_code_length]
+            keep(Candidate(iteration, parent.iteration, model, None, "rules", str(error), text))
             continue
         settle(iteration, parent.iteration, model, text)
     (out / "candidate.py").unlink(missing_ok=True)
@@ -124,8 +125,12 @@ def best(found: list[Candidate]) -> Candidate:
 def choose(found: list[Candidate], settings: Settings, rng: random.Random) -> Candidate:
     """A parent: any of the population with the probability ``exploration``, otherwise one of its best."""
     alive = sorted((each for each in found if each.fitness is not None), key=lambda each: -(each.fitness or 0.0))
-    alive = alive[: settings.population]
-    return rng.choice(alive if rng.random() < settings.exploration else alive[: max(1, settings.shown)])
+    alive = alive[: settings.database.population_size]
+    return rng.choice(
+        alive
+        if rng.random() < settings.database.exploration_ratio
+        else alive[: max(1, settings.prompt.num_top_programs)]
+    )
 
 
 def prompt(framework: str, parent: Candidate, found: list[Candidate], settings: Settings) -> list[dict[str, str]]:
@@ -137,14 +142,14 @@ def prompt(framework: str, parent: Candidate, found: list[Candidate], settings: 
         f"The block to improve, fitness {parent.fitness:.4f}, losses by size {_losses(parent)}:",
         f"```python\n{parent.block}\n```",
     ]
-    for other in [each for each in alive if each is not parent][: settings.shown]:
+    for other in [each for each in alive if each is not parent][: settings.prompt.num_top_programs]:
         pieces += [f"Another block, fitness {other.fitness:.4f}, losses {_losses(other)}:", _fence(other.block)]
     failures = [each for each in found if each.fitness is None][-_NOTES:]
     if failures:
         pieces += ["What went wrong lately:", *(f"- {each.reason}: {each.error}" for each in failures)]
     pieces.append("Answer with the whole new block in one fence of three backticks. It has to define `mix`.")
     return [
-        {"role": "system", "content": settings.system_message},
+        {"role": "system", "content": settings.prompt.system_message},
         {"role": "user", "content": "\n\n".join(pieces)},
     ]
 

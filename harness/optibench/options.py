@@ -1,0 +1,175 @@
+"""Options: each declared once, as a field of a class: type, bounds, help, and how it is written.
+
+From that come what YAML files, flags and keywords may say, the sentence on a value that is wrong, and JSON Schema.
+Nothing here knows what the options are for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import functools
+import os
+from collections.abc import Callable, Collection, Mapping
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+import msgspec
+
+from optibench.errors import HarnessError
+from optibench.numbers import whole
+
+
+class Option(NamedTuple):
+    """Makes a field an option: ``trials: Annotated[int, Meta(ge=1), Option("trials in each cell", "-t")] = 50``.
+
+    Attributes:
+        help: What it is for, in a few words.
+        short: Its short flag.
+        metavar: What the help shows for its value.
+        many: Whether its flag takes several values.
+        file, flag: Whether files may have it, and the command line.
+    """
+
+    help: str
+    short: str | None = None
+    metavar: str | None = None
+    many: bool = False
+    file: bool = True
+    flag: bool = True
+
+
+class Form(NamedTuple):
+    """How a value is written that is kept otherwise.
+
+    No type in here has ``Meta(pattern=...)``: freed together with a constrained list, msgspec 0.22 crashes.
+
+    Attributes:
+        words: What is written: "a list of names".
+        written: Its type.
+        read: Makes the value of it; a ``ValueError`` is answered with ``words``, a ``HarnessError`` with its own.
+        inside: Makes the type that JSON Schema shows, where what is inside is read on its own.
+    """
+
+    words: str
+    written: Any
+    read: Callable[[Any], Any] | None = None
+    inside: Callable[[], Any] | None = None
+
+
+COUNT = Form("a whole number of at least 1", Annotated[int, msgspec.Meta(ge=1)])
+
+
+def text(pattern: str) -> Any:
+    """Text of some form, for an editor; whoever reads it checks it."""
+    return Annotated[str, msgspec.Meta(extra_json_schema={"pattern": pattern})]
+
+
+class Declared(NamedTuple):
+    """An option with what its class says of it."""
+
+    key: str
+    default: Any
+    option: Option
+    form: Form
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.key.replace("_", "-")
+
+    def value(self, written: Any, where: str) -> Any:
+        """The value of what a user wrote; digits may stand for a number.
+
+        Raises:
+            HarnessError: It is something else; the message begins with ``where``.
+        """
+        plain = os.fspath(written) if isinstance(written, os.PathLike) else written
+        digits = isinstance(plain, str) and whole(plain.strip()) is not None
+        try:
+            found = msgspec.convert(plain.strip() if digits else plain, self.form.written, strict=not digits)
+            return found if self.form.read is None else self.form.read(found)
+        except HarnessError as error:
+            raise HarnessError(f"{where}: {error}") from None
+        except (ValueError, TypeError, RecursionError) as error:
+            shown = repr(written)
+            shown = shown if len(shown) <= 100 else shown[:97] + "..."
+            raise HarnessError(f"{where}: `{self.key}` is {self.form.words}, not {shown}.") from error
+
+
+Options = Mapping[str, Declared]
+
+
+@functools.cache
+def declared(*classes: type[msgspec.Struct]) -> Options:
+    """The options among the fields of some classes, by key."""
+    found = {}
+    for field in (field for cls in classes for field in msgspec.structs.fields(cls)):
+        kind, *more = get_args(field.type) if get_origin(field.type) is Annotated else (field.type,)
+        option = next((one for one in more if isinstance(one, Option)), None)
+        if option is not None:
+            form = next((one for one in more if isinstance(one, Form)), None)
+            made = field.default is msgspec.NODEFAULT and not field.required  # anew for each
+            default = None if made else field.default
+            found[field.name] = Declared(field.name, default, option, form or _form(kind, more))
+    return found
+
+
+def _form(kind: Any, more: list[Any]) -> Form:
+    """The form of a value that is kept as it is written."""
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(one for one in get_args(kind) if one is not NoneType)
+    if get_origin(kind) is Literal:
+        return Form(f"one of {', '.join(get_args(kind))}", kind)
+    bounds = next((one for one in more if isinstance(one, msgspec.Meta)), None)
+    if kind is int and bounds is not None:
+        return Form(f"a whole number from {bounds.ge} to {bounds.le}", Annotated[int, bounds])
+    return Form({bool: "true or false", str: "text"}[kind], kind)
+
+
+def some(cls: type[msgspec.Struct], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of some values that are options of a class."""
+    return {key: values[key] for key in declared(cls) if key in values}
+
+
+def unknown(key: object, known: Collection[str]) -> str:
+    """What to say of a key that there is not, with the closest one that there is."""
+    close = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}."
+    return f"unknown key {key!r}; {hint}"
+
+
+def add_flags(parser: argparse._ActionsContainer, options: Options) -> None:
+    """Add the flags of options to a parser; one that is not given is ``None``."""
+    for one in options.values():
+        kind, how = one.form.written, dict[str, Any]()
+        if kind is bool:
+            how = {"action": "store_const", "const": True}
+        elif get_origin(kind) is Literal:
+            how = {"choices": get_args(kind)}
+        else:
+            how = {"metavar": one.option.metavar} | ({"nargs": "+", "action": "extend"} if one.option.many else {})
+        if one.option.flag:
+            parser.add_argument(*filter(None, (one.option.short, one.flag)), help=one.option.help, **how)
+
+
+def in_file(options: Options) -> Options:
+    """Those that files may have."""
+    return {key: one for key, one in options.items() if one.option.file}
+
+
+def as_written(name: str, options: Options) -> Any:
+    """A type of mappings that hold options as a file does."""
+    fields: list[tuple[str, Any, Any]] = []
+    for key, one in in_file(options).items():
+        kind = one.form.inside() if one.form.inside is not None else one.form.written
+        known = one.default if isinstance(one.default, str | int) and one.form.read is None else None
+        default = msgspec.field(default=known) if known else msgspec.field(default_factory=object)
+        required = one.default is msgspec.NODEFAULT
+        kind = Annotated[kind, msgspec.Meta(description=one.option.help)]
+        fields.append((key, kind, msgspec.field() if required else default))
+    return msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
+
+
+def schema(written: Any) -> dict[str, Any]:
+    """The JSON Schema of a type that :func:`as_written` made."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(written)}

@@ -1,0 +1,82 @@
+"""What a plan says of an optimizer: settings checked, versions pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from optibench.errors import HarnessError, reason
+from optibench.spec import batches
+
+if TYPE_CHECKING:
+    from optibench_benchmarks import Benchmark
+    from optibench_optimizers import Entry
+
+VERSIONS = ("packages", "fingerprint")
+"""What is said of an optimizer that is no part of a cell's key."""
+
+
+class PlannedOptimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An optimizer of a grid: what it wraps and, if it needs one, what identifies its training phase.
+
+    ``fingerprint`` is its checkpoint's, in folders of before cells had fingerprints.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    packages: Mapping[str, str]
+    fingerprint: str | None = None
+    training: str | None = None
+    batch: int = 1
+
+    @classmethod
+    def of(cls, entry: Entry, settings: Mapping[str, Any], batch: int, benchmark: Benchmark, trials: int) -> Self:
+        """Check an optimizer and its settings; on ``benchmark`` if only a set-up shows whether they are right.
+
+        Raises:
+            HarnessError, OptimizerError: They are wrong, or a library of it is missing.
+        """
+        import optibench_optimizers
+
+        entry.check()  # a library in a reduced mode is refused here, not in every cell
+        optibench_optimizers.check_settings(entry, settings)
+        training = entry.training(settings) if settings else None
+        found = cls(
+            name=entry.name,
+            settings=dict(sorted(settings.items())),
+            packages=entry.versions(),
+            training=None if training is None else training.key,
+            batch=batch,
+        )
+        if settings and training is None:  # a wrong value is found here, not in every cell
+            try:
+                optibench_optimizers.create(
+                    entry.name, benchmark.space, seed=0, n_trials=trials, settings=settings
+                ).close()
+            except optibench_optimizers.OptimizerError:
+                raise
+            except (Exception, SystemExit) as error:  # whatever a third party's constructor does
+                raise HarnessError(f"Optimizer {found.specification!r} cannot be set up: {reason(error)}") from error
+        return found
+
+    @property
+    def specification(self) -> str:
+        """Its name and its settings in one canonical order."""
+        words = ",".join(f"{key}={_scalar(value)}" for key, value in sorted(self.settings.items()))
+        return f"{self.name}:{words}" if words else self.name
+
+    @property
+    def label(self) -> str:
+        """What tables call it: the specification, and the batch size if it has one."""
+        return batches.label(self.specification, self.batch)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it a cell's key covers, as JSON: not versions, which are in fingerprints."""
+        return {name: value for name, value in msgspec.to_builtins(self).items() if name not in VERSIONS}
+
+
+def _scalar(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)

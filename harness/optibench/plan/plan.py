@@ -1,0 +1,214 @@
+"""The plan: a grid with every name expanded, every setting checked and every version pinned.
+
+It is what a run folder holds beside the results, and what a resumed run is compared with. Nothing here runs anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import yaml
+
+from optibench.errors import HarnessError, reason
+from optibench.files import write_atomically
+from optibench.plan.cells import Cell
+from optibench.plan.costs import varied
+from optibench.plan.optimizers import PlannedOptimizer
+from optibench.plan.tasks import Task
+from optibench.spec import batches
+from optibench.spec.grid import Grid
+
+GRID, TASKS = "grid.yaml", "tasks.json"
+"""The files of a run folder that hold its plan."""
+SCHEMA = 2
+"""Raised when the way a cell is run or stored changes its result."""
+OWN_PLACE = {"optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "name", "skipped"}
+"""Of a grid, what has a place of its own in the keys of cells, or none; all else is there where it is used."""
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is run, or was.
+
+    Attributes:
+        grid: Optimizers as canonical labels, benchmarks as tasks, ``initial_size`` 0 where there is no shared design.
+        packages: The schema, and versions of what every cell depends on.
+        optimizers: By label.
+        tasks: By name.
+        imported: The files that the trials are from, where another framework ran them.
+    """
+
+    grid: Grid
+    packages: Mapping[str, int | str]
+    optimizers: Mapping[str, PlannedOptimizer]
+    tasks: Mapping[str, Task]
+    imported: tuple[Mapping[str, str | int], ...] = ()
+
+    def __post_init__(self) -> None:
+        for key, known in (("optimizers", self.optimizers), ("benchmarks", self.tasks)):
+            unknown = [name for name in getattr(self.grid, key) if name not in known]
+            if unknown:
+                raise ValueError(f"nothing says what {unknown[0]!r} of `grid: {key}` is")
+
+    @classmethod
+    def of(cls, grid: Grid) -> Self:
+        """Plan a grid.
+
+        Raises:
+            HarnessError, BenchmarkError, OptimizerError: A name or setting is unknown, or data is missing.
+        """
+        import optibench_benchmarks
+        import optibench_optimizers
+
+        skipped: dict[str, str] = {}
+        names = optibench_benchmarks.expand(grid.benchmarks, skipped if grid.skipped == () else None)
+        found = [optibench_benchmarks.create(name) for name in names]
+        widest = max(found, key=lambda benchmark: len(benchmark.space))
+        optimizers: dict[str, PlannedOptimizer] = {}
+        for name in grid.optimizers:
+            spec, size = batches.split(name)
+            entry, settings = optibench_optimizers.parse(spec)
+            limit = entry.capabilities.max_dimensions
+            if limit is not None and len(widest.space) > limit:
+                raise HarnessError(
+                    f"Optimizer {entry.name!r} handles at most {limit} parameters and {widest.name} has "
+                    f"{len(widest.space)}: leave one of the two out."
+                )
+            optimizer = PlannedOptimizer.of(entry, settings, size, found[0], grid.trials)
+            optimizers[optimizer.label] = optimizer
+        fidelities = varied(grid, found)
+        tasks = {benchmark.name: Task.of(benchmark, fidelities.get(benchmark.name)) for benchmark in found}
+        expanded = msgspec.structs.replace(
+            grid,
+            optimizers=tuple(optimizers),
+            benchmarks=tuple(tasks),
+            initial_size=min(grid.initial_size, grid.trials) if grid.initial == "shared" else 0,
+            skipped=tuple(sorted({*(grid.skipped or ()), *skipped})) or None,
+        )
+        packages: dict[str, int | str] = {
+            "schema": SCHEMA,
+            "ConfigSpace": version("ConfigSpace"),
+            "numpy": version("numpy"),
+        }
+        return cls(expanded, packages, optimizers, tasks)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the plan of a run folder, of this version or an earlier one.
+
+        Raises:
+            HarnessError: A file of it is missing or damaged.
+        """
+        try:
+            plain = yaml.safe_load((folder / GRID).read_text(encoding="utf-8"))
+            tasks = json.loads((folder / TASKS).read_text(encoding="utf-8"))
+            found = msgspec.convert({**plain, "tasks": tasks}, cls)
+            missing = found._plain()["grid"].keys() - plain["grid"].keys()
+            if missing:
+                raise ValueError(f"`grid: {min(missing)}` is missing")
+            return found
+        except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+            raise HarnessError(
+                f"{folder / GRID} or {TASKS} beside it is damaged ({reason(error)}); restore the file, or run the grid "
+                "into another folder."
+            ) from error
+
+    def save(self, folder: Path) -> None:
+        """Write the plan into a run folder; its grid last, for a folder that has one is whole."""
+        plain = self._plain()
+        tasks = plain.pop("tasks")
+        write_atomically(folder / TASKS, json.dumps(tasks, indent=1).encode())
+        write_atomically(folder / GRID, yaml.safe_dump(plain, sort_keys=False, width=120).encode())
+
+    def cells(self) -> Iterator[Cell]:
+        """The cells, seed by seed so that an unfinished grid is balanced; none of an imported one.
+
+        A cell's key covers the optimizer's settings, the task's data and reference, the seed, the budget, the initial
+        design and the limits: what was asked for. What made it is in its fingerprint
+        (:mod:`optibench.store.fingerprint`).
+        """
+        grid, plain = self.grid, self._plain()
+        before = self.packages.get("schema", 1) == 1  # then versions were part of the key
+        common = [plain["packages"] if before else {"schema": self.packages["schema"]}]
+        common += [grid.trials, grid.initial_size]
+        used = {name: value for name, value in plain["grid"].items() if name not in OWN_PLACE}
+        common += [value if name == "limits" else {name: value} for name, value in used.items()]
+        optimizers = plain["optimizers"] if before else {name: one.identity for name, one in self.optimizers.items()}
+        tasks = {name: one.identity for name, one in self.tasks.items()}
+        pairs = [] if self.imported else [(one, task) for task in grid.benchmarks for one in grid.optimizers]
+        prefixes = {
+            (one, task): hashlib.sha256(
+                json.dumps([*common, optimizers[one], task, tasks[task]], sort_keys=True).encode()
+            )
+            for one, task in pairs
+        }
+        more = (grid.budget, grid.simulated_workers, grid.fidelity)
+        for seed in grid.seeds:
+            for one, task in pairs:
+                digest = prefixes[one, task].copy()
+                digest.update(str(seed).encode())
+                yield Cell(digest.hexdigest()[:20], one, task, seed, grid.trials, grid.initial_size, *more)
+
+    @property
+    def families(self) -> set[str]:
+        """The families of the tasks."""
+        return {name.partition("/")[0] for name in self.tasks}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The distributions that cells depend on, with their versions."""
+        found = {name: str(version) for name, version in self.packages.items() if name != "schema"}
+        for optimizer in self.optimizers.values():
+            found |= optimizer.packages
+        return found
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether the trials differ in what they cost, or have times on a simulated clock."""
+        varied = any(task.fidelity is not None for task in self.tasks.values())
+        return varied or self.grid.budget is not None or bool(self.grid.simulated_workers)
+
+    def differences(self, here: Plan) -> list[str]:
+        """Where another plan asks for something else than this one, which is in a folder: ``seeds: 3 there, 4 here``.
+
+        Versions are no part of the question: those are in the fingerprints.
+        """
+        return list(_differences("", self._question(), here._question()))
+
+    def _question(self) -> dict[str, Any]:
+        optimizers = {name: one.identity for name, one in self.optimizers.items()}
+        tasks = {name: one.identity for name, one in self.tasks.items()}
+        grid = {name: value for name, value in self._plain()["grid"].items() if name != "name"}
+        found: dict[str, Any] = json.loads(json.dumps({"grid": grid, "optimizers": optimizers, "tasks": tasks}))
+        return found
+
+    def _plain(self) -> dict[str, Any]:
+        """As YAML and JSON hold it; what a grid does not use is left out, as before there was such a thing."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        imported = plain.pop("imported")
+        grid = {name: value for name, value in plain["grid"].items() if value or name == "initial_size"}
+        return ({"imported": imported} if imported else {}) | plain | {"grid": grid}
+
+
+def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            yield from _differences(f"{path}.{key}" if path else str(key), old.get(key), new.get(key))
+    elif old != new and not _rounding(old, new):
+        yield f"{path}: {_short(old)} there, {_short(new)} here"
+
+
+def _rounding(old: Any, new: Any) -> bool:
+    """Whether two numbers differ as those that two CPUs compute."""
+    return isinstance(old, float) and isinstance(new, float) and math.isclose(old, new, rel_tol=1e-9)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,74 @@
+"""What a plan says of a task, as ``tasks.json`` holds it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from optibench_benchmarks import Benchmark
+
+Number = int | float
+"""A number that stays as it was written: it is part of a hash, and ``1`` is not ``1.0`` there."""
+
+
+class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A task's frozen values; see :class:`optibench_benchmarks.Reference`."""
+
+    f_best: Number
+    f_ref: Number
+    f_worst: Number
+    source: str
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.f_best, self.f_ref, self.f_worst))) or self.f_best == self.f_ref:
+            raise ValueError("f_best, f_ref and f_worst are finite, and f_best is not f_ref")
+
+
+class Fidelity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The fidelity that multi-fidelity optimizers vary; see :class:`optibench_optimizers.Fidelity`."""
+
+    name: str
+    low: Number
+    high: Number
+    whole: bool
+
+
+class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What determines the results on a task; ``metrics``, which a report may show; ``fidelity``, which may vary.
+
+    Without a reference it has no regret. For the others see :class:`optibench_benchmarks.Benchmark`.
+    """
+
+    direction: Literal["minimize", "maximize"]
+    sampling: str
+    dimensions: int
+    data_version: str
+    reference: Reference | None
+    metrics: Mapping[str, str] = {}  # msgspec copies it
+    fidelity: Fidelity | None = None
+
+    @classmethod
+    def of(cls, benchmark: Benchmark, fidelity: Fidelity | None = None) -> Task:
+        """Describe a benchmark."""
+        found = benchmark.reference
+        return cls(
+            direction=benchmark.direction,
+            sampling=benchmark.sampling,
+            dimensions=len(benchmark.space),
+            data_version=benchmark.data_version,
+            reference=None
+            if found is None
+            else Reference(found.f_best, found.f_ref, found.f_worst, found.source, found.version),
+            metrics=dict(benchmark.metrics),
+            fidelity=fidelity,
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it a cell's key covers, as JSON: not what only a report shows."""
+        return {name: value for name, value in msgspec.to_builtins(self).items() if name != "metrics"}
