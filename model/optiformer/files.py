@@ -1,17 +1,31 @@
-"""What the checkpoints of both encodings share as files: names, checksums, where the shipped ones lie."""
+"""Checkpoints as files: safetensors and JSON with checksums, never a pickle; both networks' have this format.
+
+A folder holds the weights and ``config.json``: the network's kind (``encoding``), its shape, what it was trained with,
+how, and the checksum of the weights.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from optiformer.errors import ModelError
 
+if TYPE_CHECKING:
+    import torch
+
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+#: Of the files; all are single precision once they are read.
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+Weights = dict[str, NDArray[np.float32]]
 
 
 def shipped(name: str) -> Path:
@@ -26,16 +40,89 @@ def shipped(name: str) -> Path:
     return folder
 
 
-def encoding_of(folder: Path) -> str:
-    """The name of a checkpoint's encoding.
+def save_checkpoint(
+    folder: str | Path, weights: Mapping[str, torch.Tensor] | Weights, content: Mapping[str, Any], *, bf16: bool
+) -> Path:
+    """Write a checkpoint's folder.
+
+    Args:
+        folder: Where; created if missing.
+        weights: The tensors by their names.
+        content: What ``config.json`` says, but for the weights' checksum.
+        bf16: Whether to halve the file by rounding to bf16.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    kept = {name: torch.as_tensor(tensor).detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
+    write_atomically(folder / WEIGHTS, lambda path: save_file(kept, path, metadata={"format": "pt"}))
+    text = json.dumps({**content, "weights_sha256": sha256(folder / WEIGHTS)}, indent=1) + "\n"
+    write_atomically(folder / CONFIG, lambda path: path.write_text(text))
+    return folder
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Say of what is missing or odd in a checkpoint's folder that it is no complete one.
 
     Raises:
-        ModelError: The folder holds no checkpoint.
+        ModelError: It is.
     """
     try:
-        return str(json.loads((folder / CONFIG).read_text())["encoding"])
+        yield
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder} is no complete checkpoint ({error}); it needs {WEIGHTS} and {CONFIG}.") from error
+
+
+def read_content(folder: Path) -> dict[str, Any]:
+    """What a checkpoint's ``config.json`` says.
+
+    Raises:
+        ModelError: There is none, or it is not JSON.
+    """
+    with reading(folder):
+        content = json.loads((folder / CONFIG).read_text())
+        return {**content, "encoding": str(content["encoding"])}
+
+
+def read_weights(folder: Path, digest: str) -> Weights:
+    """A checkpoint's weights.
+
+    Raises:
+        ModelError: The file is missing, has another checksum than ``digest``, or is not safetensors.
+    """
+    from safetensors import SafetensorError
+
+    path = folder / WEIGHTS
+    with reading(folder):
+        found = sha256(path)
+    if found != digest:
+        raise ModelError(f"The weights {path} are corrupted (their checksum is wrong); copy them again.")
+    try:
+        return _read(path)
+    except SafetensorError as error:
+        raise ModelError(f"The weights {path} are no safetensors file ({error}); copy them again.") from error
+
+
+def _read(path: Path) -> Weights:
+    """The arrays of a safetensors file, bf16 widened: NumPy has no such type."""
+    import safetensors
+
+    found = {}
+    for name, tensor in safetensors.deserialize(path.read_bytes()):  # type: ignore[no-untyped-call]
+        if tensor["dtype"] == "BF16":  # the upper half of a single
+            flat = (np.frombuffer(tensor["data"], "<u2").astype(np.uint32) << 16).view(np.float32)
+        elif tensor["dtype"] in DTYPES:
+            flat = np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]]).astype(np.float32)
+        else:
+            raise ModelError(
+                f"The weights {path} are of type {tensor['dtype']}; they must be BF16, {' or '.join(DTYPES)}."
+            )
+        found[name] = flat.reshape(tensor["shape"])
+    return found
 
 
 def sha256(path: Path) -> str:

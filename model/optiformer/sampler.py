@@ -21,7 +21,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from optiformer.errors import ModelError
-from optiformer.files import encoding_of
+from optiformer.files import read_content
 from optiformer.one_thread import one_thread
 from optiformer.search.proposer import Proposer, ProposerConfig, with_settings
 from optiformer.sequence.config import SamplingConfig
@@ -209,17 +209,22 @@ class OptiFormerSampler(BaseSampler):
         return {name: _external(config[name], distribution) for name, distribution in space.items()}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Surrogate:
     network: NetworkSurrogate
     config: ProposerConfig
+    kept: tuple[Space, Proposer] | None = None
 
     @property
     def n_startup(self) -> int:
         return self.config.n_startup
 
     def suggest(self, space: Space, history: Sequence[Trial], **asked: Any) -> dict[str, Any]:
-        return Proposer(space, self.network, self.config).suggest(history, **asked)[0]
+        # One proposer as long as the space stays as it is: it knows where each trial lies.
+        kept = self.kept
+        if kept is None or kept[0].parameters != space.parameters:
+            kept = self.kept = space, Proposer(space, self.network, self.config)
+        return kept[1].suggest(history, **asked)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +247,7 @@ class _NamedTokens:
 
 
 def _load(folder: Path, device: str) -> Checkpoint | SurrogateCheckpoint:
-    if encoding_of(folder) == NAME:
+    if read_content(folder)["encoding"] == NAME:
         return load_surrogate(folder)
     from optiformer.sequence.network import load as load_seq
 

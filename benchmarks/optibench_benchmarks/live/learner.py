@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from optibench_benchmarks.base import Config
 from optibench_benchmarks.live.data import DataSet
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 RANDOM_STATE = 0
 """Seed of every learner: fixed, so that evaluations are deterministic."""
 SCALERS = ("none", "standard", "minmax", "robust")
+
+Group = Literal["trees", "forests", "boosting", "linear", "other", "mixed"]
+"""A learner's group: ``linear`` holds kernel machines as well, ``mixed`` a choice among learners of several groups."""
 
 Conditions = Iterable[tuple[str, str, Any]]
 """``(child, parent, value)``: the child is active where the parent has the value, or one of several in a list."""
@@ -32,12 +35,14 @@ class Learner:
         space: The parameters for a data set, and the conditions among them.
         build: Makes the unfitted scikit-learn estimator of a configuration; may raise, as scikit-learn does for invalid
             combinations.
+        group: The learners of one group are alike: the unit of splits and of balanced tests.
         regression: Whether it supports regression too.
     """
 
     name: str
     space: Callable[[DataSet], ConfigurationSpace]
     build: Callable[[Config, DataSet], Any]
+    group: Group
     regression: bool = False
 
 

@@ -136,7 +136,7 @@ def _logistic(config: Config, data: DataSet) -> Any:
 
 
 LEARNERS = (
-    Learner("svm", _svm_space, _svm, regression=True),
-    Learner("sgd", _sgd_space, _sgd, regression=True),
-    Learner("logistic", _logistic_space, _logistic),
+    Learner("svm", _svm_space, _svm, "linear", regression=True),
+    Learner("sgd", _sgd_space, _sgd, "linear", regression=True),
+    Learner("logistic", _logistic_space, _logistic, "linear"),
 )

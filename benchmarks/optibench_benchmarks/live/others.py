@@ -1,4 +1,4 @@
-"""Neighbours, a neural network and a pipeline of choices: ``knn``, ``mlp``, ``pipeline``."""
+"""Neighbours, a neural network, discriminants and a pipeline: ``knn``, ``mlp``, ``discriminant``, ``pipeline``."""
 
 from __future__ import annotations
 
@@ -176,8 +176,38 @@ def _classifier(config: Config) -> Any:
     return MultinomialNB(alpha=config["bayes_alpha"])
 
 
+def _discriminant_space(_data: DataSet) -> ConfigurationSpace:
+    return search_space(
+        [
+            scaler(),
+            choice("kind", ["linear", "quadratic"], "linear"),
+            choice("solver", ["svd", "lsqr", "eigen"], "svd"),
+            choice("shrinkage", ["none", "auto", "fixed"], "none"),
+            real("share", 1e-3, 1.0, 0.1, log=True),
+            real("reg_param", 1e-5, 1.0, 1e-3, log=True),
+            real("tol", 1e-6, 1e-1, 1e-4, log=True),
+        ],
+        [
+            ("solver", "kind", "linear"),
+            ("shrinkage", "kind", "linear"),
+            ("share", "shrinkage", "fixed"),
+            ("reg_param", "kind", "quadratic"),
+        ],
+    )
+
+
+def _discriminant(config: Config, _data: DataSet) -> Any:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
+
+    if config["kind"] == "quadratic":
+        return scaled(config, QuadraticDiscriminantAnalysis(reg_param=config["reg_param"], tol=config["tol"]))
+    shrinkage = {"none": None, "auto": "auto"}.get(config["shrinkage"], config.get("share"))
+    return scaled(config, LinearDiscriminantAnalysis(config["solver"], shrinkage=shrinkage, tol=config["tol"]))
+
+
 LEARNERS = (
-    Learner("knn", _knn_space, _knn, regression=True),
-    Learner("mlp", _mlp_space, _mlp),
-    Learner("pipeline", _pipeline_space, _pipeline),
+    Learner("knn", _knn_space, _knn, "other", regression=True),
+    Learner("mlp", _mlp_space, _mlp, "other"),
+    Learner("pipeline", _pipeline_space, _pipeline, "mixed"),
+    Learner("discriminant", _discriminant_space, _discriminant, "other"),
 )

@@ -65,14 +65,11 @@ class LiveTask(TrainingBenchmark):
         """
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
-        from threadpoolctl import threadpool_limits
 
         (inputs, targets), (test_inputs, test_targets) = self.dataset.load()
         kind = KFold if self.dataset.regression else StratifiedKFold
         folds = kind(self.dataset.folds, shuffle=True, random_state=FOLD_SEED)
-        # One thread, because sums over several are rounded in a random order.
-        with threadpool_limits(limits=1), _global_generator_kept(), warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
+        with quietly() as said:
             model = self.learner.build(config, self.dataset)
             scores = cross_val_score(model, inputs, targets, cv=folds, error_score="raise")
             test = model.fit(inputs, targets).score(test_inputs, test_targets)
@@ -82,11 +79,19 @@ class LiveTask(TrainingBenchmark):
 
 
 @contextlib.contextmanager
-def _global_generator_kept() -> Iterator[None]:
-    """Restore NumPy's global generator: SVR draws from it, without effect on the result."""
+def quietly() -> Iterator[list[warnings.WarningMessage]]:
+    """Fit on one thread, collect the warnings, and restore NumPy's global generator.
+
+    Sums over several threads are rounded in a random order. SVR draws from the global generator, without effect on the
+    result.
+    """
+    from threadpoolctl import threadpool_limits
+
     state = np.random.get_state()  # noqa: NPY002
     try:
-        yield
+        with threadpool_limits(limits=1), warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            yield said
     finally:
         np.random.set_state(state)  # noqa: NPY002
 

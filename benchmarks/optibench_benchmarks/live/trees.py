@@ -1,4 +1,4 @@
-"""Trees and ensembles of them: ``tree``, ``forest``, ``histgb``."""
+"""Trees, forests (``forest``, ``extra_trees``) and boosted trees (``histgb``, ``gradient_boosting``, ``adaboost``)."""
 
 from __future__ import annotations
 
@@ -87,8 +87,82 @@ def _histgb(config: Config, data: DataSet) -> Any:
     return kind(**settings(config), random_state=RANDOM_STATE)
 
 
+def _extra_trees_space(data: DataSet) -> ConfigurationSpace:
+    return search_space(
+        [
+            whole("n_estimators", 2, 24, 8, log=True),
+            _criterion(data),
+            real("max_features", 0.05, 1.0, 0.3),
+            whole("max_leaf_nodes", 2, 256, 64, log=True),
+            whole("min_samples_leaf", 1, 32, 1, log=True),
+            truth("bootstrap"),
+            real("max_samples", 0.1, 1.0, 1.0),
+        ],
+        [("max_samples", "bootstrap", True)],
+    )
+
+
+def _extra_trees(config: Config, data: DataSet) -> Any:
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+    kind: Any = ExtraTreesRegressor if data.regression else ExtraTreesClassifier
+    return kind(**settings(config), random_state=RANDOM_STATE)
+
+
+def _gradient_boosting_space(data: DataSet) -> ConfigurationSpace:
+    own = (
+        [choice("loss", ["squared_error", "absolute_error", "huber"], "squared_error"), real("alpha", 0.5, 0.99, 0.9)]
+        if data.regression
+        else []
+    )
+    return search_space(
+        [
+            *own,
+            real("learning_rate", 1e-2, 1.0, 0.1, log=True),
+            whole("n_estimators", 3, 24, 12, log=True),
+            real("subsample", 0.2, 1.0, 1.0),
+            whole("max_depth", 1, 8, 3),
+            whole("min_samples_leaf", 1, 32, 1, log=True),
+            real("max_features", 0.1, 1.0, 1.0),
+            choice("criterion", ["friedman_mse", "squared_error"], "friedman_mse"),
+        ],
+        [("alpha", "loss", "huber")] if data.regression else [],
+    )
+
+
+def _gradient_boosting(config: Config, data: DataSet) -> Any:
+    from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+
+    kind: Any = GradientBoostingRegressor if data.regression else GradientBoostingClassifier
+    return kind(**settings(config), random_state=RANDOM_STATE)
+
+
+def _adaboost_space(_data: DataSet) -> ConfigurationSpace:
+    return search_space(
+        [
+            real("learning_rate", 1e-2, 10.0, 1.0, log=True),
+            whole("n_estimators", 2, 24, 12, log=True),
+            whole("max_depth", 1, 8, 1),
+            whole("min_samples_leaf", 1, 32, 1, log=True),
+            real("max_features", 0.1, 1.0, 1.0),
+        ]
+    )
+
+
+def _adaboost(config: Config, _data: DataSet) -> Any:
+    from sklearn.ensemble import AdaBoostClassifier
+    from sklearn.tree import DecisionTreeClassifier
+
+    boosted = settings(config, "max_depth", "min_samples_leaf", "max_features")
+    weak = DecisionTreeClassifier(**{name: value for name, value in config.items() if name not in boosted})
+    return AdaBoostClassifier(weak, **boosted, random_state=RANDOM_STATE)
+
+
 LEARNERS = (
-    Learner("tree", _tree_space, _tree, regression=True),
-    Learner("forest", _forest_space, _forest, regression=True),
-    Learner("histgb", _histgb_space, _histgb, regression=True),
+    Learner("tree", _tree_space, _tree, "trees", regression=True),
+    Learner("forest", _forest_space, _forest, "forests", regression=True),
+    Learner("extra_trees", _extra_trees_space, _extra_trees, "forests", regression=True),
+    Learner("histgb", _histgb_space, _histgb, "boosting", regression=True),
+    Learner("gradient_boosting", _gradient_boosting_space, _gradient_boosting, "boosting", regression=True),
+    Learner("adaboost", _adaboost_space, _adaboost, "boosting"),
 )

@@ -7,28 +7,35 @@ likelihood, scikit-learn) does not, as in use. All densities are of the squashed
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.special import ndtr
 
-from optiformer.gp.kernels import Array, Mask, correlation, squared_distances
-from optiformer.gp.processes import Coordinates, Kinds
+from optiformer.gp.kernels import HEADS, Array, Mask, correlation, squared_distances
+from optiformer.gp.prior import GPPrior
+from optiformer.gp.processes import Coordinates, Kinds, WarpedHistory
 from optiformer.search.proposer import ProposerConfig
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, load
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import ScoreAnchors
-from optiformer.surrogate.prediction import cumulative
+from optiformer.surrogate.prediction import Prediction, cumulative
 from optiformer.surrogate.prior.draw import Draw
-from optiformer.surrogate.prior.histories import Batch, sample_batch
+from optiformer.surrogate.prior.histories import Batch, as_batch, context_length, sample_batch
+from optiformer.surrogate.prior.recorded import Surfaces, sample_rows
 from optiformer.surrogate.surrogate import Context, NetworkSurrogate
 
 JITTER = 1e-6
+#: The kernel head that stands for a plain Gaussian process.
+ONE_HEAD = (1,)
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,68 @@ def prior_likelihood(
         Likelihood(round(n[rows].mean()), float(losses[rows, 0].mean()), math.nan, float(losses[rows, 1].mean()))
         for rows in groups
     ]
+
+
+def recorded_likelihood(
+    checkpoint: SurrogateCheckpoint,
+    surfaces: Surfaces,
+    priors: Mapping[str, GPPrior],
+    *,
+    functions: int = 60,
+    queries: int = 64,
+    seed: int = 10**13,
+) -> dict[str, Array]:
+    """Compare with Gaussian processes on recorded surfaces, in nats a bin, lower is better.
+
+    The processes are one kernel head at the maximum of its posterior, a hundredth of the mass spread evenly.
+
+    Args:
+        checkpoint: The network.
+        surfaces: The recorded surfaces.
+        priors: The processes' priors, by their names.
+        functions: How many histories.
+        queries: Questions of each.
+        seed: Of the first history.
+
+    Returns:
+        ``n``, ``network`` and each prior's name, with a number for each history.
+    """
+    network, encoding = NetworkSurrogate(checkpoint), checkpoint.encoding
+    found: dict[str, list[float]] = {"n": [], "network": [], **{name: [] for name in priors}}
+    for number in range(functions):
+        draw = Draw(seed + number)
+        n = context_length(draw, encoding)
+        rows = sample_rows(draw, surfaces, 1, n, queries, noisy=0.0, changed=False)
+        batch = as_batch(encoding, rows, torch.zeros(1, n, dtype=torch.bool))
+        kinds, told, asked = history(batch, 0)
+        width = (encoding.high - encoding.low) / encoding.bins
+        bins = ((batch.targets[0].numpy() - encoding.low) / width).astype(int).clip(0, encoding.bins - 1)
+        each = np.arange(len(bins))
+        mine = network.predict(_encode(network, kinds, *told), *asked).probabilities()
+        found["n"].append(n)
+        found["network"].append(-float(np.log(mine[each, bins]).mean()))
+        for name, prior in priors.items():
+            process = _process(encoding, prior, kinds, told, asked)
+            found[name].append(-float(np.log(process[each, bins]).mean()))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def of_one_head(encoding: SurrogateConfig, kinds: Kinds, told: Any) -> tuple[WarpedHistory, Coordinates]:
+    """A history as one kernel head sees it."""
+    position, active, score, failed = told
+    worked = position[~failed], active[~failed]
+    coordinates = Coordinates(kinds, encoding.choices, *worked)
+    return WarpedHistory.of(HEADS.of(ONE_HEAD), encoding.knee, coordinates(*worked), score[~failed]), coordinates
+
+
+def _process(encoding: SurrogateConfig, prior: GPPrior, kinds: Kinds, told: Any, asked: Any) -> Array:
+    """Masses of the bins by one kernel head, (q, bins)."""
+    warped, coordinates = of_one_head(encoding, kinds, told)
+    mean, deviation = prior.solve(warped, kinds).posterior(coordinates(*asked))
+    head = dataclasses.replace(encoding, heads=ONE_HEAD)
+    own = np.full((len(mean), encoding.bins), 1 / encoding.bins)
+    weights = np.tile([0.01, 0.99], (len(mean), 1))
+    return Prediction(head, own, weights, mean, deviation).probabilities()
 
 
 def _fitted_mass(encoding: SurrogateConfig, points: Array, score: Array) -> Array:

@@ -17,7 +17,6 @@ import numpy as np
 
 from optiformer.gp.kernels import (
     BELIEF,
-    KERNELS,
     LEAST_NOISE,
     LENGTHSCALES,
     LOG_NOISES,
@@ -31,7 +30,9 @@ from optiformer.gp.processes import WarpedHistory
 LENGTHSCALE_PRIOR, NOISE_PRIOR = 0.5, 1.0
 
 
-def fit(history: WarpedHistory, log_lengthscale: Array, log_noise: Array, evaluations: int) -> tuple[Array, Array]:
+def fit(
+    history: WarpedHistory, log_lengthscale: Array, log_noise: Array, evaluations: int, *, width: Array | None = None
+) -> tuple[Array, Array]:
     """Fit lengthscales and noise to a history.
 
     Args:
@@ -39,6 +40,8 @@ def fit(history: WarpedHistory, log_lengthscale: Array, log_noise: Array, evalua
         log_lengthscale: Inferred log lengthscales, (S, H).
         log_noise: Inferred log noise shares, (H,).
         evaluations: Of the marginal likelihood, about; with 0 the inferred values come back.
+        width: Standard deviations of the prior around the log lengthscales, then the log noise shares, flat; those of
+            what a network infers unless told.
 
     Returns:
         The same, fitted.
@@ -48,7 +51,8 @@ def fit(history: WarpedHistory, log_lengthscale: Array, log_noise: Array, evalua
     if not evaluations:
         return log_lengthscale, log_noise
     middle, cut = np.concatenate([log_lengthscale.ravel(), log_noise]), log_lengthscale.size
-    width = np.repeat([LENGTHSCALE_PRIOR, NOISE_PRIOR], [cut, len(middle) - cut])
+    if width is None:
+        width = np.repeat([LENGTHSCALE_PRIOR, NOISE_PRIOR], [cut, len(middle) - cut])
     likelihood = MarginalLikelihood(history, len(log_lengthscale))
 
     def loss(point: Array) -> tuple[float, Array]:
@@ -69,7 +73,7 @@ class MarginalLikelihood:
     """
 
     def __init__(self, history: WarpedHistory, slots: int) -> None:
-        points = history.points
+        points, self._kernels = history.points, history.heads.kernels
         telling = np.flatnonzero(np.ptp(points, 0))
         self._points, self._warped, self._slots = points[:, telling], history.warped, slots
         self._slot_of = telling // (points.shape[1] // slots)
@@ -80,7 +84,7 @@ class MarginalLikelihood:
         weights = np.exp(-np.clip(log_lengthscale, *LENGTHSCALES))
         noise = LEAST_NOISE + np.exp(np.clip(log_noise, *LOG_NOISES))
         value, slopes, noise_slopes = 0.0, np.zeros_like(weights), np.zeros_like(noise)
-        for head, kernel in enumerate(KERNELS):
+        for head, kernel in enumerate(self._kernels):
             scaled = self._points * weights[self._slot_of, head]
             one, by_coordinate, noise_slopes[head] = self._head(kernel, scaled, self._warped[head], float(noise[head]))
             value += one

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erfcx
 
-from optiformer.gp.kernels import KERNELS, Array, Mask, correlation_and_slope, squared_distances
+from optiformer.gp.kernels import Array, Mask, correlation_and_slope, squared_distances
 from optiformer.gp.processes import Coordinates, Processes
 
 
@@ -32,7 +32,7 @@ class ProcessImprovement:
     def __init__(self, coordinates: Coordinates, solved: Processes) -> None:
         self._coordinates = coordinates
         self.head = head = int(solved.left_out[3].mean(1).argmax())
-        self._kernel = KERNELS[head]
+        self._kernel = solved.history.heads.kernels[head]
         self._weights, self._trials = solved.weights[head], solved.scaled[head]
         inverse = solved.inverse_factor[head]
         self._alpha, self._precision = inverse.T @ solved.residual[head], inverse.T @ inverse

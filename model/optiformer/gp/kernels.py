@@ -7,7 +7,9 @@ best value in gaps to the median: ``k_h`` goes from logarithmic (what the networ
 
 from __future__ import annotations
 
+import functools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +17,38 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: Where each head's warping of the scores turns from linear to logarithmic, in gaps, and its kernel.
-KNEES = (0.05, 0.5, 30.0, 5.0, 0.5)
-KERNELS = ("matern52", "matern52", "matern52", "rbf", "exponential")
-N_HEADS = len(KNEES)
-#: The kernels without repetition, each with its heads, which lie side by side.
-RUNS = tuple(
-    (kernel, slice(KERNELS.index(kernel), len(KERNELS) - KERNELS[::-1].index(kernel)))
-    for kernel in dict.fromkeys(KERNELS)
-)
+
+@dataclass(frozen=True)
+class HeadKinds:
+    """What the heads of a network are; heads of one kernel lie side by side.
+
+    Attributes:
+        kernels: Each head's kernel.
+        knees: Where each head's warping of the scores turns from linear to logarithmic, in gaps.
+    """
+
+    kernels: tuple[str, ...]
+    knees: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.kernels)
+
+    @functools.cached_property
+    def runs(self) -> tuple[tuple[str, slice], ...]:
+        """The kernels without repetition, each with its heads."""
+        kernels = self.kernels
+        return tuple(
+            (kernel, slice(kernels.index(kernel), len(kernels) - kernels[::-1].index(kernel)))
+            for kernel in dict.fromkeys(kernels)
+        )
+
+    def of(self, chosen: tuple[int, ...]) -> HeadKinds:
+        """Some of them."""
+        return HeadKinds(tuple(self.kernels[i] for i in chosen), tuple(self.knees[i] for i in chosen))
+
+
+#: All that there are; a network has some of them.
+HEADS = HeadKinds(("matern52", "matern52", "matern52", "rbf", "exponential"), (0.05, 0.5, 30.0, 5.0, 0.5))
 LEAST_NOISE, TINY = 1e-5, 1e-12
 #: Bounds of log lengthscales and log noise shares.
 LENGTHSCALES, LOG_NOISES = (math.log(0.02), math.log(100)), (-14.0, 1.0)
@@ -66,18 +91,18 @@ def correlation_and_slope(kernel: str, square: Array) -> tuple[Array, Array]:
     return slope + np.square(r) / 3 * decay, (-5 / 6) * slope
 
 
-def warp(knee: float, u: Array) -> Array:
+def warp(heads: HeadKinds, knee: float, u: Array) -> Array:
     """Squashed scores (...) to the heads' warped ones, (..., H)."""
-    return np.asarray(np.arcsinh(knee * np.sinh(u)[..., None] / np.array(KNEES)))
+    return np.asarray(np.arcsinh(knee * np.sinh(u)[..., None] / np.array(heads.knees)))
 
 
-def unwarp(knee: float, warped: Array) -> Array:
+def unwarp(heads: HeadKinds, knee: float, warped: Array) -> Array:
     """The inverse of :func:`warp`, (..., H) to (..., H)."""
-    return np.asarray(np.arcsinh(np.array(KNEES) * np.sinh(np.clip(warped, -12, 12)) / knee))
+    return np.asarray(np.arcsinh(np.array(heads.knees) * np.sinh(np.clip(warped, -12, 12)) / knee))
 
 
-def log_slope(knee: float, u: Array) -> Array:
+def log_slope(heads: HeadKinds, knee: float, u: Array) -> Array:
     """Log derivative of each head's warping at its squashed scores, (..., H) to (..., H)."""
-    knees, inner = np.array(KNEES), np.clip(u, -12, 12)
+    knees, inner = np.array(heads.knees), np.clip(u, -12, 12)
     z = knee * np.sinh(inner) / knees
     return np.asarray(np.log(knee / knees * np.cosh(inner)) - 0.5 * np.log1p(np.square(z)))

@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 from optiformer.gp.kernels import (
     APART,
     BELIEF,
-    KERNELS,
     LEAST_NOISE,
     LENGTHSCALES,
     LOG_NOISES,
-    N_HEADS,
-    RUNS,
     Array,
+    HeadKinds,
     Mask,
     correlation,
     log_slope,
@@ -53,6 +51,7 @@ class WarpedHistory:
     """A history as the heads see it.
 
     Attributes:
+        heads: What they are.
         knee: Of the squashed scores (:class:`optiformer.surrogate.config.SurrogateConfig`).
         points: The trials' coordinates, (n, C).
         score: Squashed scores, (n,).
@@ -61,6 +60,7 @@ class WarpedHistory:
         scale: See ``location``.
     """
 
+    heads: HeadKinds
     knee: float
     points: Array
     score: Array
@@ -69,11 +69,11 @@ class WarpedHistory:
     scale: Array
 
     @classmethod
-    def of(cls, knee: float, points: Array, score: Array) -> WarpedHistory:
-        warped = warp(knee, score).T
+    def of(cls, heads: HeadKinds, knee: float, points: Array, score: Array) -> WarpedHistory:
+        warped = warp(heads, knee, score).T
         location = warped.mean(1, keepdims=True)
         scale = np.maximum(np.sqrt(np.square(warped - location).mean(1, keepdims=True)), 1e-3)
-        return cls(knee, points, score, (warped - location) / scale, location, scale)
+        return cls(heads, knee, points, score, (warped - location) / scale, location, scale)
 
     def part(self, most: int) -> WarpedHistory:
         """At most ``most`` of the trials, the best and the worst one among them."""
@@ -83,7 +83,7 @@ class WarpedHistory:
         even = np.rint(np.linspace(0, n - 1, most)).astype(int)
         rows = self.score.argsort(kind="stable")[even]
         kept = self.points[rows], self.score[rows], self.warped[:, rows]
-        return WarpedHistory(self.knee, *kept, self.location, self.scale)
+        return WarpedHistory(self.heads, self.knee, *kept, self.location, self.scale)
 
     def solve(self, log_lengthscale: Array, log_noise: Array) -> Processes:
         """Factorise the heads' covariances, from log lengthscales (S, H) and log noise shares (H,)."""
@@ -94,8 +94,8 @@ class WarpedHistory:
         weights = np.repeat(np.exp(-np.clip(log_lengthscale, *LENGTHSCALES)).T, each, 1)
         noise = LEAST_NOISE + np.exp(np.clip(log_noise, *LOG_NOISES))
         scaled = self.points * weights[:, None]
-        inverse_factor = np.empty((N_HEADS, n, n))
-        for head, kernel in enumerate(KERNELS):
+        inverse_factor = np.empty((len(self.heads), n, n))
+        for head, kernel in enumerate(self.heads.kernels):
             covariance = correlation(kernel, squared_distances(scaled[head], scaled[head]))
             covariance.flat[:: n + 1] += noise[head]
             # Row by row the upper triangle of what LAPACK, column by column, calls the lower one.
@@ -135,8 +135,9 @@ class Processes:
 
     def posterior(self, points: Array) -> tuple[Array, Array]:
         """Means and deviations of warped scores at coordinates (m, C), noise included, (m, H) each."""
-        means, left = np.empty((N_HEADS, len(points))), np.empty((N_HEADS, len(points)))
-        for head, kernel in enumerate(KERNELS):
+        heads = self.history.heads
+        means, left = np.empty((len(heads), len(points))), np.empty((len(heads), len(points)))
+        for head, kernel in enumerate(heads.kernels):
             square = squared_distances(self.scaled[head], points * self.weights[head])
             projected = self.inverse_factor[head] @ correlation(kernel, square)
             means[head] = self.residual[head] @ projected
@@ -155,7 +156,8 @@ class Processes:
         error = (self.inverse_factor * self.residual[..., None]).sum(1) / precision
         deviation = np.sqrt(self.amplitude / precision)
         standardised = error / deviation
-        slope = log_slope(self.history.knee, np.repeat(self.history.score[:, None], N_HEADS, 1)).T
+        heads = self.history.heads
+        slope = log_slope(heads, self.history.knee, np.repeat(self.history.score[:, None], len(heads), 1)).T
         normal = -0.5 * (np.square(standardised) + math.log(2 * math.pi))
         density = normal - np.log(deviation * self.history.scale) + slope
         return error, deviation, standardised, np.clip(density, -8, 8)
@@ -163,19 +165,20 @@ class Processes:
     def related(self, points: Array, others: Array) -> Array:
         """How the kernels, on average, correlate points (m, C) with others (n, C): (m, n)."""
         found = np.zeros((len(points), len(others)))
-        for kernel, weights in zip(KERNELS, self.weights, strict=True):
+        for kernel, weights in zip(self.history.heads.kernels, self.weights, strict=True):
             found += correlation(kernel, squared_distances(points * weights, others * weights))
-        return found / N_HEADS
+        return found / len(self.weights)
 
     def alike(self, points: Array) -> Callable[[int], Array]:
         """How the kernels, on average, correlate one of some points (m, C), given its row, with all of them, (m,)."""
+        heads = self.history.heads
         scaled = points * self.weights[:, None]
         norms = np.square(scaled).sum(-1)
 
         def one_of(row: int) -> Array:
             products = (scaled @ scaled[:, row, :, None])[..., 0]
             square = np.maximum(norms + norms[:, row, None] - 2 * products, 0)
-            return np.asarray(sum(correlation(kernel, square[heads]).sum(0) for kernel, heads in RUNS) / N_HEADS)
+            return np.asarray(sum(correlation(kernel, square[run]).sum(0) for kernel, run in heads.runs) / len(heads))
 
         return one_of
 

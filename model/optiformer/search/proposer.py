@@ -52,6 +52,8 @@ class ProposerConfig:
             network's ``pi`` stays too near the best one.
         ahead: How many proposals are planned at a time, a share of the number of trials: with .06 a history of 100
             trials is encoded at every sixth ask. A plan is dropped when the history is not a continuation of its own.
+        screened: The share of the candidates that are put to the network, those from which a process expects most; all
+            of them in a network without kernel heads.
         margin: Improvement that ``pi`` asks for, in gaps between best and median.
         temperature: Divides the logits; above 1 explores more.
         n_startup: Successful trials before the network is asked. Until then proposals are the middle of the
@@ -68,6 +70,7 @@ class ProposerConfig:
     trust: Annotated[float, Range(most=1)] = 0.8
     early: Annotated[int, Range(0, 10**6)] = 15
     ahead: Share = 0.06
+    screened: Share = 1.0
     margin: Annotated[float, Range(0)] = 0.01
     temperature: Positive = 1.0
     n_startup: Annotated[int, Range(0, 10**6)] = 5
@@ -93,6 +96,8 @@ PRESETS = {
 REFINED_FROM, FIRST_STEP = 6, 0.1
 #: How many candidates gradient ascent starts from, and how many values an integer must have to be climbed as a number.
 CLIMBERS, MANY = 4, 16
+#: As many candidates are put to the network, at least.
+LEAST_SCREENED = 8
 #: A parameter that others hang on has each choice tried once if it has at most so many.
 BRANCHES = 8
 Allowed = Callable[[Config], bool]
@@ -372,12 +377,22 @@ class Proposer:
             if name == OF_PROCESS:
                 gains[:, turn] = _process(view.belief).value(*columns)
             elif turn in view.turns:
-                config = self.config
-                gains[:, turn] = view.belief.improving(*columns, margin=config.margin, temperature=config.temperature)
+                rows = self._screened(columns, view)
+                some = columns[0][rows], columns[1][rows]
+                margin, temperature = self.config.margin, self.config.temperature
+                gains[rows, turn] = view.belief.improving(*some, margin=margin, temperature=temperature)
         if view.failures is not None:
             related = view.belief.related(*columns, *view.told)
             gains *= 1 - view.failures.probability(*columns, related)[:, None]
         return gains
+
+    def _screened(self, columns: tuple[Array, NDArray[np.bool_]], view: _View) -> Rows:
+        """Which of some candidates are put to the network."""
+        n, process = len(columns[0]), view.belief.improvement
+        most = max(LEAST_SCREENED, round(self.config.screened * n))
+        if most >= n or process is None:
+            return np.arange(n)
+        return np.argpartition(-process.value(*columns), most)[:most]
 
     def _climb(self, positions: Array, view: _View) -> Array:
         """Where the gradient leads from each position, (m, D); parameters of few values stay."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optiformer.errors import ModelError
-from optiformer.files import CONFIG, WEIGHTS, sha256, shipped, write_atomically
+from optiformer.files import CONFIG, read_content, read_weights, reading, save_checkpoint, shipped, write_atomically
 from optiformer.network_config import NetworkConfig
 from optiformer.sequence.config import SamplingConfig
 from optiformer.sequence.initialization import start_copying
@@ -164,28 +164,18 @@ def save(
         info: Anything that JSON can hold.
         bf16: Whether to halve the file by rounding to bf16.
     """
-    import torch
-    from safetensors.torch import save_file
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {
-        name: tensor.detach().to("cpu", torch.bfloat16 if bf16 else torch.float32).contiguous()
-        for name, tensor in weights.items()
-        if not (config.tie_embeddings and name == "lm_head.weight")
-    }
-    write_atomically(folder / WEIGHTS, lambda path: save_file(kept, path, metadata={"format": "pt"}))
+    kept = {name: t for name, t in weights.items() if not (config.tie_embeddings and name == "lm_head.weight")}
     write_atomically(folder / VOCABULARY, vocabulary.save)
     content = {
         "encoding": encoding,
         "network": asdict(config),
         "sampling": asdict(sampling),
         "vocabulary_sha256": vocabulary.digest(),
-        "weights_sha256": sha256(folder / WEIGHTS),
         "info": info,
     }
-    write_atomically(folder / CONFIG, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))
-    return folder
+    return save_checkpoint(folder, kept, content, bf16=bf16)
 
 
 def load(folder: str | Path, *, device: str = "cpu", vocabulary: Vocabulary | None = None) -> Checkpoint:
@@ -200,30 +190,18 @@ def load(folder: str | Path, *, device: str = "cpu", vocabulary: Vocabulary | No
         ModelError: A file is missing or corrupted, or the vocabulary is not the one the weights were trained with.
     """
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     folder = Path(folder)
-    try:
-        content = json.loads((folder / CONFIG).read_text())
-        digest = content["weights_sha256"]
+    content = read_content(folder)
+    with reading(folder):
+        digest, encoding, info = content["weights_sha256"], content["encoding"], content["info"]
         config = build(NetworkConfig, content["network"], f"{folder / CONFIG}: network")
         sampling = build(SamplingConfig, content["sampling"], f"{folder / CONFIG}: sampling")
-        trained_with, encoding, info = content["vocabulary_sha256"], content["encoding"], content["info"]
-        found = sha256(folder / WEIGHTS)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder} is no complete checkpoint ({error}); it needs {WEIGHTS} and {CONFIG}.") from error
+        trained_with = content["vocabulary_sha256"]
     saved = Vocabulary.load(folder / VOCABULARY)
     if saved.digest() != trained_with or (vocabulary is not None and vocabulary.digest() != trained_with):
         raise ModelError(f"The checkpoint {folder} was trained with another vocabulary; use the one saved with it.")
-    if found != digest:
-        raise ModelError(f"The weights {folder / WEIGHTS} are corrupted (their checksum is wrong); copy them again.")
-    try:
-        weights = {name: tensor.to(device, torch.float32) for name, tensor in load_file(folder / WEIGHTS).items()}
-    except SafetensorError as error:
-        raise ModelError(
-            f"The weights {folder / WEIGHTS} are no safetensors file ({error}); copy them again."
-        ) from error
+    weights = {name: torch.as_tensor(array, device=device) for name, array in read_weights(folder, digest).items()}
     shapes, expected = {name: tuple(t.shape) for name, t in weights.items()}, expected_shapes(config, saved)
     if shapes != expected:
         odd = sorted(name for name in shapes | expected if shapes.get(name) != expected.get(name))[0]

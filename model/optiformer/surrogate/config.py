@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
+from optiformer.gp.kernels import HEADS, HeadKinds
 from optiformer.settings import Range, Share, check, require
 
 Size = Annotated[int, Range(1, 1000)]
 Sizes = tuple[Size, ...]
+Head = Annotated[int, Range(0, len(HEADS) - 1)]
 Dropped = Annotated[float, Range(0, below=1)]
 
 
@@ -30,6 +33,8 @@ class MixtureConfig:
         lost: Probability that trials also fail at random.
         plateaus: Probability that much of the space is at its worst level, as a classifier's majority class is.
         stepped: Probability that scores come in steps, as shares of a few validation rows do.
+        counts: Probability that a number is a whole one on a logarithmic scale, as a number of trees is.
+        diverged: Probability that a few values are far worse than all others.
     """
 
     gp: Share = 0.56
@@ -45,12 +50,33 @@ class MixtureConfig:
     lost: Share = 0.0
     plateaus: Share = 0.0
     stepped: Share = 0.0
+    counts: Share = 0.0
+    diverged: Share = 0.0
 
     def __post_init__(self) -> None:
         check(self)
         total = self.gp + self.mlp + self.trees + self.valleys + self.symbolic
         require(abs(total - 1) < 1e-9, f"gp, mlp, trees, valleys and symbolic must sum to 1, not {total:g}.")
         require(bool(self.dimensions), "dimensions must be one number or more.")
+
+
+@dataclass(frozen=True)
+class RecordedConfig:
+    """Real tunings among the functions (:mod:`optiformer.surrogate.prior.recorded`).
+
+    Attributes:
+        file: Where they are; "" for none.
+        share: Share of the histories that are theirs.
+        left_out: A group of learners that is left out, for networks that are tested on it; "" for none.
+    """
+
+    file: str = ""
+    share: Share = 0.0
+    left_out: str = ""
+
+    def __post_init__(self) -> None:
+        check(self)
+        require(bool(self.file) == bool(self.share), "recorded needs both a file and a share above 0, or none of them.")
 
 
 Attention = Literal[
@@ -109,6 +135,8 @@ class SurrogateConfig:
 
     Attributes:
         slots: Parameters that a position holds; a space with more is served by its most telling ones.
+        sorted: Whether the parameters that tell most of the scores come first, so that their order means nothing; those
+            that are left share the last slot, so that a position holds any number of them.
         choices: Size of a categorical's one-hot code; choices beyond it also carry their index as a number.
         frequencies: Octaves of sine and cosine features of a value.
         bins: Bins of the predicted score.
@@ -122,11 +150,16 @@ class SurrogateConfig:
         queries: Candidates a function in training.
         kernels_after: After how many layers the kernel heads join (see
             :mod:`optiformer.surrogate.network.kernel_heads`); 0: there are none.
+        heads: Which of :data:`optiformer.gp.kernels.HEADS` they are.
+        refinements: Learned corrections of the lengthscales and the noise, each from the marginal likelihood's gradient
+            there.
         prior: The functions.
+        recorded: Real tunings among them.
         variant: What of the network is another than the shipped one's.
     """
 
     slots: Size = 20
+    sorted: bool = False
     choices: Size = 8
     frequencies: Annotated[int, Range(1, 50)] = 6
     bins: Annotated[int, Range(8, 100_000)] = 256
@@ -138,13 +171,29 @@ class SurrogateConfig:
     few_lengths: bool = False
     queries: Annotated[int, Range(1, 100_000)] = 64
     kernels_after: Annotated[int, Range(0, 1000)] = 0
+    heads: tuple[Head, ...] = tuple(range(len(HEADS)))
+    refinements: Annotated[int, Range(0, 100)] = 4
     prior: MixtureConfig = field(default_factory=MixtureConfig)
+    recorded: RecordedConfig = field(default_factory=RecordedConfig)
     variant: VariantConfig = field(default_factory=VariantConfig)
 
     def __post_init__(self) -> None:
         check(self)
         widest = max(self.prior.dimensions)
-        require(widest <= self.slots, f"the prior has {widest} dimensions, which is more than the {self.slots} slots.")
+        require(
+            self.sorted or widest <= self.slots,
+            f"the prior has {widest} dimensions, which is more than the {self.slots} slots.",
+        )
+
+    @functools.cached_property
+    def head_kinds(self) -> HeadKinds:
+        """What the kernel heads are."""
+        return HEADS.of(self.heads)
+
+    @property
+    def columns(self) -> int:
+        """Parameters that a batch has room for."""
+        return max(self.slots, *self.prior.dimensions)
 
     @property
     def slot_width(self) -> int:
@@ -157,18 +206,17 @@ class SurrogateConfig:
         return self.slots * self.slot_width + 13 + 4
 
 
-#: Complications of the prior that came later; 0 is as before they could be set.
-ADDED = ("lost", "plateaus", "stepped")
+#: Settings that came later, of the encoding and of the prior; hashes name them where they are not as before.
+ADDED = ("few_lengths", "sorted", "heads", "refinements", "recorded", "variant")
+ADDED_TO_PRIOR = ("lost", "plateaus", "stepped", "counts", "diverged")
 
 
 def identity(config: SurrogateConfig) -> dict[str, Any]:
     """The settings that hashes of a network are made of: what came later only if it is used."""
-    content = asdict(config)
-    for name in ADDED:
-        if not content["prior"][name]:
-            del content["prior"][name]
-    if not config.few_lengths:
-        del content["few_lengths"]
-    if config.variant == VariantConfig():
-        del content["variant"]
+    content, before = asdict(config), asdict(SurrogateConfig())
+    parts = (content, before, ADDED), (content["prior"], before["prior"], ADDED_TO_PRIOR)
+    for mine, default, names in parts:
+        for name in names:
+            if mine[name] == default[name]:
+                del mine[name]
     return content

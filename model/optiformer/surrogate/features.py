@@ -37,7 +37,7 @@ def value_features(config: SurrogateConfig, kinds: Kinds, position: Array, activ
         active: Which parameters a configuration has, (m, S).
 
     Returns:
-        (m, S * slot_width).
+        (m, S * slot_width); columns beyond the slots are summed into the last one.
     """
     m, s = position.shape
     found = np.zeros((m, s, config.slot_width), position.dtype)
@@ -58,7 +58,9 @@ def value_features(config: SurrogateConfig, kinds: Kinds, position: Array, activ
     flags[..., 1] = kinds.categorical & active
     flags[..., 2] = (kinds.levels > 0) & ~kinds.categorical & active
     flags[..., 3] = np.where(kinds.levels > 0, 2 / np.maximum(kinds.levels, 1), 0.0) * active
-    return found.reshape(m, s * config.slot_width)
+    if s > config.slots:
+        found = np.concatenate([found[:, : config.slots - 1], found[:, config.slots - 1 :].sum(1, keepdims=True)], 1)
+    return found.reshape(m, -1)
 
 
 def trial_features(

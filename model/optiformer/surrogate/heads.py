@@ -12,16 +12,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from optiformer.gp.fit import MarginalLikelihood, fit
-from optiformer.gp.kernels import N_HEADS, Array, Mask, log_slope, unwarp
+from optiformer.gp.kernels import Array, Mask, log_slope, unwarp
 from optiformer.gp.processes import Coordinates, Kinds, Processes, WarpedHistory
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import SCORE_WAVES
+from optiformer.surrogate.history import Rows
 
 #: Lengthscale at the start, in units of the square root of the number of parameters, and noise.
 LENGTHSCALE, NOISE = 0.5, 0.01
 STATISTICS, POOLED, SLOT = 5, 16, 8
-#: Learned corrections of the lengthscales and the noise, each from the marginal likelihood's gradient there.
-REFINEMENTS = 4
 #: Corrections look at no more trials than this, evenly spread over the ranks of their scores: a quarter of the cost.
 LOOKED_AT = 56
 Weights = Mapping[str, Array]
@@ -45,7 +44,9 @@ class Heads:
         position: Array,
         active: Mask,
         score: Array,
+        telling: Array,
         hidden: Array,
+        order: Rows,
         evaluations: int,
     ) -> Processes:
         """Solve the heads' systems.
@@ -56,29 +57,32 @@ class Heads:
             position: The trials' values in [0, 1], (n, S).
             active: Which parameters they have, (n, S).
             score: Squashed scores, (n,).
+            telling: What hints at the parameters' lengthscales, from :func:`statistics`.
             hidden: The backbone's states of the trials, (n, hidden size).
+            order: In which the backbone had the parameters, (S,).
             evaluations: Of the marginal likelihood, to fit what is inferred (:func:`optiformer.gp.fit.fit`).
         """
-        slots = len(kinds)
+        slots, heads = len(kinds), len(self._config.heads)
         pooled = hidden.mean(0)
         shared = self._linear("pool", pooled)
-        slot = self._linear("per_slot", pooled).reshape(-1, SLOT)[:slots]
-        known = np.concatenate([_statistics(kinds, position, active, score), np.tile(shared, (slots, 1)), slot], 1)
+        slot = self._linear("per_slot", pooled).reshape(-1, SLOT)
+        slot = slot[np.minimum(order.argsort(), len(slot) - 1)]
+        known = np.concatenate([telling, np.tile(shared, (slots, 1)), slot], 1)
         start = math.log(LENGTHSCALE) + 0.5 * math.log(max(slots, 1))
-        history = WarpedHistory.of(self._config.knee, coordinates(position, active), score)
+        history = WarpedHistory.of(self._config.head_kinds, self._config.knee, coordinates(position, active), score)
         likelihood = MarginalLikelihood(history.part(LOOKED_AT), slots)
         log_lengthscale = start + self._small("infer", known)
         log_noise = math.log(NOISE) + 2 * self._linear("noise", pooled)
-        for index in range(REFINEMENTS):
+        for index in range(self._config.refinements):
             _, slope, noise_slope = likelihood(log_lengthscale.astype(float), log_noise.astype(float))
             step = float(self._weights["steps"][index])
             each = np.arcsinh(np.stack([slope, slope / 10], -1))
             there = (log_lengthscale - start)[..., None]
-            facts = np.concatenate([each, there, _each_head(known)], -1).astype(known.dtype)
+            facts = np.concatenate([each, there, _each_head(known, heads)], -1).astype(known.dtype)
             log_lengthscale = log_lengthscale + self._small(f"refine.{index}", facts)[..., 0]
             log_lengthscale += step * np.arcsinh(slope / 2)
             noise_facts = [np.arcsinh(noise_slope), np.arcsinh(noise_slope / 10), log_noise / 4]
-            both = np.concatenate([np.stack(noise_facts, -1), _each_head(shared)], -1).astype(known.dtype)
+            both = np.concatenate([np.stack(noise_facts, -1), _each_head(shared, heads)], -1).astype(known.dtype)
             log_noise = log_noise + self._small(f"refine_noise.{index}", both)[..., 0]
             log_noise += step * np.arcsinh(noise_slope / 2)
         return history.solve(*fit(history, log_lengthscale.astype(float), log_noise.astype(float), evaluations))
@@ -101,7 +105,8 @@ class Heads:
 
     def mix(self, hidden: Array, mean: Array, deviation: Array) -> tuple[Array, Array, Array]:
         """From the candidates' last states (m, hidden size): weights (m, 1 + H), means and deviations (m, H)."""
-        weight, shift, stretch = np.split(self._linear("combine", hidden), [N_HEADS + 1, 2 * N_HEADS + 1], -1)
+        heads = len(self._config.heads)
+        weight, shift, stretch = np.split(self._linear("combine", hidden), [heads + 1, 2 * heads + 1], -1)
         return softmax(weight), mean + deviation * shift, deviation * np.exp(stretch.clip(-2.5, 2.5))
 
     def _linear(self, name: str, x: Array) -> Array:
@@ -126,25 +131,25 @@ def softmax(x: Array) -> Array:
 def _features(
     config: SurrogateConfig, mean: Array, deviation: Array, residual: Array, density: Array, evidence: Array
 ) -> Array:
-    """Posteriors as numbers a network can read, (m, WIDTH), from (m, H) each and the evidence (H,)."""
-    u = unwarp(config.knee, mean).clip(config.low, config.high)
+    """Posteriors as numbers a network can read, (m, H * PER_HEAD), from (m, H) each and the evidence (H,)."""
+    u = unwarp(config.head_kinds, config.knee, mean).clip(config.low, config.high)
     angle = u[..., None] * (math.pi * 2.0 ** np.arange(SCORE_WAVES) / config.high)
     log_deviation = np.log(np.maximum(deviation, 1e-6))
-    in_u = (log_deviation - log_slope(config.knee, u)).clip(-7, 3)
+    in_u = (log_deviation - log_slope(config.head_kinds, config.knee, u)).clip(-7, 3)
     parts = [u / 2, log_deviation / 2 + 1, in_u / 2, residual.clip(-4, 4), density / 3]
     each = np.concatenate([np.stack(parts, -1), np.sin(angle), np.cos(angle)], -1).reshape(len(mean), -1)
     return np.concatenate([each, np.tile(evidence - evidence.mean(), (len(mean), 1))], -1)
 
 
-def _each_head(facts: Array) -> Array:
+def _each_head(facts: Array, heads: int) -> Array:
     """Repeat facts for every head and say which it is, (..., F) to (..., H, F + H)."""
-    shape = (*facts.shape[:-1], N_HEADS, facts.shape[-1])
+    shape = (*facts.shape[:-1], heads, facts.shape[-1])
     repeated = np.broadcast_to(facts[..., None, :], shape)
-    which = np.broadcast_to(np.eye(N_HEADS, dtype=facts.dtype), (*shape[:-1], N_HEADS))
+    which = np.broadcast_to(np.eye(heads, dtype=facts.dtype), (*shape[:-1], heads))
     return np.concatenate([repeated, which], -1)
 
 
-def _statistics(kinds: Kinds, position: Array, active: Mask, score: Array) -> Array:
+def statistics(kinds: Kinds, position: Array, active: Mask, score: Array) -> Array:
     """What hints at a parameter's lengthscale, (S, STATISTICS).
 
     Squared correlation of the score with the value, correlation with its square, correlation of squared differences of
@@ -158,6 +163,12 @@ def _statistics(kinds: Kinds, position: Array, active: Mask, score: Array) -> Ar
     variogram = _correlation(pairs.astype(x.dtype), apart - apart.mean())
     columns = [np.square(_correlation(x, y)), _correlation(np.square(x), y), variogram]
     return np.stack([*columns, np.ones_like(variogram), kinds.categorical.astype(x.dtype)], -1)
+
+
+def most_telling_first(telling: Array) -> Rows:
+    """The columns by what they tell of the scores, (S,), from their statistics."""
+    key = telling[:, 0] + np.square(telling[:, 1]) + np.maximum(telling[:, 2], 0)
+    return np.argsort(-key, kind="stable")
 
 
 def _correlation(x: Array, y: Array) -> Array:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optiformer.gp.kernels import N_HEADS, Array, log_slope, warp
+from optiformer.gp.kernels import Array, log_slope, warp
 from optiformer.surrogate.config import SurrogateConfig
 
 
@@ -54,7 +54,7 @@ class Prediction:
         own = cumulative(self.own, self.config, threshold)
         if self.weights is None or self.mean is None or self.deviation is None:
             return own
-        heads = ndtr((warp(self.config.knee, np.array(threshold)) - self.mean) / self.deviation)
+        heads = ndtr((warp(self.config.head_kinds, self.config.knee, np.array(threshold)) - self.mean) / self.deviation)
         return np.asarray(self.weights[:, 0] * own + (self.weights[:, 1:] * heads).sum(-1))
 
     def log_density(self, score: Array) -> Array:
@@ -64,8 +64,9 @@ class Prediction:
         own = np.log(np.maximum(self.own[np.arange(len(score)), bin_], 1e-38)) - math.log(width)
         if self.weights is None or self.mean is None or self.deviation is None:
             return np.asarray(own)
-        standard = (warp(self.config.knee, score) - self.mean) / self.deviation
-        slope = log_slope(self.config.knee, np.repeat(score[:, None], N_HEADS, 1))
+        kinds = self.config.head_kinds
+        standard = (warp(kinds, self.config.knee, score) - self.mean) / self.deviation
+        slope = log_slope(kinds, self.config.knee, np.repeat(score[:, None], len(kinds), 1))
         heads = -0.5 * (np.square(standard) + math.log(2 * math.pi)) - np.log(self.deviation) + slope
         together = np.concatenate([own[:, None], heads], -1) + np.log(np.maximum(self.weights, 1e-38))
         return np.asarray(np.logaddexp.reduce(together, -1))
@@ -77,7 +78,9 @@ class Prediction:
         assert self.mean is not None
         assert self.deviation is not None
         u = self.config.low + (self.config.high - self.config.low) / self.config.bins * edge
-        inside = ndtr((warp(self.config.knee, u) - self.mean[:, None]) / self.deviation[:, None])
+        inside = ndtr(
+            (warp(self.config.head_kinds, self.config.knee, u) - self.mean[:, None]) / self.deviation[:, None]
+        )
         inside[:, edge <= 0], inside[:, edge >= self.config.bins] = 0.0, 1.0
         return np.asarray(inside)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,8 +20,8 @@ from optiformer.gp.kernels import Array, Mask, squared_distances
 from optiformer.gp.processes import Coordinates, Kinds, Processes
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint
 from optiformer.surrogate.features import ScoreAnchors, candidate_features, tame, trial_features
-from optiformer.surrogate.heads import Heads, silu, softmax
-from optiformer.surrogate.history import thin
+from optiformer.surrogate.heads import Heads, most_telling_first, silu, softmax, statistics
+from optiformer.surrogate.history import Rows, thin
 from optiformer.surrogate.interface import Told
 from optiformer.surrogate.prediction import Prediction
 
@@ -32,7 +33,8 @@ class Context:
     """An encoded history.
 
     Attributes:
-        kinds: The parameters.
+        kinds: The parameters, in the order in which the network has them.
+        order: Their columns, (S,).
         n_trials: Trials in it.
         keys: Of each layer, (heads, n, width of a head).
         values: As the keys.
@@ -40,6 +42,7 @@ class Context:
     """
 
     kinds: Kinds
+    order: Rows
     n_trials: int
     keys: list[Array]
     values: list[Array]
@@ -72,7 +75,7 @@ class NetworkSurrogate:
     @property
     def slots(self) -> int:
         """How many parameters it sees at most."""
-        return self.encoding.slots
+        return sys.maxsize if self.encoding.sorted else self.encoding.slots
 
     @property
     def has_processes(self) -> bool:
@@ -110,28 +113,35 @@ class NetworkSurrogate:
                 nothing.
             evaluations: Of the marginal likelihood, to fit the kernel heads to the history (:mod:`optiformer.gp.fit`).
         """
-        told = position.astype(self._dtype), active, score.astype(self._dtype)
-        hidden = self._embed(trial_features(self.encoding, kinds, *told, failed))
-        context = Context(kinds, len(score), [], [])
+        ok = ~failed
+        worked = position[ok], active[ok], score[ok]
+        telling = statistics(kinds, *worked) if self._heads or self.encoding.sorted else np.empty(0)
+        order = most_telling_first(telling) if self.encoding.sorted else np.arange(len(kinds))
+        ordered = Kinds(kinds.categorical[order], kinds.levels[order])
+        single = position[:, order].astype(self._dtype), active[:, order], score.astype(self._dtype)
+        hidden = self._embed(trial_features(self.encoding, ordered, *single, failed))
+        context = Context(ordered, order, len(score), [], [])
         cut = self.encoding.kernels_after or len(self._layers)
         hidden = self._read(hidden, self._layers[:cut], context)
         if self._heads is None:
             return context
-        ok = ~failed
-        coordinates = Coordinates(kinds, self.encoding.choices, position[ok], active[ok])
-        solved = self._heads.solve(kinds, coordinates, position[ok], active[ok], score[ok], hidden, evaluations)
+        coordinates = Coordinates(kinds, self.encoding.choices, *worked[:2])
+        solved = self._heads.solve(kinds, coordinates, *worked, telling, hidden, order, evaluations)
         posteriors = np.empty_like(hidden)
         posteriors[ok] = self._heads.told_of_trials(solved, self._dtype)
         if failed.any():
             found = solved.posterior(coordinates(position[failed], active[failed]))
             posteriors[failed] = self._heads.told_of_candidates(solved, *found, self._dtype)
         self._read(hidden + posteriors, self._layers[cut:], context)
-        return Context(kinds, context.n_trials, context.keys, context.values, (solved, coordinates))
+        return replace(context, solved=(solved, coordinates))
 
     def predict(self, context: Context, position: Array, active: Mask) -> Prediction:
         """Candidates' predicted scores, from their values in [0, 1] and what is active in them, (m, S) each."""
-        single = position.astype(self._dtype)
-        hidden = self._embed(candidate_features(self.encoding, context.kinds, single, active, context.n_trials))
+        order = context.order
+        features = candidate_features(
+            self.encoding, context.kinds, position[:, order].astype(self._dtype), active[:, order], context.n_trials
+        )
+        hidden = self._embed(features)
         mean = deviation = told = None
         if self._heads is not None and context.solved is not None:
             solved, coordinates = context.solved

@@ -33,10 +33,15 @@ class TrainConfig:
         draw_ahead: Batches of the set encoding that are drawn together, with contexts of one length.
         learning_rate: The peak.
         warmup: Share of the run over which the learning rate rises.
-        final_rate: The cosine's end, as a share of the peak.
-        schedule: ``cosine``: a linear warmup, then a cosine. ``onecycle``: both ways by cosines, from a twenty-fifth of
-            the peak and down to nothing, while AdamW's first decay goes from .95 to .85 and back (``warmup`` is the
-            rise's share, ``final_rate`` unused); see L. N. Smith and N. Topin, arXiv 1708.07120.
+        final_rate: Where the rate ends, as a share of the peak.
+        schedule: ``cosine``: a linear warmup, then a cosine. ``constant``: a linear warmup, the peak, and a linear fall
+            over the last ``cooldown``; without one, other runs can go on from any snapshot. ``onecycle``: both ways by
+            cosines, from a twenty-fifth of the peak and down to nothing, while AdamW's first decay goes from .95 to .85
+            and back (``warmup`` is the rise's share, ``final_rate`` unused); see L. N. Smith and N. Topin, arXiv
+            1708.07120.
+        cooldown: The last share of the run, over which the rate of ``constant`` falls.
+        start: The folder of a checkpoint whose weights the run starts from; "" for fresh ones.
+        snapshots: Steps between checkpoints for use that are kept beside the best one; 0 for none.
         weight_decay: On matrices; norms and biases get none.
         decay_groups: ``False`` decays norms and biases as well.
         beta2: AdamW's second decay.
@@ -61,7 +66,10 @@ class TrainConfig:
     learning_rate: Positive = 1e-3
     warmup: Share = 0.05
     final_rate: Share = 0.05
-    schedule: Literal["cosine", "onecycle"] = "cosine"
+    schedule: Literal["cosine", "constant", "onecycle"] = "cosine"
+    cooldown: Share = 0.0
+    start: str = ""
+    snapshots: Annotated[int, Range(0, 10**9)] = 0
     weight_decay: Annotated[float, Range(0, 1000)] = 0.1
     decay_groups: bool = True
     beta2: Annotated[float, Range(0, below=1)] = 0.98
@@ -79,13 +87,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check(self)
         require(
-            self.schedule == "cosine" or 0 < self.warmup < 1,
+            self.schedule != "onecycle" or 0 < self.warmup < 1,
             f"the schedule onecycle needs a warmup above 0 and below 1, not {self.warmup}.",
         )
 
 
 #: Settings of :class:`TrainConfig` that came later, with the values that change nothing.
-ADDED = {"schedule": "cosine", "decay_groups": True, "draw_ahead": 1}
+ADDED = {"schedule": "cosine", "decay_groups": True, "draw_ahead": 1, "cooldown": 0.0, "start": "", "snapshots": 0}
 #: How hashes name a precision: `auto` as the default was named before it followed the hardware.
 PRECISIONS = {"auto": "bf16", "bf16": "bf16 always"}
 

@@ -148,6 +148,8 @@ def train(
             else:
                 state.stale += 1
                 over = over or _finished(state, config, minutes)  # early stopping
+        if config.snapshots and state.step % config.snapshots == 0 and _rank() == 0:
+            export(run, encoding, out / f"step-{state.step}", ema, state, log.summary())
         if over or time.monotonic() - last_saved > 60 * config.checkpoint_minutes:
             state.scale = scaler.state_dict() if scaler.is_enabled() else {}
             if _rank() == 0:

@@ -16,6 +16,9 @@ def learning_rate(config: TrainConfig, done: float) -> float:
         return config.learning_rate * _cycle(config, done, START, 1.0, END)
     if done < config.warmup:
         return config.learning_rate * max(done, 1e-3) / config.warmup
+    if config.schedule == "constant":
+        left = min((1 - done) / config.cooldown, 1.0) if config.cooldown else 1.0
+        return config.learning_rate * (config.final_rate + (1 - config.final_rate) * max(left, 0.0))
     cosine = 0.5 * (1 + math.cos(math.pi * min((done - config.warmup) / max(1 - config.warmup, 1e-9), 1.0)))
     return config.learning_rate * (config.final_rate + (1 - config.final_rate) * cosine)
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from optiformer.surrogate.checkpoint import save
+from optiformer.errors import ModelError
+from optiformer.surrogate.checkpoint import load, save
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.network.network import SurrogateNetwork, build
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import Batch, sample_batch
+from optiformer.surrogate.prior.recorded import Surfaces
 from optiformer.training.config import RunConfig
 from optiformer.training.encoding import Loss, Position
 
@@ -43,12 +45,26 @@ class SurrogateEncoding:
         self.uninformed_loss = math.log(run.trialset.bins)
         self._held_out: dict[tuple[int, str], Batch] = {}
         self._drawn: dict[int, Batch] = {}
+        self._surfaces: Surfaces | None = None
         self._recorded: dict[tuple[int, ...], Any] = {}
         self._memory: Any = None
 
     def build(self) -> SurrogateNetwork:
-        """A fresh network."""
-        return build(self.run.trialset, self.run.network, seed=self.run.train.seed)
+        """A fresh network, or one with the weights that the run starts from.
+
+        Raises:
+            ModelError: Those are of another network.
+        """
+        network = build(self.run.trialset, self.run.network, seed=self.run.train.seed)
+        if self.run.train.start:
+            weights = load(self.run.train.start).weights
+            try:
+                network.load_state_dict({name: torch.as_tensor(array) for name, array in weights.items()})
+            except RuntimeError as error:
+                raise ModelError(
+                    f"train.start: {self.run.train.start} is a checkpoint of another network than the configuration's."
+                ) from error
+        return network
 
     def batches(self, split: Split, start: Position | None) -> Iterator[tuple[int, Position]]:
         """Seeds of batches; :meth:`loss` draws them where the network is."""
@@ -97,13 +113,23 @@ class SurrogateEncoding:
             first = seed - seed % SEEDS % together
             with torch.no_grad(), torch.autocast(torch.device(device).type, enabled=False):
                 draw = Draw(first, device)
-                batch = sample_batch(draw, self.run.trialset, self.run.train.batch_tokens, times=together)
+                surfaces = self._recorded_surfaces(device)
+                batch = sample_batch(
+                    draw, self.run.trialset, self.run.train.batch_tokens, times=together, surfaces=surfaces
+                )
                 parts = batch.split(together, draw) if together > 1 else [batch]
             self._drawn = dict(enumerate(parts, first))
         batch = self._drawn[seed]
         if seed >= HELD_OUT:
             self._held_out[seed, device] = batch
         return batch
+
+    def _recorded_surfaces(self, device: str) -> Surfaces | None:
+        recorded = self.run.trialset.recorded
+        if recorded.file and self._surfaces is None:
+            surfaces, _ = Surfaces.load(recorded.file, self.run.trialset.columns).split(recorded.left_out)
+            self._surfaces = surfaces.to(device)
+        return self._surfaces
 
 
 class _Losses(torch.nn.Module):

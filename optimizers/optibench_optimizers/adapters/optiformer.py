@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 #: Settings whose value, if negative, is the preset's own.
-OWN = ("early", "refinements", "ahead", "evaluations")
+OWN = ("early", "refinements", "ahead", "evaluations", "screened")
 
 
 class OptiFormer(OptiFormerOptimizer):
@@ -53,6 +53,8 @@ class OptiFormer(OptiFormerOptimizer):
         ahead: Length of the proposal queue, a share of the trials so far; the preset's own if negative.
         evaluations: Evaluations of the marginal likelihood to fit the kernel heads to the history; the preset's own if
             negative.
+        screened: The share of the candidates that are put to the network, those from which its process expects most;
+            the preset's own if negative.
     """
 
     capabilities = CAPABILITIES["optiformer"]
@@ -74,6 +76,7 @@ class OptiFormer(OptiFormerOptimizer):
         refinements: int = -1,
         ahead: float = -1.0,
         evaluations: int = -1,
+        screened: float = -1.0,
     ) -> None:
         super().__init__(space, seed=seed)
         training_config({"checkpoint": checkpoint, "train": train}, "optiformer")
@@ -87,6 +90,7 @@ class OptiFormer(OptiFormerOptimizer):
             refinements=refinements,
             ahead=ahead,
             evaluations=evaluations,
+            screened=screened,
         )
         if train:
             with blaming("train", ModelError):

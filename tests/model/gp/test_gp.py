@@ -13,7 +13,7 @@ from optiformer.evaluation.likelihood import history
 from optiformer.gp import kernels
 from optiformer.gp.fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, MarginalLikelihood, fit
 from optiformer.gp.improvement import ProcessImprovement
-from optiformer.gp.kernels import BELIEF, N_HEADS, Array
+from optiformer.gp.kernels import BELIEF, HEADS, Array
 from optiformer.gp.processes import Coordinates, Kinds, Processes, WarpedHistory
 from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
 from optiformer.surrogate.network import processes as kernel_systems
@@ -32,8 +32,8 @@ def started(n: int = 30, d: int = 3) -> tuple[WarpedHistory, Array, Array]:
     kinds = Kinds(np.zeros(d, dtype=bool), np.zeros(d))
     active = np.ones((n, d), dtype=bool)
     points = Coordinates(kinds, ENCODING.choices, position, active)(position, active)
-    told = WarpedHistory.of(ENCODING.knee, points, score - score.min())
-    return told, np.full((d, N_HEADS), math.log(0.3)), np.full(N_HEADS, -3.0)
+    told = WarpedHistory.of(HEADS, ENCODING.knee, points, score - score.min())
+    return told, np.full((d, len(HEADS)), math.log(0.3)), np.full(len(HEADS), -3.0)
 
 
 def log_marginal(solved: Processes) -> float:
@@ -54,7 +54,10 @@ def test_processes_and_slopes_are_those_of_training(draw: int) -> None:
     """With inactive, categorical and absent parameters."""
     batch = sample_batch(Draw(draw), ENCODING, 100)
     rng = np.random.default_rng(draw)
-    lengthscale, noise = rng.normal(size=(len(batch.scores), 4, N_HEADS)), rng.normal(size=(len(batch.scores), 5)) - 4
+    lengthscale, noise = (
+        rng.normal(size=(len(batch.scores), 4, len(HEADS))),
+        rng.normal(size=(len(batch.scores), 5)) - 4,
+    )
     theirs = kernel_systems.WarpedHistory.of(
         ENCODING, batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed
     )
@@ -64,7 +67,7 @@ def test_processes_and_slopes_are_those_of_training(draw: int) -> None:
     for row in range(len(batch.scores)):
         kinds, (position, active, score, _), query = history(batch, row)
         coordinates, d = Coordinates(kinds, ENCODING.choices, position, active), len(kinds)
-        told = WarpedHistory.of(ENCODING.knee, coordinates(position, active), score)
+        told = WarpedHistory.of(HEADS, ENCODING.knee, coordinates(position, active), score)
         mine = told.solve(lengthscale[row, :d], noise[row])
         for found, expected in zip(
             mine.posterior(coordinates(*query)),
@@ -81,30 +84,32 @@ def test_processes_and_slopes_are_those_of_training(draw: int) -> None:
 
 
 def test_kernels_and_bending_are_those_of_training() -> None:
-    square = np.random.default_rng(0).random((N_HEADS, 6, 7)) * 9
+    square = np.random.default_rng(0).random((len(HEADS), 6, 7)) * 9
     square[:, 0, 0] = 0
-    correlation = kernel_systems.correlation(torch.from_numpy(square)[None])[0].numpy()
-    slope = kernel_systems.correlation_slope(torch.from_numpy(square)[None])[0].numpy()
-    for head, kernel in enumerate(kernels.KERNELS):
+    correlation = kernel_systems.correlation(HEADS, torch.from_numpy(square)[None])[0].numpy()
+    slope = kernel_systems.correlation_slope(HEADS, torch.from_numpy(square)[None])[0].numpy()
+    for head, kernel in enumerate(HEADS.kernels):
         value, derivative = kernels.correlation_and_slope(kernel, square[head])
         np.testing.assert_allclose(kernels.correlation(kernel, square[head]), correlation[head], rtol=1e-12)
         np.testing.assert_allclose(value, correlation[head], rtol=1e-12)
         np.testing.assert_allclose(derivative, slope[head], rtol=1e-12)
     u = np.linspace(-4, 5, 31)
-    warped = kernels.warp(ENCODING.knee, u)
+    warped = kernels.warp(HEADS, ENCODING.knee, u)
     tensor = torch.from_numpy(u)[:, None]
     np.testing.assert_allclose(warped, kernel_systems.warp(ENCODING, tensor).numpy(), rtol=1e-12)
-    np.testing.assert_allclose(kernels.unwarp(ENCODING.knee, warped), np.repeat(u[:, None], N_HEADS, 1), atol=1e-9)
-    expected = kernel_systems.log_slope(ENCODING, tensor.expand(-1, N_HEADS)).numpy()
     np.testing.assert_allclose(
-        kernels.log_slope(ENCODING.knee, np.repeat(u[:, None], N_HEADS, 1)), expected, rtol=1e-9, atol=1e-12
+        kernels.unwarp(HEADS, ENCODING.knee, warped), np.repeat(u[:, None], len(HEADS), 1), atol=1e-9
+    )
+    expected = kernel_systems.log_slope(ENCODING, tensor.expand(-1, len(HEADS))).numpy()
+    np.testing.assert_allclose(
+        kernels.log_slope(HEADS, ENCODING.knee, np.repeat(u[:, None], len(HEADS), 1)), expected, rtol=1e-9, atol=1e-12
     )
 
 
 def test_a_long_history_s_part_has_its_ends() -> None:
     told, *_ = started(70)
     part = told.part(20)
-    assert (len(part.score), part.warped.shape, part.points.shape) == (20, (N_HEADS, 20), (20, told.points.shape[1]))
+    assert (len(part.score), part.warped.shape, part.points.shape) == (20, (len(HEADS), 20), (20, told.points.shape[1]))
     assert (part.score.min(), part.score.max()) == (told.score.min(), told.score.max())
     assert told.part(70) is told
 
@@ -146,7 +151,7 @@ def test_no_evaluations_change_nothing() -> None:
 
 def test_a_constant_history_stays_finite() -> None:
     told, lengthscale, noise = started(12)
-    flat = WarpedHistory.of(ENCODING.knee, told.points, np.zeros(12))
+    flat = WarpedHistory.of(HEADS, ENCODING.knee, told.points, np.zeros(12))
     for found in fit(flat, lengthscale, noise, 10):
         assert np.isfinite(found).all()
 
@@ -154,7 +159,7 @@ def test_a_constant_history_stays_finite() -> None:
 def improvement(n: int = 12, d: int = 2) -> tuple[Coordinates, Processes, ProcessImprovement]:
     told, *_ = started(n, d)
     kinds = Kinds(np.zeros(d, dtype=bool), np.zeros(d))
-    solved = told.solve(np.full((d, N_HEADS), math.log(0.4)), np.full(N_HEADS, -6.0))
+    solved = told.solve(np.full((d, len(HEADS)), math.log(0.4)), np.full(len(HEADS), -6.0))
     coordinates = Coordinates(kinds, ENCODING.choices, np.zeros((0, d)), np.zeros((0, d), dtype=bool))
     return coordinates, solved, ProcessImprovement(coordinates, solved)
 

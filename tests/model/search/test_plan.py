@@ -10,7 +10,7 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from optiformer.errors import ModelError
-from optiformer.gp.kernels import KERNELS, correlation, squared_distances
+from optiformer.gp.kernels import HEADS, correlation, squared_distances
 from optiformer.network_config import NetworkConfig
 from optiformer.search.batch import diverse
 from optiformer.search.proposer import Proposer, ProposerConfig
@@ -121,7 +121,7 @@ def test_likeness_is_the_kernels_own(network: Counting) -> None:
     assert context.solved is not None
     solved, coordinates = context.solved
     scaled = coordinates(position, active) * solved.weights[:, None]
-    each = [correlation(kernel, squared_distances(x, x))[0] for kernel, x in zip(KERNELS, scaled, strict=True)]
+    each = [correlation(kernel, squared_distances(x, x))[0] for kernel, x in zip(HEADS.kernels, scaled, strict=True)]
     np.testing.assert_allclose(alike, np.mean(each, 0), atol=1e-7)
 
 

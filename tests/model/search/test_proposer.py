@@ -439,3 +439,23 @@ def test_a_branch_that_is_forbidden_or_pending_is_not_waited_for(network: Networ
     trials += [Trial({"kind": kind, "other": "u", f"x{kind}": 0.5}, 9.0) for kind in "bc"]
     (config,) = proposer.suggest(trials, seed=0, number=8)
     assert config["kind"] in "abc"
+
+
+def test_only_candidates_from_which_the_process_expects_most_are_put_to_the_network(
+    network: NetworkSurrogate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    plain = NetworkSurrogate.predict
+
+    def counted(self: NetworkSurrogate, context: Any, position: Any, active: Any) -> Any:
+        asked.append(len(position))
+        return plain(self, context, position, active)
+
+    monkeypatch.setattr(NetworkSurrogate, "predict", counted)
+    space, trials = Space.from_configspace(flat(3)), told(flat(3), 20)
+    every = replace(SMALL, acquisition="pi", uniform=100, local=100, refinements=0)
+    Proposer(space, network, every).suggest(trials, seed=0, number=20)
+    all_of_them = sum(asked)
+    asked.clear()
+    Proposer(space, network, replace(every, screened=0.1)).suggest(trials, seed=0, number=20)
+    assert sum(asked) == (round(0.1 * all_of_them) if network.has_processes else all_of_them)

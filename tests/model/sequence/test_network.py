@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from optiformer.errors import ModelError
+from optiformer.files import WEIGHTS
 from optiformer.network_config import PRESETS, NetworkConfig
 from optiformer.sequence.config import SamplingConfig
 from optiformer.sequence.decoder import Decoder
 from optiformer.sequence.network import (
     CONFIG,
     VOCABULARY,
-    WEIGHTS,
     build_network,
     count_parameters,
     expected_shapes,

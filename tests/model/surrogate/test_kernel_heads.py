@@ -11,11 +11,11 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
-from optiformer.gp.kernels import BELIEF, KERNELS, LEAST_NOISE, N_HEADS
+from optiformer.gp.kernels import BELIEF, HEADS, LEAST_NOISE
 from optiformer.network_config import NetworkConfig
 from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
 from optiformer.surrogate.network.features import SlotKinds
-from optiformer.surrogate.network.kernel_heads import WIDTH
+from optiformer.surrogate.network.kernel_heads import PER_HEAD
 from optiformer.surrogate.network.network import build
 from optiformer.surrogate.network.prediction import Prediction
 from optiformer.surrogate.network.processes import WarpedHistory, unwarp, warp
@@ -36,13 +36,13 @@ def continuous(n: int, d: int = 2, seed: int = 0) -> tuple[SlotKinds, torch.Tens
     return kinds, position, torch.ones_like(position, dtype=torch.bool), score - score.min()
 
 
-@pytest.mark.parametrize("head", range(N_HEADS))
+@pytest.mark.parametrize("head", range(len(HEADS)))
 def test_posteriors_are_those_of_a_gaussian_process(head: int) -> None:
     kinds, position, active, score = continuous(12)
     lengthscale, noise = torch.tensor([0.3, 0.7]), 0.02
     history = WarpedHistory.of(ENCODING, kinds, position, active, score, torch.zeros_like(score, dtype=torch.bool))
-    log_lengthscale = lengthscale.log()[None, :, None].expand(1, 2, N_HEADS)
-    solved = history.solve(log_lengthscale, torch.full((1, N_HEADS), math.log(noise)))
+    log_lengthscale = lengthscale.log()[None, :, None].expand(1, 2, len(HEADS))
+    solved = history.solve(log_lengthscale, torch.full((1, len(HEADS)), math.log(noise)))
     kernels = build(ENCODING, NetworkConfig(32, 2, 2, 48), seed=0).kernels
     assert kernels is not None
     asked = torch.rand(1, 5, 2, generator=torch.Generator().manual_seed(9))
@@ -54,7 +54,7 @@ def test_posteriors_are_those_of_a_gaussian_process(head: int) -> None:
         "exponential": Matern(lengthscale, nu=0.5),
         "rbf": RBF(lengthscale),
     }
-    kernel = ConstantKernel(amplitude) * shape[KERNELS[head]] + WhiteKernel(amplitude * (noise + LEAST_NOISE))
+    kernel = ConstantKernel(amplitude) * shape[HEADS.kernels[head]] + WhiteKernel(amplitude * (noise + LEAST_NOISE))
     reference = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0)
     warped = history.warped[0, head].numpy()
     expected, std = reference.fit(position[0].numpy(), warped - centre).predict(asked[0].numpy(), return_std=True)
@@ -67,7 +67,7 @@ def test_leave_one_out_is_leaving_one_out() -> None:
     """Held to solving again without the trial, at the same mean and amplitude."""
     kinds, position, active, score = continuous(9)
     history = WarpedHistory.of(ENCODING, kinds, position, active, score, torch.zeros_like(score, dtype=torch.bool))
-    log_lengthscale, log_noise = torch.full((1, 2, N_HEADS), math.log(0.4)), torch.full((1, N_HEADS), -4.0)
+    log_lengthscale, log_noise = torch.full((1, 2, len(HEADS)), math.log(0.4)), torch.full((1, len(HEADS)), -4.0)
     solved = history.solve(log_lengthscale, log_noise)
     error, deviation, _, _ = solved.left_out
     kept = torch.tensor([0, 1, 2, 3, 4, 5, 6, 8])
@@ -95,8 +95,8 @@ def test_gradients_are_those_of_the_profile_likelihood() -> None:
     history = WarpedHistory.of(ENCODING, batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed)
     count, n = batch.scores.shape
     torch.manual_seed(0)
-    log_lengthscale = (0.3 * torch.randn(count, 4, N_HEADS, dtype=torch.float64)).requires_grad_()
-    log_noise = torch.full((count, N_HEADS), -3.0, dtype=torch.float64, requires_grad=True)
+    log_lengthscale = (0.3 * torch.randn(count, 4, len(HEADS), dtype=torch.float64)).requires_grad_()
+    log_noise = torch.full((count, len(HEADS)), -3.0, dtype=torch.float64, requires_grad=True)
     solved = history.solve(log_lengthscale, log_noise)
     log_determinant = -solved.inverse_factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     likelihood = -(n + BELIEF) / 2 * solved.amplitude.squeeze(-1).log() - log_determinant
@@ -111,13 +111,13 @@ def test_bending_comes_back_and_keeps_order() -> None:
     u = torch.linspace(-5, 6, 200, dtype=torch.float64)[:, None]
     warped = warp(ENCODING, u)
     assert (warped.diff(dim=0) > 0).all()
-    torch.testing.assert_close(unwarp(ENCODING, warped), u.expand(-1, N_HEADS), atol=1e-6, rtol=0)
+    torch.testing.assert_close(unwarp(ENCODING, warped), u.expand(-1, len(HEADS)), atol=1e-6, rtol=0)
 
 
 def test_a_mixtures_mass_is_1_and_its_loss_is_that_of_its_bins() -> None:
     torch.manual_seed(3)
-    weights = torch.log_softmax(torch.randn(7, N_HEADS + 1), -1)
-    mixture = Prediction(torch.randn(7, 64), weights, torch.randn(7, N_HEADS), torch.rand(7, N_HEADS) + 0.05)
+    weights = torch.log_softmax(torch.randn(7, len(HEADS) + 1), -1)
+    mixture = Prediction(torch.randn(7, 64), weights, torch.randn(7, len(HEADS)), torch.rand(7, len(HEADS)) + 0.05)
     mass = mixture.log_mass(ENCODING)
     torch.testing.assert_close(mass.exp().sum(-1), torch.ones(7), atol=1e-5, rtol=0)
     width = (ENCODING.high - ENCODING.low) / ENCODING.bins
@@ -135,6 +135,6 @@ def test_ties_duplicates_and_outliers_stay_finite(score: list[float]) -> None:
     told, failed = torch.tensor([score]), torch.zeros(1, len(score), dtype=torch.bool)
     solved, features = kernels.solve(kinds, position, active, told, failed, torch.randn(1, len(score), 32))
     mean, deviation = kernels.posterior(solved, kinds, position, active)
-    assert features.shape == (1, len(score), WIDTH)
+    assert features.shape == (1, len(score), len(HEADS) * PER_HEAD)
     assert all(tensor.isfinite().all() for tensor in (features, mean, deviation))
     assert deviation.min() > 0

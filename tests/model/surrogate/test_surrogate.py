@@ -30,13 +30,23 @@ ENCODING = SurrogateConfig(
     max_trials=80,
     prior=MixtureConfig(dimensions=(1, 2, 3, 6), conditional=0.9, crashes=0.3, lost=0.5, plateaus=0.5, stepped=0.5),
 )
+#: Its position holds two parameters and, in a third slot, the others; one kernel head.
+SORTED = replace(ENCODING, slots=3, sorted=True, heads=(1,), refinements=1, kernels_after=1)
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
 Doubles = Callable[[SurrogateNetwork, Batch], tuple[SurrogateNetwork, Batch]]
 
 
-@pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
+@pytest.fixture(
+    scope="module",
+    params=[ENCODING, replace(ENCODING, kernels_after=1), SORTED],
+    ids=["attention only", "kernel heads", "sorted"],
+)
 def trained(request: pytest.FixtureRequest) -> SurrogateNetwork:
-    network = build(replace(ENCODING, kernels_after=request.param), NETWORK, seed=1)
+    return as_after_training(request.param)
+
+
+def as_after_training(encoding: SurrogateConfig) -> SurrogateNetwork:
+    network = build(encoding, NETWORK, seed=1)
     if network.kernels is not None:  # as after training: nothing is neutral any more
         for name, weight in network.kernels.named_parameters():
             if name.endswith("weight"):
@@ -51,7 +61,7 @@ def test_it_is_the_trained_network(trained: SurrogateNetwork, draw: int, in_doub
     network, batch = in_doubles(trained, sample_batch(Draw(draw), ENCODING, 500))
     told = batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed
     expected = network(*told, batch.queries, batch.queries_active)
-    masses = expected.log_mass(ENCODING).exp().numpy()
+    masses = expected.log_mass(network.encoding).exp().numpy()
     mine = NetworkSurrogate(
         SurrogateCheckpoint(arrays(network.state_dict()), network.encoding, NETWORK, {}), np.float64
     )
@@ -69,6 +79,37 @@ def test_single_precision_is_near(trained: SurrogateNetwork) -> None:
         kinds, trials, asked = history(batch, row)
         first, second = (n.predict(n.encode(kinds, *trials), *asked).below(-0.3) for n in (single, double))
         np.testing.assert_allclose(first, second, atol=1e-3)
+
+
+def test_the_order_of_parameters_changes_nothing_beyond_rounding() -> None:
+    network = as_after_training(SORTED)
+    mine = NetworkSurrogate(SurrogateCheckpoint(arrays(network.state_dict()), SORTED, NETWORK, {}), np.float64)
+    batch, rng, several = sample_batch(Draw(5), SORTED, 900), np.random.default_rng(0), 0
+    for row in range(len(batch.scores)):
+        kinds, (position, active, *scores), (asked, asked_active) = history(batch, row)
+        order = rng.permutation(len(kinds))
+        other = Kinds(kinds.categorical[order], kinds.levels[order])
+        first = mine.predict(mine.encode(kinds, position, active, *scores), asked, asked_active)
+        context = mine.encode(other, position[:, order], active[:, order], *scores)
+        second = mine.predict(context, asked[:, order], asked_active[:, order])
+        np.testing.assert_allclose(first.probabilities(), second.probabilities(), atol=1e-9)
+        several += len(kinds) > SORTED.slots
+    assert several
+
+
+def test_a_position_holds_a_hundred_parameters() -> None:
+    """All of them count: a change of the one that tells least of the scores changes the prediction."""
+    network = as_after_training(SORTED)
+    mine = NetworkSurrogate(SurrogateCheckpoint(arrays(network.state_dict()), SORTED, NETWORK, {}))
+    rng, kinds = np.random.default_rng(0), Kinds(np.zeros(100, dtype=bool), np.zeros(100))
+    position, asked = rng.random((30, 100)), rng.random((2, 100))
+    active, none = np.ones((30, 100), dtype=bool), np.zeros(30, dtype=bool)
+    context = mine.encode(kinds, position, active, 3 * position[:, 7], none)
+    asked[1] = asked[0]
+    asked[1, context.order[-1]] = 1 - asked[0, context.order[-1]]
+    assert context.order[0] == 7
+    one, two = mine.predict(context, asked, active[:2]).own
+    assert np.abs(one - two).max() > 1e-6
 
 
 def test_scores_are_anchored_as_in_training() -> None:

@@ -31,6 +31,12 @@ class SlotKinds:
     categorical: torch.Tensor
     levels: torch.Tensor
 
+    def of(self, order: torch.Tensor | None) -> SlotKinds:
+        """In another order, (B, S)."""
+        if order is None:
+            return self
+        return SlotKinds(*(each.gather(1, order) for each in (self.present, self.categorical, self.levels)))
+
 
 @functools.cache
 def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
@@ -50,7 +56,7 @@ def value_features(
         active: Which parameters a configuration has, (B, m, S) bool.
 
     Returns:
-        (B, m, S * slot_width).
+        (B, m, slots * slot_width); columns beyond the slots are summed into the last one.
     """
     shown = (active & kinds.present[:, None]).float()
     levels = kinds.levels[:, None]
@@ -67,7 +73,10 @@ def value_features(
     flags = torch.stack(
         [inactive, kinds.categorical[:, None] * shown, grid * shown, 2 * width.expand_as(shown) * shown], -1
     )
-    return torch.cat([number, choice, flags], -1).flatten(-2)
+    found = torch.cat([number, choice, flags], -1)
+    if found.shape[2] > config.slots:
+        found = torch.cat([found[:, :, : config.slots - 1], found[:, :, config.slots - 1 :].sum(2, keepdim=True)], 2)
+    return found.flatten(-2)
 
 
 def trial_features(

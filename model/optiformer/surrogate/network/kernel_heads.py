@@ -15,19 +15,18 @@ import math
 
 import torch
 
-from optiformer.gp.kernels import N_HEADS
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import SCORE_WAVES
-from optiformer.surrogate.heads import LENGTHSCALE, LOOKED_AT, NOISE, POOLED, REFINEMENTS, SLOT, STATISTICS
+from optiformer.surrogate.heads import LENGTHSCALE, LOOKED_AT, NOISE, POOLED, SLOT, STATISTICS
 from optiformer.surrogate.network.features import SlotKinds
 from optiformer.surrogate.network.prediction import Prediction
 from optiformer.surrogate.network.processes import GPPosterior, WarpedHistory, coordinates, log_slope, unwarp
 
 #: At the start a correction is this times asinh of half the gradient.
 STEP = 0.15
-#: Features of one posterior: its mean in squashed scores and waves of it, two log deviations, residual, log density.
-PER_HEAD = 1 + 2 * SCORE_WAVES + 4
-WIDTH = N_HEADS * (PER_HEAD + 1)
+#: Features of one posterior: its mean in squashed scores and waves of it, two log deviations, residual, log density;
+#: and its head's evidence.
+PER_HEAD = 1 + 2 * SCORE_WAVES + 4 + 1
 
 
 class KernelHeads(torch.nn.Module):
@@ -40,17 +39,17 @@ class KernelHeads(torch.nn.Module):
 
     def __init__(self, encoding: SurrogateConfig, hidden_size: int) -> None:
         super().__init__()
-        self.encoding = encoding
+        self.encoding, heads = encoding, len(encoding.heads)
         self.pool = torch.nn.Linear(hidden_size, POOLED)
         self.per_slot = torch.nn.Linear(hidden_size, encoding.slots * SLOT)
-        self.infer = _small(STATISTICS + POOLED + SLOT, N_HEADS)
-        self.noise = torch.nn.Linear(hidden_size, N_HEADS)
-        facts = 3 + STATISTICS + POOLED + SLOT + N_HEADS
-        self.refine = torch.nn.ModuleList(_small(facts, 1) for _ in range(REFINEMENTS))
-        self.steps = torch.nn.Parameter(torch.full((REFINEMENTS,), STEP))
-        self.refine_noise = torch.nn.ModuleList(_small(3 + POOLED + N_HEADS, 1) for _ in range(REFINEMENTS))
-        self.inject = torch.nn.Linear(WIDTH, hidden_size)
-        self.combine = torch.nn.Linear(hidden_size, 3 * N_HEADS + 1)
+        self.infer = _small(STATISTICS + POOLED + SLOT, heads)
+        self.noise = torch.nn.Linear(hidden_size, heads)
+        facts = 3 + STATISTICS + POOLED + SLOT + heads
+        self.refine = torch.nn.ModuleList(_small(facts, 1) for _ in range(encoding.refinements))
+        self.steps = torch.nn.Parameter(torch.full((encoding.refinements,), STEP))
+        self.refine_noise = torch.nn.ModuleList(_small(3 + POOLED + heads, 1) for _ in range(encoding.refinements))
+        self.inject = torch.nn.Linear(heads * PER_HEAD, hidden_size)
+        self.combine = torch.nn.Linear(hidden_size, 3 * heads + 1)
         with torch.no_grad():
             last = [small[2] for small in (self.infer, *self.refine, *self.refine_noise)]
             for layer in (*last, self.noise, self.combine):
@@ -65,6 +64,7 @@ class KernelHeads(torch.nn.Module):
         score: torch.Tensor,
         failed: torch.Tensor,
         hidden: torch.Tensor,
+        order: torch.Tensor | None = None,
     ) -> tuple[GPPosterior, torch.Tensor]:
         """Solve the heads' systems.
 
@@ -75,14 +75,18 @@ class KernelHeads(torch.nn.Module):
             score: Squashed scores, (B, n).
             failed: Which trials failed, (B, n), none of the histories as a whole; to the processes they are nothing.
             hidden: The backbone's states of the trials, (B, n, hidden size).
+            order: In which the backbone had the columns, (B, S); as they are if ``None``.
 
         Returns:
-            The systems, and the features of the trials' posteriors given the others, (B, n, WIDTH).
+            The systems, and the features of the trials' posteriors given the others, (B, n, H * PER_HEAD).
         """
-        slots = position.shape[2]
+        slots, heads = position.shape[2], len(self.encoding.heads)
         pooled = hidden.mean(1)
         shared = self.pool(pooled)
         slot = self.per_slot(pooled).view(len(position), -1, SLOT)[:, :slots]
+        if order is not None:
+            place = order.argsort(1).clamp(max=self.encoding.slots - 1)
+            slot = slot.gather(1, place[..., None].expand(-1, -1, SLOT))
         statistics = _statistics(kinds, position, active, score, ~failed)
         known = torch.cat([statistics, shared[:, None].expand(-1, slots, -1), slot], -1)
         with torch.autocast(position.device.type, enabled=False):
@@ -98,10 +102,10 @@ class KernelHeads(torch.nn.Module):
                     slope, noise_slope = part.solve(log_lengthscale, log_noise).slopes(slots)
                 each = torch.stack([slope, slope / 10], -1).asinh()
                 there = (log_lengthscale - start)[..., None]
-                facts = torch.cat([each, there, _each_head(known)], -1)
+                facts = torch.cat([each, there, _each_head(known, heads)], -1)
                 log_lengthscale = log_lengthscale + refine(facts).squeeze(-1) + step * (slope / 2).asinh()
                 noise_facts = torch.stack([noise_slope.asinh(), (noise_slope / 10).asinh(), log_noise / 4], -1)
-                noise_facts = torch.cat([noise_facts, _each_head(shared)], -1)
+                noise_facts = torch.cat([noise_facts, _each_head(shared, heads)], -1)
                 log_noise = log_noise + refine_noise(noise_facts).squeeze(-1) + step * (noise_slope / 2).asinh()
             solved = history.solve(log_lengthscale, log_noise)
             told = self._left_out(solved)
@@ -118,7 +122,7 @@ class KernelHeads(torch.nn.Module):
             return solved.posterior(coordinates(self.encoding, kinds, position, active))
 
     def _left_out(self, solved: GPPosterior) -> torch.Tensor:
-        """Features of every trial's posterior given the others, (B, n, WIDTH)."""
+        """Features of every trial's posterior given the others, (B, n, H * PER_HEAD)."""
         error, deviation, standardised, density = solved.left_out
         location, scale = solved.history.location, solved.history.scale
         mean = location + scale * (solved.history.warped - error)
@@ -127,7 +131,7 @@ class KernelHeads(torch.nn.Module):
         return _features(self.encoding, mean, deviation, standardised, density, solved.evidence)
 
     def features(self, solved: GPPosterior, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
-        """What the layers above learn of candidates' posteriors, (B, m, WIDTH)."""
+        """What the layers above learn of candidates' posteriors, (B, m, H * PER_HEAD)."""
         return _features(
             self.encoding, mean, deviation, torch.zeros_like(mean), torch.zeros_like(mean), solved.evidence
         )
@@ -136,7 +140,8 @@ class KernelHeads(torch.nn.Module):
         self, hidden: torch.Tensor, logits: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor
     ) -> Prediction:
         """The final prediction from the backbone's last states of the candidates, (B, m, hidden size)."""
-        weight, shift, stretch = self.combine(hidden).float().split([N_HEADS + 1, N_HEADS, N_HEADS], -1)
+        heads = len(self.encoding.heads)
+        weight, shift, stretch = self.combine(hidden).float().split([heads + 1, heads, heads], -1)
         return Prediction(
             logits.float(),
             torch.log_softmax(weight, -1),
@@ -153,7 +158,7 @@ def _features(
     density: torch.Tensor,
     evidence: torch.Tensor,
 ) -> torch.Tensor:
-    """Posteriors as numbers a network can read, (B, m, WIDTH), from (B, m, H) each and the evidence (B, H)."""
+    """Posteriors as numbers a network can read, (B, m, H * PER_HEAD), from (B, m, H) each and the evidence (B, H)."""
     u = unwarp(config, mean).clamp(config.low, config.high)
     octaves = math.pi * 2.0 ** torch.arange(SCORE_WAVES, device=u.device) / config.high
     angle = u[..., None] * octaves
@@ -171,10 +176,10 @@ def _small(width: int, out: int) -> torch.nn.Sequential:
     return torch.nn.Sequential(torch.nn.Linear(width, 48), torch.nn.SiLU(), torch.nn.Linear(48, out))
 
 
-def _each_head(facts: torch.Tensor) -> torch.Tensor:
+def _each_head(facts: torch.Tensor, heads: int) -> torch.Tensor:
     """Repeat facts for every head and say which it is, (..., F) to (..., H, F + H)."""
-    repeated = facts[..., None, :].expand(*facts.shape[:-1], N_HEADS, -1)
-    which = torch.eye(N_HEADS, device=facts.device).expand(*facts.shape[:-1], -1, -1)
+    repeated = facts[..., None, :].expand(*facts.shape[:-1], heads, -1)
+    which = torch.eye(heads, device=facts.device).expand(*facts.shape[:-1], -1, -1)
     return torch.cat([repeated, which], -1)
 
 
@@ -198,6 +203,16 @@ def _statistics(
     both = (weight[:, :, None] * weight[:, None]).flatten(1)
     variogram = _correlation(pairs, apart - _mean(apart[..., None], both)[..., 0], both)
     return torch.stack([linear.square(), bowl, variogram, kinds.present.float(), kinds.categorical.float()], -1)
+
+
+@torch.no_grad()
+def most_telling_first(
+    kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor, score: torch.Tensor, counted: torch.Tensor
+) -> torch.Tensor:
+    """The columns by what they tell of the scores, absent ones last, (B, S)."""
+    telling = _statistics(kinds, position, active, score, counted)[..., :3]
+    key = telling[..., 0] + telling[..., 1].square() + telling[..., 2].clamp(min=0)
+    return torch.where(kinds.present, -key, torch.inf).argsort(dim=1, stable=True)
 
 
 def _correlation(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

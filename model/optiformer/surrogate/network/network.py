@@ -16,7 +16,7 @@ import torch
 from optiformer.network_config import NetworkConfig
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.network.features import SlotKinds, candidate_features, trial_features
-from optiformer.surrogate.network.kernel_heads import KernelHeads
+from optiformer.surrogate.network.kernel_heads import KernelHeads, most_telling_first
 from optiformer.surrogate.network.layers import hide, vary
 from optiformer.surrogate.network.prediction import Prediction
 
@@ -98,8 +98,15 @@ class SurrogateNetwork(torch.nn.Module):
             A mixture for every candidate, (B, q, ...).
         """
         n, q = trials.shape[1], candidates.shape[1]
-        told = trial_features(self.encoding, kinds, trials, trials_active, score, failed)
-        asked = candidate_features(self.encoding, kinds, candidates, candidates_active, n)
+        order = None
+        if self.encoding.sorted:
+            order = most_telling_first(kinds, trials, trials_active, score, ~failed)
+        told = trial_features(
+            self.encoding, kinds.of(order), _columns(trials, order), _columns(trials_active, order), score, failed
+        )
+        asked = candidate_features(
+            self.encoding, kinds.of(order), _columns(candidates, order), _columns(candidates_active, order), n
+        )
         variant = self.encoding.variant
         if self.training and variant.masking:
             told = hide(told, self.encoding.slots, self.encoding.slot_width, variant.masking)
@@ -110,7 +117,7 @@ class SurrogateNetwork(torch.nn.Module):
         mean = deviation = None
         for index, layer in enumerate(self.backbone.layers):
             if self.kernels is not None and index == self.encoding.kernels_after:
-                solved, left_out = self.kernels.solve(kinds, trials, trials_active, score, failed, hidden[:, :n])
+                solved, left_out = self.kernels.solve(kinds, trials, trials_active, score, failed, hidden[:, :n], order)
                 mean, deviation = self.kernels.posterior(solved, kinds, candidates, candidates_active)
                 posteriors = torch.cat([left_out, self.kernels.features(solved, mean, deviation)], 1)
                 hidden = hidden + self.kernels.inject(posteriors)
@@ -124,6 +131,11 @@ class SurrogateNetwork(torch.nn.Module):
         if self.kernels is None or mean is None or deviation is None:
             return Prediction(logits)
         return self.kernels.mixture(hidden, logits, mean, deviation)
+
+
+def _columns(matrix: torch.Tensor, order: torch.Tensor | None) -> torch.Tensor:
+    """Columns of (B, m, S) in another order, (B, S)."""
+    return matrix if order is None else matrix.gather(2, order[:, None].expand(-1, matrix.shape[1], -1))
 
 
 def attention_mask(n_trials: int, n_candidates: int, device: torch.device | str = "cpu") -> torch.Tensor:

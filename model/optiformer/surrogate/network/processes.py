@@ -18,14 +18,11 @@ import torch
 from optiformer.gp.kernels import (
     APART,
     BELIEF,
-    KERNELS,
-    KNEES,
     LEAST_NOISE,
     LENGTHSCALES,
     LOG_NOISES,
-    N_HEADS,
-    RUNS,
     TINY,
+    HeadKinds,
 )
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.network.features import SlotKinds, constant
@@ -82,7 +79,7 @@ class WarpedHistory:
         last = (self.counted.sum(1, keepdim=True) - 1).clamp(min=most - 1)
         rows = order.gather(1, (even * last).round().long())
         points = self.points.gather(1, rows[..., None].expand(-1, -1, self.points.shape[2]))
-        warped = self.warped.gather(2, rows[:, None].expand(-1, N_HEADS, -1))
+        warped = self.warped.gather(2, rows[:, None].expand(-1, len(self.config.heads), -1))
         return replace(
             self, points=points, score=self.score.gather(1, rows), warped=warped, counted=self.counted.gather(1, rows)
         )
@@ -97,7 +94,7 @@ class WarpedHistory:
         square = squares(scaled, scaled)
         eye = torch.eye(n, device=scaled.device, dtype=scaled.dtype)
         # A trial that does not count correlates with none.
-        related = torch.where(self.pairs > 0, correlation(square), eye)
+        related = torch.where(self.pairs > 0, correlation(self.config.head_kinds, square), eye)
         factor = torch.linalg.cholesky_ex(related + noise[..., None] * eye).L
         inverse_factor = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
         ones = (inverse_factor @ counted[..., None]).squeeze(-1)
@@ -146,7 +143,7 @@ class GPPosterior:
         outer = 0.5 * (alpha[..., :, None] * alpha[..., None, :] / self.amplitude[..., None] - precision)
         outer = outer * self.history.pairs
         by_noise = outer.diagonal(dim1=-2, dim2=-1).sum(-1) * self.noise.squeeze(-1)
-        pull, x = outer * correlation_slope(self.square), self.scaled
+        pull, x = outer * correlation_slope(self.history.config.head_kinds, self.square), self.scaled
         by_coordinate = pull.sum(-1)[..., None] * x.square() - x * (pull @ x)
         each = x.shape[-1] // slots
         by_slot = -4 * by_coordinate.sum(-2).view(*x.shape[:2], slots, each).sum(-1)
@@ -158,7 +155,7 @@ class GPPosterior:
         A head at a time: arrays of a megabyte cost more in fresh memory than in arithmetic.
         """
         means, explained = [], []
-        for head, kernel in enumerate(KERNELS):
+        for head, kernel in enumerate(self.history.config.head_kinds.kernels):
             square = squares(self.scaled[:, head], points * self.weights[:, head, None])
             related = _correlation(kernel, square) * self.history.counted[..., None]
             projected = self.inverse_factor[:, head] @ related
@@ -214,9 +211,9 @@ def squares(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return (norms - 2 * a @ b.transpose(-1, -2)).clamp(min=0)
 
 
-def correlation(squared: torch.Tensor) -> torch.Tensor:
+def correlation(heads: HeadKinds, squared: torch.Tensor) -> torch.Tensor:
     """The heads' correlations at squared distances (B, H, ...)."""
-    return torch.cat([_correlation(kernel, squared[:, heads]) for kernel, heads in RUNS], 1)
+    return torch.cat([_correlation(kernel, squared[:, run]) for kernel, run in heads.runs], 1)
 
 
 def _correlation(kernel: str, square: torch.Tensor) -> torch.Tensor:
@@ -228,9 +225,9 @@ def _correlation(kernel: str, square: torch.Tensor) -> torch.Tensor:
     return (1 + r + r.square() / 3) * torch.exp(-r)
 
 
-def correlation_slope(squared: torch.Tensor) -> torch.Tensor:
+def correlation_slope(heads: HeadKinds, squared: torch.Tensor) -> torch.Tensor:
     """The correlations' derivatives by the squared distance, (B, H, ...)."""
-    return torch.cat([_correlation_slope(kernel, squared[:, heads]) for kernel, heads in RUNS], 1)
+    return torch.cat([_correlation_slope(kernel, squared[:, run]) for kernel, run in heads.runs], 1)
 
 
 def _correlation_slope(kernel: str, square: torch.Tensor) -> torch.Tensor:
@@ -245,21 +242,21 @@ def _correlation_slope(kernel: str, square: torch.Tensor) -> torch.Tensor:
 
 def warp(config: SurrogateConfig, u: torch.Tensor) -> torch.Tensor:
     """Squashed scores (..., 1) to the heads' warped ones, (..., H)."""
-    knees = constant(KNEES, u.device, u.dtype if u.is_floating_point() else torch.float32)
+    knees = constant(config.head_kinds.knees, u.device, u.dtype if u.is_floating_point() else torch.float32)
     return torch.asinh(config.knee * torch.sinh(u) / knees)
 
 
 def unwarp(config: SurrogateConfig, warped: torch.Tensor) -> torch.Tensor:
     """The inverse of :func:`warp`, (..., H) to (..., H)."""
-    knees = constant(KNEES, warped.device, warped.dtype)
+    knees = constant(config.head_kinds.knees, warped.device, warped.dtype)
     return torch.asinh(knees * torch.sinh(warped.clamp(-12, 12)) / config.knee)
 
 
 def log_slope(config: SurrogateConfig, u: torch.Tensor, heads: int = -1) -> torch.Tensor:
     """Log derivative of :func:`warp` at squashed scores; ``heads`` is the dimension of the heads."""
     shape = [1] * u.dim()
-    shape[heads] = N_HEADS
-    knees = constant(KNEES, u.device, u.dtype).view(shape)
+    shape[heads] = len(config.heads)
+    knees = constant(config.head_kinds.knees, u.device, u.dtype).view(shape)
     inner = u.clamp(-12, 12)
     z = config.knee * inner.sinh() / knees
     return (config.knee / knees * inner.cosh()).log() - 0.5 * (1 + z.square()).log()

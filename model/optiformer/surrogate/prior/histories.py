@@ -16,9 +16,10 @@ from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.network.features import ScoreAnchors, SlotKinds
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.mixture import ProblemBatch, sample_problems
+from optiformer.surrogate.prior.recorded import Rows, Surfaces, sample_rows
 
 #: Lengths of contexts where there are to be few.
-LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112)
+LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112, 136, 160)
 ROUNDS = 4
 REFINEMENTS = 2
 
@@ -78,30 +79,53 @@ def context_length(draw: Draw, config: SurrogateConfig) -> int:
     return min(lengths, key=lambda length: abs(math.log(length / n)))
 
 
-def sample_batch(draw: Draw, config: SurrogateConfig, positions: int, *, times: int = 1) -> Batch:
-    """Draw a batch of at most about ``positions`` trials and candidates, or ``times`` as many."""
+def sample_batch(
+    draw: Draw, config: SurrogateConfig, positions: int, *, times: int = 1, surfaces: Surfaces | None = None
+) -> Batch:
+    """Draw a batch of at most about ``positions`` trials and candidates, or ``times`` as many.
+
+    A share of its rows, which the configuration says, is of recorded surfaces, if some are given; they come last.
+    """
     n, q = context_length(draw, config), config.queries
     count = max(4, positions // (n + q)) * times
-    problems = sample_problems(draw, config.prior, count, config.slots)
-    trials, values = history(draw, problems, n)
-    failed = problems.fails(trials) | (draw.uniform(count, n) < problems.lost)
-    failed &= ~failed.all(1, keepdim=True)
-    observed = problems.observed(draw, values)
-    observed = _worst_where(failed, observed, observed)
-    asked = queries(draw, problems, trials, observed, q)
-    answers = problems.observed(draw, problems.function(asked))
-    answers = _worst_where(problems.fails(asked), answers, observed)
-    anchors = ScoreAnchors.of(observed, ~failed, config.knee)
+    recorded = round(config.recorded.share * count) if surfaces is not None else 0
+    parts = [_synthetic(draw, config, count - recorded, n, q)] if recorded < count else []
+    if surfaces is not None and recorded:
+        rows = sample_rows(draw, surfaces, recorded, n, q, noisy=config.prior.noisy / 2)
+        lost = draw.log_uniform(recorded, 1, low=0.02, high=0.4) * draw.chance(recorded, 1, of=config.prior.lost)
+        parts.append(as_batch(config, rows, draw.uniform(recorded, n) < lost))
+    return Batch.of([torch.cat(tensors) for tensors in zip(*(part.tensors() for part in parts), strict=True)])
+
+
+def _synthetic(draw: Draw, config: SurrogateConfig, count: int, n: int, q: int) -> Batch:
+    problems = sample_problems(draw, config.prior, count, config.columns)
     space = problems.space
+    trials, values = history(draw, problems, n)
+    lost = draw.uniform(count, n) < problems.lost
+    failed = problems.fails(trials) | lost
+    observed = problems.observed(draw, values)
+    asked = queries(draw, problems, trials, _worst_where(failed & ~failed.all(1, keepdim=True), observed, observed), q)
+    answers = problems.observed(draw, problems.function(asked))
+    told = trials, space.active(trials), observed, failed
+    return as_batch(config, Rows(space.kinds, *told, asked, space.active(asked), answers, problems.fails(asked)), lost)
+
+
+def as_batch(config: SurrogateConfig, rows: Rows, lost: torch.Tensor) -> Batch:
+    """With squashed scores; trials that are lost (B, n) fail, too, but not all of a history do."""
+    failed = rows.failed | lost
+    failed = torch.where(failed.all(1, keepdim=True), rows.failed, failed)
+    failed = failed & ~failed.all(1, keepdim=True)
+    observed = _worst_where(failed, rows.observed, rows.observed)
+    anchors = ScoreAnchors.of(observed, ~failed, config.knee)
     return Batch(
-        space.kinds,
-        trials,
-        space.active(trials),
+        rows.kinds,
+        rows.trials,
+        rows.trials_active,
         anchors.squash(observed).clamp(max=config.high),
         failed,
-        asked,
-        space.active(asked),
-        anchors.squash(answers),
+        rows.asked,
+        rows.asked_active,
+        anchors.squash(_worst_where(rows.fails, rows.answers, observed)),
     )
 
 

@@ -19,6 +19,7 @@ from optiformer.surrogate.prior.trees import trees
 from optiformer.surrogate.prior.valleys import valleys
 
 N_PROBES = 192
+MAX_NOISE = 0.3
 FAMILIES = {"gp": gaussian_process, "mlp": perceptron, "trees": trees, "valleys": valleys, "symbolic": symbolic}
 #: A separable parabola explains this share of a function's variance: it is Sphere's sister and gets ripples.
 BOWL = 0.995
@@ -34,6 +35,7 @@ class ProblemBatch:
         noise: Standard deviation of the observations, (B, 1).
         step: What observations are multiples of, (B, 1); 0: of nothing.
         lost: Probability that a trial fails wherever it is, (B, 1).
+        diverged: Probability that an observation is far worse than all others, (B, 1); ``None``: none is.
         fails: Positions to whether a trial fails there, (B, m) bool.
         probes: Uniform positions, (B, N_PROBES, S).
         values: Their noiseless values.
@@ -44,6 +46,7 @@ class ProblemBatch:
     noise: torch.Tensor
     step: torch.Tensor
     lost: torch.Tensor
+    diverged: torch.Tensor | None
     fails: Function
     probes: torch.Tensor
     values: torch.Tensor
@@ -52,7 +55,11 @@ class ProblemBatch:
         """What is seen of noiseless values, (B, m)."""
         seen = values + self.noise * draw.normal(*values.shape)
         stepped = (seen / self.step.clamp(min=1e-9)).round() * self.step
-        return torch.where(self.step > 0, stepped, seen)
+        seen = torch.where(self.step > 0, stepped, seen)
+        if self.diverged is None:
+            return seen
+        far = seen.amax(1, keepdim=True) + draw.log_uniform(*values.shape, low=10, high=1e6)
+        return torch.where(draw.uniform(*values.shape) < self.diverged, far, seen)
 
 
 def sample_problems(draw: Draw, config: MixtureConfig, n: int, slots: int) -> ProblemBatch:
@@ -62,14 +69,17 @@ def sample_problems(draw: Draw, config: MixtureConfig, n: int, slots: int) -> Pr
     raw = _families(draw, config, space, n)
     centred = _standardised(raw, probes)
     rippled = _without_bowls(draw, centred, space, probes)
-    warped = _output_warp(draw, rippled, probes, n)
+    warped = output_warp(draw, rippled, probes, n)
     flattened = _plateau(draw, config, warped, probes, n) if config.plateaus else warped
     function = _standardised(flattened, probes)
-    noise = draw.log_uniform(n, 1, low=0.003, high=0.3) * draw.chance(n, 1, of=config.noisy)
+    noise = draw.log_uniform(n, 1, low=0.003, high=MAX_NOISE) * draw.chance(n, 1, of=config.noisy)
     fails = _crashes(draw, config, space, probes)
     step = draw.log_uniform(n, 1, low=0.005, high=0.5) * draw.chance(n, 1, of=config.stepped)
     lost = draw.log_uniform(n, 1, low=0.02, high=0.4) * draw.chance(n, 1, of=config.lost)
-    return ProblemBatch(space, function, noise, step, lost, fails, probes, function(probes))
+    diverged = None
+    if config.diverged:
+        diverged = draw.log_uniform(n, 1, low=0.01, high=0.1) * draw.chance(n, 1, of=config.diverged)
+    return ProblemBatch(space, function, noise, step, lost, diverged, fails, probes, function(probes))
 
 
 def _families(draw: Draw, config: MixtureConfig, space: SpaceBatch, n: int) -> Function:
@@ -121,7 +131,7 @@ def _without_bowls(draw: Draw, function: Function, space: SpaceBatch, probes: to
     return rippled
 
 
-def _output_warp(draw: Draw, function: Function, probes: torch.Tensor, n: int) -> Function:
+def output_warp(draw: Draw, function: Function, probes: torch.Tensor, n: int) -> Function:
     """Monotone warps of the values, either way up: long tails, flat floors, saturation, clipping."""
     kind = draw.kind((0.38, 0.17, 0.1, 0.08, 0.07, 0.1, 0.1), n)[:, None]
     a = draw.log_uniform(n, 1, low=0.3, high=1.6)

