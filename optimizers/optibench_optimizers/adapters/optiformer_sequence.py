@@ -46,6 +46,7 @@ class OptiFormerSeq(OptiFormerOptimizer):
         top_p: Keep the likeliest tokens with this probability; the checkpoint's own if 0.
         margin: How far below the best value the target lies, in gaps between best and median; the checkpoint's own if
             negative.
+        rerank: Samples per proposal, of which the one with the largest expected improvement is taken; 0 for one sample.
     """
 
     capabilities = CAPABILITIES["optiformer-seq"]
@@ -61,14 +62,16 @@ class OptiFormerSeq(OptiFormerOptimizer):
         temperature: float = -1.0,
         top_p: float = 0.0,
         margin: float = -1.0,
+        rerank: int = 0,
     ) -> None:
         super().__init__(space, seed=seed)
+        rerank = _rerank(rerank)
         training_config({"checkpoint": checkpoint, "train": train}, "optiformer-seq")
         with blaming("checkpoint", ModelError):
             loaded = _load(checkpoint or (str(_trained(train).checkpoint) if train else ""))
         try:
             sampling = _sampling(loaded.sampling, temperature=temperature, top_p=top_p, margin=margin)
-            self._policy = Policy(Space.from_configspace(space), loaded, sampling=sampling)
+            self._policy = Policy(Space.from_configspace(space), loaded, sampling=sampling, rerank=rerank)
         except ModelError as error:
             raise OptimizerError(str(error)) from error
 
@@ -79,6 +82,7 @@ class OptiFormerSeq(OptiFormerOptimizer):
             return None
         with blaming("train", ModelError):  # finds every error before training
             RunConfig.load(config).refuse_other_encoding("seq")
+        _rerank(settings.get("rerank", 0))
         _sampling(SamplingConfig(), **{name: settings[name] for name in SAMPLING if name in settings})
         return Training(fingerprint(settings), lambda: _trained(str(config), progress=True).cost())
 
@@ -111,6 +115,10 @@ def _sampling(
         return replace(own, **changes)
     except ModelError as error:
         raise SettingError(str(error)) from error
+
+
+def _rerank(samples: int) -> int:
+    return whole("rerank", samples, least=0, most=10_000)
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
