@@ -17,7 +17,7 @@ from optiformer.network_config import NetworkConfig
 from optiformer.surrogate.config import MixtureConfig, RecordedConfig, SurrogateConfig
 from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import sample_batch
-from optiformer.surrogate.prior.recorded import Surfaces, pack, sample_rows
+from optiformer.surrogate.prior.recorded import Surfaces, main, pack, sample_rows
 from optiformer.training.config import RunConfig, TrainConfig
 from optiformer.training.loop import train
 
@@ -149,6 +149,15 @@ def test_a_network_is_trained_on_them_and_goes_on_from_another_one(file: Path, t
     wider = replace(onwards, network=NetworkConfig(24, 1, 2, 16))
     with pytest.raises(ModelError, match=r"train.start: .*first.best is a checkpoint of another network"):
         train(wider, tmp_path, tmp_path / "third", progress=False)
+
+
+def test_a_folder_is_packed_from_the_command_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(folder), str(tmp_path / "rows.npz"), "--rows", str(N)])
+    assert capsys.readouterr().out == f"{tmp_path / 'rows.npz'}: 2 surfaces.\n"
+    with pytest.raises(ModelError, match=rf"has no recorded task of {N + 1} configurations; record more or"):
+        main([str(folder), str(tmp_path / "none.npz"), "--rows", str(N + 1)])
 
 
 def test_bad_files_are_refused_in_one_sentence(file: Path, tmp_path: Path) -> None:

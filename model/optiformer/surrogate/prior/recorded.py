@@ -6,6 +6,7 @@ No surrogate stands between: what is asked for is what was measured. :func:`pack
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import zipfile
@@ -234,6 +235,8 @@ def pack(folder: Path, path: Path, *, rows: int) -> int:
                 value = np.where(away > DREADFUL * np.nanmedian(away), math.nan, value)
             if len(np.unique(value[np.isfinite(value)])) >= LEAST_VALUES:
                 surfaces.append((len(tasks) - 1, f"{head['learner']}/{head['data']}/{name}", value))
+    if not surfaces:
+        raise ModelError(f"{folder} has no recorded task of {rows} configurations; record more or ask for fewer rows.")
     widest = max(len(task["levels"]) for task in tasks)
 
     def stacked(name: str, dtype: Any) -> np.ndarray[Any, Any]:
@@ -255,3 +258,17 @@ def pack(folder: Path, path: Path, *, rows: int) -> int:
         value=np.stack([value for _, _, value in surfaces]).astype(np.float32),
     )
     return len(surfaces)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Pack a folder of recorded tasks."""
+    parser = argparse.ArgumentParser(prog="python -m optiformer.surrogate.prior.recorded", description=pack.__doc__)
+    parser.add_argument("folder", type=Path, help="what was recorded")
+    parser.add_argument("file", type=Path, help="the file to write, *.npz")
+    parser.add_argument("--rows", type=int, default=256, help="of each task; tasks with fewer are left out")
+    given = parser.parse_args(arguments)
+    print(f"{given.file}: {pack(given.folder, given.file, rows=given.rows)} surfaces.")
+
+
+if __name__ == "__main__":
+    main()
