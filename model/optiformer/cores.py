@@ -1,4 +1,4 @@
-"""How many cores this process may use: its affinity and its cgroup's quota, not what the machine has.
+"""Number of cores available to this process, by affinity and cgroup quota.
 
 Never imports anything that starts threads: BLAS reads the environment when it is imported.
 """
@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 
 def usable(root: Path = Path("/")) -> int:
-    """Cores that this process may use, at least 1; a quota of 1.5 cores counts as 2.
+    """Cores available to this process, at least 1; a quota of 1.5 cores counts as 2.
 
     Args:
         root: Where ``/proc`` and the cgroup file systems are looked for.
@@ -21,7 +21,7 @@ def usable(root: Path = Path("/")) -> int:
 
 
 def allowed() -> int:
-    """Cores of the process's affinity: what ``taskset``, a cpuset or Slurm left it."""
+    """Cores in the process's affinity mask (``taskset``, cpusets, Slurm)."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows
@@ -36,7 +36,7 @@ def described() -> str:
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """The quotas, in cores, of the process's cgroup and of all around it."""
+    """Quotas, in cores, of the process's cgroup and its parents."""
     try:
         memberships = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
         mounts = (root / "proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
@@ -60,7 +60,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _folders(mount: Path, path: str, inside: str) -> Iterator[Path]:
-    """The cgroup's folder and its parents as far as they are mounted; a container sees its own as the mount's root."""
+    """Folders of the cgroup and its parents as far as mounted; in a container its own is the mount's root."""
     own = PurePosixPath(path)
     relative = own.relative_to(inside) if own.is_relative_to(inside) else PurePosixPath()
     for part in (relative, *relative.parents):

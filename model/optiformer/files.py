@@ -1,7 +1,7 @@
-"""Checkpoints as files: safetensors and JSON with checksums, never a pickle; both networks' have this format.
+"""Checkpoint format of both networks: safetensors and JSON with checksums, never pickles.
 
-A folder holds the weights and ``config.json``: the network's kind (``encoding``), its shape, what it was trained with,
-how, and the checksum of the weights.
+A folder holds the weights and ``config.json`` with the kind of network (``encoding``), its shape, the training settings
+and the checksum of the weights.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     import torch
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-#: Of the files; all are single precision once they are read.
+#: NumPy types by safetensors name; all are converted to float32.
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 Weights = dict[str, NDArray[np.float32]]
 
 
 def shipped(name: str) -> Path:
-    """The folder of a checkpoint that comes with the package.
+    """Folder of a checkpoint shipped with the package.
 
     Raises:
         ModelError: The package was installed without it.
@@ -43,12 +43,12 @@ def shipped(name: str) -> Path:
 def save_checkpoint(
     folder: str | Path, weights: Mapping[str, torch.Tensor] | Weights, content: Mapping[str, Any], *, bf16: bool
 ) -> Path:
-    """Write a checkpoint's folder.
+    """Write a checkpoint.
 
     Args:
-        folder: Where; created if missing.
-        weights: The tensors by their names.
-        content: What ``config.json`` says, but for the weights' checksum.
+        folder: Destination; created if missing.
+        weights: Tensors by name.
+        content: Content of ``config.json`` without the checksum.
         bf16: Whether to halve the file by rounding to bf16.
     """
     import torch
@@ -66,10 +66,10 @@ def save_checkpoint(
 
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Say of what is missing or odd in a checkpoint's folder that it is no complete one.
+    """Turn errors while reading a checkpoint into a ``ModelError``.
 
     Raises:
-        ModelError: It is.
+        ModelError: A file is missing or invalid.
     """
     try:
         yield
@@ -78,10 +78,10 @@ def reading(folder: Path) -> Iterator[None]:
 
 
 def read_content(folder: Path) -> dict[str, Any]:
-    """What a checkpoint's ``config.json`` says.
+    """Content of a checkpoint's ``config.json``.
 
     Raises:
-        ModelError: There is none, or it is not JSON.
+        ModelError: The file is missing or not JSON.
     """
     with reading(folder):
         content = json.loads((folder / CONFIG).read_text())
@@ -92,7 +92,7 @@ def read_weights(folder: Path, digest: str) -> Weights:
     """A checkpoint's weights.
 
     Raises:
-        ModelError: The file is missing, has another checksum than ``digest``, or is not safetensors.
+        ModelError: The file is missing, does not match the checksum ``digest``, or is not safetensors.
     """
     from safetensors import SafetensorError
 
@@ -108,7 +108,7 @@ def read_weights(folder: Path, digest: str) -> Weights:
 
 
 def _read(path: Path) -> Weights:
-    """The arrays of a safetensors file, bf16 widened: NumPy has no such type."""
+    """Arrays of a safetensors file, with bf16 widened to float32."""
     import safetensors
 
     found = {}
@@ -126,12 +126,12 @@ def _read(path: Path) -> Weights:
 
 
 def sha256(path: Path) -> str:
-    """A file's checksum."""
+    """SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file under a temporary name beside its place, then rename it: readers see all of it or nothing."""
+    """Write a file atomically, by renaming a temporary file in the same folder."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)

@@ -1,24 +1,26 @@
-"""The shape of a Llama backbone, which both networks have."""
+"""Shape of the Llama backbone of both networks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from optiformer.settings import Range, check, require
+
+NORM_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The shape of the Llama backbone.
+    """Shape of the Llama backbone.
 
     Attributes:
         hidden_size: Width.
         n_layers: Depth.
         n_heads: Attention heads.
         intermediate_size: Width of the feed-forward part.
-        tie_query_key: Start with W_k = W_q in every head, so that attention starts as a similarity.
-        copying_start: Start with smooth number embeddings and three heads set to copy; see
+        tie_query_key: Initialize W_k = W_q in every head, so that attention starts as a similarity kernel.
+        copying_start: Initialize smooth number embeddings and three copying heads; see
             :mod:`optiformer.sequence.initialization`.
         tie_embeddings: Whether input and output embeddings are one table.
     """
@@ -39,6 +41,17 @@ class NetworkConfig:
         )
         enough = self.n_layers >= 2 and self.n_heads >= 4 and self.hidden_size >= 16 * self.n_heads
         require(enough or not self.copying_start, "copying_start needs at least 2 layers and 4 heads of width 16.")
+
+    def llama(self) -> dict[str, Any]:
+        """The shape as arguments of ``transformers.LlamaConfig``."""
+        return {
+            "hidden_size": self.hidden_size,
+            "num_hidden_layers": self.n_layers,
+            "num_attention_heads": self.n_heads,
+            "num_key_value_heads": self.n_heads,
+            "intermediate_size": self.intermediate_size,
+            "rms_norm_eps": NORM_EPSILON,
+        }
 
 
 PRESETS: dict[str, NetworkConfig] = {

@@ -1,6 +1,6 @@
-"""BLAS on one thread while a suggestion is made: its matrices are small, and other threads would only disturb others.
+"""Limits BLAS to one thread during a suggestion, since more threads do not speed up small matrices.
 
-Thread limits are those of the whole process. The first one in sets them, the last one out restores what was there.
+Thread limits apply to the whole process: the first thread to enter sets them, the last one to leave restores them.
 """
 
 from __future__ import annotations

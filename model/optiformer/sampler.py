@@ -1,6 +1,6 @@
 """OptiFormer as an Optuna sampler: ``optuna.create_study(sampler=OptiFormerSampler())``.
 
-By default the surrogate proposes, as the optimizer ``optiformer`` does; a checkpoint of named tokens makes it
+The default checkpoint is the surrogate of the optimizer ``optiformer``; with a sequence checkpoint the sampler is
 ``optiformer-seq``.
 """
 
@@ -38,36 +38,36 @@ if TYPE_CHECKING:
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 Distributions = dict[str, BaseDistribution]
-#: A running trial's weight halves with so many trials that were begun after it and have finished; below this it is 0.
-FADING, FORGOTTEN = 8, 0.05
+#: Number of later-started finished trials that halves a running trial's weight, and the minimum weight that is not 0.
+WEIGHT_HALF_LIFE, MIN_WEIGHT = 8, 0.05
 _logger = logging.get_logger(__name__)
 
 
 class OptiFormerSampler(BaseSampler):
-    """Samples with a trained OptiFormer; no arguments are needed.
+    """Samples with a trained OptiFormer; all arguments are optional.
 
-    The relative search space is the *union* of the parameters seen so far, each with its latest distribution. Where a
-    trial did not suggest a parameter it is inactive, and which others decide that is learned from the trials:
-    conditions need not be declared. A parameter never seen before is sampled independently, by ``independent_sampler``
-    or by the network from the history of that parameter alone.
+    The relative search space is the *union* of the parameters seen so far, each with its latest distribution. A
+    parameter that a trial did not suggest is inactive there, and the conditions are learned from the trials: they need
+    not be declared. New parameters are sampled independently, by ``independent_sampler`` or by the network from the
+    history of that parameter alone.
 
-    Failed trials say where trials fail, not that a value was bad. Pruned ones rank behind all complete ones. Trials
-    that other workers are running keep this one away from their surroundings; what one of them counts there halves
-    with every eighth trial that was begun after it and has finished, since workers die. A trial with a parameter
-    outside its range as it is now is left out.
+    Failed trials inform the model of failures only, and pruned trials rank behind all complete ones. Suggestions keep
+    away from running trials. The weight of a running trial halves with every eighth trial that started after it and has
+    finished, since workers die. Trials with a parameter outside its current range are ignored.
 
     Args:
-        checkpoint: A checkpoint folder or a loaded checkpoint of either encoding; the surrogate that comes with the
-            package if ``None``.
-        preset: ``default`` | ``thorough``: how many candidates are scored (surrogate checkpoints only). Every
-            suggestion is made of all trials that have finished, none is planned ahead; so ``fast`` is refused.
-        seed: Makes the sampling reproducible: a proposal depends on the seed, the trial's number and the history.
-        temperature: Above 1 explores more; a named-token checkpoint has its own unless told.
-        n_startup_trials: Complete trials before the network is asked. Until then the sampler suggests the middle of the
-            (logarithmic) ranges with every first choice, then a scrambled Sobol' sequence.
-        device: Where a named-token network runs; surrogates run on the CPU.
-        independent_sampler: For parameters that the relative search space does not hold.
-        warn_independent_sampling: Whether to log a warning where one is sampled so after the startup trials.
+        checkpoint: A checkpoint folder or a loaded checkpoint of either network; ``None`` for the surrogate shipped
+            with the package.
+        preset: ``default`` | ``thorough``: number of candidates (surrogate checkpoints only). Every suggestion uses all
+            finished trials, without batches, so ``fast`` is refused.
+        seed: Seed for reproducible sampling: a suggestion depends on the seed, the trial's number and the history.
+        temperature: Above 1 explores more; by default 1, or the setting saved in a sequence checkpoint.
+        n_startup_trials: Number of complete trials before the network is used. Until then the sampler suggests the
+            middle of the (logarithmic) ranges with every first choice, then a scrambled Sobol' sequence.
+        device: Device of a sequence network; surrogates run on the CPU.
+        independent_sampler: Sampler of parameters outside the relative search space.
+        warn_independent_sampling: Whether to log a warning when a parameter is sampled independently after the startup
+            trials.
 
     Raises:
         ModelError: The checkpoint is missing or damaged, or a setting does not fit it.
@@ -100,15 +100,17 @@ class OptiFormerSampler(BaseSampler):
             changes["temperature"] = temperature
         if n_startup_trials is not None:
             changes["n_startup"] = n_startup_trials
-        self._engine: _Surrogate | _NamedTokens
+        self._engine: _SurrogateEngine | _SequenceEngine
         if isinstance(checkpoint, SurrogateCheckpoint):
             if device != "cpu":
                 raise ModelError(f"OptiFormerSampler: a surrogate runs on the CPU, not on {device!r}.")
-            self._engine = _Surrogate(NetworkSurrogate(checkpoint), with_settings(preset, ahead=0.0, **changes))
+            self._engine = _SurrogateEngine(
+                NetworkSurrogate(checkpoint), with_settings(preset, batch_fraction=0.0, **changes)
+            )
         else:
             if preset != "default":
                 raise ModelError("OptiFormerSampler: presets are for surrogate checkpoints; leave preset out.")
-            self._engine = _NamedTokens(checkpoint, replace(checkpoint.sampling, **changes))
+            self._engine = _SequenceEngine(checkpoint, replace(checkpoint.sampling, **changes))
         self._seed = _entropy() if seed is None else seed
         self._independent_sampler = independent_sampler
         self._warns, self._warned_of_constraints = warn_independent_sampling, False
@@ -144,7 +146,7 @@ class OptiFormerSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Sample one parameter that the relative search space does not hold.
+        """Sample one parameter outside the relative search space.
 
         Raises:
             ValueError: The study has several objectives.
@@ -180,18 +182,18 @@ class OptiFormerSampler(BaseSampler):
         finished = study._get_trials(deepcopy=False, states=FINISHED, use_cache=True)
         running = study._get_trials(deepcopy=False, states=(TrialState.RUNNING,), use_cache=False)
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        told = [(_internal(past.params, space), _value(past, sign)) for past in finished]
-        history = [Trial(config, value) for config, value in told if config]
+        observed = [(_internal(past.params, space), _value(past, sign)) for past in finished]
+        history = [Trial(config, value) for config, value in observed if config]
         since = np.array([past.number for past in finished])
-        pending, weights, before = [], [], 0
+        pending, weights, earlier_asks = [], [], 0
         for other in running:
-            weight = 0.5 ** (int((since > other.number).sum()) / FADING)
+            weight = 0.5 ** (int((since > other.number).sum()) / WEIGHT_HALF_LIFE)
             config = _internal(other.params, space) if other.number != trial.number else None
             if config:
                 pending.append(config)
-                weights.append(weight if weight > FORGOTTEN else 0.0)
+                weights.append(weight if weight > MIN_WEIGHT else 0.0)
             elif other.number < trial.number and not other.params and weight > 0.5:
-                before += 1  # it asks at this moment, too
+                earlier_asks += 1  # it is being asked concurrently
         with one_thread(), np.errstate(all="ignore"):
             config = self._engine.suggest(
                 learn(parameters, [trial.config for trial in history]),
@@ -200,9 +202,9 @@ class OptiFormerSampler(BaseSampler):
                 number=trial.number,
                 pending=pending,
                 weights=weights,
-                skip=0 if stream else before,
+                skip=0 if stream else earlier_asks,
             )
-        # Conditions are learned, so they may be wrong: what seems to be inactive has a value in reserve.
+        # Learned conditions may be wrong: parameters predicted to be inactive get a random value.
         rng = np.random.default_rng([self._seed, trial.number, zlib.crc32(stream.encode()), 1])
         for parameter in parameters:
             config.setdefault(parameter.name, parameter.value(rng.random()))
@@ -210,25 +212,25 @@ class OptiFormerSampler(BaseSampler):
 
 
 @dataclass(eq=False)
-class _Surrogate:
+class _SurrogateEngine:
     network: NetworkSurrogate
     config: ProposerConfig
-    kept: tuple[Space, Proposer] | None = None
+    cached: tuple[Space, Proposer] | None = None
 
     @property
     def n_startup(self) -> int:
         return self.config.n_startup
 
-    def suggest(self, space: Space, history: Sequence[Trial], **asked: Any) -> dict[str, Any]:
-        # One proposer as long as the space stays as it is: it knows where each trial lies.
-        kept = self.kept
-        if kept is None or kept[0].parameters != space.parameters:
-            kept = self.kept = space, Proposer(space, self.network, self.config)
-        return kept[1].suggest(history, **asked)[0]
+    def suggest(self, space: Space, history: Sequence[Trial], **options: Any) -> dict[str, Any]:
+        # A proposer caches the positions of trials, so it is kept while the space is unchanged.
+        cached = self.cached
+        if cached is None or cached[0].parameters != space.parameters:
+            cached = self.cached = space, Proposer(space, self.network, self.config)
+        return cached[1].suggest(history, **options)[0]
 
 
 @dataclass(frozen=True, eq=False)
-class _NamedTokens:
+class _SequenceEngine:
     checkpoint: Checkpoint
     sampling: SamplingConfig
 
@@ -259,14 +261,14 @@ def _entropy() -> int:
 
 
 def _value(trial: FrozenTrial, sign: float) -> float | None:
-    """The value to minimize: infinite of a pruned trial, ``None`` of a failed one."""
+    """The value to minimize: infinite for pruned trials, ``None`` for failed ones."""
     if trial.state == TrialState.PRUNED:
         return np.inf
     return sign * float(trial.value) if trial.state == TrialState.COMPLETE and trial.value is not None else None
 
 
 def _internal(params: Mapping[str, Any], space: Distributions) -> dict[str, Any]:
-    """The parameters of a trial, categories by index; none at all if one lies outside the space as it is now."""
+    """A trial's parameters, categories by index; empty if one lies outside the current space."""
     config: dict[str, Any] = {}
     for name, distribution in space.items():
         if name not in params:
@@ -274,7 +276,7 @@ def _internal(params: Mapping[str, Any], space: Distributions) -> dict[str, Any]
         try:
             internal = distribution.to_internal_repr(params[name])
         except ValueError:
-            return {}  # the parameter had other choices then
+            return {}  # the parameter had different choices
         if not distribution._contains(internal):
             return {}
         config[name] = int(internal) if isinstance(distribution, CategoricalDistribution) else params[name]

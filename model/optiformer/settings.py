@@ -1,8 +1,8 @@
-"""Configurations as frozen dataclasses: what each setting may be is in its annotation, and checked.
+"""Configurations as frozen dataclasses whose annotations are checked.
 
-An annotation is a type (``bool``, ``int``, ``float``, ``str``, ``Literal[...]``, ``tuple[...]`` or another such
-dataclass), alone or as ``Annotated[int, Range(1, 100)]``; a number is always finite. This module never knows a setting
-by its name: what depends on several settings is checked in their class.
+An annotation is a type (``bool``, ``int``, ``float``, ``str``, ``Literal[...]``, ``tuple[...]`` or a nested
+dataclass), alone or as ``Annotated[int, Range(1, 100)]``; numbers must be finite. Constraints on several settings are
+checked in their class, never here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def require(condition: bool, message: str) -> None:
-    """Refuse what several settings make together.
+    """Check a constraint on several settings.
 
     Raises:
         ModelError: The condition does not hold.
@@ -35,7 +35,7 @@ def require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Range:
-    """Which numbers a setting may be: ``least`` and ``most`` are among them, ``above`` and ``below`` are not."""
+    """Range of a numeric setting; ``least`` and ``most`` are inclusive, ``above`` and ``below`` exclusive."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -54,31 +54,31 @@ class Range:
 
 
 Share = Annotated[float, Range(0, 1)]
-"""A part of a whole, or a probability."""
+"""A fraction or a probability."""
 Positive = Annotated[float, Range(above=0)]
 Seed = Annotated[int, Range(0, 2**31 - 1)]
 
 
 def check(config: Any) -> None:
-    """Check a dataclass's settings, for its ``__post_init__``; lists become tuples, and whole numbers floats.
+    """Check and convert a dataclass's settings in its ``__post_init__``: lists to tuples, integers to floats.
 
     Raises:
-        ModelError: A setting has a wrong type or is out of its range.
+        ModelError: A setting has the wrong type or is out of range.
     """
     for name, hint in _hints(type(config)).items():  # type: ignore[arg-type]
         object.__setattr__(config, name, convert(hint, getattr(config, name), f"{type(config).__name__}: {name}"))
 
 
 def build(cls: type[T], content: Any, where: str) -> T:
-    """Make a dataclass from nested plain data.
+    """Build a dataclass from nested plain data.
 
     Args:
         cls: A dataclass that calls :func:`check`.
-        content: A mapping of settings, as YAML or JSON has it.
-        where: What error messages call the place.
+        content: A mapping of settings, from YAML or JSON.
+        where: Location for error messages.
 
     Raises:
-        ModelError: A setting is unknown, missing, of a wrong type or out of its range; the message says where.
+        ModelError: A setting is unknown, missing, of the wrong type or out of range; the message says where.
     """
     if not isinstance(content, Mapping):
         raise ModelError(f"{where} must be a mapping of settings, not {reprlib.repr(content)}.")
@@ -97,10 +97,10 @@ def build(cls: type[T], content: Any, where: str) -> T:
 
 
 def convert(hint: Any, value: Any, where: str) -> Any:
-    """A setting's value as its annotation wants it.
+    """Convert a setting's value to its annotated type.
 
     Raises:
-        ModelError: The value is of another type or out of its range.
+        ModelError: The value has the wrong type or is out of range.
     """
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else build(hint, value, where)  # type: ignore[arg-type]
@@ -129,7 +129,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _number(value: Any) -> float | None:
-    """A finite float, also of ``1e-3``, which YAML reads as text."""
+    """A finite float; also accepts text such as ``1e-3``, since YAML reads it as text."""
     read = isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?e[-+]?[0-9]+", value, re.IGNORECASE)
     if isinstance(value, bool) or not (read or isinstance(value, numbers.Real)):
         return None
@@ -153,6 +153,6 @@ def _convert_items(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any,
 
 @functools.cache
 def _hints(cls: Any) -> dict[str, Any]:
-    """The annotations of a dataclass's fields, ranges included."""
+    """Annotations of a dataclass's fields, including ranges."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}

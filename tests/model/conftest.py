@@ -38,12 +38,23 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def in_doubles(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any, Any], tuple[Any, Any]]]:
-    """A network and a batch that compute in doubles, all but the RMS norms, which go through float32.
+def small_run() -> str:
+    """A configuration of the sequence network that trains in seconds."""
+    return """
+data: {n_trajectories: 60, shard_size: 60, teachers: [{name: random, share: 1, n_trials: 30}]}
+network: {hidden_size: 64, n_layers: 2, n_heads: 4, intermediate_size: 64}
+augment: {max_trials: 6}
+train: {steps: 2, batch_tokens: 600, validation_batches: 1, precision: fp32}
+"""
 
-    What must be equal is equal to 1e-6 there, on every CPU. In float32 it is not: a kernel head's mean is rounded and
-    then put on the scale of squashed scores, whose slope is up to 30 / 0.05 (the heads' knees), and into waves of it;
-    on some CPUs that moves a probability by 3e-5.
+
+@pytest.fixture
+def in_doubles(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any, Any], tuple[Any, Any]]]:
+    """Converts a network and a batch to float64, except for the RMS norms, which compute in float32.
+
+    In float64 equal computations agree to 1e-6 on every CPU. In float32 a kernel head's mean is rounded and then mapped
+    to transformed scores with a slope of up to 30 / 0.05 (the ratio of asinh scales), which on some CPUs moves a
+    probability by 3e-5.
     """
 
     def convert(network: Any, batch: Any) -> tuple[Any, Any]:

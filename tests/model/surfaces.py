@@ -1,4 +1,4 @@
-"""What dreadful values, failures and conditions cost ``OptiFormerSampler``; the table of docs/model/optiformer.md.
+"""Effects of outliers, failures and conditions on ``OptiFormerSampler``; the table of docs/model/optiformer.md.
 
 ``python tests/model/surfaces.py [SEEDS]``: geometric means of the best values, medians for the conditional toy; some
 minutes of a core.
@@ -31,7 +31,7 @@ def one_dreadful(trial: optuna.Trial, rng: np.random.Generator) -> float:
 
 
 def penalty(size: float) -> Objective:
-    """A third of the space has the same dreadful value."""
+    """A third of the space has the same very bad value."""
 
     def objective(trial: optuna.Trial, rng: np.random.Generator) -> float:
         value = bowl(trial, rng)

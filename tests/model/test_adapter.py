@@ -13,13 +13,6 @@ from optibench_optimizers.base import Observation, OptimizerError
 from optiformer.sequence.network import load
 from optiformer.training.cache import cache_folder
 
-CONFIG = """
-data: {n_trajectories: 60, shard_size: 60, teachers: [{name: random, share: 1, n_trials: 30}]}
-network: {hidden_size: 64, n_layers: 2, n_heads: 4, intermediate_size: 64}
-augment: {max_trials: 6}
-train: {steps: 2, batch_tokens: 600, validation_batches: 1, precision: fp32}
-"""
-
 
 def space() -> ConfigurationSpace:
     made = ConfigurationSpace()
@@ -27,13 +20,13 @@ def space() -> ConfigurationSpace:
     return made
 
 
-def told(n: int) -> list[Observation]:
+def observed(n: int) -> list[Observation]:
     return [Observation({"x": (i + 0.5) / n, "rate": 10 ** (-5 * i / n)}, abs(i / n - 0.4)) for i in range(n)]
 
 
 def test_a_batch_is_distinct_and_pending_configurations_are_not_asked_again(tiny_checkpoint: Path) -> None:
     optimizer = OptiFormerSeq(space(), seed=1, n_trials=50, checkpoint=str(tiny_checkpoint))
-    optimizer.tell(told(10))
+    optimizer.tell(observed(10))
     asked = [s.config for s in optimizer.ask(6)] + [s.config for s in optimizer.ask(6)]
     assert len({tuple(config.items()) for config in asked}) == 12
 
@@ -53,7 +46,7 @@ def test_settings_reach_the_policy(tiny_checkpoint: Path) -> None:
     assert warm._policy.sampling.top_p == 0.5
     assert warm._policy.sampling.margin == 0.2
     for optimizer in greedy:
-        optimizer.tell(told(10))
+        optimizer.tell(observed(10))
     assert greedy[0].ask() == greedy[1].ask()
 
 
@@ -74,9 +67,11 @@ def test_wrong_settings_are_clear_errors(settings: dict[str, object], message: s
         OptiFormerSeq(space(), seed=0, n_trials=10, **settings)  # type: ignore[arg-type]
 
 
-def test_a_training_phase_runs_once_and_its_checkpoint_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_phase_runs_once_and_its_checkpoint_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_run: str
+) -> None:
     config = tmp_path / "small.yaml"
-    config.write_text(CONFIG)
+    config.write_text(small_run)
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache"))
     assert OptiFormerSeq.training({}) is None
     training = OptiFormerSeq.training({"train": str(config)})
@@ -87,5 +82,5 @@ def test_a_training_phase_runs_once_and_its_checkpoint_is_used(tmp_path: Path, m
     assert first["seconds"] == again["seconds"] > 0
     assert (cache_folder(config) / "best").exists()
     optimizer = OptiFormerSeq(space(), seed=0, n_trials=10, train=str(config))
-    optimizer.tell(told(5))
+    optimizer.tell(observed(5))
     assert len(optimizer.ask()) == 1

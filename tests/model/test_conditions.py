@@ -70,5 +70,5 @@ def test_two_parents_together() -> None:
         assert space.is_active(space["c"], config) == ("c" in config)
 
 
-def test_without_a_history_nothing_is_conditional() -> None:
+def test_without_a_history_all_parameters_are_unconditional() -> None:
     assert [p.condition for p in learn(PARAMETERS, []).parameters] == [None] * len(PARAMETERS)

@@ -144,17 +144,9 @@ def test_impossible_settings_are_clear_errors(data: Path, tmp_path: Path) -> Non
         replace(RUN, encoding="other")
 
 
-CONFIG = """
-data: {n_trajectories: 60, shard_size: 60, teachers: [{name: random, share: 1, n_trials: 30}]}
-network: {hidden_size: 64, n_layers: 2, n_heads: 4, intermediate_size: 64}
-augment: {max_trials: 6}
-train: {steps: 3, batch_tokens: 600, validation_batches: 1, precision: fp32}
-"""
-
-
-def test_a_configuration_is_trained_once_and_then_cached(tmp_path: Path) -> None:
+def test_a_configuration_is_trained_once_and_then_cached(tmp_path: Path, small_run: str) -> None:
     config = tmp_path / "small.yaml"
-    config.write_text(CONFIG)
+    config.write_text(small_run)
     first = train_cached(config, tmp_path / "cache", progress=False)
     stamp = (first.checkpoint / "model.safetensors").stat().st_mtime_ns
     second = train_cached(config, tmp_path / "cache", progress=False)
@@ -162,19 +154,19 @@ def test_a_configuration_is_trained_once_and_then_cached(tmp_path: Path) -> None
     assert (second.checkpoint / "model.safetensors").stat().st_mtime_ns == stamp
     assert second.seconds == first.seconds > 0
     assert (first.cached, second.cached) == (False, True)
-    config.write_text(CONFIG + "sampling: {temperature: 0.5}\n")
+    config.write_text(small_run + "sampling: {temperature: 0.5}\n")
     cooler = train_cached(config, tmp_path / "cache", progress=False)
     assert cooler.cached
-    config.write_text(CONFIG.replace("steps: 3", "steps: 2"))
+    config.write_text(small_run.replace("steps: 2", "steps: 3"))
     assert not train_cached(config, tmp_path / "cache", progress=False).cached
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("steps", "minutes"), [(3, 0), (1_000_000, 0.03)])
-def test_two_processes_train_together(steps: int, minutes: float, tmp_path: Path) -> None:
+def test_two_processes_train_together(steps: int, minutes: float, tmp_path: Path, small_run: str) -> None:
     """By the clock as well: each process has its own, and all must stop at the same step."""
     config = tmp_path / "small.yaml"
-    config.write_text(CONFIG.replace("steps: 3", f"steps: {steps}"))
+    config.write_text(small_run.replace("steps: 2", f"steps: {steps}"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,8 +1,8 @@
-"""How good the predictions are: likelihood against Gaussian processes, by context length, and calibration.
+"""Quality of the surrogate's predictions: held-out likelihood compared with GPs, and calibration.
 
 ``python -m optiformer.evaluation.likelihood FOLDER`` prints a table and writes ``calibration.png`` beside a checkpoint.
-The exact GP knows the kernel that a function was drawn from; the fitted one (Matern 5/2, ARD, maximum marginal
-likelihood, scikit-learn) does not, as in use. All densities are of the squashed score, in nats.
+The exact GP has the kernel that a function was drawn from; the fitted one (scikit-learn, Matern 5/2, ARD) maximizes the
+marginal likelihood. All densities are of the transformed score, in nats.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ import torch
 from scipy.special import ndtr
 
 from optiformer.gp.kernels import HEADS, Array, Mask, correlation, squared_distances
+from optiformer.gp.posterior import Coordinates, Kinds, WarpedHistory
 from optiformer.gp.prior import GPPrior
-from optiformer.gp.processes import Coordinates, Kinds, WarpedHistory
 from optiformer.search.proposer import ProposerConfig
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, load
 from optiformer.surrogate.config import SurrogateConfig
-from optiformer.surrogate.features import ScoreAnchors
+from optiformer.surrogate.features import ScoreTransform
 from optiformer.surrogate.prediction import Prediction, cumulative
-from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import Batch, as_batch, context_length, sample_batch
+from optiformer.surrogate.prior.random_source import RandomSource
 from optiformer.surrogate.prior.recorded import Surfaces, sample_rows
 from optiformer.surrogate.surrogate import Context, NetworkSurrogate
 
 JITTER = 1e-6
-#: The kernel head that stands for a plain Gaussian process.
+#: Index of the kernel head that serves as the GP baseline.
 ONE_HEAD = (1,)
 
 
@@ -51,9 +51,9 @@ class Likelihood:
 def gp_likelihood(
     checkpoint: SurrogateCheckpoint, *, n: int, functions: int = 24, queries: int = 32, seed: int = 0
 ) -> Likelihood:
-    """Compare on exact draws of Matern-5/2 processes with random lengthscales in 2 to 7 dimensions.
+    """Compare on exact draws of Matern-5/2 GPs with random lengthscales in 2 to 7 dimensions.
 
-    Scores outside the bins' range are left out, for all three.
+    Scores outside the range of the bins are excluded for all three.
     """
     rng, network = np.random.default_rng(seed), NetworkSurrogate(checkpoint)
     totals = []
@@ -70,20 +70,20 @@ def gp_likelihood(
     return Likelihood(n, float(mine), float(exact), float(fitted))
 
 
-def _encode(network: NetworkSurrogate, kinds: Kinds, *told: Any) -> Context:
+def _encode(network: NetworkSurrogate, kinds: Kinds, *observed: Any) -> Context:
     """Encode a history as the preset ``default`` does."""
-    return network.encode(kinds, *told, evaluations=ProposerConfig().evaluations)
+    return network.encode(kinds, *observed, evaluations=ProposerConfig().evaluations)
 
 
 def _one(network: NetworkSurrogate, x: Array, y: Array, n: int, lengthscale: Array) -> Array:
     """Negative log densities of the counted queries: network, exact GP, fitted GP; (counted, 3)."""
     encoding, d = network.encoding, x.shape[1]
-    anchors = ScoreAnchors.of(y[:n], encoding.knee)
-    u = anchors.squash(y)
+    score_transform = ScoreTransform.of(y[:n], encoding.knee)
+    u = score_transform.apply(y)
     kinds, active = Kinds(np.zeros(d, dtype=bool), np.zeros(d)), np.ones(x.shape, dtype=bool)
     context = _encode(network, kinds, x[:n], active[:n], u[:n], np.zeros(n, dtype=bool))
     # u = asinh(z): the density of u is that of the value times dy/du = gap * knee * cosh(u).
-    stretch = np.log(anchors.gap * encoding.knee * np.cosh(u[n:]))
+    stretch = np.log(score_transform.gap * encoding.knee * np.cosh(u[n:]))
     columns = [-network.predict(context, x[n:], active[n:]).log_density(u[n:])]
     for mean, variance in (_exact(x, y, n, lengthscale), _fitted(x, y, n)):
         density = -0.5 * (np.log(2 * math.pi * variance) + (y[n:] - mean) ** 2 / variance)
@@ -98,12 +98,12 @@ def matern(a: Array, b: Array, lengthscale: Array) -> Array:
 
 
 def history(batch: Batch, row: int) -> tuple[Kinds, tuple[Array, Mask, Array, Mask], tuple[Array, Mask]]:
-    """One of a batch's histories without the slots that it does not have: kinds, what is told, what is asked."""
+    """One history of a batch without absent slots: types, observed trials, candidates."""
     used = int(batch.kinds.present[row].sum())
     kinds = Kinds(batch.kinds.categorical[row, :used].numpy(), batch.kinds.levels[row, :used].double().numpy())
     trials, active = batch.trials[row, :, :used].double().numpy(), batch.trials_active[row, :, :used].numpy()
-    told = trials, active, batch.scores[row].double().numpy(), batch.failed[row].numpy()
-    return kinds, told, (batch.queries[row, :, :used].double().numpy(), batch.queries_active[row, :, :used].numpy())
+    observed = trials, active, batch.scores[row].double().numpy(), batch.failed[row].numpy()
+    return kinds, observed, (batch.queries[row, :, :used].double().numpy(), batch.queries_active[row, :, :used].numpy())
 
 
 def prior_likelihood(
@@ -111,28 +111,26 @@ def prior_likelihood(
 ) -> list[Likelihood]:
     """Compare with a fitted GP on the mixed prior, where functions are also discrete, conditional, noisy or failing.
 
-    Both are judged by the mass they give to a held-out score's bin, since ties have no density. The GP sees the
-    squashed scores, categories as indicators and inactive parameters by a flag, and a hundredth of its mass is spread
-    evenly over the bins, which only helps it. ``exact`` is not a number: nobody knows the exact posterior.
+    Both are judged by the mass in a held-out score's bin, since ties have no density. The GP is fitted to transformed
+    scores, with one-hot categories and flags of inactive parameters, and 1 % of its mass is uniform over the bins,
+    which only helps it. ``exact`` is NaN since the exact posterior is unknown.
 
     Returns:
-        One entry each for histories of up to 16, of 17 to 64 and of more trials; ``n`` is their mean length.
+        One entry each for histories of up to 16, 17 to 64, and more trials; ``n`` is their mean length.
     """
     network, encoding = NetworkSurrogate(checkpoint), checkpoint.encoding
     lengths, found = [], []
     for number in range(functions):
-        batch = sample_batch(Draw(seed + number), encoding, 1)
-        kinds, told, (position, active) = history(batch, 0)
-        asked = position[:queries], active[:queries]
-        mine = np.log(network.predict(_encode(network, kinds, *told), *asked).probabilities())
-        coordinates = Coordinates(kinds, encoding.choices, *told[:2])
-        points = np.concatenate([coordinates(*told[:2]), coordinates(*asked)])
-        fitted = _fitted_mass(encoding, points[:, points.std(0) > 0], told[2])
-        width = (encoding.high - encoding.low) / encoding.bins
-        bins = ((batch.targets[0, :queries].numpy() - encoding.low) / width).astype(int).clip(0, encoding.bins - 1)
-        each = np.arange(len(bins))
-        found.append([-mine[each, bins].mean(), -fitted[each, bins].mean()])
-        lengths.append(len(told[2]))
+        batch = sample_batch(RandomSource(seed + number), encoding, 1)
+        kinds, observed, (position, active) = history(batch, 0)
+        candidates = position[:queries], active[:queries]
+        mine = network.predict(_encode(network, kinds, *observed), *candidates).probabilities()
+        coordinates = Coordinates(kinds, encoding.choices, *observed[:2])
+        points = np.concatenate([coordinates(*observed[:2]), coordinates(*candidates)])
+        fitted = _fitted_mass(encoding, points[:, points.std(0) > 0], observed[2])
+        targets = batch.targets[0, :queries].numpy()
+        found.append([_bin_loss(encoding, mass, targets) for mass in (mine, fitted)])
+        lengths.append(len(observed[2]))
     n, losses = np.array(lengths), np.array(found)
     groups = [rows for rows in (n <= 16, (n > 16) & (n <= 64), n > 64) if rows.any()]
     return [
@@ -150,68 +148,71 @@ def recorded_likelihood(
     queries: int = 64,
     seed: int = 10**13,
 ) -> dict[str, Array]:
-    """Compare with Gaussian processes on recorded surfaces, in nats a bin, lower is better.
+    """Compare with GPs on recorded surfaces: negative log mass of held-out bins, in nats.
 
-    The processes are one kernel head at the maximum of its posterior, a hundredth of the mass spread evenly.
+    A GP is one kernel head with MAP hyperparameters; 1 % of its mass is uniform over the bins.
 
     Args:
         checkpoint: The network.
         surfaces: The recorded surfaces.
-        priors: The processes' priors, by their names.
-        functions: How many histories.
-        queries: Questions of each.
-        seed: Of the first history.
+        priors: The GPs' priors by name.
+        functions: Number of histories.
+        queries: Candidates per history.
+        seed: Seed of the first history.
 
     Returns:
-        ``n``, ``network`` and each prior's name, with a number for each history.
+        Arrays named ``n``, ``network`` and after each prior, one number per history.
     """
     network, encoding = NetworkSurrogate(checkpoint), checkpoint.encoding
     found: dict[str, list[float]] = {"n": [], "network": [], **{name: [] for name in priors}}
     for number in range(functions):
-        draw = Draw(seed + number)
+        draw = RandomSource(seed + number)
         n = context_length(draw, encoding)
         rows = sample_rows(draw, surfaces, 1, n, queries, noisy=0.0, changed=False)
         batch = as_batch(encoding, rows, torch.zeros(1, n, dtype=torch.bool))
-        kinds, told, asked = history(batch, 0)
-        width = (encoding.high - encoding.low) / encoding.bins
-        bins = ((batch.targets[0].numpy() - encoding.low) / width).astype(int).clip(0, encoding.bins - 1)
-        each = np.arange(len(bins))
-        mine = network.predict(_encode(network, kinds, *told), *asked).probabilities()
+        kinds, observed, candidates = history(batch, 0)
+        mine = network.predict(_encode(network, kinds, *observed), *candidates).probabilities()
         found["n"].append(n)
-        found["network"].append(-float(np.log(mine[each, bins]).mean()))
+        found["network"].append(_bin_loss(encoding, mine, batch.targets[0].numpy()))
         for name, prior in priors.items():
-            process = _process(encoding, prior, kinds, told, asked)
-            found[name].append(-float(np.log(process[each, bins]).mean()))
+            mass = _gp_mass(encoding, prior, kinds, observed, candidates)
+            found[name].append(_bin_loss(encoding, mass, batch.targets[0].numpy()))
     return {name: np.array(values) for name, values in found.items()}
 
 
-def of_one_head(encoding: SurrogateConfig, kinds: Kinds, told: Any) -> tuple[WarpedHistory, Coordinates]:
-    """A history as one kernel head sees it."""
-    position, active, score, failed = told
+def _bin_loss(encoding: SurrogateConfig, masses: Array, targets: Array) -> float:
+    """Mean negative log mass of the targets' bins, in nats, from masses (q, bins) and targets (q,)."""
+    bins = ((targets - encoding.low) / encoding.bin_width).astype(int).clip(0, encoding.bins - 1)
+    return -float(np.log(masses[np.arange(len(bins)), bins]).mean())
+
+
+def of_one_head(encoding: SurrogateConfig, kinds: Kinds, observed: Any) -> tuple[WarpedHistory, Coordinates]:
+    """Warped history of the baseline head, and the map from configurations to points."""
+    position, active, score, failed = observed
     worked = position[~failed], active[~failed]
     coordinates = Coordinates(kinds, encoding.choices, *worked)
     return WarpedHistory.of(HEADS.of(ONE_HEAD), encoding.knee, coordinates(*worked), score[~failed]), coordinates
 
 
-def _process(encoding: SurrogateConfig, prior: GPPrior, kinds: Kinds, told: Any, asked: Any) -> Array:
-    """Masses of the bins by one kernel head, (q, bins)."""
-    warped, coordinates = of_one_head(encoding, kinds, told)
-    mean, deviation = prior.solve(warped, kinds).posterior(coordinates(*asked))
+def _gp_mass(encoding: SurrogateConfig, prior: GPPrior, kinds: Kinds, observed: Any, candidates: Any) -> Array:
+    """Masses of the bins under the baseline head, (q, bins)."""
+    warped, coordinates = of_one_head(encoding, kinds, observed)
+    mean, deviation = prior.solve(warped, kinds).predict(coordinates(*candidates))
     head = dataclasses.replace(encoding, heads=ONE_HEAD)
-    own = np.full((len(mean), encoding.bins), 1 / encoding.bins)
+    uniform = np.full((len(mean), encoding.bins), 1 / encoding.bins)
     weights = np.tile([0.01, 0.99], (len(mean), 1))
-    return Prediction(head, own, weights, mean, deviation).probabilities()
+    return Prediction(head, uniform, weights, mean, deviation).probabilities()
 
 
 def _fitted_mass(encoding: SurrogateConfig, points: Array, score: Array) -> Array:
-    """Log masses of the bins by a GP fitted to the first points, at the others; (others, bins)."""
+    """Masses of the bins under a GP fitted to the first points, at the other points, (others, bins)."""
     if not points.shape[1]:
         points = np.zeros((len(points), 1))
     mean, variance = _fitted(points, score, len(score))
     edges = np.linspace(encoding.low, encoding.high, encoding.bins + 1)
     edges[[0, -1]] = -np.inf, np.inf
     below = ndtr((edges - mean[:, None]) / np.sqrt(variance)[:, None])
-    return np.log(0.99 * np.diff(below, axis=1) + 0.01 / encoding.bins)
+    return np.asarray(0.99 * np.diff(below, axis=1) + 0.01 / encoding.bins)
 
 
 def _exact(x: Array, y: Array, n: int, lengthscale: Array) -> tuple[Array, Array]:
@@ -237,14 +238,14 @@ def _fitted(x: Array, y: Array, n: int) -> tuple[Array, Array]:
 
 
 def calibration(checkpoint: SurrogateCheckpoint, *, batches: int = 6, seed: int = 10**13) -> tuple[Array, Array]:
-    """Nominal and observed shares of held-out scores of the mixed prior below each predicted quantile, (19,) each."""
+    """Nominal and observed fractions of held-out scores below predicted quantiles, mixed prior, (19,) each."""
     encoding, network = checkpoint.encoding, NetworkSurrogate(checkpoint)
     ranks = []
     for number in range(batches):
-        batch = sample_batch(Draw(seed + number), encoding, 3000)
+        batch = sample_batch(RandomSource(seed + number), encoding, 3000)
         for row in range(len(batch.scores)):
-            kinds, told, asked = history(batch, row)
-            predicted = network.predict(_encode(network, kinds, *told), *asked)
+            kinds, observed, candidates = history(batch, row)
+            predicted = network.predict(_encode(network, kinds, *observed), *candidates)
             ranks.append(_ranks(encoding, predicted.probabilities(), batch.targets[row].numpy()))
     nominal = np.arange(1, 20) / 20
     found = np.concatenate(ranks)
@@ -258,7 +259,7 @@ def _ranks(encoding: SurrogateConfig, probabilities: Array, targets: Array) -> A
 
 
 def main(folder: str) -> None:
-    """Print the likelihoods and draw the calibration."""
+    """Print the likelihoods and plot the calibration."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -267,7 +268,7 @@ def main(folder: str) -> None:
     for n in (10, 25, 50, 100):
         found = gp_likelihood(checkpoint, n=n)
         print(f"| {n} | {found.network:.2f} | {found.exact:.2f} | {found.fitted:.2f} |", flush=True)
-    print("\nOn the mixed prior, in nats a bin:\n\n| trials, about | network | fitted GP |\n| --- | --- | --- |")
+    print("\nOn the mixed prior, in nats per bin:\n\n| trials, about | network | fitted GP |\n| --- | --- | --- |")
     for found in prior_likelihood(checkpoint):
         print(f"| {found.n} | {found.network:.2f} | {found.fitted:.2f} |", flush=True)
     nominal, observed = calibration(checkpoint)
@@ -277,7 +278,7 @@ def main(folder: str) -> None:
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
     axes.plot(nominal, observed, marker="o", markersize=3)
-    axes.set(xlabel="predicted quantile", ylabel="share of scores below it", title="mixed prior, held out")
+    axes.set(xlabel="predicted quantile", ylabel="fraction of scores below it", title="mixed prior, held out")
     figure.savefig(Path(folder) / "calibration.png", dpi=80)
 
 

@@ -1,8 +1,8 @@
-"""Does an optimizer exploit, does it explore? Two numbers from batches it proposes on a bowl in three parameters.
+"""Measures exploitation and exploration of batches that an optimizer proposes on a bowl in three parameters.
 
-Exploitation: the median distance of a proposal to the best trial over that of a random point; below 1, it looks near
-what worked. Exploration: the mean standard deviation of the proposals in a parameter; 0 is the same point always,
-.289 is uniform. ``python -m optiformer.evaluation.probes`` prints both for the shipped networks.
+Exploitation: the median distance of a proposal from the best trial relative to that of a random point; below 1,
+proposals are closer. Exploration: the mean standard deviation of the proposals per parameter; 0 for identical
+proposals, .289 for uniform ones. ``python -m optiformer.evaluation.probes`` prints both for the shipped networks.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from optiformer.space.trial import Trial
 NAMES = ("p0", "p1", "p2")
 OPTIMUM = np.array([0.7, 0.3, 0.55])
 N_TRIALS = 20
-#: Past trials, how many to propose, random numbers.
+#: From past trials, the number of proposals and a random generator to proposals.
 Suggest = Callable[[list[Trial], int, np.random.Generator], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Probes:
-    """What the probes found.
+    """Result of the probes.
 
     Attributes:
         exploitation: Median distance to the best trial, 1 for random points.
         exploration: Spread of the proposals, .289 for random points.
-        repeats: Proposals that are the same as another one of their batch.
+        repeats: Number of duplicates within batches.
     """
 
     exploitation: float
@@ -40,12 +40,12 @@ class Probes:
 
 
 def space() -> Space:
-    """The probes' space."""
+    """The search space of the probes."""
     return Space(tuple(Parameter(name, "float") for name in NAMES))
 
 
 def probe(suggest: Suggest, *, histories: int = 12, batch: int = 48, seed: int = 0) -> Probes:
-    """Ask for a batch after each of some random histories."""
+    """Request a batch after each of several random histories."""
     rng = np.random.default_rng(seed)
     ratios, spreads, repeats = [], [], 0
     for _ in range(histories):

@@ -1,4 +1,4 @@
-"""``optibench smoke``: the whole pipeline in six steps, each with a pass/fail line and the figures behind it."""
+"""``optibench smoke``: six checks of the sequence network's pipeline, each reported as a line with its figures."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.training.config import RunConfig, TrainConfig
 
-#: The loss of step 4 must fall by this share of its first value within a hundred steps.
-FALL = 0.3
-#: It must be below ln(vocabulary) within so many steps.
-AT_ONCE = 5
+#: Minimum relative decrease of the training loss within a hundred steps.
+MIN_DECREASE = 0.3
+#: Maximum number of steps until the loss is below ln(vocabulary).
+MAX_STEPS_TO_BOUND = 5
 
 
 @dataclass
 class Workplace:
-    """What one step leaves for the next ones."""
+    """Shared state of the checks."""
 
     folder: Path
     quick: bool
@@ -42,7 +42,7 @@ class Workplace:
 
     @property
     def data(self) -> Path:
-        """The dataset's folder."""
+        """Folder of the dataset."""
         return self.folder / "data"
 
 
@@ -51,10 +51,10 @@ def run(quick: bool = False, *, report: Callable[[str], None] = print) -> bool:
 
     Args:
         quick: Train 100 steps instead of 400, and probe with fewer samples.
-        report: Receives one line a step.
+        report: Receives one line per check.
 
     Returns:
-        Whether all of them passed.
+        Whether all checks passed.
     """
     steps: list[tuple[str, Callable[[Workplace], tuple[bool, str]]]] = [
         ("data", check_data),
@@ -88,7 +88,7 @@ def _configuration(quick: bool) -> RunConfig:
             teachers=(TeacherShare("tpe", 0.6, 22), TeacherShare("cmaes", 0.2, 22), TeacherShare("random", 0.2, 22)),
             prior=PriorConfig(gp=0.5, symbolic=0.5, mixed=0.0, dimensions=(1, 2, 3, 4)),
         ),
-        # Every token counts, as in the plain next-token cross-entropy that the figure of step 4 is about.
+        # Equal weights give the next-token cross-entropy, which ln(vocabulary) bounds.
         augment=AugmentConfig(frame_weight=1.0, score_weight=1.0, improvement_weight=1.0, max_trials=20),
         network=PRESETS["pico"],
         train=TrainConfig(
@@ -114,7 +114,7 @@ def check_data(workplace: Workplace) -> tuple[bool, str]:
 
 
 def check_tokenizer(workplace: Workplace) -> tuple[bool, str]:
-    """Values of every kind survive within one bin; the special tokens are where they belong."""
+    """Values of every kind round-trip within one bin; special tokens are in place."""
     space = Space(
         (
             Parameter("rate", "float", 1e-5, 1.0, log=True),
@@ -142,7 +142,7 @@ def check_tokenizer(workplace: Workplace) -> tuple[bool, str]:
 
 
 def check_network(workplace: Workplace) -> tuple[bool, str]:
-    """The network is built; its size and memory."""
+    """Build the network and report its size and memory."""
     network = build_network(workplace.run.network, workplace.run.vocabulary, seed=0)
     count = count_parameters(network)
     megabytes = sum(p.numel() * p.element_size() for p in network.parameters()) / 2**20
@@ -151,7 +151,7 @@ def check_network(workplace: Workplace) -> tuple[bool, str]:
 
 
 def check_training(workplace: Workplace) -> tuple[bool, str]:
-    """A short training: the loss is below ln(vocabulary) at once and falls."""
+    """A short training: the loss soon falls below ln(vocabulary) and keeps decreasing."""
     import json
 
     from optiformer.training.loop import train
@@ -171,11 +171,11 @@ def check_training(workplace: Workplace) -> tuple[bool, str]:
     figures += f"{after:.2f} after 100 steps (-{fall:.0%})"
     if len(losses) > 100:
         figures += f", {np.mean(losses[-10:]):.2f} after {len(losses)}"
-    return first <= AT_ONCE and fall >= FALL, f"{figures}, {seconds / len(losses):.2f} s a step"
+    return first <= MAX_STEPS_TO_BOUND and fall >= MIN_DECREASE, f"{figures}, {seconds / len(losses):.2f} s a step"
 
 
 def check_probes(workplace: Workplace) -> tuple[bool, str]:
-    """The shipped network comes closer to the best trial than chance does, and still tries different things."""
+    """Proposals of the shipped network are closer to the best trial than random ones, and diverse."""
     policy = Policy(probe_space())
     found = probe(
         lambda trials, n, rng: policy.suggest(trials, n, rng=rng),

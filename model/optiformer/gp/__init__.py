@@ -1,4 +1,4 @@
-"""Gaussian processes of past scores, on NumPy and SciPy: kernels, posteriors, fits, expected improvement.
+"""Gaussian processes on NumPy and SciPy: kernels, posteriors, MAP fits, expected improvement, failures.
 
-They know no network: :mod:`optiformer.surrogate` tells them which lengthscales to expect.
+Nothing here imports a network; :mod:`optiformer.surrogate` passes in the lengthscales that one predicts.
 """

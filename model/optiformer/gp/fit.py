@@ -1,12 +1,11 @@
-"""Fitting the heads to one history, from where the network's own inference of them leaves off.
+"""MAP fit of the GP heads to one history, starting from the hyperparameters that the network predicts.
 
-In training the heads' lengthscales and noise are inferred by the network, so that all is learned end to end. For one
-study at a time there is leisure for more: a few steps of L-BFGS-B (Byrd et al., 1995) on the log marginal likelihood,
-with the inferred values as the mean of a normal prior (maximum a posteriori, so that a short or odd history stays with
-what the network believes).
+In training the network's predictions are used as they are, so that everything is learned end to end. At inference one
+history is fitted at a time, so a few L-BFGS-B steps (Byrd et al., 1995) on the log marginal likelihood are affordable.
+The predictions are the mean of a normal prior, to which short or unusual histories stay close.
 
-The likelihood and its slopes are those of :class:`optiformer.surrogate.network.processes.GPPosterior` (a test
-compares), a head at a time by LAPACK's symmetric routines: they need no differentiation and half of the arithmetic.
+The likelihood and its gradient are those of :class:`optiformer.surrogate.network.posterior.GPPosterior` (a test
+compares), computed one head at a time with LAPACK's potrf, potrs and potri.
 """
 
 from __future__ import annotations
@@ -16,35 +15,35 @@ import math
 import numpy as np
 
 from optiformer.gp.kernels import (
-    BELIEF,
-    LEAST_NOISE,
+    AMPLITUDE_PRIOR_TRIALS,
     LENGTHSCALES,
     LOG_NOISES,
+    MIN_NOISE,
     Array,
     correlation_and_slope,
     squared_distances,
 )
-from optiformer.gp.processes import WarpedHistory
+from optiformer.gp.posterior import WarpedHistory
 
-#: Standard deviations of the prior around the inferred log lengthscales and log noise shares.
+#: Standard deviations of the prior on log lengthscales and log noise shares.
 LENGTHSCALE_PRIOR, NOISE_PRIOR = 0.5, 1.0
 
 
 def fit(
     history: WarpedHistory, log_lengthscale: Array, log_noise: Array, evaluations: int, *, width: Array | None = None
 ) -> tuple[Array, Array]:
-    """Fit lengthscales and noise to a history.
+    """Maximum a posteriori lengthscales and noise.
 
     Args:
         history: The trials.
-        log_lengthscale: Inferred log lengthscales, (S, H).
-        log_noise: Inferred log noise shares, (H,).
-        evaluations: Of the marginal likelihood, about; with 0 the inferred values come back.
-        width: Standard deviations of the prior around the log lengthscales, then the log noise shares, flat; those of
-            what a network infers unless told.
+        log_lengthscale: Prior means of the log lengthscales, (S, H).
+        log_noise: Prior means of the log noise shares, (H,).
+        evaluations: Approximate number of marginal-likelihood evaluations; 0 returns the prior means.
+        width: Standard deviations of the prior, log lengthscales first, flat, (S * H + H,); by default
+            :data:`LENGTHSCALE_PRIOR` and :data:`NOISE_PRIOR`.
 
     Returns:
-        The same, fitted.
+        Fitted log lengthscales (S, H) and log noise shares (H,).
     """
     from scipy.optimize import minimize
 
@@ -65,24 +64,24 @@ def fit(
 
 
 class MarginalLikelihood:
-    """The heads' log marginal likelihood of one history, summed, and its slopes.
+    """Sum of the heads' log marginal likelihoods of one history, and its gradient.
 
     Args:
         history: The trials.
-        slots: How many parameters its coordinates are of.
+        slots: Number of parameters S.
     """
 
     def __init__(self, history: WarpedHistory, slots: int) -> None:
         points, self._kernels = history.points, history.heads.kernels
-        telling = np.flatnonzero(np.ptp(points, 0))
-        self._points, self._warped, self._slots = points[:, telling], history.warped, slots
-        self._slot_of = telling // (points.shape[1] // slots)
+        varying = np.flatnonzero(np.ptp(points, 0))
+        self._points, self._warped, self._slots = points[:, varying], history.warped, slots
+        self._slot_of = varying // (points.shape[1] // slots)
         self._upper = np.triu(np.ones((len(points), len(points))))
 
     def __call__(self, log_lengthscale: Array, log_noise: Array) -> tuple[float, Array, Array]:
-        """At log lengthscales (S, H) and log noise shares (H,): the value, and its slopes in the same shapes."""
+        """Value and gradient at log lengthscales (S, H) and log noise shares (H,), the gradient in the same shapes."""
         weights = np.exp(-np.clip(log_lengthscale, *LENGTHSCALES))
-        noise = LEAST_NOISE + np.exp(np.clip(log_noise, *LOG_NOISES))
+        noise = MIN_NOISE + np.exp(np.clip(log_noise, *LOG_NOISES))
         value, slopes, noise_slopes = 0.0, np.zeros_like(weights), np.zeros_like(noise)
         for head, kernel in enumerate(self._kernels):
             scaled = self._points * weights[self._slot_of, head]
@@ -92,25 +91,29 @@ class MarginalLikelihood:
         return value, slopes, noise_slopes
 
     def _head(self, kernel: str, scaled: Array, warped: Array, noise: float) -> tuple[float, Array, float]:
-        """One head's value and slopes by the log lengthscale of every coordinate, (C,), and by the log noise."""
+        """One head's value, gradient by the coordinates' log lengthscales, (C,), and derivative by the log noise."""
         from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
         n = len(warped)
         covariance, slope = correlation_and_slope(kernel, squared_distances(scaled, scaled))
         covariance.flat[:: n + 1] += noise
-        # Row by row the upper triangle of what LAPACK, column by column, calls the lower one.
+        # LAPACK is column-major: its lower triangle is the upper one here.
         factor, _ = dpotrf(covariance.T, lower=True, overwrite_a=True)
         solved, _ = dpotrs(factor, np.stack([np.ones(n), warped], 1), lower=True)
         log_root_determinant = np.log(factor.diagonal()).sum()
         mean = solved[:, 1].sum() / (solved[:, 0].sum() + 1e-3)
         alpha = solved[:, 1] - mean * solved[:, 0]
-        amplitude = ((warped - mean) @ alpha + BELIEF) / (n + BELIEF)
+        amplitude = ((warped - mean) @ alpha + AMPLITUDE_PRIOR_TRIALS) / (n + AMPLITUDE_PRIOR_TRIALS)
         precision, _ = dpotri(factor, lower=True, overwrite_c=True)
         outer = np.multiply.outer(alpha * (0.5 / amplitude), alpha)
         outer -= 0.5 * precision.T
         by_noise = noise * outer.trace()
         outer *= slope
         outer *= self._upper
-        # The sum over all pairs of pull * (x_i - x_j)^2, from each pair once.
+        # sum_ij outer_ij (x_i - x_j)^2, with each pair counted once.
         by_coordinate = (outer.sum(0) + outer.sum(1)) @ scaled**2 - 2 * (scaled * (outer @ scaled)).sum(0)
-        return -0.5 * (n + BELIEF) * math.log(amplitude) - log_root_determinant, -4 * by_coordinate, by_noise
+        return (
+            -0.5 * (n + AMPLITUDE_PRIOR_TRIALS) * math.log(amplitude) - log_root_determinant,
+            -4 * by_coordinate,
+            by_noise,
+        )

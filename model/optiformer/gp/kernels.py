@@ -1,8 +1,9 @@
-"""Kernels by the squared distance of scaled points, and how scores are warped before a process models them.
+"""Kernels as functions of squared distance, and the output warping of the GP heads.
 
-A head ``h`` models warped scores ``g_h(u) = asinh(z / k_h)``, where ``z = knee * sinh(u)`` is the distance from the
-best value in gaps to the median: ``k_h`` goes from logarithmic (what the network sees) to nearly linear.
-:mod:`optiformer.surrogate.network.processes` computes the same with torch, for training; a test compares.
+Head ``h`` models ``g_h(u) = asinh(z / k_h)`` of a transformed score ``u``, where ``z = asinh_scale * sinh(u)`` is the
+distance from the best value in units of the distance from best to median. The heads' scales ``k_h`` range from
+logarithmic (as the network's input) to nearly linear. :mod:`optiformer.surrogate.network.posterior` is the
+batched torch version for training; a test compares them.
 """
 
 from __future__ import annotations
@@ -20,22 +21,23 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class HeadKinds:
-    """What the heads of a network are; heads of one kernel lie side by side.
+    """Kernel and output warping of each GP head; heads with the same kernel are adjacent.
 
     Attributes:
         kernels: Each head's kernel.
-        knees: Where each head's warping of the scores turns from linear to logarithmic, in gaps.
+        asinh_scales: Distance from the best value at which each head's warping turns from linear to logarithmic, in
+            units of the distance from best to median.
     """
 
     kernels: tuple[str, ...]
-    knees: tuple[float, ...]
+    asinh_scales: tuple[float, ...]
 
     def __len__(self) -> int:
         return len(self.kernels)
 
     @functools.cached_property
     def runs(self) -> tuple[tuple[str, slice], ...]:
-        """The kernels without repetition, each with its heads."""
+        """Each distinct kernel with the slice of its heads."""
         kernels = self.kernels
         return tuple(
             (kernel, slice(kernels.index(kernel), len(kernels) - kernels[::-1].index(kernel)))
@@ -43,19 +45,19 @@ class HeadKinds:
         )
 
     def of(self, chosen: tuple[int, ...]) -> HeadKinds:
-        """Some of them."""
-        return HeadKinds(tuple(self.kernels[i] for i in chosen), tuple(self.knees[i] for i in chosen))
+        """A subset of the heads."""
+        return HeadKinds(tuple(self.kernels[i] for i in chosen), tuple(self.asinh_scales[i] for i in chosen))
 
 
-#: All that there are; a network has some of them.
+#: All heads; a network has a subset of them.
 HEADS = HeadKinds(("matern52", "matern52", "matern52", "rbf", "exponential"), (0.05, 0.5, 30.0, 5.0, 0.5))
-LEAST_NOISE, TINY = 1e-5, 1e-12
+MIN_NOISE, EPSILON = 1e-5, 1e-12
 #: Bounds of log lengthscales and log noise shares.
 LENGTHSCALES, LOG_NOISES = (math.log(0.02), math.log(100)), (-14.0, 1.0)
-#: Strength of the prior belief that a head's amplitude is the history's own spread, in trials.
-BELIEF = 2.0
-#: Squared distance between two choices, and between an inactive parameter and an active one.
-APART = 0.5
+#: Strength, in trials, of the prior that a head's amplitude equals the variance of the history.
+AMPLITUDE_PRIOR_TRIALS = 2.0
+#: Squared distance between two choices, and between an active and an inactive parameter.
+MISMATCH_SQ = 0.5
 
 
 def squared_distances(a: Array, b: Array) -> Array:
@@ -71,38 +73,38 @@ def correlation(kernel: str, square: Array) -> Array:
     if kernel == "rbf":
         return np.exp(-0.5 * square)
     if kernel == "exponential":
-        return np.exp(-np.sqrt(square + TINY))
-    r = np.sqrt(5 * square + TINY)
+        return np.exp(-np.sqrt(square + EPSILON))
+    r = np.sqrt(5 * square + EPSILON)
     return (1 + r + np.square(r) / 3) * np.exp(-r)
 
 
 def correlation_and_slope(kernel: str, square: Array) -> tuple[Array, Array]:
-    """Correlations at squared distances, and their derivatives by them."""
+    """Correlations at squared distances, and their derivatives with respect to these."""
     if kernel == "rbf":
         found = np.exp(-0.5 * square)
         return found, -0.5 * found
     if kernel == "exponential":
-        r = np.sqrt(square + TINY)
+        r = np.sqrt(square + EPSILON)
         found = np.exp(-r)
         return found, -0.5 * found / r * (square > 1e-9)
-    r = np.sqrt(5 * square + TINY)
+    r = np.sqrt(5 * square + EPSILON)
     decay = np.exp(-r)
     slope = (1 + r) * decay
     return slope + np.square(r) / 3 * decay, (-5 / 6) * slope
 
 
-def warp(heads: HeadKinds, knee: float, u: Array) -> Array:
-    """Squashed scores (...) to the heads' warped ones, (..., H)."""
-    return np.asarray(np.arcsinh(knee * np.sinh(u)[..., None] / np.array(heads.knees)))
+def warp(heads: HeadKinds, asinh_scale: float, u: Array) -> Array:
+    """Warp transformed scores (...) for each head, (..., H)."""
+    return np.asarray(np.arcsinh(asinh_scale * np.sinh(u)[..., None] / np.array(heads.asinh_scales)))
 
 
-def unwarp(heads: HeadKinds, knee: float, warped: Array) -> Array:
-    """The inverse of :func:`warp`, (..., H) to (..., H)."""
-    return np.asarray(np.arcsinh(np.array(heads.knees) * np.sinh(np.clip(warped, -12, 12)) / knee))
+def unwarp(heads: HeadKinds, asinh_scale: float, warped: Array) -> Array:
+    """Inverse of :func:`warp`, (..., H) to (..., H)."""
+    return np.asarray(np.arcsinh(np.array(heads.asinh_scales) * np.sinh(np.clip(warped, -12, 12)) / asinh_scale))
 
 
-def log_slope(heads: HeadKinds, knee: float, u: Array) -> Array:
-    """Log derivative of each head's warping at its squashed scores, (..., H) to (..., H)."""
-    knees, inner = np.array(heads.knees), np.clip(u, -12, 12)
-    z = knee * np.sinh(inner) / knees
-    return np.asarray(np.log(knee / knees * np.cosh(inner)) - 0.5 * np.log1p(np.square(z)))
+def log_slope(heads: HeadKinds, asinh_scale: float, u: Array) -> Array:
+    """Log derivative of each head's warping at transformed scores, (..., H) to (..., H)."""
+    asinh_scales, inner = np.array(heads.asinh_scales), np.clip(u, -12, 12)
+    z = asinh_scale * np.sinh(inner) / asinh_scales
+    return np.asarray(np.log(asinh_scale / asinh_scales * np.cosh(inner)) - 0.5 * np.log1p(np.square(z)))

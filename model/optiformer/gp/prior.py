@@ -1,8 +1,8 @@
-"""Priors over a Gaussian process's lengthscales and noise, and how they are learned from histories.
+"""Priors over GP lengthscales and noise, and empirical Bayes estimates of them.
 
-A prior is a normal of the log lengthscale for each kind of parameter, around half the square root of the number of
-parameters unless told, and one of the log noise share. :func:`learned` fits it to many histories as HyperBO does (Wang
-et al., arXiv 2109.08215), by expectation maximization with each history's maximum in place of its posterior.
+A prior has a normal of the log lengthscale for each kind of parameter, by default centred at ``0.5 sqrt(d)`` for d
+parameters, and a normal of the log noise share. :func:`learned` fits it to many histories as HyperBO does (Wang et al.,
+arXiv 2109.08215), by expectation maximization with point (MAP) estimates in the E step.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy as np
 
 from optiformer.gp.fit import fit
 from optiformer.gp.kernels import Array
-from optiformer.gp.processes import Kinds, Processes, WarpedHistory
+from optiformer.gp.posterior import GPPosterior, Kinds, WarpedHistory
 
 #: Kinds of parameters: continuous, ordered with few values, categorical.
 N_KINDS = 3
-#: Least standard deviations: maxima are nearer to each other than what they estimate.
-LEAST_SPREAD = 0.3
+#: Minimum standard deviations: MAP estimates vary less than the quantities they estimate.
+MIN_SPREAD = 0.3
 
 
 @dataclass(frozen=True)
 class GPPrior:
-    """Normals of the hyperparameters.
+    """Normal priors of the hyperparameters.
 
     Attributes:
-        log_lengthscale: Means by kind of parameter, for one parameter; of d parameters half of ``log d`` more.
+        log_lengthscale: Means by kind of parameter for d = 1; ``log(d) / 2`` is added for d parameters.
         spread: Standard deviations by kind of parameter.
         log_noise: Mean of the log noise share.
         noise_spread: Its standard deviation.
@@ -39,12 +39,12 @@ class GPPrior:
     log_noise: float = math.log(0.01)
     noise_spread: float = 2.0
 
-    def solve(self, history: WarpedHistory, kinds: Kinds, *, evaluations: int = 30) -> Processes:
-        """A history's processes at the maximum of the posterior."""
+    def solve(self, history: WarpedHistory, kinds: Kinds, *, evaluations: int = 30) -> GPPosterior:
+        """Posterior of the heads at the MAP hyperparameters."""
         return history.solve(*self.maximum(history, kinds, evaluations=evaluations))
 
     def maximum(self, history: WarpedHistory, kinds: Kinds, *, evaluations: int = 30) -> tuple[Array, Array]:
-        """Log lengthscales (S, H) and log noise shares (H,) that maximize the posterior, about."""
+        """Approximate MAP log lengthscales (S, H) and log noise shares (H,)."""
         heads, which = len(history.heads), kind_of(kinds)
         middle = np.array(self.log_lengthscale)[which] + 0.5 * math.log(max(len(kinds), 1))
         width = np.repeat(np.array(self.spread)[which], heads), np.full(heads, self.noise_spread)
@@ -58,7 +58,7 @@ def kind_of(kinds: Kinds) -> Array:
 
 
 def learned(histories: Iterable[tuple[WarpedHistory, Kinds]], *, rounds: int = 4) -> GPPrior:
-    """The prior under which many histories are likeliest, about."""
+    """The prior that approximately maximizes the likelihood of many histories."""
     prior, known = GPPrior(), list(histories)
     for _ in range(rounds):
         lengthscales: list[list[float]] = [[] for _ in range(N_KINDS)]
@@ -72,8 +72,8 @@ def learned(histories: Iterable[tuple[WarpedHistory, Kinds]], *, rounds: int = 4
         normals = [(float(np.mean(v)), float(np.std(v))) if v else (mean, spread) for v, mean, spread in kept]
         prior = GPPrior(
             tuple(mean for mean, _ in normals),
-            tuple(max(LEAST_SPREAD, spread) for _, spread in normals),
+            tuple(max(MIN_SPREAD, spread) for _, spread in normals),
             float(np.mean(noises)),
-            max(LEAST_SPREAD, float(np.std(noises))),
+            max(MIN_SPREAD, float(np.std(noises))),
         )
     return prior

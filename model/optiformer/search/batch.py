@@ -1,4 +1,4 @@
-"""Proposals made ahead: which of the scored candidates, and how long they hold."""
+"""Batch selection with local penalization, and the queue that serves the batch to later asks."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ Array = NDArray[np.float64]
 
 
 @dataclass(eq=False)
-class Plan:
-    """Configurations to propose next, and the history that they were made from."""
+class ProposalQueue:
+    """Proposals for the next asks, and the history they were selected for."""
 
     history: list[Trial]
     configs: list[Config]
 
-    def next(self, trials: Sequence[Trial], running: Sequence[Mapping[str, Any]]) -> Config | None:
-        """The next configuration that is neither tried nor running; none if the history is not this one's sequel."""
+    def next(self, trials: Sequence[Trial], pending: Sequence[Mapping[str, Any]]) -> Config | None:
+        """The next proposal that is neither tried nor pending; ``None`` if ``trials`` do not continue the history."""
         if not self.configs or list(trials[: len(self.history)]) != self.history:
             return None
         since = [trial.config for trial in trials[len(self.history) :]]
         while self.configs:
             config = self.configs.pop(0)
-            if config not in since and config not in running:
+            if config not in since and config not in pending:
                 return config
         return None
 
 
-def diverse(
+def select_batch(
     gains: Array,
-    turns: Sequence[int],
-    alike: Callable[[int], Array],
+    schedule: Sequence[int],
+    correlation_row: Callable[[int], Array],
     allowed: Callable[[int], bool] | None = None,
     left: Array | None = None,
 ) -> list[int]:
-    """Candidates to propose one after another without being told between what the former ones were worth.
+    """Greedily select candidates to be evaluated together.
 
-    Having tried a point whose function value correlates by ``r`` with a candidate's leaves the candidate the share
-    ``sqrt(1 - r^2)`` of its deviation; its gain is discounted by that share (the idea of local penalization, González
-    et al., 2016, with a Gaussian process's own conditional deviation as penalty).
+    Observing a point whose function value has prior correlation ``r`` with a candidate's reduces the candidate's
+    posterior standard deviation by the factor ``sqrt(1 - r^2)``; its acquisition value is multiplied by the same
+    factor. This is local penalization (González et al., 2016) with the GP's conditional deviation as the penalty.
 
     Args:
-        gains: Of the candidates by each acquisition function, (m, A).
-        turns: Which acquisition function chooses, first to last.
-        alike: Correlations of one candidate's function value with all others', (m,).
-        allowed: Whether a candidate may be proposed; all may unless told.
-        left: The shares of their deviations that pending configurations leave the candidates, (m,); all unless told.
+        gains: Values of the candidates under each acquisition function, (m, A).
+        schedule: Index of the acquisition function that makes each selection.
+        correlation_row: Prior correlations of one candidate's function value with all, (m,), by its row.
+        allowed: Whether a candidate may be selected; all may by default.
+        left: Factors by which pending configurations reduce the deviations, (m,); 1 by default.
 
     Returns:
-        Rows, at most as many as there are turns.
+        Rows in the order of selection, at most ``len(schedule)``.
     """
     gains = gains - gains.min(0, initial=np.inf)
     left, chosen = np.ones(len(gains)) if left is None else left, list[int]()
     open_ = np.ones(len(gains), dtype=bool)
-    for turn in turns:
+    for acquisition in schedule:
         while open_.any():
-            row = int(np.where(open_, gains[:, turn] * left, -1.0).argmax())
+            row = int(np.where(open_, gains[:, acquisition] * left, -1.0).argmax())
             open_[row] = False
             if allowed is None or allowed(row):
                 chosen.append(row)
-                if len(chosen) < len(turns):
-                    left = left * np.sqrt(1 - alike(row).clip(-1, 1) ** 2)
+                if len(chosen) < len(schedule):
+                    left = left * np.sqrt(1 - correlation_row(row).clip(-1, 1) ** 2)
                 break
     return chosen

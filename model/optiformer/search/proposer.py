@@ -1,7 +1,7 @@
 """The search: encode the trials, score candidates, refine the best ones, propose.
 
-An ask is a function of the trials, the pending configurations, the seed and the trial's number; where several proposals
-are planned ahead, also of the ask that planned them.
+A proposal is a function of the trials, the pending configurations, the seed and the trial's number; one that comes from
+the proposal queue depends on the ask that filled the queue instead.
 """
 
 from __future__ import annotations
@@ -11,52 +11,53 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optiformer.errors import ModelError
+from optiformer.gp.expected_improvement import ExpectedImprovement
 from optiformer.gp.failures import FailureModel
-from optiformer.gp.improvement import ProcessImprovement
 from optiformer.search import candidates
-from optiformer.search.batch import Plan, diverse
-from optiformer.search.candidates import Pool
+from optiformer.search.batch import ProposalQueue, select_batch
+from optiformer.search.candidates import SearchState
 from optiformer.settings import Positive, Range, Share, check
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
-from optiformer.space.unit_space import MAX_LISTED, Array, UnitSpace
+from optiformer.space.unit_space import MAX_ENUMERATED, Array, Mask, UnitSpace
 from optiformer.surrogate.history import History, Rows, keys
-from optiformer.surrogate.interface import Belief, Surrogate, Told
+from optiformer.surrogate.interface import ConditionedSurrogate, Observed, Surrogate
 
 Config = dict[str, Any]
-OF_NETWORK, OF_PROCESS = ACQUISITIONS = ("pi", "gp-ei")
+PI, GP_EI = ACQUISITIONS = ("pi", "gp-ei")
 
 
 @dataclass(frozen=True)
 class ProposerConfig:
-    """How proposals are searched for.
+    """Settings of the search.
 
     Attributes:
-        uniform: Candidates from a Sobol' sequence over the whole space.
-        local: Candidates around, between and beyond the better trials.
-        refinements: Rounds of further candidates around the best-scored ones, each at a quarter of the scale.
-        refined: Candidates a refinement round.
-        evaluations: Of the marginal likelihood, to fit the kernel heads to the history (:mod:`optiformer.gp.fit`).
-        climbs: Evaluations of the gradient of ``gp-ei``, about, from the best-scored candidates, over the numbers among
-            their parameters.
-        acquisition: ``pi``, the probability of improvement that the network predicts, or ``gp-ei``, the expected
-            improvement of one process (:mod:`optiformer.gp.improvement`); joined by ``+`` they take turns, trial by
-            trial.
-        trust: The share of the scores' variance that the process of ``gp-ei`` must explain, each trial from the others,
-            to get its turns; else, and in a network without kernel heads, the other acquisitions take them. Where a
-            choice decides which parameters are active, it gets them anyway.
-        early: So many first trials ``gp-ei`` alone chooses, where it is among the acquisitions: of few trials the
-            network's ``pi`` stays too near the best one.
-        ahead: How many proposals are planned at a time, a share of the number of trials: with .06 a history of 100
-            trials is encoded at every sixth ask. A plan is dropped when the history is not a continuation of its own.
-        screened: The share of the candidates that are put to the network, those from which a process expects most; all
-            of them in a network without kernel heads.
-        margin: Improvement that ``pi`` asks for, in gaps between best and median.
+        uniform: Number of candidates from a Sobol' sequence over the whole space.
+        local: Number of candidates around, between and beyond the better trials.
+        refinements: Rounds of additional candidates around the best-scored ones, each at a quarter of the last scale.
+        refined: Candidates per refinement round.
+        evaluations: Approximate number of marginal-likelihood evaluations that fit the kernel heads to the history
+            (:mod:`optiformer.gp.fit`).
+        ei_evaluations: Approximate number of evaluations of ``gp-ei`` and its gradient when it is maximized over the
+            numeric parameters, starting from the best-scored candidates.
+        acquisition: ``pi``, the probability of improvement under the network's prediction, or ``gp-ei``, the expected
+            improvement under one kernel head (:mod:`optiformer.gp.expected_improvement`). Several, joined by ``+``,
+            alternate from trial to trial.
+        min_gp_r2: Minimum leave-one-out R^2 of the kernel head behind ``gp-ei`` for it to alternate with others. Below
+            it, and in a network without kernel heads, the other acquisitions are used alone. The minimum is ignored
+            where a categorical decides which parameters are active.
+        n_gp_only: Number of first trials chosen by ``gp-ei`` alone, if it is among the acquisitions: after few trials
+            ``pi`` stays too close to the incumbent.
+        batch_fraction: Proposals per encoding of the history, as a fraction of the number of trials: at .06 a history
+            of 100 trials is encoded at every sixth ask. The queue is discarded if the history is not a continuation of
+            the one it was made from.
+        screened: Fraction of the candidates scored by the network: those with the largest expected improvement under a
+            kernel head. Without kernel heads all candidates are scored.
+        margin: Improvement that ``pi`` requires, in units of the distance from best to median.
         temperature: Divides the logits; above 1 explores more.
-        n_startup: Successful trials before the network is asked. Until then proposals are the middle of the
+        n_startup: Number of successful trials before the surrogate is used. Until then proposals are the middle of the
             (logarithmic) ranges with every first choice, then a scrambled Sobol' sequence.
     """
 
@@ -65,11 +66,11 @@ class ProposerConfig:
     refinements: Annotated[int, Range(0, 100)] = 3
     refined: Annotated[int, Range(1, 10**6)] = 48
     evaluations: Annotated[int, Range(0, 1000)] = 6
-    climbs: Annotated[int, Range(0, 10_000)] = 30
+    ei_evaluations: Annotated[int, Range(0, 10_000)] = 30
     acquisition: str = "pi+gp-ei"
-    trust: Annotated[float, Range(most=1)] = 0.8
-    early: Annotated[int, Range(0, 10**6)] = 15
-    ahead: Share = 0.06
+    min_gp_r2: Annotated[float, Range(most=1)] = 0.8
+    n_gp_only: Annotated[int, Range(0, 10**6)] = 15
+    batch_fraction: Share = 0.06
     screened: Share = 1.0
     margin: Annotated[float, Range(0)] = 0.01
     temperature: Positive = 1.0
@@ -83,65 +84,66 @@ class ProposerConfig:
 
     @property
     def acquisitions(self) -> tuple[str, ...]:
-        """The acquisition functions that take turns."""
+        """Names of the acquisition functions, which alternate."""
         return tuple(self.acquisition.split("+"))
 
 
 PRESETS = {
-    "fast": ProposerConfig(uniform=64, local=64, refinements=1, ahead=0.1, evaluations=0, acquisition="pi"),
+    "fast": ProposerConfig(uniform=64, local=64, refinements=1, batch_fraction=0.1, evaluations=0, acquisition="pi"),
     "default": ProposerConfig(),
-    "thorough": ProposerConfig(uniform=256, local=256, refined=96, ahead=0.0, evaluations=12),
+    "thorough": ProposerConfig(uniform=256, local=256, refined=96, batch_fraction=0.0, evaluations=12),
 }
-#: How many of the best-scored candidates each refinement starts from, and its largest step.
+#: Number of best-scored candidates that each refinement starts from, and its largest step.
 REFINED_FROM, FIRST_STEP = 6, 0.1
-#: How many candidates gradient ascent starts from, and how many values an integer must have to be climbed as a number.
-CLIMBERS, MANY = 4, 16
-#: As many candidates are put to the network, at least.
-LEAST_SCREENED = 8
-#: A parameter that others hang on has each choice tried once if it has at most so many.
-BRANCHES = 8
+#: Number of starts when ``gp-ei`` is maximized, and of levels above which an integer is treated as continuous.
+N_STARTS, MIN_CONTINUOUS_LEVELS = 4, 16
+#: Minimum number of candidates scored by the network.
+MIN_SCREENED = 8
+#: Maximum number of choices of a categorical parent for which each choice is tried once.
+MAX_BRANCHES = 8
 Allowed = Callable[[Config], bool]
 
 
 @dataclass(frozen=True, eq=False)
-class _View:
-    """What one ask looks through.
+class _AskState:
+    """State of one ask.
 
     Attributes:
-        belief: What the network makes of the history's shown columns.
-        failures: How likely a configuration fails, where a trial has.
-        told: The shown columns of the history, and what is active in them.
-        shown: The columns.
-        acquisitions: The acquisition functions.
-        turns: Which of them chooses each proposal, first to last.
-        running: Pending configurations, and what each counts.
+        model: The surrogate conditioned on the visible columns of the history.
+        failures: Failure probabilities; ``None`` if no trial failed.
+        observed: Visible columns of the history and of its activity, (n, S) each.
+        visible: Indices of the columns that the surrogate sees, (S,).
+        acquisitions: Names of the acquisition functions in use.
+        schedule: Index of the acquisition function that selects each proposal of the batch.
+        pending: Pending configurations, their activity, and their weights.
     """
 
-    belief: Belief
+    model: ConditionedSurrogate
     failures: FailureModel | None
-    told: tuple[Array, NDArray[np.bool_]]
-    shown: Rows
+    observed: tuple[Array, Mask]
+    visible: Rows
     acquisitions: tuple[str, ...]
-    turns: list[int]
-    running: tuple[Array, NDArray[np.bool_], Array]
+    schedule: list[int]
+    pending: tuple[Array, Mask, Array]
 
 
 class Proposer:
     """Proposes configurations of a space.
 
-    Spaces with more free parameters than the network has slots: at every ask it sees some of them, half of its slots
-    for those whose rank correlation with the score is largest and half for others drawn at random; local candidates
-    change only those and keep an elite's values elsewhere (Li et al., 2017, do so with a GP). Histories longer than the
-    network was trained on are thinned to the best 60 %, some failures, and the rest spread evenly by rank.
+    A space with more free parameters than the surrogate has slots is searched in a subspace that changes at every ask:
+    half of the slots hold the parameters with the largest rank correlation with the score, half hold random others.
+    Local candidates change only these and keep an elite's values elsewhere (Li et al., 2017). Histories longer than
+    those the network was trained on are subsampled to the best 60 %, some failures, and the rest evenly by rank.
 
     Args:
         space: The search space.
         surrogate: The trained network.
-        config: How to search.
+        config: Settings of the search.
         allowed: Whether a configuration may be proposed (forbidden clauses).
 
     Raises:
-        ModelError: Nothing can vary in the space, or ``gp-ei`` alone is asked of a network without processes.
+        ModelError: No parameter has more than one value, or ``gp-ei`` is the only acquisition and the network has no
+            kernel heads.
     """
 
     def __init__(
@@ -157,12 +159,12 @@ class Proposer:
             raise ModelError("The space has no parameter with more than one value: nothing to propose.")
         self.surrogate = surrogate
         self.config = config or PRESETS["default"]
-        self._others = tuple(name for name in self.config.acquisitions if name != OF_PROCESS)
-        if not self._others and not surrogate.has_processes:
-            raise ModelError(f"{OF_PROCESS} is of a kernel head, and this checkpoint has none: take another.")
+        self._network_acquisitions = tuple(name for name in self.config.acquisitions if name != GP_EI)
+        if not self._network_acquisitions and not surrogate.has_kernel_heads:
+            raise ModelError(f"{GP_EI} needs a kernel head, and this checkpoint has none: choose another acquisition.")
         self._allowed = allowed
-        self._plan = Plan([], [])
-        self._known: dict[tuple[Any, ...], tuple[Array, NDArray[np.bool_]]] = {}
+        self._queue = ProposalQueue([], [])
+        self._positions: dict[tuple[Any, ...], tuple[Array, Mask]] = {}
 
     def suggest(
         self,
@@ -175,19 +177,20 @@ class Proposer:
         weights: Sequence[float] | None = None,
         skip: int = 0,
     ) -> list[Config]:
-        """Propose ``n`` configurations, distinct from each other, from past and from pending ones while any are left.
+        """Propose ``n`` configurations distinct from each other and from past and pending ones, while any are left.
 
-        Near a pending configuration, and near those of the same batch, a candidate's gain is discounted by what is
-        learned there anyway (:func:`optiformer.search.batch.diverse`).
+        The acquisition value of a candidate is discounted near pending configurations and near the rest of the batch
+        (:func:`optiformer.search.batch.select_batch`).
 
         Args:
             trials: All past trials, in any order.
-            n: How many.
-            seed: Of the study: of the first design and of all random numbers.
-            number: Of the first proposal among all of the study: the first design's place, and other random numbers.
+            n: Number of proposals.
+            seed: The study's seed, for the initial design and all random numbers.
+            number: Number of the first proposal within the study; it selects the point of the initial design and the
+                random stream.
             pending: Configurations being evaluated.
-            weights: What each of them counts, from 0 to 1; all of it unless told.
-            skip: How many others ask at the same moment and come first: so many proposals are left to them.
+            weights: Weight of each pending configuration, from 0 to 1; 1 by default.
+            skip: Number of concurrent asks that come first; so many of the best proposals are left to them.
 
         Raises:
             ModelError: A past configuration has a value outside its range.
@@ -195,130 +198,126 @@ class Proposer:
         chosen: list[Config] = []
         for place in range(number, number + n):
             running = [*map(dict, pending), *chosen]
-            config = self._plan.next(trials, running)
+            config = self._queue.next(trials, running)
             if config is None:
-                counted = None if weights is None else [*weights, *[1.0] * len(chosen)]
-                history = History.of(self._position, trials, running, counted)
+                all_weights = None if weights is None else [*weights, *[1.0] * len(chosen)]
+                history = History.of(self._position, trials, running, all_weights)
                 config, *later = self._propose(history, [seed] if isinstance(seed, int) else [*seed], place, skip)
-                self._plan = Plan(list(trials), later)
+                self._queue = ProposalQueue(list(trials), later)
             chosen.append(config)
         return chosen
 
-    def _position(self, config: Mapping[str, Any]) -> tuple[Array, NDArray[np.bool_]]:
-        """A configuration's positions, remembered: every ask sees the same trials again."""
+    def _position(self, config: Mapping[str, Any]) -> tuple[Array, Mask]:
+        """A configuration's position and activity, cached since every ask reads the same trials again."""
         key = tuple(config.items())
-        if key not in self._known:
-            self._known[key] = self.space.position(config)
-        return self._known[key]
+        if key not in self._positions:
+            self._positions[key] = self.space.position(config)
+        return self._positions[key]
 
     def _propose(self, history: History, seed: list[int], number: int, skip: int) -> list[Config]:
-        """The next proposals, best first: one, or as many as are planned ahead."""
+        """The next batch of proposals, best first."""
         rng = np.random.default_rng([*seed, number])
         if history.n_succeeded < max(self.config.n_startup, 1):
-            return [self.space.config(self._first(history, seed, number, rng))]
-        shown = self._shown(history, rng)
-        view = self._view(history, shown)
+            return [self.space.config(self._initial_position(history, seed, number, rng))]
+        visible = self._visible_columns(history, rng)
+        ask = self._ask_state(history, visible)
         levels, categorical = self.space.levels, self.space.categorical
         ok = ~history.failed
-        pool = Pool(history.position[ok], history.value[ok], levels, categorical, shown)
-        found = self._fresh(self._start(pool, rng), history)
-        unseen = self._unseen(found, history)
-        found = unseen if len(unseen) else found
-        refines = not self._listed and not len(unseen)
-        gains = self._score(found, view)
+        state = SearchState(history.position[ok], history.value[ok], levels, categorical, visible)
+        found = self._new_candidates(self._initial_candidates(state, rng), history)
+        untried = self._untried_branches(found, history)
+        found = untried if len(untried) else found
+        refines = not self._enumerable and not len(untried)
+        gains = self._score(found, ask)
         for round_ in range(self.config.refinements if refines else 0):
             if not len(found):
                 break
-            best = self._best(found, gains, view)
+            best = self._best(found, gains, ask)
             step = FIRST_STEP / 4**round_
             centres = best[rng.integers(len(best), size=self.config.refined)]
-            near = candidates.perturb(pool, centres, candidates.scales(len(centres), rng, step / 16, step), rng)
-            near = self._fresh(near, history)
+            near = candidates.perturb(state, centres, candidates.scales(len(centres), rng, step / 16, step), rng)
+            near = self._new_candidates(near, history)
             found = np.concatenate([found, near])
-            gains = np.concatenate([gains, self._score(near, view)])
-        if self.config.climbs and OF_PROCESS in view.acquisitions and refines and len(found):
-            process = [view.acquisitions.index(OF_PROCESS)] * CLIMBERS
-            best = found[self._diverse(found, gains, process, view)]
-            climbed = self._fresh(self._climb(best, view), history)
-            found = np.concatenate([found, climbed])
-            gains = np.concatenate([gains, self._score(climbed, view)])
-        chosen = self._diverse(found, gains, view.turns[:1] * skip + view.turns, view, self._allowed)
+            gains = np.concatenate([gains, self._score(near, ask)])
+        if self.config.ei_evaluations and GP_EI in ask.acquisitions and refines and len(found):
+            starts = found[self._select_batch(found, gains, [ask.acquisitions.index(GP_EI)] * N_STARTS, ask)]
+            maxima = self._new_candidates(self._maximize_ei(starts, ask), history)
+            found = np.concatenate([found, maxima])
+            gains = np.concatenate([gains, self._score(maxima, ask)])
+        chosen = self._select_batch(found, gains, ask.schedule[:1] * skip + ask.schedule, ask, self._allowed)
         chosen = chosen[skip:] or chosen[-1:]
         return [self.space.config(found[i]) for i in chosen] or [
-            self.space.config(self._first(history, seed, number, rng))
+            self.space.config(self._initial_position(history, seed, number, rng))
         ]
 
-    def _view(self, history: History, shown: Rows) -> _View:
-        """With those of the acquisition functions that get turns."""
-        kinds = self.space.kinds(shown)
-        told = Told(history.position[:, shown], history.active[:, shown], history.value, history.failed)
-        belief = self.surrogate.condition(kinds, told, evaluations=self.config.evaluations)
-        failures = FailureModel(kinds, told.position, told.active, told.failed) if told.failed.any() else None
+    def _ask_state(self, history: History, visible: Rows) -> _AskState:
+        """Condition the surrogate and schedule the acquisition functions."""
+        kinds = self.space.kinds(visible)
+        observed = Observed(history.position[:, visible], history.active[:, visible], history.value, history.failed)
+        model = self.surrogate.condition(kinds, observed, evaluations=self.config.evaluations)
+        columns, failed, n = (observed.position, observed.active), observed.failed, len(observed.value)
+        failures = FailureModel(kinds, *columns, failed) if failed.any() else None
         order = self.config.acquisitions
-        if self._others and self._others != order:
-            process = belief.improvement
+        if self._network_acquisitions and self._network_acquisitions != order:
+            ei = model.expected_improvement
             branches = len(self.space.branching) > 0
-            if process is None or (process.explained < self.config.trust and not branches):
-                order = self._others
-            if process is not None and len(told.value) < self.config.early:
-                order = (OF_PROCESS,)
+            if ei is None or (ei.loo_r2 < self.config.min_gp_r2 and not branches):
+                order = self._network_acquisitions
+            if ei is not None and n < self.config.n_gp_only:
+                order = (GP_EI,)
         names = tuple(dict.fromkeys(order))
         counted = history.weight > 0
-        planned, first = max(1, int(self.config.ahead * len(told.value))), len(told.value) + int(counted.sum())
-        turns = [names.index(order[(first + i) % len(order)]) for i in range(planned)]
-        running = history.running[counted], history.running_active[counted], history.weight[counted]
-        return _View(belief, failures, (told.position, told.active), shown, names, turns, running)
+        batch_size, first = max(1, int(self.config.batch_fraction * n)), n + int(counted.sum())
+        schedule = [names.index(order[(first + i) % len(order)]) for i in range(batch_size)]
+        pending = history.pending[counted], history.pending_active[counted], history.weight[counted]
+        return _AskState(model, failures, columns, visible, names, schedule, pending)
 
-    def _best(self, found: Array, gains: Array, view: _View) -> Array:
-        """The candidates whose surroundings are worth more candidates."""
-        if len(view.turns) == 1:
-            return np.asarray(found[np.argsort(-gains[:, view.turns[0]], kind="stable")[:REFINED_FROM]])
-        more = (view.turns * REFINED_FROM)[: max(len(view.turns), REFINED_FROM)]
-        return np.asarray(found[self._diverse(found, gains, more, view)])
+    def _best(self, found: Array, gains: Array, ask: _AskState) -> Array:
+        """The candidates around which a refinement round searches."""
+        if len(ask.schedule) == 1:
+            return np.asarray(found[np.argsort(-gains[:, ask.schedule[0]], kind="stable")[:REFINED_FROM]])
+        more = (ask.schedule * REFINED_FROM)[: max(len(ask.schedule), REFINED_FROM)]
+        return np.asarray(found[self._select_batch(found, gains, more, ask)])
 
-    def _diverse(
-        self,
-        found: Array,
-        gains: Array,
-        turns: list[int],
-        view: _View,
-        allowed: Allowed | None = None,
+    def _select_batch(
+        self, found: Array, gains: Array, schedule: list[int], ask: _AskState, allowed: Allowed | None = None
     ) -> list[int]:
-        running, running_active, weight = view.running
-        position, active = self._columns(found, view.shown)
-        one_of = view.belief.alike(
-            np.concatenate([position, running[:, view.shown]]), np.concatenate([active, running_active[:, view.shown]])
+        pending, pending_active, weights = ask.pending
+        position, active = self._columns(found, ask.visible)
+        correlation_row = ask.model.prior_correlation_rows(
+            np.concatenate([position, pending[:, ask.visible]]),
+            np.concatenate([active, pending_active[:, ask.visible]]),
         )
         left = np.ones(len(found))
-        for row, share in enumerate(weight):
-            left *= np.sqrt(1 - share * one_of(len(found) + row)[: len(found)].clip(-1, 1) ** 2)
+        for row, weight in enumerate(weights):
+            left *= np.sqrt(1 - weight * correlation_row(len(found) + row)[: len(found)].clip(-1, 1) ** 2)
         may_be = None if allowed is None else lambda row: allowed(self.space.config(found[row]))
-        return diverse(gains, turns, lambda row: one_of(row)[: len(found)], may_be, left)
+        return select_batch(gains, schedule, lambda row: correlation_row(row)[: len(found)], may_be, left)
 
     @property
-    def _listed(self) -> bool:
-        return self.space.n_configurations <= MAX_LISTED
+    def _enumerable(self) -> bool:
+        return self.space.n_configurations <= MAX_ENUMERATED
 
-    def _start(self, pool: Pool, rng: np.random.Generator) -> Array:
-        """The first candidates: all of a small discrete space, else a sequence and the elites' surroundings."""
-        if self._listed:
+    def _initial_candidates(self, state: SearchState, rng: np.random.Generator) -> Array:
+        """All configurations of a small discrete space, else global and local candidates."""
+        if self._enumerable:
             return self.space.all_positions()
         local = self.config.local
         parts = (
             (candidates.sobol, self.config.uniform),
             (candidates.perturbed_elites, local - local // 4 - local // 16),
             (candidates.crossed_elites, local // 4),
-            (candidates.walls, local // 16),
+            (candidates.boundary_points, local // 16),
         )
-        return np.concatenate([generate(pool, n, rng) for generate, n in parts if n])
+        return np.concatenate([generate(state, n, rng) for generate, n in parts if n])
 
-    def _first(self, history: History, seed: list[int], number: int, rng: np.random.Generator) -> Array:
-        """A configuration of the first design that is allowed and fresh; else a random one, at last an old one."""
+    def _initial_position(self, history: History, seed: list[int], number: int, rng: np.random.Generator) -> Array:
+        """A point of the initial design; if it is taken or forbidden a random new one, and at last a random old one."""
         design = self.space.snap(candidates.design(self.space.levels, self.space.categorical, seed, number))
-        pool = Pool(design, np.zeros(1), self.space.levels, self.space.categorical, np.arange(1))
-        found = self._start(pool, rng) if self._listed else candidates.sobol(pool, 64, rng)
+        state = SearchState(design, np.zeros(1), self.space.levels, self.space.categorical, np.arange(1))
+        found = self._initial_candidates(state, rng) if self._enumerable else candidates.sobol(state, 64, rng)
         found = np.concatenate([design, found[rng.permutation(len(found))]])
-        for positions in (self._fresh(found, history), self.space.snap(found)):
+        for positions in (self._new_candidates(found, history), self.space.snap(found)):
             for position in positions:
                 if self._allowed(self.space.config(position)):
                     return np.asarray(position)
@@ -328,8 +327,8 @@ class Proposer:
                 return np.asarray(position)
         raise ModelError("No random configuration is allowed: the space's forbidden clauses rule out nearly all of it.")
 
-    def _fresh(self, positions: Array, history: History) -> Array:
-        """Snapped candidates without the ones that were tried, or are there twice."""
+    def _new_candidates(self, positions: Array, history: History) -> Array:
+        """Snapped candidates without duplicates and without past or pending configurations."""
         snapped = self.space.snap(positions)
         active = self.space.active(snapped)
         keep, seen = [], set(history.seen)
@@ -339,79 +338,81 @@ class Proposer:
                 keep.append(row)
         return np.asarray(snapped[keep])
 
-    def _unseen(self, found: Array, history: History) -> Array:
-        """The candidates with a choice, of a parameter that others hang on, that no trial has had yet.
+    def _untried_branches(self, found: Array, history: History) -> Array:
+        """Candidates with an untried choice of a categorical that activates other parameters.
 
-        Nothing is known of such a branch, so each is tried once. None where choices are many.
+        The surrogate has no information about such a branch, so each is tried once, unless the choices are many.
         """
-        columns = [column for column in self.space.branching if self.space.levels[column] <= BRANCHES]
-        tried = np.floor(np.concatenate([history.position, history.running]) * self.space.levels)
+        columns = [column for column in self.space.branching if self.space.levels[column] <= MAX_BRANCHES]
+        tried = np.floor(np.concatenate([history.position, history.pending]) * self.space.levels)
         cells, new = np.floor(found * self.space.levels), np.zeros(len(found), dtype=bool)
         for column in columns:
             new |= ~np.isin(cells[:, column], tried[:, column])
         rows = [row for row in np.flatnonzero(new) if self._allowed(self.space.config(found[row]))]
         return np.asarray(found[rows])
 
-    def _shown(self, history: History, rng: np.random.Generator) -> Rows:
-        """The columns that the network sees."""
+    def _visible_columns(self, history: History, rng: np.random.Generator) -> Rows:
+        """Columns that the surrogate sees, (S,): if D > slots, half by rank correlation with the score, half random."""
         slots, d = self.surrogate.slots, len(self.space)
         if d <= slots:
             return np.arange(d)
         ranks = history.value.argsort(kind="stable").argsort(kind="stable").astype(float)
         ranks -= ranks.mean()
         columns = history.position.argsort(0, kind="stable").argsort(0, kind="stable") - (len(ranks) - 1) / 2
-        telling = np.argsort(-np.abs(ranks @ columns), kind="stable")
-        others = rng.permutation(telling[slots // 2 :])[: slots - slots // 2]
-        return np.sort(np.concatenate([telling[: slots // 2], others]))
+        relevant = np.argsort(-np.abs(ranks @ columns), kind="stable")
+        others = rng.permutation(relevant[slots // 2 :])[: slots - slots // 2]
+        return np.sort(np.concatenate([relevant[: slots // 2], others]))
 
-    def _score(self, positions: Array, view: _View) -> Array:
-        """What each acquisition function makes of positions, (m, A), in expectation over their failing.
+    def _score(self, positions: Array, ask: _AskState) -> Array:
+        """Acquisition values of positions times their probability of success, (m, A).
 
-        The network is only asked where its turn comes; else its column is 0.
+        The network's column is 0 if the schedule does not contain it.
         """
-        gains = np.zeros((len(positions), len(view.acquisitions)))
+        gains = np.zeros((len(positions), len(ask.acquisitions)))
         if not len(positions):
             return gains
-        columns = self._columns(positions, view.shown)
-        for turn, name in enumerate(view.acquisitions):
-            if name == OF_PROCESS:
-                gains[:, turn] = _process(view.belief).value(*columns)
-            elif turn in view.turns:
-                rows = self._screened(columns, view)
+        columns = self._columns(positions, ask.visible)
+        for index, name in enumerate(ask.acquisitions):
+            if name == GP_EI:
+                gains[:, index] = _gp_ei(ask.model).value(*columns)
+            elif index in ask.schedule:
+                rows = self._screened(columns, ask)
                 some = columns[0][rows], columns[1][rows]
                 margin, temperature = self.config.margin, self.config.temperature
-                gains[rows, turn] = view.belief.improving(*some, margin=margin, temperature=temperature)
-        if view.failures is not None:
-            related = view.belief.related(*columns, *view.told)
-            gains *= 1 - view.failures.probability(*columns, related)[:, None]
+                gains[rows, index] = ask.model.probability_of_improvement(*some, margin=margin, temperature=temperature)
+        if ask.failures is not None:
+            correlation = ask.model.prior_correlation(*columns, *ask.observed)
+            gains *= 1 - ask.failures.probability(*columns, correlation)[:, None]
         return gains
 
-    def _screened(self, columns: tuple[Array, NDArray[np.bool_]], view: _View) -> Rows:
-        """Which of some candidates are put to the network."""
-        n, process = len(columns[0]), view.belief.improvement
-        most = max(LEAST_SCREENED, round(self.config.screened * n))
-        if most >= n or process is None:
+    def _screened(self, columns: tuple[Array, Mask], ask: _AskState) -> Rows:
+        """Rows of the candidates that the network scores."""
+        n, ei = len(columns[0]), ask.model.expected_improvement
+        most = max(MIN_SCREENED, round(self.config.screened * n))
+        if most >= n or ei is None:
             return np.arange(n)
-        return np.argpartition(-process.value(*columns), most)[:most]
+        return np.argpartition(-ei.value(*columns), most)[:most]
 
-    def _climb(self, positions: Array, view: _View) -> Array:
-        """Where the gradient leads from each position, (m, D); parameters of few values stay."""
-        shown = view.shown
-        moves = (self.space.levels[shown] == 0) | (~self.space.categorical[shown] & (self.space.levels[shown] > MANY))
-        climbed = positions.copy()
-        found = _process(view.belief).climb(*self._columns(positions, shown), moves, self.config.climbs)
-        climbed[:, shown] = np.where(moves, found, positions[:, shown])
-        return climbed
+    def _maximize_ei(self, starts: Array, ask: _AskState) -> Array:
+        """Local maxima of ``gp-ei`` over the numeric parameters, (m, D), from starts (m, D)."""
+        visible = ask.visible
+        moves = (self.space.levels[visible] == 0) | (
+            ~self.space.categorical[visible] & (self.space.levels[visible] > MIN_CONTINUOUS_LEVELS)
+        )
+        maxima = starts.copy()
+        found = _gp_ei(ask.model).maximize(*self._columns(starts, visible), moves, self.config.ei_evaluations)
+        maxima[:, visible] = np.where(moves, found, starts[:, visible])
+        return maxima
 
-    def _columns(self, positions: Array, shown: Rows) -> tuple[Array, NDArray[np.bool_]]:
-        """Positions and activity of the shown columns, (m, len(shown))."""
-        return positions[:, shown], self.space.active(positions)[:, shown]
+    def _columns(self, positions: Array, visible: Rows) -> tuple[Array, Mask]:
+        """Visible columns of positions and of their activity, (m, S) each."""
+        return positions[:, visible], self.space.active(positions)[:, visible]
 
 
-def _process(belief: Belief) -> ProcessImprovement:
-    process = belief.improvement
-    assert process is not None, "only a trusted process gets a turn, and one alone is refused where there is none"
-    return process
+def _gp_ei(model: ConditionedSurrogate) -> ExpectedImprovement:
+    ei = model.expected_improvement
+    assert ei is not None, f"{GP_EI} is scheduled only where there are kernel heads"
+    return ei
 
 
 def with_settings(preset: str, **changes: Any) -> ProposerConfig:

@@ -1,4 +1,4 @@
-"""Settings of the sequence model: its data, how sequences are made of them, how it is sampled from."""
+"""Settings of the sequence network: data, augmentation and sampling."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Weight = Annotated[float, Range(0, 1000)]
 
 @dataclass(frozen=True)
 class TeacherShare:
-    """One teacher's part of the data.
+    """One teacher's share of the data.
 
     Attributes:
         name: ``tpe`` | ``random`` | ``cmaes``.
-        share: Its share of the trajectories.
-        n_trials: The length of its trajectories.
+        share: Relative share of the trajectories.
+        n_trials: Length of its trajectories.
     """
 
     name: Literal["tpe", "random", "cmaes"]
@@ -32,14 +32,14 @@ class TeacherShare:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The trajectories: how many, of which teachers, on which functions.
+    """Settings of the trajectories.
 
     Attributes:
-        n_trajectories: How many in all, each on its own function.
-        shard_size: Trajectories a file.
-        seed: Drives everything random; shard ``i`` depends on the seed and ``i`` alone.
-        teachers: Who makes them.
-        prior: Which functions they are made on.
+        n_trajectories: Total number of trajectories, each on its own function.
+        shard_size: Trajectories per file.
+        seed: Seed; shard ``i`` depends on the seed and ``i`` only.
+        teachers: The optimizers that make them.
+        prior: The prior over functions.
     """
 
     n_trajectories: Annotated[int, Range(1, 10**9)] = 20_000
@@ -55,24 +55,24 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How a trajectory becomes a training sequence.
+    """Augmentation: how trajectories become training sequences.
 
     Attributes:
-        max_trials: The longest history.
-        max_tokens: The longest sequence; histories of many parameters are shortened to it.
-        sorted_share: Share of histories ordered from the worst trial to the best one, as at inference; the others are
-            shuffled (half) or in their own order (half).
-        keep_best: When a trajectory is shortened, the largest share of the trials kept that are its best ones.
+        max_trials: Maximum number of trials.
+        max_tokens: Maximum length of a sequence; histories of many parameters are shortened to it.
+        sorted_share: Fraction of histories ordered from worst to best as at inference; half of the others are shuffled,
+            half in their original order.
+        keep_best: Maximum fraction of a shortened trajectory that are its best trials.
         value_noise: Standard deviation of Gaussian noise on continuous positions.
-        noise_share: Share of sequences that get it.
-        failed_share: Share of sequences in which some trials are made to fail.
-        permute: Whether parameters take a random order and random names.
-        regret_token: Whether the TARGET_REGRET token tells the hindsight regret (otherwise it is always level 0).
+        noise_share: Fraction of sequences with noise.
+        failed_share: Fraction of sequences in which some trials fail.
+        permute: Whether parameters get a random order and random names.
+        regret_token: Whether the TARGET_REGRET token encodes the hindsight regret (otherwise it is always level 0).
         regret_levels: Normalised regrets below which a sequence's last trial is level 0, level 1; level 2 above.
-        improvement_weight: Loss weight of the trials that are not among the better half of a sorted history.
+        improvement_weight: Loss weight of trials outside the better half of a sorted history.
         score_weight: Loss weight of score tokens.
-        frame_weight: Loss weight of the other tokens (names, separators, INACTIVE, EOS), which inference never asks
-            for; with 1 for all four weights the loss is the plain next-token cross-entropy.
+        frame_weight: Loss weight of the other tokens (names, separators, INACTIVE, EOS), which inference never samples;
+            with all four weights at 1 the loss is the next-token cross-entropy.
     """
 
     max_trials: Annotated[int, Range(2, 100_000)] = 20
@@ -97,20 +97,20 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How the policy samples.
+    """Settings of sampling.
 
     Attributes:
         temperature: Divides the logits; 0 is greedy.
         top_k: Keep the k likeliest tokens of a value; 0 for all.
         top_p: Keep the smallest set of tokens with this probability; 1 for all.
-        exploration: How many parameters of a configuration are drawn uniformly on average; as a mutation rate does, it
-            keeps a policy that copies its best trials from repeating one level of a parameter for ever. At most a
-            tenth of each parameter's probability.
-        candidates: Draw this many configurations and propose the likeliest one (all parameters together).
-        margin: How far below the best score the target lies, in gaps between best and median.
-        context_trials: At most this many past trials are shown: most of them the best, the others spread by rank.
-        max_tokens: Nor more than fit into this many tokens, the next trial's included.
-        n_startup: Trials before the network is asked; until then proposals are uniform.
+        exploration: Mean number of parameters per configuration that are sampled uniformly. Like a mutation rate, it
+            prevents a policy that copies its best trials from repeating a level forever. At most a tenth of each
+            parameter's probability.
+        candidates: Number of samples per proposal, of which the likeliest is proposed.
+        margin: Distance of the target below the best score, in units of the distance from best to median.
+        context_trials: Maximum number of past trials in the context: mostly the best, the others evenly by rank.
+        max_tokens: Maximum number of tokens of the context and the next trial.
+        n_startup: Number of trials before the network is used; until then proposals are uniform.
     """
 
     temperature: Annotated[float, Range(0, MAX_TEMPERATURE)] = 1.0

@@ -1,7 +1,7 @@
-"""Trajectories to training sequences: the ``seq`` encoding's data side.
+"""Training data of the sequence network: from trajectories to batches of sequences.
 
-A sequence is a pure function of a trajectory and a random generator, and the generator of the pool's index: the place
-in the data is three integers, and training resumes at it exactly.
+Sequences are functions of a trajectory and a generator that is seeded by the pool's index, so that a position in the
+data is three integers and training resumes exactly.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ POOL = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Recorded:
-    """One trajectory as it was stored; shapes as in :class:`optiformer.sequence.teachers.Trajectory`."""
+class StoredTrajectory:
+    """One stored trajectory; shapes as in :class:`optiformer.sequence.teachers.Trajectory`."""
 
     levels: NDArray[np.int64]
     categorical: NDArray[np.bool_]
@@ -37,7 +37,7 @@ class Recorded:
     f_ref: float
 
     def regret(self, trial: int) -> float:
-        """Hindsight: the normalised regret that a trial truly had."""
+        """Normalised noise-free regret of a trial, known in hindsight."""
         return max(float(self.truths[trial]) - self.f_best, 0.0) / max(self.f_ref - self.f_best, 1e-12)
 
 
@@ -52,7 +52,7 @@ class TrajectoryStore:
     def __init__(self, folder: str | Path, split: Split) -> None:
         import pyarrow.parquet as pq
 
-        self._rows: list[Recorded] = []
+        self._rows: list[StoredTrajectory] = []
         for path in shards(folder):
             try:
                 columns = pq.read_table(path).combine_chunks()
@@ -65,11 +65,11 @@ class TrajectoryStore:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> Recorded:
+    def __getitem__(self, index: int) -> StoredTrajectory:
         return self._rows[index]
 
 
-def _rows(table: object, split: Split) -> Iterator[Recorded]:
+def _rows(table: object, split: Split) -> Iterator[StoredTrajectory]:
     flat, offsets = {}, {}
     for name in ("levels", "categorical", "positions", "values", "truths"):
         column = table[name].combine_chunks()  # type: ignore[index]
@@ -80,7 +80,7 @@ def _rows(table: object, split: Split) -> Iterator[Recorded]:
         if (function_id % VALIDATION_EVERY == 7) != (split == "validation"):
             continue
         cells = {name: flat[name][offsets[name][i] : offsets[name][i + 1]] for name in flat}
-        yield Recorded(
+        yield StoredTrajectory(
             cells["levels"].astype(np.int64),
             cells["categorical"].astype(bool),
             cells["positions"].reshape(len(cells["values"]), -1),
@@ -97,7 +97,7 @@ class Sequence:
 
     Attributes:
         tokens: Token ids, shape (L,).
-        weights: How much the prediction of each token counts, shape (L,); 0 for the ones that inference never asks for.
+        weights: Loss weights, shape (L,); 0 for tokens that inference never samples.
     """
 
     tokens: NDArray[np.int64]
@@ -105,23 +105,23 @@ class Sequence:
 
 
 def make_sequence(
-    recorded: Recorded, rng: np.random.Generator, config: AugmentConfig, vocabulary: Vocabulary
+    trajectory: StoredTrajectory, rng: np.random.Generator, config: AugmentConfig, vocabulary: Vocabulary
 ) -> Sequence:
     """Shorten, order, perturb and permute a trajectory and turn it into tokens."""
-    chosen, is_sorted = choose_trials(recorded, rng, config)
-    positions = recorded.positions[chosen].astype(np.float64)
-    values = recorded.values[chosen]
+    chosen, is_sorted = choose_trials(trajectory, rng, config)
+    positions = trajectory.positions[chosen].astype(np.float64)
+    values = trajectory.values[chosen]
     failed = np.zeros(len(chosen), dtype=bool)
     if rng.random() < config.failed_share:
         failed = (rng.random(len(chosen)) < 0.2) & (values > values.min())
         if is_sorted:  # as at inference: failed trials first
             rows = np.argsort(~failed, kind="stable")
             chosen, positions, values, failed = chosen[rows], positions[rows], values[rows], failed[rows]
-    level = _target_level(recorded.regret(int(chosen[-1])), config) if config.regret_token else 0
+    level = _target_level(trajectory.regret(int(chosen[-1])), config) if config.regret_token else 0
     if rng.random() < config.noise_share:
         noisy = positions + rng.normal(0.0, config.value_noise, positions.shape)
-        positions = np.where(recorded.levels > 0, positions, np.clip(noisy, 0.0, 1.0))
-    tokens = encode_positions(positions, recorded.levels, recorded.categorical, rng, config.permute, vocabulary)
+        positions = np.where(trajectory.levels > 0, positions, np.clip(noisy, 0.0, 1.0))
+    tokens = encode_positions(positions, trajectory.levels, trajectory.categorical, rng, config.permute, vocabulary)
     scores = quantize(ScoreScale.of(values[~failed]).position(values), vocabulary.n_bins)
     scores[failed] = vocabulary.special("INFEASIBLE")
     n, width = tokens.shape
@@ -135,8 +135,8 @@ def make_sequence(
     if is_sorted:
         importance[n // 2 :] = 1.0
     importance[failed] = 0.0
-    shown = trials[:, 2:-2:2] != vocabulary.special("INACTIVE")
-    weights[:, 2:-2:2] = np.where(shown, importance[:, None], config.frame_weight)
+    active = trials[:, 2:-2:2] != vocabulary.special("INACTIVE")
+    weights[:, 2:-2:2] = np.where(active, importance[:, None], config.frame_weight)
     weights[:, -1] = np.where(failed, config.frame_weight, importance * config.score_weight)
     head = [vocabulary.special("BOS"), vocabulary.target(level)]
     return Sequence(
@@ -146,21 +146,21 @@ def make_sequence(
 
 
 def choose_trials(
-    recorded: Recorded, rng: np.random.Generator, config: AugmentConfig
+    trajectory: StoredTrajectory, rng: np.random.Generator, config: AugmentConfig
 ) -> tuple[NDArray[np.int64], bool]:
-    """Which trials a sequence holds, in its order, and whether that order is from worst to best."""
-    total, dimensions = recorded.positions.shape
+    """Trials of a sequence, in order, and whether the order is from worst to best."""
+    total, dimensions = trajectory.positions.shape
     longest = min(config.max_trials, (config.max_tokens - 3) // (2 * dimensions + 3), total)
     n = longest
     if rng.random() < 0.5 and longest > 4:
         n = int(np.exp(rng.uniform(np.log(4), np.log(longest + 1))))
     seen = total if rng.random() < 0.5 else int(rng.integers(n, total + 1))
-    ranked = np.argsort(recorded.values[:seen], kind="stable")
+    ranked = np.argsort(trajectory.values[:seen], kind="stable")
     n_best = max(1, round(n * rng.uniform(0.0, config.keep_best)))
     rest = rng.permutation(ranked[n_best:])[: n - n_best]
     chosen = np.sort(np.concatenate([ranked[:n_best], rest]))
     if rng.random() < config.sorted_share:
-        return chosen[np.argsort(-recorded.values[chosen], kind="stable")], True
+        return chosen[np.argsort(-trajectory.values[chosen], kind="stable")], True
     return (rng.permutation(chosen) if rng.random() < 0.5 else chosen), False
 
 
@@ -174,8 +174,8 @@ def encode_positions(
 ) -> NDArray[np.int64]:
     """``(NAME value)*`` of every trial, (N, D) -> (N, 2 D); NaN positions are inactive.
 
-    With ``permute`` the parameters take a random order and random names, about half of the scales are reversed and
-    categories are renamed: none of these changes what a function is.
+    With ``permute`` parameters get a random order and random names, about half of the scales are reversed, and
+    categories are permuted; the function is equivalent.
     """
     n, dimensions = positions.shape
     order = rng.permutation(dimensions) if permute else np.arange(dimensions)
@@ -184,7 +184,7 @@ def encode_positions(
     filled = np.where(inactive, 0.5, positions)
     if permute:
         filled = np.where(rng.random(dimensions) < 0.5, 1.0 - filled, filled)
-    # Single precision and reversing leave cell centres a hair off, and many centres lie on the edge of two bins.
+    # Float32 and reversing move cell centres slightly, and many centres lie on the edge of two bins.
     count = np.maximum(levels, 1)
     filled = np.where(levels > 0, (np.minimum(np.floor(filled * count), count - 1) + 0.5) / count, filled)
     tokens = quantize(filled, vocabulary.n_bins)
@@ -204,8 +204,8 @@ def _target_level(regret: float, config: AugmentConfig) -> int:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place in the endless stream of batches."""
+class DataCursor:
+    """A position in the endless stream of batches."""
 
     epoch: int = 0
     pool: int = 0
@@ -213,12 +213,18 @@ class Place:
 
 
 def batches(
-    store: TrajectoryStore, config: AugmentConfig, vocabulary: Vocabulary, *, batch_tokens: int, seed: int, start: Place
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], Place]]:
-    """Endless padded batches of similar lengths, each with the place after it.
+    store: TrajectoryStore,
+    config: AugmentConfig,
+    vocabulary: Vocabulary,
+    *,
+    batch_tokens: int,
+    seed: int,
+    start: DataCursor,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], DataCursor]]:
+    """Endless padded batches of similar lengths, each with the position after it.
 
     Yields:
-        Tokens (B, L), weights (B, L) and the next :class:`Place`.
+        Tokens (B, L), weights (B, L) and the next :class:`DataCursor`.
     """
     place = start
     n_pools = -(-len(store) // POOL)
@@ -231,9 +237,9 @@ def batches(
             groups = _group(sequences, batch_tokens)
             groups = [groups[i] for i in rng.permutation(len(groups))]
             for index in range(place.batch, len(groups)):
-                yield *_pad(groups[index], vocabulary), Place(place.epoch, place.pool, index + 1)
-            place = Place(place.epoch, place.pool + 1)
-        place = Place(place.epoch + 1)
+                yield *_pad(groups[index], vocabulary), DataCursor(place.epoch, place.pool, index + 1)
+            place = DataCursor(place.epoch, place.pool + 1)
+        place = DataCursor(place.epoch + 1)
 
 
 def _group(sequences: list[Sequence], batch_tokens: int) -> list[list[Sequence]]:

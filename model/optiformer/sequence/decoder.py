@@ -1,7 +1,6 @@
-"""The Llama forward pass with a key-value cache, lean enough for one suggestion on one core.
+"""Llama forward pass with a key-value cache.
 
-Same weights and same results as ``LlamaForCausalLM`` (a test compares the logits token by token), without its per-call
-overhead: a decoding step of a small network costs about as much as its matrix products.
+Computes the same logits as ``LlamaForCausalLM`` (a test compares them) without its overhead per call.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
 
-from optiformer.network_config import NetworkConfig
-from optiformer.sequence.llama import MAX_POSITIONS, NORM_EPSILON, ROPE_THETA
+from optiformer.network_config import NORM_EPSILON, NetworkConfig
+from optiformer.sequence.llama import MAX_POSITIONS, ROPE_THETA
 
 
 @dataclass(eq=False)
 class Cache:
-    """Keys and values of the tokens so far.
+    """Keys and values of T past tokens.
 
     Attributes:
-        keys: One tensor a layer, (B, heads, T, width).
-        values: Likewise.
+        keys: One tensor per layer, (B, heads, T, head size).
+        values: One tensor per layer, (B, heads, T, head size).
         length: T.
     """
 
@@ -31,7 +30,7 @@ class Cache:
     length: int = 0
 
     def expand(self, n: int) -> Cache:
-        """The cache of one sequence shared by ``n`` continuations (no copy until they differ)."""
+        """The cache of one sequence shared by ``n`` continuations, without copying."""
 
         def grow(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
             return [tensor.expand(n, -1, -1, -1) for tensor in tensors]
@@ -53,8 +52,8 @@ class Decoder:
     """Runs a Llama network incrementally.
 
     Args:
-        config: The network's shape.
-        weights: Its tensors by their names in ``LlamaForCausalLM``; used where they are, but for joined matrices.
+        config: Shape of the network.
+        weights: Tensors by their names in ``LlamaForCausalLM``; only concatenated matrices are copied.
     """
 
     def __init__(self, config: NetworkConfig, weights: Mapping[str, torch.Tensor]) -> None:
@@ -71,16 +70,16 @@ class Decoder:
         self.cos, self.sin = angles.cos(), angles.sin()
 
     def empty(self) -> Cache:
-        """A cache of nothing."""
+        """An empty cache."""
         return Cache([], [])
 
     @torch.no_grad()
     def advance(self, tokens: torch.Tensor, cache: Cache) -> torch.Tensor:
-        """Process more tokens.
+        """Process the next tokens.
 
         Args:
             tokens: Ids, (B, L).
-            cache: What came before; extended in place.
+            cache: Past tokens; extended in place.
 
         Returns:
             The last token's final hidden states, (B, hidden).

@@ -1,10 +1,9 @@
-"""Initial weights that start a small network off copying: an embedding with room to move, and three attention heads.
+"""Initial weights in which three attention heads copy a parameter's earlier values.
 
-A Llama learns by itself to find the earlier values of the parameter it is asked for (a head that looks at the previous
-token, then one that matches names), but that takes tens of millions of tokens, more than two CPU cores process in an
-hour. :func:`start_copying` sets just those heads and leaves everything else random. The result is a plain
-``LlamaForCausalLM`` whose every weight is trained. The residual stream's coordinates are dealt out in blocks of one
-head's width: a constant and the numbers, the names, the previous token's name, the rest.
+A Llama learns such heads itself (one attends to the previous token, others match names), but only after tens of
+millions of tokens, more than two CPU cores process in an hour. :func:`start_copying` sets these heads and the
+embeddings and leaves other weights random; all weights are trained. The residual stream is divided into blocks of one
+head's width: a constant and the numbers, the names, the previous token's name, and the rest.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 N_FREQUENCIES = 24
-#: Norm of a fresh embedding (128 coordinates of standard deviation .02), and of its constant part.
+#: Norm of an initial embedding (128 coordinates of standard deviation .02), and of its constant part.
 NORM, CONSTANT = 0.225, 0.2
 
 
@@ -38,7 +37,7 @@ def start_copying(network: Any, vocabulary: Vocabulary) -> None:
 
 
 def smooth_embeddings(n_bins: int, width: int) -> torch.Tensor:
-    """Number embeddings whose similarity falls smoothly with the distance of the numbers, (n_bins, width).
+    """Number embeddings whose similarity decreases smoothly with distance, (n_bins, width).
 
     Random mixtures of cosines ``cos(pi k v)`` with amplitudes falling as ``1 / (1 + k / 4)``, scaled to :data:`NORM`.
     """
@@ -68,7 +67,7 @@ def _embed(table: torch.Tensor, vocabulary: Vocabulary, width: int) -> None:
 
 
 def _look_at_previous_token(attention: Any, width: int, frequencies: torch.Tensor) -> None:
-    """Head 0: the score ``sum_i cos(theta_i (distance - 1))`` peaks one token back; it moves names to their block."""
+    """Head 0: the score ``sum_i cos(theta_i (distance - 1))`` peaks one token back; copies names to their block."""
     import torch
 
     half, head = width // 2, slice(0, width)
@@ -84,7 +83,7 @@ def _look_at_previous_token(attention: Any, width: int, frequencies: torch.Tenso
 
 
 def _match_names(attention: Any, head: int, width: int, recency: float) -> None:
-    """A name looks for values that follow the same name, the later the better, and copies them."""
+    """A name attends to values that follow the same name, preferably recent ones, and copies them."""
     import torch
 
     half, start = width // 2, head * width

@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 MAX_POSITIONS = 8192
-NORM_EPSILON, ROPE_THETA = 1e-6, 10_000.0
+ROPE_THETA = 10_000.0

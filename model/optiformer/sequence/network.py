@@ -1,4 +1,4 @@
-"""The Llama backbone: built from a preset, saved as safetensors with checksums, loaded without ever unpickling."""
+"""The sequence network: a Llama backbone, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from optiformer.files import CONFIG, read_content, read_weights, reading, save_c
 from optiformer.network_config import NetworkConfig
 from optiformer.sequence.config import SamplingConfig
 from optiformer.sequence.initialization import start_copying
-from optiformer.sequence.llama import MAX_POSITIONS, NORM_EPSILON, ROPE_THETA
+from optiformer.sequence.llama import MAX_POSITIONS, ROPE_THETA
 from optiformer.sequence.tokenizer import Vocabulary
 from optiformer.settings import build
 
@@ -27,12 +27,12 @@ VOCABULARY = "vocabulary.json"
 
 
 def build_network(config: NetworkConfig, vocabulary: Vocabulary, *, seed: int | None = None) -> Any:
-    """A fresh ``LlamaForCausalLM``.
+    """A ``LlamaForCausalLM`` with initial weights.
 
     Args:
-        config: Its shape and initialisation.
+        config: Shape and initialization.
         vocabulary: Determines the number of embeddings and the padding token.
-        seed: Seeds the initial weights; torch's global state as it is if ``None``.
+        seed: Seed of the initial weights; ``None`` uses torch's global random state.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -42,13 +42,8 @@ def build_network(config: NetworkConfig, vocabulary: Vocabulary, *, seed: int | 
     network = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(vocabulary),
-            hidden_size=config.hidden_size,
-            num_hidden_layers=config.n_layers,
-            num_attention_heads=config.n_heads,
-            num_key_value_heads=config.n_heads,
-            intermediate_size=config.intermediate_size,
+            **config.llama(),
             max_position_embeddings=MAX_POSITIONS,
-            rms_norm_eps=NORM_EPSILON,
             rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
             pad_token_id=vocabulary.special("PAD"),
             bos_token_id=vocabulary.special("BOS"),
@@ -72,7 +67,7 @@ def count_parameters(network: Any) -> int:
 
 
 def _plain(config: NetworkConfig, *, tie: bool) -> NetworkConfig:
-    """The same shape without the initialisations that need real tensors."""
+    """The same shape without initializations that need real tensors."""
     return NetworkConfig(
         config.hidden_size, config.n_layers, config.n_heads, config.intermediate_size, tie_embeddings=tie
     )
@@ -83,12 +78,12 @@ class Checkpoint:
     """A trained network with what is needed to use it.
 
     Attributes:
-        weights: Its tensors by their names in ``LlamaForCausalLM``, fp32; a tied output table is left out.
-        config: Its shape.
-        vocabulary: Its tokens.
-        sampling: How it is best sampled.
-        encoding: The encoding it was trained with.
-        info: What else was saved: steps, losses, the run's configuration.
+        weights: float32 tensors by their names in ``LlamaForCausalLM``, without a tied output table.
+        config: Shape of the network.
+        vocabulary: Its vocabulary.
+        sampling: Default sampling settings.
+        encoding: Name of the encoding.
+        info: Steps, losses, the run's configuration.
     """
 
     weights: dict[str, torch.Tensor]
@@ -99,7 +94,7 @@ class Checkpoint:
     info: dict[str, Any]
 
     def digest(self) -> str:
-        """A hash of everything that determines what it proposes."""
+        """A hash of everything that determines the proposals."""
         digest = hashlib.sha256(json.dumps([asdict(self.config), asdict(self.sampling)], sort_keys=True).encode())
         digest.update(self.vocabulary.digest().encode())
         for name in sorted(self.weights):
@@ -108,7 +103,7 @@ class Checkpoint:
 
     @functools.cached_property
     def network(self) -> Any:
-        """The ``LlamaForCausalLM`` in evaluation mode (imports transformers, which suggesting does without)."""
+        """The ``LlamaForCausalLM`` in evaluation mode (imports transformers, which inference does not need)."""
         import torch
 
         with torch.random.fork_rng(devices=[]):  # its initial weights are thrown away; leave the caller's stream alone
@@ -126,7 +121,7 @@ class Checkpoint:
 
 
 def expected_shapes(config: NetworkConfig, vocabulary: Vocabulary) -> dict[str, tuple[int, ...]]:
-    """The name and shape of every tensor of a checkpoint."""
+    """Name and shape of every tensor of a checkpoint."""
     width, inner, table = config.hidden_size, config.intermediate_size, (len(vocabulary), config.hidden_size)
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": table, "model.norm.weight": (width,)}
     if not config.tie_embeddings:
@@ -152,15 +147,15 @@ def save(
     info: dict[str, Any],
     bf16: bool = False,
 ) -> Path:
-    """Write weights (safetensors), configuration and vocabulary (JSON, with the checksums of the other two).
+    """Write a checkpoint: weights (safetensors), configuration and vocabulary (JSON).
 
     Args:
-        folder: Where; created if missing.
-        weights: The state dictionary; tied tables appear once.
-        config: The network's shape.
-        vocabulary: Its tokens.
-        sampling: How it is best sampled.
-        encoding: The encoding's name.
+        folder: Destination; created if missing.
+        weights: State dictionary; tied tables appear once.
+        config: Shape of the network.
+        vocabulary: Its vocabulary.
+        sampling: Default sampling settings.
+        encoding: Name of the encoding.
         info: Anything that JSON can hold.
         bf16: Whether to halve the file by rounding to bf16.
     """
@@ -179,15 +174,15 @@ def save(
 
 
 def load(folder: str | Path, *, device: str = "cpu", vocabulary: Vocabulary | None = None) -> Checkpoint:
-    """Load a checkpoint after checking it; safetensors only, nothing is unpickled.
+    """Load and verify a checkpoint.
 
     Args:
-        folder: What :func:`save` wrote.
-        device: Where the weights go.
-        vocabulary: The vocabulary to insist on, if any.
+        folder: A folder written by :func:`save`.
+        device: Device of the weights.
+        vocabulary: The required vocabulary, if any.
 
     Raises:
-        ModelError: A file is missing or corrupted, or the vocabulary is not the one the weights were trained with.
+        ModelError: A file is missing or corrupted, or the vocabulary differs from that of the training.
     """
     import torch
 
@@ -212,7 +207,7 @@ def load(folder: str | Path, *, device: str = "cpu", vocabulary: Vocabulary | No
 
 
 def default_checkpoint() -> Path:
-    """The checkpoint that comes with the package.
+    """Folder of the sequence checkpoint shipped with the package.
 
     Raises:
         ModelError: The package was installed without it.

@@ -1,4 +1,4 @@
-"""The policy: past trials in, configurations out, sampled token by token under masks that allow only valid values."""
+"""The sequence policy: samples configurations token by token, with invalid values masked, given past trials."""
 
 from __future__ import annotations
 
@@ -18,15 +18,12 @@ from optiformer.sequence.network import Checkpoint, default_checkpoint, load
 from optiformer.sequence.tokenizer import ScoreScale, Tokenizer
 from optiformer.space.parameter import Parameter
 from optiformer.space.space import Space
-from optiformer.space.trial import Trial
+from optiformer.space.trial import BEST_SHARE, FAILED_SHARE, Trial
 
 Config = dict[str, Any]
-#: Share of the context that is the best trials; the rest is spread evenly over the others' ranks.
-BEST_SHARE = 0.6
-FAILED_SHARE = 0.2
 REPEATS = 4
-#: The most of a parameter's probability that exploration may take, in spaces of few parameters.
-EXPLORED_AT_MOST = 0.1
+#: Maximum exploration probability per parameter.
+MAX_EXPLORATION = 0.1
 UNTOUCHED = SamplingConfig()
 
 
@@ -34,12 +31,12 @@ class Policy:
     """Proposes configurations of a space.
 
     Args:
-        space: The search space. Parameters beyond the vocabulary's names are drawn uniformly.
-        checkpoint: A loaded checkpoint, the folder of one, or ``None`` for the one that comes with the package.
-        sampling: Overrides the checkpoint's own settings.
-        rerank: So many samples are drawn for every proposal, and the one with the largest expected improvement, as the
-            network predicts its score, is proposed (Chen et al., 2022, section 5.3). 0: the policy alone.
-        device: Where to run, if the checkpoint is loaded here.
+        space: The search space. Parameters beyond the vocabulary's names are sampled uniformly.
+        checkpoint: A loaded checkpoint, its folder, or ``None`` for the one shipped with the package.
+        sampling: Overrides the checkpoint's sampling settings.
+        rerank: Number of samples per proposal, of which the one with the largest predicted expected improvement is
+            proposed (Chen et al., 2022, section 5.3); 0 for none.
+        device: Device of the network if the checkpoint is loaded here.
     """
 
     def __init__(
@@ -75,13 +72,13 @@ class Policy:
         rng: np.random.Generator,
         pending: Sequence[Mapping[str, Any]] = (),
     ) -> list[Config]:
-        """Propose ``n`` configurations, distinct from each other and from past ones where the space allows.
+        """Propose ``n`` configurations, distinct from each other and from past ones if possible.
 
         Args:
             trials: All past trials, in any order.
-            n: How many; they share one pass over the history.
-            rng: All that is random; advanced.
-            pending: Configurations being evaluated: they are avoided, and shown to the network with the median value.
+            n: Number of proposals; they share one encoding of the history.
+            rng: Random generator.
+            pending: Configurations being evaluated: they are avoided, and encoded with the median value.
 
         Raises:
             ModelError: A past configuration has a value outside its range.
@@ -95,9 +92,9 @@ class Policy:
         self.decoder.advance(context, cache)
         proposals: list[Config] = []
         for attempt in range(REPEATS + 1):
-            # Repeats mean that the policy is sure of a place already visited: look further away each time.
-            heat = 1.0 + attempt / 2
-            for config in self._propose(n - len(proposals), cache, rng, heat):
+            # After repeats the temperature rises, since the policy is certain of past configurations.
+            temperature_factor = 1.0 + attempt / 2
+            for config in self._propose(n - len(proposals), cache, rng, temperature_factor):
                 key = self._key(config)
                 if key not in seen or attempt == REPEATS:
                     seen.add(key)
@@ -107,7 +104,7 @@ class Policy:
         return proposals
 
     def uniform(self, rng: np.random.Generator) -> Config:
-        """A configuration drawn uniformly, each parameter in its own scale."""
+        """A uniform random configuration."""
         config: Config = {}
         for parameter in self.space.parameters:
             if self.space.is_active(parameter, config):
@@ -121,8 +118,8 @@ class Policy:
     def _encode(self, trials: Sequence[Trial], pending: Sequence[Mapping[str, Any]] = ()) -> torch.Tensor:
         """The context, worst trial first, and the separator of the next trial; (1, L).
 
-        Pending configurations, the latest in up to half of it, have the place of the median, which is a constant liar's
-        (Ginsbourger et al., 2010).
+        Pending configurations, at most half of the context, have the median value (a constant liar; Ginsbourger et al.,
+        2010).
         """
         budget = self.sampling.max_tokens // self.tokenizer.trial_length - 1
         values = np.array([np.nan if t.value is None or not np.isfinite(t.value) else t.value for t in trials])
@@ -132,30 +129,30 @@ class Policy:
         lies = [Trial(dict(config), median) for config in reversed(pending)][: limit // 2]
         rows = select_context(values, limit - len(lies))
         place = int((~(values[rows] <= median)).sum())
-        shown = [trials[i] for i in rows]
-        tokens = self.tokenizer.encode_history([*shown[:place], *lies, *shown[place:]], scale)
+        context = [trials[i] for i in rows]
+        tokens = self.tokenizer.encode_history([*context[:place], *lies, *context[place:]], scale)
         tokens = np.append(tokens, self.tokenizer.vocabulary.special("TRIAL_SEP"))
         return torch.from_numpy(tokens)[None].to(self.decoder.device)
 
-    def _propose(self, n: int, context: Cache, rng: np.random.Generator, heat: float) -> list[Config]:
-        """The likeliest of every ``candidates`` draws, or the most promising of every ``rerank``; ``n`` in all."""
+    def _propose(self, n: int, context: Cache, rng: np.random.Generator, temperature_factor: float) -> list[Config]:
+        """The likeliest of every ``candidates`` samples, or the best of every ``rerank``; ``n`` in total."""
         k = self.rerank or self.sampling.candidates
-        configs, merits = self._sample(n * k, context, rng, heat)
-        best = merits.reshape(n, k).argmax(axis=1)
+        configs, values = self._sample(n * k, context, rng, temperature_factor)
+        best = values.reshape(n, k).argmax(axis=1)
         return [configs[i * k + int(j)] for i, j in enumerate(best)]
 
     def _sample(
-        self, n: int, context: Cache, rng: np.random.Generator, heat: float
+        self, n: int, context: Cache, rng: np.random.Generator, temperature_factor: float
     ) -> tuple[list[Config], NDArray[np.float64]]:
-        """Continue the context by ``n`` configurations; also their merits, (n,).
+        """Sample ``n`` configurations and their values, (n,).
 
-        That is the expected improvement if samples are to be re-ranked, else the log-likelihood at temperature 1.
+        Values are expected improvements with ``rerank``, else log likelihoods at temperature 1.
         """
         vocabulary = self.tokenizer.vocabulary
         cache = context.expand(n)
         configs: list[Config] = [{} for _ in range(n)]
         likelihoods = np.zeros(n)
-        waiting: list[NDArray[np.int64]] = []
+        new_tokens: list[NDArray[np.int64]] = []
         slots = dict(zip((p.name for p in self.tokenizer.parameters), self.tokenizer.slots, strict=True))
         for parameter in self.space.parameters:
             active = np.array([self.space.is_active(parameter, config) for config in configs])
@@ -165,26 +162,26 @@ class Policy:
                     configs[row][parameter.name] = parameter.value(position)
                 continue
             tokens = np.full(n, vocabulary.special("INACTIVE"))
-            waiting.append(np.full(n, vocabulary.name(slots[parameter.name])))
+            new_tokens.append(np.full(n, vocabulary.name(slots[parameter.name])))
             if active.any():
-                stacked = torch.from_numpy(np.stack(waiting, axis=1)).to(self.decoder.device)
+                stacked = torch.from_numpy(np.stack(new_tokens, axis=1)).to(self.decoder.device)
                 hidden = self.decoder.advance(stacked, cache)
-                chosen, likelihood = self._choose(parameter, hidden, rng, heat)
+                chosen, likelihood = self._choose(parameter, hidden, rng, temperature_factor)
                 likelihoods += np.where(active, likelihood, 0.0)
-                waiting = []
+                new_tokens = []
                 for row in np.flatnonzero(active):
                     value = self.tokenizer.decode_value(parameter, int(chosen[row]))
                     configs[row][parameter.name] = value
                     tokens[row] = self.tokenizer.encode_value(parameter, value)  # a discrete value's own bin
-            waiting.append(tokens)
+            new_tokens.append(tokens)
         if not self.rerank:
             return configs, likelihoods
-        waiting.append(np.full(n, vocabulary.special("SCORE")))
-        hidden = self.decoder.advance(torch.from_numpy(np.stack(waiting, axis=1)).to(self.decoder.device), cache)
+        new_tokens.append(np.full(n, vocabulary.special("SCORE")))
+        hidden = self.decoder.advance(torch.from_numpy(np.stack(new_tokens, axis=1)).to(self.decoder.device), cache)
         return configs, self._expected_improvement(hidden)
 
     def _expected_improvement(self, hidden: torch.Tensor) -> NDArray[np.float64]:
-        """Improvement over the best trial, in gaps between target and median, expected of the predicted score; (B,)."""
+        """Expected improvement over the best trial in units of the distance from target to median, (B,)."""
         n_bins = self.tokenizer.vocabulary.n_bins
         bins = torch.arange(n_bins, device=self.decoder.device)
         probabilities = token_probabilities(self.decoder.logits(hidden, bins).double().cpu().numpy(), UNTOUCHED)
@@ -194,13 +191,15 @@ class Policy:
         return np.asarray(probabilities @ np.maximum(best - values, 0.0))
 
     def _choose(
-        self, parameter: Parameter, hidden: torch.Tensor, rng: np.random.Generator, heat: float
+        self, parameter: Parameter, hidden: torch.Tensor, rng: np.random.Generator, temperature_factor: float
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """A token a row and its log-likelihood: a discrete value's is that of all the bins in its cell."""
+        """A token per row and its log likelihood; a discrete value's is summed over the bins in its cell."""
         valid = self._valid[parameter.name]
         logits = self.decoder.logits(hidden, valid).double().cpu().numpy()
-        temperature = min(max(self.sampling.temperature, 0.2 * (heat > 1)) * heat, MAX_TEMPERATURE)
-        share = min(self.sampling.exploration / len(self.tokenizer.parameters), EXPLORED_AT_MOST)
+        temperature = min(
+            max(self.sampling.temperature, 0.2 * (temperature_factor > 1)) * temperature_factor, MAX_TEMPERATURE
+        )
+        share = min(self.sampling.exploration / len(self.tokenizer.parameters), MAX_EXPLORATION)
         index = choose(logits, replace(self.sampling, temperature=temperature), rng.random(len(logits)), share)
         likelihood = np.zeros(len(logits))
         if self.sampling.candidates > 1:
@@ -218,7 +217,7 @@ class Policy:
 def choose(
     logits: NDArray[np.float64], sampling: SamplingConfig, uniforms: NDArray[np.float64], uniform_share: float = 0.0
 ) -> NDArray[np.int64]:
-    """Sample an index a row, (B, V) -> (B,), by inverting the cumulative distribution at ``uniforms``, (B,)."""
+    """Sample an index per row, (B, V) -> (B,), by inverting the cumulative distribution at ``uniforms``, (B,)."""
     cumulative = token_probabilities(logits, sampling, uniform_share).cumsum(axis=1)
     cumulative /= cumulative[:, -1:]
     return np.asarray((cumulative <= uniforms[:, None]).sum(axis=1).clip(max=logits.shape[1] - 1))
@@ -227,10 +226,10 @@ def choose(
 def token_probabilities(
     logits: NDArray[np.float64], sampling: SamplingConfig, uniform_share: float = 0.0
 ) -> NDArray[np.float64]:
-    """Probabilities after temperature, top-k and top-p, which cut tokens off; then a share of uniform ones; (B, V)."""
+    """Probabilities after temperature, top-k and top-p, mixed with a uniform share, (B, V)."""
     if sampling.temperature == 0:
         probabilities = np.asarray(logits == logits.max(axis=1, keepdims=True), dtype=np.float64)
-        probabilities = probabilities * (probabilities.cumsum(axis=1) <= 1)  # the first of several equals
+        probabilities = probabilities * (probabilities.cumsum(axis=1) <= 1)  # ties go to the first
     else:
         probabilities = np.exp((logits - logits.max(axis=1, keepdims=True)) / sampling.temperature)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
@@ -246,11 +245,11 @@ def token_probabilities(
 
 
 def select_context(values: NDArray[np.float64], limit: int) -> NDArray[np.int64]:
-    """Which trials the network is shown, worst first: the best ones and an even spread over the ranks of the others.
+    """Trials of the context, worst first: the best, and the others evenly by rank.
 
     Args:
         values: Values to minimize, NaN for failed trials; shape (N,).
-        limit: At most this many.
+        limit: Maximum number of trials.
 
     Returns:
         Indices: a few failed trials (the latest), then the others from worst to best.

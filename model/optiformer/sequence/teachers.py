@@ -1,8 +1,8 @@
-"""Teachers: optimizers whose trajectories on synthetic problems OptiFormer learns from.
+"""Teachers: optimizers whose trajectories on synthetic functions are the training data.
 
 The TPE teacher is Optuna's own Parzen estimator driven on arrays, with ``TPESampler``'s split, weights and number of
-candidates: the same proposals as a study with ``TPESampler(multivariate=True)`` makes (a test compares them) without
-the study's storage, at about two thirds of its cost. Teachers see a conditional space flattened.
+candidates: proposals equal those of a study with ``TPESampler(multivariate=True)`` (a test compares them) at about two
+thirds of the cost. Teachers see a conditional space flattened.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ N_CANDIDATES = 24
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """What a teacher did on a problem.
+    """Trajectory of a teacher on a function.
 
     Attributes:
         positions: Snapped positions, NaN where inactive; shape (T, D).
-        values: Observed values, noise included; shape (T,).
-        truths: Values without noise; shape (T,).
+        values: Observed, noisy values; shape (T,).
+        truths: Noise-free values; shape (T,).
     """
 
     positions: Array
@@ -122,7 +122,7 @@ def propose_tpe(
         internal: Past configurations in Optuna's internal representation, shape (T, D).
         values: Their values to minimize, shape (T,).
         space: The distributions, in the order of the columns.
-        rng: Optuna's kind of random state; advanced.
+        rng: Random state of Optuna's samplers.
 
     Returns:
         The proposal in the internal representation, shape (D,).
@@ -133,7 +133,7 @@ def propose_tpe(
     parameters = _ParzenEstimatorParameters(
         prior_weight=1.0, consider_magic_clip=True, consider_endpoints=False, weights=default_weights, multivariate=True
     )
-    # Each half goes to the estimator in the order of the trials: its weights fade with age.
+    # Each half is in the order of the trials, since the estimator's weights decrease with age.
     order = np.argsort(values, kind="stable")
     n_below = default_gamma(len(values))
     halves = [
@@ -146,12 +146,12 @@ def propose_tpe(
 
 
 def run_cmaes(problem: SyntheticProblem, rng: np.random.Generator, n_trials: int) -> Trajectory:
-    """CMA-ES inside the unit cube, started at the best of five random points; restarted when it has converged."""
+    """CMA-ES inside the unit cube, started at the best of five random points and restarted at convergence."""
     from cmaes import CMA
 
     dimensions = problem.layout.dimensions
     recorder = _Recorder(problem, rng, n_trials)
-    # The package knows no single dimension: a second one without effect is added.
+    # The package needs two dimensions; the second one has no effect.
     padded = max(dimensions, 2)
     starts = rng.random((min(5, n_trials), dimensions))
     mean = starts[int(np.argmin([recorder.evaluate(start) for start in starts]))]

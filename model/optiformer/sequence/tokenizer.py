@@ -2,9 +2,8 @@
 
 A study is ``BOS TARGET_REGRET_k (TRIAL_SEP (NAME value)* SCORE score)* EOS``. Every trial of one space has the same
 length: an inactive parameter keeps its NAME with the value INACTIVE, a failed trial has the score INFEASIBLE. Token ids
-are the numbers (bins of a parameter's position or of a score), then the special tokens, the parameter names, and the
-categorical values. Names are slots (``x0``, ``x1``, ...): a space's parameters are bound to slots by a tokenizer, by
-their own name where the vocabulary knows it.
+are numbers (bins of a parameter's position or of a score), then special tokens, parameter names, and categorical
+values. Names are slots (``x0``, ``x1``, ...); a tokenizer binds a space's parameters to slots, by name if possible.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ SPECIAL = (
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Which token has which id.
+    """Maps tokens to ids.
 
     Attributes:
         n_bins: Number tokens; ids ``0 .. n_bins - 1``.
@@ -77,7 +76,7 @@ class Vocabulary:
         return self.n_bins + len(SPECIAL) + len(self.names) + index
 
     def token(self, token_id: int) -> str:
-        """A token as text, for people."""
+        """A token as readable text."""
         if token_id < self.n_bins:
             return str(token_id)
         others = (*SPECIAL, *self.names, *(f"c{i}" for i in range(self.n_categories)))
@@ -111,13 +110,13 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class ScoreScale:
-    """Values to positions in [0, 1]: 0 is the target, about .55 the median of the history, 1 far worse.
+    """Maps values to positions in [0, 1]: 0 is the target, about .55 the median of the history, 1 far worse.
 
-    ``z = (value - target) / (median - target)``, then ``asinh(10 z) / asinh(200)`` clipped to [0, 1]: fine where an
-    optimizer decides (a bin is 6e-4 of the gap near the target), coarse in the tail (z = 20 and beyond share a bin).
+    ``z = (value - target) / (median - target)``, then ``asinh(10 z) / asinh(200)`` clipped to [0, 1]: fine near the
+    target (a bin is 6e-4 of the distance to the median), coarse in the tail (z = 20 and beyond share a bin).
 
     Attributes:
-        target: The value that the next trial is asked to reach.
+        target: The value that the next trial should reach.
         median: The median of the history.
     """
 
@@ -129,12 +128,12 @@ class ScoreScale:
 
     @classmethod
     def of(cls, values: NDArray[np.float64], margin: float = 0.0) -> ScoreScale:
-        """Anchor on a history: the target lies ``margin`` times the gap from best to median below the best."""
+        """The scale of a history, with the target ``margin`` times the distance from best to median below the best."""
         finite = values[np.isfinite(values)]
         if finite.size == 0:
             return cls(0.0, 1.0)
         best, median = float(finite.min()), float(np.median(finite))
-        if median <= best:  # at least half of the trials tie with the best one
+        if median <= best:  # at least half of the trials tie with the best
             median = float(finite.mean()) if finite.mean() > best else best + 1.0
         return cls(best - margin * (median - best), median)
 
@@ -145,7 +144,7 @@ class ScoreScale:
         return np.where(np.isfinite(values), position, np.nan)
 
     def value(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Values at positions, the inverse of :meth:`position` inside the clip."""
+        """Inverse of :meth:`position` inside the clipping range."""
         z = np.sinh(positions * np.arcsinh(self.SHARPNESS * self.TAIL)) / self.SHARPNESS
         return np.asarray(self.target + z * (self.median - self.target))
 
@@ -165,8 +164,8 @@ class Tokenizer:
 
     Args:
         space: The search space; parameters with a single value get no tokens.
-        vocabulary: The vocabulary; the default one if ``None``.
-        overflow: Leave parameters beyond the vocabulary's names out of the sequences instead of refusing the space.
+        vocabulary: The vocabulary; ``None`` for the default.
+        overflow: Omit parameters beyond the vocabulary's names instead of refusing the space.
 
     Raises:
         ModelError: The space has more free parameters than the vocabulary has names.
@@ -219,7 +218,7 @@ class Tokenizer:
         raise ModelError(f"Parameter {parameter.name!r}: token {self.vocabulary.token(token)} is no value of it.")
 
     def valid_tokens(self, parameter: Parameter) -> NDArray[np.int64]:
-        """The tokens that decode to a value of the parameter; a discrete value has all the bins in its cell."""
+        """Tokens that decode to a value of the parameter; a discrete value has all bins in its cell."""
         if self.uses_categories(parameter):
             return np.arange(len(parameter.choices)) + self.vocabulary.category(0)
         return np.arange(self.vocabulary.n_bins)

@@ -1,4 +1,4 @@
-"""Make a dataset of trajectories: parallel, resumable, one atomically renamed Parquet file a shard."""
+"""Generates datasets of trajectories, in parallel and resumable, as one Parquet file per shard."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def generate(
     progress: bool = True,
     limit_shards: int | None = None,
 ) -> Path:
-    """Make the shards of a dataset that are not there yet.
+    """Generate the missing shards of a dataset.
 
     Args:
-        config: What to make.
-        folder: Where; created if missing. A folder with another configuration's data is refused.
-        processes: Worker processes; 0 works in this one.
+        config: Settings of the data.
+        folder: Destination; created if missing. A folder with a different configuration's data is refused.
+        processes: Number of worker processes; 0 for this process.
         progress: Whether to show a progress bar.
-        limit_shards: Stop after this many shards in all.
+        limit_shards: Stop after this many shards in total.
 
     Returns:
         The folder.
 
     Raises:
-        ModelError: The folder holds data of another configuration.
+        ModelError: The folder holds data of a different configuration.
     """
     folder = Path(folder)
     _claim(config, folder)
@@ -71,7 +71,7 @@ def generate(
 
 @contextlib.contextmanager
 def _single_threaded_children() -> Iterator[None]:
-    """Child processes started inside use one BLAS thread: small matrices are many times slower on contended ones."""
+    """Limit child processes to one BLAS thread, since contention slows small matrices down."""
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {variable: os.environ.get(variable) for variable in variables}
     os.environ.update(dict.fromkeys(variables, "1"))
@@ -86,12 +86,12 @@ def _single_threaded_children() -> Iterator[None]:
 
 
 def shard_path(folder: Path, index: int) -> Path:
-    """Where a shard lies."""
+    """Path of a shard."""
     return folder / f"shard-{index:05d}.parquet"
 
 
 def shards(folder: str | Path) -> list[Path]:
-    """The shards there are, in order.
+    """Existing shards, in order.
 
     Raises:
         ModelError: There are none.
@@ -103,7 +103,7 @@ def shards(folder: str | Path) -> list[Path]:
 
 
 def rejections(folder: str | Path) -> Counter[str]:
-    """How many functions were drawn and rejected while the dataset was made, by reason."""
+    """Numbers of rejected functions, by reason."""
     import pyarrow.parquet as pq
 
     total: Counter[str] = Counter()
@@ -129,7 +129,7 @@ def _write(job: tuple[DataConfig, Path, int]) -> None:
 
 
 def write_shard(config: DataConfig, folder: Path, index: int) -> None:
-    """Make one shard; its content depends on the configuration and the index alone."""
+    """Generate one shard as a function of the configuration and the index."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""Which parameter is active when, learned from past configurations: what define-by-run code does not declare."""
+"""Learns conditions from past configurations, since define-by-run code does not declare them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from optiformer.space.parameter import Condition, Parameter
 from optiformer.space.space import Space
 
 Configs = Sequence[Mapping[str, Any]]
-#: A number that can have more different values than this is compared with a threshold only.
-LISTED = 16
+#: Maximum number of values of a numeric parameter that conditions list; beyond it they use thresholds.
+MAX_VALUES = 16
 
 
 def learn(parameters: Sequence[Parameter], configs: Configs) -> Space:
     """A space whose conditions explain which parameters past configurations have.
 
-    A parameter that some configurations lack is active where the values of another one, or of two, say so in all of
-    them; the simplest explanation counts. One that no other explains is always active, as one that was added later.
+    A parameter that some configurations lack gets the simplest condition on one or two other parameters that holds in
+    all configurations. Without one it is unconditional, such as a parameter that was added later.
 
     Args:
         parameters: The parameters, without conditions.
@@ -38,7 +38,7 @@ def _explanation(
     child: Parameter, parameters: Sequence[Parameter], configs: Configs, having: Mapping[str, frozenset[int]]
 ) -> Condition | None:
     mine = having[child.name]
-    # A parent is there whenever the child is, and at other times too.
+    # A parent is active whenever the child is, and more often.
     parents = [p for p in parameters if having[p.name] > mine]
     splits = [split for parent in parents for split in _splits(parent, configs, mine, having[parent.name])]
     exact = [(cost, condition) for cost, condition, wrong in splits if not wrong]
@@ -54,16 +54,17 @@ def _explanation(
 def _splits(
     parent: Parameter, configs: Configs, mine: frozenset[int], its: frozenset[int]
 ) -> list[tuple[int, Condition, frozenset[int]]]:
-    """Conditions on a parent that hold wherever the child is: their cost, and where they hold wrongly.
+    """Conditions on a parent that hold wherever the child is active: cost, condition, and where it holds wrongly.
 
-    The cost is how many values of the parent were seen, or two for a threshold: what may be chance costs more.
+    The cost is the number of observed values of the parent, or 2 for a threshold: a condition with more of them is more
+    likely to hold by chance.
     """
     name = parent.name
     inside = {configs[i][name] for i in mine}
     without = its - mine
     outside = {configs[i][name] for i in without}
     found = []
-    if parent.kind in ("categorical", "ordinal") or (parent.n_levels or LISTED + 1) <= LISTED:
+    if parent.kind in ("categorical", "ordinal") or (parent.n_levels or MAX_VALUES + 1) <= MAX_VALUES:
         wrong = frozenset(i for i in without if configs[i][name] in inside)
         found.append((len(inside | outside), Condition("in", name, tuple(sorted(inside, key=repr))), wrong))
     if parent.kind in ("int", "float") and outside:

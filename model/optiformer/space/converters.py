@@ -17,7 +17,7 @@ def from_configspace(space: ConfigurationSpace) -> tuple[Parameter, ...]:
     """Read a ConfigSpace's hyperparameters and conditions.
 
     Raises:
-        ModelError: It holds a kind of hyperparameter or condition that is not known.
+        ModelError: It has an unknown type of hyperparameter or condition.
     """
     conditions: dict[str, list[Condition]] = {}
     for condition in space.conditions:
@@ -71,7 +71,7 @@ def _condition(condition: Any) -> tuple[str, Condition]:
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy scalar as the Python value it stands for."""
+    """Convert a NumPy scalar to a Python value."""
     return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
 
 
@@ -79,7 +79,7 @@ def from_optuna(distributions: Mapping[str, BaseDistribution]) -> tuple[Paramete
     """Read Optuna distributions.
 
     Raises:
-        ModelError: A distribution is of a kind that is not known.
+        ModelError: A distribution has an unknown type.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 

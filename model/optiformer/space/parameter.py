@@ -15,12 +15,12 @@ Kind = Literal["float", "int", "ordinal", "categorical", "constant"]
 
 @dataclass(frozen=True)
 class Condition:
-    """When a child is active, as a small tree.
+    """Condition under which a child is active, as an expression tree.
 
     Attributes:
         op: ``in``, ``not_in``, ``less``, ``greater`` on ``parent``; ``and``, ``or`` over ``parts``.
         parent: The parent's name; empty for ``and`` and ``or``.
-        values: What the parent's value is compared with.
+        values: Values that the parent's value is compared with.
         parts: The conditions joined by ``and`` or ``or``.
     """
 
@@ -89,7 +89,7 @@ class Parameter:
 
     @cached_property
     def n_levels(self) -> int | None:
-        """How many values there are on equally wide cells; ``None`` for a continuous or logarithmic scale."""
+        """Number of values with equally wide cells; ``None`` for continuous or logarithmic scales."""
         if self.kind in ("ordinal", "categorical", "constant"):
             return len(self.choices)
         if self.low == self.high:
@@ -128,7 +128,7 @@ class Parameter:
         return (self._warp(number) / 2 - low / 2) / (high / 2 - low / 2)
 
     def value(self, position: float) -> Any:
-        """The value at a position; discrete kinds give the value whose cell holds it.
+        """The value at a position; for discrete kinds, the value whose cell contains it.
 
         Raises:
             ModelError: The position is outside [0, 1].
@@ -143,7 +143,7 @@ class Parameter:
             number = min(self.low + index * self._stride, self.high)
         else:
             low, high = self._edges()
-            inner = low * (1 - position) + high * position  # the difference may be beyond the largest float
+            inner = low * (1 - position) + high * position  # high - low may overflow
             number = min(max(math.exp(inner) if self.log else inner, self.low), self.high)
         if self.kind == "int":
             return int(min(max(round(number), math.ceil(self.low)), math.floor(self.high)))

@@ -47,7 +47,7 @@ class Space:
 
     @property
     def free(self) -> tuple[Parameter, ...]:
-        """The parameters that can vary: the ones a sequence holds."""
+        """Parameters with more than one value."""
         return tuple(parameter for parameter in self.parameters if parameter.n_levels != 1)
 
     def is_active(self, parameter: Parameter, config: Mapping[str, Any]) -> bool:

@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+#: Shares of a subsampled history: the best trials, and the maximum for failures.
+BEST_SHARE, FAILED_SHARE = 0.6, 0.2
+
 
 @dataclass(frozen=True)
 class Trial:
-    """One past trial: the active parameters' values and the value to minimize.
+    """One past trial.
 
-    ``None``: it failed, and what it would have been is not known. Infinite: it is behind all others, as a pruned one.
+    Attributes:
+        config: Values of the active parameters.
+        value: Value to minimize; ``None`` for a failed trial, infinite for a pruned one, which ranks last.
     """
 
     config: Mapping[str, Any]

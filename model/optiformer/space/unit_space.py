@@ -1,7 +1,7 @@
-"""A search space as matrices: many configurations at once as positions in [0, 1], with snapping and conditions.
+"""Vectorised maps between configurations and positions in the unit cube, with snapping and conditions.
 
-Columns are the space's free parameters (those that can vary), in the space's order, parents before children. The maps
-are :class:`optiformer.space.parameter.Parameter`'s, vectorised; tests hold the two together.
+Columns are the free parameters (those with more than one value) in the space's order, parents before children. The maps
+are those of :class:`optiformer.space.parameter.Parameter`; tests compare the two.
 """
 
 from __future__ import annotations
@@ -12,28 +12,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optiformer.gp.processes import Kinds
+from optiformer.gp.posterior import Kinds
 from optiformer.space.parameter import Condition, Parameter
 from optiformer.space.space import Space
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-MAX_LISTED = 1024
+MAX_ENUMERATED = 1024
 
 
 class UnitSpace:
-    """Positions of configurations of a space.
+    """A search space of D free parameters as the unit cube.
 
     Args:
         space: The space.
 
     Attributes:
-        parameters: The free parameters, one a column.
-        levels: Their numbers of equally wide cells, 0 for the others, (D,).
-        categorical: Which are categorical, (D,).
-        branching: Columns of the categoricals, always active, that decide which others are, (b,).
-        n_configurations: How many configurations there are if all parameters are discrete and always active, else
-            infinity.
+        parameters: The free parameters, one per column.
+        levels: Number of equally wide cells of discrete parameters, 0 for others, (D,).
+        categorical: Which parameters are categorical, (D,).
+        branching: Columns of unconditional categoricals that decide which other parameters are active, (b,).
+        n_configurations: Number of configurations if all parameters are discrete and unconditional, else infinity.
     """
 
     def __init__(self, space: Space) -> None:
@@ -55,7 +54,7 @@ class UnitSpace:
         return len(self.parameters)
 
     def snap(self, positions: Array) -> Array:
-        """Discrete positions at their cell's centre, the others within [0, 1]; (m, D)."""
+        """Move discrete positions to the centre of their cell and clip others to [0, 1], (m, D)."""
         inside = positions.clip(0.0, 1.0)
         cells = np.maximum(self.levels, 1)
         snapped = np.where(self.levels > 0, (np.minimum(np.floor(inside * cells), cells - 1) + 0.5) / cells, inside)
@@ -78,7 +77,7 @@ class UnitSpace:
         return np.stack([active[p.name] for p in self.parameters], axis=1)
 
     def position(self, config: Mapping[str, Any]) -> tuple[Array, Mask]:
-        """A configuration's positions, .5 where inactive, and what is active in it; (D,) each.
+        """A configuration's position, .5 where inactive, and its activity, (D,) each.
 
         Raises:
             ModelError: A value is outside its range.
@@ -107,7 +106,7 @@ class UnitSpace:
         return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
 
     def kinds(self, columns: NDArray[np.int64]) -> Kinds:
-        """What kind of parameter each of some columns holds."""
+        """Types of the parameters in some columns."""
         return Kinds(self.categorical[columns], self.levels[columns])
 
     def _holds(self, condition: Condition | None, positions: Array, active: Mapping[str, Mask]) -> Mask:
@@ -117,22 +116,22 @@ class UnitSpace:
             return np.asarray(np.logical_and.reduce(parts) if condition.op == "and" else np.logical_or.reduce(parts))
         parent = self.space[condition.parent]
         column = self._column.get(parent.name)
-        shown = active[parent.name]
+        parent_active = active[parent.name]
         if column is None:
-            return np.asarray(shown & condition.holds({parent.name: parent.value(0.5)}))
+            return np.asarray(parent_active & condition.holds({parent.name: parent.value(0.5)}))
         levels = parent.n_levels
         if levels is not None:
             index = np.minimum((positions[:, column] * levels).astype(int), levels - 1)
             table = {i: condition.holds({parent.name: parent.value((i + 0.5) / levels)}) for i in np.unique(index)}
-            return np.asarray(shown & np.array([table[i] for i in index], dtype=bool))
+            return np.asarray(parent_active & np.array([table[i] for i in index], dtype=bool))
         numbers = self._numbers(parent, positions[:, column])
         if condition.op in ("less", "greater"):
             limit = condition.values[0]
-            return np.asarray(shown & (numbers < limit if condition.op == "less" else numbers > limit))
-        return np.asarray(shown & (np.isin(numbers, condition.values) == (condition.op == "in")))
+            return np.asarray(parent_active & (numbers < limit if condition.op == "less" else numbers > limit))
+        return np.asarray(parent_active & (np.isin(numbers, condition.values) == (condition.op == "in")))
 
     def _numbers(self, parameter: Parameter, column: Array) -> Array:
-        """A number's values at positions on its continuous scale."""
+        """Values of a numeric parameter at positions in [0, 1]."""
         low, high = parameter._edges()
         inner = low * (1 - column) + high * column
         numbers = np.exp(inner) if parameter.log else inner

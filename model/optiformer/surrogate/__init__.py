@@ -1,1 +1,1 @@
-"""The surrogate for inference, on NumPy and SciPy: past trials in, beliefs about candidates out."""
+"""The surrogate for inference, on NumPy and SciPy: past trials in, predictions for candidates out."""

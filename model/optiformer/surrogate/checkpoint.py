@@ -13,7 +13,7 @@ from optiformer.errors import ModelError
 from optiformer.files import CONFIG, Weights, read_content, read_weights, reading, save_checkpoint, shipped
 from optiformer.network_config import NetworkConfig
 from optiformer.settings import build
-from optiformer.surrogate.config import SurrogateConfig, identity
+from optiformer.surrogate.config import SurrogateConfig, hash_content
 
 if TYPE_CHECKING:
     import torch
@@ -26,10 +26,10 @@ class SurrogateCheckpoint:
     """A trained surrogate with what is needed to use it.
 
     Attributes:
-        weights: Arrays by their names in :class:`~optiformer.surrogate.network.network.SurrogateNetwork`, single
-            precision.
-        encoding: The encoding.
-        config: The backbone's shape.
+        weights: float32 arrays by their names in
+            :class:`~optiformer.surrogate.network.network.SurrogateNetwork`.
+        encoding: Settings of the encoding.
+        config: Shape of the backbone.
         info: Steps, losses, the run's configuration.
     """
 
@@ -39,8 +39,8 @@ class SurrogateCheckpoint:
     info: dict[str, Any]
 
     def digest(self) -> str:
-        """A hash of everything that determines what it predicts."""
-        digest = hashlib.sha256(json.dumps([identity(self.encoding), asdict(self.config)], sort_keys=True).encode())
+        """A hash of everything that determines the predictions."""
+        digest = hashlib.sha256(json.dumps([hash_content(self.encoding), asdict(self.config)], sort_keys=True).encode())
         for name in sorted(self.weights):
             digest.update(name.encode() + self.weights[name].tobytes())
         return digest.hexdigest()[:16]
@@ -58,10 +58,10 @@ def save(
     """Write a checkpoint.
 
     Args:
-        folder: Where; created if missing.
+        folder: Destination; created if missing.
         weights: The network's state dictionary, or a checkpoint's arrays.
-        encoding: The encoding.
-        config: The backbone's shape.
+        encoding: Settings of the encoding.
+        config: Shape of the backbone.
         info: Anything that JSON can hold.
         bf16: Whether to halve the file by rounding to bf16.
     """
@@ -70,10 +70,10 @@ def save(
 
 
 def load(folder: str | Path) -> SurrogateCheckpoint:
-    """Load a checkpoint after checking it.
+    """Load and verify a checkpoint.
 
     Raises:
-        ModelError: A file is missing or corrupted, or the checkpoint is of another encoding.
+        ModelError: A file is missing or corrupted, or the checkpoint has a different encoding.
     """
     folder = Path(folder)
     content = read_content(folder)
@@ -94,7 +94,7 @@ def arrays(state: Mapping[str, torch.Tensor]) -> Weights:
 
 
 def default_checkpoint() -> Path:
-    """The surrogate's checkpoint that comes with the package.
+    """Folder of the surrogate checkpoint shipped with the package.
 
     Raises:
         ModelError: The package was installed without it.

@@ -16,8 +16,8 @@ Dropped = Annotated[float, Range(0, below=1)]
 
 
 @dataclass(frozen=True)
-class MixtureConfig:
-    """The prior over functions: shares of its families and how often each complication occurs.
+class FunctionPriorConfig:
+    """The prior over functions: shares of its families and frequencies of complications.
 
     Attributes:
         gp: Share of Gaussian processes.
@@ -25,15 +25,15 @@ class MixtureConfig:
         trees: Share of sums of oblivious trees.
         valleys: Share of hyperparameter-shaped valleys.
         symbolic: Share of random expressions.
-        dimensions: Numbers of parameters to draw from.
-        unused: Probability that a parameter does not matter.
-        conditional: Probability that a space with a small discrete parameter has children of it.
+        dimensions: Numbers of parameters, sampled uniformly.
+        unused: Probability that a parameter is irrelevant.
+        conditional: Probability that a small discrete parameter has children, in spaces that have one.
         noisy: Probability of observation noise.
         crashes: Probability that a region of the space fails.
         lost: Probability that trials also fail at random.
-        plateaus: Probability that much of the space is at its worst level, as a classifier's majority class is.
-        stepped: Probability that scores come in steps, as shares of a few validation rows do.
-        counts: Probability that a number is a whole one on a logarithmic scale, as a number of trees is.
+        plateaus: Probability that much of the space has the worst value, such as a classifier's majority class.
+        stepped: Probability that scores are multiples of a step, such as accuracies on few validation rows.
+        counts: Probability that a numeric parameter is a log-scaled integer, such as a number of trees.
         diverged: Probability that a few values are far worse than all others.
     """
 
@@ -62,12 +62,12 @@ class MixtureConfig:
 
 @dataclass(frozen=True)
 class RecordedConfig:
-    """Real tunings among the functions (:mod:`optiformer.surrogate.prior.recorded`).
+    """Recorded tuning runs mixed into the prior (:mod:`optiformer.surrogate.prior.recorded`).
 
     Attributes:
-        file: Where they are; "" for none.
-        share: Share of the histories that are theirs.
-        left_out: A group of learners that is left out, for networks that are tested on it; "" for none.
+        file: Path of the packed surfaces; "" for none.
+        share: Fraction of the histories that come from them.
+        left_out: Group of learners excluded from training, for networks that are tested on it; "" for none.
     """
 
     file: str = ""
@@ -92,14 +92,14 @@ FeedForward = Literal["swiglu", "gelu"]
 
 @dataclass(frozen=True)
 class VariantConfig:
-    """What of the network is another than the shipped one's; the defaults are the shipped network.
+    """Architectural changes for experiments; the defaults are the shipped network.
 
     Attributes:
-        attention: How a position mixes what it sees (:mod:`optiformer.surrogate.network.attention`).
+        attention: Attention mechanism (:mod:`optiformer.surrogate.network.attention`).
         norm: ``rmsnorm`` | ``layernorm``.
-        feed_forward: ``swiglu`` | ``gelu``, half as wide again, so that it has as many weights.
-        dropout: In training, the share of what each part adds to the residual stream that is set to 0.
-        masking: In training, the share of the trials' parameter values that the network is not shown.
+        feed_forward: ``swiglu`` | ``gelu``, the latter 1.5 times as wide to have as many weights.
+        dropout: Dropout rate of each residual branch in training.
+        masking: Fraction of the trials' parameter values that are set to 0 in training.
     """
 
     attention: Attention = "softmax"
@@ -113,14 +113,14 @@ class VariantConfig:
 
     @property
     def other_layers(self) -> bool:
-        """Whether the layers are not Llama's own."""
+        """Whether the layers differ from Llama's."""
         return self != VariantConfig(masking=self.masking)
 
     def refuse_other_arithmetic(self) -> None:
-        """Refuse to propose with a network that computes something else than the shipped one does.
+        """Refuse to propose with an architecture that inference does not implement.
 
         Raises:
-            ModelError: It is one.
+            ModelError: Attention, norm or feed-forward part differ from the shipped network's.
         """
         require(
             self == VariantConfig(dropout=self.dropout, masking=self.masking),
@@ -131,31 +131,33 @@ class VariantConfig:
 
 @dataclass(frozen=True)
 class SurrogateConfig:
-    """The surrogate's encoding: one position per trial, one per candidate.
+    """Settings of the surrogate's encoding: one token per trial, one per candidate.
 
     Attributes:
-        slots: Parameters that a position holds; a space with more is served by its most telling ones.
-        sorted: Whether the parameters that tell most of the scores come first, so that their order means nothing; those
-            that are left share the last slot, so that a position holds any number of them.
+        slots: Number of parameters per token; a larger space is represented by its most relevant parameters.
+        sorted: Whether parameters are ordered by relevance to the score, so that the network is invariant to their
+            order; those beyond the slots share the last one, so that a token holds any number of them.
         choices: Size of a categorical's one-hot code; choices beyond it also carry their index as a number.
         frequencies: Octaves of sine and cosine features of a value.
-        bins: Bins of the predicted score.
-        low: Left end of the squashed scores' range.
-        high: Right end.
-        knee: Where the squashing turns from linear to logarithmic, in gaps between best and median.
-        max_trials: Longest context in training; longer histories are thinned to it.
-        short_share: Share of batches whose context's length is log-uniform between 2 and 32; the others' is uniform
-            between 16 and ``max_trials``.
-        few_lengths: Whether contexts have one of a few lengths in training, so that a GPU records each one's kernels.
-        queries: Candidates a function in training.
-        kernels_after: After how many layers the kernel heads join (see
-            :mod:`optiformer.surrogate.network.kernel_heads`); 0: there are none.
-        heads: Which of :data:`optiformer.gp.kernels.HEADS` they are.
-        refinements: Learned corrections of the lengthscales and the noise, each from the marginal likelihood's gradient
-            there.
-        prior: The functions.
-        recorded: Real tunings among them.
-        variant: What of the network is another than the shipped one's.
+        bins: Number of bins of the bar distribution.
+        low: Lower end of the bins, a transformed score.
+        high: Upper end.
+        knee: ``asinh_scale`` of the score transform: distance from the best value at which it turns from linear to
+            logarithmic, in units of the distance from best to median.
+        max_trials: Longest context in training; longer histories are subsampled to it.
+        short_share: Share of batches whose context length is log-uniform between 2 and 32; for the others it is
+            uniform between 16 and ``max_trials``.
+        few_lengths: Whether training rounds context lengths to a few values, so that a GPU can record a CUDA graph of
+            each.
+        queries: Candidates per function in training.
+        kernels_after: Layer after which the kernel heads join (:mod:`optiformer.surrogate.network.kernel_heads`); 0
+            for none.
+        heads: Indices of the heads in :data:`optiformer.gp.kernels.HEADS`.
+        refinements: Number of learned updates of lengthscales and noise, each driven by the gradient of the marginal
+            likelihood.
+        prior: The prior over functions.
+        recorded: Recorded tuning runs mixed into it.
+        variant: Architectural changes for experiments.
     """
 
     slots: Size = 20
@@ -173,7 +175,7 @@ class SurrogateConfig:
     kernels_after: Annotated[int, Range(0, 1000)] = 0
     heads: tuple[Head, ...] = tuple(range(len(HEADS)))
     refinements: Annotated[int, Range(0, 100)] = 4
-    prior: MixtureConfig = field(default_factory=MixtureConfig)
+    prior: FunctionPriorConfig = field(default_factory=FunctionPriorConfig)
     recorded: RecordedConfig = field(default_factory=RecordedConfig)
     variant: VariantConfig = field(default_factory=VariantConfig)
 
@@ -187,34 +189,39 @@ class SurrogateConfig:
 
     @functools.cached_property
     def head_kinds(self) -> HeadKinds:
-        """What the kernel heads are."""
+        """Kernels and warpings of the kernel heads."""
         return HEADS.of(self.heads)
 
     @property
+    def bin_width(self) -> float:
+        """Width of a bin, in transformed scores."""
+        return (self.high - self.low) / self.bins
+
+    @property
     def columns(self) -> int:
-        """Parameters that a batch has room for."""
+        """Columns of a training batch."""
         return max(self.slots, *self.prior.dimensions)
 
     @property
     def slot_width(self) -> int:
-        """Features of one parameter's value: number, waves, one-hot, and inactive, categorical, grid, cell width."""
+        """Features per slot: number, waves, one-hot code, and inactive, categorical, grid, cell width."""
         return 1 + 2 * self.frequencies + self.choices + 4
 
     @property
     def width(self) -> int:
-        """Features of a position: the slots, then score (1 + 12), failed, candidate, log n, dimensions."""
+        """Features per token: the slots, then score (1 + 12), failed, candidate, log n, dimensions."""
         return self.slots * self.slot_width + 13 + 4
 
 
-#: Settings that came later, of the encoding and of the prior; hashes name them where they are not as before.
-ADDED = ("few_lengths", "sorted", "heads", "refinements", "recorded", "variant")
-ADDED_TO_PRIOR = ("lost", "plateaus", "stepped", "counts", "diverged")
+#: Settings added later, of the encoding and of the prior; hashes include them only if they are not the default.
+HASH_NEUTRAL = ("few_lengths", "sorted", "heads", "refinements", "recorded", "variant")
+HASH_NEUTRAL_IN_PRIOR = ("lost", "plateaus", "stepped", "counts", "diverged")
 
 
-def identity(config: SurrogateConfig) -> dict[str, Any]:
-    """The settings that hashes of a network are made of: what came later only if it is used."""
+def hash_content(config: SurrogateConfig) -> dict[str, Any]:
+    """The settings that a network's hash covers: those added later only if they are not the default."""
     content, before = asdict(config), asdict(SurrogateConfig())
-    parts = (content, before, ADDED), (content["prior"], before["prior"], ADDED_TO_PRIOR)
+    parts = (content, before, HASH_NEUTRAL), (content["prior"], before["prior"], HASH_NEUTRAL_IN_PRIOR)
     for mine, default, names in parts:
         for name in names:
             if mine[name] == default[name]:

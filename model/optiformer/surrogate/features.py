@@ -1,8 +1,6 @@
-"""What a position of the set encoding is made of, for one history.
+"""Input features of the surrogate for one history, and the score transform.
 
-:mod:`optiformer.surrogate.network.features` computes the same with torch for training's batches; a test compares.
-Scores are squashed by :class:`ScoreAnchors`: 0 is the best value of the history and 1 gap its median, linear near 0 and
-logarithmic far away, re-anchored at every ask.
+:mod:`optiformer.surrogate.network.features` is the batched torch version for training; a test compares them.
 """
 
 from __future__ import annotations
@@ -13,27 +11,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from optiformer.gp.kernels import Array, Mask
-from optiformer.gp.processes import Kinds
+from optiformer.gp.posterior import Kinds
 from optiformer.surrogate.config import SurrogateConfig
 
 SCORE_WAVES = 6
-#: Of the values, from which the scale is made: those above the median take its place where it is a tie of the best.
-QUANTILES = (0.125, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
-#: The median is at most so many times as far from the best value as the first quarter, and that as the first eighth.
-STEEP = 10.0
-#: Values are put on a logarithmic scale where the third quarter is so many times as far from the best as the first.
-WILD = 1e6
-#: The unit of that scale: this share of the values is nearer to the best one.
-UNIT = 0.15
+#: Quantiles that set the scale; those above the median replace it if it ties with the best value.
+GAP_QUANTILES = (0.125, 0.25, 0.5, 0.625, 0.75, 0.875, 1.0)
+#: Maximum ratio of the distances from best to median and to first quartile, and of the latter to first octile.
+MAX_GAP_RATIO = 10.0
+#: Ratio of the third quartile's distance from the best to the first quartile's above which values are log-scaled.
+MIN_LOG_RANGE = 1e6
+#: Quantile that is the unit of that scale.
+LOG_UNIT_QUANTILE = 0.15
 
 
 def value_features(config: SurrogateConfig, kinds: Kinds, position: Array, active: Mask) -> Array:
     """Features of configurations.
 
     Args:
-        config: The encoding.
-        kinds: The parameters.
-        position: Values in [0, 1] on each parameter's own scale, discrete ones at their cell's centre, (m, S).
+        config: Settings of the encoding.
+        kinds: Types of the parameters.
+        position: Values in [0, 1] on each parameter's scale, discrete ones at the centre of their cell, (m, S).
         active: Which parameters a configuration has, (m, S).
 
     Returns:
@@ -41,7 +39,7 @@ def value_features(config: SurrogateConfig, kinds: Kinds, position: Array, activ
     """
     m, s = position.shape
     found = np.zeros((m, s, config.slot_width), position.dtype)
-    # A small categorical is told by its one-hot code alone: its index is no number.
+    # A small categorical has its one-hot code alone: its index is not a number.
     numeric = active & ~(kinds.categorical & (kinds.levels <= config.choices))
     angle = position[..., None] * (math.pi * 2.0 ** np.arange(config.frequencies, dtype=position.dtype))
     waves = 1 + config.frequencies
@@ -66,81 +64,83 @@ def value_features(config: SurrogateConfig, kinds: Kinds, position: Array, activ
 def trial_features(
     config: SurrogateConfig, kinds: Kinds, position: Array, active: Mask, score: Array, failed: Mask
 ) -> Array:
-    """Positions of past trials, (n, S * slot_width + 17).
+    """Tokens of past trials, (n, S * slot_width + 17).
 
     Args:
-        config: The encoding.
-        kinds: The parameters.
+        config: Settings of the encoding.
+        kinds: Types of the parameters.
         position: See :func:`value_features`.
         active: See :func:`value_features`.
-        score: Squashed scores, (n,); a failed trial counts as the worst one.
+        score: Transformed scores, (n,); failed trials have the worst one.
         failed: Which trials failed, (n,).
     """
     angle = score[:, None] * (math.pi * 2.0 ** np.arange(SCORE_WAVES, dtype=score.dtype) / config.high)
-    told = [score[:, None] / 2, np.sin(angle), np.cos(angle)]
+    score_features = [score[:, None] / 2, np.sin(angle), np.cos(angle)]
     flags = [failed[:, None].astype(position.dtype), np.zeros((len(score), 1), position.dtype)]
     values = value_features(config, kinds, position, active)
-    return np.concatenate([values, *told, *flags, _study(kinds, len(score), position)], 1)
+    return np.concatenate([values, *score_features, *flags, _study(kinds, len(score), position)], 1)
 
 
 def candidate_features(config: SurrogateConfig, kinds: Kinds, position: Array, active: Mask, n_trials: int) -> Array:
-    """Positions of candidates, (m, S * slot_width + 17)."""
-    told = np.zeros((len(position), 1 + 2 * SCORE_WAVES + 2), position.dtype)
-    told[:, -1] = 1
+    """Tokens of candidates, (m, S * slot_width + 17)."""
+    score_features = np.zeros((len(position), 1 + 2 * SCORE_WAVES + 2), position.dtype)
+    score_features[:, -1] = 1
     values = value_features(config, kinds, position, active)
-    return np.concatenate([values, told, _study(kinds, n_trials, position)], 1)
+    return np.concatenate([values, score_features, _study(kinds, n_trials, position)], 1)
 
 
 def _study(kinds: Kinds, n_trials: int, position: Array) -> Array:
-    """How many trials and parameters there are, which attention alone cannot count; (m, 2)."""
+    """Numbers of trials and parameters, which attention cannot count, (m, 2)."""
     facts = np.array([math.log2(max(n_trials, 1)) / 4 - 1, len(kinds) / 8 - 1], position.dtype)
     return np.tile(facts, (len(position), 1))
 
 
 @dataclass(frozen=True)
-class ScoreAnchors:
-    """The scale of scores that a history sets.
+class ScoreTransform:
+    """Transform of scores relative to a history: ``u = asinh((value - best) / (gap * asinh_scale))``.
+
+    It is linear near the best value, logarithmic far from it, and invariant to the scores' location and scale.
 
     Attributes:
         best: The lowest value.
         gap: Distance from it to the median, above 0.
-        knee: See :class:`~optiformer.surrogate.config.SurrogateConfig`.
+        asinh_scale: Distance in gaps at which the transform turns from linear to logarithmic.
     """
 
     best: float
     gap: float
-    knee: float
+    asinh_scale: float
 
     @classmethod
-    def of(cls, values: Array, knee: float) -> ScoreAnchors:
-        """Anchors of finite values to minimize, (n,).
+    def of(cls, values: Array, asinh_scale: float) -> ScoreTransform:
+        """The transform of finite values to minimize, (n,).
 
-        Where half the trials are ties of the best one, the next quantile above it takes the median's place, and where
-        all are, 1 does. Where the better trials are much closer to the best one than the median, they set the scale.
+        If the median ties with the best value, the next larger quantile replaces it, and 1 if all values tie. If the
+        better trials are much closer to the best one than the median is, they set the gap.
         """
         best = float(values.min())
         tiny = 1e-12 * (1 + abs(best))
-        gaps = np.quantile(values, QUANTILES) - best
+        gaps = np.quantile(values, GAP_QUANTILES) - best
         gap = float(next((gap for gap in gaps[2:] if gap > tiny), 1.0))
-        for quantile, steep in ((gaps[1], STEEP), (gaps[0], STEEP**2)):
+        for quantile, steep in ((gaps[1], MAX_GAP_RATIO), (gaps[0], MAX_GAP_RATIO**2)):
             if quantile > tiny:
                 gap = min(gap, steep * float(quantile))
-        return cls(best, gap, knee)
+        return cls(best, gap, asinh_scale)
 
-    def squash(self, values: Array) -> Array:
-        """Values to squashed scores, both (m,)."""
+    def apply(self, values: Array) -> Array:
+        """Transformed scores of values, both (m,)."""
         with np.errstate(over="ignore"):
-            return np.asarray(np.arcsinh((values - self.best) / (self.gap * self.knee)))
+            return np.asarray(np.arcsinh((values - self.best) / (self.gap * self.asinh_scale)))
 
 
-def tame(values: Array, counted: Mask) -> Array:
-    """Values on a logarithmic scale, 0 for the best one, where they span many orders of magnitude; else as they are.
+def log_compress(values: Array, counted: Mask) -> Array:
+    """Log-scale values that span many orders of magnitude, the best one at 0; return others unchanged.
 
     Args:
         values: Finite values to minimize, (n,).
-        counted: Which of them set the scale, (n,), at least one.
+        counted: Values that set the scale, (n,), at least one.
     """
     away = values - values[counted].min()
-    unit, low, high = np.quantile(away[counted], (UNIT, 0.25, 0.75))
+    unit, low, high = np.quantile(away[counted], (LOG_UNIT_QUANTILE, 0.25, 0.75))
     least = away[counted].min(where=away[counted] > 0, initial=np.inf)
-    return values if high < WILD * max(low, least) else np.log1p(np.maximum(away, 0) / max(unit, least))
+    return values if high < MIN_LOG_RANGE * max(low, least) else np.log1p(np.maximum(away, 0) / max(unit, least))

@@ -1,7 +1,7 @@
-"""The kernel heads' learned parts: which lengthscales and noise a history hints at, and how posteriors are told on.
+"""Learned parts of the kernel heads: predicted hyperparameters, features of posteriors, mixture weights.
 
-The same as :class:`optiformer.surrogate.network.kernel_heads.KernelHeads`, which trains them, for one history; a test
-compares.
+:class:`optiformer.surrogate.network.kernel_heads.KernelHeads` is the batched torch version for training; a test
+compares them.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import numpy as np
 
 from optiformer.gp.fit import MarginalLikelihood, fit
 from optiformer.gp.kernels import Array, Mask, log_slope, unwarp
-from optiformer.gp.processes import Coordinates, Kinds, Processes, WarpedHistory
+from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import SCORE_WAVES
 from optiformer.surrogate.history import Rows
 
-#: Lengthscale at the start, in units of the square root of the number of parameters, and noise.
+#: Initial lengthscale in units of the square root of the number of parameters, and initial noise share.
 LENGTHSCALE, NOISE = 0.5, 0.01
 STATISTICS, POOLED, SLOT = 5, 16, 8
-#: Corrections look at no more trials than this, evenly spread over the ranks of their scores: a quarter of the cost.
-LOOKED_AT = 56
+#: Maximum number of trials, evenly by rank, for the learned updates: a quarter of the cost.
+MAX_REFINE_TRIALS = 56
 Weights = Mapping[str, Array]
 
 
@@ -30,7 +30,7 @@ class Heads:
     """The heads with their trained weights.
 
     Args:
-        config: The encoding.
+        config: Settings of the encoding.
         weights: By their names in :class:`~optiformer.surrogate.network.kernel_heads.KernelHeads`.
     """
 
@@ -44,33 +44,33 @@ class Heads:
         position: Array,
         active: Mask,
         score: Array,
-        telling: Array,
+        stats: Array,
         hidden: Array,
         order: Rows,
         evaluations: int,
-    ) -> Processes:
-        """Solve the heads' systems.
+    ) -> GPPosterior:
+        """Predict the heads' hyperparameters, fit them, and condition the heads on the successful trials.
 
         Args:
-            kinds: The parameters.
-            coordinates: Of configurations.
+            kinds: Types of the parameters.
+            coordinates: Maps configurations to points.
             position: The trials' values in [0, 1], (n, S).
             active: Which parameters they have, (n, S).
-            score: Squashed scores, (n,).
-            telling: What hints at the parameters' lengthscales, from :func:`statistics`.
+            score: Transformed scores, (n,).
+            stats: Statistics of the parameters from :func:`statistics`, (S, STATISTICS).
             hidden: The backbone's states of the trials, (n, hidden size).
-            order: In which the backbone had the parameters, (S,).
-            evaluations: Of the marginal likelihood, to fit what is inferred (:func:`optiformer.gp.fit.fit`).
+            order: Columns in the backbone's order, (S,).
+            evaluations: Approximate number of marginal-likelihood evaluations of :func:`optiformer.gp.fit.fit`.
         """
         slots, heads = len(kinds), len(self._config.heads)
         pooled = hidden.mean(0)
         shared = self._linear("pool", pooled)
         slot = self._linear("per_slot", pooled).reshape(-1, SLOT)
         slot = slot[np.minimum(order.argsort(), len(slot) - 1)]
-        known = np.concatenate([telling, np.tile(shared, (slots, 1)), slot], 1)
+        known = np.concatenate([stats, np.tile(shared, (slots, 1)), slot], 1)
         start = math.log(LENGTHSCALE) + 0.5 * math.log(max(slots, 1))
         history = WarpedHistory.of(self._config.head_kinds, self._config.knee, coordinates(position, active), score)
-        likelihood = MarginalLikelihood(history.part(LOOKED_AT), slots)
+        likelihood = MarginalLikelihood(history.subset(MAX_REFINE_TRIALS), slots)
         log_lengthscale = start + self._small("infer", known)
         log_noise = math.log(NOISE) + 2 * self._linear("noise", pooled)
         for index in range(self._config.refinements):
@@ -87,24 +87,24 @@ class Heads:
             log_noise += step * np.arcsinh(noise_slope / 2)
         return history.solve(*fit(history, log_lengthscale.astype(float), log_noise.astype(float), evaluations))
 
-    def told_of_trials(self, solved: Processes, dtype: np.dtype) -> Array:
-        """What the layers above learn of every trial's posterior given the others, (n, hidden size)."""
-        error, deviation, standardised, density = solved.left_out
-        history = solved.history
+    def loo_features(self, gp: GPPosterior, dtype: np.dtype) -> Array:
+        """Embedding of each trial's leave-one-out posterior, (n, hidden size)."""
+        error, deviation, standardised, density = gp.loo
+        history = gp.history
         mean = history.location + history.scale * (history.warped - error)
-        told = _features(
+        features = _features(
             self._config, mean.T, history.scale.T * deviation.T, standardised.T, density.T, density.mean(1)
         )
-        return self._linear("inject", told.astype(dtype))
+        return self._linear("inject", features.astype(dtype))
 
-    def told_of_candidates(self, solved: Processes, mean: Array, deviation: Array, dtype: np.dtype) -> Array:
-        """What they learn of candidates' posteriors, (m, hidden size)."""
+    def posterior_features(self, gp: GPPosterior, mean: Array, deviation: Array, dtype: np.dtype) -> Array:
+        """Embedding of candidates' posteriors, (m, hidden size)."""
         nothing = np.zeros_like(mean)
-        told = _features(self._config, mean, deviation, nothing, nothing, solved.left_out[3].mean(1))
-        return self._linear("inject", told.astype(dtype))
+        features = _features(self._config, mean, deviation, nothing, nothing, gp.loo[3].mean(1))
+        return self._linear("inject", features.astype(dtype))
 
     def mix(self, hidden: Array, mean: Array, deviation: Array) -> tuple[Array, Array, Array]:
-        """From the candidates' last states (m, hidden size): weights (m, 1 + H), means and deviations (m, H)."""
+        """Mixture weights (m, 1 + H), means and deviations (m, H) from the candidates' last states (m, hidden size)."""
         heads = len(self._config.heads)
         weight, shift, stretch = np.split(self._linear("combine", hidden), [heads + 1, 2 * heads + 1], -1)
         return softmax(weight), mean + deviation * shift, deviation * np.exp(stretch.clip(-2.5, 2.5))
@@ -122,7 +122,7 @@ def silu(x: Array) -> Array:
 
 
 def softmax(x: Array) -> Array:
-    """Of the last dimension."""
+    """Softmax over the last dimension."""
     found = np.exp(x - x.max(-1, keepdims=True))
     found /= found.sum(-1, keepdims=True)
     return np.asarray(found)
@@ -131,7 +131,7 @@ def softmax(x: Array) -> Array:
 def _features(
     config: SurrogateConfig, mean: Array, deviation: Array, residual: Array, density: Array, evidence: Array
 ) -> Array:
-    """Posteriors as numbers a network can read, (m, H * PER_HEAD), from (m, H) each and the evidence (H,)."""
+    """Features of posteriors, (m, H * PER_HEAD), from (m, H) each and the heads' evidence (H,)."""
     u = unwarp(config.head_kinds, config.knee, mean).clip(config.low, config.high)
     angle = u[..., None] * (math.pi * 2.0 ** np.arange(SCORE_WAVES) / config.high)
     log_deviation = np.log(np.maximum(deviation, 1e-6))
@@ -142,7 +142,7 @@ def _features(
 
 
 def _each_head(facts: Array, heads: int) -> Array:
-    """Repeat facts for every head and say which it is, (..., F) to (..., H, F + H)."""
+    """Repeat facts per head and append its one-hot code, (..., F) to (..., H, F + H)."""
     shape = (*facts.shape[:-1], heads, facts.shape[-1])
     repeated = np.broadcast_to(facts[..., None, :], shape)
     which = np.broadcast_to(np.eye(heads, dtype=facts.dtype), (*shape[:-1], heads))
@@ -150,10 +150,10 @@ def _each_head(facts: Array, heads: int) -> Array:
 
 
 def statistics(kinds: Kinds, position: Array, active: Mask, score: Array) -> Array:
-    """What hints at a parameter's lengthscale, (S, STATISTICS).
+    """Statistics of the parameters that are informative of their lengthscales, (S, STATISTICS).
 
-    Squared correlation of the score with the value, correlation with its square, correlation of squared differences of
-    the score with squared differences of the value over all pairs, presence, and whether it is a categorical.
+    Squared correlation of score and value; correlation of score and squared value; correlation of squared differences
+    of scores and of values over all pairs (a variogram); presence; whether the parameter is categorical.
     """
     x = np.where(active, position - 0.5, 0).astype(position.dtype)
     y = (score - score.mean()) / max(float(score.std()), 1e-3)
@@ -165,14 +165,14 @@ def statistics(kinds: Kinds, position: Array, active: Mask, score: Array) -> Arr
     return np.stack([*columns, np.ones_like(variogram), kinds.categorical.astype(x.dtype)], -1)
 
 
-def most_telling_first(telling: Array) -> Rows:
-    """The columns by what they tell of the scores, (S,), from their statistics."""
-    key = telling[:, 0] + np.square(telling[:, 1]) + np.maximum(telling[:, 2], 0)
+def by_relevance(stats: Array) -> Rows:
+    """Columns by decreasing relevance to the score, (S,), from their statistics."""
+    key = stats[:, 0] + np.square(stats[:, 1]) + np.maximum(stats[:, 2], 0)
     return np.argsort(-key, kind="stable")
 
 
 def _correlation(x: Array, y: Array) -> Array:
-    """Of the columns of (m, S) with the centred (m,): (S,)."""
+    """Correlations of the columns of (m, S) with centred (m,), (S,)."""
     centred = x - x.mean(0)
     norm = np.sqrt(np.square(centred).sum(0)) * np.sqrt(np.square(y).sum())
     return np.asarray((centred * y[:, None]).sum(0) / np.maximum(norm, 1e-6))

@@ -1,4 +1,4 @@
-"""Past trials as matrices, and which of a long history to show."""
+"""Past trials as matrices, and subsampling of long histories."""
 
 from __future__ import annotations
 
@@ -9,41 +9,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optiformer.space.trial import Trial
+from optiformer.space.trial import BEST_SHARE, FAILED_SHARE, Trial
 from optiformer.space.unit_space import Array
-from optiformer.surrogate.features import WILD
+from optiformer.surrogate.features import MIN_LOG_RANGE
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Locate = Callable[[Mapping[str, Any]], tuple[Array, Mask]]
-#: Of a context that is too long, the share that is the best trials and the share that may be failures.
-BEST_SHARE, FAILED_SHARE = 0.6, 0.2
-#: So many first trials tell what a usual value is, and what is so many times as far from the best one is dreadful.
-EARLY, DREADFUL = 10, 100.0
+#: Number of first trials whose median is the reference, and the ratio to it above which a value is an outlier.
+N_REFERENCE, OUTLIER_RATIO = 10, 100.0
 
 
 @dataclass(eq=False)
 class History:
-    """Trials as matrices, and what is being evaluated.
+    """Trials and pending configurations as matrices.
 
     Attributes:
         position: Values in [0, 1], (n, D).
         active: Which parameters a trial has, (n, D).
-        value: Values to minimize, (n,); infinite ones, and those of failed trials, are the worst other one.
-        failed: Which trials failed, or have a dreadful value, (n,).
-        running: Positions of pending configurations, (r, D).
-        running_active: Which parameters they have, (r, D).
-        weight: What each of them counts, from 0 to 1, (r,).
-        n_succeeded: How many trials have a finite value.
-        seen: Keys of all of them.
+        value: Values to minimize, (n,); infinite values and failed trials have the worst finite one.
+        failed: Which trials failed or are outliers, (n,).
+        pending: Positions of pending configurations, (r, D).
+        pending_active: Which parameters they have, (r, D).
+        weight: Their weights from 0 to 1, (r,).
+        n_succeeded: Number of trials that neither failed nor are outliers.
+        seen: Keys of past and pending configurations.
     """
 
     position: Array
     active: Mask
     value: Array
     failed: Mask
-    running: Array
-    running_active: Mask
+    pending: Array
+    pending_active: Mask
     weight: Array
     n_succeeded: int
     seen: set[bytes]
@@ -57,28 +55,28 @@ class History:
         weights: Sequence[float] | None = None,
     ) -> History:
         position, active = _rows(locate, [trial.config for trial in trials])
-        running, running_active = _rows(locate, pending)
+        pending_position, pending_active = _rows(locate, pending)
         raw = np.array([np.nan if trial.value is None else float(trial.value) for trial in trials])
-        failed = np.isnan(raw) | (raw == -np.inf) | _dreadful(raw)
+        failed = np.isnan(raw) | (raw == -np.inf) | _outliers(raw)
         finite = np.isfinite(raw) & ~failed
         value = np.where(finite, raw, raw[finite].max() if finite.any() else 0.0)
-        seen = {*keys(position, active), *keys(running, running_active)}
-        weight = np.ones(len(running)) if weights is None else np.asarray(weights, dtype=float)
-        return cls(position, active, value, failed, running, running_active, weight, int(finite.sum()), seen)
+        seen = {*keys(position, active), *keys(pending_position, pending_active)}
+        weight = np.ones(len(pending_position)) if weights is None else np.asarray(weights, dtype=float)
+        return cls(position, active, value, failed, pending_position, pending_active, weight, int(finite.sum()), seen)
 
 
-def _dreadful(raw: Array) -> Mask:
-    """Which values are so far behind that they say no more than a failure does, (n,).
+def _outliers(raw: Array) -> Mask:
+    """Values to treat as failures, (n,): a diverged loss, a penalty.
 
-    Those more than :data:`DREADFUL` times as far from the best one as the median of the first trials is: a loss that
-    diverged, a penalty. None where the first trials span many orders of magnitude, for then that is the scale.
+    Their distance from the best value is more than :data:`OUTLIER_RATIO` times that of the first trials' median. There
+    are none if the first trials already span many orders of magnitude.
     """
-    early = raw[np.isfinite(raw)][:EARLY]
-    if len(early) < 3:
+    first = raw[np.isfinite(raw)][:N_REFERENCE]
+    if len(first) < 3:
         return np.zeros(len(raw), dtype=bool)
-    low, middle, high = np.quantile(early, (0.25, 0.5, 0.75)) - early.min()
-    usual = middle > 0 and high < WILD * low
-    return np.asarray(np.isfinite(raw) & (raw - early.min() > DREADFUL * middle) & usual)
+    low, middle, high = np.quantile(first, (0.25, 0.5, 0.75)) - first.min()
+    usual = middle > 0 and high < MIN_LOG_RANGE * low
+    return np.asarray(np.isfinite(raw) & (raw - first.min() > OUTLIER_RATIO * middle) & usual)
 
 
 def _rows(locate: Locate, configs: Sequence[Mapping[str, Any]]) -> tuple[Array, Mask]:
@@ -90,13 +88,13 @@ def _rows(locate: Locate, configs: Sequence[Mapping[str, Any]]) -> tuple[Array, 
 
 
 def keys(positions: Array, active: Mask) -> list[bytes]:
-    """Equal for configurations that differ by less than about a millionth of every range."""
+    """Hashable keys, equal if positions agree to about a millionth of every range."""
     rounded = np.where(active, np.rint(positions * 1e6), -1).astype(np.int64)
     return [row.tobytes() for row in rounded]
 
 
-def thin(scores: Array, failed: Mask, most: int) -> Rows:
-    """Which trials to show of a history of any length, at most ``most``, in their own order."""
+def subsample(scores: Array, failed: Mask, most: int) -> Rows:
+    """Rows of at most ``most`` trials, in order: the best, the latest failures, and the others evenly by rank."""
     if len(scores) <= most:
         return np.arange(len(scores))
     worked, broken = np.flatnonzero(~failed), np.flatnonzero(failed)

@@ -1,4 +1,4 @@
-"""What the search asks of a network: condition on a history, then say what it believes about candidates."""
+"""Interface between search and surrogate: condition on a history, then predict candidates."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from optiformer.gp.improvement import ProcessImprovement
+from optiformer.gp.expected_improvement import ExpectedImprovement
 from optiformer.gp.kernels import Array, Mask
-from optiformer.gp.processes import Kinds
+from optiformer.gp.posterior import Kinds
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """A history as matrices.
+class Observed:
+    """Observed trials as matrices.
 
     Attributes:
         position: Values in [0, 1], (n, S).
         active: Which parameters a trial has, (n, S).
-        value: Finite values to minimize, (n,); of a failed trial any number.
+        value: Finite values to minimize, (n,); arbitrary for failed trials.
         failed: Which trials failed, (n,); not all.
     """
 
@@ -28,24 +28,24 @@ class Told:
     failed: Mask
 
 
-class Belief(Protocol):
-    """What a network makes of one history."""
+class ConditionedSurrogate(Protocol):
+    """A surrogate conditioned on one history."""
 
     @property
-    def improvement(self) -> ProcessImprovement | None:
-        """What one of its Gaussian processes alone expects to gain, if it has any."""
+    def expected_improvement(self) -> ExpectedImprovement | None:
+        """Expected improvement under one kernel head; ``None`` without kernel heads."""
         ...
 
-    def improving(self, position: Array, active: Mask, *, margin: float, temperature: float) -> Array:
-        """The probability that candidates (m, S) improve by a margin in gaps between best and median, (m,)."""
+    def probability_of_improvement(self, position: Array, active: Mask, *, margin: float, temperature: float) -> Array:
+        """Probability that candidates (m, S) improve by a margin in units of the distance from best to median, (m,)."""
         ...
 
-    def related(self, position: Array, active: Mask, others: Array, others_active: Mask) -> Array:
-        """How the function's values at configurations (m, S) correlate with those at others (n, S): (m, n)."""
+    def prior_correlation(self, position: Array, active: Mask, others: Array, others_active: Mask) -> Array:
+        """Prior correlations of the function values at configurations (m, S) and at others (n, S), (m, n)."""
         ...
 
-    def alike(self, position: Array, active: Mask) -> Callable[[int], Array]:
-        """As :meth:`related`, of candidates with one of them, given its row: (m,)."""
+    def prior_correlation_rows(self, position: Array, active: Mask) -> Callable[[int], Array]:
+        """A function from a row to the prior correlations of that configuration with all (m, S), (m,)."""
         ...
 
 
@@ -53,15 +53,15 @@ class Surrogate(Protocol):
     """A trained network.
 
     Attributes:
-        slots: How many parameters it sees at most.
-        has_processes: Whether its beliefs have an ``improvement``.
+        slots: Maximum number of parameters it sees.
+        has_kernel_heads: Whether ``expected_improvement`` is available.
     """
 
     @property
     def slots(self) -> int: ...
     @property
-    def has_processes(self) -> bool: ...
+    def has_kernel_heads(self) -> bool: ...
 
-    def condition(self, kinds: Kinds, told: Told, *, evaluations: int) -> Belief:
-        """Read a history; ``evaluations`` of the marginal likelihood fit the processes to it."""
+    def condition(self, kinds: Kinds, observed: Observed, *, evaluations: int) -> ConditionedSurrogate:
+        """Condition on a history; ``evaluations`` of the marginal likelihood fit the kernel heads to it."""
         ...

@@ -1,8 +1,8 @@
-"""The surrogate on NumPy: the context is encoded once and scores any number of candidates.
+"""The surrogate on NumPy: a history is encoded once, then any number of candidates are predicted.
 
-The same arithmetic as :class:`optiformer.surrogate.network.network.SurrogateNetwork` (a test compares), without the
-tokens' mutual mask: a candidate attends to the context's keys and to itself. Rotary embeddings at position 0 change
-nothing and are left out. Single precision on every CPU, the kernel heads' systems in double.
+Computes :class:`optiformer.surrogate.network.network.SurrogateNetwork` (a test compares) without an attention mask: a
+candidate attends to the trials' cached keys and to itself. Rotary embeddings are the identity at position 0 and
+omitted. The network is float32 on every CPU, the kernel heads are float64.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from optiformer.gp.improvement import ProcessImprovement
+from optiformer.gp.expected_improvement import ExpectedImprovement
 from optiformer.gp.kernels import Array, Mask, squared_distances
-from optiformer.gp.processes import Coordinates, Kinds, Processes
+from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds
+from optiformer.network_config import NORM_EPSILON
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint
-from optiformer.surrogate.features import ScoreAnchors, candidate_features, tame, trial_features
-from optiformer.surrogate.heads import Heads, most_telling_first, silu, softmax, statistics
-from optiformer.surrogate.history import Rows, thin
-from optiformer.surrogate.interface import Told
+from optiformer.surrogate.features import ScoreTransform, candidate_features, log_compress, trial_features
+from optiformer.surrogate.heads import Heads, by_relevance, silu, softmax, statistics
+from optiformer.surrogate.history import Rows, subsample
+from optiformer.surrogate.interface import Observed
 from optiformer.surrogate.prediction import Prediction
-
-NORM_EPSILON = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +32,12 @@ class Context:
     """An encoded history.
 
     Attributes:
-        kinds: The parameters, in the order in which the network has them.
+        kinds: Types of the parameters, in the network's order.
         order: Their columns, (S,).
-        n_trials: Trials in it.
-        keys: Of each layer, (heads, n, width of a head).
-        values: As the keys.
-        solved: The kernel heads' processes and the coordinates of configurations in them, if there are any.
+        n_trials: Number of trials.
+        keys: Cached keys of each layer, (heads, n, head size).
+        values: Cached values of each layer, (heads, n, head size).
+        gp: Posterior of the kernel heads and the map from configurations to points; ``None`` without kernel heads.
     """
 
     kinds: Kinds
@@ -46,18 +45,18 @@ class Context:
     n_trials: int
     keys: list[Array]
     values: list[Array]
-    solved: tuple[Processes, Coordinates] | None = None
+    gp: tuple[GPPosterior, Coordinates] | None = None
 
 
 class NetworkSurrogate:
-    """The network: a :class:`optiformer.surrogate.interface.Surrogate`.
+    """A trained network as a :class:`optiformer.surrogate.interface.Surrogate`.
 
     Args:
         checkpoint: The trained network.
-        dtype: Of the network's arithmetic.
+        dtype: Floating point type of the network.
 
     Raises:
-        ModelError: The network computes something else than the shipped one does.
+        ModelError: The checkpoint's architecture is a variant that cannot propose.
     """
 
     def __init__(self, checkpoint: SurrogateCheckpoint, dtype: type[np.floating] = np.float32) -> None:
@@ -74,30 +73,30 @@ class NetworkSurrogate:
 
     @property
     def slots(self) -> int:
-        """How many parameters it sees at most."""
+        """Maximum number of parameters it sees."""
         return sys.maxsize if self.encoding.sorted else self.encoding.slots
 
     @property
-    def has_processes(self) -> bool:
+    def has_kernel_heads(self) -> bool:
         """Whether it has kernel heads."""
         return self._heads is not None
 
-    def condition(self, kinds: Kinds, told: Told, *, evaluations: int) -> NetworkBelief:
-        """Read a history; one longer than the network was trained on is thinned.
+    def condition(self, kinds: Kinds, observed: Observed, *, evaluations: int) -> ConditionedNetwork:
+        """Condition on a history, subsampled to the length the network was trained on.
 
         Args:
-            kinds: The parameters, at most as many as the encoding has slots.
-            told: The history.
+            kinds: Types of the parameters, at most :attr:`slots`.
+            observed: The history.
             evaluations: See :meth:`encode`.
         """
-        value = tame(told.value, ~told.failed)
-        anchors = ScoreAnchors.of(value[~told.failed], self.encoding.knee)
-        # What is far worse than the median is no more than that: beyond the bins the network has seen nothing.
-        score = np.minimum(anchors.squash(value), self.encoding.high)
-        rows = thin(told.value, told.failed, self.encoding.max_trials)
-        shown = told.position[rows], told.active[rows], score[rows], told.failed[rows]
-        context = self.encode(kinds, *shown, evaluations=evaluations)
-        return NetworkBelief(self, context, anchors, _step(value[~told.failed]))
+        value = log_compress(observed.value, ~observed.failed)
+        score_transform = ScoreTransform.of(value[~observed.failed], self.encoding.knee)
+        # Clip to the bins: training has no scores beyond them.
+        score = np.minimum(score_transform.apply(value), self.encoding.high)
+        rows = subsample(observed.value, observed.failed, self.encoding.max_trials)
+        used = observed.position[rows], observed.active[rows], score[rows], observed.failed[rows]
+        context = self.encode(kinds, *used, evaluations=evaluations)
+        return ConditionedNetwork(self, context, score_transform, _step(value[~observed.failed]))
 
     def encode(
         self, kinds: Kinds, position: Array, active: Mask, score: Array, failed: Mask, *, evaluations: int = 0
@@ -105,18 +104,19 @@ class NetworkSurrogate:
         """Encode a history.
 
         Args:
-            kinds: The parameters, at most as many as the encoding has slots.
+            kinds: Types of the parameters, at most :attr:`slots`.
             position: The trials' values in [0, 1], (n, S).
             active: Which parameters they have, (n, S).
-            score: Squashed scores, (n,).
-            failed: Which trials failed, (n,), not all; to the network a flag beside the worst score, to the processes
-                nothing.
-            evaluations: Of the marginal likelihood, to fit the kernel heads to the history (:mod:`optiformer.gp.fit`).
+            score: Transformed scores, (n,).
+            failed: Which trials failed, (n,), not all. The network sees a flag and the worst score; the kernel heads
+                ignore them.
+            evaluations: Approximate number of marginal-likelihood evaluations that fit the kernel heads
+                (:mod:`optiformer.gp.fit`).
         """
         ok = ~failed
         worked = position[ok], active[ok], score[ok]
-        telling = statistics(kinds, *worked) if self._heads or self.encoding.sorted else np.empty(0)
-        order = most_telling_first(telling) if self.encoding.sorted else np.arange(len(kinds))
+        stats = statistics(kinds, *worked) if self._heads or self.encoding.sorted else np.empty(0)
+        order = by_relevance(stats) if self.encoding.sorted else np.arange(len(kinds))
         ordered = Kinds(kinds.categorical[order], kinds.levels[order])
         single = position[:, order].astype(self._dtype), active[:, order], score.astype(self._dtype)
         hidden = self._embed(trial_features(self.encoding, ordered, *single, failed))
@@ -126,30 +126,30 @@ class NetworkSurrogate:
         if self._heads is None:
             return context
         coordinates = Coordinates(kinds, self.encoding.choices, *worked[:2])
-        solved = self._heads.solve(kinds, coordinates, *worked, telling, hidden, order, evaluations)
+        gp = self._heads.solve(kinds, coordinates, *worked, stats, hidden, order, evaluations)
         posteriors = np.empty_like(hidden)
-        posteriors[ok] = self._heads.told_of_trials(solved, self._dtype)
+        posteriors[ok] = self._heads.loo_features(gp, self._dtype)
         if failed.any():
-            found = solved.posterior(coordinates(position[failed], active[failed]))
-            posteriors[failed] = self._heads.told_of_candidates(solved, *found, self._dtype)
+            found = gp.predict(coordinates(position[failed], active[failed]))
+            posteriors[failed] = self._heads.posterior_features(gp, *found, self._dtype)
         self._read(hidden + posteriors, self._layers[cut:], context)
-        return replace(context, solved=(solved, coordinates))
+        return replace(context, gp=(gp, coordinates))
 
     def predict(self, context: Context, position: Array, active: Mask) -> Prediction:
-        """Candidates' predicted scores, from their values in [0, 1] and what is active in them, (m, S) each."""
+        """Predict candidates' scores from their values in [0, 1] and their activity, (m, S) each."""
         order = context.order
         features = candidate_features(
             self.encoding, context.kinds, position[:, order].astype(self._dtype), active[:, order], context.n_trials
         )
         hidden = self._embed(features)
-        mean = deviation = told = None
-        if self._heads is not None and context.solved is not None:
-            solved, coordinates = context.solved
-            mean, deviation = solved.posterior(coordinates(position, active))
-            told = self._heads.told_of_candidates(solved, mean, deviation, self._dtype)
+        mean = deviation = embedded = None
+        if self._heads is not None and context.gp is not None:
+            gp, coordinates = context.gp
+            mean, deviation = gp.predict(coordinates(position, active))
+            embedded = self._heads.posterior_features(gp, mean, deviation, self._dtype)
         for index, layer in enumerate(self._layers):
-            if told is not None and index == self.encoding.kernels_after:
-                hidden = hidden + told
+            if embedded is not None and index == self.encoding.kernels_after:
+                hidden = hidden + embedded
             queries, own_key, own_value = self._split(hidden, layer)
             seen = queries @ context.keys[index].transpose(0, 2, 1)
             itself = (queries * own_key).sum(-1, keepdims=True)
@@ -167,18 +167,18 @@ class NetworkSurrogate:
         return float((self.config.hidden_size // self.config.n_heads) ** -0.5)
 
     def _read(self, hidden: Array, layers: list[_Layer], context: Context) -> Array:
-        """Trials' states through some layers, whose keys and values the context keeps."""
+        """Pass the trials' states through some layers, caching keys and values in the context."""
         for layer in layers:
             queries, keys, values = self._split(hidden, layer)
             context.keys.append(keys)
             context.values.append(values)
-            if layer is not self._layers[-1]:  # nobody reads the trials after the last layer's keys
+            if layer is not self._layers[-1]:  # states after the last layer's keys are unused
                 weights = softmax(queries @ keys.transpose(0, 2, 1) * self._scale)
                 hidden = self._finish(hidden, weights @ values, layer)
         return hidden
 
     def _embed(self, features: Array) -> Array:
-        """The first linear layer, without the slots that are not there: (m, width or less) to (m, hidden)."""
+        """Input layer without the columns of absent slots, (m, width or less) to (m, hidden size)."""
         weight, missing = self._weights["embed.weight"], self.encoding.width - features.shape[1]
         if missing:
             used = self.encoding.slots * self.encoding.slot_width - missing
@@ -186,70 +186,70 @@ class NetworkSurrogate:
         return np.asarray(features @ weight.T + self._weights["embed.bias"])
 
     def _split(self, hidden: Array, layer: _Layer) -> tuple[Array, Array, Array]:
-        """Queries, keys and values of the heads, (heads, m, width of a head) each."""
+        """Queries, keys and values, (heads, m, head size) each."""
         projected = _norm(hidden, layer.first_norm) @ layer.attention
         width = self.config.hidden_size // self.config.n_heads
         queries, keys, values = projected.reshape(len(hidden), 3, self.config.n_heads, width).transpose(1, 2, 0, 3)
         return queries, keys, values
 
     def _finish(self, hidden: Array, mixed: Array, layer: _Layer) -> Array:
-        """The layer's output projection and feed-forward part, with both residuals."""
+        """Output projection and feed-forward part with residual connections."""
         hidden = hidden + mixed.transpose(1, 0, 2).reshape(-1, self.config.hidden_size) @ layer.output
         gate, up = np.split(_norm(hidden, layer.second_norm) @ layer.forward, 2, 1)
         return np.asarray(hidden + (silu(gate) * up) @ layer.down)
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkBelief:
-    """What the network makes of one history: a :class:`optiformer.surrogate.interface.Belief`.
+class ConditionedNetwork:
+    """The network conditioned on one history: a :class:`optiformer.surrogate.interface.ConditionedSurrogate`.
 
     Attributes:
         network: The network.
-        context: The history.
-        anchors: The scale of its scores.
-        step: Where values repeat, the least distance of two that do not; else 0.
+        context: The encoded history.
+        score_transform: The score transform of the history.
+        step: Smallest difference of distinct values if some repeat; else 0.
     """
 
     network: NetworkSurrogate
     context: Context
-    anchors: ScoreAnchors
+    score_transform: ScoreTransform
     step: float
 
     @functools.cached_property
-    def improvement(self) -> ProcessImprovement | None:
-        """What one kernel head alone expects to gain."""
-        if self.context.solved is None:
+    def expected_improvement(self) -> ExpectedImprovement | None:
+        """Expected improvement under one kernel head; ``None`` without kernel heads."""
+        if self.context.gp is None:
             return None
-        solved, coordinates = self.context.solved
-        return ProcessImprovement(coordinates, solved)
+        gp, coordinates = self.context.gp
+        return ExpectedImprovement(coordinates, gp)
 
-    def improving(self, position: Array, active: Mask, *, margin: float, temperature: float) -> Array:
-        """The probability that candidates (m, S) improve by a margin in gaps between best and median, (m,).
+    def probability_of_improvement(self, position: Array, active: Mask, *, margin: float, temperature: float) -> Array:
+        """Probability that candidates (m, S) improve by a margin in units of the distance from best to median, (m,).
 
-        Where scores go by steps, half a step at least is asked for: a tie with the best is no improvement.
+        The margin is at least half a step, so that a tie with the best value is not an improvement.
         """
-        least = max(margin, 0.5 * self.step / self.anchors.gap)
+        least = max(margin, 0.5 * self.step / self.score_transform.gap)
         predicted = self.network.predict(self.context, position, active)
-        return predicted.below(-math.asinh(least / self.anchors.knee), temperature)
+        return predicted.below(-math.asinh(least / self.score_transform.asinh_scale), temperature)
 
-    def related(self, position: Array, active: Mask, others: Array, others_active: Mask) -> Array:
-        """How the function's values at configurations (m, S) correlate with those at others (n, S): (m, n).
+    def prior_correlation(self, position: Array, active: Mask, others: Array, others_active: Mask) -> Array:
+        """Prior correlations of the function values at configurations (m, S) and at others (n, S), (m, n).
 
-        The mean over the kernel heads; without any, of a Gaussian with a tenth of the diagonal as lengthscale.
+        The mean over the kernel heads; without any, an RBF kernel whose lengthscale is a tenth of the cube's diagonal.
         """
         context = self.context
-        if context.solved is None:
+        if context.gp is None:
             return np.asarray(np.exp(-self._narrow * squared_distances(position, others)))
-        solved, coordinates = context.solved
-        return solved.related(coordinates(position, active), coordinates(others, others_active))
+        gp, coordinates = context.gp
+        return gp.prior_correlation(coordinates(position, active), coordinates(others, others_active))
 
-    def alike(self, position: Array, active: Mask) -> Callable[[int], Array]:
-        """As :meth:`related`, of candidates with one of them, given its row: (m,)."""
+    def prior_correlation_rows(self, position: Array, active: Mask) -> Callable[[int], Array]:
+        """A function from a row to the prior correlations of that configuration with all (m, S), (m,)."""
         context = self.context
-        if context.solved is None:
+        if context.gp is None:
             return lambda row: np.asarray(np.exp(-self._narrow * np.square(position - position[row]).sum(-1)))
-        solved, coordinates = context.solved
-        return solved.alike(coordinates(position, active))
+        gp, coordinates = context.gp
+        return gp.prior_correlation_rows(coordinates(position, active))
 
     @property
     def _narrow(self) -> float:
@@ -258,7 +258,7 @@ class NetworkBelief:
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """A layer's weights, transposed, those with one input side by side."""
+    """A layer's transposed weights, concatenated where they share an input."""
 
     first_norm: Array
     attention: Array
@@ -283,7 +283,7 @@ class _Layer:
 
 
 def _step(values: Array) -> float:
-    """The least distance of two different values of the better half, if some of all are the same; else 0."""
+    """Smallest difference of distinct values in the better half if any values repeat; else 0."""
     distinct = np.unique(values)
     if len(distinct) == len(values):
         return 0.0

@@ -1,4 +1,4 @@
-"""Train a configuration once and find its checkpoint again: what a grid calls before the cells that need it."""
+"""Cache of trained configurations, used by grids whose cells need a trained checkpoint."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Trained:
 
     Attributes:
         checkpoint: The folder to give to ``Policy`` or ``OptiFormerSampler``.
-        seconds: What the training took, data left out; as recorded then if it was cached.
-        precision: In which its steps were computed.
-        cached: Whether it was there already.
+        seconds: Training time without data generation, recorded at the time.
+        precision: Precision of its steps.
+        cached: Whether it was cached.
     """
 
     checkpoint: Path
@@ -28,12 +28,12 @@ class Trained:
     cached: bool
 
     def cost(self) -> dict[str, Any]:
-        """What a grid keeps of it."""
+        """The training cost that a grid records."""
         return {"seconds": self.seconds, "precision": self.precision, "cached": self.cached}
 
 
 def cache_folder(config_path: str | Path, cache_dir: str | Path | None = None) -> Path:
-    """Where a configuration's run lives: named by a hash of everything that determines its weights."""
+    """Folder of a configuration's run, named by a hash of everything that determines its weights."""
     if cache_dir is None:
         import platformdirs
 
@@ -44,16 +44,16 @@ def cache_folder(config_path: str | Path, cache_dir: str | Path | None = None) -
 def train_cached(
     config_path: str | Path, cache_dir: str | Path | None = None, *, processes: int = 1, progress: bool = True
 ) -> Trained:
-    """Train a configuration unless that has been done; an interrupted training resumes.
+    """Train a configuration unless it is cached; an interrupted training resumes.
 
     Args:
         config_path: The YAML file.
-        cache_dir: Where trained runs are kept; a user cache folder if ``None``.
-        processes: Processes that generate data.
+        cache_dir: Folder of trained runs; ``None`` for a user cache folder.
+        processes: Number of processes that generate data.
         progress: Whether to print progress.
 
     Raises:
-        ModelError: The configuration is wrong or training failed.
+        ModelError: The configuration is invalid or training failed.
     """
     folder = cache_folder(config_path, cache_dir)
     checkpoint, done = folder / "best", folder / "done.json"

@@ -1,4 +1,4 @@
-"""Turn the best checkpoint of a surrogate run into one that is shipped: bf16 weights and a model card."""
+"""Release of a surrogate checkpoint: bf16 weights and a model card."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def ship(
 
     Args:
         best: The ``best`` folder of a run.
-        target: Where the shipped checkpoint goes.
-        date: When it was trained.
-        hardware: What it was trained on.
-        command: What was typed to train it.
-        figures: How well it does, with what measured it; Markdown.
-        limits: What a user should not expect of it; Markdown.
+        target: Destination.
+        date: Date of the training.
+        hardware: Hardware of the training.
+        command: Command of the training.
+        figures: Measured performance and how it was measured; Markdown.
+        limits: Limitations; Markdown.
 
     Returns:
         The target folder.

@@ -1,4 +1,4 @@
-"""Every setting of a training run as frozen dataclasses, read from YAML and saved as JSON beside the weights."""
+"""Settings of a training run as frozen dataclasses, read from YAML and saved as JSON beside the weights."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from optiformer.network_config import PRESETS, NetworkConfig
 from optiformer.sequence.config import AugmentConfig, DataConfig, SamplingConfig
 from optiformer.sequence.tokenizer import Vocabulary
 from optiformer.settings import Positive, Range, Seed, Share, build, check, require
-from optiformer.surrogate.config import SurrogateConfig, identity
+from optiformer.surrogate.config import SurrogateConfig, hash_content
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The optimization.
+    """Settings of the optimization.
 
     Attributes:
         steps: Optimizer steps planned; the learning rate's cosine ends there.
-        minutes: Stop after this much training time in all, resumed parts included; the learning rate then follows the
-            share of time used. 0 for no limit.
-        batch_tokens: Tokens a micro-batch, padding included.
-        accumulation: Micro-batches a step.
-        draw_ahead: Batches of the set encoding that are drawn together, with contexts of one length.
-        learning_rate: The peak.
-        warmup: Share of the run over which the learning rate rises.
-        final_rate: Where the rate ends, as a share of the peak.
-        schedule: ``cosine``: a linear warmup, then a cosine. ``constant``: a linear warmup, the peak, and a linear fall
-            over the last ``cooldown``; without one, other runs can go on from any snapshot. ``onecycle``: both ways by
-            cosines, from a twenty-fifth of the peak and down to nothing, while AdamW's first decay goes from .95 to .85
-            and back (``warmup`` is the rise's share, ``final_rate`` unused); see L. N. Smith and N. Topin, arXiv
-            1708.07120.
-        cooldown: The last share of the run, over which the rate of ``constant`` falls.
-        start: The folder of a checkpoint whose weights the run starts from; "" for fresh ones.
-        snapshots: Steps between checkpoints for use that are kept beside the best one; 0 for none.
-        weight_decay: On matrices; norms and biases get none.
-        decay_groups: ``False`` decays norms and biases as well.
+        minutes: Limit on the total training time, including resumed parts; the learning rate then follows the time
+            used. 0 for no limit.
+        batch_tokens: Tokens per micro-batch, including padding.
+        accumulation: Micro-batches per step.
+        draw_ahead: Number of surrogate batches sampled together, with the same context length.
+        learning_rate: Peak learning rate.
+        warmup: Fraction of the run over which the learning rate rises.
+        final_rate: Final learning rate as a fraction of the peak.
+        schedule: ``cosine``: a linear warmup, then a cosine. ``constant``: a linear warmup, the peak, and a linear
+            decay over the last ``cooldown``; with no cooldown, other runs can continue from any snapshot.
+            ``onecycle``: half cosines from 1/25 of the peak to the peak and to nearly 0, while AdamW's first decay goes
+            from .95 to .85 and back (``warmup`` is the fraction of the rise, ``final_rate`` is unused); see L. N. Smith
+            and N. Topin, arXiv 1708.07120.
+        cooldown: Final fraction of the run over which the rate of ``constant`` decays.
+        start: Folder of a checkpoint to start from; "" for random weights.
+        snapshots: Steps between inference checkpoints kept beside the best one; 0 for none.
+        weight_decay: Weight decay of matrices.
+        decay_groups: ``False`` also decays norms and biases.
         beta2: AdamW's second decay.
-        clip: Largest gradient norm.
-        precision: ``auto``: bf16 where the device multiplies it in hardware, else fp32 | ``fp32`` | ``bf16`` | ``fp16``
+        clip: Maximum gradient norm.
+        precision: ``auto``: bf16 if the device supports it in hardware, else fp32 | ``fp32`` | ``bf16`` | ``fp16``
             (with a loss scaler; CUDA only).
-        ema: Decay of the averaged weights, which are the ones validated and shipped; 0 for none.
+        ema: Decay of the moving average of the weights, which is validated and exported; 0 for none.
         validate_every: Steps between validations.
-        validation_batches: Micro-batches a validation.
-        patience: Validations without a better loss before stopping early; 0 for never.
+        validation_batches: Micro-batches per validation.
+        patience: Validations without improvement before early stopping; 0 for never.
         checkpoint_minutes: Minutes between checkpoints.
-        seed: Drives initialisation, augmentation and order.
+        seed: Seed of initialization, augmentation and order.
         device: ``auto`` | ``cpu`` | ``cuda``.
-        threads: Torch threads on the CPU; 0 for torch's own number, at most the cores that the process may use.
+        threads: Torch threads on the CPU; 0 for torch's default, at most the cores available to the process.
     """
 
     steps: Annotated[int, Range(1, 10**9)] = 2000
@@ -92,21 +92,28 @@ class TrainConfig:
         )
 
 
-#: Settings of :class:`TrainConfig` that came later, with the values that change nothing.
-ADDED = {"schedule": "cosine", "decay_groups": True, "draw_ahead": 1, "cooldown": 0.0, "start": "", "snapshots": 0}
-#: How hashes name a precision: `auto` as the default was named before it followed the hardware.
+#: Settings of :class:`TrainConfig` added later, with their neutral values.
+HASH_NEUTRAL = {
+    "schedule": "cosine",
+    "decay_groups": True,
+    "draw_ahead": 1,
+    "cooldown": 0.0,
+    "start": "",
+    "snapshots": 0,
+}
+#: Names of precisions in hashes; `auto` has the name of the former default.
 PRECISIONS = {"auto": "bf16", "bf16": "bf16 always"}
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A whole run: what ``optibench train CONFIG.yaml`` reads.
+    """Settings of a whole run, as read by ``optibench train CONFIG.yaml``.
 
     Attributes:
-        name: Names the run in logs and on the model card.
-        encoding: Which encoding of histories: ``seq`` is the named-token sequence, ``trialset`` the set of trials.
-        trialset: The set encoding and its prior (``vocabulary``, ``data``, ``augment`` and ``sampling`` are the
-            sequence's).
+        name: Name of the run in logs and on the model card.
+        encoding: ``seq`` for the sequence network, ``trialset`` for the surrogate.
+        trialset: Settings of the surrogate and its prior (``vocabulary``, ``data``, ``augment`` and ``sampling`` are
+            those of the sequence network).
     """
 
     name: str
@@ -134,10 +141,10 @@ class RunConfig:
         )
 
     def refuse_other_encoding(self, encoding: str) -> None:
-        """Refuse to be trained for an optimizer of another encoding.
+        """Check that the run trains a given encoding.
 
         Raises:
-            ModelError: It is of another one.
+            ModelError: It trains a different one.
         """
         require(
             self.encoding == encoding,
@@ -146,14 +153,14 @@ class RunConfig:
 
     def digest(self) -> str:
         """A hash of everything that determines the trained weights (sampling and machine do not)."""
-        content = asdict(self) | {"trialset": identity(self.trialset)}
+        content = asdict(self) | {"trialset": hash_content(self.trialset)}
         del content["sampling"], content["name"]
         for part in ("trialset",) if self.encoding == "seq" else ("vocabulary", "data", "augment"):
             del content[part]
         for setting in ("device", "threads", "checkpoint_minutes"):
             del content["train"][setting]
         content["train"]["precision"] = PRECISIONS.get(self.train.precision, self.train.precision)
-        for setting, default in ADDED.items():  # hashes are as they were before these could be set
+        for setting, default in HASH_NEUTRAL.items():  # keeps the hashes of earlier versions
             if content["train"][setting] == default:
                 del content["train"][setting]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -189,7 +196,7 @@ class RunConfig:
 
 
 def _find(path: Path) -> Path:
-    """The file itself, or the one that comes with the package under that name."""
+    """The file itself, or the configuration of that name shipped with the package."""
     shipped = {found.stem: found for found in sorted((Path(__file__).parents[1] / "configs").glob("**/*.yaml"))}
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path

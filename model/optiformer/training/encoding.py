@@ -1,4 +1,4 @@
-"""What the trainer knows of an encoding: how to build its network, where batches come from, what the loss is."""
+"""Interface between the training loop and a network: how to build it, its batches and its loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optiformer.sequence.dataset import Split
 if TYPE_CHECKING:
     import torch
 
-Position = dict[str, int]
+Cursor = dict[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,19 +31,19 @@ class Loss:
 
 
 class Encoding(Protocol):
-    """An encoding's training side; made once a process."""
+    """A network as a training task, created once per process."""
 
-    #: Loss of a network that knows nothing, in nats (for ``seq``: ln of the vocabulary's size).
+    #: Loss of a uniform prediction, in nats (for ``seq``: log of the vocabulary's size).
     uninformed_loss: float
 
     def build(self) -> Any:
-        """A fresh network."""
+        """A network with initial weights."""
 
-    def batches(self, split: Split, start: Position | None) -> Iterator[tuple[Any, Position]]:
+    def batches(self, split: Split, start: Cursor | None) -> Iterator[tuple[Any, Cursor]]:
         """Endless batches on the CPU, each with the position to resume at after it."""
 
     def loss(self, network: Any, batch: Any, device: str) -> Loss:
         """The loss of a batch (``network`` may be wrapped for data-parallel training)."""
 
     def export(self, folder: Path, weights: dict[str, Any], info: dict[str, Any]) -> Path:
-        """Write weights as a checkpoint for use."""
+        """Write weights as a checkpoint for inference."""

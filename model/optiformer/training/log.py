@@ -1,4 +1,4 @@
-"""What a training run tells: progress on the terminal, ``log.jsonl``, ``loss.png``, throughput."""
+"""Log of a training run: progress on the terminal, ``log.jsonl``, ``loss.png``, throughput."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from optiformer.training.config import RunConfig
 from optiformer.training.state import Progress
 
-#: Dense bf16 peak of some devices in FLOP/s, by a part of the name that CUDA gives.
+#: Dense bf16 peak of some devices in FLOP/s, by a substring of the device name.
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}
 
 
@@ -21,8 +21,8 @@ class TrainingLog:
         out: The run's folder.
         run: Its configuration.
         n_parameters: The network's size.
-        uninformed_loss: The loss of a network that knows nothing, in nats.
-        quiet: Print and write nothing (for the other processes of a data-parallel run).
+        uninformed_loss: Loss of a uniform prediction, in nats.
+        quiet: Print and write nothing (in all but the first process of a data-parallel run).
     """
 
     def __init__(self, out: Path, run: RunConfig, n_parameters: int, uninformed_loss: float, *, quiet: bool) -> None:
@@ -35,7 +35,7 @@ class TrainingLog:
         out.mkdir(parents=True, exist_ok=True)
 
     def start(self, state: Progress, device: str, precision: str, *, resumed: bool) -> None:
-        """Announce the run, and that it goes on in another precision if it does."""
+        """Print the run's settings and any change of precision."""
         if device == "cuda":
             import torch
 
@@ -65,12 +65,12 @@ class TrainingLog:
         self._print(f"step {state.step}  validation {loss:.4f} (best before {state.best:.4f})")
 
     def tokens_per_second(self) -> float:
-        """Positions a second over the last fifty steps."""
+        """Tokens per second over the last fifty steps."""
         seconds = sum(entry[2] for entry in self._recent)
         return sum(entry[1] for entry in self._recent) / seconds if seconds else 0.0
 
     def throughput(self) -> str:
-        """Tokens a second, and the share of the device's peak where that is known (6 FLOP a parameter and token)."""
+        """Tokens per second, and the fraction of the device's peak if known (6 FLOP per parameter and token)."""
         rate = self.tokens_per_second()
         share = f", {6 * self.n_parameters * rate / self.peak:.1%} of peak" if self.peak else ""
         return f"{rate:,.0f} tokens/s{share}"
@@ -86,14 +86,14 @@ class TrainingLog:
         }
 
     def end(self, state: Progress) -> None:
-        """Announce the result."""
+        """Print the result."""
         self._print(
             f"{self.run.name}: {state.step} steps, {state.tokens:,} tokens in {state.seconds / 60:.1f} minutes, "
             f"best validation {state.best:.4f} at step {state.best_step}, {self.throughput()}"
         )
 
     def plot(self) -> None:
-        """Draw ``loss.png`` from ``log.jsonl``."""
+        """Plot ``loss.png`` from ``log.jsonl``."""
         path = self.out / "log.jsonl"
         if self.quiet and not path.exists():
             return
@@ -109,7 +109,7 @@ class TrainingLog:
             if points:
                 axes.plot(*zip(*points, strict=True), label=label, linewidth=0.8 if key == "loss" else 1.8)
         axes.axhline(self.uninformed_loss, color="grey", linestyle=":", label="uniform guess")
-        axes.set(xlabel="step", ylabel="loss (nats a token)", title=self.run.name)
+        axes.set(xlabel="step", ylabel="loss (nats per token)", title=self.run.name)
         axes.legend()
         figure.savefig(self.out / "loss.png", dpi=120)
 

@@ -1,6 +1,6 @@
-"""The training loop, in the order in which it happens; the same for every encoding.
+"""The training loop, shared by both networks.
 
-``optibench train CONFIG.yaml`` calls :func:`main`. Under ``torchrun`` every process takes its share of the batches.
+``optibench train CONFIG.yaml`` calls :func:`main`. Under ``torchrun`` the batches are split among the processes.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ def main(
     processes: int = 1,
     progress: bool = True,
 ) -> Path:
-    """Generate what data is missing, train, and return the folder of the best checkpoint.
+    """Generate missing data, train, and return the folder of the best checkpoint.
 
     Args:
         config_path: A YAML file; see ``model/optiformer/configs/``.
-        out: Where checkpoints, logs and the loss curve go; ``runs/<name>`` by default. Training resumes there.
+        out: Folder of checkpoints, logs and the loss curve; ``runs/<name>`` by default. Training resumes there.
         data: The dataset's folder; ``<out>/data`` by default.
         minutes: Overrides the configuration's time limit.
-        processes: Processes that generate data.
+        processes: Number of processes that generate data.
         progress: Whether to print progress.
 
     Raises:
-        ModelError: The configuration is wrong, or training failed; the message says which and what to do.
+        ModelError: The configuration is invalid or training failed; the message says what to do.
     """
     run = RunConfig.load(config_path)
     out = Path(out) if out is not None else Path("runs") / run.name
@@ -73,16 +73,16 @@ def train(
     Args:
         run: The configuration.
         data: The dataset's folder.
-        out: Where checkpoints, logs and the loss curve go.
+        out: Folder of checkpoints, logs and the loss curve.
         minutes: Overrides the configuration's time limit.
         progress: Whether to print progress.
-        steps: Stop after this many steps in all, with a checkpoint; the schedule stays the configuration's.
+        steps: Stop after this many total steps with a checkpoint; the schedule is unchanged.
 
     Returns:
         ``out / "best"``, loadable by :func:`optiformer.sequence.network.load`.
 
     Raises:
-        ModelError: The loss became NaN, or the checkpoints are of another configuration.
+        ModelError: The loss became NaN, or the checkpoints have a different configuration.
     """
     config, digest = run.train, replace(run, train=replace(run.train, precision="auto")).digest()
     minutes = config.minutes if minutes is None else minutes
@@ -166,7 +166,7 @@ def train(
 
 
 def parameter_groups(network: Any, config: TrainConfig) -> list[dict[str, Any]]:
-    """Weight decay for matrices; none for norms and biases, unless the configuration says so."""
+    """Parameter groups: weight decay for matrices, and for norms and biases only without ``decay_groups``."""
     matrices = [p for p in network.parameters() if p.dim() >= 2]
     others = [p for p in network.parameters() if p.dim() < 2]
     small = 0.0 if config.decay_groups else config.weight_decay
@@ -181,7 +181,7 @@ def accumulate(
     config: TrainConfig,
     device: str,
 ) -> tuple[float, int, dict[str, int]]:
-    """The gradient of ``accumulation`` micro-batches; returns the mean loss, the positions and the next place."""
+    """Accumulate the gradient of ``accumulation`` micro-batches; returns mean loss, tokens and the next position."""
     total, weight, tokens = 0.0, 0.0, 0
     place: dict[str, int] = {}
     for _ in range(config.accumulation):
@@ -199,7 +199,7 @@ def accumulate(
 def validate(
     encoding: Encoding, module: Any, network: Any, ema: dict[str, Any], config: TrainConfig, device: str
 ) -> float:
-    """The averaged weights' loss on functions that training never sees, always the same batches."""
+    """Loss of the averaged weights on a fixed set of held-out batches."""
     trained = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     if config.ema:
         network.load_state_dict(ema)
@@ -217,7 +217,7 @@ def validate(
 
 
 def update_ema(ema: dict[str, Any], network: Any, decay: float) -> None:
-    """Move the averaged weights towards the network's."""
+    """Update the exponential moving average of the weights."""
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             ema[name].lerp_(tensor, 1 - decay) if tensor.is_floating_point() else ema[name].copy_(tensor)
@@ -231,7 +231,7 @@ def export(
     state: Progress,
     summary: dict[str, Any],
 ) -> Path:
-    """Write the averaged weights as a checkpoint for use."""
+    """Write the averaged weights as a checkpoint for inference."""
     info = {
         "name": run.name,
         "run_digest": run.digest(),
@@ -248,7 +248,7 @@ def export(
 
 def _autocast(config: TrainConfig, device: str) -> torch.autocast:
     dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
-    # Recorded steps cannot keep weights in the lower precision from one call to the next.
+    # CUDA graphs cannot reuse autocast's cache of weights between calls.
     return torch.autocast(device, dtype=dtype, enabled=config.precision != "fp32", cache_enabled=device != "cuda")
 
 
@@ -257,7 +257,7 @@ def _device(config: TrainConfig) -> str:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise ModelError("train.device is cuda and this machine has none; set it to cpu or auto.")
+        raise ModelError("train.device is cuda but this machine has none; set it to cpu or auto.")
     if config.precision == "fp16" and device != "cuda":
         raise ModelError("train.precision fp16 needs a GPU; use bf16 or fp32 on a CPU.")
     return device
@@ -268,7 +268,7 @@ def _rank() -> int:
 
 
 def _start_workers(device: str) -> int:
-    """Join the processes that ``torchrun`` started; how many there are."""
+    """Join the process group of ``torchrun``; returns the number of processes."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1:
         if device == "cuda":
@@ -279,7 +279,7 @@ def _start_workers(device: str) -> int:
 
 
 def _of_first(number: float, device: str, world: int) -> float:
-    """The first process's number, so that all end, and cool the learning rate, at the same step."""
+    """Broadcast the first process's number, so that all processes follow the same schedule."""
     if world == 1:
         return number
     shared = torch.tensor(number, dtype=torch.float64, device=device)
@@ -288,7 +288,7 @@ def _of_first(number: float, device: str, world: int) -> float:
 
 
 def _share(stream: Iterator[tuple[Any, dict[str, int]]], world: int) -> Iterator[tuple[Any, dict[str, int]]]:
-    """Every ``world``-th batch, with the place after the last of the group, so that all processes resume together."""
+    """Every ``world``-th batch with the position after the whole group, so that all processes resume together."""
     while True:
         group = [next(stream) for _ in range(world)]
         yield group[_rank()][0], group[-1][1]

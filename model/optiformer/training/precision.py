@@ -1,4 +1,4 @@
-"""Which precision training's products are computed in. Proposals are in single precision anyway."""
+"""Precision of matrix products in training; inference is always float32."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import torch
 
 from optiformer.training.config import Precision
 
-#: Values of ``ONEDNN_MAX_CPU_ISA`` that keep oneDNN's AVX-512 kernels from the bf16 instructions.
+#: Values of ``ONEDNN_MAX_CPU_ISA`` that disable oneDNN's AVX-512 bf16 instructions.
 WITHOUT_BF16 = ("AVX512_CORE", "AVX512_CORE_VNNI")
 
 
-def chosen(asked: Precision, device: str) -> Precision:
-    """``asked``, and for ``auto`` bf16 where the device multiplies it in hardware, else fp32.
+def chosen(precision: Precision, device: str) -> Precision:
+    """``precision``; for ``auto`` bf16 if the device supports it in hardware, else fp32.
 
     Args:
-        asked: ``auto`` | ``fp32`` | ``bf16`` | ``fp16``.
+        precision: ``auto`` | ``fp32`` | ``bf16`` | ``fp16``.
         device: ``cpu`` | ``cuda``.
     """
-    if asked != "auto":
-        return asked
+    if precision != "auto":
+        return precision
     fast = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else cpu_has_bf16()
     return "bf16" if fast else "fp32"
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 and torch may use it; without the instructions bf16 takes 2 to 7 times fp32."""
+    """Whether CPU and torch support bf16 products in hardware; without, bf16 takes 2 to 7 times as long as fp32."""
     if not torch._C._has_mkldnn or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False  # so it is under ONEDNN_MAX_CPU_ISA=AVX2
     if torch.cpu._is_avx512_bf16_supported():  # every x86 CPU with AMX has these, too

@@ -1,4 +1,4 @@
-"""How the learning rate, and with ``onecycle`` AdamW's first decay, go over a run."""
+"""Schedules of the learning rate and, with ``onecycle``, of AdamW's first decay."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from optiformer.training.config import TrainConfig
 
 START, END = 1 / 25, 1 / 250_000
-"""Where ``onecycle`` begins and ends, as shares of the peak."""
+"""Initial and final rate of ``onecycle`` as fractions of the peak."""
 
 
 def learning_rate(config: TrainConfig, done: float) -> float:
-    """The schedule's rate; ``done`` is the share of the run in [0, 1]."""
+    """Learning rate at the fraction ``done`` of the run."""
     if config.schedule == "onecycle":
         return config.learning_rate * _cycle(config, done, START, 1.0, END)
     if done < config.warmup:
@@ -24,12 +24,12 @@ def learning_rate(config: TrainConfig, done: float) -> float:
 
 
 def momentum(config: TrainConfig, done: float) -> float:
-    """AdamW's first decay, which ``onecycle`` moves against the learning rate."""
+    """AdamW's first decay, which ``onecycle`` varies inversely to the learning rate."""
     return _cycle(config, done, 0.95, 0.85, 0.95) if config.schedule == "onecycle" else 0.9
 
 
 def _cycle(config: TrainConfig, done: float, start: float, peak: float, end: float) -> float:
-    """From ``start`` to ``peak`` and on to ``end`` by half cosines, the peak after ``warmup``."""
+    """Half cosines from ``start`` to ``peak`` at ``warmup`` and on to ``end``."""
     rising = done < config.warmup
     share = done / config.warmup if rising else min((done - config.warmup) / (1 - config.warmup), 1.0)
     first, last = (start, peak) if rising else (peak, end)

@@ -1,4 +1,4 @@
-"""Training on sequences of named tokens."""
+"""Training of the sequence network."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optiformer.errors import ModelError
-from optiformer.sequence.dataset import Place, Split, TrajectoryStore, batches
+from optiformer.sequence.dataset import DataCursor, Split, TrajectoryStore, batches
 from optiformer.sequence.network import build_network, save
 from optiformer.training.config import RunConfig
-from optiformer.training.encoding import Loss, Position
+from optiformer.training.encoding import Cursor, Loss
 
 if TYPE_CHECKING:
     import torch
 
 
 class SequenceEncoding:
-    """The seed's encoding: next-token cross-entropy over named tokens.
+    """The sequence network as a training task: next-token cross-entropy.
 
     Args:
         run: The run's configuration.
@@ -36,10 +36,10 @@ class SequenceEncoding:
         self.uninformed_loss = math.log(len(run.vocabulary))
 
     def build(self) -> Any:
-        """A fresh ``LlamaForCausalLM``."""
+        """A ``LlamaForCausalLM`` with initial weights."""
         return build_network(self.run.network, self.run.vocabulary, seed=self.run.train.seed)
 
-    def batches(self, split: Split, start: Position | None) -> Iterator[tuple[Any, Position]]:
+    def batches(self, split: Split, start: Cursor | None) -> Iterator[tuple[Any, Cursor]]:
         """Token and weight tensors, (B, L) each."""
         import torch
 
@@ -49,13 +49,13 @@ class SequenceEncoding:
             self.run.vocabulary,
             batch_tokens=self.run.train.batch_tokens,
             seed=self.run.train.seed + (0 if split == "train" else 1_000_003),
-            start=Place(**(start or {})),
+            start=DataCursor(**(start or {})),
         )
         for tokens, weights, place in stream:
             yield (torch.from_numpy(tokens), torch.from_numpy(weights)), asdict(place)
 
     def loss(self, network: Any, batch: Any, device: str) -> Loss:
-        """Cross-entropy of the tokens with a weight; the others' logits are never computed."""
+        """Cross-entropy of the tokens with a weight; logits of the others are not computed."""
         import torch
 
         tokens, weights = (tensor.to(device, non_blocking=True) for tensor in batch)
@@ -66,7 +66,7 @@ class SequenceEncoding:
         return Loss(total, weight, int((tokens != padding).sum()))
 
     def export(self, folder: Path, weights: dict[str, Any], info: dict[str, Any]) -> Path:
-        """Write a checkpoint for use."""
+        """Write a checkpoint for inference."""
         run = self.run
         return save(
             folder, weights, run.network, run.vocabulary, sampling=run.sampling, encoding=run.encoding, info=info
@@ -83,7 +83,7 @@ def sequence_loss(network: Any) -> Any:
             self.network = network
 
         def forward(self, tokens: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            # Padding is on the right of a causal sequence: no position with a weight can see it.
+            # Padding is on the right, so no weighted token attends to it.
             hidden = self.network.model(input_ids=tokens[:, :-1], use_cache=False).last_hidden_state
             counted = weights[:, 1:] > 0
             logits = self.network.lm_head(hidden[counted]).float()

@@ -1,4 +1,4 @@
-"""Training checkpoints that resume exactly, and hold no pickles: tensors as safetensors, everything else as JSON."""
+"""Training checkpoints for exact resumption, without pickles: tensors as safetensors, everything else as JSON."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ KEEP = 2
 
 @dataclass
 class Progress:
-    """Where a training run stands.
+    """Progress of a training run.
 
     Attributes:
         step: Optimizer steps done.
-        seconds: Training time so far, all parts together.
-        tokens: Positions trained on so far.
-        place: Where the next batch comes from; ``None`` at the start.
+        seconds: Total training time.
+        tokens: Tokens trained on.
+        place: Position of the next batch; ``None`` at the start.
         best: The best validation loss so far.
-        best_step: When it was reached.
+        best_step: Step of the best validation loss.
         stale: Validations since then.
-        scale: The fp16 loss scaler's state.
-        run_digest: Which configuration this is a run of, whatever its precision.
-        precisions: Steps done in each precision: another machine may go on in another one.
+        scale: State of the fp16 loss scaler.
+        run_digest: Digest of the configuration with any precision.
+        precisions: Steps in each precision, which may change when another machine resumes.
     """
 
     step: int = 0
@@ -68,7 +68,7 @@ def save_state(
     tensors["rng/cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["rng/cuda"] = torch.cuda.get_rng_state()
-    # Tied tables share memory, which safetensors refuses: every tensor gets its own.
+    # Safetensors refuses shared memory, so tied tables are copied.
     whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     try:
         save_file(whole, temporary / "state.safetensors")
@@ -86,20 +86,20 @@ def save_state(
 def load_state(
     folder: Path, run_digest: str, network: torch.nn.Module, optimizer: torch.optim.Optimizer, ema: dict[str, Any]
 ) -> Progress | None:
-    """Resume from the newest checkpoint that can be read; ``None`` if there is none.
+    """Resume from the newest readable checkpoint; ``None`` if there is none.
 
     Raises:
-        ModelError: The checkpoints are of another configuration.
+        ModelError: The checkpoints have a different configuration.
     """
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
             progress = Progress(**json.loads((path / "progress.json").read_text()))
             tensors = load_file(path / "state.safetensors")
         except (OSError, ValueError, TypeError, SafetensorError):
-            continue  # cut off by a kill or a full disk: the one before it is whole
+            continue  # incomplete after a kill or a full disk; try the previous one
         if progress.run_digest != run_digest:
             raise ModelError(f"{folder} holds checkpoints of another configuration; use another folder or delete them.")
-        if progress.step and not progress.precisions:  # written before this was kept
+        if progress.step and not progress.precisions:  # written by an older version
             progress.precisions = {"an unknown precision": progress.step}
         _restore(tensors, network, optimizer, ema)
         return progress

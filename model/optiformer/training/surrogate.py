@@ -1,7 +1,7 @@
-"""What the trainer knows of the set encoding: its network, its endless stream of functions, its loss.
+"""Training of the surrogate: its network, its stream of functions, its loss.
 
-There is no dataset: batch ``i`` is drawn from the seed and ``i`` alone, on the device that trains, so that a run
-resumes exactly and no function is seen twice.
+There is no dataset: batch ``i`` is a function of the seed and ``i``, drawn on the training device, so that runs resume
+exactly and no function is repeated.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from optiformer.errors import ModelError
 from optiformer.surrogate.checkpoint import load, save
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.network.network import SurrogateNetwork, build
-from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import Batch, sample_batch
+from optiformer.surrogate.prior.random_source import RandomSource
 from optiformer.surrogate.prior.recorded import Surfaces
 from optiformer.training.config import RunConfig
-from optiformer.training.encoding import Loss, Position
+from optiformer.training.encoding import Cursor, Loss
 
 if TYPE_CHECKING:
     from optiformer.sequence.dataset import Split
 
-#: A batch's seed: the run's times ``SEEDS`` and its number, of which there are fewer; of a held-out one so much more.
+#: A batch's seed is the run's seed times ``SEEDS`` plus the batch's number, plus ``HELD_OUT`` for validation.
 SEEDS, HELD_OUT = 10**9, 2**62
-#: Where the told scores are among a batch's tensors.
-TOLD = 5
+#: Index of the observed scores among a batch's tensors.
+OBSERVED = 5
 
 
 class SurrogateEncoding:
-    """The set encoding's training side.
+    """The surrogate as a training task.
 
     Args:
-        run: The run's configuration.
-        data: Unused: functions are drawn as they are needed.
+        run: Configuration of the run.
+        data: Unused, since functions are drawn on the fly.
     """
 
     def __init__(self, run: RunConfig, data: Path) -> None:
@@ -50,10 +50,10 @@ class SurrogateEncoding:
         self._memory: Any = None
 
     def build(self) -> SurrogateNetwork:
-        """A fresh network, or one with the weights that the run starts from.
+        """A network with initial weights, or with those of the checkpoint that the run starts from.
 
         Raises:
-            ModelError: Those are of another network.
+            ModelError: That checkpoint has a different network.
         """
         network = build(self.run.trialset, self.run.network, seed=self.run.train.seed)
         if self.run.train.start:
@@ -62,11 +62,11 @@ class SurrogateEncoding:
                 network.load_state_dict({name: torch.as_tensor(array) for name, array in weights.items()})
             except RuntimeError as error:
                 raise ModelError(
-                    f"train.start: {self.run.train.start} is a checkpoint of another network than the configuration's."
+                    f"train.start: {self.run.train.start} is a checkpoint of a different network."
                 ) from error
         return network
 
-    def batches(self, split: Split, start: Position | None) -> Iterator[tuple[int, Position]]:
+    def batches(self, split: Split, start: Cursor | None) -> Iterator[tuple[int, Cursor]]:
         """Seeds of batches; :meth:`loss` draws them where the network is."""
         base = self.run.train.seed * SEEDS + (HELD_OUT if split == "validation" else 0)
         index = (start or {}).get("batch", 0)
@@ -78,24 +78,24 @@ class SurrogateEncoding:
         """Cross-entropy of the candidates' binned scores."""
         tensors = self._draw(batch, device).tensors()
         losses = self._losses(network, tensors, device)(*tensors)
-        asked, told = losses.numel(), tensors[TOLD].numel()
-        return Loss(losses.sum(), torch.tensor(float(asked)), asked + told)
+        n_candidates, n_observed = losses.numel(), tensors[OBSERVED].numel()
+        return Loss(losses.sum(), torch.tensor(float(n_candidates)), n_candidates + n_observed)
 
     def export(self, folder: Path, weights: dict[str, torch.Tensor], info: dict[str, Any]) -> Path:
-        """Write a checkpoint for use."""
+        """Write a checkpoint for inference."""
         return save(folder, weights, self.run.trialset, self.run.network, info=info)
 
     def _losses(self, network: Any, tensors: tuple[torch.Tensor, ...], device: str) -> Any:
         """The function from a batch to its losses.
 
-        On a GPU a step of a network this small is thousands of kernels that each take less time than their launch, so
-        where there are few shapes of batches they are recorded once each and then launched together.
+        On a GPU a small network's step is dominated by kernel launches, so a CUDA graph is recorded for each context
+        length if these are few.
         """
         config = self.run.trialset
         small = config.few_lengths and self.run.train.accumulation == 1
         if not (device == "cuda" and small and network.training and isinstance(network, SurrogateNetwork)):
             return _Losses(network, config)
-        shape = tuple(tensors[TOLD].shape)
+        shape = tuple(tensors[OBSERVED].shape)
         if shape not in self._recorded:
             self._memory = self._memory or torch.cuda.graph_pool_handle()
             sample = tuple(tensor.clone() for tensor in tensors)
@@ -105,14 +105,14 @@ class SurrogateEncoding:
         return self._recorded[shape]
 
     def _draw(self, seed: int, device: str) -> Batch:
-        """The batch of a seed; held-out ones are kept, since they come back at every validation."""
+        """The batch of a seed; held-out batches are cached for later validations."""
         if (seed, device) in self._held_out:
             return self._held_out[seed, device]
         if seed not in self._drawn:
             together = self.run.train.draw_ahead if seed < HELD_OUT else 1
             first = seed - seed % SEEDS % together
             with torch.no_grad(), torch.autocast(torch.device(device).type, enabled=False):
-                draw = Draw(first, device)
+                draw = RandomSource(first, device)
                 surfaces = self._recorded_surfaces(device)
                 batch = sample_batch(
                     draw, self.run.trialset, self.run.train.batch_tokens, times=together, surfaces=surfaces
@@ -133,7 +133,7 @@ class SurrogateEncoding:
 
 
 class _Losses(torch.nn.Module):
-    """From the tensors of a batch to the losses of its candidates, (B, q)."""
+    """Maps the tensors of a batch to the losses of its candidates, (B, q)."""
 
     def __init__(self, network: Any, config: SurrogateConfig) -> None:
         super().__init__()
@@ -141,11 +141,11 @@ class _Losses(torch.nn.Module):
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
         batch = Batch.of(tensors)
-        told = batch.trials, batch.trials_active, batch.scores, batch.failed
-        predicted = self.network(batch.kinds, *told, batch.queries, batch.queries_active)
+        observed = batch.trials, batch.trials_active, batch.scores, batch.failed
+        predicted = self.network(batch.kinds, *observed, batch.queries, batch.queries_active)
         return torch.as_tensor(predicted.loss(self.config, batch.targets))
 
 
-def identity(network: Any) -> Any:
-    """The network gives what the loss needs; it is not wrapped."""
+def unwrapped(network: Any) -> Any:
+    """Returns the network itself, since the loss needs no wrapper."""
     return network

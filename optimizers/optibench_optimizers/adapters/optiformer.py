@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
 
-#: Settings whose value, if negative, is the preset's own.
-OWN = ("early", "refinements", "ahead", "evaluations", "screened")
+#: Settings for which a negative value means the preset's.
+FROM_PRESET = ("n_gp_only", "refinements", "batch_fraction", "evaluations", "screened")
 
 
 class OptiFormer(OptiFormerOptimizer):
@@ -39,22 +39,23 @@ class OptiFormer(OptiFormerOptimizer):
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
-        checkpoint: A checkpoint's folder; the one that comes with the package if empty.
+        checkpoint: Folder of a checkpoint; empty for the one shipped with the package.
         train: A training configuration (YAML or a shipped one's name) of the encoding ``trialset``; its cached
             checkpoint is used, and trained first if there is none.
-        preset: ``fast`` | ``default`` | ``thorough``: how many candidates are scored, and for how many asks.
-        acquisition: ``pi`` | ``gp-ei``; ``+`` joins them to a schedule; the preset's own if empty.
-        trust: Minimum leave-one-out R2 of the scores for which a schedule includes ``gp-ei``.
-        early: Number of first trials that ``gp-ei`` alone chooses, if it is among the acquisitions; the preset's own if
-            negative.
-        margin: Improvement that ``pi`` requires, in gaps between best and median.
+        preset: ``fast`` | ``default`` | ``thorough``: number of candidates, and of proposals per ask.
+        acquisition: ``pi`` | ``gp-ei``; joined by ``+`` they alternate; empty for the preset's.
+        min_gp_r2: Minimum leave-one-out R^2 of the kernel head behind ``gp-ei`` for it to alternate with others.
+        n_gp_only: Number of first trials chosen by ``gp-ei`` alone, if it is among the acquisitions; negative for the
+            preset's.
+        margin: Improvement that ``pi`` requires, in units of the distance from best to median.
         temperature: Of the predicted distribution; above 1 explores more.
-        refinements: Rounds of candidates around the elites; the preset's own if negative.
-        ahead: Length of the proposal queue, a share of the trials so far; the preset's own if negative.
-        evaluations: Evaluations of the marginal likelihood to fit the kernel heads to the history; the preset's own if
-            negative.
-        screened: The share of the candidates that are put to the network, those from which its process expects most;
-            the preset's own if negative.
+        refinements: Rounds of candidates around the best-scored ones; negative for the preset's.
+        batch_fraction: Proposals per encoding of the history, as a fraction of the number of trials; negative for the
+            preset's.
+        evaluations: Marginal-likelihood evaluations that fit the kernel heads to the history; negative for the
+            preset's.
+        screened: Fraction of the candidates scored by the network, those with the largest expected improvement under a
+            kernel head; negative for the preset's.
     """
 
     capabilities = CAPABILITIES["optiformer"]
@@ -69,12 +70,12 @@ class OptiFormer(OptiFormerOptimizer):
         train: str = "",
         preset: str = "default",
         acquisition: str = "",
-        trust: float = 0.8,
-        early: int = -1,
+        min_gp_r2: float = 0.8,
+        n_gp_only: int = -1,
         margin: float = 0.01,
         temperature: float = 1.0,
         refinements: int = -1,
-        ahead: float = -1.0,
+        batch_fraction: float = -1.0,
         evaluations: int = -1,
         screened: float = -1.0,
     ) -> None:
@@ -83,12 +84,12 @@ class OptiFormer(OptiFormerOptimizer):
         config = _search(
             preset=preset,
             acquisition=acquisition,
-            trust=trust,
-            early=early,
+            min_gp_r2=min_gp_r2,
+            n_gp_only=n_gp_only,
             margin=margin,
             temperature=temperature,
             refinements=refinements,
-            ahead=ahead,
+            batch_fraction=batch_fraction,
             evaluations=evaluations,
             screened=screened,
         )
@@ -133,9 +134,9 @@ class OptiFormer(OptiFormerOptimizer):
 
 
 def _search(*, preset: str = "default", acquisition: str = "", **numbers: float) -> ProposerConfig:
-    """The preset with the given settings; for :data:`OWN`, negative means the preset's value."""
+    """The preset with the given settings; negative values of :data:`FROM_PRESET` are ignored."""
     choice("preset", preset, tuple(PRESETS))
-    given = {name: value for name, value in numbers.items() if name not in OWN or number(name, value) >= 0}
+    given = {name: value for name, value in numbers.items() if name not in FROM_PRESET or number(name, value) >= 0}
     try:
         return with_settings(preset, **given, **({"acquisition": acquisition} if acquisition else {}))
     except ModelError as error:
@@ -143,7 +144,7 @@ def _search(*, preset: str = "default", acquisition: str = "", **numbers: float)
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """What identifies a checkpoint's proposals beyond package versions: a hash of its configuration and weights.
+    """A hash of a checkpoint's configuration and weights, which determine the proposals beyond package versions.
 
     Raises:
         OptimizerError: The checkpoint is missing or damaged.
@@ -159,5 +160,5 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _network(folder: str) -> NetworkSurrogate:
-    """A checkpoint's network, read once a process."""
+    """A checkpoint's network, read once per process."""
     return NetworkSurrogate(load(folder))

@@ -17,7 +17,7 @@ from optiformer.space.trial import Trial
 from optiformer.space.unit_space import Array, UnitSpace
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays, default_checkpoint, load
 from optiformer.surrogate.network.network import build
-from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.random_source import RandomSource
 from optiformer.surrogate.prior.trees import trees
 from optiformer.surrogate.surrogate import NetworkSurrogate
 from optiformer.training.config import RunConfig
@@ -96,7 +96,7 @@ def test_held_out_scores_are_likelier_than_without_training(checkpoint: tuple[bo
 def regret_on_trees(network: NetworkSurrogate, seed: int, n_trials: int = 40) -> float:
     """Of a sum of trees that training never saw: 0 at the best of 4,000 random points, 1 at their median."""
     d = 2 + seed % 6
-    function = trees(Draw(HELD_OUT - 1 - seed), torch.ones(1, d, dtype=torch.bool))
+    function = trees(RandomSource(HELD_OUT - 1 - seed), torch.ones(1, d, dtype=torch.bool))
 
     def values(points: Array) -> Array:
         return function(torch.from_numpy(points)[None].float())[0].double().numpy()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from optiformer.gp.failures import FailureModel
-from optiformer.gp.processes import Kinds
+from optiformer.gp.posterior import Kinds
 
 N = 40
 KINDS = Kinds(np.array([False, False, True, True]), np.array([0.0, 0.0, 3.0, 2.0]))
@@ -21,14 +21,18 @@ def trials(n: int = N, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def probability(
-    failed: np.ndarray, position: np.ndarray, active: np.ndarray, asked: np.ndarray, related: np.ndarray | None = None
+    failed: np.ndarray,
+    position: np.ndarray,
+    active: np.ndarray,
+    candidates: np.ndarray,
+    prior_correlation: np.ndarray | None = None,
 ) -> np.ndarray:
-    everywhere = np.ones(asked.shape, dtype=bool)
-    related = np.zeros((len(asked), len(position))) if related is None else related
-    return FailureModel(KINDS, position, active, failed).probability(asked, everywhere, related)
+    everywhere = np.ones(candidates.shape, dtype=bool)
+    prior_correlation = np.zeros((len(candidates), len(position))) if prior_correlation is None else prior_correlation
+    return FailureModel(KINDS, position, active, failed).probability(candidates, everywhere, prior_correlation)
 
 
-def test_random_failures_are_likely_anywhere_alike() -> None:
+def test_random_failures_have_a_constant_rate() -> None:
     position, active = trials()
     failed = np.random.default_rng(1).random(N) < 0.25
     found = probability(failed, position, active, trials(200, 2)[0])
@@ -36,39 +40,39 @@ def test_random_failures_are_likely_anywhere_alike() -> None:
     assert found.max() < 0.6
 
 
-def test_a_region_that_fails_is_known() -> None:
+def test_a_failing_region_is_learned() -> None:
     position, active = trials()
-    asked = trials(200, 2)[0]
-    found = probability(position[:, 0] > 0.6, position, active, asked)
-    assert found[asked[:, 0] > 0.8].mean() > 3 * found[asked[:, 0] < 0.4].mean()
+    candidates = trials(200, 2)[0]
+    found = probability(position[:, 0] > 0.6, position, active, candidates)
+    assert found[candidates[:, 0] > 0.8].mean() > 3 * found[candidates[:, 0] < 0.4].mean()
 
 
-def test_a_combination_of_choices_that_fails_is_known() -> None:
+def test_a_failing_combination_of_choices_is_learned() -> None:
     position, active = trials()
-    asked = trials(200, 2)[0]
+    candidates = trials(200, 2)[0]
 
     def bad(x: np.ndarray) -> np.ndarray:
         return (x[:, 2] > 0.6) & (x[:, 3] > 0.5)
 
-    found = probability(bad(position), position, active, asked)
-    assert found[bad(asked)].min() > 0.6
-    assert found[~bad(asked)].max() < 0.2
+    found = probability(bad(position), position, active, candidates)
+    assert found[bad(candidates)].min() > 0.6
+    assert found[~bad(candidates)].max() < 0.2
 
 
-def test_where_all_trials_nearby_failed_the_next_one_may_too() -> None:
+def test_failures_nearby_predict_a_failure() -> None:
     """However few; and where one of several did, it is one of several."""
     position, active = trials(8)
     failed = np.arange(8) < 2
-    related = np.zeros((3, 8))
-    related[1, :2] = 0.99
-    related[2, 1:] = 0.99
-    unrelated, bad, mixed = probability(failed, position, active, trials(3, 1)[0], related)
+    prior_correlation = np.zeros((3, 8))
+    prior_correlation[1, :2] = 0.99
+    prior_correlation[2, 1:] = 0.99
+    unrelated, bad, mixed = probability(failed, position, active, trials(3, 1)[0], prior_correlation)
     assert bad > 0.85
     assert unrelated < mixed + 0.2
     assert mixed < 0.4
 
 
-def test_it_is_a_probability_after_any_history() -> None:
+def test_predictions_are_probabilities_after_any_history() -> None:
     for n in (1, 2, 9):
         position, active = trials(n)
         for failed in (np.ones(n, dtype=bool), np.arange(n) == 0):

@@ -1,4 +1,4 @@
-"""Gaussian processes for inference: those of training, explained better by a fit, and what one expects to gain."""
+"""GPs at inference: equality with training, MAP fits, expected improvement."""
 
 from __future__ import annotations
 
@@ -11,83 +11,88 @@ from scipy.stats import norm
 
 from optiformer.evaluation.likelihood import history
 from optiformer.gp import kernels
+from optiformer.gp.expected_improvement import ExpectedImprovement
 from optiformer.gp.fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, MarginalLikelihood, fit
-from optiformer.gp.improvement import ProcessImprovement
-from optiformer.gp.kernels import BELIEF, HEADS, Array
-from optiformer.gp.processes import Coordinates, Kinds, Processes, WarpedHistory
-from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
-from optiformer.surrogate.network import processes as kernel_systems
-from optiformer.surrogate.prior.draw import Draw
+from optiformer.gp.kernels import AMPLITUDE_PRIOR_TRIALS, HEADS, Array
+from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
+from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig
+from optiformer.surrogate.network import posterior as torch_gp
 from optiformer.surrogate.prior.histories import sample_batch
+from optiformer.surrogate.prior.random_source import RandomSource
 
 ENCODING = SurrogateConfig(
-    slots=4, choices=40, bins=64, queries=8, max_trials=40, prior=MixtureConfig(dimensions=(1, 2, 4), conditional=0.9)
+    slots=4,
+    choices=40,
+    bins=64,
+    queries=8,
+    max_trials=40,
+    prior=FunctionPriorConfig(dimensions=(1, 2, 4), conditional=0.9),
 )
 
 
 def started(n: int = 30, d: int = 3) -> tuple[WarpedHistory, Array, Array]:
-    """A history of numbers only, and lengthscales and noise to begin with."""
+    """A history of numeric parameters, and initial log lengthscales and noise."""
     position = np.random.default_rng(0).random((n, d))
     score = np.sin(5 * position).sum(1) + 2
     kinds = Kinds(np.zeros(d, dtype=bool), np.zeros(d))
     active = np.ones((n, d), dtype=bool)
     points = Coordinates(kinds, ENCODING.choices, position, active)(position, active)
-    told = WarpedHistory.of(HEADS, ENCODING.knee, points, score - score.min())
-    return told, np.full((d, len(HEADS)), math.log(0.3)), np.full(len(HEADS), -3.0)
+    observed = WarpedHistory.of(HEADS, ENCODING.knee, points, score - score.min())
+    return observed, np.full((d, len(HEADS)), math.log(0.3)), np.full(len(HEADS), -3.0)
 
 
-def log_marginal(solved: Processes) -> float:
-    """The heads' log marginal likelihoods up to a constant, summed."""
-    n = len(solved.history.score)
-    roots = np.log(np.diagonal(solved.inverse_factor, axis1=1, axis2=2)).sum()
-    return float(roots - 0.5 * (n + BELIEF) * np.log(solved.amplitude).sum())
+def log_marginal(gp: GPPosterior) -> float:
+    """Sum of the heads' log marginal likelihoods up to a constant."""
+    n = len(gp.history.score)
+    roots = np.log(np.diagonal(gp.inverse_factor, axis1=1, axis2=2)).sum()
+    return float(roots - 0.5 * (n + AMPLITUDE_PRIOR_TRIALS) * np.log(gp.amplitude).sum())
 
 
-def objective(told: WarpedHistory, start: tuple[Array, Array], now: tuple[Array, Array]) -> float:
-    """The log posterior that :func:`fit` climbs."""
+def objective(observed: WarpedHistory, start: tuple[Array, Array], now: tuple[Array, Array]) -> float:
+    """The log posterior density that :func:`fit` maximizes."""
     away = [(a - b) / width for a, b, width in zip(now, start, (LENGTHSCALE_PRIOR, NOISE_PRIOR), strict=True)]
-    return log_marginal(told.solve(*now)) - 0.5 * sum(float(np.square(part).sum()) for part in away)
+    return log_marginal(observed.solve(*now)) - 0.5 * sum(float(np.square(subset).sum()) for subset in away)
 
 
 @pytest.mark.parametrize("draw", [5, 6])
-def test_processes_and_slopes_are_those_of_training(draw: int) -> None:
+def test_posteriors_and_gradients_equal_those_of_training(draw: int) -> None:
     """With inactive, categorical and absent parameters."""
-    batch = sample_batch(Draw(draw), ENCODING, 100)
+    batch = sample_batch(RandomSource(draw), ENCODING, 100)
     rng = np.random.default_rng(draw)
     lengthscale, noise = (
         rng.normal(size=(len(batch.scores), 4, len(HEADS))),
         rng.normal(size=(len(batch.scores), 5)) - 4,
     )
-    theirs = kernel_systems.WarpedHistory.of(
+    theirs = torch_gp.WarpedHistory.of(
         ENCODING, batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed
     )
-    solved = theirs.solve(torch.from_numpy(lengthscale), torch.from_numpy(noise))
-    asked = kernel_systems.coordinates(ENCODING, batch.kinds, batch.queries, batch.queries_active)
-    posterior, slopes, noise_slopes = solved.posterior(asked), *solved.slopes(4)
+    gp = theirs.solve(torch.from_numpy(lengthscale), torch.from_numpy(noise))
+    candidates = torch_gp.coordinates(ENCODING, batch.kinds, batch.queries, batch.queries_active)
+    posterior, slopes, noise_slopes = gp.predict(candidates), *gp.slopes(4)
     for row in range(len(batch.scores)):
         kinds, (position, active, score, _), query = history(batch, row)
         coordinates, d = Coordinates(kinds, ENCODING.choices, position, active), len(kinds)
-        told = WarpedHistory.of(HEADS, ENCODING.knee, coordinates(position, active), score)
-        mine = told.solve(lengthscale[row, :d], noise[row])
+        observed = WarpedHistory.of(HEADS, ENCODING.knee, coordinates(position, active), score)
+        mine = observed.solve(lengthscale[row, :d], noise[row])
         for found, expected in zip(
-            mine.posterior(coordinates(*query)),
+            mine.predict(coordinates(*query)),
             (t[row].numpy() for t in posterior),
             strict=True,
         ):
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-        for found, tensor in zip(mine.left_out, solved.left_out, strict=True):
+        for found, tensor in zip(mine.loo, gp.loo, strict=True):
             np.testing.assert_allclose(found, tensor[row].numpy(), rtol=1e-5, atol=1e-6)
-        value, by_lengthscale, by_noise = MarginalLikelihood(told, d)(lengthscale[row, :d], noise[row])
+        value, by_lengthscale, by_noise = MarginalLikelihood(observed, d)(lengthscale[row, :d], noise[row])
         assert value == pytest.approx(log_marginal(mine), rel=1e-7, abs=1e-6)
         np.testing.assert_allclose(by_lengthscale, slopes[row, :d].numpy(), rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(by_noise, noise_slopes[row].numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_kernels_and_bending_are_those_of_training() -> None:
+def test_kernels_and_output_warping_equal_those_of_training() -> None:
     square = np.random.default_rng(0).random((len(HEADS), 6, 7)) * 9
     square[:, 0, 0] = 0
-    correlation = kernel_systems.correlation(HEADS, torch.from_numpy(square)[None])[0].numpy()
-    slope = kernel_systems.correlation_slope(HEADS, torch.from_numpy(square)[None])[0].numpy()
+    correlation = torch_gp.correlation(HEADS, torch.from_numpy(square)[None])[0].numpy()
+    slope = torch_gp.correlation_slope(HEADS, torch.from_numpy(square)[None])[0].numpy()
     for head, kernel in enumerate(HEADS.kernels):
         value, derivative = kernels.correlation_and_slope(kernel, square[head])
         np.testing.assert_allclose(kernels.correlation(kernel, square[head]), correlation[head], rtol=1e-12)
@@ -96,34 +101,38 @@ def test_kernels_and_bending_are_those_of_training() -> None:
     u = np.linspace(-4, 5, 31)
     warped = kernels.warp(HEADS, ENCODING.knee, u)
     tensor = torch.from_numpy(u)[:, None]
-    np.testing.assert_allclose(warped, kernel_systems.warp(ENCODING, tensor).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(warped, torch_gp.warp(ENCODING, tensor).numpy(), rtol=1e-12)
     np.testing.assert_allclose(
         kernels.unwarp(HEADS, ENCODING.knee, warped), np.repeat(u[:, None], len(HEADS), 1), atol=1e-9
     )
-    expected = kernel_systems.log_slope(ENCODING, tensor.expand(-1, len(HEADS))).numpy()
+    expected = torch_gp.log_slope(ENCODING, tensor.expand(-1, len(HEADS))).numpy()
     np.testing.assert_allclose(
         kernels.log_slope(HEADS, ENCODING.knee, np.repeat(u[:, None], len(HEADS), 1)), expected, rtol=1e-9, atol=1e-12
     )
 
 
-def test_a_long_history_s_part_has_its_ends() -> None:
-    told, *_ = started(70)
-    part = told.part(20)
-    assert (len(part.score), part.warped.shape, part.points.shape) == (20, (len(HEADS), 20), (20, told.points.shape[1]))
-    assert (part.score.min(), part.score.max()) == (told.score.min(), told.score.max())
-    assert told.part(70) is told
+def test_a_subset_includes_the_best_and_the_worst_trial() -> None:
+    observed, *_ = started(70)
+    subset = observed.subset(20)
+    assert (len(subset.score), subset.warped.shape, subset.points.shape) == (
+        20,
+        (len(HEADS), 20),
+        (20, observed.points.shape[1]),
+    )
+    assert (subset.score.min(), subset.score.max()) == (observed.score.min(), observed.score.max())
+    assert observed.subset(70) is observed
 
 
-def test_the_improvement_is_over_the_least_posterior_mean() -> None:
-    coordinates, solved, gain = improvement()
-    assert gain.head == solved.left_out[3].mean(1).argmax()
+def test_the_incumbent_is_the_smallest_posterior_mean() -> None:
+    coordinates, gp, gain = improvement()
+    assert gain.head == gp.loo[3].mean(1).argmax()
     position = np.random.default_rng(0).random((12, 2))
-    mean, _ = solved.posterior(coordinates(position, np.ones((12, 2), dtype=bool)))
-    standardised = (mean[:, gain.head] - solved.history.location[gain.head]) / solved.history.scale[gain.head]
+    mean, _ = gp.predict(coordinates(position, np.ones((12, 2), dtype=bool)))
+    standardised = (mean[:, gain.head] - gp.history.location[gain.head]) / gp.history.scale[gain.head]
     assert gain._best == pytest.approx(float(standardised.min()), abs=1e-6)
 
 
-def test_more_than_eight_choices_are_as_many_points_to_the_processes() -> None:
+def test_tried_choices_beyond_eight_have_their_own_coordinates() -> None:
     kinds = Kinds(np.array([True, False]), np.array([30.0, 0.0]))
     tried = (np.array([0, 8, 16, 8, 29]) + 0.5) / 30
     position, active = np.stack([tried, np.full(5, 0.5)], 1), np.ones((5, 2), dtype=bool)
@@ -136,76 +145,76 @@ def test_more_than_eight_choices_are_as_many_points_to_the_processes() -> None:
 
 
 @pytest.mark.parametrize("evaluations", [2, 6, 40])
-def test_more_evaluations_explain_a_history_better(evaluations: int) -> None:
-    told, *start = started()
-    found, fewer = fit(told, *start, evaluations), fit(told, *start, evaluations // 2)
-    assert objective(told, (start[0], start[1]), found) > objective(told, (start[0], start[1]), fewer)
+def test_more_evaluations_increase_the_posterior_density(evaluations: int) -> None:
+    observed, *start = started()
+    found, fewer = fit(observed, *start, evaluations), fit(observed, *start, evaluations // 2)
+    assert objective(observed, (start[0], start[1]), found) > objective(observed, (start[0], start[1]), fewer)
 
 
-def test_no_evaluations_change_nothing() -> None:
-    told, lengthscale, noise = started()
-    kept = fit(told, lengthscale, noise, 0)
+def test_zero_evaluations_return_the_prior_means() -> None:
+    observed, lengthscale, noise = started()
+    kept = fit(observed, lengthscale, noise, 0)
     np.testing.assert_array_equal(kept[0], lengthscale)
     np.testing.assert_array_equal(kept[1], noise)
 
 
 def test_a_constant_history_stays_finite() -> None:
-    told, lengthscale, noise = started(12)
-    flat = WarpedHistory.of(HEADS, ENCODING.knee, told.points, np.zeros(12))
+    observed, lengthscale, noise = started(12)
+    flat = WarpedHistory.of(HEADS, ENCODING.knee, observed.points, np.zeros(12))
     for found in fit(flat, lengthscale, noise, 10):
         assert np.isfinite(found).all()
 
 
-def improvement(n: int = 12, d: int = 2) -> tuple[Coordinates, Processes, ProcessImprovement]:
-    told, *_ = started(n, d)
+def improvement(n: int = 12, d: int = 2) -> tuple[Coordinates, GPPosterior, ExpectedImprovement]:
+    observed, *_ = started(n, d)
     kinds = Kinds(np.zeros(d, dtype=bool), np.zeros(d))
-    solved = told.solve(np.full((d, len(HEADS)), math.log(0.4)), np.full(len(HEADS), -6.0))
+    gp = observed.solve(np.full((d, len(HEADS)), math.log(0.4)), np.full(len(HEADS), -6.0))
     coordinates = Coordinates(kinds, ENCODING.choices, np.zeros((0, d)), np.zeros((0, d), dtype=bool))
-    return coordinates, solved, ProcessImprovement(coordinates, solved)
+    return coordinates, gp, ExpectedImprovement(coordinates, gp)
 
 
 def candidates(m: int = 40, d: int = 2) -> tuple[Array, np.ndarray]:
     return np.random.default_rng(4).random((m, d)), np.ones((m, d), dtype=bool)
 
 
-def test_it_is_the_expected_improvement_of_the_functions_value() -> None:
-    coordinates, solved, gain = improvement()
+def test_it_is_the_expected_improvement_of_the_noise_free_value() -> None:
+    coordinates, gp, gain = improvement()
     position, active = candidates()
     found = gain.value(position, active)
-    mean, deviation = solved.posterior(coordinates(position, active))
-    location, scale = float(solved.history.location[gain.head, 0]), float(solved.history.scale[gain.head, 0])
-    noise = float(solved.noise[gain.head, 0] * solved.amplitude[gain.head, 0])
+    mean, deviation = gp.predict(coordinates(position, active))
+    location, scale = float(gp.history.location[gain.head, 0]), float(gp.history.scale[gain.head, 0])
+    noise = float(gp.noise[gain.head, 0] * gp.amplitude[gain.head, 0])
     mean, variance = (mean[:, gain.head] - location) / scale, (deviation[:, gain.head] / scale) ** 2
     latent = np.sqrt(variance - noise)
-    trials = solved.history.warped[gain.head]  # less what is taken for noise, they are the posterior means there
-    inverse = solved.inverse_factor[gain.head]
-    means = trials - solved.noise[gain.head, 0] * inverse.T @ solved.residual[gain.head]
+    trials = gp.history.warped[gain.head]  # less noise, these are the posterior means
+    inverse = gp.inverse_factor[gain.head]
+    means = trials - gp.noise[gain.head, 0] * inverse.T @ gp.residual[gain.head]
     z = (means.min() - mean) / latent
     np.testing.assert_allclose(found, latent * (norm.pdf(z) + z * norm.cdf(z)), rtol=2e-2, atol=1e-7)
 
 
-def test_its_slopes_are_its_derivatives() -> None:
+def test_its_gradient_equals_finite_differences() -> None:
     coordinates, _, gain = improvement()
     step = 1e-6
     points = coordinates(*candidates(9))
     _, slopes = gain._log(points)
-    for column in (0, 2):  # the two parameters; the others say what is inactive
+    for column in (0, 2):  # the two parameters; the others are flags
         moved = np.zeros_like(points)
         moved[:, column] = step
         rise = gain._log(points + moved)[0] - gain._log(points - moved)[0]
         np.testing.assert_allclose(slopes[:, column], rise / (2 * step), rtol=1e-3, atol=1e-3)
 
 
-def test_climbing_leads_up_within_bounds_and_leaves_the_rest() -> None:
+def test_maximization_stays_in_bounds_and_moves_free_parameters_only() -> None:
     _, _, gain = improvement()
     position, active = candidates(4)
-    climbed = gain.climb(position, active, np.array([True, False]), 60)
-    after = gain.value(climbed, active)
+    maxima = gain.maximize(position, active, np.array([True, False]), 60)
+    after = gain.value(maxima, active)
     assert (after >= gain.value(position, active)).all()
     assert after.sum() > 1.3 * gain.value(position, active).sum()
-    np.testing.assert_array_equal(climbed[:, 1], position[:, 1])
-    assert climbed.min() >= 0
-    assert climbed.max() <= 1
+    np.testing.assert_array_equal(maxima[:, 1], position[:, 1])
+    assert maxima.min() >= 0
+    assert maxima.max() <= 1
     grid = np.linspace(0, 1, 400)
-    line = np.stack([grid, np.full_like(grid, climbed[after.argmax(), 1])], 1)
+    line = np.stack([grid, np.full_like(grid, maxima[after.argmax(), 1])], 1)
     assert after.max() > 0.9 * gain.value(line, np.ones_like(line, dtype=bool)).max()

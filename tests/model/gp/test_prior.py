@@ -1,4 +1,4 @@
-"""Priors of the hyperparameters are learned from histories and pull short ones towards them."""
+"""Hyperparameter priors: learning from histories and their effect on MAP estimates."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from optiformer.gp.kernels import HEADS, correlation, squared_distances
-from optiformer.gp.prior import LEAST_SPREAD, GPPrior, kind_of, learned
-from optiformer.gp.processes import Coordinates, Kinds, WarpedHistory
+from optiformer.gp.posterior import Coordinates, Kinds, WarpedHistory
+from optiformer.gp.prior import MIN_SPREAD, GPPrior, kind_of, learned
 
-LINEAR = HEADS.of((2,))  # hardly warped scores: what is drawn from a process is one
-KNEE = 0.05
+LINEAR = HEADS.of((2,))  # nearly linear output warping
+ASINH_SCALE = 0.05
 
 
 def history(rng: np.random.Generator, n: int, lengthscales: list[float], noise: float) -> tuple[WarpedHistory, Kinds]:
@@ -20,43 +20,43 @@ def history(rng: np.random.Generator, n: int, lengthscales: list[float], noise: 
     scaled = position / lengthscales
     covariance = correlation("matern52", squared_distances(scaled, scaled)) + noise * np.eye(n)
     value = np.linalg.cholesky(covariance) @ rng.standard_normal(n)
-    score = np.arcsinh((value - value.min()) / np.median(value - value.min()) / KNEE)
+    score = np.arcsinh((value - value.min()) / np.median(value - value.min()) / ASINH_SCALE)
     coordinates = Coordinates(kinds, 8, position, np.ones((n, d), dtype=bool))
-    return WarpedHistory.of(LINEAR, KNEE, coordinates(position, np.ones((n, d), dtype=bool)), score), kinds
+    return WarpedHistory.of(LINEAR, ASINH_SCALE, coordinates(position, np.ones((n, d), dtype=bool)), score), kinds
 
 
-def test_a_prior_is_what_the_histories_have_in_common() -> None:
+def test_learning_recovers_the_histories_hyperparameters() -> None:
     """Lengthscales of a quarter of the cube's diagonal, one part of noise in ten thousand."""
     rng = np.random.default_rng(0)
     known = [history(rng, 40, [0.25 * math.sqrt(2)] * 2, 1e-4) for _ in range(25)]
     found = learned(known)
     assert abs(found.log_lengthscale[0] - math.log(0.25)) < 0.25
-    assert LEAST_SPREAD <= found.spread[0] < 0.6
+    assert MIN_SPREAD <= found.spread[0] < 0.6
     assert -12 < found.log_noise < -6
 
 
-def test_a_short_history_stays_near_its_prior_and_a_long_one_does_not() -> None:
+def test_short_histories_stay_near_the_prior_and_long_ones_do_not() -> None:
     rng = np.random.default_rng(1)
     prior = GPPrior(log_lengthscale=(math.log(2.0),) * 3, spread=(0.5,) * 3)
     away = []
     for n in (3, 60):
-        told, kinds = history(rng, n, [0.15, 0.15], 1e-4)
-        log_lengthscale, _ = prior.maximum(told, kinds)
+        observed, kinds = history(rng, n, [0.15, 0.15], 1e-4)
+        log_lengthscale, _ = prior.maximum(observed, kinds)
         away.append(abs(log_lengthscale.mean() - math.log(2.0) - 0.5 * math.log(2)))
     assert away[0] < 0.5 < away[1]
 
 
-def test_each_kind_of_parameter_has_its_own() -> None:
+def test_each_kind_of_parameter_has_its_own_prior() -> None:
     kinds = Kinds(np.array([False, False, True]), np.array([0.0, 5.0, 3.0]))
     assert kind_of(kinds).tolist() == [0, 1, 2]
     rng = np.random.default_rng(2)
-    told, _ = history(rng, 8, [0.3] * 3, 1e-2)
+    observed, _ = history(rng, 8, [0.3] * 3, 1e-2)
     tight = GPPrior(log_lengthscale=(-1.0, 0.0, 1.0), spread=(1e-3,) * 3)
-    log_lengthscale, _ = tight.maximum(told, kinds)
+    log_lengthscale, _ = tight.maximum(observed, kinds)
     np.testing.assert_allclose(log_lengthscale[:, 0], np.array([-1.0, 0.0, 1.0]) + 0.5 * math.log(3), atol=0.01)
 
 
-def test_nothing_is_learned_of_a_kind_that_no_history_has() -> None:
+def test_kinds_absent_from_the_histories_keep_their_prior() -> None:
     rng = np.random.default_rng(3)
     found = learned([history(rng, 12, [0.3], 1e-2)], rounds=1)
     assert found.log_lengthscale[1:] == GPPrior().log_lengthscale[1:]

@@ -34,19 +34,19 @@ from optibench_optimizers.spaces import SearchSpace
 from optiformer.errors import ModelError
 from optiformer.network_config import NetworkConfig
 from optiformer.search import candidates
-from optiformer.search.proposer import MANY, PRESETS, Proposer, ProposerConfig, with_settings
+from optiformer.search.proposer import MIN_CONTINUOUS_LEVELS, PRESETS, Proposer, ProposerConfig, with_settings
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.space.unit_space import UnitSpace
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays, save
-from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
-from optiformer.surrogate.history import History, thin
+from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig
+from optiformer.surrogate.history import History, subsample
 from optiformer.surrogate.network.network import build
 from optiformer.surrogate.surrogate import NetworkSurrogate
 
-ENCODING = SurrogateConfig(slots=6, bins=64, max_trials=24, prior=MixtureConfig(dimensions=(2,)))
+ENCODING = SurrogateConfig(slots=6, bins=64, max_trials=24, prior=FunctionPriorConfig(dimensions=(2,)))
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
-SMALL = ProposerConfig(uniform=32, local=32, refinements=2, refined=16, ahead=0.0)
+SMALL = ProposerConfig(uniform=32, local=32, refinements=2, refined=16, batch_fraction=0.0)
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
@@ -54,7 +54,7 @@ def network(request: pytest.FixtureRequest) -> NetworkSurrogate:
     encoding = replace(ENCODING, kernels_after=request.param)
     made = build(encoding, NETWORK, seed=0)
     with torch.no_grad():
-        made.head.weight.mul_(30)  # opinions, if wrong ones
+        made.head.weight.mul_(30)  # confident predictions, if wrong
     return NetworkSurrogate(SurrogateCheckpoint(arrays(made.state_dict()), encoding, NETWORK, {}))
 
 
@@ -90,18 +90,28 @@ SPACES: dict[str, Callable[[], ConfigurationSpace]] = {
 }
 
 
-def told(space: ConfigurationSpace, n: int, seed: int = 0) -> list[Trial]:
+def observed(space: ConfigurationSpace, n: int, seed: int = 0) -> list[Trial]:
     unit = UnitSpace(Space.from_configspace(space))
     rng = np.random.default_rng(seed)
     positions = unit.snap(rng.random((n, len(unit))))
     return [Trial(unit.config(p), float(((p - 0.3) ** 2).sum())) for p in positions]
 
 
+def make(
+    network: NetworkSurrogate, space: ConfigurationSpace, allowed: Any = lambda config: True, **kw: Any
+) -> Proposer:
+    return Proposer(Space.from_configspace(space), network, replace(SMALL, **kw), allowed=allowed)
+
+
 def suggest(
     network: NetworkSurrogate, space: ConfigurationSpace, trials: Sequence[Trial], n: int = 1, seed: int = 0, **kw: Any
 ) -> list[dict[str, Any]]:
-    proposer = Proposer(Space.from_configspace(space), network, SMALL)
-    return proposer.suggest(trials, n, seed=seed, number=len(trials), **kw)
+    return make(network, space).suggest(trials, n, seed=seed, number=len(trials), **kw)
+
+
+def ask_state(proposer: Proposer, trials: Sequence[Trial]) -> Any:
+    history = History.of(proposer._position, trials)
+    return proposer._ask_state(history, proposer._visible_columns(history, np.random.default_rng(0)))
 
 
 def key(config: Any) -> tuple[Any, ...]:
@@ -129,15 +139,15 @@ def test_proposals_are_valid_and_new_in_any_space_after_any_number_of_trials(
     network: NetworkSurrogate, name: str, n: int
 ) -> None:
     space = SPACES[name]()
-    trials = told(space, n)
-    asked = suggest(network, space, trials, 3)
-    for config in asked:
+    trials = observed(space, n)
+    proposed = suggest(network, space, trials, 3)
+    for config in proposed:
         check_configuration(space, SearchSpace(space).vector(config))
-    assert len({key(c) for c in asked} | {key(t.config) for t in trials}) == 3 + len({key(t.config) for t in trials})
+    assert len({key(c) for c in proposed} | {key(t.config) for t in trials}) == 3 + len({key(t.config) for t in trials})
 
 
 def test_a_proposal_depends_on_seed_and_trials_alone_and_not_on_their_order(network: NetworkSurrogate) -> None:
-    trials = told(flat(3), 15)
+    trials = observed(flat(3), 15)
     first = suggest(network, flat(3), trials)
     torch.manual_seed(9)
     assert suggest(network, flat(3), trials) == first
@@ -146,7 +156,7 @@ def test_a_proposal_depends_on_seed_and_trials_alone_and_not_on_their_order(netw
 
 
 def test_pending_configurations_are_not_proposed_again_and_shift_the_batch(network: NetworkSurrogate) -> None:
-    trials = told(flat(2), 12)
+    trials = observed(flat(2), 12)
     alone = suggest(network, flat(2), trials)
     assert suggest(network, flat(2), trials, pending=alone) != alone
     batch = suggest(network, flat(2), trials, 5)
@@ -164,57 +174,56 @@ def test_a_small_discrete_space_is_searched_to_its_last_configuration(network: N
     assert key(suggest(network, space, trials)[0]) in {key(t.config) for t in trials}
 
 
-def test_gradient_ascent_climbs_and_leaves_discrete_parameters_alone(network: NetworkSurrogate) -> None:
+def test_maximizing_gp_ei_improves_it_and_keeps_discrete_parameters(network: NetworkSurrogate) -> None:
     if not network.encoding.kernels_after:
-        pytest.skip("gradient ascent is on a kernel head")
+        pytest.skip("gp-ei needs a kernel head")
     space = nested()
-    proposer = Proposer(Space.from_configspace(space), network, replace(SMALL, climbs=40, acquisition="gp-ei"))
-    history = History.of(proposer._position, told(space, 15), [])
-    rng = np.random.default_rng(0)
-    shown = proposer._shown(history, rng)
-    view = proposer._view(history, shown)
-    start = proposer.space.snap(rng.random((8, len(proposer.space))))
-    climbed = proposer._climb(start, view)
-    discrete = proposer.space.categorical | ((proposer.space.levels > 0) & (proposer.space.levels <= MANY))
-    assert np.array_equal(climbed[:, discrete], start[:, discrete])
-    assert climbed.min() >= 0
-    assert climbed.max() <= 1
-    before, after = (proposer._score(place, view) for place in (start, climbed))
+    proposer = make(network, space, ei_evaluations=40, acquisition="gp-ei")
+    ask = ask_state(proposer, observed(space, 15))
+    start = proposer.space.snap(np.random.default_rng(0).random((8, len(proposer.space))))
+    maxima = proposer._maximize_ei(start, ask)
+    discrete = proposer.space.categorical | (
+        (proposer.space.levels > 0) & (proposer.space.levels <= MIN_CONTINUOUS_LEVELS)
+    )
+    assert np.array_equal(maxima[:, discrete], start[:, discrete])
+    assert maxima.min() >= 0
+    assert maxima.max() <= 1
+    before, after = (proposer._score(place, ask) for place in (start, maxima))
     assert (after >= before).all()
     assert (after > before).mean() > 0.6
 
 
 @pytest.mark.parametrize("failures", [1, 6, 12])
 def test_failed_trials_are_survived(network: NetworkSurrogate, failures: int) -> None:
-    trials = told(nested(), 12)
+    trials = observed(nested(), 12)
     trials = [Trial(t.config, None if i < failures else t.value) for i, t in enumerate(trials)]
     assert len(suggest(network, nested(), trials, 2)) == 2
 
 
 @pytest.mark.parametrize("value", [0.0, -1e300, 1e300])
 def test_constant_and_huge_values_are_survived(network: NetworkSurrogate, value: float) -> None:
-    trials = [Trial(t.config, value) for t in told(flat(2), 8)]
+    trials = [Trial(t.config, value) for t in observed(flat(2), 8)]
     assert len(suggest(network, flat(2), trials)) == 1
 
 
-def test_more_parameters_than_slots_show_the_telling_ones_and_some_others(network: NetworkSurrogate) -> None:
+def test_in_wide_spaces_relevant_and_random_columns_are_visible(network: NetworkSurrogate) -> None:
     space = flat(20)
     unit = UnitSpace(Space.from_configspace(space))
     positions = np.random.default_rng(0).random((60, 20))
     trials = [Trial(unit.config(p), float(p[4] + p[11] - p[17])) for p in positions]
-    proposer = Proposer(Space.from_configspace(space), network, SMALL)
+    proposer = make(network, space)
     history = History.of(proposer._position, trials, [])
-    shown = [set(proposer._shown(history, np.random.default_rng(seed)).tolist()) for seed in range(12)]
-    assert all(len(columns) == ENCODING.slots and {4, 11, 17} <= columns for columns in shown)
-    assert len(set().union(*shown)) > 15
+    visible = [set(proposer._visible_columns(history, np.random.default_rng(seed)).tolist()) for seed in range(12)]
+    assert all(len(columns) == ENCODING.slots and {4, 11, 17} <= columns for columns in visible)
+    assert len(set().union(*visible)) > 15
 
 
-def test_local_candidates_leave_hidden_parameters_at_an_elite_s_values() -> None:
+def test_local_candidates_keep_an_elite_s_values_in_hidden_columns() -> None:
     rng = np.random.default_rng(0)
-    pool = candidates.Pool(
+    state = candidates.SearchState(
         rng.random((10, 8)), rng.random(10), np.zeros(8), np.zeros(8, dtype=bool), np.array([1, 3, 4])
     )
-    moved = candidates.perturb(pool, pool.positions, np.full((10, 1), 0.1), rng) != pool.positions
+    moved = candidates.perturb(state, state.positions, np.full((10, 1), 0.1), rng) != state.positions
     assert not moved[:, [0, 2, 5, 6, 7]].any()
     assert moved[:, [1, 3, 4]].any(1).all()
 
@@ -222,38 +231,43 @@ def test_local_candidates_leave_hidden_parameters_at_an_elite_s_values() -> None
 def test_generators_stay_in_the_cube_and_elites_are_the_better_trials() -> None:
     rng = np.random.default_rng(0)
     values = rng.permutation(40).astype(float)
-    pool = candidates.Pool(
+    state = candidates.SearchState(
         rng.random((40, 5)), values, np.array([0, 4, 0, 3, 0.0]), np.array([0, 0, 0, 1, 0], dtype=bool), np.arange(5)
     )
-    for generate in (candidates.sobol, candidates.perturbed_elites, candidates.crossed_elites, candidates.walls):
-        found = generate(pool, 37, rng)
+    for generate in (
+        candidates.sobol,
+        candidates.perturbed_elites,
+        candidates.crossed_elites,
+        candidates.boundary_points,
+    ):
+        found = generate(state, 37, rng)
         assert found.shape == (37, 5)
         assert found.min() >= 0
         assert found.max() <= 1
-    chosen = candidates.elites(pool, 500, rng)
-    ranks = [float(values[(pool.positions == row).all(1)][0]) for row in chosen]
+    chosen = candidates.elites(state, 500, rng)
+    ranks = [float(values[(state.positions == row).all(1)][0]) for row in chosen]
     assert max(ranks) < 10
     assert ranks.count(0.0) > 100
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 300), st.integers(0, 300), st.integers(4, 64))
-def test_long_histories_are_thinned_to_the_best_some_failures_and_the_rest_by_rank(
+def test_long_histories_are_subsampled_to_the_best_some_failures_and_the_rest_by_rank(
     worked: int, broken: int, most: int
 ) -> None:
     rng = np.random.default_rng(worked)
     failed = rng.permutation(np.arange(worked + broken) < broken)
     scores = np.where(failed, 9.0, rng.random(worked + broken))
-    rows = thin(scores, failed, most)
+    rows = subsample(scores, failed, most)
     assert len(rows) == min(most, worked + broken)
     assert len(set(rows.tolist())) == len(rows)
     assert int(np.argmin(np.where(failed, np.inf, scores))) in rows
     assert (np.diff(rows) > 0).all()
 
 
-def test_a_dreadful_value_counts_as_a_failure() -> None:
+def test_outliers_count_as_failures() -> None:
     unit = UnitSpace(Space.from_configspace(flat(2)))
-    trials = told(flat(2), 20)
+    trials = observed(flat(2), 20)
     wild = [Trial(t.config, 1e6 if i in (3, 15) else t.value) for i, t in enumerate(trials)]
     assert np.flatnonzero(History.of(unit.position, wild).failed).tolist() == [3, 15]
     assert not History.of(unit.position, trials).failed.any()
@@ -262,26 +276,24 @@ def test_a_dreadful_value_counts_as_a_failure() -> None:
 
 
 def test_the_first_design_is_the_middle_then_a_sobol_sequence(network: NetworkSurrogate) -> None:
-    space = Space.from_configspace(choices())
-    proposer = Proposer(space, network, SMALL)
-    first = proposer.suggest([], seed=3, number=0)[0]
+    first = make(network, choices()).suggest([], seed=3, number=0)[0]
     assert first == {"many": "v0", "few": "p", "n": 3, "fixed": 3}
-    line = Proposer(Space.from_configspace(flat(1)), network, SMALL)
+    line = make(network, flat(1))
     found = [line.suggest([], seed=3, number=number)[0]["x0"] for number in range(1, 17)]
     assert sorted(int(16 * x) for x in found) == list(range(16))  # one in every sixteenth
     assert line.suggest([], seed=4, number=1)[0]["x0"] != found[0]
 
 
-def test_those_who_ask_at_the_same_moment_get_different_proposals(network: NetworkSurrogate) -> None:
-    proposer = Proposer(Space.from_configspace(flat(2)), network, SMALL)
-    asked = [proposer.suggest(told(flat(2), 20), seed=s, number=20 + s, skip=s)[0] for s in range(6)]
-    points = np.array([[config["x0"], config["x1"]] for config in asked])
+def test_concurrent_asks_get_different_proposals(network: NetworkSurrogate) -> None:
+    proposer = make(network, flat(2))
+    proposed = [proposer.suggest(observed(flat(2), 20), seed=s, number=20 + s, skip=s)[0] for s in range(6)]
+    points = np.array([[config["x0"], config["x1"]] for config in proposed])
     apart = np.abs(points[:, None] - points).max(-1)[np.triu_indices(6, 1)]
     assert apart.min() > 0.01
 
 
-def test_a_pending_trial_counts_what_its_weight_says(network: NetworkSurrogate) -> None:
-    proposer, trials = Proposer(Space.from_configspace(flat(2)), network, SMALL), told(flat(2), 20)
+def test_pending_trials_are_weighted(network: NetworkSurrogate) -> None:
+    proposer, trials = make(network, flat(2)), observed(flat(2), 20)
     alone = proposer.suggest(trials, seed=0, number=20)
     for weight, same in ((0.0, True), (1.0, False)):
         beside = [{"x0": alone[0]["x0"] + 1e-4, "x1": alone[0]["x1"]}]
@@ -289,25 +301,29 @@ def test_a_pending_trial_counts_what_its_weight_says(network: NetworkSurrogate) 
         assert (found == alone) == same
 
 
-def test_walls_leave_hidden_parameters_at_an_elite_s_values() -> None:
+def test_boundary_points_keep_an_elite_s_values_in_hidden_columns() -> None:
     rng = np.random.default_rng(0)
-    pool = candidates.Pool(rng.random((10, 8)), rng.random(10), np.zeros(8), np.zeros(8, dtype=bool), np.array([1, 3]))
-    found = candidates.walls(pool, 50, rng)
+    state = candidates.SearchState(
+        rng.random((10, 8)), rng.random(10), np.zeros(8), np.zeros(8, dtype=bool), np.array([1, 3])
+    )
+    found = candidates.boundary_points(state, 50, rng)
     hidden = [0, 2, 4, 5, 6, 7]
-    elites = {row[hidden].tobytes() for row in pool.positions}
+    elites = {row[hidden].tobytes() for row in state.positions}
     assert {row[hidden].tobytes() for row in found} <= elites
     assert np.isin(found[:, [1, 3]], [0, 1]).any()
 
 
 def test_forbidden_configurations_are_not_proposed(network: NetworkSurrogate) -> None:
-    proposer = Proposer(Space.from_configspace(flat(2)), network, SMALL, allowed=lambda c: c["x0"] > 0.8)
+    proposer = make(network, flat(2), allowed=lambda c: c["x0"] > 0.8)
     for n in (0, 10):
-        config = proposer.suggest(told(flat(2), n), seed=n, number=n)[0]
+        config = proposer.suggest(observed(flat(2), n), seed=n, number=n)[0]
         assert config["x0"] > 0.8
 
 
 def test_presets_are_ordered_by_effort_and_wrong_settings_refused() -> None:
-    efforts = [(p.uniform + p.local + p.refinements * p.refined) / (1 + 100 * p.ahead) for p in PRESETS.values()]
+    efforts = [
+        (p.uniform + p.local + p.refinements * p.refined) / (1 + 100 * p.batch_fraction) for p in PRESETS.values()
+    ]
     assert efforts == sorted(efforts)
     assert list(PRESETS) == ["fast", "default", "thorough"]
     with pytest.raises(ModelError, match="there is fast, default, thorough"):
@@ -316,6 +332,8 @@ def test_presets_are_ordered_by_effort_and_wrong_settings_refused() -> None:
         with_settings("fast", temperature=0.0)
     with pytest.raises(ModelError, match="Unknown acquisition"):
         with_settings("fast", acquisition="ucb")
+    with pytest.raises(ModelError, match="batch_fraction must be a number from 0 to 1, not 3"):
+        with_settings("fast", batch_fraction=3)
 
 
 def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(
@@ -325,13 +343,13 @@ def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(
     runs = []
     for _ in range(2):
         optimizer = OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), preset="fast")
-        optimizer.tell([Observation(t.config, t.value or 0.0) for t in told(nested(), 8)])
-        asked = []
+        optimizer.tell([Observation(t.config, t.value or 0.0) for t in observed(nested(), 8)])
+        proposed = []
         for _ in range(3):
             (suggestion,) = optimizer.ask()
-            asked.append(suggestion.config)
-            optimizer.tell([Observation(suggestion.config, float(len(asked)))])
-        runs.append(asked)
+            proposed.append(suggestion.config)
+            optimizer.tell([Observation(suggestion.config, float(len(proposed)))])
+        runs.append(proposed)
     assert runs[0] == runs[1]
     with pytest.raises(OptimizerError, match="must be one of fast, default, thorough"):
         OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), preset="slow")
@@ -357,7 +375,7 @@ def test_a_training_phase_is_declared_keyed_and_its_checkpoint_used(
     assert training is not None
     assert training.run()["seconds"] > 0
     optimizer = OptiFormer(flat(2), seed=0, n_trials=10, train=str(config))
-    optimizer.tell([Observation(t.config, t.value or 0.0) for t in told(flat(2), 8)])
+    optimizer.tell([Observation(t.config, t.value or 0.0) for t in observed(flat(2), 8)])
     assert len(optimizer.ask(2)) == 2
     assert fingerprint({"checkpoint": str(tmp_path / "cache" / "trained" / training.key / "best")})
     assert fingerprint({"train": str(config)}) == training.key
@@ -367,47 +385,37 @@ def test_a_training_phase_is_declared_keyed_and_its_checkpoint_used(
         OptiFormer.training({"train": "nowhere.yaml"})
 
 
-def test_the_process_gets_its_turns_where_it_explains_the_trials(network: NetworkSurrogate) -> None:
-    config = replace(SMALL, acquisition="pi+gp-ei", trust=0.5, early=0)
-    space = Space.from_configspace(flat(2))
-    smooth = [Trial(t.config, float((t.config["x0"] - 0.4) ** 2 + t.config["x1"])) for t in told(flat(2), 20)]
+def test_gp_ei_alternates_if_its_leave_one_out_r2_is_large(network: NetworkSurrogate) -> None:
+    smooth = [Trial(t.config, float((t.config["x0"] - 0.4) ** 2 + t.config["x1"])) for t in observed(flat(2), 20)]
     noise = np.random.default_rng(0).random(20)
-    for trials, trusted in (
+    for trials, alternates in (
         (smooth, True),
         ([Trial(t.config, float(v)) for t, v in zip(smooth, noise, strict=True)], False),
     ):
-        proposer = Proposer(space, network, config)
-        history = History.of(proposer._position, trials, [])
-        view = proposer._view(history, np.arange(2))
-        assert ("gp-ei" in view.acquisitions) == (trusted and network.encoding.kernels_after > 0)
+        ask = ask_state(make(network, flat(2), acquisition="pi+gp-ei", min_gp_r2=0.5, n_gp_only=0), trials)
+        assert ("gp-ei" in ask.acquisitions) == (alternates and network.encoding.kernels_after > 0)
         assert len(suggest(network, flat(2), trials, 2)) == 2
 
 
-def test_where_a_choice_decides_what_is_active_the_process_gets_its_turns_anyway(network: NetworkSurrogate) -> None:
-    proposer = Proposer(
-        Space.from_configspace(branches()), network, replace(SMALL, acquisition="pi+gp-ei", trust=1.0, early=0)
-    )
-    history = History.of(proposer._position, told(branches(), 20), [])
-    view = proposer._view(history, proposer._shown(history, np.random.default_rng(0)))
-    assert view.acquisitions == (("pi", "gp-ei") if network.encoding.kernels_after else ("pi",))
+def test_gp_ei_alternates_in_conditional_spaces_whatever_its_r2(network: NetworkSurrogate) -> None:
+    proposer = make(network, branches(), acquisition="pi+gp-ei", min_gp_r2=1.0, n_gp_only=0)
+    ask = ask_state(proposer, observed(branches(), 20))
+    assert ask.acquisitions == (("pi", "gp-ei") if network.encoding.kernels_after else ("pi",))
 
 
-def test_the_process_alone_is_refused_without_kernel_heads(network: NetworkSurrogate) -> None:
-    space, config = Space.from_configspace(flat(2)), replace(SMALL, acquisition="gp-ei")
+def test_gp_ei_alone_is_refused_without_kernel_heads(network: NetworkSurrogate) -> None:
     if network.encoding.kernels_after:
-        assert Proposer(space, network, config).suggest(told(flat(2), 9), seed=0, number=9)
+        assert make(network, flat(2), acquisition="gp-ei").suggest(observed(flat(2), 9), seed=0, number=9)
     else:
-        with pytest.raises(ModelError, match="gp-ei is of a kernel head"):
-            Proposer(space, network, config)
+        with pytest.raises(ModelError, match="gp-ei needs a kernel head"):
+            make(network, flat(2), acquisition="gp-ei")
 
 
-def test_of_few_trials_the_process_alone_chooses(network: NetworkSurrogate) -> None:
-    proposer = Proposer(
-        Space.from_configspace(flat(2)), network, replace(SMALL, acquisition="pi+gp-ei", trust=1.0, early=12)
-    )
+def test_gp_ei_alone_chooses_the_first_trials(network: NetworkSurrogate) -> None:
+    proposer = make(network, flat(2), acquisition="pi+gp-ei", min_gp_r2=1.0, n_gp_only=12)
     for n, alone in ((8, True), (11, True), (12, False)):
-        view = proposer._view(History.of(proposer._position, told(flat(2), n), []), np.arange(2))
-        assert view.acquisitions == (("gp-ei",) if alone and network.encoding.kernels_after else ("pi",))
+        ask = ask_state(proposer, observed(flat(2), n))
+        assert ask.acquisitions == (("gp-ei",) if alone and network.encoding.kernels_after else ("pi",))
 
 
 def branches() -> ConfigurationSpace:
@@ -420,20 +428,19 @@ def branches() -> ConfigurationSpace:
 
 
 def test_each_branch_is_tried_once_before_any_other_choice_matters(network: NetworkSurrogate) -> None:
-    space, trials = Space.from_configspace(branches()), list[Trial]()
+    trials = list[Trial]()
     start = [{"kind": "a", "other": "u", "xa": x / 6} for x in range(6)]
     trials += [Trial(config, float(place)) for place, config in enumerate(start)]
-    proposer = Proposer(space, network, SMALL)
+    proposer = make(network, branches())
     for number in range(6, 10):
         (config,) = proposer.suggest(trials, seed=0, number=number)
-        trials.append(Trial(config, None if config["kind"] == "c" else 9.0))  # and one that fails has been tried
+        trials.append(Trial(config, None if config["kind"] == "c" else 9.0))  # a failed trial counts as tried
     assert {trial.config["kind"] for trial in trials[6:]} == set("bcde")
 
 
-def test_a_branch_that_is_forbidden_or_pending_is_not_waited_for(network: NetworkSurrogate) -> None:
-    space = Space.from_configspace(branches())
+def test_forbidden_and_pending_branches_are_skipped(network: NetworkSurrogate) -> None:
     trials = [Trial({"kind": "a", "other": "u", "xa": x / 6}, float(x)) for x in range(6)]
-    proposer = Proposer(space, network, SMALL, allowed=lambda config: config["kind"] in "abc")
+    proposer = make(network, branches(), allowed=lambda config: config["kind"] in "abc")
     (config,) = proposer.suggest(trials, seed=0, number=6, pending=[{"kind": "b", "other": "u", "xb": 0.5}])
     assert config["kind"] == "c"
     trials += [Trial({"kind": kind, "other": "u", f"x{kind}": 0.5}, 9.0) for kind in "bc"]
@@ -441,21 +448,20 @@ def test_a_branch_that_is_forbidden_or_pending_is_not_waited_for(network: Networ
     assert config["kind"] in "abc"
 
 
-def test_only_candidates_from_which_the_process_expects_most_are_put_to_the_network(
+def test_the_network_scores_the_screened_fraction_only(
     network: NetworkSurrogate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    proposed: list[int] = []
     plain = NetworkSurrogate.predict
 
     def counted(self: NetworkSurrogate, context: Any, position: Any, active: Any) -> Any:
-        asked.append(len(position))
+        proposed.append(len(position))
         return plain(self, context, position, active)
 
     monkeypatch.setattr(NetworkSurrogate, "predict", counted)
-    space, trials = Space.from_configspace(flat(3)), told(flat(3), 20)
-    every = replace(SMALL, acquisition="pi", uniform=100, local=100, refinements=0)
-    Proposer(space, network, every).suggest(trials, seed=0, number=20)
-    all_of_them = sum(asked)
-    asked.clear()
-    Proposer(space, network, replace(every, screened=0.1)).suggest(trials, seed=0, number=20)
-    assert sum(asked) == (round(0.1 * all_of_them) if network.has_processes else all_of_them)
+    trials, options = observed(flat(3), 20), {"acquisition": "pi", "uniform": 100, "local": 100, "refinements": 0}
+    make(network, flat(3), **options).suggest(trials, seed=0, number=20)
+    all_of_them = sum(proposed)
+    proposed.clear()
+    make(network, flat(3), **options, screened=0.1).suggest(trials, seed=0, number=20)
+    assert sum(proposed) == (round(0.1 * all_of_them) if network.has_kernel_heads else all_of_them)

@@ -14,8 +14,8 @@ import pytest
 from optiformer.errors import ModelError
 from optiformer.sequence.config import AugmentConfig, DataConfig, TeacherShare
 from optiformer.sequence.dataset import (
-    Place,
-    Recorded,
+    DataCursor,
+    StoredTrajectory,
     TrajectoryStore,
     batches,
     choose_trials,
@@ -127,18 +127,20 @@ def test_no_function_is_in_both_splits(dataset: Path) -> None:
 # ------------------------------------------------------------------------------------------------ sequences
 
 
-def recorded(rng: np.random.Generator, n: int = 50, dimensions: int = 3) -> Recorded:
+def stored(rng: np.random.Generator, n: int = 50, dimensions: int = 3) -> StoredTrajectory:
     values = rng.normal(size=n)
     positions = rng.random((n, dimensions)).astype(np.float32)
     positions[:, 1] = (np.floor(positions[:, 1] * 4) + 0.5) / 4
     positions[rng.random(n) < 0.3, 2] = np.nan
     levels, categorical = np.array([0, 4, 0]), np.array([False, True, False])
-    return Recorded(levels, categorical, positions, values, values, float(values.min()), float(np.median(values)))
+    return StoredTrajectory(
+        levels, categorical, positions, values, values, float(values.min()), float(np.median(values))
+    )
 
 
 def test_shortening_keeps_the_best_trial_and_sorting_puts_it_last() -> None:
     rng = np.random.default_rng(0)
-    trajectory = recorded(rng)
+    trajectory = stored(rng)
     config = AugmentConfig(sorted_share=1.0)
     for _ in range(50):
         chosen, is_sorted = choose_trials(trajectory, rng, config)
@@ -153,7 +155,7 @@ def test_shortening_keeps_the_best_trial_and_sorting_puts_it_last() -> None:
 def test_sequences_follow_the_grammar_and_weigh_only_what_inference_asks_for() -> None:
     rng, vocabulary = np.random.default_rng(1), Vocabulary()
     for _ in range(40):
-        sequence = make_sequence(recorded(rng), rng, AugmentConfig(), vocabulary)
+        sequence = make_sequence(stored(rng), rng, AugmentConfig(), vocabulary)
         texts = [vocabulary.token(int(token)) for token in sequence.tokens]
         assert texts[0] == "BOS"
         assert texts[1].startswith("TARGET_REGRET_")
@@ -186,7 +188,7 @@ def test_discrete_values_get_the_tokens_that_inference_gives_them() -> None:
 
 def test_the_regret_token_tells_the_hindsight_regret() -> None:
     rng, vocabulary = np.random.default_rng(2), Vocabulary()
-    trajectory = recorded(rng)
+    trajectory = stored(rng)
     config = AugmentConfig(sorted_share=1.0, keep_best=0.0)
     tokens = {int(make_sequence(trajectory, rng, config, vocabulary).tokens[1]) for _ in range(60)}
     assert vocabulary.target(0) in tokens
@@ -200,13 +202,13 @@ def test_the_regret_token_tells_the_hindsight_regret() -> None:
 def test_batches_resume_at_any_place(dataset: Path) -> None:
     store = TrajectoryStore(dataset, "train")
 
-    def stream(start: Place, n: int) -> list[tuple[bytes, Place]]:
+    def stream(start: DataCursor, n: int) -> list[tuple[bytes, DataCursor]]:
         made = batches(store, AugmentConfig(), Vocabulary(), batch_tokens=1500, seed=5, start=start)
         return [
             (tokens.tobytes() + weights.tobytes(), place) for tokens, weights, place in (next(made) for _ in range(n))
         ]
 
-    whole = stream(Place(), 40)
+    whole = stream(DataCursor(), 40)
     for cut in (1, 17, 33):
         assert stream(whole[cut - 1][1], 40 - cut) == whole[cut:]
     assert whole[-1][1].epoch > 0
@@ -215,7 +217,7 @@ def test_batches_resume_at_any_place(dataset: Path) -> None:
 
 def test_batches_respect_the_token_budget(dataset: Path) -> None:
     store = TrajectoryStore(dataset, "train")
-    made = batches(store, AugmentConfig(), Vocabulary(), batch_tokens=1500, seed=5, start=Place())
+    made = batches(store, AugmentConfig(), Vocabulary(), batch_tokens=1500, seed=5, start=DataCursor())
     for _ in range(20):
         tokens, weights, _ = next(made)
         assert tokens.shape == weights.shape

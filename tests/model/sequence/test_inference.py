@@ -98,9 +98,9 @@ def test_pending_configurations_are_shown_as_trials_with_the_median_value(
     trials = [Trial(config, float(i)) for i, config in enumerate(configs[:9])]
     trials += [Trial(config, None) for config in configs[9 : 9 + failures]]
     out = configs[11:]
-    told = policy._encode([*trials, *(Trial(config, 4.0) for config in out)])
-    assert torch.equal(policy._encode(trials, out), told)
-    assert not torch.equal(policy._encode(trials, out[:1]), told)
+    expected = policy._encode([*trials, *(Trial(config, 4.0) for config in out)])
+    assert torch.equal(policy._encode(trials, out), expected)
+    assert not torch.equal(policy._encode(trials, out[:1]), expected)
     alone, beside = (policy.suggest(trials, rng=np.random.default_rng(1), pending=p) for p in ([], out))
     assert alone != beside
 

@@ -11,10 +11,10 @@ import torch
 
 from optiformer.errors import ModelError
 from optiformer.sequence.prior.audit import EVALUATION_FUNCTIONS, best_shifted_fit, is_separable_bowl
-from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
-from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig
 from optiformer.surrogate.prior.histories import LENGTHS, Batch, context_length, history, sample_batch
 from optiformer.surrogate.prior.mixture import FAMILIES, ProblemBatch, sample_problems
+from optiformer.surrogate.prior.random_source import RandomSource
 from optiformer.surrogate.prior.spaces import SpaceBatch, sample_spaces
 from optiformer.training.config import RunConfig, TrainConfig
 from optiformer.training.surrogate import SurrogateEncoding
@@ -24,17 +24,17 @@ CONFIG = SurrogateConfig()
 
 @pytest.fixture(scope="module")
 def spaces() -> SpaceBatch:
-    return sample_spaces(Draw(1), CONFIG.prior, 400, CONFIG.slots)
+    return sample_spaces(RandomSource(1), CONFIG.prior, 400, CONFIG.slots)
 
 
 @pytest.fixture(scope="module")
 def problems() -> ProblemBatch:
-    return sample_problems(Draw(2), CONFIG.prior, 200, CONFIG.slots)
+    return sample_problems(RandomSource(2), CONFIG.prior, 200, CONFIG.slots)
 
 
 @pytest.fixture(scope="module")
 def batches() -> list[Batch]:
-    return [sample_batch(Draw(seed), CONFIG, 3000) for seed in range(12)]
+    return [sample_batch(RandomSource(seed), CONFIG, 3000) for seed in range(12)]
 
 
 def tensors(batch: Batch) -> dict[str, torch.Tensor]:
@@ -43,46 +43,46 @@ def tensors(batch: Batch) -> dict[str, torch.Tensor]:
 
 def test_a_seed_determines_a_batch_and_nothing_else_does() -> None:
     torch.manual_seed(1)
-    first = sample_batch(Draw(7), CONFIG, 1000)
+    first = sample_batch(RandomSource(7), CONFIG, 1000)
     torch.manual_seed(2)
-    second = sample_batch(Draw(7), CONFIG, 1000)
+    second = sample_batch(RandomSource(7), CONFIG, 1000)
     assert all(torch.equal(tensors(first)[name], tensor) for name, tensor in tensors(second).items())
-    other = sample_batch(Draw(8), CONFIG, 1000)
+    other = sample_batch(RandomSource(8), CONFIG, 1000)
     assert other.trials.shape != first.trials.shape or not torch.equal(other.trials, first.trials)
 
 
 def test_drawing_leaves_the_global_state_alone() -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    sample_batch(Draw(7), CONFIG, 1000)
+    sample_batch(RandomSource(7), CONFIG, 1000)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_the_later_complications_are_what_they_say() -> None:
-    """Steps are where scores repeat, plateaus are the worst level, and lost trials say nothing of where they are."""
-    plain = sample_problems(Draw(3), CONFIG.prior, 200, CONFIG.slots)
+def test_steps_plateaus_and_lost_trials() -> None:
+    """Steps make scores repeat, plateaus have the worst value, and lost trials fail anywhere."""
+    plain = sample_problems(RandomSource(3), CONFIG.prior, 200, CONFIG.slots)
     assert (plain.step == 0).all()
     assert (plain.lost == 0).all()
     prior = replace(CONFIG.prior, noisy=0.0, crashes=0.0, lost=1.0, plateaus=1.0, stepped=1.0)
-    problems = sample_problems(Draw(3), prior, 200, CONFIG.slots)
+    problems = sample_problems(RandomSource(3), prior, 200, CONFIG.slots)
     worst = problems.values.max(1, keepdim=True).values
     at_worst = (problems.values > worst - 1e-5).float().mean(1)
     assert ((at_worst > 0.2).float().mean()) > 0.95
-    seen = problems.observed(Draw(4), problems.values)
+    seen = problems.observed(RandomSource(4), problems.values)
     torch.testing.assert_close((seen / problems.step).round() * problems.step, seen)
     config = replace(CONFIG, prior=prior)
-    failed = torch.cat([sample_batch(Draw(seed), config, 3000).failed.float().mean(1) for seed in range(8)])
+    failed = torch.cat([sample_batch(RandomSource(seed), config, 3000).failed.float().mean(1) for seed in range(8)])
     assert 0.05 < failed.mean() < 0.25
 
 
-def test_few_lengths_are_of_the_list_and_as_long_on_average() -> None:
+def test_few_lengths_are_listed_and_keep_the_mean() -> None:
     few = replace(CONFIG, few_lengths=True)
-    lengths = torch.tensor([[context_length(Draw(seed), c) for seed in range(300)] for c in (CONFIG, few)])
+    lengths = torch.tensor([[context_length(RandomSource(seed), c) for seed in range(300)] for c in (CONFIG, few)])
     assert set(lengths[1].tolist()) == {*(n for n in LENGTHS if n < CONFIG.max_trials), CONFIG.max_trials}
     assert lengths[1].float().mean() == pytest.approx(float(lengths[0].float().mean()), rel=0.1)
 
 
-def test_batches_that_are_drawn_together_are_parts_of_one(tmp_path: Path) -> None:
+def test_batches_drawn_together_partition_one_batch(tmp_path: Path) -> None:
     train = TrainConfig(draw_ahead=3, batch_tokens=600, seed=2024)
     encoding = SurrogateEncoding(RunConfig("ahead", encoding="trialset", trialset=CONFIG, train=train), tmp_path)
     stream = encoding.batches("train", None)
@@ -93,7 +93,7 @@ def test_batches_that_are_drawn_together_are_parts_of_one(tmp_path: Path) -> Non
     resumed = SurrogateEncoding(encoding.run, tmp_path)
     seed, _ = next(resumed.batches("train", {"batch": 4}))
     assert torch.equal(resumed._draw(seed, "cpu").trials, parts[4].trials)
-    assert not encoding._held_out  # whatever the seed: what is kept is never let go
+    assert not encoding._held_out  # training batches are not cached, whatever the seed
 
 
 def test_spaces_have_every_kind_and_1_to_20_parameters(spaces: SpaceBatch) -> None:
@@ -131,7 +131,7 @@ def test_children_follow_their_parents(spaces: SpaceBatch) -> None:
             assert torch.equal(active[row, :, slot], spaces.shown_at[row, slot][index])
 
 
-def test_inactive_and_unused_parameters_change_nothing(problems: ProblemBatch) -> None:
+def test_inactive_and_irrelevant_parameters_have_no_effect(problems: ProblemBatch) -> None:
     space = problems.space
     x = space.snap(torch.rand(200, 40, CONFIG.slots))
     active = space.active(x)
@@ -154,7 +154,7 @@ def test_functions_are_finite_standardised_and_none_is_constant(problems: Proble
 def test_every_family_varies_with_its_parameters_alone(family: str) -> None:
     relevant = torch.zeros(20, 5, dtype=torch.bool)
     relevant[:, [0, 3]] = True
-    function = FAMILIES[family](Draw(3), relevant)
+    function = FAMILIES[family](RandomSource(3), relevant)
     z = torch.rand(20, 50, 5)
     y = function(z)
     assert y.shape == (20, 50)
@@ -165,7 +165,7 @@ def test_every_family_varies_with_its_parameters_alone(family: str) -> None:
     torch.testing.assert_close(function(other), y, atol=1e-5, rtol=1e-5)
 
 
-def test_batches_hold_what_an_optimizer_meets(batches: list[Batch]) -> None:
+def test_batches_are_like_histories_of_an_optimizer(batches: list[Batch]) -> None:
     lengths = {batch.scores.shape[1] for batch in batches}
     assert min(lengths) < 16 < max(lengths)
     for batch in batches:
@@ -180,7 +180,7 @@ def test_batches_hold_what_an_optimizer_meets(batches: list[Batch]) -> None:
 def test_histories_are_better_than_random_ones_of_the_same_length(problems: ProblemBatch) -> None:
     gains = []
     for seed in range(6):
-        draw = Draw(seed)
+        draw = RandomSource(seed)
         trials, values = history(draw, problems, 60)
         random = problems.function(problems.space.snap(draw.uniform(*trials.shape)))
         gains.append((random.min(1).values - values.min(1).values).mean())
@@ -188,8 +188,8 @@ def test_histories_are_better_than_random_ones_of_the_same_length(problems: Prob
 
 
 def test_no_function_of_the_prior_is_an_evaluation_function_or_a_shifted_copy() -> None:
-    continuous = MixtureConfig(dimensions=(2, 3), conditional=0.0, unused=0.0)
-    problems = sample_problems(Draw(11), continuous, 60, 3)
+    continuous = FunctionPriorConfig(dimensions=(2, 3), conditional=0.0, unused=0.0)
+    problems = sample_problems(RandomSource(11), continuous, 60, 3)
     checked = 0
     for row in range(60):
         d = int(problems.space.kinds.present[row].sum())
@@ -210,8 +210,8 @@ def test_no_function_of_the_prior_is_an_evaluation_function_or_a_shifted_copy() 
     assert checked > 15
 
 
-def test_settings_that_cannot_be_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     with pytest.raises(ModelError, match="sum to 1"):
-        MixtureConfig(gp=0.9)
+        FunctionPriorConfig(gp=0.9)
     with pytest.raises(ModelError, match="20 dimensions, which is more than the 4 slots"):
         SurrogateConfig(slots=4)

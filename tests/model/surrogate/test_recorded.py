@@ -1,4 +1,4 @@
-"""Recorded surfaces: what was written down is what is asked for."""
+"""Recorded surfaces: packing, sampling and training."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float,
 
 from optiformer.errors import ModelError
 from optiformer.network_config import NetworkConfig
-from optiformer.surrogate.config import MixtureConfig, RecordedConfig, SurrogateConfig
-from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.config import FunctionPriorConfig, RecordedConfig, SurrogateConfig
 from optiformer.surrogate.prior.histories import sample_batch
+from optiformer.surrogate.prior.random_source import RandomSource
 from optiformer.surrogate.prior.recorded import Surfaces, main, pack, sample_rows
 from optiformer.training.config import RunConfig, TrainConfig
 from optiformer.training.loop import train
@@ -64,7 +64,7 @@ def surfaces(file: Path) -> Surfaces:
     return Surfaces.load(file, COLUMNS)
 
 
-def test_a_file_holds_what_was_recorded(surfaces: Surfaces) -> None:
+def test_a_packed_file_holds_the_recorded_values(surfaces: Surfaces) -> None:
     assert (surfaces.names, surfaces.groups) == (["forest/rows/accuracy", "svm/rows/accuracy"], ["forests", "linear"])
     assert surfaces.kinds.present.sum(1).tolist() == [2, 4]
     assert surfaces.kinds.levels[1].tolist() == [3, 0, 0, 0, 0]  # kernel, rate, trees, width
@@ -77,35 +77,35 @@ def test_a_file_holds_what_was_recorded(surfaces: Surfaces) -> None:
     assert torch.equal(svm.active[0, :, 3], kernel == 1)
 
 
-def test_histories_and_questions_are_different_rows_and_nothing_but_rows(surfaces: Surfaces) -> None:
-    rows = sample_rows(Draw(0), surfaces, 50, 12, 20, noisy=0.0, changed=False)
+def test_histories_and_candidates_are_disjoint_recorded_rows(surfaces: Surfaces) -> None:
+    rows = sample_rows(RandomSource(0), surfaces, 50, 12, 20, noisy=0.0, changed=False)
     for number in range(50):
         surface = int(rows.kinds.present[number].sum() == 4)
         known = {tuple(row) for row in surfaces.position[surface].tolist()}
-        told, asked = ({tuple(row) for row in each[number].tolist()} for each in (rows.trials, rows.asked))
-        assert told <= known
-        assert asked <= known
-        assert not told & asked
+        observed, candidates = ({tuple(row) for row in each[number].tolist()} for each in (rows.trials, rows.queries))
+        assert observed <= known
+        assert candidates <= known
+        assert not observed & candidates
         assert not rows.failed[number].all()
 
 
 def test_a_changed_surface_keeps_the_order_of_its_values(surfaces: Surfaces) -> None:
     forest, _ = surfaces.split("linear")
     for seed in range(20):
-        rows = sample_rows(Draw(seed), forest, 1, 20, 20, noisy=0.0)
+        rows = sample_rows(RandomSource(seed), forest, 1, 20, 20, noisy=0.0)
         differences = rows.observed[0][rows.trials[0, :, 0].argsort()].diff()
         assert (differences <= 1e-6).all() or (differences >= -1e-6).all()  # the scale may be mirrored
 
 
 def test_choices_in_another_order_stay_apart(surfaces: Surfaces) -> None:
     _, svm = surfaces.split("linear")
-    rows = sample_rows(Draw(3), svm, 200, 20, 20, noisy=0.0)
+    rows = sample_rows(RandomSource(3), svm, 200, 20, 20, noisy=0.0)
     kernel = (rows.trials[..., 0] * 3).long()
     shows = {tuple(sorted(set(kernel[row][rows.trials_active[row, :, 3]].tolist()))) for row in range(200)}
     assert shows - {()} == {(0,), (1,), (2,)}  # one choice shows the width, any of the three
 
 
-def test_a_group_can_be_left_out(surfaces: Surfaces) -> None:
+def test_a_group_can_be_excluded(surfaces: Surfaces) -> None:
     kept, left = surfaces.split("linear")
     assert (kept.groups, left.groups) == (["forests"], ["linear"])
     kept, left = surfaces.split("")
@@ -119,22 +119,22 @@ def encoding(file: Path, left_out: str = "") -> SurrogateConfig:
         bins=32,
         queries=8,
         max_trials=24,
-        prior=MixtureConfig(dimensions=(1, 2, COLUMNS)),
+        prior=FunctionPriorConfig(dimensions=(1, 2, COLUMNS)),
         recorded=RecordedConfig(str(file), 0.5, left_out),
     )
 
 
-def test_a_batch_has_a_share_of_them(file: Path, surfaces: Surfaces) -> None:
+def test_a_batch_has_its_share_of_recorded_rows(file: Path, surfaces: Surfaces) -> None:
     config = encoding(file)
-    batch = sample_batch(Draw(1), config, 2000, surfaces=surfaces)
-    plain = sample_batch(Draw(1), config, 2000)
+    batch = sample_batch(RandomSource(1), config, 2000, surfaces=surfaces)
+    plain = sample_batch(RandomSource(1), config, 2000)
     assert batch.trials.shape == plain.trials.shape
     synthetic = len(batch.scores) - round(0.5 * len(batch.scores))
     assert set(batch.kinds.present[synthetic:].sum(1).tolist()) == {2, 4}
     assert torch.isfinite(batch.targets).all()
 
 
-def test_a_network_is_trained_on_them_and_goes_on_from_another_one(file: Path, tmp_path: Path) -> None:
+def test_training_on_recorded_surfaces_starts_from_a_checkpoint(file: Path, tmp_path: Path) -> None:
     train_config = TrainConfig(
         steps=4, batch_tokens=600, validate_every=4, validation_batches=1, device="cpu", snapshots=2
     )
@@ -147,7 +147,7 @@ def test_a_network_is_trained_on_them_and_goes_on_from_another_one(file: Path, t
     assert train(onwards, tmp_path, tmp_path / "second", progress=False).exists()
     assert onwards.digest() != run.digest()
     wider = replace(onwards, network=NetworkConfig(24, 1, 2, 16))
-    with pytest.raises(ModelError, match=r"train.start: .*first.best is a checkpoint of another network"):
+    with pytest.raises(ModelError, match=r"train.start: .*first.best is a checkpoint of a different network"):
         train(wider, tmp_path, tmp_path / "third", progress=False)
 
 

@@ -1,4 +1,4 @@
-"""The surrogate: what sees what, checkpoints, training through the common loop."""
+"""The surrogate: what attends to what, checkpoints, training through the common loop."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ import torch
 from optiformer.errors import ModelError
 from optiformer.network_config import NetworkConfig
 from optiformer.surrogate.checkpoint import load, save
-from optiformer.surrogate.config import MixtureConfig, SurrogateConfig
-from optiformer.surrogate.network.features import ScoreAnchors, candidate_features, trial_features
+from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig, VariantConfig
+from optiformer.surrogate.network.attention import MIXES
+from optiformer.surrogate.network.features import ScoreTransform, candidate_features, trial_features
 from optiformer.surrogate.network.network import SurrogateNetwork, attention_mask, build
 from optiformer.surrogate.network.prediction import Prediction
-from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.histories import Batch, sample_batch
+from optiformer.surrogate.prior.random_source import RandomSource
 from optiformer.training.card import ship
 from optiformer.training.config import RunConfig, TrainConfig
 from optiformer.training.loop import train
 
-ENCODING = SurrogateConfig(slots=6, bins=32, queries=8, max_trials=16, prior=MixtureConfig(dimensions=(1, 2, 3, 6)))
+ENCODING = SurrogateConfig(
+    slots=6, bins=32, queries=8, max_trials=16, prior=FunctionPriorConfig(dimensions=(1, 2, 3, 6))
+)
 Doubles = Callable[[SurrogateNetwork, Batch], tuple[SurrogateNetwork, Batch]]
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
 RUN = RunConfig(
@@ -38,50 +41,50 @@ RUN = RunConfig(
 )
 
 
-@pytest.fixture(scope="module", params=[0, 1], ids=["attention only", "kernel heads"])
+HEADS = replace(ENCODING, kernels_after=1)
+ENCODINGS = {
+    "attention only": ENCODING,
+    "kernel heads": HEADS,
+    **{name: replace(HEADS, variant=VariantConfig(attention=name)) for name in MIXES if name != "softmax"},
+    "all": replace(HEADS, variant=VariantConfig("matrix-mixer-low-rank", "layernorm", "gelu", 0.1, 0.1)),
+}
+
+
+@pytest.fixture(scope="module", params=ENCODINGS)
 def network(request: pytest.FixtureRequest) -> SurrogateNetwork:
-    network = build(replace(ENCODING, kernels_after=request.param), NETWORK, seed=1)
-    if network.kernels is not None:  # as after training: nothing is neutral any more
+    network = build(ENCODINGS[request.param], NETWORK, seed=1)
+    if network.kernels is not None:  # as after training, no part is neutral
         torch.nn.init.normal_(network.kernels.combine.weight, std=0.3)
     return network.eval()
 
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    return sample_batch(Draw(5), ENCODING, 200)
+    return sample_batch(RandomSource(5), ENCODING, 200)
 
 
 def positions(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    told = batch.trials, batch.trials_active, batch.scores, batch.failed
-    trials = trial_features(ENCODING, batch.kinds, *told)
-    return trials, candidate_features(ENCODING, batch.kinds, batch.queries, batch.queries_active, told[0].shape[1])
+    observed = batch.trials, batch.trials_active, batch.scores, batch.failed
+    trials = trial_features(ENCODING, batch.kinds, *observed)
+    return trials, candidate_features(ENCODING, batch.kinds, batch.queries, batch.queries_active, observed[0].shape[1])
 
 
 def predict(network: SurrogateNetwork, batch: Batch) -> torch.Tensor:
-    told = batch.trials, batch.trials_active, batch.scores, batch.failed
-    return network(batch.kinds, *told, batch.queries, batch.queries_active).log_mass(ENCODING).exp()
+    observed = batch.trials, batch.trials_active, batch.scores, batch.failed
+    return network(batch.kinds, *observed, batch.queries, batch.queries_active).log_mass(ENCODING).exp()
 
 
 @torch.no_grad()
-def test_the_order_of_trials_changes_nothing_beyond_rounding(
-    network: SurrogateNetwork, batch: Batch, in_doubles: Doubles
-) -> None:
+def test_the_order_of_trials_has_no_effect(network: SurrogateNetwork, batch: Batch, in_doubles: Doubles) -> None:
     network, batch = in_doubles(network, batch)
     order = torch.randperm(batch.scores.shape[1], generator=torch.Generator().manual_seed(0))
-    shuffled = replace(
-        batch,
-        trials=batch.trials[:, order],
-        trials_active=batch.trials_active[:, order],
-        scores=batch.scores[:, order],
-        failed=batch.failed[:, order],
-    )
+    columns = ("trials", "trials_active", "scores", "failed")
+    shuffled = replace(batch, **{name: getattr(batch, name)[:, order] for name in columns})
     torch.testing.assert_close(predict(network, batch), predict(network, shuffled), atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
-def test_candidates_do_not_see_each_other_and_trials_do_not_see_candidates(
-    network: SurrogateNetwork, batch: Batch, in_doubles: Doubles
-) -> None:
+def test_candidates_do_not_affect_each_other(network: SurrogateNetwork, batch: Batch, in_doubles: Doubles) -> None:
     network, batch = in_doubles(network, batch)
     together = predict(network, batch)
     for index in range(3):
@@ -91,7 +94,7 @@ def test_candidates_do_not_see_each_other_and_trials_do_not_see_candidates(
 
 
 @torch.no_grad()
-def test_candidates_do_see_every_trial(network: SurrogateNetwork, batch: Batch) -> None:
+def test_every_trial_affects_every_candidate(network: SurrogateNetwork, batch: Batch) -> None:
     before = predict(network, batch)
     for index in range(batch.scores.shape[1]):
         scores = batch.scores.clone()
@@ -99,7 +102,7 @@ def test_candidates_do_see_every_trial(network: SurrogateNetwork, batch: Batch) 
         assert (predict(network, replace(batch, scores=scores)) - before).abs().amax((1, 2)).min() > 1e-7
 
 
-def test_the_mask_says_so() -> None:
+def test_the_attention_mask() -> None:
     mask = attention_mask(2, 3)[0, 0] == 0
     assert mask.int().tolist() == [
         [1, 1, 0, 0, 0],
@@ -124,27 +127,26 @@ def test_features_fill_the_width_and_absent_slots_are_zero(batch: Batch) -> None
     assert slots.transpose(1, 2)[~absent].abs().amax((1, 2)).min() > 0
 
 
-def test_anchors_put_the_best_at_0_and_the_median_at_1_gap_whatever_the_units() -> None:
+def test_the_score_transform_is_invariant_to_location_and_scale() -> None:
     values = torch.tensor([[3.0, 1.0, 2.0, 10.0, 5.0]], dtype=torch.float64)
     counted = torch.ones_like(values, dtype=torch.bool)
-    anchors = ScoreAnchors.of(values, counted, 0.05)
-    squashed = anchors.squash(values)
-    assert squashed.min() == 0
-    torch.testing.assert_close(squashed[0, 0], torch.asinh(torch.tensor(1 / 0.05, dtype=torch.float64)))
+    score_transform = ScoreTransform.of(values, counted, 0.05)
+    transformed = score_transform.apply(values)
+    assert transformed.min() == 0
+    torch.testing.assert_close(transformed[0, 0], torch.asinh(torch.tensor(1 / 0.05, dtype=torch.float64)))
     again = 1e9 * values - 7e9
-    torch.testing.assert_close(ScoreAnchors.of(again, counted, 0.05).squash(again), squashed)
+    torch.testing.assert_close(ScoreTransform.of(again, counted, 0.05).apply(again), transformed)
 
 
 @pytest.mark.parametrize("values", [[4.0, 4.0, 4.0], [1.0, 1.0, 1.0, 9.0], [7.0], [1e-300, 0.0, 1e-300]])
 def test_ties_leave_finite_scores(values: list[float]) -> None:
     tensor = torch.tensor([values], dtype=torch.float64)
     counted = torch.ones_like(tensor, dtype=torch.bool)
-    assert ScoreAnchors.of(tensor, counted, 0.05).squash(tensor).isfinite().all()
+    assert ScoreTransform.of(tensor, counted, 0.05).apply(tensor).isfinite().all()
 
 
 def test_the_loss_is_least_at_the_two_bins_around_the_score() -> None:
-    width = (ENCODING.high - ENCODING.low) / ENCODING.bins
-    centres = ENCODING.low + width * (torch.arange(ENCODING.bins) + 0.5)
+    centres = ENCODING.low + ENCODING.bin_width * (torch.arange(ENCODING.bins) + 0.5)
     between = (centres[10] + 0.25 * (centres[11] - centres[10])).reshape(1)
     best = torch.full((1, 32), -30.0)
     best[0, 10], best[0, 11] = torch.log(torch.tensor(0.75)), torch.log(torch.tensor(0.25))

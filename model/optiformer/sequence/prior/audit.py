@@ -1,8 +1,7 @@
-"""Is a function an evaluation function in disguise?
+"""Checks that evaluation functions and their shifted or scaled copies are not in the training prior.
 
-The benchmarks that OptiFormer is compared on must not be in its training prior, shifted or scaled copies included. The
-sampler uses :func:`is_separable_bowl` to throw out the one family a random expression can hit by accident; the audit
-test fits every function of :data:`EVALUATION_FUNCTIONS` to samples of the prior with :func:`best_shifted_fit`.
+The prior rejects functions with :func:`is_separable_bowl`, the one family that a random expression can hit by accident.
+A test fits every function of :data:`EVALUATION_FUNCTIONS` to samples of the prior with :func:`best_shifted_fit`.
 """
 
 from __future__ import annotations
@@ -77,9 +76,9 @@ EVALUATION_FUNCTIONS: dict[str, tuple[Callable[[Array], Array], float]] = {
 
 
 def is_separable_bowl(function: Callable[[Array], Array], dimensions: int, *, threshold: float = 0.999) -> bool:
-    """Whether a function is, to a share ``threshold`` of its variance, a sum of parabolas in at least half its inputs.
+    """Whether a sum of parabolas in at least half of the inputs explains a fraction ``threshold`` of the variance.
 
-    Covers Sphere, ellipsoids and every shifted copy: they are linear in ``(1, x_i, x_i^2)``.
+    Covers Sphere, ellipsoids and shifted copies, which are linear in ``(1, x_i, x_i^2)``.
     """
     x = np.random.default_rng(0).random((20 + 10 * dimensions, dimensions))
     y = function(x)
@@ -96,7 +95,7 @@ def best_shifted_fit(
 ) -> float:
     """The largest squared correlation of a function with shifted copies of an evaluation function.
 
-    Shifts are random and the best one is refined by a random local search, since a copy at any shift would count.
+    Shifts are random, and the best one is refined by random local search.
     """
     reference, half_width = EVALUATION_FUNCTIONS[name]
     rng = np.random.default_rng(seed)

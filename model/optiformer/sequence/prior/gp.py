@@ -1,8 +1,8 @@
 """Samples of Gaussian processes with GPyTorch kernels on the unit cube.
 
-A sample is drawn exactly (Cholesky) at ``n_anchors`` points with a GPyTorch kernel and continued by the posterior mean
-given them, ``f(x) = k(x, Z) K^-1 f(Z)``. That continuation is evaluated in NumPy (tens of microseconds a call, against
-hundreds through GPyTorch); a test holds the NumPy kernels to GPyTorch's.
+A sample is drawn exactly (Cholesky) at ``n_anchors`` points with a GPyTorch kernel and extended by the posterior
+mean ``f(x) = k(x, Z) K^-1 f(Z)``, evaluated in NumPy (tens of microseconds per call, hundreds with GPyTorch). A test
+compares the NumPy kernels with GPyTorch's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optiformer.errors import ModelError
+from optiformer.gp.kernels import squared_distances
 
 KernelName = Literal["rbf", "matern32", "matern52", "periodic"]
 KERNELS: tuple[KernelName, ...] = get_args(KernelName)
@@ -22,13 +23,13 @@ JITTER = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class GPSample:
-    """One function drawn from a Gaussian process, mean zero and variance one.
+    """One function drawn from a GP with mean 0 and variance 1.
 
     Attributes:
         kernel: The kernel's name.
         lengthscales: One per dimension, shape (D,); infinite ones make a dimension irrelevant.
         periods: Periods of the periodic kernel, shape (D,).
-        anchors: Where it was drawn, shape (M, D).
+        anchors: Points at which it was drawn, shape (M, D).
         weights: ``K^-1 f(anchors)``, shape (M,).
     """
 
@@ -59,8 +60,7 @@ def covariance(
             total += np.sin(np.pi / period * (a[:, i, None] - b[None, :, i])) ** 2 / scale
         return np.asarray(np.exp(-2.0 * total))
     a, b = a / lengthscales, b / lengthscales
-    squared = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :] - 2.0 * a @ b.T
-    squared = np.maximum(squared, 0.0)
+    squared = squared_distances(a, b)
     if kernel == "rbf":
         return np.asarray(np.exp(-0.5 * squared))
     distance = np.sqrt(squared)
@@ -98,11 +98,11 @@ def gpytorch_covariance(
 
 
 def sample_gp(rng: np.random.Generator, dimensions: int, *, n_anchors: int = 160) -> GPSample:
-    """Draw a function: a random kernel, random lengthscales, about a fifth of the dimensions irrelevant."""
+    """Sample a function with a random kernel and lengthscales; about a fifth of the dimensions are irrelevant."""
     kernel = KERNELS[rng.choice(len(KERNELS), p=[0.3, 0.25, 0.3, 0.15])]
     used = rng.random(dimensions) > 0.2
     used[rng.integers(dimensions)] = True
-    # Distances grow with the square root of the number of dimensions, and so must lengthscales for a fixed roughness.
+    # Distances grow with sqrt(d), so lengthscales must too for a fixed roughness.
     typical = np.exp(rng.normal(-0.7, 0.5)) * np.sqrt(used.sum())
     lengthscales = typical * np.exp(rng.normal(0.0, 0.6, dimensions))
     periods = rng.uniform(0.7, 3.0, dimensions)

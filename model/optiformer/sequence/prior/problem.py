@@ -13,13 +13,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The types of a problem's parameters, in an order in which parents precede children.
+    """Types of a problem's parameters, parents before children.
 
     Attributes:
-        levels: Number of values of each parameter, 0 for a continuous one; shape (D,).
-        categorical: Whether the order of a parameter's values means nothing; shape (D,).
+        levels: Number of values, 0 if continuous; shape (D,).
+        categorical: Whether values are unordered; shape (D,).
         parents: Index of each parameter's parent, -1 for none; shape (D,).
-        active_levels: For each parameter, how many of its parent's first levels make it active; shape (D,).
+        active_levels: Number of the parent's first levels at which a parameter is active; shape (D,).
     """
 
     levels: NDArray[np.int64]
@@ -29,7 +29,7 @@ class Layout:
 
     @property
     def dimensions(self) -> int:
-        """How many parameters there are."""
+        """Number of parameters."""
         return len(self.levels)
 
     def snap(self, positions: Array) -> Array:
@@ -53,7 +53,7 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Warp:
-    """A monotone change of a standardised output: ``exp`` stretches bad values, ``tanh`` and ``clip`` flatten them."""
+    """Monotone output warp: ``exp`` stretches bad values, ``tanh`` and ``clip`` flatten them."""
 
     kind: str
     strength: float
@@ -74,16 +74,16 @@ class SyntheticProblem:
     """A function behind a typed space, standardised on random points.
 
     Attributes:
-        family: Which part of the prior the function is from.
-        layout: The parameters' types.
+        family: Family of the function.
+        layout: Types of the parameters.
         function: The function on the unit cube.
         tables: For each categorical parameter, the coordinate of each choice; ``None`` for the others.
         mean: Subtracted from the function's output.
-        scale: What it is divided by then.
+        scale: Divides the result.
         warp: Applied last.
         noise: Standard deviation of the observation noise.
-        f_best: The best value found among random points, without noise.
-        f_ref: The median over random points, without noise.
+        f_best: Best noise-free value among random points.
+        f_ref: Median noise-free value of random points.
     """
 
     family: str
@@ -98,7 +98,7 @@ class SyntheticProblem:
     f_ref: float = 1.0
 
     def __call__(self, positions: Array) -> Array:
-        """Values without noise at positions, (N, D) -> (N,); inactive parameters have no effect."""
+        """Noise-free values at positions, (N, D) -> (N,); inactive parameters have no effect."""
         x = self.layout.snap(positions)
         active = self.layout.active(x) if (self.layout.parents >= 0).any() else None
         for index, table in enumerate(self.tables):
@@ -110,5 +110,5 @@ class SyntheticProblem:
         return self.warp((self.function(x) - self.mean) / self.scale)
 
     def regret(self, value: float) -> float:
-        """Normalised regret of a noiseless value: 0 at the best known one, 1 at the median of random points."""
+        """Normalised regret of a noise-free value: 0 at the best known value, 1 at the median of random points."""
         return max(value - self.f_best, 0.0) / max(self.f_ref - self.f_best, 1e-12)

@@ -1,4 +1,4 @@
-"""The prior over synthetic problems: which functions, spaces, warps and noise OptiFormer trains on."""
+"""Prior over synthetic functions, spaces, output warps and noise for the sequence network."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class PriorConfig:
         gp: Share of Gaussian processes.
         symbolic: Share of expressions.
         mixed: Share of sums of the two.
-        dimensions: Numbers of parameters to draw from.
-        discrete: Probability that a problem has discrete parameters at all.
-        conditional: Probability that a problem with a discrete parameter has conditional ones.
+        dimensions: Numbers of parameters, sampled uniformly.
+        discrete: Probability of discrete parameters.
+        conditional: Probability of conditional parameters if there are discrete ones.
         noisy: Probability of observation noise.
         warped: Probability of an output warp.
     """
@@ -54,7 +54,7 @@ class PriorConfig:
 def sample_problem(
     rng: np.random.Generator, config: PriorConfig, rejected: Counter[str] | None = None
 ) -> SyntheticProblem:
-    """Draw a problem; degenerate functions and evaluation functions are drawn again and counted in ``rejected``."""
+    """Sample a problem; degenerate and evaluation functions are rejected and counted in ``rejected``."""
     rejected = Counter() if rejected is None else rejected
     while True:
         with np.errstate(all="ignore"):
@@ -65,7 +65,7 @@ def sample_problem(
 
 
 def _draw(rng: np.random.Generator, config: PriorConfig) -> tuple[SyntheticProblem, str]:
-    """One draw and what is wrong with it (empty if nothing is)."""
+    """One sample and its flaw (empty if none)."""
     dimensions = int(rng.choice(config.dimensions))
     layout = sample_layout(rng, dimensions, config)
     tables = tuple(
@@ -89,13 +89,13 @@ def _draw(rng: np.random.Generator, config: PriorConfig) -> tuple[SyntheticProbl
 
 
 def find_flaw(values: Array) -> str:
-    """What makes a function unfit to learn from, judged by its values at random points; empty if nothing does."""
+    """Flaw of a function, judged by its values at random points; empty if none."""
     if not np.isfinite(values).all():
         return "not finite"
     spread = values.std()
     if spread < 1e-6 * max(1.0, np.abs(values).max()) or spread > 1e9:
         return "constant"
-    # Half of the points in one tie, or one outlier carrying all the variance, leaves nothing to rank.
+    # Half of the points tie, or one outlier has nearly all the variance.
     if (values == np.median(values)).mean() > 0.5 or (np.abs(values - values.mean()) > 0.05 * spread).mean() < 0.1:
         return "nearly constant"
     return ""

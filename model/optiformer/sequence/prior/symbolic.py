@@ -1,6 +1,6 @@
 """Random expression trees over the unit cube: sin, cos, exp, abs, sqrt, square, negate; +, -, *, protected division.
 
-Trees are data (nested tuples) and evaluated by walking them: no text is ever evaluated.
+Trees are nested tuples, evaluated recursively.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _text(tree: Tree) -> str:
 
 
 def sample_symbolic(rng: np.random.Generator, dimensions: int) -> SymbolicFunction:
-    """Draw an expression whose leaves are mostly distinct coordinates."""
+    """Sample an expression whose leaves are mostly distinct coordinates."""
     n_leaves = int(rng.integers(2, 2 * dimensions + 3))
     coordinates = list(rng.permutation(dimensions))
 

@@ -1,16 +1,16 @@
-"""How a position of a set of trials mixes what it sees: softmax attention, as shipped, and what could be in its place.
+"""Softmax attention, as shipped, and alternatives to it.
 
-All take queries, keys and values of the trials, then of the candidates, and have no weights of their own, so that the
-networks are of one size. All keep what a set demands: a trial sees the trials, a candidate the trials and itself, and
-the order of trials changes nothing. That leaves less of the three frameworks than a text does:
+All take queries, keys and values of the trials, then of the candidates, and have no weights, so that the networks have
+the same size. Trials attend to trials, a candidate to the trials and itself, and the order of trials has no effect. For
+sets, less remains of the three frameworks than for text:
 
 * *Coefficient dynamics* (Sieber et al., arXiv 2510.09389): a coefficient is read out of a system that evolves token by
-  token. A set has no next token, so that the evolution is the identity, and readout and normalization remain: ``exp``
-  is softmax attention, ``coefficient-dynamics-softplus`` has another readout.
+  token. A set has no next token, so the evolution is the identity, and readout and normalization remain: ``exp`` is
+  softmax attention, ``coefficient-dynamics-softplus`` uses softplus.
 * *Test-time regression* (Wang et al., arXiv 2501.12352): a function from keys to values is fitted and applied to the
-  query. ``-linear`` is ridge regression, solved exactly, ``-local`` a locally constant one. Nothing is weighed by age.
-* *Matrix mixer* (Hwang et al., arXiv 2407.09941): Toeplitz and semiseparable matrices are made of positions. Of the
-  classes without, the dense one is softmax attention, and ``matrix-mixer-low-rank`` is another.
+  query. ``-linear`` is ridge regression, solved exactly, ``-local`` a locally constant one. No weight depends on age.
+* *Matrix mixer* (Hwang et al., arXiv 2407.09941): Toeplitz and semiseparable matrices depend on positions. Of
+  the other classes the dense one is softmax attention; ``matrix-mixer-low-rank`` is the low-rank one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import torch
 from torch.nn.functional import elu, normalize, scaled_dot_product_attention, softplus
 
 Mix = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, int, torch.Tensor], torch.Tensor]
-"""Queries, keys and values (B, heads, n + q, d), n and the additive mask, to what is mixed, (B, heads, n + q, d)."""
+"""From queries, keys and values (B, heads, n + q, d), n and the additive mask to outputs (B, heads, n + q, d)."""
 
 RIDGE = 1.0
-TINY = 1e-9
-"""Where all weights are smaller than this, together, nothing is mixed."""
+MIN_TOTAL = 1e-9
+"""Minimum of the sum of weights by which outputs are divided."""
 
 
 def _softmax(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, n: int, mask: torch.Tensor) -> torch.Tensor:
@@ -55,23 +55,25 @@ def _local(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, n: int, mask: torc
 
 
 def _linear(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, n: int, mask: torch.Tensor) -> torch.Tensor:
-    """``V^T K (K^T K + RIDGE I)^-1 q`` over what a position sees, for q and k of length one.
+    """``V^T K (K^T K + RIDGE I)^-1 q`` over the visible tokens, for q and k of length one.
 
     The trials share one system; a candidate's has its own pair as well, which changes its inverse by a matrix of rank
     one (Sherman and Morrison).
     """
     with torch.autocast(q.device.type, enabled=False):
         q, k, wide = normalize(q.float(), dim=-1), normalize(k.float(), dim=-1), v.float()
-        told = k[..., :n, :]
-        moments = told.transpose(-2, -1) @ told + RIDGE * torch.eye(k.shape[-1], device=k.device)
+        trial_keys = k[..., :n, :]
+        moments = trial_keys.transpose(-2, -1) @ trial_keys + RIDGE * torch.eye(k.shape[-1], device=k.device)
         factor = torch.linalg.cholesky(moments)
         solved = torch.cholesky_solve(q.transpose(-2, -1), factor).transpose(-2, -1)
-        asked = k[..., n:, :]
-        own = torch.cholesky_solve(asked.transpose(-2, -1), factor).transpose(-2, -1)
-        kept = (solved[..., n:, :] * asked).sum(-1, keepdim=True) / (1 + (own * asked).sum(-1, keepdim=True))
+        candidate_keys = k[..., n:, :]
+        own = torch.cholesky_solve(candidate_keys.transpose(-2, -1), factor).transpose(-2, -1)
+        kept = (solved[..., n:, :] * candidate_keys).sum(-1, keepdim=True) / (
+            1 + (own * candidate_keys).sum(-1, keepdim=True)
+        )
         solved = torch.cat([solved[..., :n, :], solved[..., n:, :] - own * kept], -2)
-        mixed = (solved @ told.transpose(-2, -1)) @ wide[..., :n, :]
-        itself = (solved[..., n:, :] * asked).sum(-1, keepdim=True) * wide[..., n:, :]
+        mixed = (solved @ trial_keys.transpose(-2, -1)) @ wide[..., :n, :]
+        itself = (solved[..., n:, :] * candidate_keys).sum(-1, keepdim=True) * wide[..., n:, :]
         return torch.cat([mixed[..., :n, :], mixed[..., n:, :] + itself], -2).to(v.dtype)
 
 
@@ -87,9 +89,9 @@ MIXES: dict[str, Mix] = {
 def _weighed(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, n: int, weigh: Callable[[torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
-    """Means of the values by ``weigh(q k)``, positive, over what each position sees."""
-    told = weigh((q @ k[..., :n, :].transpose(-2, -1)).float())
+    """Averages of the values with positive weights ``weigh(q k)`` over the visible tokens."""
+    weights = weigh((q @ k[..., :n, :].transpose(-2, -1)).float())
     own = weigh((q * k).sum(-1, keepdim=True).float())
     own = torch.cat([torch.zeros_like(own[..., :n, :]), own[..., n:, :]], -2)
-    total = (told.sum(-1, keepdim=True) + own).clamp(min=TINY)
-    return (told / total).to(v.dtype) @ v[..., :n, :] + (own / total).to(v.dtype) * v
+    total = (weights.sum(-1, keepdim=True) + own).clamp(min=MIN_TOTAL)
+    return (weights / total).to(v.dtype) @ v[..., :n, :] + (own / total).to(v.dtype) * v

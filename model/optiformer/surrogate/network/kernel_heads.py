@@ -1,12 +1,12 @@
-"""Kernel heads: Gaussian processes inside the network, their lengthscales and noise inferred by attention.
+"""Kernel heads: Gaussian processes inside the network, whose hyperparameters the network predicts.
 
-A transformer of this size does not learn to solve linear systems in an hour, and on smooth functions that is what
-separates it from a Gaussian process. So after a few layers the network reads off the trials what each parameter's
-lengthscale and the noise are, corrects that a few times by a learned rule that looks at the marginal likelihood's
-gradient, solves a small system for each head (:mod:`optiformer.surrogate.network.processes`), hands the posteriors of
-the candidates and the leave-one-out posteriors of the trials back to the layers above, and ends in a mixture of its own
-bins and the heads' normals. Everything is trained end to end by the likelihood of the score. Inference, which also fits
-what is inferred, is :mod:`optiformer.surrogate.heads`.
+A transformer of this size does not learn to solve linear systems, which is what exact regression on smooth functions
+needs. After a few layers the network therefore predicts log lengthscales and log noise from the trials' states, applies
+learned updates driven by the gradient of the log marginal likelihood, and conditions one GP per head
+(:mod:`optiformer.surrogate.network.posterior`). The candidates' posteriors and the trials' leave-one-out posteriors are
+added to the residual stream, and the output is a mixture of the bar distribution and the heads' normals. Everything is
+trained end to end on the likelihood of the scores. :mod:`optiformer.surrogate.heads` is the NumPy version for
+inference, which also fits the hyperparameters.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import torch
 
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import SCORE_WAVES
-from optiformer.surrogate.heads import LENGTHSCALE, LOOKED_AT, NOISE, POOLED, SLOT, STATISTICS
+from optiformer.surrogate.heads import LENGTHSCALE, MAX_REFINE_TRIALS, NOISE, POOLED, SLOT, STATISTICS
 from optiformer.surrogate.network.features import SlotKinds
+from optiformer.surrogate.network.posterior import GPPosterior, WarpedHistory, coordinates, log_slope, unwarp
 from optiformer.surrogate.network.prediction import Prediction
-from optiformer.surrogate.network.processes import GPPosterior, WarpedHistory, coordinates, log_slope, unwarp
 
-#: At the start a correction is this times asinh of half the gradient.
+#: Initial step size of the updates, which start as ``STEP * asinh(gradient / 2)``.
 STEP = 0.15
-#: Features of one posterior: its mean in squashed scores and waves of it, two log deviations, residual, log density;
-#: and its head's evidence.
+#: Features of a head's posterior: mean in transformed scores and waves of it, two log deviations, residual, log
+#: density, and the head's evidence.
 PER_HEAD = 1 + 2 * SCORE_WAVES + 4 + 1
 
 
 class KernelHeads(torch.nn.Module):
-    """The trained parts around the kernels.
+    """Learned parts of the kernel heads.
 
     Args:
-        encoding: The encoding.
+        encoding: Settings of the encoding.
         hidden_size: Width of the backbone.
     """
 
@@ -66,19 +66,19 @@ class KernelHeads(torch.nn.Module):
         hidden: torch.Tensor,
         order: torch.Tensor | None = None,
     ) -> tuple[GPPosterior, torch.Tensor]:
-        """Solve the heads' systems.
+        """Predict the heads' hyperparameters and condition the heads on the successful trials.
 
         Args:
-            kinds: The slots' kinds.
+            kinds: Types of the slots.
             position: The trials' values in [0, 1], (B, n, S); S may be smaller than the encoding's number of slots.
             active: Which parameters they have, (B, n, S).
-            score: Squashed scores, (B, n).
-            failed: Which trials failed, (B, n), none of the histories as a whole; to the processes they are nothing.
+            score: Transformed scores, (B, n).
+            failed: Which trials failed, (B, n), not all of a history.
             hidden: The backbone's states of the trials, (B, n, hidden size).
-            order: In which the backbone had the columns, (B, S); as they are if ``None``.
+            order: Columns in the backbone's order, (B, S); ``None`` if unchanged.
 
         Returns:
-            The systems, and the features of the trials' posteriors given the others, (B, n, H * PER_HEAD).
+            The posterior, and features of the trials' leave-one-out posteriors, (B, n, H * PER_HEAD).
         """
         slots, heads = position.shape[2], len(self.encoding.heads)
         pooled = hidden.mean(1)
@@ -94,12 +94,12 @@ class KernelHeads(torch.nn.Module):
             dimensions = kinds.present.sum(1, dtype=torch.float32).clamp(min=1)[:, None, None]
             start = math.log(LENGTHSCALE) + 0.5 * dimensions.log()
             history = WarpedHistory.of(self.encoding, kinds, position, active, score, failed)
-            part = history.part(LOOKED_AT)
+            subset = history.subset(MAX_REFINE_TRIALS)
             log_lengthscale = start + self.infer(known)
             log_noise = math.log(NOISE) + 2 * self.noise(pooled.float())
             for step, refine, refine_noise in zip(self.steps, self.refine, self.refine_noise, strict=True):
                 with torch.no_grad():
-                    slope, noise_slope = part.solve(log_lengthscale, log_noise).slopes(slots)
+                    slope, noise_slope = subset.solve(log_lengthscale, log_noise).slopes(slots)
                 each = torch.stack([slope, slope / 10], -1).asinh()
                 there = (log_lengthscale - start)[..., None]
                 facts = torch.cat([each, there, _each_head(known, heads)], -1)
@@ -107,39 +107,37 @@ class KernelHeads(torch.nn.Module):
                 noise_facts = torch.stack([noise_slope.asinh(), (noise_slope / 10).asinh(), log_noise / 4], -1)
                 noise_facts = torch.cat([noise_facts, _each_head(shared, heads)], -1)
                 log_noise = log_noise + refine_noise(noise_facts).squeeze(-1) + step * (noise_slope / 2).asinh()
-            solved = history.solve(log_lengthscale, log_noise)
-            told = self._left_out(solved)
-            if failed.is_cuda or failed.any():  # on a GPU asking costs more than it saves
-                asked = solved.posterior(history.points)
-                told = torch.where(failed[..., None], self.features(solved, *asked), told)
-            return solved, told
+            gp = history.solve(log_lengthscale, log_noise)
+            features = self._loo_features(gp)
+            if failed.is_cuda or failed.any():  # on a GPU the check costs more than it saves
+                failed_posterior = gp.predict(history.points)
+                features = torch.where(failed[..., None], self.posterior_features(gp, *failed_posterior), features)
+            return gp, features
 
     def posterior(
-        self, solved: GPPosterior, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor
+        self, gp: GPPosterior, kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Means and deviations of candidates' warped scores, noise included, (B, m, H) each."""
+        """Means and standard deviations of candidates' observed warped scores, (B, m, H) each."""
         with torch.autocast(position.device.type, enabled=False):
-            return solved.posterior(coordinates(self.encoding, kinds, position, active))
+            return gp.predict(coordinates(self.encoding, kinds, position, active))
 
-    def _left_out(self, solved: GPPosterior) -> torch.Tensor:
-        """Features of every trial's posterior given the others, (B, n, H * PER_HEAD)."""
-        error, deviation, standardised, density = solved.left_out
-        location, scale = solved.history.location, solved.history.scale
-        mean = location + scale * (solved.history.warped - error)
-        told = (mean, scale * deviation, standardised, density)
-        mean, deviation, standardised, density = (t.transpose(1, 2).float() for t in told)
-        return _features(self.encoding, mean, deviation, standardised, density, solved.evidence)
+    def _loo_features(self, gp: GPPosterior) -> torch.Tensor:
+        """Features of the trials' leave-one-out posteriors, (B, n, H * PER_HEAD)."""
+        error, deviation, standardised, density = gp.loo
+        location, scale = gp.history.location, gp.history.scale
+        mean = location + scale * (gp.history.warped - error)
+        features = (mean, scale * deviation, standardised, density)
+        mean, deviation, standardised, density = (t.transpose(1, 2).float() for t in features)
+        return _features(self.encoding, mean, deviation, standardised, density, gp.evidence)
 
-    def features(self, solved: GPPosterior, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
-        """What the layers above learn of candidates' posteriors, (B, m, H * PER_HEAD)."""
-        return _features(
-            self.encoding, mean, deviation, torch.zeros_like(mean), torch.zeros_like(mean), solved.evidence
-        )
+    def posterior_features(self, gp: GPPosterior, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
+        """Features of candidates' posteriors, (B, m, H * PER_HEAD)."""
+        return _features(self.encoding, mean, deviation, torch.zeros_like(mean), torch.zeros_like(mean), gp.evidence)
 
     def mixture(
         self, hidden: torch.Tensor, logits: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor
     ) -> Prediction:
-        """The final prediction from the backbone's last states of the candidates, (B, m, hidden size)."""
+        """The predicted mixture from the backbone's last states of the candidates, (B, m, hidden size)."""
         heads = len(self.encoding.heads)
         weight, shift, stretch = self.combine(hidden).float().split([heads + 1, heads, heads], -1)
         return Prediction(
@@ -158,7 +156,7 @@ def _features(
     density: torch.Tensor,
     evidence: torch.Tensor,
 ) -> torch.Tensor:
-    """Posteriors as numbers a network can read, (B, m, H * PER_HEAD), from (B, m, H) each and the evidence (B, H)."""
+    """Features of posteriors, (B, m, H * PER_HEAD), from (B, m, H) each and the heads' evidence (B, H)."""
     u = unwarp(config, mean).clamp(config.low, config.high)
     octaves = math.pi * 2.0 ** torch.arange(SCORE_WAVES, device=u.device) / config.high
     angle = u[..., None] * octaves
@@ -177,7 +175,7 @@ def _small(width: int, out: int) -> torch.nn.Sequential:
 
 
 def _each_head(facts: torch.Tensor, heads: int) -> torch.Tensor:
-    """Repeat facts for every head and say which it is, (..., F) to (..., H, F + H)."""
+    """Repeat facts per head and append its one-hot code, (..., F) to (..., H, F + H)."""
     repeated = facts[..., None, :].expand(*facts.shape[:-1], heads, -1)
     which = torch.eye(heads, device=facts.device).expand(*facts.shape[:-1], -1, -1)
     return torch.cat([repeated, which], -1)
@@ -186,10 +184,9 @@ def _each_head(facts: torch.Tensor, heads: int) -> torch.Tensor:
 def _statistics(
     kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor, score: torch.Tensor, counted: torch.Tensor
 ) -> torch.Tensor:
-    """What hints at a parameter's lengthscale, of the trials that count (B, n): (B, S, STATISTICS).
+    """Statistics of the parameters over the trials that count, (B, S, STATISTICS).
 
-    Squared correlation of the score with the value, correlation with its square, correlation of squared differences of
-    the score with squared differences of the value over all pairs, presence, and whether it is a categorical.
+    See :func:`optiformer.surrogate.heads.statistics`.
     """
     weight = counted.to(score.dtype)
     x = torch.where(active & kinds.present[:, None], position - 0.5, 0.0)
@@ -206,17 +203,17 @@ def _statistics(
 
 
 @torch.no_grad()
-def most_telling_first(
+def by_relevance(
     kinds: SlotKinds, position: torch.Tensor, active: torch.Tensor, score: torch.Tensor, counted: torch.Tensor
 ) -> torch.Tensor:
-    """The columns by what they tell of the scores, absent ones last, (B, S)."""
-    telling = _statistics(kinds, position, active, score, counted)[..., :3]
-    key = telling[..., 0] + telling[..., 1].square() + telling[..., 2].clamp(min=0)
+    """Columns by decreasing relevance to the score, absent ones last, (B, S)."""
+    stats = _statistics(kinds, position, active, score, counted)[..., :3]
+    key = stats[..., 0] + stats[..., 1].square() + stats[..., 2].clamp(min=0)
     return torch.where(kinds.present, -key, torch.inf).argsort(dim=1, stable=True)
 
 
 def _correlation(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Of the columns of (B, m, S) with the centred (B, m), the rows weighted by (B, m): (B, S)."""
+    """Weighted correlations of the columns of (B, m, S) with centred (B, m), (B, S)."""
     weighted = (x - _mean(x, weight)) * weight[..., None]
     norm = weighted.norm(dim=1) * (y * weight).norm(dim=1)[:, None]
     correlation: torch.Tensor = (weighted * y[..., None]).sum(1) / norm.clamp(min=1e-6)
@@ -224,5 +221,5 @@ def _correlation(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> torc
 
 
 def _mean(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Of (B, m, S) over the rows, weighted by (B, m): (B, 1, S)."""
+    """Weighted means of the columns of (B, m, S), (B, 1, S)."""
     return (x * weight[..., None]).sum(1, keepdim=True) / weight.sum(1)[:, None, None]

@@ -1,7 +1,7 @@
-"""Layers of the surrogate with another attention, norm or feed-forward part than Llama's, or with dropout.
+"""Variant layers: different attention, norm or feed-forward part, or dropout.
 
-They take over the Llama layer's own modules where these stay, under the same names and with the same initial weights:
-two networks of one seed differ in their variant alone.
+Unchanged modules of the Llama layer are reused with their names and initial weights, so that two networks with the same
+seed differ in the variant alone.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from optiformer.surrogate.network.attention import MIXES
 
 
 class GeluFeedForward(torch.nn.Module):
-    """``down(gelu(up(x)))`` with as many weights as the gated one: two matrices half as wide again instead of three.
+    """``down(gelu(up(x)))``, 1.5 times as wide as the gated feed-forward part to have as many weights.
 
     Args:
-        width: Of the residual stream.
-        intermediate: Width of the gated feed-forward part that it stands in for.
+        width: Width of the residual stream.
+        intermediate: Width of the gated feed-forward part that it replaces.
         spread: Standard deviation of the initial weights.
     """
 
@@ -37,12 +37,12 @@ class GeluFeedForward(torch.nn.Module):
 
 
 class VariedLayer(torch.nn.Module):
-    """One layer.
+    """A variant of one Llama layer.
 
     Args:
-        layer: The Llama layer in whose place it is.
-        variant: What is different.
-        spread: Standard deviation of initial weights that are new.
+        layer: The Llama layer that it replaces.
+        variant: The architectural changes.
+        spread: Standard deviation of new initial weights.
     """
 
     def __init__(self, layer: Any, variant: VariantConfig, spread: float) -> None:
@@ -56,7 +56,7 @@ class VariedLayer(torch.nn.Module):
         self.dropout = torch.nn.Dropout(variant.dropout)
 
     def forward(self, hidden: torch.Tensor, n_trials: int, mask: torch.Tensor) -> torch.Tensor:
-        """States of the next layer, (B, n + q, width), from those of this one; the trials come first."""
+        """Output states, (B, n + q, width), from input states with the trials first."""
         attention, normed = self.self_attn, self.input_layernorm(hidden)
         q, k, v = (
             project(normed).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
@@ -69,7 +69,7 @@ class VariedLayer(torch.nn.Module):
 
 
 def normalization(norm: Any, variant: VariantConfig) -> torch.nn.Module:
-    """The norm itself, or a LayerNorm (which also has a bias) in its place."""
+    """The given norm, or a LayerNorm (with bias) that replaces it."""
     if variant.norm == "layernorm":
         return torch.nn.LayerNorm(len(norm.weight), eps=norm.variance_epsilon)
     kept: torch.nn.Module = norm
@@ -77,13 +77,13 @@ def normalization(norm: Any, variant: VariantConfig) -> torch.nn.Module:
 
 
 def vary(backbone: Any, variant: VariantConfig, spread: float) -> None:
-    """Put a variant's layers and last norm in place of a Llama backbone's."""
+    """Replace a Llama backbone's layers and final norm by a variant's."""
     backbone.layers = torch.nn.ModuleList(VariedLayer(layer, variant, spread) for layer in backbone.layers)
     backbone.norm = normalization(backbone.norm, variant)
 
 
-def hide(told: torch.Tensor, slots: int, width: int, share: float) -> torch.Tensor:
-    """Trials' features (B, n, features) with a share of the parameter values, drawn at random, set to 0."""
-    values, rest = told[..., : slots * width].reshape(*told.shape[:-1], slots, width), told[..., slots * width :]
-    shown = torch.rand(values.shape[:-1], device=told.device) >= share
-    return torch.cat([(values * shown[..., None]).flatten(-2), rest], -1)
+def hide(trials: torch.Tensor, slots: int, width: int, share: float) -> torch.Tensor:
+    """Trials' tokens (B, n, features) with a random fraction of the parameter values set to 0."""
+    values, rest = trials[..., : slots * width].reshape(*trials.shape[:-1], slots, width), trials[..., slots * width :]
+    kept = torch.rand(values.shape[:-1], device=trials.device) >= share
+    return torch.cat([(values * kept[..., None]).flatten(-2), rest], -1)

@@ -1,10 +1,10 @@
 """The surrogate: a Llama backbone over a set of trials and a set of candidates.
 
-One position is one past trial (configuration and score together) or one candidate (configuration only). All
-``position_ids`` are equal, so positions carry no order; a 4-D mask lets trials see trials and lets a candidate see the
-trials and itself. One forward pass gives a distribution of the squashed score for every candidate. After
-``kernels_after`` layers, :mod:`optiformer.surrogate.network.kernel_heads` join, if the encoding has them. ``variant``
-puts other layers (:mod:`optiformer.surrogate.network.layers`) in Llama's place.
+A token is a past trial (configuration and score) or a candidate (configuration only). All ``position_ids`` are equal,
+so the network is invariant to the order of trials. A 4-D mask lets trials attend to trials and a candidate to the
+trials and itself. One forward pass predicts a distribution of the transformed score for every candidate. The kernel
+heads (:mod:`optiformer.surrogate.network.kernel_heads`) join after ``kernels_after`` layers, and ``variant`` replaces
+Llama's layers by those of :mod:`optiformer.surrogate.network.layers`.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ import torch
 from optiformer.network_config import NetworkConfig
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.network.features import SlotKinds, candidate_features, trial_features
-from optiformer.surrogate.network.kernel_heads import KernelHeads, most_telling_first
+from optiformer.surrogate.network.kernel_heads import KernelHeads, by_relevance
 from optiformer.surrogate.network.layers import hide, vary
 from optiformer.surrogate.network.prediction import Prediction
 
 MASKED = -1e9
-NORM_EPSILON = 1e-6
-#: Standard deviation of fresh weights. With Llama's .02 a narrow network starts nearly linear, its attention uniform.
+#: Standard deviation of initial weights; at Llama's .02 a narrow network starts nearly linear, its attention uniform.
 SPREAD = 0.05
-#: A tied head starts as a similarity kernel; this sets how local it is.
+#: With W_k = W_q attention starts as a similarity kernel; this factor sets its width.
 SHARPNESS = 1.8
 
 
 class SurrogateNetwork(torch.nn.Module):
-    """Trials and candidates in, logits of the candidates' scores out.
+    """Predicts candidates' scores from trials.
 
     Args:
-        encoding: The encoding.
-        config: The backbone's shape; ``tie_query_key`` starts every head with W_k = W_q.
+        encoding: Settings of the encoding.
+        config: Shape of the backbone; ``tie_query_key`` initializes every head with W_k = W_q.
     """
 
     def __init__(self, encoding: SurrogateConfig, config: NetworkConfig) -> None:
@@ -44,19 +43,14 @@ class SurrogateNetwork(torch.nn.Module):
         backbone: Any = LlamaModel(
             LlamaConfig(
                 vocab_size=1,
-                hidden_size=config.hidden_size,
-                num_hidden_layers=config.n_layers,
-                num_attention_heads=config.n_heads,
-                num_key_value_heads=config.n_heads,
-                intermediate_size=config.intermediate_size,
-                rms_norm_eps=NORM_EPSILON,
+                **config.llama(),
                 initializer_range=SPREAD,
                 pad_token_id=None,
                 bos_token_id=None,
                 eos_token_id=None,
             )
         )
-        backbone.set_input_embeddings(torch.nn.Identity())  # positions come as vectors: there is no vocabulary
+        backbone.set_input_embeddings(torch.nn.Identity())  # tokens are vectors: there is no vocabulary
         backbone.set_attn_implementation("sdpa")
         self.backbone = backbone
         self.encoding = encoding
@@ -65,7 +59,7 @@ class SurrogateNetwork(torch.nn.Module):
         with torch.no_grad():
             self.head.weight.mul_(0.1)
             self.head.bias.zero_()
-            if encoding.variant.other_layers:  # last, so that what stays starts with the same weights
+            if encoding.variant.other_layers:  # last, so that unchanged parts keep their initial weights
                 vary(backbone, encoding.variant, SPREAD)
             if config.tie_query_key:
                 for layer in backbone.layers:
@@ -82,49 +76,48 @@ class SurrogateNetwork(torch.nn.Module):
         candidates: torch.Tensor,
         candidates_active: torch.Tensor,
     ) -> Prediction:
-        """The candidates' predicted scores.
+        """Predict the candidates' scores.
 
         Args:
-            kinds: The slots' kinds.
-            trials: Positions of past trials, (B, n, S); see
-                :func:`optiformer.surrogate.network.features.trial_features`.
+            kinds: Types of the slots.
+            trials: Past trials in [0, 1], (B, n, S).
             trials_active: Which parameters they have, (B, n, S).
-            score: Their squashed scores, (B, n).
+            score: Their transformed scores, (B, n).
             failed: Which failed, (B, n).
-            candidates: Positions of candidates, (B, q, S).
+            candidates: Candidates in [0, 1], (B, q, S).
             candidates_active: Which parameters they have, (B, q, S).
 
         Returns:
-            A mixture for every candidate, (B, q, ...).
+            One mixture per candidate, (B, q, ...).
         """
         n, q = trials.shape[1], candidates.shape[1]
         order = None
         if self.encoding.sorted:
-            order = most_telling_first(kinds, trials, trials_active, score, ~failed)
-        told = trial_features(
+            order = by_relevance(kinds, trials, trials_active, score, ~failed)
+        observed = trial_features(
             self.encoding, kinds.of(order), _columns(trials, order), _columns(trials_active, order), score, failed
         )
-        asked = candidate_features(
+        queried = candidate_features(
             self.encoding, kinds.of(order), _columns(candidates, order), _columns(candidates_active, order), n
         )
         variant = self.encoding.variant
         if self.training and variant.masking:
-            told = hide(told, self.encoding.slots, self.encoding.slot_width, variant.masking)
-        hidden = self.embed(torch.cat([told, asked], 1))
+            observed = hide(observed, self.encoding.slots, self.encoding.slot_width, variant.masking)
+        hidden = self.embed(torch.cat([observed, queried], 1))
         mask = attention_mask(n, q, hidden.device).to(hidden.dtype).expand(len(hidden), -1, -1, -1)
         places = torch.zeros(1, n + q, dtype=torch.long, device=hidden.device)
-        turns = self.backbone.rotary_emb(hidden, places)
+        rotations = self.backbone.rotary_emb(hidden, places)
         mean = deviation = None
         for index, layer in enumerate(self.backbone.layers):
             if self.kernels is not None and index == self.encoding.kernels_after:
-                solved, left_out = self.kernels.solve(kinds, trials, trials_active, score, failed, hidden[:, :n], order)
-                mean, deviation = self.kernels.posterior(solved, kinds, candidates, candidates_active)
-                posteriors = torch.cat([left_out, self.kernels.features(solved, mean, deviation)], 1)
+                gp, loo_features = self.kernels.solve(kinds, trials, trials_active, score, failed, hidden[:, :n], order)
+                mean, deviation = self.kernels.posterior(gp, kinds, candidates, candidates_active)
+                posteriors = torch.cat([loo_features, self.kernels.posterior_features(gp, mean, deviation)], 1)
                 hidden = hidden + self.kernels.inject(posteriors)
             hidden = (
                 layer(hidden, n, mask)
                 if variant.other_layers
-                else layer(hidden, attention_mask=mask, position_ids=places, position_embeddings=turns)
+                else layer(hidden, attention_mask=mask, position_ids=places, position_embeddings=rotations)
             )
         hidden = self.backbone.norm(hidden[:, n:])
         logits = self.head(hidden)
@@ -134,12 +127,12 @@ class SurrogateNetwork(torch.nn.Module):
 
 
 def _columns(matrix: torch.Tensor, order: torch.Tensor | None) -> torch.Tensor:
-    """Columns of (B, m, S) in another order, (B, S)."""
+    """Columns of (B, m, S), reordered by (B, S) indices."""
     return matrix if order is None else matrix.gather(2, order[:, None].expand(-1, matrix.shape[1], -1))
 
 
 def attention_mask(n_trials: int, n_candidates: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """The additive mask, (1, 1, n + q, n + q): everyone sees the trials, a candidate also itself, and nothing else."""
+    """Additive mask, (1, 1, n + q, n + q): every token attends to the trials, a candidate also to itself."""
     total = n_trials + n_candidates
     seen = torch.eye(total, dtype=torch.bool, device=device)
     seen[:, :n_trials] = True
@@ -147,12 +140,12 @@ def attention_mask(n_trials: int, n_candidates: int, device: torch.device | str 
 
 
 def build(encoding: SurrogateConfig, config: NetworkConfig, *, seed: int | None = None) -> SurrogateNetwork:
-    """A fresh network.
+    """A network with initial weights.
 
     Args:
-        encoding: The encoding.
-        config: The backbone's shape.
-        seed: Seeds the initial weights; torch's global state as it is if ``None``.
+        encoding: Settings of the encoding.
+        config: Shape of the backbone.
+        seed: Seed of the initial weights; ``None`` uses torch's global random state.
     """
     if seed is not None:
         torch.manual_seed(seed)

@@ -1,1 +1,1 @@
-"""The prior of the surrogate: batches of random spaces and functions, as seeded torch tensors on any device."""
+"""The surrogate's prior: batches of random spaces, functions and histories as seeded torch tensors."""

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from optiformer.surrogate.prior.draw import Draw, Function
+from optiformer.surrogate.prior.random_source import Function, RandomSource
 
 N_FEATURES = 192
 #: Twice the smoothness of each kernel: Matern-nu is a multivariate t with 2 nu degrees of freedom; 0 stands for RBF.
@@ -14,8 +14,8 @@ FREEDOM = (0, 5, 3, 1)
 FREEDOM_SHARES = (0.42, 0.33, 0.2, 0.05)
 
 
-def gaussian_process(draw: Draw, relevant: torch.Tensor) -> Function:
-    """Draw one function a row of ``relevant`` (b, S): RBF and Matern kernels with random lengthscales."""
+def gaussian_process(draw: RandomSource, relevant: torch.Tensor) -> Function:
+    """Draw one function per row of ``relevant`` (b, S): RBF and Matern kernels with random lengthscales."""
     b, slots = relevant.shape
     freedom = torch.tensor(FREEDOM, device=draw.device)[draw.kind(FREEDOM_SHARES, b)]
     squares = draw.normal(b, N_FEATURES, max(FREEDOM)).square()
@@ -23,7 +23,7 @@ def gaussian_process(draw: Draw, relevant: torch.Tensor) -> Function:
     chi = (squares * counted).sum(-1) / freedom[:, None].clamp(min=1)
     heavy = torch.where(freedom[:, None] > 0, chi.clamp(min=1e-4).rsqrt(), torch.ones_like(chi))
 
-    # An additive kernel's features each look at one or two parameters only.
+    # Each feature of an additive kernel depends on one or two parameters.
     additive = draw.chance(b, of=0.25)
     keep = draw.uniform(b, N_FEATURES, slots) * relevant[:, None]
     rank = keep.argsort(-1, descending=True).argsort(-1)
@@ -47,7 +47,7 @@ def gaussian_process(draw: Draw, relevant: torch.Tensor) -> Function:
     return function
 
 
-def _warp(draw: Draw, b: int, slots: int) -> Function:
+def _warp(draw: RandomSource, b: int, slots: int) -> Function:
     """Kumaraswamy's distribution function on some inputs of some functions (Snoek et al., 2014, use the Beta's)."""
     on = draw.chance(b, 1, of=0.35) & draw.chance(b, slots, of=0.6)
     one = torch.ones(b, slots, device=draw.device)

@@ -1,7 +1,7 @@
-"""Histories as an optimizer leaves them, and the candidates it would ask about.
+"""Simulated histories of an optimizer, and candidates as its search generates them.
 
-A model trained on uniform points alone is worse than random search once it proposes its own: it has never seen a
-cluster around a good trial, a cluster around a bad one, the walls, or a candidate next to a past trial.
+A model trained on uniform points only is worse than random search once it proposes its own points, since its training
+lacks clusters around good and bad trials, boundary points, and candidates next to past trials.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 
 from optiformer.surrogate.config import SurrogateConfig
-from optiformer.surrogate.network.features import ScoreAnchors, SlotKinds
-from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.network.features import ScoreTransform, SlotKinds
 from optiformer.surrogate.prior.mixture import ProblemBatch, sample_problems
+from optiformer.surrogate.prior.random_source import RandomSource
 from optiformer.surrogate.prior.recorded import Rows, Surfaces, sample_rows
 
-#: Lengths of contexts where there are to be few.
+#: Context lengths with ``few_lengths``.
 LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80, 96, 112, 136, 160)
 ROUNDS = 4
 REFINEMENTS = 2
@@ -29,14 +29,14 @@ class Batch:
     """B histories of n trials with q candidates each.
 
     Attributes:
-        kinds: The spaces' slots.
-        trials: Positions of past trials, (B, n, S), and which parameters are active.
-        trials_active: See ``trials``.
-        scores: Their squashed scores, (B, n).
+        kinds: Types of the slots.
+        trials: Past trials in [0, 1], (B, n, S).
+        trials_active: Which parameters they have, (B, n, S).
+        scores: Their transformed scores, (B, n).
         failed: Which failed, (B, n) bool.
-        queries: Positions of candidates, (B, q, S), and which parameters are active.
-        queries_active: See ``queries``.
-        targets: Squashed scores of the candidates, (B, q).
+        queries: Candidates in [0, 1], (B, q, S).
+        queries_active: Which parameters they have, (B, q, S).
+        targets: Transformed scores of the candidates, (B, q).
     """
 
     kinds: SlotKinds
@@ -49,26 +49,26 @@ class Batch:
     targets: torch.Tensor
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All of it, the kinds first; a leading dimension of rows each."""
+        """All tensors, kinds first, each with B rows."""
         kinds = self.kinds.present, self.kinds.categorical, self.kinds.levels
-        told = self.trials, self.trials_active, self.scores, self.failed
-        return *kinds, *told, self.queries, self.queries_active, self.targets
+        context = self.trials, self.trials_active, self.scores, self.failed
+        return *kinds, *context, self.queries, self.queries_active, self.targets
 
     @classmethod
     def of(cls, tensors: Sequence[torch.Tensor]) -> Batch:
         """The inverse of :meth:`tensors`."""
         return cls(SlotKinds(*tensors[:3]), *tensors[3:])
 
-    def split(self, parts: int, draw: Draw) -> list[Batch]:
-        """Batches of equal size, their rows in a random order."""
+    def split(self, parts: int, draw: RandomSource) -> list[Batch]:
+        """Batches of equal size with shuffled rows."""
         order = torch.randperm(len(self.scores), generator=draw.generator, device=draw.device)
         size, tensors = len(order) // parts, self.tensors()
         rows = [order[part * size : (part + 1) * size] for part in range(parts)]
         return [Batch.of([tensor[chosen] for tensor in tensors]) for chosen in rows]
 
 
-def context_length(draw: Draw, config: SurrogateConfig) -> int:
-    """How many trials a batch's histories have: often few, sometimes as many as there can be."""
+def context_length(draw: RandomSource, config: SurrogateConfig) -> int:
+    """Length of a batch's histories, log-uniform or uniform (``short_share`` of :class:`SurrogateConfig`)."""
     if float(draw.uniform(1)) < config.short_share:
         n = round(float(draw.log_uniform(1, low=2, high=32)))
     else:
@@ -80,11 +80,11 @@ def context_length(draw: Draw, config: SurrogateConfig) -> int:
 
 
 def sample_batch(
-    draw: Draw, config: SurrogateConfig, positions: int, *, times: int = 1, surfaces: Surfaces | None = None
+    draw: RandomSource, config: SurrogateConfig, positions: int, *, times: int = 1, surfaces: Surfaces | None = None
 ) -> Batch:
     """Draw a batch of at most about ``positions`` trials and candidates, or ``times`` as many.
 
-    A share of its rows, which the configuration says, is of recorded surfaces, if some are given; they come last.
+    If surfaces are given, the configured share of the rows, the last ones, come from them.
     """
     n, q = context_length(draw, config), config.queries
     count = max(4, positions // (n + q)) * times
@@ -97,40 +97,46 @@ def sample_batch(
     return Batch.of([torch.cat(tensors) for tensors in zip(*(part.tensors() for part in parts), strict=True)])
 
 
-def _synthetic(draw: Draw, config: SurrogateConfig, count: int, n: int, q: int) -> Batch:
+def _synthetic(draw: RandomSource, config: SurrogateConfig, count: int, n: int, q: int) -> Batch:
     problems = sample_problems(draw, config.prior, count, config.columns)
     space = problems.space
     trials, values = history(draw, problems, n)
     lost = draw.uniform(count, n) < problems.lost
     failed = problems.fails(trials) | lost
     observed = problems.observed(draw, values)
-    asked = queries(draw, problems, trials, _worst_where(failed & ~failed.all(1, keepdim=True), observed, observed), q)
-    answers = problems.observed(draw, problems.function(asked))
-    told = trials, space.active(trials), observed, failed
-    return as_batch(config, Rows(space.kinds, *told, asked, space.active(asked), answers, problems.fails(asked)), lost)
+    candidates = queries(
+        draw, problems, trials, _worst_where(failed & ~failed.all(1, keepdim=True), observed, observed), q
+    )
+    answers = problems.observed(draw, problems.function(candidates))
+    context = trials, space.active(trials), observed, failed
+    return as_batch(
+        config,
+        Rows(space.kinds, *context, candidates, space.active(candidates), answers, problems.fails(candidates)),
+        lost,
+    )
 
 
 def as_batch(config: SurrogateConfig, rows: Rows, lost: torch.Tensor) -> Batch:
-    """With squashed scores; trials that are lost (B, n) fail, too, but not all of a history do."""
+    """Transform the scores; lost trials (B, n) fail, too, unless all of a history would."""
     failed = rows.failed | lost
     failed = torch.where(failed.all(1, keepdim=True), rows.failed, failed)
     failed = failed & ~failed.all(1, keepdim=True)
     observed = _worst_where(failed, rows.observed, rows.observed)
-    anchors = ScoreAnchors.of(observed, ~failed, config.knee)
+    score_transform = ScoreTransform.of(observed, ~failed, config.knee)
     return Batch(
         rows.kinds,
         rows.trials,
         rows.trials_active,
-        anchors.squash(observed).clamp(max=config.high),
+        score_transform.apply(observed).clamp(max=config.high),
         failed,
-        rows.asked,
-        rows.asked_active,
-        anchors.squash(_worst_where(rows.fails, rows.answers, observed)),
+        rows.queries,
+        rows.queries_active,
+        score_transform.apply(_worst_where(rows.fails, rows.answers, observed)),
     )
 
 
 def _worst_where(failed: torch.Tensor, values: torch.Tensor, among: torch.Tensor) -> torch.Tensor:
-    """Failures take the worst value among a history's successes (all of ``among`` is finite)."""
+    """Replace failures by the worst value among a history's successes (``among`` is finite)."""
     if values is among:
         worst = among.masked_fill(failed, -torch.inf).amax(1, keepdim=True)
     else:
@@ -138,8 +144,8 @@ def _worst_where(failed: torch.Tensor, values: torch.Tensor, among: torch.Tensor
     return torch.where(failed, worst.expand_as(values), values)
 
 
-def history(draw: Draw, problems: ProblemBatch, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positions (B, n, S) and noiseless values (B, n): a random start, then rounds around elites and others."""
+def history(draw: RandomSource, problems: ProblemBatch, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Positions (B, n, S) and noise-free values (B, n): a random start, then rounds of local and global proposals."""
     space, count = problems.space, len(problems.noise)
     start = (
         n if float(draw.uniform(1)) < 0.15 else min(n, max(1, round(n * float(draw.log_uniform(1, low=0.08, high=1)))))
@@ -157,7 +163,7 @@ def history(draw: Draw, problems: ProblemBatch, n: int) -> tuple[torch.Tensor, t
 
 @dataclass(frozen=True, eq=False)
 class _Habit:
-    """How one optimizer behaves, a row each: what it mixes, how far it steps, how many parameters it changes."""
+    """Behaviour of one simulated optimizer per row: mix of proposals, step sizes, share of parameters changed."""
 
     shares: torch.Tensor
     elite: torch.Tensor
@@ -165,8 +171,8 @@ class _Habit:
     changed: torch.Tensor
 
     @classmethod
-    def of(cls, draw: Draw, count: int) -> _Habit:
-        # uniform, around an elite, between two elites, around any trial, at the walls
+    def of(cls, draw: RandomSource, count: int) -> _Habit:
+        # uniform, around an elite, between two elites, around any trial, at the boundary
         base = torch.tensor([0.25, 1.0, 0.5, 0.12, 0.1], device=draw.device)
         return cls(
             base * (0.8 * draw.normal(count, 5)).exp(),
@@ -176,7 +182,7 @@ class _Habit:
         )
 
     def propose(
-        self, draw: Draw, problems: ProblemBatch, trials: torch.Tensor, values: torch.Tensor, size: int
+        self, draw: RandomSource, problems: ProblemBatch, trials: torch.Tensor, values: torch.Tensor, size: int
     ) -> torch.Tensor:
         count, n, slots = trials.shape
         kind = torch.multinomial(self.shares, size, replacement=True, generator=draw.generator)[..., None]
@@ -189,8 +195,8 @@ class _Habit:
         centre = torch.where(kind == 1, first, torch.where(kind == 2, between, anyone))
         scale = self.low[..., None] * (draw.uniform(count, size, 1) * math.log(20)).exp()
         near = perturb(draw, problems, centre, scale, self.changed[..., None])
-        walls = torch.where(draw.chance(count, size, slots, of=0.4), fresh.round(), fresh)
-        return problems.space.snap(torch.where(kind == 0, fresh, torch.where(kind == 4, walls, near)))
+        boundary_points = torch.where(draw.chance(count, size, slots, of=0.4), fresh.round(), fresh)
+        return problems.space.snap(torch.where(kind == 0, fresh, torch.where(kind == 4, boundary_points, near)))
 
 
 def pick(trials: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -199,9 +205,9 @@ def pick(trials: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 def perturb(
-    draw: Draw, problems: ProblemBatch, centre: torch.Tensor, scale: torch.Tensor, changed: torch.Tensor
+    draw: RandomSource, problems: ProblemBatch, centre: torch.Tensor, scale: torch.Tensor, changed: torch.Tensor
 ) -> torch.Tensor:
-    """Steps of ``scale`` in a share ``changed`` of the parameters; categories are drawn anew; not snapped yet."""
+    """Gaussian steps of ``scale`` in a fraction ``changed`` of the parameters, categories resampled, not snapped."""
     kinds = problems.space.kinds
     count, m, slots = centre.shape
     moves = draw.uniform(count, m, slots) < changed
@@ -213,8 +219,10 @@ def perturb(
     return torch.where(moves, moved, centre)
 
 
-def queries(draw: Draw, problems: ProblemBatch, trials: torch.Tensor, observed: torch.Tensor, q: int) -> torch.Tensor:
-    """Candidates (B, q, S): uniform, near any trial, near and between elites, near the hidden optimum, at walls."""
+def queries(
+    draw: RandomSource, problems: ProblemBatch, trials: torch.Tensor, observed: torch.Tensor, q: int
+) -> torch.Tensor:
+    """Candidates (B, q, S): uniform, near trials, near and between elites, near the hidden optimum, at the boundary."""
     count, n, slots = trials.shape
     shares = torch.tensor([0.26, 0.12, 0.27, 0.1, 0.2, 0.05], device=draw.device).expand(count, -1)
     kind = torch.multinomial(shares, q, replacement=True, generator=draw.generator)[..., None]
@@ -228,12 +236,12 @@ def queries(draw: Draw, problems: ProblemBatch, trials: torch.Tensor, observed: 
     centre = torch.where(kind == 1, anyone, torch.where(kind == 2, elite, torch.where(kind == 3, between, best)))
     scale = draw.log_uniform(count, q, 1, low=0.003, high=0.4)
     near = perturb(draw, problems, centre, scale, draw.uniform(count, q, 1, low=0.15, high=1.0))
-    walls = torch.where(draw.chance(count, q, slots, of=0.4), fresh.round(), fresh)
-    return problems.space.snap(torch.where(kind == 0, fresh, torch.where(kind == 5, walls, near)))
+    boundary_points = torch.where(draw.chance(count, q, slots, of=0.4), fresh.round(), fresh)
+    return problems.space.snap(torch.where(kind == 0, fresh, torch.where(kind == 5, boundary_points, near)))
 
 
-def hidden_optimum(draw: Draw, problems: ProblemBatch, trials: torch.Tensor) -> torch.Tensor:
-    """About the best point of each function, (B, 1, S), which the history need not know."""
+def hidden_optimum(draw: RandomSource, problems: ProblemBatch, trials: torch.Tensor) -> torch.Tensor:
+    """Approximate minimizer of each function, (B, 1, S), which need not be in the history."""
     pool = torch.cat([problems.probes, trials], 1)
     values = torch.cat([problems.values, problems.function(trials)], 1)
     top = values.topk(min(3, values.shape[1]), dim=1, largest=False)

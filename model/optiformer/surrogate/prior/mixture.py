@@ -1,6 +1,6 @@
-"""The mixture: functions of all families on random spaces, with output warps, noise and crashes.
+"""Mixture of all function families on random spaces, with output warping, noise and crashes.
 
-A :class:`ProblemBatch` is what histories are made on. Values are to be minimized and standardised over the space.
+Values are to be minimized and standardised over the space.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
-from optiformer.surrogate.config import MixtureConfig
-from optiformer.surrogate.prior.draw import Draw, Function, quantile
+from optiformer.surrogate.config import FunctionPriorConfig
 from optiformer.surrogate.prior.gaussian_process import gaussian_process
 from optiformer.surrogate.prior.perceptrons import perceptron
+from optiformer.surrogate.prior.random_source import Function, RandomSource, quantile
 from optiformer.surrogate.prior.spaces import SpaceBatch, sample_spaces
 from optiformer.surrogate.prior.symbolic import symbolic
 from optiformer.surrogate.prior.trees import trees
@@ -21,24 +21,24 @@ from optiformer.surrogate.prior.valleys import valleys
 N_PROBES = 192
 MAX_NOISE = 0.3
 FAMILIES = {"gp": gaussian_process, "mlp": perceptron, "trees": trees, "valleys": valleys, "symbolic": symbolic}
-#: A separable parabola explains this share of a function's variance: it is Sphere's sister and gets ripples.
+#: R^2 of a separable parabola above which a function gets ripples, so that Sphere is not in the prior.
 BOWL = 0.995
 
 
 @dataclass(frozen=True, eq=False)
 class ProblemBatch:
-    """B problems.
+    """B functions with their spaces, noise and failures.
 
     Attributes:
         space: Their search spaces.
-        function: Positions (B, m, S), snapped, to noiseless values (B, m).
+        function: Maps snapped positions (B, m, S) to noise-free values (B, m).
         noise: Standard deviation of the observations, (B, 1).
-        step: What observations are multiples of, (B, 1); 0: of nothing.
-        lost: Probability that a trial fails wherever it is, (B, 1).
-        diverged: Probability that an observation is far worse than all others, (B, 1); ``None``: none is.
-        fails: Positions to whether a trial fails there, (B, m) bool.
+        step: Step of which observations are multiples, (B, 1); 0 for none.
+        lost: Probability that a trial fails at random, (B, 1).
+        diverged: Probability that an observation is far worse than all others, (B, 1); ``None`` for 0.
+        fails: Maps positions to whether a trial fails there, (B, m) bool.
         probes: Uniform positions, (B, N_PROBES, S).
-        values: Their noiseless values.
+        values: Their noise-free values, (B, N_PROBES).
     """
 
     space: SpaceBatch
@@ -51,8 +51,8 @@ class ProblemBatch:
     probes: torch.Tensor
     values: torch.Tensor
 
-    def observed(self, draw: Draw, values: torch.Tensor) -> torch.Tensor:
-        """What is seen of noiseless values, (B, m)."""
+    def observed(self, draw: RandomSource, values: torch.Tensor) -> torch.Tensor:
+        """Observations of noise-free values, (B, m)."""
         seen = values + self.noise * draw.normal(*values.shape)
         stepped = (seen / self.step.clamp(min=1e-9)).round() * self.step
         seen = torch.where(self.step > 0, stepped, seen)
@@ -62,7 +62,7 @@ class ProblemBatch:
         return torch.where(draw.uniform(*values.shape) < self.diverged, far, seen)
 
 
-def sample_problems(draw: Draw, config: MixtureConfig, n: int, slots: int) -> ProblemBatch:
+def sample_problems(draw: RandomSource, config: FunctionPriorConfig, n: int, slots: int) -> ProblemBatch:
     """Draw ``n`` problems."""
     space = sample_spaces(draw, config, n, slots)
     probes = space.snap(draw.uniform(n, N_PROBES, slots))
@@ -82,8 +82,8 @@ def sample_problems(draw: Draw, config: MixtureConfig, n: int, slots: int) -> Pr
     return ProblemBatch(space, function, noise, step, lost, diverged, fails, probes, function(probes))
 
 
-def _families(draw: Draw, config: MixtureConfig, space: SpaceBatch, n: int) -> Function:
-    """Each family takes a run of rows; spaces are independent of rows, so no shuffling is needed."""
+def _families(draw: RandomSource, config: FunctionPriorConfig, space: SpaceBatch, n: int) -> Function:
+    """Functions of all families in consecutive rows; spaces are independent of rows, so no shuffling is needed."""
     kinds = draw.kind([getattr(config, name) for name in FAMILIES], n).sort().values
     parts = []
     for number, sample in enumerate(FAMILIES.values()):
@@ -108,8 +108,8 @@ def _standardised(function: Function, probes: torch.Tensor) -> Function:
     return standardised
 
 
-def _without_bowls(draw: Draw, function: Function, space: SpaceBatch, probes: torch.Tensor) -> Function:
-    """Add ripples to functions that are sums of parabolas, as Sphere, ellipsoids and their shifted copies are."""
+def _without_bowls(draw: RandomSource, function: Function, space: SpaceBatch, probes: torch.Tensor) -> Function:
+    """Add ripples to sums of parabolas such as Sphere, ellipsoids and their shifted copies."""
     z = space.coordinates(probes, space.active(probes)) * space.relevant[:, None]
     basis = torch.cat([torch.ones_like(z[..., :1]), z, z.square()], -1)
     y = function(probes)[..., None]
@@ -131,8 +131,8 @@ def _without_bowls(draw: Draw, function: Function, space: SpaceBatch, probes: to
     return rippled
 
 
-def output_warp(draw: Draw, function: Function, probes: torch.Tensor, n: int) -> Function:
-    """Monotone warps of the values, either way up: long tails, flat floors, saturation, clipping."""
+def output_warp(draw: RandomSource, function: Function, probes: torch.Tensor, n: int) -> Function:
+    """Monotone output warps in both directions: long tails, flat floors, saturation, clipping."""
     kind = draw.kind((0.38, 0.17, 0.1, 0.08, 0.07, 0.1, 0.1), n)[:, None]
     a = draw.log_uniform(n, 1, low=0.3, high=1.6)
     flip = torch.where(draw.chance(n, 1, of=0.5), -1.0, 1.0)
@@ -159,8 +159,10 @@ def output_warp(draw: Draw, function: Function, probes: torch.Tensor, n: int) ->
     return warped
 
 
-def _plateau(draw: Draw, config: MixtureConfig, function: Function, probes: torch.Tensor, n: int) -> Function:
-    """Some functions are at one level, their worst, in three tenths to nine tenths of the space."""
+def _plateau(
+    draw: RandomSource, config: FunctionPriorConfig, function: Function, probes: torch.Tensor, n: int
+) -> Function:
+    """Clip some functions at their worst level in three to nine tenths of the space."""
     on = draw.chance(n, 1, of=config.plateaus)
     level = quantile(function(probes), draw.uniform(n, 1, low=0.1, high=0.7))
     level = torch.where(on, level, torch.full_like(level, torch.inf))
@@ -171,8 +173,8 @@ def _plateau(draw: Draw, config: MixtureConfig, function: Function, probes: torc
     return flattened
 
 
-def _crashes(draw: Draw, config: MixtureConfig, space: SpaceBatch, probes: torch.Tensor) -> Function:
-    """Some problems fail beyond a hyperplane that cuts off a tenth to four tenths of the space."""
+def _crashes(draw: RandomSource, config: FunctionPriorConfig, space: SpaceBatch, probes: torch.Tensor) -> Function:
+    """Failures beyond a hyperplane that cuts off one to four tenths of the space, in some functions."""
     n, slots = space.kinds.present.shape
     direction = draw.normal(n, slots, 1) * space.relevant[..., None] * draw.chance(n, slots, 1, of=0.5)
     on = draw.chance(n, 1, of=config.crashes) & (direction.abs().sum(1) > 0)

@@ -1,16 +1,16 @@
-"""Random multilayer perceptrons: long-range, non-stationary shapes that no kernel gives."""
+"""Random multilayer perceptrons: long-range, non-stationary functions unlike a stationary GP's."""
 
 from __future__ import annotations
 
 import torch
 
-from optiformer.surrogate.prior.draw import Draw, Function
+from optiformer.surrogate.prior.random_source import Function, RandomSource
 
 WIDTH = 24
 
 
-def perceptron(draw: Draw, relevant: torch.Tensor) -> Function:
-    """Draw one network a row of ``relevant`` (b, S): two or three layers of tanh, ReLU, sine or bump units."""
+def perceptron(draw: RandomSource, relevant: torch.Tensor) -> Function:
+    """Draw one network per row of ``relevant`` (b, S): two or three layers of tanh, ReLU, sine or bump units."""
     b, slots = relevant.shape
     gain = draw.log_uniform(b, 1, 1, low=0.7, high=4.0)
     importance = (0.7 * draw.normal(b, slots, 1)).exp() * relevant[..., None]

@@ -1,4 +1,4 @@
-"""Pictures of the prior: ``python -m optiformer.surrogate.prior.picture FOLDER`` writes one a family and one of
+"""Plots of the prior: ``python -m optiformer.surrogate.prior.picture FOLDER`` writes one per family and one of
 histories."""
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from optiformer.surrogate.config import MixtureConfig
-from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.config import FunctionPriorConfig
 from optiformer.surrogate.prior.histories import history
 from optiformer.surrogate.prior.mixture import FAMILIES, ProblemBatch, sample_problems
+from optiformer.surrogate.prior.random_source import RandomSource
 
 Array = NDArray[np.float32]
 COLUMNS, SIDE, MANY = 5, 64, 40
@@ -25,15 +25,15 @@ PLAIN = {"dimensions": (2,), "unused": 0.0, "conditional": 0.0, "noisy": 0.0, "c
 def draw_family(family: str, path: Path, *, seed: int = 0) -> Path:
     """Functions of two parameters of a family: four on continuous spaces, one with a grid or categories."""
     shares = {name: float(name == family) for name in FAMILIES}
-    problems = sample_problems(Draw(seed), MixtureConfig(**shares, **PLAIN), MANY, 2)  # type: ignore[arg-type]
+    problems = sample_problems(RandomSource(seed), FunctionPriorConfig(**shares, **PLAIN), MANY, 2)  # type: ignore[arg-type]
     images = _images(problems)
     return _panels([images[row] for row in _rows(problems)], path)
 
 
 def draw_histories(path: Path, *, seed: int = 3) -> Path:
-    """Histories of 60 trials over their functions: clusters around elites, some elsewhere, some at the walls."""
-    config = MixtureConfig(gp=1.0, mlp=0.0, trees=0.0, valleys=0.0, symbolic=0.0, **PLAIN)  # type: ignore[arg-type]
-    draw = Draw(seed)
+    """Histories of 60 trials over their functions: clusters around elites, others elsewhere and at the boundary."""
+    config = FunctionPriorConfig(gp=1.0, mlp=0.0, trees=0.0, valleys=0.0, symbolic=0.0, **PLAIN)  # type: ignore[arg-type]
+    draw = RandomSource(seed)
     problems = sample_problems(draw, config, MANY, 2)
     trials, _ = history(draw, problems, 60)
     images, rows = _images(problems), _rows(problems)
@@ -68,7 +68,7 @@ def _panels(images: list[Array], path: Path, points: list[Array] | None = None) 
 
 
 def main(folder: str) -> None:
-    """Write all pictures into a folder."""
+    """Write all plots into a folder."""
     for family in FAMILIES:
         print(draw_family(family, Path(folder) / f"prior-{family}.png"))
     print(draw_histories(Path(folder) / "prior-histories.png"))

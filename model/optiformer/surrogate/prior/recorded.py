@@ -1,7 +1,7 @@
-"""Real tunings that were written down: their rows are the history, others of their rows the questions.
+"""Histories and candidates from recorded tuning runs, without a surrogate in between: all values were measured.
 
-No surrogate stands between: what is asked for is what was measured. :func:`pack` makes one file of a folder that
-``optibench_benchmarks.live.recorded`` wrote; only it reads search spaces.
+:func:`pack` makes one file from a folder that ``optibench_benchmarks.live.recorded`` wrote; only it reads search
+spaces.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import numpy as np
 import torch
 
 from optiformer.errors import ModelError
-from optiformer.surrogate.history import DREADFUL
+from optiformer.surrogate.history import OUTLIER_RATIO
 from optiformer.surrogate.network.features import SlotKinds
-from optiformer.surrogate.prior.draw import Draw
 from optiformer.surrogate.prior.mixture import MAX_NOISE, output_warp
+from optiformer.surrogate.prior.random_source import RandomSource
 
-#: Share of the batches' rows whose history is no better than its surface, and the most that others prefer good rows.
+#: Share of histories sampled uniformly from a surface, and the maximum preference of the others for good rows.
 EVEN, GREED = 0.3, 6.0
 MAX_CHOICES = 64
-#: A surface takes so many different values, at least.
-LEAST_VALUES = 10
+#: Minimum number of distinct values of a surface.
+MIN_VALUES = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +36,10 @@ class Surfaces:
     """T recorded surfaces of N configurations each.
 
     Attributes:
-        kinds: What their parameters are, (T, S).
+        kinds: Types of their parameters, (T, S).
         position: Configurations in [0, 1], (T, N, S).
-        active: Which parameters they have.
-        value: What they scored, to be minimized, (T, N); a failure has any number.
+        active: Which parameters they have, (T, N, S).
+        value: Values to minimize, (T, N); arbitrary for failures.
         failed: Which failed, (T, N).
         names: ``<learner>/<data set>/<score>`` of each.
         groups: Each one's group of learners.
@@ -83,21 +83,21 @@ class Surfaces:
         return cls(kinds, position, active, value.nan_to_num(0.0), failed, names, groups)
 
     def of(self, rows: torch.Tensor) -> Surfaces:
-        """Some of them, by their numbers."""
+        """A subset, by index."""
         kinds = SlotKinds(self.kinds.present[rows], self.kinds.categorical[rows], self.kinds.levels[rows])
         tensors = self.position[rows], self.active[rows], self.value[rows], self.failed[rows]
-        numbers = rows.tolist() if rows.device.type == "cpu" else []  # on a GPU names are not worth the wait
+        numbers = rows.tolist() if rows.device.type == "cpu" else []  # on a GPU reading the indices would synchronize
         return Surfaces(kinds, *tensors, [self.names[i] for i in numbers], [self.groups[i] for i in numbers])
 
     def split(self, group: str) -> tuple[Surfaces, Surfaces]:
-        """Those without a group of learners, and those of it; of ``mixed`` learners neither."""
+        """The surfaces outside a group of learners and those in it; ``mixed`` ones are in neither."""
         kept = [i for i, each in enumerate(self.groups) if each not in (group, *(["mixed"] if group else []))]
         left = [i for i, each in enumerate(self.groups) if each == group]
         device = torch.device("cpu")
         return self.of(torch.tensor(kept, device=device)), self.of(torch.tensor(left, dtype=torch.long, device=device))
 
     def to(self, device: str) -> Surfaces:
-        """On another device."""
+        """A copy on a device."""
         kinds = SlotKinds(*(t.to(device) for t in (self.kinds.present, self.kinds.categorical, self.kinds.levels)))
         position, active, value, failed = (t.to(device) for t in (self.position, self.active, self.value, self.failed))
         return replace(self, kinds=kinds, position=position, active=active, value=value, failed=failed)
@@ -108,18 +108,18 @@ class Surfaces:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What a batch's histories and questions are made of, B each.
+    """B histories and their candidates, before the score transform.
 
     Attributes:
-        kinds: The parameters, (B, S).
-        trials: Positions of the histories, (B, n, S), and what is active in them.
-        trials_active: See ``trials``.
-        observed: What they scored, (B, n).
+        kinds: Types of the parameters, (B, S).
+        trials: Past trials in [0, 1], (B, n, S).
+        trials_active: Which parameters they have, (B, n, S).
+        observed: Their values, (B, n).
         failed: Which of them failed, (B, n).
-        asked: Positions of the questions, (B, q, S), and what is active in them.
-        asked_active: See ``asked``.
-        answers: What they scored, (B, q).
-        fails: Which of them failed, (B, q).
+        queries: Candidates in [0, 1], (B, q, S).
+        queries_active: Which parameters they have, (B, q, S).
+        answers: Their values, (B, q).
+        fails: Which of them fail, (B, q).
     """
 
     kinds: SlotKinds
@@ -127,25 +127,25 @@ class Rows:
     trials_active: torch.Tensor
     observed: torch.Tensor
     failed: torch.Tensor
-    asked: torch.Tensor
-    asked_active: torch.Tensor
+    queries: torch.Tensor
+    queries_active: torch.Tensor
     answers: torch.Tensor
     fails: torch.Tensor
 
 
 def sample_rows(
-    draw: Draw, surfaces: Surfaces, count: int, n: int, q: int, *, noisy: float, changed: bool = True
+    draw: RandomSource, surfaces: Surfaces, count: int, n: int, q: int, *, noisy: float, changed: bool = True
 ) -> Rows:
-    """Histories of n rows and q other rows of random surfaces.
+    """Sample histories of n rows and q other rows as candidates from random surfaces.
 
     Args:
         draw: The source of random numbers.
-        surfaces: Which there are.
-        count: How many histories.
-        n: Trials of each; with ``q`` not more than a surface has rows.
-        q: Questions of each.
+        surfaces: The surfaces.
+        count: Number of histories.
+        n: Trials per history; ``n + q`` must not exceed the rows of a surface.
+        q: Candidates per history.
         noisy: Probability of observation noise.
-        changed: Whether surfaces are changed as well: mirrored parameters, choices in another order, warped values.
+        changed: Whether to augment surfaces: mirrored parameters, permuted choices, warped values.
     """
     chosen = surfaces.of(draw.integer(count, below=len(surfaces)))
     position = _mirrored(draw, chosen) if changed else chosen.position
@@ -156,10 +156,10 @@ def sample_rows(
     value = value + noise * draw.normal(*value.shape)
     rank = torch.where(chosen.failed, torch.inf, chosen.value).argsort(1).argsort(1) / value.shape[1]
     greed = draw.uniform(count, 2, high=GREED) * ~draw.chance(count, 2, of=EVEN)
-    # The rows with the largest of such keys are a sample without replacement (Efraimidis & Spirakis, 2006).
+    # Rows with the largest keys are a weighted sample without replacement (Efraimidis & Spirakis, 2006).
     key = -greed[:, :1] * rank + _gumbel(draw, value.shape)
     succeeds = torch.where(chosen.failed, -torch.inf, _gumbel(draw, value.shape)).argmax(1, keepdim=True)
-    key = key.scatter(1, succeeds, torch.inf)  # not all of a history fail
+    key = key.scatter(1, succeeds, torch.inf)  # at least one trial succeeds
     history = key.topk(n, 1).indices
     key = (-greed[:, 1:] * rank + _gumbel(draw, value.shape)).scatter(1, history, -torch.inf)
     rest = key.topk(q, 1).indices
@@ -176,27 +176,27 @@ def sample_rows(
     return Rows(chosen.kinds, *of(history), *of(rest))
 
 
-def _gumbel(draw: Draw, shape: torch.Size) -> torch.Tensor:
+def _gumbel(draw: RandomSource, shape: torch.Size) -> torch.Tensor:
     return -(-draw.uniform(*shape, low=1e-9, high=1 - 1e-7).log()).log()
 
 
 def _standardised(value: torch.Tensor, failed: torch.Tensor) -> torch.Tensor:
-    """With mean 0 and deviation 1 over the rows that succeeded; the others are 0."""
+    """Standardised over successful rows; failed rows are 0."""
     counted = (~failed).to(value.dtype)
     share = counted / counted.sum(1, keepdim=True).clamp(min=1)
     away = (value - (value * share).sum(1, keepdim=True)) * counted
     return away / (away.square() * share).sum(1, keepdim=True).sqrt().clamp(min=1e-9)
 
 
-def _mirrored(draw: Draw, surfaces: Surfaces) -> torch.Tensor:
-    """Positions with some numbers' scales the other way round and each parameter's choices in another order."""
+def _mirrored(draw: RandomSource, surfaces: Surfaces) -> torch.Tensor:
+    """Positions with some numeric parameters mirrored and all choices permuted."""
     kinds, (count, _, slots) = surfaces.kinds, surfaces.position.shape
     turned = draw.chance(count, 1, slots, of=0.5)
     position = torch.where(turned, 1 - surfaces.position, surfaces.position)
     levels = kinds.levels[:, None].clamp(1, MAX_CHOICES)
     place = torch.arange(MAX_CHOICES, device=draw.device)
     key = draw.uniform(count, slots, MAX_CHOICES) + (place >= kinds.levels[..., None])
-    order = key.argsort(-1)  # (B, S, choices): those that there are come first
+    order = key.argsort(-1)  # (B, S, choices), existing choices first
     index = (surfaces.position * levels).long().clamp(0, MAX_CHOICES - 1)
     renamed = (order.gather(2, index.transpose(1, 2)).transpose(1, 2) + 0.5) / levels
     position = torch.where(kinds.categorical[:, None], renamed, position)
@@ -204,10 +204,10 @@ def _mirrored(draw: Draw, surfaces: Surfaces) -> torch.Tensor:
 
 
 def pack(folder: Path, path: Path, *, rows: int) -> int:
-    """Make one file of recorded tasks that have at least so many rows each; the number of surfaces.
+    """Pack recorded tasks with at least ``rows`` rows each into one file; returns the number of surfaces.
 
-    A task has a surface for each score that does not fail where another one does not, and that takes
-    :data:`LEAST_VALUES` at least.
+    A task has a surface for each score that is finite wherever any score is, and that has at least
+    :data:`MIN_VALUES` distinct values.
     """
     from ConfigSpace import ConfigurationSpace
 
@@ -231,9 +231,9 @@ def pack(folder: Path, path: Path, *, rows: int) -> int:
             if not np.isfinite(value[some]).all():
                 continue
             away = value - np.nanmin(value)
-            if np.nanmedian(away) > 0:  # as in use: what is far worse than the others counts as a failure
-                value = np.where(away > DREADFUL * np.nanmedian(away), math.nan, value)
-            if len(np.unique(value[np.isfinite(value)])) >= LEAST_VALUES:
+            if np.nanmedian(away) > 0:  # as at inference: outliers count as failures
+                value = np.where(away > OUTLIER_RATIO * np.nanmedian(away), math.nan, value)
+            if len(np.unique(value[np.isfinite(value)])) >= MIN_VALUES:
                 surfaces.append((len(tasks) - 1, f"{head['learner']}/{head['data']}/{name}", value))
     if not surfaces:
         raise ModelError(f"{folder} has no recorded task of {rows} configurations; record more or ask for fewer rows.")

@@ -1,4 +1,4 @@
-"""Random search spaces, a batch at a time: kinds, grids, categories, conditions, parameters that do not matter."""
+"""Batches of random search spaces: numeric, grid and categorical parameters, conditions, irrelevant parameters."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 import torch
 
-from optiformer.surrogate.config import MixtureConfig
+from optiformer.surrogate.config import FunctionPriorConfig
 from optiformer.surrogate.network.features import SlotKinds
-from optiformer.surrogate.prior.draw import Draw
+from optiformer.surrogate.prior.random_source import RandomSource
 
-#: Of a categorical, or of a parameter that others hang on.
+#: Maximum number of levels of a categorical or a parent.
 MAX_LEVELS = 64
 GRIDS = (2, 3, 3, 4, 4, 5, 5, 6, 8, 10, 10, 12, 16, 20, 32, 64, 200, 1000)
-#: Largest values of whole numbers on a logarithmic scale.
+#: Upper bounds of log-scaled integers.
 COUNTS = (8, 16, 16, 24, 32, 32, 50, 64, 100, 128, 256, 1000)
 CATEGORIES = (2, 2, 3, 3, 4, 5, 5, 6, 8, 10)
-#: Chance that a parameter is categorical, and that it is a grid, by kind of space: continuous, mixed, grid, choices.
+#: Probabilities that a parameter is categorical and a grid, by kind of space: continuous, mixed, grid, choices.
 SPACE_KINDS = ((0.0, 0.0), (0.2, 0.3), (0.05, 0.9), (0.9, 0.05))
 SPACE_SHARES = (0.42, 0.26, 0.2, 0.12)
-#: Where an inactive parameter lies for the function: anywhere does, since it is the same place every time.
+#: Value of inactive parameters in the functions; any constant would do.
 IMPUTED = 0.5
 
 
@@ -29,16 +29,16 @@ class SpaceBatch:
     """B search spaces of up to S parameters.
 
     Attributes:
-        kinds: Kinds of the slots.
-        top: The largest value of a whole number on a logarithmic scale from 1, 0 for other parameters, (B, S).
+        kinds: Types of the slots.
+        top: Upper bound of log-scaled integers from 1, 0 for other parameters, (B, S).
         relevant: Whether the functions depend on a parameter, (B, S) bool.
-        embedding: Where a categorical's choices lie for the functions, (B, S, MAX_LEVELS), in [0, 1].
-        child: Whether a parameter hangs on the root parent, (B, S) bool.
+        embedding: Coordinates of a categorical's choices in the functions, in [0, 1], (B, S, MAX_LEVELS).
+        child: Whether a parameter is a child of the root parent, (B, S) bool.
         parent: The root parent's slot, (B,).
         shown_at: The parent's levels at which its children are active, (B, S, MAX_LEVELS) bool.
-        grandchild: Whether a parameter also hangs on a child, (B, S) bool.
+        grandchild: Whether a parameter also has a child as its parent, (B, S) bool.
         second: That child's slot, (B,).
-        cut: Position above which the second parent shows its children, (B,).
+        cut: Position of the second parent above which its children are active, (B,).
     """
 
     kinds: SlotKinds
@@ -53,11 +53,11 @@ class SpaceBatch:
     cut: torch.Tensor
 
     def snap(self, position: torch.Tensor) -> torch.Tensor:
-        """Positions in [0, 1], discrete ones moved to their cell's centre, absent ones to 0; (B, m, S)."""
+        """Positions in [0, 1], discrete ones at the centre of their cell, absent ones at 0, (B, m, S)."""
         levels = self.kinds.levels[:, None]
         cells = levels.clamp(min=1)
         centre = (torch.minimum((position * cells).floor(), cells - 1) + 0.5) / cells
-        # A whole number on a logarithmic scale has the edges of its first and last value's cells at 0 and 1.
+        # The outer edges of a log-scaled integer's first and last cell are at 0 and 1.
         low, high = math.log(0.5), (self.top[:, None] + 0.5).log()
         whole = (low + position * (high - low)).exp().round().clamp(min=1)
         whole = (torch.minimum(whole, self.top[:, None].clamp(min=1)).log() - low) / (high - low)
@@ -71,20 +71,20 @@ class SpaceBatch:
         rows = torch.arange(len(position), device=position.device)
         index = (position[rows, :, self.parent] * self.kinds.levels[rows, self.parent][:, None]).long()
         index = index.clamp(max=MAX_LEVELS - 1)
-        shown = self.shown_at.gather(2, index[:, None].expand(-1, position.shape[2], -1)).transpose(1, 2)
-        active = (~self.child[:, None] | shown) & self.kinds.present[:, None]
+        chosen = self.shown_at.gather(2, index[:, None].expand(-1, position.shape[2], -1)).transpose(1, 2)
+        active = (~self.child[:, None] | chosen) & self.kinds.present[:, None]
         above = (position[rows, :, self.second] > self.cut[:, None]) & active[rows, :, self.second]
         return active & (~self.grandchild[:, None] | above.view(-1, m, 1))
 
     def coordinates(self, position: torch.Tensor, active: torch.Tensor) -> torch.Tensor:
-        """What the functions see, (B, m, S): categories at their random place, inactive parameters at a fixed one."""
+        """Inputs of the functions, (B, m, S): choices embedded in [0, 1], inactive parameters at :data:`IMPUTED`."""
         index = (position * self.kinds.levels[:, None]).long().clamp(max=MAX_LEVELS - 1)
         placed = self.embedding.gather(2, index.transpose(1, 2)).transpose(1, 2)
         z = torch.where(self.kinds.categorical[:, None], placed, position)
         return torch.where(active, z, IMPUTED)
 
 
-def sample_spaces(draw: Draw, config: MixtureConfig, n: int, slots: int) -> SpaceBatch:
+def sample_spaces(draw: RandomSource, config: FunctionPriorConfig, n: int, slots: int) -> SpaceBatch:
     """Draw ``n`` search spaces; the parameters fill the first slots."""
     dimensions = draw.among(config.dimensions, n)
     present = torch.arange(slots, device=draw.device)[None] < dimensions[:, None]
@@ -97,7 +97,7 @@ def sample_spaces(draw: Draw, config: MixtureConfig, n: int, slots: int) -> Spac
     relevant = present & ~draw.chance(n, slots, of=config.unused)
     relevant[:, 0] |= ~relevant.any(1)
     kinds = SlotKinds(present, categorical, levels)
-    # Drawn only where there are any: other settings' batches stay as they were.
+    # Drawn only if needed, so that other settings' random streams are unchanged.
     counts = draw.chance(n, slots, of=config.counts) if config.counts else torch.zeros_like(present)
     top = draw.among(COUNTS, n, slots) if config.counts else torch.zeros_like(levels)
     top = top * (counts & present & (levels == 0))
@@ -106,7 +106,7 @@ def sample_spaces(draw: Draw, config: MixtureConfig, n: int, slots: int) -> Spac
     )
 
 
-def _conditions(draw: Draw, kinds: SlotKinds, probability: float) -> dict[str, torch.Tensor]:
+def _conditions(draw: RandomSource, kinds: SlotKinds, probability: float) -> dict[str, torch.Tensor]:
     n, slots = kinds.present.shape
     possible = (kinds.levels > 1) & (kinds.levels <= 6)
     parent = (possible * draw.uniform(n, slots)).argmax(1)
@@ -115,7 +115,7 @@ def _conditions(draw: Draw, kinds: SlotKinds, probability: float) -> dict[str, t
     share = draw.uniform(n, 1, low=0.3, high=0.9)
     child = (draw.uniform(n, slots) < share) & has[:, None] & (slot[None] != parent[:, None]) & kinds.present
     shown_at = draw.chance(n, slots, MAX_LEVELS, of=0.5)
-    # At least one of the parent's levels shows each child.
+    # Each child is active at one or more of the parent's levels.
     one = (draw.uniform(n, slots) * kinds.levels.gather(1, parent[:, None]).clamp(1, MAX_LEVELS)).long()
     shown_at = shown_at.scatter(2, one[..., None], True)
     second = (child * draw.uniform(n, slots)).argmax(1)

@@ -1,18 +1,18 @@
-"""Random expressions of a few parameters: oscillations, poles, ridges and products that no other family has."""
+"""Random expressions of a few parameters: oscillations, poles, ridges and products."""
 
 from __future__ import annotations
 
 import torch
 
-from optiformer.surrogate.prior.draw import Draw, Function
+from optiformer.surrogate.prior.random_source import Function, RandomSource
 
 N_LEAVES = 8
 UNARY_SHARES = (0.25, 0.13, 0.12, 0.1, 0.1, 0.1, 0.15, 0.05)
 BINARY_SHARES = (0.4, 0.2, 0.3, 0.1)
 
 
-def symbolic(draw: Draw, relevant: torch.Tensor) -> Function:
-    """Draw one expression a row of ``relevant`` (b, S): a balanced tree over ``N_LEAVES`` scaled parameters.
+def symbolic(draw: RandomSource, relevant: torch.Tensor) -> Function:
+    """Draw one expression per row of ``relevant`` (b, S): a balanced tree over ``N_LEAVES`` scaled parameters.
 
     Each leaf is ``a (z_i - c)``; unary operations are identity, sin, cos, exp, abs, sqrt, square and negation, binary
     ones +, -, * and a division protected from 0.

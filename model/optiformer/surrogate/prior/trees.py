@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from optiformer.surrogate.prior.draw import Draw, Function
+from optiformer.surrogate.prior.random_source import Function, RandomSource
 
 N_TREES, DEPTH = 12, 4
 
 
-def trees(draw: Draw, relevant: torch.Tensor) -> Function:
-    """Draw one ensemble a row of ``relevant`` (b, S)."""
+def trees(draw: RandomSource, relevant: torch.Tensor) -> Function:
+    """Draw one ensemble per row of ``relevant`` (b, S)."""
     b, slots = relevant.shape
     importance = (draw.normal(b, slots)).exp() * relevant
     split = torch.multinomial(importance, N_TREES * DEPTH, replacement=True, generator=draw.generator)
@@ -18,7 +18,7 @@ def trees(draw: Draw, relevant: torch.Tensor) -> Function:
     width = draw.log_uniform(b, 1, 1, low=0.01, high=0.2)
     soft = draw.chance(b, 1, 1, of=0.4)
     leaves = draw.normal(b, 1, N_TREES, 2**DEPTH)
-    # From one dominating tree to many equal ones.
+    # From one dominant tree to many equal ones.
     decay = draw.uniform(b, 1, 1, 1, low=0.5, high=1.0)
     leaves = leaves * decay ** torch.arange(N_TREES, device=draw.device)[None, None, :, None]
 

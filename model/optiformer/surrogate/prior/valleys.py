@@ -1,17 +1,17 @@
-"""Valleys shaped as hyperparameters' are: one good region, asymmetric walls, cliffs, saturation, coupled parameters."""
+"""Valleys typical of hyperparameters: one good region, asymmetric slopes, cliffs, saturation, coupled parameters."""
 
 from __future__ import annotations
 
 import torch
 
-from optiformer.surrogate.prior.draw import Draw, Function
 from optiformer.surrogate.prior.gaussian_process import gaussian_process
+from optiformer.surrogate.prior.random_source import Function, RandomSource
 
 
-def valleys(draw: Draw, relevant: torch.Tensor) -> Function:
-    """Draw one valley a row of ``relevant`` (b, S)."""
+def valleys(draw: RandomSource, relevant: torch.Tensor) -> Function:
+    """Draw one valley per row of ``relevant`` (b, S)."""
     b, slots = relevant.shape
-    # Optima inside, and beyond the walls ("the more, the better").
+    # Optima inside the cube and beyond its boundary (monotone parameters).
     centre = torch.where(
         draw.chance(b, slots, of=0.25), draw.among((-0.15, 0.0, 1.0, 1.15), b, slots), draw.uniform(b, slots)
     )[:, None]

@@ -11,12 +11,12 @@ import torch
 Function = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Draw:
+class RandomSource:
     """A seeded source of random tensors.
 
     Args:
-        seed: The seed; nothing else determines what is drawn.
-        device: Where the tensors live. CPU and GPU give different numbers for one seed.
+        seed: Seed of the generator.
+        device: Device of the tensors. The same seed gives different numbers on CPU and GPU.
     """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
@@ -48,13 +48,13 @@ class Draw:
         return torch.tensor(values, device=self.device)[self.integer(*shape, below=len(values))]
 
     def kind(self, shares: Sequence[float], *shape: int) -> torch.Tensor:
-        """Indices with the given relative shares."""
+        """Indices sampled with relative probabilities ``shares``."""
         edges = torch.tensor(shares, device=self.device, dtype=torch.float32).cumsum(0)
         return torch.bucketize(self.uniform(*shape) * edges[-1], edges[:-1].contiguous(), right=True)
 
 
 def quantile(values: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """A quantile of each row of (b, m), interpolated linearly, at the row's own share (b, 1): (b, 1)."""
+    """Quantile of each row of (b, m) at that row's level (b, 1), linearly interpolated, (b, 1)."""
     ordered = values.sort(1).values
     place = share * (values.shape[1] - 1)
     low = place.floor().long().clamp(max=values.shape[1] - 2)

@@ -1,7 +1,7 @@
-"""The heads' Gaussian processes of one history, solved: posteriors, leave-one-out posteriors, likeness.
+"""Exact GP regression of one history with H heads: posteriors, leave-one-out posteriors, prior correlations.
 
-A head's mean is the generalised least squares constant and its amplitude the profile likelihood's, both closed forms
-(Rasmussen & Williams, 2006, sections 2.7 and 5.4.2; the latter also has the leave-one-out formulas). All in doubles.
+Each head's mean (generalised least squares) and amplitude (profile likelihood) have closed forms; these and the
+leave-one-out formulas are in Rasmussen & Williams (2006), sections 2.7 and 5.4.2. Everything is float64.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optiformer.gp.kernels import (
-    APART,
-    BELIEF,
-    LEAST_NOISE,
+    AMPLITUDE_PRIOR_TRIALS,
     LENGTHSCALES,
     LOG_NOISES,
+    MIN_NOISE,
+    MISMATCH_SQ,
     Array,
     HeadKinds,
     Mask,
@@ -32,11 +32,11 @@ from optiformer.gp.kernels import (
 
 @dataclass(frozen=True, eq=False)
 class Kinds:
-    """What kind of parameter each column holds.
+    """Type of the parameter in each column.
 
     Attributes:
         categorical: Whether its values are unordered, (S,).
-        levels: How many values there are, 0 for a continuous one, (S,).
+        levels: Number of values, 0 if continuous, (S,).
     """
 
     categorical: Mask
@@ -48,20 +48,20 @@ class Kinds:
 
 @dataclass(frozen=True, eq=False)
 class WarpedHistory:
-    """A history as the heads see it.
+    """A history with warped scores, the input of the GP heads.
 
     Attributes:
-        heads: What they are.
-        knee: Of the squashed scores (:class:`optiformer.surrogate.config.SurrogateConfig`).
+        heads: Kernels and warpings.
+        asinh_scale: Scale of the score transform (``knee`` of :class:`~optiformer.surrogate.config.SurrogateConfig`).
         points: The trials' coordinates, (n, C).
-        score: Squashed scores, (n,).
+        score: Transformed scores, (n,).
         warped: Standardised warped scores, (H, n).
-        location: Mean and deviation that standardise warped scores, (H, 1) each.
-        scale: See ``location``.
+        location: Mean of the warped scores, (H, 1).
+        scale: Their standard deviation, (H, 1).
     """
 
     heads: HeadKinds
-    knee: float
+    asinh_scale: float
     points: Array
     score: Array
     warped: Array
@@ -69,58 +69,58 @@ class WarpedHistory:
     scale: Array
 
     @classmethod
-    def of(cls, heads: HeadKinds, knee: float, points: Array, score: Array) -> WarpedHistory:
-        warped = warp(heads, knee, score).T
+    def of(cls, heads: HeadKinds, asinh_scale: float, points: Array, score: Array) -> WarpedHistory:
+        warped = warp(heads, asinh_scale, score).T
         location = warped.mean(1, keepdims=True)
         scale = np.maximum(np.sqrt(np.square(warped - location).mean(1, keepdims=True)), 1e-3)
-        return cls(heads, knee, points, score, (warped - location) / scale, location, scale)
+        return cls(heads, asinh_scale, points, score, (warped - location) / scale, location, scale)
 
-    def part(self, most: int) -> WarpedHistory:
-        """At most ``most`` of the trials, the best and the worst one among them."""
+    def subset(self, most: int) -> WarpedHistory:
+        """At most ``most`` trials, evenly by rank, including the best and the worst."""
         n = len(self.score)
         if n <= most:
             return self
         even = np.rint(np.linspace(0, n - 1, most)).astype(int)
         rows = self.score.argsort(kind="stable")[even]
         kept = self.points[rows], self.score[rows], self.warped[:, rows]
-        return WarpedHistory(self.heads, self.knee, *kept, self.location, self.scale)
+        return WarpedHistory(self.heads, self.asinh_scale, *kept, self.location, self.scale)
 
-    def solve(self, log_lengthscale: Array, log_noise: Array) -> Processes:
-        """Factorise the heads' covariances, from log lengthscales (S, H) and log noise shares (H,)."""
+    def solve(self, log_lengthscale: Array, log_noise: Array) -> GPPosterior:
+        """Condition the heads on the history, given log lengthscales (S, H) and log noise shares (H,)."""
         from scipy.linalg.lapack import dpotrf, dtrtri
 
         n = len(self.score)
         each = self.points.shape[1] // len(log_lengthscale)
         weights = np.repeat(np.exp(-np.clip(log_lengthscale, *LENGTHSCALES)).T, each, 1)
-        noise = LEAST_NOISE + np.exp(np.clip(log_noise, *LOG_NOISES))
+        noise = MIN_NOISE + np.exp(np.clip(log_noise, *LOG_NOISES))
         scaled = self.points * weights[:, None]
         inverse_factor = np.empty((len(self.heads), n, n))
         for head, kernel in enumerate(self.heads.kernels):
             covariance = correlation(kernel, squared_distances(scaled[head], scaled[head]))
             covariance.flat[:: n + 1] += noise[head]
-            # Row by row the upper triangle of what LAPACK, column by column, calls the lower one.
+            # LAPACK is column-major: its lower triangle is the upper one here.
             factor, _ = dpotrf(covariance.T, lower=True, overwrite_a=True)
             inverse_factor[head] = dtrtri(factor, lower=True, overwrite_c=True)[0]
         ones = inverse_factor.sum(2)
         scores = (inverse_factor @ self.warped[..., None])[..., 0]
         mean = (ones * scores).sum(1, keepdims=True) / (np.square(ones).sum(1, keepdims=True) + 1e-3)
         residual = scores - mean * ones
-        amplitude = (np.square(residual).sum(1, keepdims=True) + BELIEF) / (n + BELIEF)
-        return Processes(self, scaled, inverse_factor, residual, mean, amplitude, noise[:, None], weights)
+        amplitude = (np.square(residual).sum(1, keepdims=True) + AMPLITUDE_PRIOR_TRIALS) / (n + AMPLITUDE_PRIOR_TRIALS)
+        return GPPosterior(self, scaled, inverse_factor, residual, mean, amplitude, noise[:, None], weights)
 
 
 @dataclass(frozen=True, eq=False)
-class Processes:
-    """The heads' solved systems; H heads.
+class GPPosterior:
+    """Inverse Cholesky factors and posterior weights of H heads.
 
     Attributes:
-        history: What they were solved for.
-        scaled: The trials' coordinates over the lengthscales, (H, n, C).
+        history: The history.
+        scaled: The trials' coordinates divided by the lengthscales, (H, n, C).
         inverse_factor: Inverse of the lower Cholesky factor, (H, n, n).
-        residual: ``inverse_factor`` times the scores less the mean, (H, n).
-        mean: The heads' means, standardised warped scores, (H, 1).
-        amplitude: Their variances, (H, 1).
-        noise: Shares of the variance, (H, 1).
+        residual: ``inverse_factor`` times the difference between scores and mean, (H, n).
+        mean: Prior means in standardised warped scores, (H, 1).
+        amplitude: Prior variances, (H, 1).
+        noise: Noise variances as shares of the amplitude, (H, 1).
         weights: Inverse lengthscales of the coordinates, (H, C).
     """
 
@@ -133,8 +133,8 @@ class Processes:
     noise: Array
     weights: Array
 
-    def posterior(self, points: Array) -> tuple[Array, Array]:
-        """Means and deviations of warped scores at coordinates (m, C), noise included, (m, H) each."""
+    def predict(self, points: Array) -> tuple[Array, Array]:
+        """Means and standard deviations of observed warped scores at coordinates (m, C), (m, H) each."""
         heads = self.history.heads
         means, left = np.empty((len(heads), len(points))), np.empty((len(heads), len(points)))
         for head, kernel in enumerate(heads.kernels):
@@ -147,49 +147,50 @@ class Processes:
         return mean.T, deviation.T
 
     @functools.cached_property
-    def left_out(self) -> tuple[Array, Array, Array, Array]:
-        """Each trial given the others: error and deviation, standardised error, log density of the squashed score.
+    def loo(self) -> tuple[Array, Array, Array, Array]:
+        """Leave-one-out residuals, standard deviations, standardised residuals and log densities, (H, n) each.
 
-        The first two are in standardised warped scores; (H, n) each.
+        ``e_i = [K^-1 (y - mean)]_i / [K^-1]_ii`` and ``s_i^2 = amplitude / [K^-1]_ii`` in standardised warped scores;
+        the density is that of the transformed score.
         """
         precision = np.square(self.inverse_factor).sum(1)
         error = (self.inverse_factor * self.residual[..., None]).sum(1) / precision
         deviation = np.sqrt(self.amplitude / precision)
         standardised = error / deviation
         heads = self.history.heads
-        slope = log_slope(heads, self.history.knee, np.repeat(self.history.score[:, None], len(heads), 1)).T
+        slope = log_slope(heads, self.history.asinh_scale, np.repeat(self.history.score[:, None], len(heads), 1)).T
         normal = -0.5 * (np.square(standardised) + math.log(2 * math.pi))
         density = normal - np.log(deviation * self.history.scale) + slope
         return error, deviation, standardised, np.clip(density, -8, 8)
 
-    def related(self, points: Array, others: Array) -> Array:
-        """How the kernels, on average, correlate points (m, C) with others (n, C): (m, n)."""
+    def prior_correlation(self, points: Array, others: Array) -> Array:
+        """Prior correlations of points (m, C) with others (n, C), averaged over the heads, (m, n)."""
         found = np.zeros((len(points), len(others)))
         for kernel, weights in zip(self.history.heads.kernels, self.weights, strict=True):
             found += correlation(kernel, squared_distances(points * weights, others * weights))
         return found / len(self.weights)
 
-    def alike(self, points: Array) -> Callable[[int], Array]:
-        """How the kernels, on average, correlate one of some points (m, C), given its row, with all of them, (m,)."""
+    def prior_correlation_rows(self, points: Array) -> Callable[[int], Array]:
+        """A function from a row to the prior correlations of that point with all points (m, C), (m,)."""
         heads = self.history.heads
         scaled = points * self.weights[:, None]
         norms = np.square(scaled).sum(-1)
 
-        def one_of(row: int) -> Array:
+        def correlation_row(row: int) -> Array:
             products = (scaled @ scaled[:, row, :, None])[..., 0]
             square = np.maximum(norms + norms[:, row, None] - 2 * products, 0)
             return np.asarray(sum(correlation(kernel, square[run]).sum(0) for kernel, run in heads.runs) / len(heads))
 
-        return one_of
+        return correlation_row
 
 
 class Coordinates:
-    """Configurations as points whose squared distances the kernels weigh: of each parameter a number, a flag, choices.
+    """Maps configurations to the points that the kernels compare: per parameter a number, a flag and one-hot choices.
 
     Args:
-        kinds: The parameters.
-        choices: So many choices of a category have a coordinate each. Of one with more, those that were tried have one,
-            and all others share another: to the kernels they are at the same distance from what was tried.
+        kinds: Types of the parameters.
+        choices: Number of choices up to which each choice of a categorical has its own coordinate. Beyond it, tried
+            choices have their own and all untried ones share one.
         position: The trials' values in [0, 1], (n, S).
         active: Which parameters they have, (n, S).
     """
@@ -203,10 +204,10 @@ class Coordinates:
             self._width = max(self._width, len(self._tried[column]) + 1)
 
     def __call__(self, position: Array, active: Mask) -> Array:
-        """Of configurations (m, S), (m, C); C is the same multiple of S each time."""
+        """Points (m, C) of configurations (m, S); C is a fixed multiple of S."""
         kinds, m = self._kinds, len(position)
         place = np.where(active & ~kinds.categorical, position - 0.5, 0.0)[..., None]
-        absent = np.where(active, 0.0, math.sqrt(APART))[..., None]
+        absent = np.where(active, 0.0, math.sqrt(MISMATCH_SQ))[..., None]
         if not self._width:
             return np.concatenate([place, absent], -1).reshape(m, 2 * len(kinds))
         index = np.maximum((position * kinds.levels).astype(np.int64), 0)
@@ -215,5 +216,5 @@ class Coordinates:
             known = np.isin(index[:, column], tried)
             index[:, column] = np.where(known, code, self._width - 1)
         chosen = (index[..., None] == np.arange(self._width)) & (active & kinds.categorical)[..., None]
-        parts = [place, absent, chosen * math.sqrt(APART / 2)]
+        parts = [place, absent, chosen * math.sqrt(MISMATCH_SQ / 2)]
         return np.concatenate(parts, -1).reshape(m, (2 + self._width) * len(kinds))
