@@ -7,35 +7,28 @@ marginal likelihood. All densities are of the transformed score, in nats.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.special import ndtr
 
-from optiformer.gp.kernels import HEADS, Array, Mask, correlation, squared_distances
-from optiformer.gp.posterior import Coordinates, Kinds, WarpedHistory
-from optiformer.gp.prior import GPPrior
+from optiformer.gp.kernels import Array, Mask, correlation, squared_distances
+from optiformer.gp.posterior import Coordinates, Kinds
 from optiformer.search.proposer import ProposerConfig
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, load
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import ScoreTransform
-from optiformer.surrogate.prediction import Prediction, cumulative
-from optiformer.surrogate.prior.histories import Batch, as_batch, context_length, sample_batch
+from optiformer.surrogate.prediction import cumulative
+from optiformer.surrogate.prior.histories import Batch, sample_batch
 from optiformer.surrogate.prior.random_source import RandomSource
-from optiformer.surrogate.prior.recorded import Surfaces, sample_rows
 from optiformer.surrogate.surrogate import Context, NetworkSurrogate
 
 JITTER = 1e-6
-#: Index of the kernel head that serves as the GP baseline.
-ONE_HEAD = (1,)
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ def gp_likelihood(
     return Likelihood(n, float(mine), float(exact), float(fitted))
 
 
-def _encode(network: NetworkSurrogate, kinds: Kinds, *observed: Any) -> Context:
+def encode(network: NetworkSurrogate, kinds: Kinds, *observed: Any) -> Context:
     """Encode a history as the preset ``default`` does."""
     return network.encode(kinds, *observed, evaluations=ProposerConfig().evaluations)
 
@@ -81,7 +74,7 @@ def _one(network: NetworkSurrogate, x: Array, y: Array, n: int, lengthscale: Arr
     score_transform = ScoreTransform.of(y[:n], encoding.knee)
     u = score_transform.apply(y)
     kinds, active = Kinds(np.zeros(d, dtype=bool), np.zeros(d)), np.ones(x.shape, dtype=bool)
-    context = _encode(network, kinds, x[:n], active[:n], u[:n], np.zeros(n, dtype=bool))
+    context = encode(network, kinds, x[:n], active[:n], u[:n], np.zeros(n, dtype=bool))
     # u = asinh(z): the density of u is that of the value times dy/du = gap * knee * cosh(u).
     stretch = np.log(score_transform.gap * encoding.knee * np.cosh(u[n:]))
     columns = [-network.predict(context, x[n:], active[n:]).log_density(u[n:])]
@@ -124,12 +117,12 @@ def prior_likelihood(
         batch = sample_batch(RandomSource(seed + number), encoding, 1)
         kinds, observed, (position, active) = history(batch, 0)
         candidates = position[:queries], active[:queries]
-        mine = network.predict(_encode(network, kinds, *observed), *candidates).probabilities()
+        mine = network.predict(encode(network, kinds, *observed), *candidates).probabilities()
         coordinates = Coordinates(kinds, encoding.choices, *observed[:2])
         points = np.concatenate([coordinates(*observed[:2]), coordinates(*candidates)])
         fitted = _fitted_mass(encoding, points[:, points.std(0) > 0], observed[2])
         targets = batch.targets[0, :queries].numpy()
-        found.append([_bin_loss(encoding, mass, targets) for mass in (mine, fitted)])
+        found.append([bin_loss(encoding, mass, targets) for mass in (mine, fitted)])
         lengths.append(len(observed[2]))
     n, losses = np.array(lengths), np.array(found)
     groups = [rows for rows in (n <= 16, (n > 16) & (n <= 64), n > 64) if rows.any()]
@@ -139,69 +132,10 @@ def prior_likelihood(
     ]
 
 
-def recorded_likelihood(
-    checkpoint: SurrogateCheckpoint,
-    surfaces: Surfaces,
-    priors: Mapping[str, GPPrior],
-    *,
-    functions: int = 60,
-    queries: int = 64,
-    seed: int = 10**13,
-) -> dict[str, Array]:
-    """Compare with GPs on recorded surfaces: negative log mass of held-out bins, in nats.
-
-    A GP is one kernel head with MAP hyperparameters; 1 % of its mass is uniform over the bins.
-
-    Args:
-        checkpoint: The network.
-        surfaces: The recorded surfaces.
-        priors: The GPs' priors by name.
-        functions: Number of histories.
-        queries: Candidates per history.
-        seed: Seed of the first history.
-
-    Returns:
-        Arrays named ``n``, ``network`` and after each prior, one number per history.
-    """
-    network, encoding = NetworkSurrogate(checkpoint), checkpoint.encoding
-    found: dict[str, list[float]] = {"n": [], "network": [], **{name: [] for name in priors}}
-    for number in range(functions):
-        draw = RandomSource(seed + number)
-        n = context_length(draw, encoding)
-        rows = sample_rows(draw, surfaces, 1, n, queries, noisy=0.0, changed=False)
-        batch = as_batch(encoding, rows, torch.zeros(1, n, dtype=torch.bool))
-        kinds, observed, candidates = history(batch, 0)
-        mine = network.predict(_encode(network, kinds, *observed), *candidates).probabilities()
-        found["n"].append(n)
-        found["network"].append(_bin_loss(encoding, mine, batch.targets[0].numpy()))
-        for name, prior in priors.items():
-            mass = _gp_mass(encoding, prior, kinds, observed, candidates)
-            found[name].append(_bin_loss(encoding, mass, batch.targets[0].numpy()))
-    return {name: np.array(values) for name, values in found.items()}
-
-
-def _bin_loss(encoding: SurrogateConfig, masses: Array, targets: Array) -> float:
+def bin_loss(encoding: SurrogateConfig, masses: Array, targets: Array) -> float:
     """Mean negative log mass of the targets' bins, in nats, from masses (q, bins) and targets (q,)."""
     bins = ((targets - encoding.low) / encoding.bin_width).astype(int).clip(0, encoding.bins - 1)
     return -float(np.log(masses[np.arange(len(bins)), bins]).mean())
-
-
-def of_one_head(encoding: SurrogateConfig, kinds: Kinds, observed: Any) -> tuple[WarpedHistory, Coordinates]:
-    """Warped history of the baseline head, and the map from configurations to points."""
-    position, active, score, failed = observed
-    worked = position[~failed], active[~failed]
-    coordinates = Coordinates(kinds, encoding.choices, *worked)
-    return WarpedHistory.of(HEADS.of(ONE_HEAD), encoding.knee, coordinates(*worked), score[~failed]), coordinates
-
-
-def _gp_mass(encoding: SurrogateConfig, prior: GPPrior, kinds: Kinds, observed: Any, candidates: Any) -> Array:
-    """Masses of the bins under the baseline head, (q, bins)."""
-    warped, coordinates = of_one_head(encoding, kinds, observed)
-    mean, deviation = prior.solve(warped, kinds).predict(coordinates(*candidates))
-    head = dataclasses.replace(encoding, heads=ONE_HEAD)
-    uniform = np.full((len(mean), encoding.bins), 1 / encoding.bins)
-    weights = np.tile([0.01, 0.99], (len(mean), 1))
-    return Prediction(head, uniform, weights, mean, deviation).probabilities()
 
 
 def _fitted_mass(encoding: SurrogateConfig, points: Array, score: Array) -> Array:
@@ -245,7 +179,7 @@ def calibration(checkpoint: SurrogateCheckpoint, *, batches: int = 6, seed: int 
         batch = sample_batch(RandomSource(seed + number), encoding, 3000)
         for row in range(len(batch.scores)):
             kinds, observed, candidates = history(batch, row)
-            predicted = network.predict(_encode(network, kinds, *observed), *candidates)
+            predicted = network.predict(encode(network, kinds, *observed), *candidates)
             ranks.append(_ranks(encoding, predicted.probabilities(), batch.targets[row].numpy()))
     nominal = np.arange(1, 20) / 20
     found = np.concatenate(ranks)

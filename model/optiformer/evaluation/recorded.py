@@ -1,0 +1,131 @@
+"""Held-out likelihood on recorded tunings, of a network and of GPs.
+
+``python -m optiformer.evaluation.recorded ROWS FOLDER ...`` prints a table: each network on the group of learners that
+its training left out, beside a GP with a fixed prior (``gp-map``) and one whose prior was learned from the network's
+own training histories (``gp-prior``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from optiformer.errors import ModelError
+from optiformer.evaluation.likelihood import bin_loss, encode, history
+from optiformer.gp.kernels import HEADS, Array
+from optiformer.gp.posterior import Coordinates, Kinds, WarpedHistory
+from optiformer.gp.prior import GPPrior, learned
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, load
+from optiformer.surrogate.config import SurrogateConfig
+from optiformer.surrogate.prediction import Prediction
+from optiformer.surrogate.prior.histories import as_batch, context_length, sample_batch
+from optiformer.surrogate.prior.random_source import RandomSource
+from optiformer.surrogate.prior.recorded import Surfaces, sample_rows
+from optiformer.surrogate.surrogate import NetworkSurrogate
+
+#: Index of the kernel head that serves as the GP baseline.
+ONE_HEAD = (1,)
+#: Seed of the histories from which a GP's prior is learned; training never uses it.
+PRIOR_SEED = 10**12
+
+
+def recorded_likelihood(
+    checkpoint: SurrogateCheckpoint,
+    surfaces: Surfaces,
+    priors: Mapping[str, GPPrior],
+    *,
+    functions: int = 60,
+    queries: int = 0,
+    seed: int = 10**13,
+) -> dict[str, Array]:
+    """Compare with GPs on recorded surfaces: negative log mass of held-out bins, in nats.
+
+    A GP is one kernel head with MAP hyperparameters; 1 % of its mass is uniform over the bins.
+
+    Args:
+        checkpoint: The network.
+        surfaces: The recorded surfaces.
+        priors: The GPs' priors by name.
+        functions: Number of histories.
+        queries: Candidates per history; 0 for as many as in training.
+        seed: Seed of the first history.
+
+    Returns:
+        Arrays named ``n``, ``network`` and after each prior, one number per history.
+    """
+    network, encoding = NetworkSurrogate(checkpoint), checkpoint.encoding
+    found: dict[str, list[float]] = {"n": [], "network": [], **{name: [] for name in priors}}
+    for number in range(functions):
+        draw = RandomSource(seed + number)
+        n = context_length(draw, encoding)
+        rows = sample_rows(draw, surfaces, 1, n, queries or encoding.queries, noisy=0.0, changed=False)
+        batch = as_batch(encoding, rows, torch.zeros(1, n, dtype=torch.bool))
+        kinds, observed, candidates = history(batch, 0)
+        mine = network.predict(encode(network, kinds, *observed), *candidates).probabilities()
+        found["n"].append(n)
+        found["network"].append(bin_loss(encoding, mine, batch.targets[0].numpy()))
+        for name, prior in priors.items():
+            mass = _gp_mass(encoding, prior, kinds, observed, candidates)
+            found[name].append(bin_loss(encoding, mass, batch.targets[0].numpy()))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def baseline_history(encoding: SurrogateConfig, kinds: Kinds, observed: Any) -> tuple[WarpedHistory, Coordinates]:
+    """Warped history of the baseline head, and the map from configurations to points."""
+    position, active, score, failed = observed
+    worked = position[~failed], active[~failed]
+    coordinates = Coordinates(kinds, encoding.choices, *worked)
+    return WarpedHistory.of(HEADS.of(ONE_HEAD), encoding.knee, coordinates(*worked), score[~failed]), coordinates
+
+
+def _gp_mass(encoding: SurrogateConfig, prior: GPPrior, kinds: Kinds, observed: Any, candidates: Any) -> Array:
+    """Masses of the bins under the baseline head, (q, bins)."""
+    warped, coordinates = baseline_history(encoding, kinds, observed)
+    mean, deviation = prior.solve(warped, kinds).predict(coordinates(*candidates))
+    head = dataclasses.replace(encoding, heads=ONE_HEAD)
+    uniform = np.full((len(mean), encoding.bins), 1 / encoding.bins)
+    weights = np.tile([0.01, 0.99], (len(mean), 1))
+    return Prediction(head, uniform, weights, mean, deviation).probabilities()
+
+
+def learned_prior(encoding: SurrogateConfig, surfaces: Surfaces, *, batches: int = 40) -> GPPrior:
+    """The GP prior learned from histories of a network's training distribution, 4 per batch."""
+    histories = []
+    for number in range(batches):
+        batch = sample_batch(RandomSource(PRIOR_SEED + number), encoding, 1, surfaces=surfaces)
+        for row in range(len(batch.scores)):
+            kinds, observed, _ = history(batch, row)
+            histories.append((baseline_history(encoding, kinds, observed)[0], kinds))
+    return learned(histories)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m optiformer.evaluation.recorded", description=__doc__)
+    parser.add_argument("rows", type=Path, help="packed tunings")
+    parser.add_argument("folders", nargs="+", type=Path, help="checkpoints whose training left a group of learners out")
+    parser.add_argument("--functions", type=int, default=100, help="histories for each network (default: 100)")
+    parser.add_argument("--prior-batches", type=int, default=40, help="of four histories each (default: 40)")
+    given = parser.parse_args(arguments)
+    print("| network | left out | network | `gp-map` | `gp-prior` |\n| --- | --- | --- | --- | --- |")
+    for folder in given.folders:
+        checkpoint = load(folder)
+        group = checkpoint.encoding.recorded.left_out
+        if not group:
+            raise ModelError(f"{folder} left no group of learners out: there is nothing to test it on.")
+        known, left_out = Surfaces.load(given.rows, checkpoint.encoding.columns).split(group)
+        prior = learned_prior(checkpoint.encoding, known, batches=given.prior_batches)
+        priors = {"gp-map": GPPrior(), "gp-prior": prior}
+        found = recorded_likelihood(checkpoint, left_out, priors, functions=given.functions)
+        losses = " | ".join(f"{found[name].mean():.2f}" for name in ("network", *priors))
+        print(f"| {folder.name} | {group} | {losses} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The likelihood on recorded tunings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from optiformer.errors import ModelError
+from optiformer.evaluation.recorded import learned_prior, main, recorded_likelihood
+from optiformer.gp.prior import GPPrior
+from optiformer.network_config import NetworkConfig
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays, save
+from optiformer.surrogate.config import FunctionPriorConfig, RecordedConfig, SurrogateConfig
+from optiformer.surrogate.network.network import build
+from optiformer.surrogate.prior.recorded import Surfaces
+
+NETWORK = NetworkConfig(16, 1, 2, 16)
+ROWS = 60
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two smooth surfaces of two parameters, of one group of learners each."""
+    rng = np.random.default_rng(0)
+    position = rng.random((2, ROWS, 2)).astype(np.float32)
+    path = tmp_path_factory.mktemp("recorded") / "rows.npz"
+    np.savez(
+        path,
+        present=np.ones((2, 2), dtype=bool),
+        categorical=np.zeros((2, 2), dtype=bool),
+        levels=np.zeros((2, 2), dtype=np.float32),
+        position=position,
+        active=np.ones((2, ROWS, 2), dtype=bool),
+        groups=np.array(["linear", "trees"]),
+        task=np.array([0, 1]),
+        names=np.array(["svm/a/accuracy", "tree/a/accuracy"]),
+        value=np.square(position - 0.4).sum(-1),
+    )
+    return path
+
+
+def checkpoint(file: Path, left_out: str) -> SurrogateCheckpoint:
+    encoding = SurrogateConfig(
+        slots=2,
+        bins=32,
+        queries=8,
+        max_trials=24,
+        prior=FunctionPriorConfig(dimensions=(1, 2)),
+        recorded=RecordedConfig(str(file), 0.5, left_out),
+    )
+    return SurrogateCheckpoint(arrays(build(encoding, NETWORK, seed=0).state_dict()), encoding, NETWORK, {})
+
+
+def test_a_gp_beats_an_untrained_network_on_a_smooth_surface(file: Path) -> None:
+    known = checkpoint(file, "linear")
+    kept, left_out = Surfaces.load(file, 2).split("linear")
+    prior = learned_prior(known.encoding, kept, batches=3)
+    found = recorded_likelihood(known, left_out, {"map": GPPrior(), "learned": prior}, functions=6, queries=16)
+    assert {name: len(values) for name, values in found.items()} == dict.fromkeys(("n", "network", "map", "learned"), 6)
+    assert found["map"].mean() < found["network"].mean() - 0.5
+    assert found["learned"].mean() < found["network"].mean() - 0.5
+
+
+def test_the_table_names_what_was_left_out(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = checkpoint(file, "trees")
+    save(tmp_path / "without-trees", known.weights, known.encoding, NETWORK, info={})
+    main([str(file), str(tmp_path / "without-trees"), "--functions", "2", "--prior-batches", "1"])
+    assert capsys.readouterr().out.splitlines()[2].startswith("| without-trees | trees | ")
+    everything = replace(known.encoding, recorded=RecordedConfig())
+    save(tmp_path / "all", known.weights, everything, NETWORK, info={})
+    with pytest.raises(ModelError, match="all left no group of learners out: there is nothing to test it on"):
+        main([str(file), str(tmp_path / "all")])
