@@ -151,7 +151,7 @@ def test_a_grid_cannot_name_a_folder_elsewhere(
     grid = {"optimizers": ["random"], "benchmarks": ["synthetic/sphere-2d"], "seeds": 1, "trials": 2, "name": name}
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(grid))
     assert main(["run", "grid.yaml", "--executor", "serial"]) == 2
-    assert "a grid's name is" in capsys.readouterr().err
+    assert "`name` is letters, digits" in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {"grid.yaml"}
 
 
@@ -170,7 +170,7 @@ def test_a_paper_cannot_name_a_file_elsewhere(
     paper = {"results": {"a": None}, "parts": [{"name": name, "tables": ["ranks"]}]}
     (tmp_path / "paper.yaml").write_text(yaml.safe_dump(paper))
     assert main(["paper", "paper.yaml", "--no-run", "--out", "new"]) == 2
-    assert "part 1" in capsys.readouterr().err
+    assert "`name` is lower-case letters" in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {"paper.yaml"}
 
 

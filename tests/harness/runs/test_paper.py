@@ -100,7 +100,7 @@ def test_a_paper_has_every_table_and_figure_and_includes_the_chosen(written: Pat
         *("tables/dev_ranks", "tables/dev_pairs_at_25", "tables/dev_pairs_at_50", "tables/dev_matrix_at_50"),
         *("figures/dev_critical_difference", "figures/dev_win_rate", "figures/dev_anytime_regret", "figures/training"),
     ]
-    assert "% Left out: the table clips, for it has no rows." in text
+    assert "% Left out: the table clips, because it has no rows." in text
 
 
 def test_captions_say_who_on_what_with_which_test(written: Path) -> None:
@@ -157,9 +157,11 @@ def test_a_part_on_shared_tasks_compares_who_ran_on_few(tmp_path: Path, spec: Wr
     assert "sobol (1 of 4 tasks)" in merged
     assert "3 optimizers (" in shared
     assert "on 1 task; 2 seeds each" in shared
-    assert "% Left out: the figure critical_difference, for it needs three optimizers." in merged
-    assert "% Left out: the figure critical_difference, for no difference over 1 task could be significant." in shared
-    assert "% Left out: the figure anytime_rank_by_family, for no family has" in shared
+    assert "% Left out: the figure critical_difference, because it needs three optimizers." in merged
+    assert (
+        "% Left out: the figure critical_difference, because no difference over 1 task could be significant." in shared
+    )
+    assert "% Left out: the figure anytime_rank_by_family, because no family has" in shared
 
 
 @pytest.mark.usefixtures("quick")
@@ -177,7 +179,7 @@ def test_an_absent_folder_is_run_and_resumed(spec: Write, tmp_path: Path, monkey
     assert digests(Path("paper")) == first
     assert digests(Path("runs/tiny")) == stored
     text = Path("paper/main.tex").read_text(encoding="utf-8")
-    assert "% Left out: the training curve, for there is no file no/log.jsonl." in text
+    assert "% Left out: the training curve, because there is no file no/log.jsonl." in text
 
 
 @pytest.mark.parametrize(

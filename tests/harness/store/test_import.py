@@ -83,7 +83,7 @@ def test_both_are_reported_together(
     for name in ("random", "sobol"):
         assert regret[name] == regret[f"{name} (theirs)"]
         assert np.isfinite(regret[name]).all()
-    assert "initial design of their own" in (out / "report.md").read_text()
+    assert "With their own initial design: " in (out / "report.md").read_text()
     assert "trials.csv" in (out / "report.md").read_text(), "where the foreign trials come from"
 
 

@@ -168,7 +168,10 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
     for arguments, message in [
         (["validate", "--best", "x", "--out", str(tmp_path / "r")], "--best wants FRAMEWORK=PROGRAM"),
         (["validate", "--best", f"matrix-mixer={tmp_path / 'no'}", "--out", str(tmp_path / "r")], "cannot be read"),
-        (["run", "matrix-mixer", "--config", str(tmp_path / "no"), "--out", str(tmp_path / "r")], "cannot be read"),
+        (
+            ["run", "matrix-mixer", "--config", str(tmp_path / "no"), "--out", str(tmp_path / "r")],
+            "Cannot read the configuration",
+        ),
     ]:
         assert main(arguments) == 2
         error = capsys.readouterr().err

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from optiformer.errors import ModelError
 from optiformer.evaluation.recorded import learned_prior, main, recorded_likelihood
@@ -26,19 +28,18 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two smooth surfaces of two parameters, of one group of learners each."""
     rng = np.random.default_rng(0)
     position = rng.random((2, ROWS, 2)).astype(np.float32)
-    path = tmp_path_factory.mktemp("recorded") / "rows.npz"
-    np.savez(
-        path,
-        present=np.ones((2, 2), dtype=bool),
-        categorical=np.zeros((2, 2), dtype=bool),
-        levels=np.zeros((2, 2), dtype=np.float32),
-        position=position,
-        active=np.ones((2, ROWS, 2), dtype=bool),
-        groups=np.array(["linear", "trees"]),
-        task=np.array([0, 1]),
-        names=np.array(["svm/a/accuracy", "tree/a/accuracy"]),
-        value=np.square(position - 0.4).sum(-1),
-    )
+    path = tmp_path_factory.mktemp("recorded") / "rows.safetensors"
+    arrays = {
+        "present": np.ones((2, 2), dtype=bool),
+        "categorical": np.zeros((2, 2), dtype=bool),
+        "levels": np.zeros((2, 2), dtype=np.float32),
+        "position": position,
+        "active": np.ones((2, ROWS, 2), dtype=bool),
+        "task": np.array([0, 1]),
+        "value": np.square(position - 0.4).sum(-1),
+    }
+    labels = {"groups": ["linear", "trees"], "names": ["svm/a/accuracy", "tree/a/accuracy"]}
+    save_file(arrays, path, metadata={name: json.dumps(texts) for name, texts in labels.items()})
     return path
 
 

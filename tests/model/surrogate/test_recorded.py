@@ -55,8 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def file(folder: Path) -> Path:
-    assert pack(folder, folder / "rows.npz", rows=N) == 2  # the constant scores are none
-    return folder / "rows.npz"
+    assert pack(folder, folder / "rows.safetensors", rows=N) == 2  # the constant scores are none
+    return folder / "rows.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -154,19 +154,19 @@ def test_training_on_recorded_surfaces_starts_from_a_checkpoint(file: Path, tmp_
 def test_a_folder_is_packed_from_the_command_line(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main([str(folder), str(tmp_path / "rows.npz"), "--rows", str(N)])
-    assert capsys.readouterr().out == f"{tmp_path / 'rows.npz'}: 2 surfaces.\n"
+    main([str(folder), str(tmp_path / "rows.safetensors"), "--rows", str(N)])
+    assert capsys.readouterr().out == f"{tmp_path / 'rows.safetensors'}: 2 surfaces.\n"
     with pytest.raises(ModelError, match=rf"has no recorded task of {N + 1} configurations; record more or"):
-        main([str(folder), str(tmp_path / "none.npz"), "--rows", str(N + 1)])
+        main([str(folder), str(tmp_path / "none.safetensors"), "--rows", str(N + 1)])
 
 
 def test_bad_files_are_refused_in_one_sentence(file: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"surfaces of 4 parameters, more than the 3 of the prior"):
         Surfaces.load(file, 3)
-    with pytest.raises(ModelError, match=r"missing\.npz cannot be read"):
-        Surfaces.load(tmp_path / "missing.npz", 3)
-    (tmp_path / "torn.npz").write_bytes(file.read_bytes()[:300])
-    with pytest.raises(ModelError, match=r"torn\.npz cannot be read .* record and pack them"):
-        Surfaces.load(tmp_path / "torn.npz", COLUMNS)
+    with pytest.raises(ModelError, match=r"missing\.safetensors cannot be read"):
+        Surfaces.load(tmp_path / "missing.safetensors", 3)
+    (tmp_path / "torn.safetensors").write_bytes(file.read_bytes()[:300])
+    with pytest.raises(ModelError, match=r"torn\.safetensors cannot be read .* record and pack them"):
+        Surfaces.load(tmp_path / "torn.safetensors", COLUMNS)
     with pytest.raises(ModelError, match="recorded needs both a file and a share above 0"):
         RecordedConfig(share=0.5)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,10 +59,14 @@ class Surfaces:
         Raises:
             ModelError: The file cannot be read, or its surfaces have more parameters than ``columns``.
         """
+        import safetensors
+        from safetensors.numpy import load_file
+
         try:
-            with open(path, "rb") as opened, np.load(opened) as file:  # noqa: PTH123  # np.load leaves a torn one open
-                content = {name: file[name] for name in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            content = load_file(path)
+            with safetensors.safe_open(path, "np") as file:
+                labels = {name: json.loads(text) for name, text in file.metadata().items()}
+        except (OSError, safetensors.SafetensorError) as error:
             raise ModelError(f"The recorded surfaces {path} cannot be read ({error}); record and pack them.") from error
         widest = content["levels"].shape[1]
         if widest > columns:
@@ -78,7 +81,7 @@ class Surfaces:
         kinds = SlotKinds(per_surface("present"), per_surface("categorical"), per_surface("levels").float())
         value = torch.as_tensor(content["value"], device=device).float()
         failed = value.isnan()
-        names, groups = content["names"].tolist(), content["groups"][task].tolist()
+        names, groups = labels["names"], [labels["groups"][i] for i in task]
         position, active = per_surface("position").float(), per_surface("active")
         return cls(kinds, position, active, value.nan_to_num(0.0), failed, names, groups)
 
@@ -210,6 +213,7 @@ def pack(folder: Path, path: Path, *, rows: int) -> int:
     :data:`MIN_VALUES` distinct values.
     """
     from ConfigSpace import ConfigurationSpace
+    from safetensors.numpy import save_file
 
     from optiformer.space.space import Space
     from optiformer.space.unit_space import UnitSpace
@@ -245,18 +249,17 @@ def pack(folder: Path, path: Path, *, rows: int) -> int:
             dtype
         )
 
-    np.savez_compressed(
-        path,
-        present=np.array([np.arange(widest) < len(task["levels"]) for task in tasks]),
-        categorical=stacked("categorical", bool),
-        levels=stacked("levels", np.float32),
-        position=stacked("position", np.float32),
-        active=stacked("active", bool),
-        groups=np.array([task["group"] for task in tasks]),
-        task=np.array([task for task, _, _ in surfaces]),
-        names=np.array([name for _, name, _ in surfaces]),
-        value=np.stack([value for _, _, value in surfaces]).astype(np.float32),
-    )
+    arrays = {
+        "present": np.array([np.arange(widest) < len(task["levels"]) for task in tasks]),
+        "categorical": stacked("categorical", bool),
+        "levels": stacked("levels", np.float32),
+        "position": stacked("position", np.float32),
+        "active": stacked("active", bool),
+        "task": np.array([task for task, _, _ in surfaces]),
+        "value": np.stack([value for _, _, value in surfaces]).astype(np.float32),
+    }
+    labels = {"groups": [task["group"] for task in tasks], "names": [name for _, name, _ in surfaces]}
+    save_file(arrays, path, metadata={name: json.dumps(texts) for name, texts in labels.items()})
     return len(surfaces)
 
 
@@ -264,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Pack a folder of recorded tasks."""
     parser = argparse.ArgumentParser(prog="python -m optiformer.surrogate.prior.recorded", description=pack.__doc__)
     parser.add_argument("folder", type=Path, help="what was recorded")
-    parser.add_argument("file", type=Path, help="the file to write, *.npz")
+    parser.add_argument("file", type=Path, help="the file to write, *.safetensors")
     parser.add_argument("--rows", type=int, default=256, help="of each task; tasks with fewer are left out")
     given = parser.parse_args(arguments)
     print(f"{given.file}: {pack(given.folder, given.file, rows=given.rows)} surfaces.")
