@@ -93,6 +93,15 @@ def test_a_stopped_recording_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert said[-1] == "The time is up in round 3, after 0 of 2 tasks."
 
 
+def test_a_task_that_is_too_slow_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded, "tables", lambda: [MOONS])
+    monkeypatch.setattr(recorded, "LEARNERS", {"tree": LEARNERS["tree"]})
+    monkeypatch.setattr(recorded, "MAX_SECONDS", 0.0)
+    said: list[str] = []
+    record(tmp_path, 20, minutes=5, batch=10, shown=said.append)
+    assert said[-1] == "Round 2: 0 tasks have 20 configurations each. Too slow, left out: tree/moons."
+
+
 def test_nothing_recorded_is_a_task_of_the_bench() -> None:
     names = {table.name for table in tables()} | {table.source for table in tables()}
     assert not names & set(DATASETS)

