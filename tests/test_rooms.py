@@ -41,6 +41,7 @@ optiformer
 """
 BENCHMARKS = """
 optibench_benchmarks.base optibench_benchmarks.declarations
+optibench_benchmarks.configurations
 optibench_benchmarks.suites optibench_benchmarks.fidelities optibench_benchmarks.wrappers
 optibench_benchmarks.registry
 optibench_benchmarks.named_tasks

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from optibench_benchmarks.base import Config
+from optibench_benchmarks.configurations import plain
 from optibench_benchmarks.live.tasks import LiveTask, provider
 
 TIMED = 20
@@ -56,10 +57,7 @@ def _random(task: LiveTask, n: int) -> list[dict[str, Any]]:
     """Random configurations, not those of the reference search."""
     space = deepcopy(task.space)
     space.seed(20)
-    return [
-        {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
-        for config in space.sample_configuration(n)
-    ]
+    return [plain(config) for config in space.sample_configuration(n)]
 
 
 def _value(task: LiveTask, config: Config) -> float:

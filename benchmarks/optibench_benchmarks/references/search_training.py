@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 from ConfigSpace import Configuration
-from ConfigSpace.util import get_random_neighbor
 
 from optibench_benchmarks.base import BenchmarkError, Config, Reference
+from optibench_benchmarks.configurations import near, plain
 from optibench_benchmarks.training.base import TrainingBenchmark
 
 _PARENTS = 8
@@ -54,7 +54,7 @@ def search(benchmark: TrainingBenchmark, *, seed: int) -> tuple[Reference, dict[
     scores = np.array([score for score, _ in found])
     for _ in range(plan.local):
         parents = sorted(found, key=lambda each: -each[0])[:_PARENTS]
-        attempt(_near(parents[int(rng.integers(len(parents)))][1], rng))
+        attempt(near(parents[int(rng.integers(len(parents)))][1], rng))
     finalists = sorted(found, key=lambda each: -each[0])[: plan.finalists]
     means = [_mean(benchmark, dict(configuration), plan.repeats) for _, configuration in finalists]
     best = int(np.argmax(means))
@@ -70,7 +70,7 @@ def search(benchmark: TrainingBenchmark, *, seed: int) -> tuple[Reference, dict[
         )
     except ValueError as error:
         raise BenchmarkError(f"No reference can be made for {benchmark.name}: {error}.") from None
-    return reference, _plain(dict(finalists[best][1]))
+    return reference, plain(dict(finalists[best][1]))
 
 
 def again(benchmark: TrainingBenchmark, best: Mapping[str, Any], stored: Reference) -> float:
@@ -92,19 +92,9 @@ def _mean(benchmark: TrainingBenchmark, config: Config, repeats: int) -> float:
 def _score(benchmark: TrainingBenchmark, config: Config, seed: int) -> float:
     """The value, larger is better; minus infinity for a training that failed."""
     try:
-        value = benchmark.evaluate(_plain(config), seed=seed).value
+        value = benchmark.evaluate(plain(config), seed=seed).value
     except benchmark.failures:
         return -math.inf
     if not math.isfinite(value):
         return -math.inf
     return value if benchmark.direction == "maximize" else -value
-
-
-def _near(configuration: Configuration, rng: np.random.Generator) -> Configuration:
-    for _ in range(int(rng.integers(1, 4))):
-        configuration = get_random_neighbor(configuration, seed=int(rng.integers(2**31)))
-    return configuration
-
-
-def _plain(config: Config) -> dict[str, Any]:
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in config.items()}
