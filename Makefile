@@ -16,12 +16,16 @@ $(INSTALLED): pyproject.toml model/pyproject.toml constraints.txt
 demo: $(INSTALLED)
 	$(BIN)/optibench run demo --out runs/demo
 
+# A test that hangs fails by its name, or shows where it hangs if it is in foreign code.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	--timeout=600 --timeout-method=signal -o faulthandler_timeout=900
+
 test: $(INSTALLED) lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not heavy" tests
+	$(PYTEST) -m "not heavy" tests
 
 # The tests that need data sets (`optibench data fetch`), those whose data are missing left out.
 test-data: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "data and not heavy" tests
+	$(PYTEST) -m "data and not heavy" tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

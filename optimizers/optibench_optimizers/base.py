@@ -107,6 +107,7 @@ class Capabilities:
         failed: What it learns from a failed trial, in a few words.
         replay: Whether replaying the asks and tells restores its state, so that a killed cell resumes exactly. If not,
             a resumed cell continues from the recorded trials, but its next suggestions may differ.
+        ignores_budget: Whether ``n_trials`` changes no suggestion; a finished cell can then continue with more trials.
     """
 
     conditional: str = "native"
@@ -115,6 +116,7 @@ class Capabilities:
     max_dimensions: int | None = None
     failed: str = "left out"
     replay: bool = True
+    ignores_budget: bool = False
 
 
 @dataclass(frozen=True, slots=True)

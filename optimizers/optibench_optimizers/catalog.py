@@ -5,6 +5,7 @@ Importing this module imports none of their libraries; the adapters take their c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from optibench_optimizers.base import Capabilities
@@ -15,18 +16,28 @@ _PREDICTED = "a separate model predicts how likely a configuration fails"
 _DEFAULTS = "inactive parameters are observed at their default and dropped from suggestions"
 _SOBOL_DIMENSIONS = 21201  # the longest table of direction numbers in SciPy
 _OPTUNA: dict[str, Any] = {"packages": ("optuna>=5",), "install": "pip install 'optuna>=5'"}
-_SMAC: dict[str, Any] = {"packages": ("scipy", "scikit-learn>=1.5", "smac>=2.4"), "install": "pip install 'smac>=2.4'"}
+_SMAC: dict[str, Any] = {
+    "packages": ("scipy", "scikit-learn>=1.5", "smac>=2.4"),
+    "install": "pip install 'smac>=2.4'",
+    "ignores_budget": False,
+}
 
 
 def _entry(
-    name: str, summary: str, target: str, capabilities: Capabilities, packages: tuple[str, ...] = (), **more: Any
+    name: str,
+    summary: str,
+    target: str,
+    capabilities: Capabilities,
+    packages: tuple[str, ...] = (),
+    ignores_budget: bool = True,
+    **more: Any,
 ) -> Entry:
     """The entry of a built-in optimizer; every adapter needs ConfigSpace and NumPy."""
     return Entry(
         name,
         summary,
         f"optibench_optimizers.adapters.{target}",
-        capabilities,
+        replace(capabilities, ignores_budget=ignores_budget),
         packages=("ConfigSpace", "numpy", *packages),
         **more,
     )

@@ -73,7 +73,7 @@ def table() -> Callable[[Path], pd.DataFrame]:
 
     def read(folder: Path) -> pd.DataFrame:
         store = Store.open(folder)
-        frame: pd.DataFrame = store.trials(store.plan().cells()).to_pandas().drop(columns=list(TIMINGS))
+        frame: pd.DataFrame = store.trials(store.plan().cells()).to_pandas().drop(columns=[*TIMINGS, "run"])
         return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
 
     return read

@@ -62,13 +62,24 @@ class _FaultLine(msgspec.Struct):
     fault: tuple[int, str, str, str, float, bool]
 
 
+class _Signature(msgspec.Struct):
+    fingerprint: str
+    run: str = ""
+
+
+def _add(names: list[str], name: str) -> None:
+    if name and name not in names:
+        names.append(name)
+
+
 @dataclass
 class History:
-    """What a journal holds: the trials done, in order, the faults, and the fingerprints of what ran them."""
+    """What a journal holds: the trials done, in order, the faults, and what ran them: fingerprints and runs' ids."""
 
     trials: list[Trial] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     fingerprints: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
 
     def like(self, fault: Fault) -> int:
         """How many workers ended as this one: on the way to its trial, or in it."""
@@ -100,10 +111,9 @@ class History:
             ValueError: It is damaged, or not the next one.
         """
         if line.startswith('{"fingerprint": '):
-            found = json.loads(line)["fingerprint"]
-            if not isinstance(found, str):
-                raise ValueError(f"not a fingerprint: {line[:80]!r}")
-            self.fingerprints.append(found)
+            signature = msgspec.convert(json.loads(line), _Signature)
+            _add(self.fingerprints, signature.fingerprint)
+            _add(self.runs, signature.run)
             return
         if line.startswith("{"):
             fault = Fault.from_json(line)
@@ -160,9 +170,19 @@ class Journal:
             self._file.truncate(whole)
         return history
 
-    def sign(self, fingerprint: str) -> None:
-        """Note what runs the trials from here on."""
-        self._append(json.dumps({"fingerprint": fingerprint}))
+    def sign(self, past: History, fingerprint: str, run: str) -> None:
+        """Note what runs the trials from here on: a fingerprint and a run's id; ``past`` is what :meth:`open` gave."""
+        if past.trials and not past.fingerprints and fingerprint:
+            past.fingerprints.append("unknown")
+        if (fingerprint and fingerprint not in past.fingerprints) or (run and run not in past.runs):
+            line = self.signature(fingerprint, run)
+            self._append(line)
+            past.add(line)
+
+    @staticmethod
+    def signature(fingerprint: str, run: str) -> str:
+        """The line that says what runs the trials after it."""
+        return json.dumps({"fingerprint": fingerprint, "run": run})
 
     def append(self, record: Trial | Fault) -> None:
         """Add a record; in the operating system's hands when this returns."""

@@ -83,8 +83,17 @@ class Trial:
         if not isinstance(values, list) or not FIELDS.index("attempts") <= len(values) <= len(FIELDS):  # less: older
             raise ValueError(f"not a trial: {line[:80]!r}")
         record = dict(zip(FIELDS, values, strict=False))
-        absent = {name: math.nan for name in ("value", "cost_seconds") if record[name] is None}
-        return msgspec.convert(record | absent, cls)
+        return cls.from_row(record)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Trial:
+        """Make one of a row with its fields; null is ``NaN`` where a number is needed.
+
+        Raises:
+            ValueError: A value has another type.
+        """
+        absent = {name: math.nan for name in ("value", "cost_seconds") if row[name] is None}
+        return msgspec.convert({**row, **absent}, cls)
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Trial))
@@ -254,12 +263,13 @@ def incumbents(values: Sequence[float], states: Sequence[str], shares: Sequence[
     return out
 
 
-def to_table(cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str = "") -> pa.Table:
+def to_table(cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str = "", run: str = "") -> pa.Table:
     """A finished cell as the table that is stored (columns as in :func:`schema`).
 
     Args:
         cell, trials, task: The cell, its trials, and its task.
         fingerprint: What made it (:mod:`optibench.store.fingerprint`).
+        run: Which run did, by its id in ``provenance.json``; several are joined by ``+``.
     """
     import pyarrow as pa
 
@@ -279,6 +289,7 @@ def to_table(cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str =
         "task": [cell.task] * n,
         "seed": [cell.seed] * n,
         "fingerprint": [fingerprint] * n,
+        "run": [run] * n,
         "incumbent": best,
         "regret": regret,
     }
@@ -325,6 +336,7 @@ def schema() -> pa.Schema:
             ("curve", pa.string()),
             ("info", pa.string()),
             ("fingerprint", word),
+            ("run", word),
         ]
     )
 

@@ -12,6 +12,7 @@ import optibench_benchmarks
 import optibench_optimizers
 from optibench import external
 from optibench.cell.heartbeat import Step, no_heartbeat
+from optibench.cell.journal import History
 from optibench.cell.trials import Trial
 from optibench.plan.cells import Cell
 from optibench.plan.tasks import Task
@@ -44,11 +45,12 @@ class CellRunner:
         tasks: Mapping[str, Task],
         limits: Limits | None = None,
         fingerprints: Fingerprints | None = None,
+        run_id: str = "",
     ) -> None:
         self.store = Store(folder.absolute())  # wherever an objective goes
         self.tasks = tasks
         self.limits = limits or Limits()
-        self.fingerprints = fingerprints
+        self.fingerprints, self.run_id = fingerprints, run_id
         self.external = external.registered()
         self.entries = [one for one in optibench_optimizers.entries().values() if not external.is_external(one)]
         self.families = [one for one in optibench_benchmarks.families().values() if not external.is_external(one)]
@@ -93,11 +95,7 @@ class CellRunner:
         pending, last = Progress(trials=len(past.trials), failed=_failed(past.trials)), time.monotonic()
         log = CellLog(self.store.log(cell))
         mine = UNKNOWN if self.fingerprints is None else self.fingerprints.of(cell)
-        if mine and mine not in past.fingerprints:
-            if past.trials and not past.fingerprints:
-                past.fingerprints.append("unknown")
-            journal.sign(mine)
-            past.fingerprints.append(mine)
+        journal.sign(past, mine, self.run_id)
 
         def on_trial(trial: Trial) -> None:
             nonlocal pending, last
@@ -118,16 +116,16 @@ class CellRunner:
         try:
             with log.capture(whole_process=own_process):
                 trials = run_cell(cell, past=past, on_trial=on_trial, surroundings=around, **limits)
-            self.finish(cell, trials, "+".join(past.fingerprints))
+            self.finish(cell, trials, past)
             pending.cells += 1
         finally:
             report(pending)
             journal.close()
             log.close()
 
-    def finish(self, cell: Cell, trials: Sequence[Trial], fingerprint: str) -> None:
-        """Put a finished cell's result in place."""
-        self.store.finish(cell, trials, self.tasks[cell.task], fingerprint)
+    def finish(self, cell: Cell, trials: Sequence[Trial], history: History) -> None:
+        """Put a finished cell's result in place; ``history`` says what ran it."""
+        self.store.finish(cell, trials, self.tasks[cell.task], history)
 
 
 def _failed(trials: Iterable[Trial]) -> int:

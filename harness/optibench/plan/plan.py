@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -31,6 +31,8 @@ SCHEMA = 2
 """Raised when the way a cell is run or stored changes its result."""
 OWN_PLACE = {"optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "name", "skipped"}
 """Of a grid, what has a place of its own in the keys of cells, or none; all else is there where it is used."""
+GROWS = {"optimizers", "benchmarks", "seeds", "trials", "name", "skipped"}
+"""Of a grid, what may differ from the folder's when that is extended."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -181,6 +183,31 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return list(_differences("", self._question(), here._question()))
 
+    def conflicts(self, here: Plan) -> list[str]:
+        """Where another plan asks for something else in what both have; not in how many trials."""
+        old, new = self._question(), here._question()
+        both = {name: old[name].keys() & new[name].keys() for name in ("optimizers", "tasks")}
+        both["grid"] = (old["grid"].keys() | new["grid"].keys()) - GROWS
+        mine, others = (
+            {name: {key: one[name].get(key) for key in sorted(both[name])} for name in both} for one in (old, new)
+        )
+        return list(_differences("", mine, others))
+
+    def grown(self, here: Plan) -> Self:
+        """This plan with what one without conflicts adds: optimizers, tasks, seeds, trials."""
+        skipped = tuple(sorted({*(self.grid.skipped or ()), *(here.grid.skipped or ())} - {*here.tasks})) or None
+        grid = msgspec.structs.replace(
+            self.grid,
+            optimizers=tuple(dict.fromkeys([*self.grid.optimizers, *here.grid.optimizers])),
+            benchmarks=tuple(dict.fromkeys([*self.grid.benchmarks, *here.grid.benchmarks])),
+            seeds=tuple(dict.fromkeys([*self.grid.seeds, *here.grid.seeds])),
+            trials=max(self.grid.trials, here.grid.trials),
+            skipped=skipped,
+        )
+        return msgspec.structs.replace(
+            self, grid=grid, optimizers={**here.optimizers, **self.optimizers}, tasks={**here.tasks, **self.tasks}
+        )
+
     def _question(self) -> dict[str, Any]:
         optimizers = {name: one.identity for name, one in self.optimizers.items()}
         tasks = {name: one.identity for name, one in self.tasks.items()}
@@ -194,6 +221,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         imported = plain.pop("imported")
         grid = {name: value for name, value in plain["grid"].items() if value or name == "initial_size"}
         return ({"imported": imported} if imported else {}) | plain | {"grid": grid}
+
+
+def listed(differences: Sequence[str]) -> str:
+    """The first few differences, for a message."""
+    return "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")
 
 
 def _differences(path: str, old: Any, new: Any) -> Iterator[str]:

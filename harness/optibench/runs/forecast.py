@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from optibench.plan.cells import Cell
 from optibench.plan.optimizers import PlannedOptimizer
 from optibench.plan.plan import GRID, Plan
 from optibench.spec.grid import Grid, Settings
+from optibench.store.continued import ignores_budget
 from optibench.store.run_folder import Store
 from optiformer import cores
 
@@ -19,6 +22,8 @@ SUGGESTION = {
 """Mean seconds of one suggestion by name and settings: in the published grids, 50 to 100 trials on one thread of a
 two-core AMD EPYC, or in ``docs/latency.json`` where no grid has it. Any other setting may take any time.
 """
+CELL_BYTES, TRIAL_BYTES, PARAMETER_BYTES = 7_000, 130, 25
+"""What a finished cell takes on disk, and in it a trial, and each parameter of its configuration."""
 TRIAL = 2e-4
 """Seconds of one trial beside its suggestion: a surrogate's or a table's evaluation, and the journal."""
 
@@ -33,6 +38,7 @@ class Forecast:
         cells, finished: Cells in all, and those whose results are in the folder.
         trials: Trials of the others; ``None`` where nobody knows how many the budget pays for.
         seconds: About how long they take; of those optimizers whose time is known.
+        size: About how many bytes the folder then has more.
         unknown: The optimizers whose time is not known, since their speed or their number of trials is not.
     """
 
@@ -42,6 +48,7 @@ class Forecast:
     finished: int
     trials: int | None
     seconds: float
+    size: int
     unknown: tuple[str, ...]
 
     @property
@@ -61,7 +68,7 @@ class Forecast:
 
 
 def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
-    """Look up what is left to do of a grid; nothing is run, made or changed.
+    """Look up what is left to do of a grid, or of a folder that it extends; nothing is run, made or changed.
 
     The seconds are those of a machine like the one of ``SUGGESTION``, shared out evenly among the workers, with tasks
     that are looked up rather than trained.
@@ -72,34 +79,57 @@ def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
     plan = Plan.of(grid)
     folder = settings.out or Path("runs") / grid.name
     cells = list(plan.cells())
-    finished: set[str] = set()
+    begun: dict[str, int] = {}
     if (folder / GRID).exists():
         store = Store.open(folder)
-        store.refuse_difference(plan)
-        cells = list(store.plan().cells())
-        finished = {cell.key for cell in cells} if store.published() else store.finished()
-    left = [cell for cell in cells if cell.key not in finished]
+        before = store.plan()
+        if settings.extend:
+            store.refuse_conflict(plan)
+        else:
+            store.refuse_difference(plan)
+        cells = list((before.grown(plan) if settings.extend else before).cells())
+        begun = _begun(store, list(before.cells()), cells)
+    left = [cell for cell in cells if begun.get(cell.key, 0) < cell.trials]
     counted = {name: _counted(optimizer, grid) for name, optimizer in plan.optimizers.items()}
     speeds = {
         name: SUGGESTION.get(optimizer.specification) if counted[name] else None
         for name, optimizer in plan.optimizers.items()
     }
-    seconds, unknown = 0.0, dict[str, None]()
+    seconds, unknown, size = 0.0, dict[str, None](), 0
     for cell in left:
-        speed = speeds[cell.optimizer]
+        speed, done = speeds[cell.optimizer], begun.get(cell.key, 0)
+        size += CELL_BYTES + cell.trials * (TRIAL_BYTES + PARAMETER_BYTES * plan.tasks[cell.task].dimensions)
         if speed is None:
             unknown[cell.optimizer] = None
         else:
-            seconds += cell.trials * TRIAL + (cell.trials - cell.initial_size) * speed
+            seconds += (cell.trials - done) * TRIAL + (cell.trials - max(cell.initial_size, done)) * speed
     return Forecast(
         spec=spec,
         folder=folder,
         cells=len(cells),
         finished=len(cells) - len(left),
-        trials=sum(cell.trials for cell in left) if all(counted[cell.optimizer] for cell in left) else None,
+        trials=sum(cell.trials - begun.get(cell.key, 0) for cell in left)
+        if all(counted[cell.optimizer] for cell in left)
+        else None,
         seconds=seconds / (1 if settings.executor == "serial" else settings.jobs or cores.usable()),
+        size=size,
         unknown=tuple(unknown),
     )
+
+
+def _begun(store: Store, before: Sequence[Cell], cells: Sequence[Cell]) -> dict[str, int]:
+    """How many trials there are of each of some cells, in a folder whose own cells may have fewer trials."""
+    finished, running = store.finished(), store.running()
+    found = {
+        cell.key: cell.trials if cell.key in finished or store.published() else running.get(cell.key, 0)
+        for cell in before
+    }
+    same = {(cell.optimizer, cell.task, cell.seed): cell for cell in before}
+    for cell in cells:
+        old = same.get((cell.optimizer, cell.task, cell.seed))
+        if old is not None and cell.key not in found and ignores_budget(cell):
+            found[cell.key] = found[old.key]
+    return found
 
 
 def _counted(optimizer: PlannedOptimizer, grid: Grid) -> bool:

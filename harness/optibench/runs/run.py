@@ -24,7 +24,7 @@ from optibench.files import write_atomically
 from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
 from optibench.spec.grid import Grid, Settings, load, load_settings
-from optibench.store import changed, fingerprint, provenance
+from optibench.store import changed, continued, fingerprint, provenance
 from optibench.store.run_folder import TRAINING, Store
 from optiformer import cores
 
@@ -61,9 +61,34 @@ def start(
     Raises:
         HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to fix.
     """
-    if grid is None and not (options.get("optimizers") or options.get("benchmarks")):
+    if grid is None and not (options.get("optimizers") or options.get("benchmarks") or options.get("extend")):
         return run(None, load_settings(options, place=place), command=command)
-    return run(*load(None if grid is None else str(grid), options, place=place), command=command)
+    return run(*load(None if grid is None else str(grid), options, place=place, before=_planned), command=command)
+
+
+def _planned(settings: Settings) -> Grid:
+    """The grid of the folder that is to be extended."""
+    store = _opened(settings)
+    if store.published():
+        raise HarnessError(
+            f"{store.folder} holds a published table, which cannot be extended: run the new cells into another folder "
+            "and report both."
+        )
+    return store.plan().grid
+
+
+def _opened(settings: Settings) -> Store:
+    """The folder of an earlier run; the external programs that it names are registered."""
+    if settings.out is None:
+        raise HarnessError(
+            "Nothing to extend: give the --out of a run."
+            if settings.extend
+            else "Nothing to run: give a grid (a YAML file, or -o and -b), or the --out of one to resume."
+        )
+    store = Store.open(settings.out)
+    store.refuse_imported()
+    external.recall(store.folder, allowed=settings.allow_external)
+    return store
 
 
 def run(grid: Grid | None, settings: Settings, *, command: str = "Python") -> Outcome:
@@ -85,14 +110,7 @@ def run(grid: Grid | None, settings: Settings, *, command: str = "Python") -> Ou
 
 def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
     if grid is None:
-        if settings.out is None:
-            raise HarnessError(
-                "Nothing to run: give a grid (a YAML file, or -o and -b), or the --out of one to resume."
-            )
-        store = Store.open(settings.out)
-        store.refuse_imported()
-        external.recall(store.folder, allowed=settings.allow_external)
-        grid = store.plan().grid
+        grid = _opened(settings).plan().grid
     if settings.executor == "serial":
         grid.limits.refuse_in_process()
     plan = Plan.of(grid)
@@ -104,31 +122,48 @@ def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
         check(str(settings.scheduler))
     now = fingerprint.current(plan)
     jobs = settings.jobs or (None if settings.executor == "dask" else cores.usable())
-    with Store.claim(settings.out or Path("runs") / grid.name, plan) as store:
-        cells = list(store.plan().cells())  # as it was planned first: an earlier version had other keys
+    with Store.claim(settings.out or Path("runs") / grid.name, plan, extend=settings.extend) as store:
         if store.published():
-            return _published(store, cells)
+            return _published(store, list(store.plan().cells()))
         with _stop_on_signal() as stopping, _sentence(store.folder):
+            extended = _extend(store, plan) if settings.extend else None
+            cells = list(store.plan().cells())  # as it was planned first: an earlier version had other keys
             external.record(store.folder, {one.name for one in plan.optimizers.values()}, plan.families)
             keys = {cell.key for cell in cells}
             store.set_aside_damaged(sorted(store.finished() & keys))
             settled = changed.settle(store, cells, now, settings.changed)
+            retried = continued.retry_failed(store, cells) if settings.retry_failed else None
             finished = store.finished() & keys
             waiting = [cell for cell in cells if cell.key not in finished]
             if waiting:
                 _train(store, plan)
-            if waiting or settled:
-                run = provenance.describe(settings.executor, jobs, command)
-                provenance.record(store, run | ({"changed": settled} if settled else {}))
+            run = provenance.describe(settings.executor, jobs, command)
+            said = {"changed": settled, "extended": extended, "retried": retried}
+            said = {name: sentence for name, sentence in said.items() if sentence is not None}
+            if waiting or said:
+                provenance.record(store, run | said)
             if waiting:
                 names = dataclasses.replace(now, parts={})  # no worker needs to know what is behind them
-                runner = CellRunner(store.folder, plan.tasks, grid.limits, names)
+                runner = CellRunner(store.folder, plan.tasks, grid.limits, names, run["id"])
                 more = {"scheduler": settings.scheduler, "packages": plan.versions}
                 execute = functools.partial(EXECUTORS[settings.executor], **more if settings.executor == "dask" else {})
                 _execute(cells, waiting, runner, execute, jobs, stopping)
             finished = store.finished() & keys
         failed = store.failed_trials(cells)
     return Outcome(store, len(finished), len(cells), stopped=len(finished) < len(cells), failed=failed)
+
+
+def _extend(store: Store, plan: Plan) -> str | None:
+    """Make a folder that of its own plan and another one's; says what became of its cells, on standard error as well.
+
+    Raises:
+        HarnessError: The other plan asks for something else.
+    """
+    store.refuse_conflict(plan)
+    sentence = continued.extend(store, store.plan().grown(plan))
+    if sentence is not None:
+        print(f"{store.folder}: {sentence}.", file=sys.stderr)
+    return sentence
 
 
 def _published(store: Store, cells: list[Cell]) -> Outcome:

@@ -8,7 +8,7 @@ wins), a keyword in Python and a part of ``optibench schema``. What becomes of a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ from optibench.options import COUNT, Form, Option, declared, in_file, some, text
 from optibench.paths import expanded, expanded_text
 from optibench.spec import batches
 from optibench.spec.budget import BUDGET, Budget
+from optibench.spec.extended import extended
 from optibench.spec.fidelity import FIDELITY, Choice
 from optibench.spec.limits import Limits
 from optibench.yaml_file import Source, by_name, read_yaml
@@ -150,6 +151,12 @@ class Settings(msgspec.Struct, frozen=True):
     allow_external: Annotated[
         bool, Option("run the external commands of a folder that was made elsewhere", file=False)
     ] = False
+    extend: Annotated[
+        bool, Option("add optimizers, tasks, seeds or trials to the grid in --out; what it has stays", file=False)
+    ] = False
+    retry_failed: Annotated[
+        bool, Option("run failed trials of finished cells again, and what came after them", file=False)
+    ] = False
     changed: Annotated[
         Literal["rerun", "keep"] | None,
         Option("what becomes of cells that other code or versions made; on a terminal you are asked", file=False),
@@ -174,7 +181,13 @@ class Also(msgspec.Struct, frozen=True):
 PARTS = (Grid, Also, Limits, Settings)
 
 
-def load(path: str | None, given: Mapping[str, Any], *, place: str = "The command line") -> tuple[Grid, Settings]:
+def load(
+    path: str | None,
+    given: Mapping[str, Any],
+    *,
+    place: str = "The command line",
+    before: Callable[[Settings], Grid] | None = None,
+) -> tuple[Grid, Settings]:
     """Read a grid from a YAML file (or the name of one that is shipped) and from what else is given, which wins.
 
     The external optimizers and benchmarks that the file defines are registered.
@@ -183,6 +196,7 @@ def load(path: str | None, given: Mapping[str, Any], *, place: str = "The comman
         path: The file, or ``None``.
         given: Options, as flags, as a file would have them, or as values; ``None`` is none.
         place: What errors call the place where they were given.
+        before: Gives the grid that ``extend`` adds to; without it there is no such option.
 
     Raises:
         HarnessError: The file is missing or malformed, or a value is out of range; the message gives the line.
@@ -193,8 +207,9 @@ def load(path: str | None, given: Mapping[str, Any], *, place: str = "The comman
         for key in ("trials", "budget"):
             source.values.pop(key, None)
     source.override(given, known, place)
+    extend = before is not None and bool(source.values.get("extend"))
     for key in ("optimizers", "benchmarks"):
-        if not source.values.get(key):
+        if not source.values.get(key) and not extend:
             flag = known[key].option.short
             raise HarnessError(f"The grid names no {key}: give them with {flag} or under `{key}:` in a YAML file.")
     if {"budget", "trials"} <= source.values.keys():
@@ -204,15 +219,18 @@ def load(path: str | None, given: Mapping[str, Any], *, place: str = "The comman
     values = source.read(known)
     if "external" in values:
         external.register(external.read(source, Path(source.path).parent, "external"))
-    values["optimizers"] = batches.expand(values["optimizers"], values.get("batch_size", (1,)))
     if "budget" in values:
         spend = values["budget"]
         values["trials"] = spend if isinstance(spend, int) else spend.trials or DEFAULT_TRIALS
         values["budget"] = None if isinstance(spend, int) else spend
+    settings = _settings(source, values)
+    if extend and before is not None:
+        return extended(before(settings), values, source), settings
+    values["optimizers"] = batches.expand(values["optimizers"], values.get("batch_size", (1,)))
     skipped = () if values.get("skip_missing") else None
     grid = Grid(**some(Grid, values), limits=Limits(**some(Limits, values)), skipped=skipped)
     _refuse_without_search(grid, source)
-    return grid, _settings(source, values)
+    return grid, settings
 
 
 def load_settings(given: Mapping[str, Any], *, place: str = "The command line") -> Settings:

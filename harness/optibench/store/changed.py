@@ -29,6 +29,19 @@ class Known(msgspec.Struct, frozen=True):
     parts: dict[str, Parts] = {}
     kept: dict[str, list[str]] = {}
 
+    def joined(self, other: Known) -> Known:
+        """What two folders know."""
+
+        def more(one: Mapping[str, list[str]], two: Mapping[str, list[str]]) -> dict[str, list[str]]:
+            return {name: list(dict.fromkeys([*one.get(name, ()), *two.get(name, ())])) for name in {**one, **two}}
+
+        return Known(
+            more(self.optimizers, other.optimizers),
+            more(self.tasks, other.tasks),
+            {**self.parts, **other.parts},
+            more(self.kept, other.kept),
+        )
+
 
 def settle(store: Store, cells: Sequence[Cell], now: Fingerprints, choice: str | None) -> str | None:
     """Decide what becomes of cells that were made otherwise than ``now`` would make them, and note what now is.
@@ -84,12 +97,8 @@ def read(store: Store) -> Known:
 
 def _note(store: Store, now: Fingerprints, known: Known, kept: dict[str, list[str]]) -> None:
     """Add what is now to what the folder knows."""
-
-    def more(before: Mapping[str, list[str]], names: Mapping[str, str]) -> dict[str, list[str]]:
-        return {name: list(dict.fromkeys([*before.get(name, ()), one])) for name, one in names.items()}
-
-    optimizers, tasks = more(known.optimizers, now.optimizers), more(known.tasks, now.tasks)
-    found = Known(optimizers, tasks, {**known.parts, **now.parts}, kept)
+    optimizers, tasks = ({name: [one] for name, one in names.items()} for names in (now.optimizers, now.tasks))
+    found = known.joined(Known(optimizers, tasks, dict(now.parts), kept))
     if known != found:
         write_atomically(store.folder / FINGERPRINTS, json.dumps(msgspec.to_builtins(found), indent=1).encode())
 

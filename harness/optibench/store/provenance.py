@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -77,13 +79,23 @@ def _git(root: Path, *arguments: str) -> str:
 
 def cpu() -> str:
     """The processor's name."""
-    try:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def vector_instructions() -> str | None:
+    """The widest vector instructions of an x86 processor, which decide how fast NumPy and torch are."""
+    flags = _cpuinfo("flags").split()
+    return next(
+        (name for name, flag in (("AVX-512", "avx512f"), ("AVX2", "avx2"), ("AVX", "avx")) if flag in flags), None
+    )
+
+
+def _cpuinfo(key: str) -> str:
+    with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
+            if line.startswith(key):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    return ""
 
 
 def command(arguments: Sequence[str]) -> str:
@@ -106,8 +118,11 @@ def describe(executor: str, jobs: int | None, command: str) -> dict[str, Any]:
     Args:
         executor, jobs: How it runs.
         command: What was typed (:func:`command`), or ``Python``.
+
+    Returns:
+        Its ``id`` is what the column ``run`` of its trials holds.
     """
-    return {
+    found = {
         "started_at": round(time.time(), 3),
         "command": command,
         "git_revision": git_revision(),
@@ -115,12 +130,14 @@ def describe(executor: str, jobs: int | None, command: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": cpu(),
+        "vector_instructions": vector_instructions(),
         "cores": os.cpu_count(),
         "usable_cores": cores.usable(),
         "executor": executor,
         "jobs": jobs,
         "threads": {variable: os.environ.get(variable) for variable in threads.VARIABLES},
     }
+    return {"id": hashlib.sha256(json.dumps([found, os.getpid()]).encode()).hexdigest()[:8], **found}
 
 
 def record(store: Store, run: dict[str, Any]) -> None:

@@ -20,12 +20,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optibench.cell.journal import Journal
+from optibench.cell.journal import History, Journal
 from optibench.cell.trials import Trial, compacted, schema, to_table
 from optibench.errors import HarnessError, storable
 from optibench.files import replacing
 from optibench.plan.cells import Cell
-from optibench.plan.plan import GRID, TASKS, Plan
+from optibench.plan.plan import GRID, TASKS, Plan, listed
 from optibench.plan.tasks import Task
 from optibench.store.cell_files import CellFiles, DamagedError
 
@@ -57,10 +57,11 @@ class Store:
 
     @classmethod
     @contextlib.contextmanager
-    def claim(cls, folder: Path, plan: Plan) -> Iterator[Store]:
+    def claim(cls, folder: Path, plan: Plan, *, extend: bool = False) -> Iterator[Store]:
         """Make the folder, or take up the one that holds the same grid, and hold it for one runner.
 
-        The lock comes first: what a kill in the middle of this leaves behind is finished by the next one.
+        The lock comes first: what a kill in the middle of this leaves behind is finished by the next one. With
+        ``extend`` the folder may hold another grid; whoever holds it makes it grow.
 
         Raises:
             HarnessError: The folder holds another grid or foreign files, cannot be written, or another runner has it.
@@ -82,18 +83,18 @@ class Store:
             return
         with store.lock():
             with store._sentence():
-                store._fill(plan)
+                store._fill(plan, extend)
             yield store
 
-    def _fill(self, plan: Plan) -> None:
+    def _fill(self, plan: Plan, extend: bool) -> None:
         """Write what is missing of a run folder."""
         self.cells.remove_partial()  # of a runner that was killed, or a disk that was full
         for name in ("cells", "journal"):
             (self.folder / name).mkdir(exist_ok=True)
-        if (self.folder / GRID).exists():
-            self.refuse_difference(plan)
-        else:
+        if not (self.folder / GRID).exists():
             plan.save(self.folder)
+        elif not extend:
+            self.refuse_difference(plan)
 
     @contextlib.contextmanager
     def _sentence(self) -> Iterator[None]:
@@ -142,8 +143,20 @@ class Store:
         """
         differences = self.plan().differences(plan)
         if differences:
-            shown = "; ".join(differences[:4]) + ("; ..." if len(differences) > 4 else "")
-            raise HarnessError(f"{self.folder} holds another grid ({shown}); choose another --out.")
+            hint = "" if self.plan().conflicts(plan) else ", or add --extend to add what is new to it"
+            raise HarnessError(f"{self.folder} holds another grid ({listed(differences)}); choose another --out{hint}.")
+
+    def refuse_conflict(self, plan: Plan) -> None:
+        """Refuse a grid that the folder's cannot grow by.
+
+        Raises:
+            HarnessError: They differ in what both have; the message shows where.
+        """
+        conflicts = self.plan().conflicts(plan)
+        if conflicts:
+            raise HarnessError(
+                f"{self.folder} cannot be extended by this grid ({listed(conflicts)}); choose another --out."
+            )
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -191,11 +204,16 @@ class Store:
         """Keys of the cells that have a journal."""
         return [path.stem for path in (self.folder / "journal").glob("*.jsonl")]
 
-    def set_aside(self, cell: Cell, made: str) -> None:
+    def set_aside(self, cell: Cell, made: str, *, journal: bool = True) -> None:
         """Rename a cell's files, so that it runs again; ``made`` goes into their names."""
-        for path in (self.cells.path(cell.key), self.journal(cell).path):
+        for path in (self.cells.path(cell.key), *([self.journal(cell).path] if journal else [])):
             if path.exists():
                 path.replace(path.with_name(f"{path.name}.{made}.old"))
+
+    def remove(self, cell: Cell) -> None:
+        """Remove a cell's files, once another cell's journal has what they hold."""
+        for path in (self.cells.path(cell.key), self.journal(cell).path):
+            path.unlink(missing_ok=True)
 
     def set_aside_damaged(self, keys: Iterable[str]) -> list[str]:
         """Rename the cell files that cannot be read, so that their cells run again; returns their keys."""
@@ -209,9 +227,11 @@ class Store:
                 damaged.append(key)
         return damaged
 
-    def finish(self, cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str = "") -> None:
-        """Put a finished cell's result in place, then drop its journal."""
-        self.cells.write(cell.key, to_table(cell, trials, task, fingerprint))
+    def finish(self, cell: Cell, trials: Sequence[Trial], task: Task, history: History | None = None) -> None:
+        """Put a finished cell's result in place, then drop its journal; ``history`` says what ran it."""
+        made = history or History()
+        table = to_table(cell, trials, task, "+".join(made.fingerprints), "+".join(made.runs))
+        self.cells.write(cell.key, table)
         (self.folder / "journal" / f"{cell.key}.jsonl").unlink(missing_ok=True)
 
     def journal(self, cell: Cell) -> Journal:
@@ -225,9 +245,14 @@ class Store:
         """Trials so far of the cells that have begun and not finished, by key."""
         return {path.stem: len(Journal(path).read().trials) for path in (self.folder / "journal").glob("*.jsonl")}
 
-    def event(self, event: str, *, cell: str | None = None, text: str = "") -> None:
-        """Append to the run's log of what went otherwise than planned."""
-        record = {"time": round(time.time(), 3), "event": event, "cell": cell, "text": storable(text)}
+    def event(self, event: str, *, cell: str | None = None, text: str = "", at: float | None = None) -> None:
+        """Append to the run's log of what went otherwise than planned; ``at`` is Unix time, default now."""
+        record = {
+            "time": round(time.time() if at is None else at, 3),
+            "event": event,
+            "cell": cell,
+            "text": storable(text),
+        }
         line = json.dumps(record).encode() + b"\n"
         with (self.folder / "events.jsonl").open("ab+", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)

@@ -18,6 +18,7 @@ from optibench.store.run_folder import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from optibench.spec.grid import Grid
     from optibench_reports import Results
@@ -43,9 +44,10 @@ def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
     cells = list(plan.cells())
     columns = (*COLUMNS, *COSTS) if plan.has_costs else COLUMNS
     columns = (*columns, "info") if metrics else columns
-    table = store.trials(cells, columns)
+    table = store.trials(cells, [*columns, "run"])
+    ran = _cells_by_run(table)
     infos = table.column("info").to_pylist() if "info" in table.column_names else [None] * len(table)
-    table = table.select([name for name in table.column_names if name != "info"])
+    table = table.select([name for name in table.column_names if name not in ("info", "run")])
     trials = table.to_pandas(split_blocks=True, self_destruct=True)
     del table
     try:
@@ -56,7 +58,20 @@ def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
         ) from error
     planned = _found(trials) if plan.imported else _planned(cells, plan.grid.initial, trials)
     tasks = msgspec.to_builtins(plan.tasks)
-    return Results(trials=trials, tasks=tasks, planned=planned, provenance=_history(store, plan))
+    return Results(trials=trials, tasks=tasks, planned=planned, provenance=_history(store, plan, ran))
+
+
+def _cells_by_run(table: pa.Table) -> dict[str, int]:
+    """How many cells each run made, by the run's id; a cell that several made counts for each."""
+    from pyarrow import compute
+
+    counts: dict[str, int] = {}
+    if "run" in table.column_names:
+        made = table.filter(compute.equal(table.column("trial"), 0)).column("run").value_counts()
+        for one in made.to_pylist():
+            for name in filter(None, (one["values"] or "").split("+")):
+                counts[name] = counts.get(name, 0) + one["counts"]
+    return counts
 
 
 def load_run(folders: Sequence[Path], optimizer: str, task: str, seed: str) -> Run:
@@ -161,8 +176,9 @@ def _found(trials: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(initial="own").astype({"optimizer": str, "task": str})
 
 
-def _history(store: Store, plan: Plan) -> dict[str, Any]:
+def _history(store: Store, plan: Plan, ran: Mapping[str, int]) -> dict[str, Any]:
     history = {"initial_design": _initial_design(plan.grid), **provenance.read(store)}
+    history["runs"] = [run | ({"cells": ran.get(run["id"], 0)} if "id" in run else {}) for run in history["runs"]]
     if plan.grid.skipped:
         history["skipped_tasks"] = list(plan.grid.skipped)
     versions: dict[str, Any] = {label: optimizer.packages for label, optimizer in plan.optimizers.items()}

@@ -8,6 +8,8 @@ from typing import Any
 
 from optibench_reports.stats.analysis import Analysis
 
+MAX_RUNS = 12
+"""Runs with a line of their own, the last ones."""
 MAX_LETTERS = 700
 """Letters shown of a provenance value; the run's provenance.json has all of it."""
 
@@ -41,12 +43,27 @@ def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
             lines.append((name, _cut(_packages(value))))
         elif isinstance(value, Sequence) and value and all(isinstance(item, Mapping) for item in value):
             lines.append((name, str(len(value))))
+            known = [run for run in value if "id" in run]
+            lines += [(f"run {run['id']}", _cut(_run(run))) for run in known[-MAX_RUNS:]]
+            value = [{key: item for key, item in run.items() if key not in ("id", "cells")} for run in value]
             for key in dict.fromkeys(key for item in value for key in item):
                 distinct = dict.fromkeys(_line(key, item[key]) for item in value if key in item)
                 lines.append((key, _cut("; ".join(distinct))))
         else:
             lines.append((name, _cut(_line(name, value))))
     return [(str(name).replace("_", " "), text) for name, text in lines if text]
+
+
+def _run(run: Mapping[str, Any]) -> str:
+    """What tells one run from others: when, where, by which code and command, and how many cells it made."""
+    where = " with ".join(str(run[key]) for key in ("cpu", "vector_instructions") if run.get(key))
+    parts = (
+        _line("started_at", run.get("started_at")),
+        f"{run.get('cells', 0):,} cells",
+        run.get("git_revision"),
+        where,
+    )
+    return ", ".join(str(part) for part in (*parts, run.get("command")) if part)
 
 
 def _packages(by_optimizer: Mapping[str, Any]) -> str:

@@ -134,5 +134,5 @@ def test_a_damaged_journal_costs_only_what_is_damaged(
 def _rows(store: Store, cells: Any) -> pd.DataFrame:
     from optibench.cell.trials import TIMINGS
 
-    frame = store.trials(cells).to_pandas().drop(columns=list(TIMINGS))
+    frame = store.trials(cells).to_pandas().drop(columns=[*TIMINGS, "run"])
     return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))

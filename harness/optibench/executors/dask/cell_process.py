@@ -49,7 +49,8 @@ def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any
     external.register(external.External.of(plain) for plain in setup["external"])
     folder = Path(setup["folder"])
     fingerprints = Fingerprints(**setup["fingerprints"], parts={})
-    runner = RemoteCellRunner(folder, setup["data_versions"], Limits(**setup["limits"]), fingerprints)
+    limits = Limits(**setup["limits"])
+    runner = RemoteCellRunner(folder, setup["data_versions"], limits, fingerprints, setup["run_id"])
     with WorkerPool(runner, lambda news: None, lambda: False, jobs=1) as pool:
         while True:
             try:

@@ -85,6 +85,7 @@ class Coordinator:
             "fingerprint": fingerprint(packages),
             "setup": {
                 "run": self._topic,
+                "run_id": runner.run_id,
                 "limits": msgspec.to_builtins(runner.limits),
                 "external": [external.plain() for external in runner.external],
                 "fingerprints": {
@@ -248,7 +249,7 @@ class Coordinator:
         if result.get("log"):
             store.log(cell).parent.mkdir(exist_ok=True)
             store.log(cell).write_text(result["log"], encoding="utf-8")
-        self._runner.finish(cell, trials, "+".join(history.fingerprints))
+        self._runner.finish(cell, trials, history)
         self._count(cell, result["journal"], finished=True)
         del self._out[cell.key], self._told[cell.key], self._lines[cell.key]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from optibench.cell.heartbeat import Step, no_heartbeat
+from optibench.cell.journal import History
 from optibench.cell.trials import Trial
 from optibench.errors import HarnessError
 from optibench.executors.base import CellRunner, Report
@@ -21,13 +22,13 @@ class RemoteCellRunner(CellRunner):
         folder: With a folder ``journal``.
         data_versions: Those of the coordinator's tasks.
         limits: The grid's.
-        fingerprints: The coordinator's; a worker of another source or other packages runs no cell.
+        fingerprints, run_id: The coordinator's; a worker of another source or other packages runs no cell.
     """
 
     def __init__(
-        self, folder: Path, data_versions: Mapping[str, str], limits: Limits, fingerprints: Fingerprints
+        self, folder: Path, data_versions: Mapping[str, str], limits: Limits, fingerprints: Fingerprints, run_id: str
     ) -> None:
-        super().__init__(folder, {}, limits, fingerprints)
+        super().__init__(folder, {}, limits, fingerprints, run_id)
         self.data_versions = data_versions
 
     def run(
@@ -52,5 +53,5 @@ class RemoteCellRunner(CellRunner):
             raise HarnessError(f"data of {cell.task} is version {here!r} there and {there!r} on the coordinator")
         super().run(cell, report, stopping, heartbeat, scratch=scratch, own_process=own_process)
 
-    def finish(self, cell: Cell, trials: Sequence[Trial], fingerprint: str) -> None:
+    def finish(self, cell: Cell, trials: Sequence[Trial], history: History) -> None:
         """The journal is whole; there is no more to do here."""
