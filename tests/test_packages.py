@@ -23,7 +23,7 @@ study = optuna.create_study(sampler=OptiFormerSampler(seed=0))
 study.optimize(lambda trial: trial.suggest_float("x", -5, 5) ** 2, n_trials=8)
 print(len(study.trials))
 """
-GRID = ("-o", "random", "optiformer", "-b", "synthetic/branin-2d", "-s", "1", "-t", "14", "-j", "2", "--out", "runs")
+GRID = ("-o", "random,optiformer", "-b", "synthetic/branin-2d", "-s", "1", "-t", "14", "-j", "2", "--out", "runs")
 
 
 def call(*command: str | Path, where: Path) -> str:

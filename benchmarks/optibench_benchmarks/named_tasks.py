@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from optibench_benchmarks.base import Benchmark, MissingDataError
 from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
-from optibench_benchmarks.wrappers import apply, split
+from optibench_benchmarks.wrappers import apply, parse, split
 
 
 class NamedTasks:
@@ -50,11 +50,26 @@ class NamedTasks:
         plain, suffixes = split(name)
         return apply(self.build(self.available(plain)), suffixes, name)
 
-    def available(self, plain: str) -> str:
-        """The task of a name without suffixes; raises as :meth:`create`."""
+    def check(self, name: str) -> None:
+        """Raises as :meth:`create`, but looks for no data."""
+        plain, suffixes = split(name)
+        self.known(plain)
+        parse(suffixes, name)
+
+    def known(self, plain: str) -> str:
+        """The task of a name without suffixes, whether or not it can run here.
+
+        Raises:
+            UnknownBenchmarkError: There is none.
+        """
         plain = self.aliases.get(plain, plain)
         if plain not in self.tasks:
             raise UnknownBenchmarkError(unknown("benchmark", plain, list(self.tasks), "optibench list benchmarks"))
+        return plain
+
+    def available(self, plain: str) -> str:
+        """The task of a name without suffixes; raises as :meth:`create`."""
+        plain = self.known(plain)
         if reason := self.lacks(plain):
             raise MissingDataError(reason)
         return plain

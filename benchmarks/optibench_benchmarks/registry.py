@@ -49,6 +49,8 @@ class Provider(Protocol):
         """One sentence with the family's missing data and the command that fetches it; ``None`` if all is there."""
         ...
 
+    # Optional: `check(name)`, which raises what `create` raises for a name that it does not know, without building the
+    # task, so that a misspelt name is refused at once.
     # Optional: `absent() -> Mapping[str, str]`, the tasks whose data is missing, each with its reason;
     # `family/group/*` stands for tasks whose names are in the data only. By default, it is the whole family.
 
@@ -149,6 +151,18 @@ class Family:
                 f"Benchmark family {self.prefix!r} ({self.target}) declares {name!r} wrongly: {wrong}."
             )
         return benchmark
+
+    def check(self, name: str) -> None:
+        """Refuse a name that :meth:`create` does not know, where the family can tell without building the task.
+
+        Raises:
+            UnknownBenchmarkError: There is no such task.
+            BenchmarkError: A suffix is wrong, or the family's code is broken.
+        """
+        with self._blamed():
+            provider = self.provider()
+            if hasattr(provider, "check"):
+                provider.check(name)
 
     def _misnamed(self, name: str, requested: str) -> str | None:
         """What is wrong with a task's name; it may differ from the requested one if that was another spelling."""
@@ -274,13 +288,37 @@ def create(name: str) -> Benchmark:
         MissingDataError: Its data is not on this machine; the message says how to fetch it.
         BenchmarkError: The plug-in of that prefix is broken.
     """
+    return _family(name).create(name)
+
+
+def check(patterns: Iterable[str]) -> None:
+    """Refuse names of tasks and suites that :func:`expand` would not know.
+
+    It builds no task and looks for no data; so it is quick, and :func:`expand` may still refuse the patterns.
+
+    Raises:
+        UnknownBenchmarkError: There is no such task or suite; the message gives the closest ones.
+        BenchmarkError: A suffix is wrong, or the plug-in of that prefix is broken.
+    """
+    for pattern in patterns:
+        name = pattern.removeprefix("!")
+        if name in suites.load():
+            continue
+        if _is_glob(name):
+            _glob(name, {})
+        else:
+            _family(name).check(name)
+
+
+def _family(name: str) -> Family:
+    """The family of a task, by its prefix; raises as :func:`create`."""
     prefix = name.partition("/")[0]
     family = families().get(prefix)
     if prefix in _broken:
         raise BenchmarkError(_broken[prefix])
     if family is None:
         raise UnknownBenchmarkError(unknown("benchmark", name, [*names(), *suites.load()], "optibench list benchmarks"))
-    return family.create(name)
+    return family
 
 
 def expand(patterns: Iterable[str], skipped: dict[str, str] | None = None) -> list[str]:
@@ -346,13 +384,24 @@ def _matches(pattern: str, missing: dict[str, str]) -> list[str]:
     known_suites = suites.load()
     if pattern in known_suites:
         return list(_expand(known_suites[pattern], missing))
-    if not any(character in pattern for character in "*?["):
+    if not _is_glob(pattern):
         try:
             return [create(pattern).name]
         except MissingDataError as error:
             missing[pattern] = str(error)
             return []
-    glob, plus, suffixes = pattern.partition("+")
+    matches = _glob(pattern, missing)
+    _, plus, suffixes = pattern.partition("+")
+    return [create(name + plus + suffixes).name for name in matches] if plus else matches
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(character in pattern for character in "*?[")
+
+
+def _glob(pattern: str, missing: dict[str, str]) -> list[str]:
+    """The tasks that a glob matches, suffixes aside; those without data go to ``missing``."""
+    glob = pattern.partition("+")[0]
     # Lists only the families that the glob can match, because listing may read data.
     prefix = glob.partition("/")[0]
     meant = [family for family in families().values() if fnmatch.fnmatchcase(family.prefix, prefix) or "/" not in glob]
@@ -361,9 +410,9 @@ def _matches(pattern: str, missing: dict[str, str]) -> list[str]:
     missing.update(absent)
     if not matches and not absent:
         raise UnknownBenchmarkError(
-            unknown("benchmark", pattern, [*names(), *known_suites], "optibench list benchmarks")
+            unknown("benchmark", pattern, [*names(), *suites.load()], "optibench list benchmarks")
         )
-    return [create(name + plus + suffixes).name for name in matches] if plus else matches
+    return matches
 
 
 def _may_mean(glob: str, name: str) -> bool:

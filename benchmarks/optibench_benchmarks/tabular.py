@@ -46,6 +46,7 @@ from optibench_benchmarks.base import (
     Reference,
 )
 from optibench_benchmarks.named_tasks import NamedTasks
+from optibench_benchmarks.wrappers import apply, parse, split
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -287,16 +288,22 @@ class _Tables(NamedTasks):
 
     def create(self, name: str) -> Benchmark:
         """Build one task; its first suffix may be ``seeds=sampled`` or ``seeds=mean``."""
-        from optibench_benchmarks.wrappers import apply, split
-
-        plain, suffixes = split(name)
-        if not suffixes or not suffixes[0].startswith("seeds="):
-            return super().create(name)
-        option = suffixes.pop(0)
-        if option not in ("seeds=sampled", "seeds=mean"):
-            raise BenchmarkError(f"Benchmark {name!r} takes +seeds=mean or +seeds=sampled, not '+{option}'.")
+        plain, option, suffixes = self._split(name)
         task = self.available(plain).rpartition("/")[2]
         return apply(Tabular(self.collection, task, option == "seeds=sampled"), suffixes, name)
+
+    def check(self, name: str) -> None:
+        plain, _, suffixes = self._split(name)
+        self.known(plain)
+        parse(suffixes, name)
+
+    def _split(self, name: str) -> tuple[str, str, list[str]]:
+        """The plain name, the suffix that says which training's value it is, and the others."""
+        plain, suffixes = split(name)
+        option = suffixes.pop(0) if suffixes and suffixes[0].startswith("seeds=") else "seeds=mean"
+        if option not in ("seeds=sampled", "seeds=mean"):
+            raise BenchmarkError(f"Benchmark {name!r} takes +seeds=mean or +seeds=sampled, not '+{option}'.")
+        return plain, option, suffixes
 
 
 hpobench, hpolib, nasbench201 = (_Tables(collection) for collection in (HPOBENCH, HPOLIB, NASBENCH201))

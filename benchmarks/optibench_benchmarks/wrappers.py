@@ -17,7 +17,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optibench_benchmarks.base import Benchmark, BenchmarkError, Config, Evaluation, Reference
 
@@ -225,21 +225,31 @@ def apply(benchmark: Benchmark, suffixes: Sequence[str], name: str) -> Benchmark
     Raises:
         BenchmarkError: An unknown key, or a value that its wrapper does not take.
     """
+    wrappers: dict[str, Callable[[Benchmark, Any], Benchmark]]
+    wrappers = {"noise": Noisy, "unused": UnusedDimensions, "monotone": Monotone}
+    for key, value in parse(suffixes, name):
+        benchmark = wrappers[key](benchmark, value)
+    return benchmark
+
+
+def parse(suffixes: Sequence[str], name: str) -> list[tuple[str, float | int | str]]:
+    """The key of each suffix and its value.
+
+    Raises:
+        BenchmarkError: An unknown key, or a value of another kind; the message has the whole name.
+    """
+    found: list[tuple[str, float | int | str]] = []
+    kinds = {"noise": float, "unused": int, "monotone": str}
     for suffix in suffixes:
         key, _, value = suffix.partition("=")
+        if key not in kinds:
+            raise BenchmarkError(
+                f"Benchmark {name!r} has an unknown suffix '+{suffix}'; its family takes "
+                "+noise=STD, +monotone=NAME and +unused=N."
+            )
         try:
-            if key == "noise":
-                benchmark = Noisy(benchmark, float(value))
-            elif key == "unused":
-                benchmark = UnusedDimensions(benchmark, int(value))
-            elif key == "monotone":
-                benchmark = Monotone(benchmark, value)
-            else:
-                raise BenchmarkError(
-                    f"Benchmark {name!r} has an unknown suffix '+{suffix}'; its family takes "
-                    "+noise=STD, +monotone=NAME and +unused=N."
-                )
+            found.append((key, kinds[key](value)))
         except ValueError as error:
             kind = "a whole number" if key == "unused" else "a number"
             raise BenchmarkError(f"Benchmark {name!r} needs {kind} in '+{suffix}', not {value!r}.") from error
-    return benchmark
+    return found

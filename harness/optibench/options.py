@@ -6,7 +6,6 @@ Nothing here knows what the options are for.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import functools
 import os
@@ -136,20 +135,6 @@ def unknown(key: object, known: Collection[str]) -> str:
     close = difflib.get_close_matches(str(key), known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}."
     return f"unknown key {key!r}; {hint}"
-
-
-def add_flags(parser: argparse._ActionsContainer, options: Options) -> None:
-    """Add the flags of options to a parser; one that is not given is ``None``."""
-    for one in options.values():
-        kind, how = one.form.written, dict[str, Any]()
-        if kind is bool:
-            how = {"action": "store_const", "const": True}
-        elif get_origin(kind) is Literal:
-            how = {"choices": get_args(kind)}
-        else:
-            how = {"metavar": one.option.metavar} | ({"nargs": "+", "action": "extend"} if one.option.many else {})
-        if one.option.flag:
-            parser.add_argument(*filter(None, (one.option.short, one.flag)), help=one.option.help, **how)
 
 
 def in_file(options: Options) -> Options:

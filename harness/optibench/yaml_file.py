@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import operator
 import re
@@ -124,8 +125,10 @@ def read_yaml(
         content = files.get(path, Path(path)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        cure = cure or f"give a YAML file or one of: {', '.join(files)}"
-        raise HarnessError(f"Cannot read the {noun} {path}: {reason}; {cure}.") from error
+        close = difflib.get_close_matches(path, files, n=1)
+        cure = cure or (f"did you mean {close[0]}?" if close else f"give a YAML file or one of: {', '.join(files)}")
+        cure = cure if cure.endswith("?") else f"{cure}."
+        raise HarnessError(f"Cannot read the {noun} {path}: {reason}; {cure}") from error
     try:
         node = yaml.compose(content, Loader=yaml.SafeLoader)
         values = yaml.safe_load(content)

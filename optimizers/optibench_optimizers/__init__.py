@@ -18,6 +18,7 @@ from optibench_optimizers.registry import (
     create,
     entries,
     is_installed,
+    known_settings,
     parse,
     register,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "create",
     "entries",
     "is_installed",
+    "known_settings",
     "parse",
     "register",
 ]

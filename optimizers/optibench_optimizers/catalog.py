@@ -5,16 +5,24 @@ Importing this module imports none of their libraries; the adapters take their c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from optibench_optimizers.base import Capabilities
 from optibench_optimizers.entry import Entry
+from optibench_optimizers.settings import MAX_COUNT, Choice, Number, Whole
 
 _WORST = "counts as the worst success so far"
 _PREDICTED = "a separate model predicts how likely a configuration fails"
 _DEFAULTS = "inactive parameters are observed at their default and dropped from suggestions"
 _SOBOL_DIMENSIONS = 21201  # the longest table of direction numbers in SciPy
+_MAX_SIGMA = 10.0  # of ranges: if wider, nearly every point is drawn again or cut at a bound
+_COUNT = Whole(1, MAX_COUNT)
+_TPE = {"n_startup_trials": Whole(0, MAX_COUNT), "n_ei_candidates": Whole(1, 100_000), "constant_liar": bool}
+_ETA = {"eta": Whole(2, 1000)}
+_CHECKPOINT = {"checkpoint": str}
+_RETRAIN = {"retrain_after": _COUNT}
 _OPTUNA: dict[str, Any] = {"packages": ("optuna>=5",), "install": "pip install 'optuna>=5'"}
 _SMAC: dict[str, Any] = {
     "packages": ("scipy", "scikit-learn>=1.5", "smac>=2.4"),
@@ -29,6 +37,7 @@ def _entry(
     target: str,
     capabilities: Capabilities,
     packages: tuple[str, ...] = (),
+    settings: Mapping[str, Any] | None = None,
     ignores_budget: bool = True,
     **more: Any,
 ) -> Entry:
@@ -39,6 +48,7 @@ def _entry(
         f"optibench_optimizers.adapters.{target}",
         replace(capabilities, ignores_budget=ignores_budget),
         packages=("ConfigSpace", "numpy", *packages),
+        settings=settings or {},
         **more,
     )
 
@@ -61,12 +71,14 @@ ENTRIES = (
             failed="nothing, as from any trial",
         ),
         packages=("scipy",),
+        settings={"scramble": bool},
     ),
     _entry(
         "tpe",
         "TPE, Optuna 5's default: multivariate (group=true adds groups for conditional spaces).",
         "tpe:TPE",
         Capabilities(batch=True),
+        settings={"multivariate": bool, "group": bool, **_TPE},
         **_OPTUNA,
     ),
     _entry(
@@ -74,6 +86,7 @@ ENTRIES = (
         "TPE, each parameter modelled alone: the 2011 paper's, Optuna's default before version 5.",
         "tpe:UnivariateTPE",
         Capabilities(batch=True),
+        settings=_TPE,
         **_OPTUNA,
     ),
     _entry(
@@ -87,6 +100,7 @@ ENTRIES = (
             failed=_WORST,
         ),
         packages=("scipy", "cmaes>=0.11"),
+        settings={"sigma0": Number(0.0, _MAX_SIGMA), "popsize": Whole(0, 10_000), "margin": bool},
         install="pip install 'cmaes>=0.11'",
     ),
     _entry(
@@ -95,6 +109,7 @@ ENTRIES = (
         "gp_skopt:SkoptGP",
         Capabilities(conditional=_DEFAULTS, batch=True, failed=_WORST),
         packages=("scipy", "scikit-learn>=1.5", "scikit-optimize>=0.10.2"),
+        settings={"acq_func": Choice(("gp_hedge", "EI", "LCB", "PI")), "n_initial_points": _COUNT},
         install="pip install 'scikit-optimize>=0.10.2'",
     ),
     _entry(
@@ -107,6 +122,8 @@ ENTRIES = (
         ),
         packages=("scipy", "torch>=2.8", "optuna>=5", "greenlet>=3"),
         companions=("greenlet",),
+        # the sampler learns the parameters from its first trial, so there must be one
+        settings={"n_startup_trials": _COUNT, "deterministic_objective": bool},
         install="pip install 'optuna>=5' 'greenlet>=3' torch",
     ),
     _entry(
@@ -115,6 +132,7 @@ ENTRIES = (
         "gp_botorch:BoTorchGP",
         Capabilities(conditional=_DEFAULTS, batch=True, max_dimensions=_SOBOL_DIMENSIONS, failed=_WORST),
         packages=("scipy", "torch>=2.8", "gpytorch>=1.14", "botorch>=0.14"),
+        settings={"n_initial": _COUNT, "num_restarts": Whole(1, 256), "raw_samples": Whole(1, 16_384)},
         install="pip install 'botorch>=0.14' 'gpytorch>=1.14'",
     ),
     _entry(
@@ -122,6 +140,7 @@ ENTRIES = (
         "SMAC3's hyperparameter-optimization facade: random forest, log expected improvement.",
         "smac.facades:SMACForest",
         Capabilities(batch=True, failed=_WORST),
+        settings=_RETRAIN,
         **_SMAC,
     ),
     _entry(
@@ -131,6 +150,7 @@ ENTRIES = (
         Capabilities(
             conditional="SMAC's GP sees an inactive parameter at -1, below its range", batch=True, failed=_WORST
         ),
+        settings=_RETRAIN,
         **_SMAC,
     ),
     _entry(
@@ -138,6 +158,7 @@ ENTRIES = (
         "Hyperband over random configurations, SMAC3's: successive halving with several brackets.",
         "smac.multi_fidelity:SMACHyperband",
         Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
+        settings=_ETA,
         **_SMAC,
     ),
     _entry(
@@ -145,6 +166,7 @@ ENTRIES = (
         "SMAC3's multi-fidelity facade: Hyperband whose configurations a random forest proposes, like BOHB.",
         "smac.multi_fidelity:SMACForestHyperband",
         Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
+        settings={**_ETA, **_RETRAIN},
         **_SMAC,
     ),
     _entry(
@@ -152,6 +174,7 @@ ENTRIES = (
         "Asynchronous successive halving, Optuna's pruner, over TPE (sampler=tpe|random).",
         "asha:ASHA",
         Capabilities(batch=True, multi_fidelity=True),
+        settings={**_ETA, "sampler": Choice(("tpe", "random"))},
         **_OPTUNA,
     ),
     _entry(
@@ -161,6 +184,12 @@ ENTRIES = (
         Capabilities(batch=True, failed="shown to the network as infeasible"),
         packages=("torch>=2.8",),
         fingerprint="optibench_optimizers.adapters.optiformer_sequence:fingerprint",
+        settings={
+            **_CHECKPOINT,
+            "train": str,
+            **dict.fromkeys(("temperature", "top_p", "margin"), float),
+            "rerank": Whole(0, 10_000),
+        },
     ),
     _entry(
         "optiformer",
@@ -170,6 +199,20 @@ ENTRIES = (
         Capabilities(batch=True, failed=_PREDICTED),
         packages=("scipy",),
         fingerprint="optibench_optimizers.adapters.optiformer:fingerprint",
+        settings={
+            **_CHECKPOINT,
+            "train": str,
+            "preset": Choice(("fast", "default", "thorough")),
+            "acquisition": str,
+            "min_gp_r2": float,
+            "n_gp_only": int,
+            "margin": float,
+            "temperature": float,
+            "refinements": int,
+            "batch_fraction": float,
+            "evaluations": int,
+            "screened": float,
+        },
     ),
     _entry(
         "optiformer-sampler",
@@ -181,6 +224,12 @@ ENTRIES = (
         packages=("scipy", "optuna>=5"),
         install="pip install 'optuna>=5'",
         fingerprint="optibench_optimizers.adapters.optiformer_sampler:fingerprint",
+        settings={
+            **_CHECKPOINT,
+            "preset": Choice(("default", "thorough")),
+            "temperature": float,
+            "n_startup_trials": int,
+        },
     ),
 )
 CAPABILITIES = {entry.name: entry.capabilities for entry in ENTRIES}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, NoReturn, get_type_hints
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, Optional, get_type_hints
 
 from optibench_optimizers.base import Capabilities, Optimizer, OptimizerError
-from optibench_optimizers.settings import mismatch, of_type
+from optibench_optimizers.settings import Choice, Number, Whole, mismatch
 
 if TYPE_CHECKING:
     from optibench_optimizers.entry import Entry
@@ -36,6 +37,13 @@ def check(entry: Entry) -> None:
         names = getattr(entry, key)
         if not isinstance(names, (tuple, list)) or not all(name and isinstance(name, str) for name in names):
             refuse(key, wanted, names)
+    if entry.settings is not None:
+        kinds = (Whole, Number, Choice)
+        if not isinstance(entry.settings, Mapping) or not all(
+            isinstance(key, str) and (kind in (bool, int, float, str) or isinstance(kind, kinds))
+            for key, kind in entry.settings.items()
+        ):
+            refuse("settings", "a mapping of names to bool, int, float, str, Whole, Number or Choice", entry.settings)
     if not isinstance(entry.capabilities, Capabilities):
         refuse("capabilities", "an optibench_optimizers.Capabilities", entry.capabilities)
     for key, annotation in get_type_hints(Capabilities).items():
@@ -45,18 +53,13 @@ def check(entry: Entry) -> None:
             refuse(f"capabilities.{key}", other or "at least 1", value)
 
 
-def check_type(cls: type[Optimizer], parameter: inspect.Parameter, value: object) -> None:
-    """Check a setting's value against the annotation of the constructor's parameter, if it has one.
-
-    Raises:
-        SettingError: It is of another type.
-    """
-    annotation = parameter.annotation
-    if isinstance(annotation, str):
-        try:
-            alone = type("Annotated", (), {"__annotations__": {parameter.name: annotation}})
-            annotation = get_type_hints(alone, inspect.unwrap(cls.__init__).__globals__)[parameter.name]
-        except Exception:  # a name imported only for type checkers: nothing to check
-            return
-    if value is not None or parameter.default is not None:
-        of_type(parameter.name, value, annotation)
+def annotation(cls: type[Optimizer], parameter: inspect.Parameter) -> Any:
+    """What the constructor's annotation says a setting may be; a default of ``None`` is allowed as well."""
+    found = parameter.annotation
+    try:
+        if isinstance(found, str):
+            alone = type("Annotated", (), {"__annotations__": {parameter.name: found}})
+            found = get_type_hints(alone, inspect.unwrap(cls.__init__).__globals__)[parameter.name]
+        return Optional[found] if parameter.default is None else found  # noqa: UP045  # it may be no type
+    except Exception:  # a name imported only for type checkers, or no type at all: nothing to check
+        return Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optibench_optimizers import requirements
@@ -29,6 +29,9 @@ class Entry:
         install: The ``pip install`` command for all of them.
         fingerprint: ``module:function`` that turns the settings into a word for a cell's key, identifying whatever else
             determines the results, such as the weights of a network. Empty if there is nothing.
+        settings: What each setting may be: ``bool``, ``int``, ``float``, ``str``, or a
+            :class:`~optibench_optimizers.settings.Whole`, ``Number`` or ``Choice``. Then a wrong setting is refused,
+            and the command line completes settings, without an import. ``None``: the class's constructor says it.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Entry:
     companions: tuple[str, ...] = ()
     install: str = "pip install optiformer-bench"
     fingerprint: str = ""
+    settings: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def load(self) -> type[Optimizer]:
         """Import the optimizer's class.

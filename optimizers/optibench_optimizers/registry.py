@@ -18,9 +18,9 @@ from packaging.requirements import InvalidRequirement
 
 from optibench_optimizers import catalog
 from optibench_optimizers.base import Fidelity, Optimizer, OptimizerError
-from optibench_optimizers.declarations import check, check_type
+from optibench_optimizers.declarations import annotation, check
 from optibench_optimizers.entry import Entry, _first_line
-from optibench_optimizers.settings import whole
+from optibench_optimizers.settings import of_type, whole
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -175,27 +175,42 @@ def create(
         return entry.load()(space, seed=seed, n_trials=n_trials, **given)
 
 
-def check_settings(entry: Entry, settings: Mapping[str, Any]) -> None:
-    """Reject unknown settings and values that do not fit their annotations.
+def known_settings(entry: Entry) -> tuple[Mapping[str, Any], bool]:
+    """An optimizer's settings with what each may be, and whether it takes others too.
+
+    It is imported unless its entry declares the settings.
 
     Raises:
-        OptimizerError: A setting is unknown (the message lists the known ones), or a value has the wrong type.
+        OptimizerError: It cannot be imported.
     """
-    if not settings and entry.target.startswith("optibench_optimizers."):
-        return  # nothing to check: import no large library for it (a test checks the built-in entries)
+    if entry.settings is not None:
+        return entry.settings, False
     cls = entry.load()
     parameters = inspect.signature(cls).parameters.values()
-    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     known = {
-        parameter.name: parameter
+        parameter.name: annotation(cls, parameter)
         for parameter in parameters
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
         and parameter.name not in NOT_SETTINGS
     }
+    return known, any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def check_settings(entry: Entry, settings: Mapping[str, Any]) -> None:
+    """Reject unknown settings and values that are not what they may be.
+
+    Raises:
+        OptimizerError: A setting is unknown (the message lists the known ones), or a value has the wrong type.
+    """
+    if not settings and entry.settings is not None:
+        return
+    known, open_ended = known_settings(entry)
     for key, value in settings.items():
         if key in known:
             with entry.named():
-                check_type(cls, known[key], value)
+                of_type(key, value, known[key])
         elif not open_ended:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
             has = f"it has {', '.join(known)}" if known else "it has none"
-            raise OptimizerError(f"Optimizer {entry.name!r} has no setting {key!r}: {has}.")
+            raise OptimizerError(f"Optimizer {entry.name!r} has no setting {key!r}{hint}: {has}.")

@@ -1,7 +1,8 @@
 """Checks of settings, shared by the adapters: a bad value raises one clear sentence before any work is done.
 
-The registry checks every setting against its annotation (``n: int``, ``margin: float | None``,
-``kind: Literal["a", "b"]``; :func:`of_type`); the optimizer's constructor checks ranges with the other functions.
+An entry of the catalog declares its settings (:class:`Whole`, :class:`Number`, :class:`Choice`, or a type), so that
+they are known without importing the optimizer. Where an entry declares none, the registry checks each setting against
+the constructor's annotation (``n: int``, ``margin: float | None``, ``kind: Literal["a", "b"]``; :func:`of_type`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import types
 import typing
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, Union
 
 from optibench_optimizers.base import OptimizerError
@@ -100,12 +102,42 @@ def blaming(name: str, kind: type[Exception]) -> Iterator[None]:
         raise SettingError(f"Setting {name!r}: {error}") from error
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A setting that is a whole number of at least ``least``, and at most ``most`` if there is such a bound."""
+
+    least: int = 1
+    most: int | None = None
+
+
+@dataclass(frozen=True)
+class Number:
+    """A setting that is a finite number strictly between ``above`` and ``below``."""
+
+    above: float = -math.inf
+    below: float = math.inf
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting that is one of some words."""
+
+    words: tuple[str, ...]
+
+
 def of_type(name: str, value: object, annotation: Any) -> None:
-    """Check a value against its setting's annotation; annotations of other types than these are not checked.
+    """Check a value against its setting's declaration or annotation; annotations of other types are not checked.
 
     Raises:
-        SettingError: It is of another type, or not finite.
+        SettingError: It is of another type, not finite, or out of its range.
     """
+    match annotation:
+        case Whole(least, most):
+            whole(name, value, least=least, most=most)
+        case Number(above, below):
+            number(name, value, above=above, below=below)
+        case Choice(words):
+            choice(name, value, words)
     wanted = mismatch(value, annotation)
     if wanted is not None:
         raise SettingError(f"Setting {name!r} must be {wanted}, not {_short.repr(value)}.")

@@ -1,5 +1,6 @@
 """Names: families, collisions, closest names, globs, exclusion, third parties."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -143,9 +144,33 @@ def test_an_unknown_name_gets_the_closest_ones(name, closest):
     with pytest.raises(UnknownBenchmarkError) as caught:
         expand([name])
     message = str(caught.value)
+    with pytest.raises(UnknownBenchmarkError) as checked:
+        optibench_benchmarks.check([name])
+    assert str(checked.value) == message
     assert f"Unknown benchmark {name!r}: did you mean" in message
     assert closest in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "name", ["synthetic/branin-5d", "synthetic/sphere-2d+nois=1", "hpolib/slice_localization+seeds=all"]
+)
+def test_a_name_that_its_family_refuses_is_checked_like_created(name):
+    with pytest.raises(BenchmarkError) as caught:
+        expand([name])
+    with pytest.raises(BenchmarkError, match=re.escape(str(caught.value))):
+        optibench_benchmarks.check([name])
+
+
+def test_checking_names_builds_no_task_and_looks_for_no_data():
+    code = (
+        "import sys, optibench_benchmarks as b; "
+        "more = ['synthetic/*-5d', '!synthetic/branin', 'mnist/mlp', 'yahpo/fcnet/1']; "
+        "b.check([*b.names(), *b.suites.load(), *more]); "
+        "print([name for name in ('ConfigSpace', 'scipy', 'sklearn', 'torch', 'pandas') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_name_unlike_any_points_to_the_listing():

@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 MAIN = "optibench.cli.main"
-PRELOADED = (MAIN, "optibench.cli.commands", "optibench.runs.run", "optibench.executors.workers", "optibench.cell.run")
-PRELOADED += ("optibench.store.to_results", "optibench_reports.render.report", "optibench_reports.figures.anytime")
+PRELOADED = (MAIN, "optibench.cli.run", "optibench.cli.report", "optibench.runs.run", "optibench.executors.workers")
+PRELOADED += ("optibench.cell.run", "optibench.store.to_results")
+PRELOADED += ("optibench_reports.render.report", "optibench_reports.figures.anytime")
 
 
 class CommandServer:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ConfigSpace import ConfigurationSpace, Float
 
+import optibench_optimizers
 from optibench_optimizers.adapters.optiformer_sequence import OptiFormerSeq, fingerprint
 from optibench_optimizers.base import Observation, OptimizerError
 from optiformer.sequence.network import load
@@ -64,7 +65,7 @@ def test_wrong_settings_are_clear_errors(settings: dict[str, object], message: s
     if "checkpoint" not in settings and "train" not in settings:
         settings = {**settings, "checkpoint": str(tiny_checkpoint)}
     with pytest.raises(OptimizerError, match=message):
-        OptiFormerSeq(space(), seed=0, n_trials=10, **settings)  # type: ignore[arg-type]
+        optibench_optimizers.create("optiformer-seq", space(), seed=0, n_trials=10, settings=settings)
 
 
 def test_a_training_phase_runs_once_and_its_checkpoint_is_used(

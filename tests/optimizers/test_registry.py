@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -22,6 +23,7 @@ def create(spec: str, **settings: Any) -> None:
 def test_listing_imports_none_of_the_libraries() -> None:
     code = (
         "import sys, optibench_optimizers; assert len(optibench_optimizers.entries()) >= 10; "
+        "optibench_optimizers.check_settings(*optibench_optimizers.parse('gp-botorch:n_initial=3')); "
         "heavy = 'torch optuna smac sklearn skopt botorch gpytorch cmaes scipy ConfigSpace'.split(); "
         "print(sorted(set(heavy) & set(sys.modules)))"
     )
@@ -39,7 +41,7 @@ def test_every_optimizer_that_was_promised_is_there() -> None:
     [
         ("tpe:group=true,multivariate=false", "'group' needs 'multivariate'"),
         ("cmaes:popsize=1", "at least 2"),
-        ("tpe:groups=true", "has no setting 'groups'"),
+        ("tpe:groups=true", "has no setting 'groups' (did you mean group?): it has multivariate, group, "),
         ("random:n=3", "has none"),
         ("tpe:group", "is not a setting"),
     ],
@@ -57,7 +59,7 @@ def test_an_unknown_name_is_answered_with_the_closest() -> None:
 
 
 def test_too_many_parameters_are_refused_before_the_library_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = Entry("one", "One.", "optibench_optimizers.adapters.sobol:Sobol", Capabilities(max_dimensions=1))
+    entry = replace(optibench_optimizers.entries()["sobol"], name="one", capabilities=Capabilities(max_dimensions=1))
     monkeypatch.setitem(optibench_optimizers.registry._entries, "one", entry)
     with pytest.raises(OptimizerError, match="handles at most 1 parameters; this space has 2"):
         create("one")

@@ -16,8 +16,10 @@ from ConfigSpace import ConfigurationSpace
 
 import optibench_optimizers
 from optibench.cli.main import main
-from optibench_optimizers import Capabilities, Entry, Observation, OptimizerError, registry
+from optibench_optimizers import Capabilities, Entry, Observation, OptimizerError, catalog, declarations, registry
 from optibench_optimizers.adapters.random_search import RandomSearch
+from optibench_optimizers.settings import Choice, Number, Whole, of_type
+from optiformer.search.proposer import PRESETS
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -35,6 +37,25 @@ def defaults(name: str) -> dict[str, Any]:
     """The settings of an optimizer and their defaults."""
     found = inspect.signature(optibench_optimizers.entries()[name].load()).parameters
     return {key: parameter.default for key, parameter in found.items() if key not in registry.NOT_SETTINGS}
+
+
+@pytest.mark.parametrize("entry", catalog.ENTRIES, ids=lambda entry: entry.name)
+def test_a_built_in_entry_declares_what_its_class_takes(entry: Entry) -> None:
+    cls = entry.load()
+    own = {key: one for key, one in inspect.signature(cls).parameters.items() if key not in registry.NOT_SETTINGS}
+    assert entry.settings is not None
+    assert list(entry.settings) == list(own)
+    types = {Whole: int, Number: float, Choice: str}
+    for key, parameter in own.items():
+        kind = entry.settings[key]
+        assert declarations.annotation(cls, parameter) is types.get(type(kind), kind), key
+        of_type(key, parameter.default, kind)
+
+
+def test_the_presets_that_entries_declare_are_those_of_the_model() -> None:
+    ours = optibench_optimizers.entries()["optiformer"].settings
+    assert ours is not None
+    assert ours["preset"] == Choice(tuple(PRESETS))
 
 
 def asks(name: str, settings: dict[str, Any]) -> bool:
@@ -123,7 +144,7 @@ def theirs(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"kind": "c"}, "'kind' must be one of a, b, 3, not 'c'"),
         ({"kind": 3.0}, "'kind' must be one of a, b, 3, not 3.0"),
         ({"either": 1}, "'either' must be text or true or false, not 1"),
-        ({"implicit": "x"}, "'implicit' must be a whole number, not 'x'"),
+        ({"implicit": "x"}, "'implicit' must be a whole number or null, not 'x'"),
     ],
 )
 def test_a_third_partys_annotations_are_checked(theirs: None, settings: dict[str, Any], words: str) -> None:
@@ -237,8 +258,9 @@ def test_nothing_is_run_with_what_is_wrong(
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("tpe:n_ei_candidates=many", "Optimizer 'tpe': Setting 'n_ei_candidates' must be a whole number, not 'many'."),
-        ("tpe:n_startup_trials=2024-13-45", "must be a whole number, not '2024-13-45'"),
+        ("tpe:n_ei_candidates=many", "Optimizer 'tpe': Setting 'n_ei_candidates' must be a whole number of at least 1"),
+        ("tpe:n_startup_trials=1000001", "at least 0 and at most 1,000,000, not 1000001"),
+        ("tpe:n_startup_trials=2024-13-45", "at most 1,000,000, not '2024-13-45'"),
         ("optiformer:train=true", "Optimizer 'optiformer': Setting 'train' must be text, not True."),
         ("optiformer:train=wrong.yaml", "'train': wrong.yaml: train: beta2 must be a number of at least 0 and below 1"),
         (

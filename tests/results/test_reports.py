@@ -10,7 +10,7 @@ from optibench.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
-    "test": ["report", "results/test", "--at", "50", "100"],
+    "test": ["report", "results/test", "--at", "50,100"],
     "test-slow": ["compare", "results/test", "results/test-slow", "--at", "50"],
 }
 

@@ -12,7 +12,8 @@ import re
 
 from optibench_benchmarks.base import Benchmark
 from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
-from optibench_benchmarks.synthetic.functions import FUNCTIONS
+from optibench_benchmarks.synthetic.functions import FUNCTIONS, refuse
+from optibench_benchmarks.wrappers import apply, parse, split
 
 __all__ = ["FUNCTIONS", "provider"]
 
@@ -47,8 +48,18 @@ class _Provider:
             BenchmarkError: A dimension in which the function does not exist, or an unknown suffix.
         """
         from optibench_benchmarks.synthetic.instances import Synthetic
-        from optibench_benchmarks.wrappers import apply, split
 
+        arguments, suffixes = self._parse(name)
+        return apply(Synthetic(*arguments), suffixes, name)
+
+    def check(self, name: str) -> None:
+        """Raises as :meth:`create`, without the import of ConfigSpace."""
+        arguments, suffixes = self._parse(name)
+        refuse(*arguments)
+        parse(suffixes, name)
+
+    def _parse(self, name: str) -> tuple[tuple[str, int, int, bool], list[str]]:
+        """The arguments of :class:`~optibench_benchmarks.synthetic.instances.Synthetic`, and the suffixes."""
         plain, suffixes = split(name)
         match = _NAME.fullmatch(plain)
         function = FUNCTIONS.get(match["function"]) if match else None
@@ -59,8 +70,7 @@ class _Provider:
             example = f"synthetic/{match['rotated'] or ''}{match['function']}-5d"
             raise UnknownBenchmarkError(f"Benchmark {plain!r} lacks its dimension: write, for example, {example!r}.")
         dimension = int(match["dimension"] or least)
-        benchmark = Synthetic(match["function"], dimension, int(match["instance"] or 1), bool(match["rotated"]))
-        return apply(benchmark, suffixes, name)
+        return (match["function"], dimension, int(match["instance"] or 1), bool(match["rotated"])), suffixes
 
     def missing(self) -> None:
         """Nothing: the functions need no data."""

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from optibench_benchmarks.base import BenchmarkError
+
 Array = NDArray[np.float64]
 Box = tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -282,3 +284,21 @@ FUNCTIONS: dict[str, Function] = {
         dimensions=(6, 6),
     ),
 }
+
+
+def refuse(function: str, dimension: int, instance: int, rotated: bool) -> None:
+    """Refuse an instance that there is not.
+
+    Raises:
+        BenchmarkError: The function does not exist, or not in that dimension, or an instance number below 1.
+    """
+    if function not in FUNCTIONS:
+        raise BenchmarkError(f"There is no synthetic function {function!r}; there are {', '.join(FUNCTIONS)}.")
+    least, most = FUNCTIONS[function].dimensions
+    least = max(least, 2) if rotated else least
+    if not least <= dimension <= most:
+        allowed = f"{least}" if least == most else f"{least} to {most}"
+        what = f"Rotated {function}" if rotated else function.capitalize()
+        raise BenchmarkError(f"{what} is defined in dimension {allowed}, not {dimension}.")
+    if not 1 <= instance < 2**32:
+        raise BenchmarkError(f"Instances of {function} are numbered from 1, not {instance}.")

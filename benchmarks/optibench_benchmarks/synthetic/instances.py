@@ -12,8 +12,8 @@ import numpy as np
 from ConfigSpace import ConfigurationSpace, Float
 from numpy.random import MT19937, RandomState, SeedSequence
 
-from optibench_benchmarks.base import Benchmark, BenchmarkError, Config, Evaluation, Reference
-from optibench_benchmarks.synthetic.functions import FUNCTIONS, Array
+from optibench_benchmarks.base import Benchmark, Config, Evaluation, Reference
+from optibench_benchmarks.synthetic.functions import FUNCTIONS, Array, refuse
 
 REFERENCE_SAMPLES = 20_001  # odd, so that the median is one of the values
 _CHUNK = 1_000_000  # coordinates in one batch of the reference's sample: bounds its memory
@@ -63,17 +63,8 @@ class Synthetic(Benchmark):
         Raises:
             BenchmarkError: The function does not exist in that dimension, or an instance number below 1.
         """
-        if function not in FUNCTIONS:
-            raise BenchmarkError(f"There is no synthetic function {function!r}; there are {', '.join(FUNCTIONS)}.")
+        refuse(function, dimension, instance, rotated)
         self.function = FUNCTIONS[function]
-        least, most = self.function.dimensions
-        least = max(least, 2) if rotated else least
-        if not least <= dimension <= most:
-            allowed = f"{least}" if least == most else f"{least} to {most}"
-            what = f"Rotated {function}" if rotated else function.capitalize()
-            raise BenchmarkError(f"{what} is defined in dimension {allowed}, not {dimension}.")
-        if not 1 <= instance < 2**32:
-            raise BenchmarkError(f"Instances of {function} are numbered from 1, not {instance}.")
         self._arguments = (function, dimension, instance, rotated)
         self.name = f"synthetic/{'rotated/' if rotated else ''}{function}-{dimension}d"
         if instance != 1:

@@ -23,7 +23,8 @@ from optibench_benchmarks.base import Benchmark, Config, Evaluation, MissingData
 from optibench_benchmarks.fidelities import complete
 from optibench_benchmarks.references import table as references
 from optibench_benchmarks.registry import UnknownBenchmarkError
-from optibench_benchmarks.yahpo.scenarios import SCENARIOS
+from optibench_benchmarks.wrappers import apply, parse, split
+from optibench_benchmarks.yahpo.scenarios import SCENARIOS, Scenario
 from optibench_benchmarks.yahpo.space import fidelity_space, search_space
 from optibench_benchmarks.yahpo.surrogate import FILES, Encoder, Surrogate, load, load_json, task_names
 
@@ -114,13 +115,8 @@ class YahpoProvider:
 
     def names(self) -> list[str]:
         """Every task's name, with its scenario's default metric."""
-        folder = data.root() / "yahpo"
-        found = []
-        for scenario in SCENARIOS.values():
-            if _complete(scenario.name):
-                tasks = task_names(scenario, load_json(folder / scenario.name / "config_space.json"))
-                found += [f"yahpo/{scenario.name}/{task}" for task in tasks]
-        return found
+        here = [scenario for scenario in SCENARIOS.values() if _complete(scenario.name)]
+        return [f"yahpo/{scenario.name}/{task}" for scenario in here for task in _instances(scenario)]
 
     def create(self, name: str) -> Benchmark:
         """Build ``yahpo/<scenario>/<instance>[/<metric>]``, with any suffixes (see
@@ -131,8 +127,25 @@ class YahpoProvider:
             MissingDataError: The scenario's data is not on this machine.
             BenchmarkError: An unknown suffix.
         """
-        from optibench_benchmarks.wrappers import apply, split
+        scenario, instance, metric, suffixes = self._parse(name)
+        if not _complete(scenario.name):
+            raise MissingDataError(_missing(scenario.name))
+        surrogate = load(scenario.name, data.root() / "yahpo" / scenario.name)
+        if instance not in surrogate.tasks:
+            raise UnknownBenchmarkError(_unknown(name, "instance", instance, surrogate.tasks))
+        return apply(YahpoBenchmark(surrogate, instance, metric), suffixes, name)
 
+    def check(self, name: str) -> None:
+        """Raises as :meth:`create`, but loads no surrogate; without data, any instance may exist."""
+        scenario, instance, _, suffixes = self._parse(name)
+        if _complete(scenario.name):
+            known = _instances(scenario)
+            if instance not in known:
+                raise UnknownBenchmarkError(_unknown(name, "instance", instance, known))
+        parse(suffixes, name)
+
+    def _parse(self, name: str) -> tuple[Scenario, str, str, list[str]]:
+        """Scenario, instance, metric and suffixes."""
         plain, suffixes = split(name)
         prefix, *parts = plain.split("/")
         if prefix != "yahpo" or len(parts) not in (2, 3):
@@ -142,15 +155,10 @@ class YahpoProvider:
         scenario = SCENARIOS.get(parts[0])
         if scenario is None:
             raise UnknownBenchmarkError(_unknown(name, "scenario", parts[0], SCENARIOS))
-        if not _complete(scenario.name):
-            raise MissingDataError(_missing(scenario.name))
-        surrogate = load(scenario.name, data.root() / "yahpo" / scenario.name)
-        if parts[1] not in surrogate.tasks:
-            raise UnknownBenchmarkError(_unknown(name, "instance", parts[1], surrogate.tasks))
         metric = parts[2] if len(parts) == 3 else scenario.default
         if metric not in scenario.metrics:
             raise UnknownBenchmarkError(_unknown(name, "metric", metric, scenario.metrics))
-        return apply(YahpoBenchmark(surrogate, parts[1], metric), suffixes, name)
+        return scenario, parts[1], metric, suffixes
 
     def missing(self) -> str | None:
         """One sentence on the scenarios that are not on this machine; ``None`` if all are."""
@@ -163,6 +171,11 @@ class YahpoProvider:
     def absent(self) -> dict[str, str]:
         """These scenarios' tasks."""
         return {f"{name}/*": _missing(name[6:]) for name in _absent()}
+
+
+def _instances(scenario: Scenario) -> Sequence[str]:
+    """The instances of a scenario whose data is here."""
+    return task_names(scenario, load_json(data.root() / "yahpo" / scenario.name / "config_space.json"))
 
 
 def _absent() -> list[str]:

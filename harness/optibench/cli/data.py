@@ -6,12 +6,20 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import click
 
-def act(action: str, names: Sequence[str]) -> int:
-    """List, fetch, verify or locate data sets; returns the exit status (1: something is missing or corrupt).
+from optibench.cli import complete
+from optibench.cli.command import Command, Value, Word
 
-    Raises:
-        BenchmarkError: A name is unknown, or a download failed; the message says what to do.
+
+@click.command(cls=Command)
+@click.argument("action", type=Word(("list", "fetch", "verify", "path")), metavar="ACTION")
+@click.argument("names", nargs=-1, metavar="[NAME]...", type=Value("data set", complete=complete.datasets))
+def data(action: str, names: Sequence[str]) -> int:
+    """Find, fetch and verify the data of tasks.
+
+    ACTION is one of list, fetch, verify and path; NAMEs are data sets as `optibench data list` names them, default
+    all. The exit status is 1 where `verify` finds that something is missing or corrupt.
     """
     from optibench_benchmarks import data
 
@@ -66,16 +74,23 @@ def _show(statuses: Sequence[Any]) -> None:
         console.print(f"\nGet what is missing with: optibench data fetch {' '.join(absent)}", markup=False)
 
 
-def references(patterns: Sequence[str], *, again: bool, check: bool) -> int:
-    """Compute or check the reference values of tasks; returns the exit status (1: a check found something).
+@click.command(cls=Command)
+@click.argument("patterns", nargs=-1, required=True, metavar="NAME...", type=Value("task", complete=complete.tasks))
+@click.option("--again", is_flag=True, help="compute also what is already there; a better f_best stays")
+@click.option("--check", is_flag=True, help="evaluate again what the stored values rest on")
+def references(patterns: Sequence[str], again: bool, check: bool) -> int:
+    """Compute the frozen reference values of tasks: f_best, f_ref and f_worst.
 
-    Raises:
-        BenchmarkError: A name is unknown, its data is missing, or no reference can be made for it.
+    NAMEs are tasks, suites or globs. Values go to the committed file. Those that are already there are frozen: they
+    change only with --again, and then with a new version. The exit status is 1 where --check finds a difference.
     """
+    if again and check:
+        raise click.UsageError("--again and --check exclude each other", click.get_current_context())
     import optibench_benchmarks
     from optibench_benchmarks.references import compute, table
 
     skipped: dict[str, str] = {}
+    optibench_benchmarks.check(patterns)  # a slip is answered before a task is built
     names = optibench_benchmarks.expand(patterns, skipped)
     for name, reason in skipped.items():
         print(f"Left out: {name}. {reason}", file=sys.stderr)

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optibench_benchmarks import Family
 
-SECTIONS = ("optimizers", "benchmarks", "suites", "grids")
-
 
 def listing(sections: tuple[str, ...]) -> dict[str, Any]:
     """What is registered, as plain data: importing neither an optimizer's library nor a benchmark's data."""

@@ -20,7 +20,7 @@ from optibench_optimizers.adapters.tpe import TPE
 from optibench_optimizers.base import Fidelity, Observation, Suggestion
 from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.history import Pending, succeeded
-from optibench_optimizers.settings import choice, library_seed, whole
+from optibench_optimizers.settings import library_seed
 from optibench_optimizers.spaces import Config
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class ASHA(TPE):
         sampler: str = "tpe",
     ) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials)
-        if choice("sampler", sampler, ("tpe", "random")) == "random":
+        if sampler == "random":
             self._study.sampler = optuna.samplers.RandomSampler(seed=library_seed(seed))
-        self._fidelity, self._eta = fidelity, whole("eta", eta, least=2, most=1000)
+        self._fidelity, self._eta = fidelity, eta
         self._rungs = [1.0] if fidelity is None else fidelity.rungs(eta)
         # the pruner counts in units of the lowest rung, so that its steps are whole numbers
         self._study.pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=eta)

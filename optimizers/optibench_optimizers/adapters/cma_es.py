@@ -15,7 +15,7 @@ from optibench_optimizers.adapters.cma_engines import Engine, Mixed, Numbers
 from optibench_optimizers.base import Observation, Suggestion
 from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.history import Pending, PendingOptimizer, Values, succeeded
-from optibench_optimizers.settings import library_seed, number, truth, whole
+from optibench_optimizers.settings import library_seed, whole
 from optibench_optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_REJECTIONS = 100
-MAX_SIGMA = 10.0  # of ranges: if wider, nearly every point is drawn again or cut at a bound
 
 
 class CMAES(PendingOptimizer):
@@ -56,12 +55,10 @@ class CMAES(PendingOptimizer):
     ) -> None:
         self._space = SearchSpace(space)
         self._rng = np.random.RandomState(library_seed(seed))
-        self._sigma0 = number("sigma0", sigma0, above=0.0, below=MAX_SIGMA)
-        self._popsize = whole("popsize", popsize, least=0, most=10_000)
-        if self._popsize == 1:
-            self._popsize = whole("popsize", popsize, least=2)
+        self._sigma0 = float(sigma0)
+        self._popsize = popsize if popsize == 0 else whole("popsize", popsize, least=2)
         kinds = {parameter.kind for parameter in self._space.parameters}
-        stepwise = truth("margin", margin) and kinds != {"float"}
+        stepwise = margin and kinds != {"float"}
         self._mixed = "categorical" in kinds or stepwise
         self._mean = np.full(len(self._space), 0.5)
         self._engine: Engine | None = None

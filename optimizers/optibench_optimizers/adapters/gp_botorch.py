@@ -33,7 +33,7 @@ from scipy.stats import qmc
 from optibench_optimizers.base import Observation, OptimizerError, Suggestion
 from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.history import Pending, PendingOptimizer, Values, key
-from optibench_optimizers.settings import MAX_COUNT, SettingError, library_seed, whole
+from optibench_optimizers.settings import SettingError, library_seed
 from optibench_optimizers.spaces import MAX_DRAWS, Config, SearchSpace
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ class BoTorchGP(PendingOptimizer):
         raw_samples: int = 256,
     ) -> None:
         self._space = SearchSpace(space)
-        self._n_initial = whole("n_initial", n_initial, most=MAX_COUNT)
-        self._raw_samples = whole("raw_samples", raw_samples, most=16_384)
-        self._num_restarts = whole("num_restarts", num_restarts, most=256)
+        self._n_initial = n_initial
+        self._raw_samples = raw_samples
+        self._num_restarts = num_restarts
         if num_restarts > raw_samples:
             raise SettingError(f"Setting 'num_restarts' is at most 'raw_samples', not {num_restarts} of {raw_samples}.")
         self._rng = np.random.RandomState(library_seed(seed))

@@ -9,7 +9,7 @@ import optuna
 
 from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
 from optibench_optimizers.catalog import CAPABILITIES
-from optibench_optimizers.settings import MAX_COUNT, library_seed, truth, whole
+from optibench_optimizers.settings import library_seed
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -41,8 +41,7 @@ class OptunaGP(OptunaOptimizer):
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.GPSampler(
                 seed=library_seed(seed),
-                # The sampler learns the parameters from its first trial, so there must be one.
-                n_startup_trials=whole("n_startup_trials", n_startup_trials, most=MAX_COUNT),
-                deterministic_objective=truth("deterministic_objective", deterministic_objective),
+                n_startup_trials=n_startup_trials,
+                deterministic_objective=deterministic_objective,
             )
         super().__init__(space, sampler, seed=seed)

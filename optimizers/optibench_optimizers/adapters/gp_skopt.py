@@ -13,13 +13,11 @@ from optibench_optimizers.base import Observation, OptimizerError, Suggestion
 from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.history import Pending, PendingOptimizer, Values
 from optibench_optimizers.parameters import Parameter
-from optibench_optimizers.settings import MAX_COUNT, choice, library_seed, whole
+from optibench_optimizers.settings import library_seed
 from optibench_optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
-
-ACQUISITIONS = ("gp_hedge", "EI", "LCB", "PI")
 
 
 def dimension(parameter: Parameter) -> Dimension:
@@ -64,8 +62,8 @@ class SkoptGP(PendingOptimizer):
         self._optimizer = SkoptOptimizer(
             [dimension(parameter) for parameter in self._space.parameters],
             base_estimator="GP",
-            acq_func=choice("acq_func", acq_func, ACQUISITIONS),
-            n_initial_points=whole("n_initial_points", n_initial_points, most=MAX_COUNT),
+            acq_func=acq_func,
+            n_initial_points=n_initial_points,
             random_state=library_seed(seed),
             n_jobs=1,
             model_queue_size=1,  # otherwise it keeps every model

@@ -16,10 +16,10 @@ import numpy as np
 from optibench_optimizers.adapters.optiformer_trials import OptiFormerOptimizer, training_config
 from optibench_optimizers.base import OptimizerError, Suggestion, Training
 from optibench_optimizers.catalog import CAPABILITIES
-from optibench_optimizers.settings import SettingError, blaming, choice, number, whole
+from optibench_optimizers.settings import SettingError, blaming, whole
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG
-from optiformer.search.proposer import PRESETS, Proposer, ProposerConfig, with_settings
+from optiformer.search.proposer import Proposer, ProposerConfig, with_settings
 from optiformer.space.space import Space
 from optiformer.surrogate.checkpoint import default_checkpoint, load
 from optiformer.surrogate.surrogate import NetworkSurrogate
@@ -135,8 +135,7 @@ class OptiFormer(OptiFormerOptimizer):
 
 def _search(*, preset: str = "default", acquisition: str = "", **numbers: float) -> ProposerConfig:
     """The preset with the given settings; negative values of :data:`FROM_PRESET` are ignored."""
-    choice("preset", preset, tuple(PRESETS))
-    given = {name: value for name, value in numbers.items() if name not in FROM_PRESET or number(name, value) >= 0}
+    given = {name: value for name, value in numbers.items() if name not in FROM_PRESET or value >= 0}
     try:
         return with_settings(preset, **given, **({"acquisition": acquisition} if acquisition else {}))
     except ModelError as error:

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
 from optibench_optimizers.catalog import CAPABILITIES
-from optibench_optimizers.settings import MAX_COUNT, blaming, choice, library_seed, number, whole
+from optibench_optimizers.settings import MAX_COUNT, blaming, library_seed, number, whole
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG, shipped
 from optiformer.sampler import OptiFormerSampler as Sampler
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
-
-PRESETS = ("default", "thorough")
 
 
 class OptiFormerSampler(OptunaOptimizer):
@@ -48,9 +46,8 @@ class OptiFormerSampler(OptunaOptimizer):
         temperature: float = -1.0,
         n_startup_trials: int = -1,
     ) -> None:
-        choice("preset", preset, PRESETS)
         changes: dict[str, Any] = {}
-        if number("temperature", temperature) >= 0:
+        if temperature >= 0:
             changes["temperature"] = number("temperature", temperature, above=0)
         if n_startup_trials >= 0:
             changes["n_startup_trials"] = whole("n_startup_trials", n_startup_trials, least=0, most=MAX_COUNT)

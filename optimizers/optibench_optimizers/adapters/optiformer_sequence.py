@@ -14,7 +14,7 @@ import numpy as np
 from optibench_optimizers.adapters.optiformer_trials import OptiFormerOptimizer, training_config
 from optibench_optimizers.base import OptimizerError, Suggestion, Training
 from optibench_optimizers.catalog import CAPABILITIES
-from optibench_optimizers.settings import SettingError, blaming, number, whole
+from optibench_optimizers.settings import SettingError, blaming, whole
 from optibench_optimizers.spaces import Config
 from optiformer.errors import ModelError
 from optiformer.sequence.config import SamplingConfig
@@ -65,7 +65,6 @@ class OptiFormerSeq(OptiFormerOptimizer):
         rerank: int = 0,
     ) -> None:
         super().__init__(space, seed=seed)
-        rerank = _rerank(rerank)
         training_config({"checkpoint": checkpoint, "train": train}, "optiformer-seq")
         with blaming("checkpoint", ModelError):
             loaded = _load(checkpoint or (str(_trained(train).checkpoint) if train else ""))
@@ -82,7 +81,6 @@ class OptiFormerSeq(OptiFormerOptimizer):
             return None
         with blaming("train", ModelError):  # finds every error before training
             RunConfig.load(config).refuse_other_encoding("seq")
-        _rerank(settings.get("rerank", 0))
         _sampling(SamplingConfig(), **{name: settings[name] for name in SAMPLING if name in settings})
         return Training(fingerprint(settings), lambda: _trained(str(config), progress=True).cost())
 
@@ -107,18 +105,14 @@ def _sampling(
     own: SamplingConfig, *, temperature: float = -1.0, top_p: float = 0.0, margin: float = -1.0
 ) -> SamplingConfig:
     """A checkpoint's own sampling, changed where the settings ask for it."""
-    changes: dict[str, Any] = {"temperature": number("temperature", temperature), "margin": number("margin", margin)}
+    changes: dict[str, Any] = {"temperature": temperature, "margin": margin}
     changes = {name: value for name, value in changes.items() if value >= 0}
-    if number("top_p", top_p) > 0:
+    if top_p > 0:
         changes["top_p"] = top_p
     try:
         return replace(own, **changes)
     except ModelError as error:
         raise SettingError(str(error)) from error
-
-
-def _rerank(samples: int) -> int:
-    return whole("rerank", samples, least=0, most=10_000)
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from scipy.stats import qmc
 
 from optibench_optimizers.base import Observation, Optimizer, OptimizerError, Suggestion
 from optibench_optimizers.catalog import CAPABILITIES
-from optibench_optimizers.settings import library_seed, truth
+from optibench_optimizers.settings import library_seed
 from optibench_optimizers.spaces import MAX_DRAWS, Config, SearchSpace
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Sobol(Optimizer):
     def __init__(self, space: ConfigurationSpace, *, seed: int, n_trials: int, scramble: bool = True) -> None:
         self._space = SearchSpace(space)
         rng = np.random.default_rng(library_seed(seed))
-        self._sequence = qmc.Sobol(len(self._space), scramble=truth("scramble", scramble), rng=rng)
+        self._sequence = qmc.Sobol(len(self._space), scramble=scramble, rng=rng)
         self._drawn: deque[Config] = deque()
 
     def ask(self, n: int = 1) -> list[Suggestion]:

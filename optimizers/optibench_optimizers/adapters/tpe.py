@@ -12,7 +12,7 @@ import optuna
 
 from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
 from optibench_optimizers.catalog import CAPABILITIES
-from optibench_optimizers.settings import MAX_COUNT, SettingError, library_seed, truth, whole
+from optibench_optimizers.settings import SettingError, library_seed
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -46,7 +46,7 @@ class TPE(OptunaOptimizer):
         n_ei_candidates: int = 24,
         constant_liar: bool = True,
     ) -> None:
-        if truth("group", group) and not truth("multivariate", multivariate):
+        if group and not multivariate:
             raise SettingError("Setting 'group' needs 'multivariate'; set multivariate=true or group=false.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -54,9 +54,9 @@ class TPE(OptunaOptimizer):
                 seed=library_seed(seed),
                 multivariate=multivariate,
                 group=group,
-                n_startup_trials=whole("n_startup_trials", n_startup_trials, least=0, most=MAX_COUNT),
-                n_ei_candidates=whole("n_ei_candidates", n_ei_candidates, most=100_000),
-                constant_liar=truth("constant_liar", constant_liar),
+                n_startup_trials=n_startup_trials,
+                n_ei_candidates=n_ei_candidates,
+                constant_liar=constant_liar,
             )
         super().__init__(space, sampler, seed=seed)
 

@@ -66,7 +66,7 @@ def on_shared_tasks(grids: Sequence[Results]) -> Results:
     common = set.intersection(*found) if found else set()
     if grids and not common:
         raise ReportError("the grids have no task in common: there is nothing to compare")
-    return merge([_restricted(grid, common) for grid in grids])
+    return merge([restricted(grid, common) for grid in grids])
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def compare_grids(a: Results, b: Results, names: tuple[str, str] = ("a", "b")) -
     common = set(map(str, a.trials["task"].unique())) & set(map(str, b.trials["task"].unique()))
     if not common:
         raise ReportError("the two grids have no task in common: there is nothing to compare")
-    a, b = (_restricted(grid, common) for grid in (a, b))
+    a, b = (restricted(grid, common) for grid in (a, b))
     changed = {str(cell[0]) for cell in _differing(a.trials, b.trials, _shared(a.trials, b.trials))}
     both = set(map(str, a.trials["optimizer"].unique())) & set(map(str, b.trials["optimizer"].unique()))
     cells_a, cells_b = _cells(a.trials), _cells(b.trials)
@@ -136,16 +136,19 @@ def compare_grids(a: Results, b: Results, names: tuple[str, str] = ("a", "b")) -
         mine, theirs = (set(map(tuple, x[x["optimizer"] == optimizer].to_numpy())) for x in (cells_a, cells_b))
         if mine != theirs:
             changed.add(optimizer)
-    return merge([_renamed(grid, changed, name) for grid, name in zip((a, b), names, strict=True)])
+    return merge([renamed(grid, changed, name) for grid, name in zip((a, b), names, strict=True)])
 
 
-def _restricted(grid: Results, tasks: set[str]) -> Results:
+def restricted(grid: Results, tasks: set[str]) -> Results:
+    """Only these tasks of a grid, each of which it has."""
     trials = grid.trials[grid.trials["task"].astype(str).isin(tasks)]
     planned = grid.planned[grid.planned["task"].astype(str).isin(tasks)]
     return replace(grid, trials=trials, planned=planned, tasks={name: grid.tasks[name] for name in sorted(tasks)})
 
 
-def _renamed(grid: Results, optimizers: set[str], name: str) -> Results:
+def renamed(grid: Results, optimizers: set[str], name: str) -> Results:
+    """The grid with these optimizers called ``tpe (name)``."""
+
     def rename(column: pd.Series) -> pd.Series:
         new = {label: f"{label} ({name})" if label in optimizers else label for label in map(str, column.unique())}
         codes, values = pd.factorize(column)

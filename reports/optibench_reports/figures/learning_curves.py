@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -50,6 +50,11 @@ class LearningCurves:
             if not _is_curve(text):
                 row = describe(self.trials, np.arange(len(self.trials)) == place)
                 raise ReportError(f"the learning curve of {row} is damaged: run that cell again")
+
+    def only(self, optimizers: Collection[str], tasks: Collection[str]) -> LearningCurves | None:
+        """Those of some optimizers on some tasks; ``None`` if there is none."""
+        kept = self.trials["optimizer"].astype(str).isin(optimizers) & self.trials["task"].astype(str).isin(tasks)
+        return LearningCurves(self.trials[kept].reset_index(drop=True), self.directions) if kept.any() else None
 
     def table(self) -> pd.DataFrame:
         """All curves in long form: optimizer, task, seed, trial, step, quantity, value (NaN if it was not finite)."""

@@ -105,7 +105,7 @@ def commands(analysis: Analysis, made_by: str) -> list[str]:
         lines += [command] if command and [command] != lines[-1:] else []
     control = "" if analysis.control is None else f" --control {quote(analysis.grid.optimizers[analysis.control])}"
     control += "".join(f" --metric {quote(f'{metric.name}:{metric.direction}')}" for metric in analysis.metrics)
-    return [*lines, f"{made_by} --at {' '.join(map(str, analysis.counts))}{control}"]
+    return [*lines, f"{made_by} --at {','.join(map(str, analysis.counts))}{control}"]
 
 
 def _checkout(revision: str) -> list[str]:

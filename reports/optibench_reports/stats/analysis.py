@@ -104,7 +104,7 @@ def analyse(
     """
     grid = read(results)
     initial = results.trials.loc[results.trials["phase"] == "initial", "trial"]
-    shared = _shared(grid)
+    shared = shared_trials(grid)
     counts = _counts(at, grid, shared, 0 if initial.empty else int(initial.max()) + 1)
     if draws < 100:
         raise ReportError(f"{draws} bootstrap draws give no interval: use at least 100, better 10000")
@@ -155,7 +155,7 @@ def analyse(
     )
 
 
-def _shared(grid: ScoreArray) -> int:
+def shared_trials(grid: ScoreArray) -> int:
     """The largest trial count that every optimizer reaches on every task that it ran on, by its plan.
 
     If cost limits the number of trials, the one that half of the cells of every optimizer reach.

@@ -118,7 +118,7 @@ def test_whatever_an_ask_does_is_a_failed_trial(
     optibench: Any, table: Any, tmp_path: Path, install: Callable[[str, dict[str, str]], None]
 ) -> None:
     install("ask", {name: f"def ask(self, n=1):\n    {body}" for name, body in TYPES.items()})
-    done = optibench("run", "-o", *TYPES, "random", *GRID, check=3)
+    done = optibench("run", "-o", ",".join([*TYPES, "random"]), *GRID, check=3)
     trials = table(tmp_path / "out")
     assert len(trials) == 8 * (len(TYPES) + 1)
     for name, cell in trials.groupby("optimizer"):
@@ -146,7 +146,7 @@ def test_whatever_else_an_optimizer_does_counts_as_failed(
     }
     install("other", bodies)
     for executor in ("serial", "processes"):
-        done = optibench("run", "-o", *bodies, *GRID[:-1], executor, "--executor", executor, check=3)
+        done = optibench("run", "-o", ",".join(bodies), *GRID[:-1], executor, "--executor", executor, check=3)
         trials = table(tmp_path / executor)
         errors = {name: cell.error.dropna().tolist() for name, cell in trials.groupby("optimizer")}
         assert errors["tell-exits"] == ["tell: SystemExit: 0"] * 8
@@ -259,7 +259,7 @@ def test_what_is_printed_goes_to_a_log_that_has_an_end(
     install("loud", {"loud": "import os\n" + talk.replace("    ", "    ")})
     code = (tmp_path / "site" / "odd_types.py").read_text()
     (tmp_path / "site" / "odd_types.py").write_text("import os\n" + code)
-    done = optibench("run", "-o", "loud", "random", *GRID)
+    done = optibench("run", "-o", "loud,random", *GRID)
     assert len(done.stdout) + len(done.stderr) < 2000
     (log,) = (tmp_path / "out" / "logs").iterdir()
     assert 3_000_000 < log.stat().st_size < 5_000_000
@@ -320,7 +320,7 @@ def test_a_task_that_cannot_be_set_up_in_a_worker_costs_its_cells_only(
             "            raise RuntimeError('gone')\n",
         )
     )
-    tasks = ("-b", "misbehaving/sleep", "misbehaving/log", "-s", 1, "-t", 6, "--initial-size", 2, "-j", 1)
+    tasks = ("-b", "misbehaving/sleep,misbehaving/log", "-s", 1, "-t", 6, "--initial-size", 2, "-j", 1)
     optibench("run", "-o", "random", *tasks, "--no-report", "--out", "out", check=3)
     trials: pd.DataFrame = table(tmp_path / "out")
     gone = trials[trials.task == "misbehaving/sleep"]

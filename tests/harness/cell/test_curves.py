@@ -18,7 +18,7 @@ from optibench.cell.trials import MOST_STEPS, Trial, curve_text
 from optibench.store.run_folder import TRIALS, Store
 from optibench.store.to_results import load_curves
 
-GRID = ("-o", "random", "tpe", "-b", "hpobench/ml/histgb/iris", "synthetic/sphere-2d", "-s", 2, "-t", 3)
+GRID = ("-o", "random,tpe", "-b", "hpobench/ml/histgb/iris,synthetic/sphere-2d", "-s", 2, "-t", 3)
 SIZE = ("--initial-size", 1, "--executor", "serial")
 
 

@@ -32,7 +32,7 @@ from optibench.plan.plan import Plan
 from optibench.store.run_folder import TRIALS, Store
 
 TASK = "hpobench/ml/histgb/iris"
-GRID = ("-o", "random", "tpe", "-b", TASK, "synthetic/sphere-2d", "-s", 2, "-t", 3)
+GRID = ("-o", "random,tpe", "-b", f"{TASK},synthetic/sphere-2d", "-s", 2, "-t", 3)
 SIZE = ("--initial-size", 1, "--executor", "serial")
 VALUES = (0, "search", "{}", None, 0.5, "ok", None, 0.0, 0.1, 0.1, 0.1, 1e9)
 

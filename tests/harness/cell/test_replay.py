@@ -20,8 +20,8 @@ GRID = ("-b", "misbehaving/conditional", "-s", 1, "-t", 15, "--no-report")
 def killed_and_whole(names: list[str], optibench: Any, table: Any, tmp_path: Path) -> dict[str, Any]:
     """Run a grid with one worker killed in every cell, and undisturbed; compare what replayable optimizers gave."""
     (tmp_path / "once").mkdir()
-    optibench("run", "-o", *names, *GRID, "--executor", "serial", "--out", "whole")
-    optibench("run", "-o", *names, *GRID, "-j", 1, "--out", "killed", ONCE=str(tmp_path / "once"))
+    optibench("run", "-o", ",".join(names), *GRID, "--executor", "serial", "--out", "whole")
+    optibench("run", "-o", ",".join(names), *GRID, "-j", 1, "--out", "killed", ONCE=str(tmp_path / "once"))
     killed, whole = table(tmp_path / "killed"), table(tmp_path / "whole")
     assert (whole.attempts == 1).all()
     events: dict[str, list[str]] = {name: [] for name in names}

@@ -14,10 +14,7 @@ GRID = "optimizers: [random]\nbenchmarks: [synthetic/sphere-2d]\nseeds: 2\ntrial
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """The one sentence that a refused command prints."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as exit_:  # argparse
-        status = exit_.code if isinstance(exit_.code, int) else 1
+    status = main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
     assert status == 2, captured
     assert captured.out == ""
@@ -54,9 +51,24 @@ def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["-o", "random", "-b", "synthetic/sphere-2d", "-s", "1_0"], ["seeds", "'1_0'"]),
         (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "1_0"], ["trials", "'1_0'"]),
         (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "9" * 5000], ["trials", "at least 1"]),
-        (["-o", "random", "tpe", "demo"], ["'demo'", "write the grid first", "optibench run demo -o"]),
-        (["-o", "random", "first.yaml"], ["'first.yaml'", "optibench run first.yaml -o"]),
-        (["-b", "synthetic/sphere-2d", "first.yaml"], ["'first.yaml'", "optibench run first.yaml -b"]),
+        (["-o", "random", "tpe", "-b", "demo"], ["`-o random,tpe` or `-o random -o tpe`"]),
+        (["-o", "random", "tpe", "demo"], ["`-o random,tpe`", "`optibench run demo -o random,tpe`"]),
+        (
+            ["demo", "-o", "random", "tpe:group=true,n_ei_candidates=5"],
+            ["`-o random,tpe:group=true,n_ei_candidates=5`"],
+        ),
+        (["-b", "synthetic-2d", "yahpo/*", "-o", "random"], ["`-b 'synthetic-2d,yahpo/*'`"]),
+        (["-b", "synthetic-2d", "demo"], ["`-b synthetic-2d,demo`", "`optibench run demo -b synthetic-2d`"]),
+        (["-o", "random", "first.yaml"], ["Cannot read the grid first.yaml"]),
+        (["-o", "random,,tpe", "-b", "demo"], ["--optimizers", "between two commas in 'random,,tpe'"]),
+        (["-o", "random,group=true", "-b", "demo"], ["write random:group=true"]),
+        (["-o", "group=true", "-b", "demo"], ["write NAME:group=true"]),
+        (["-o", "-b", "demo"], ["-o needs a value, and -b is an option"]),
+        (["demo", "-o"], ["-o needs a value"]),
+        (["demo", "--no-report=3"], ["--no-report takes no value"]),
+        (["dmeo"], ["did you mean demo?"]),
+        (["-o", "tpe:grop=true", "-b", "synthetic/sphere-2d"], ["'grop' (did you mean group?)"]),
+        (["-o", "random,tpe:n_ei_candidates=0", "-b", "synthetic/sphere-2d"], ["'n_ei_candidates'", "at least 1"]),
         (["nowhere.yaml"], ["nowhere.yaml", "No such file", "demo"]),
         (["--out", "nowhere"], ["nowhere", "does not exist"]),
     ],
@@ -163,14 +175,23 @@ def test_a_training_configuration_is_refused_before_anything_is_written(
 
 
 def test_unknown_words_on_the_command_line_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "invalid choice: 'rnu' (did you mean run?)" in refused(capsys, "rnu")
-    assert "(choose from list, run, " in refused(capsys, "xyz")
+    see = "; see `optibench --help`.\n"
+    assert refused(capsys, "rnu") == f"optibench: unknown command 'rnu' (did you mean run?){see}"
+    assert "(choose from run, status, " in refused(capsys, "xyz")
+    assert refused(capsys) == f"optibench: missing command{see}"
+    assert "unknown option --versoin (did you mean --version?)" in refused(capsys, "--versoin")
     assert "unknown option --sedes (did you mean --seeds?)" in refused(capsys, "run", "demo", "--sedes", "3")
     assert "unknown option --trails (did you mean --trials?)" in refused(capsys, "run", "demo", "--trails=3")
     assert "unknown option --tri" in refused(capsys, "run", "demo", "--tri", "3")  # a part of a name is none
     assert "unexpected argument 'more'" in refused(capsys, "status", "here", "more")
     assert "at least 1" in refused(capsys, "report", "somewhere", "--at", "0")
-    assert "at least 1" in refused(capsys, "report", "somewhere", "--at", "²")
+    assert "at least 1" in refused(capsys, "report", "somewhere", "--at", "10,²")
+    assert "write `--at 10,25` or `--at 10 --at 25`" in refused(capsys, "report", "x", "--at", "10", "25")
+    assert "write `--metric a,b`" in refused(capsys, "publish", "x", "y", "--compact", "--metric", "a", "b")
+    assert "--run needs 3 values: OPTIMIZER TASK SEED" in refused(capsys, "report", "x", "--run", "random")
+    assert "optibench report: missing DIR; see `optibench report --help`.\n" in refused(capsys, "report")
+    assert "'optimizer' (did you mean optimizers?)" in refused(capsys, "list", "optimizer")
+    assert "exclude each other" in refused(capsys, "references", "demo", "--again", "--check")
     assert "does not exist" in refused(capsys, "status", "nowhere")
 
 

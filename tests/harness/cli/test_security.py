@@ -83,11 +83,9 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path / "here")
     grid = (
         "-o",
-        "random",
-        "sobol",
+        "random,sobol",
         "-b",
-        "synthetic/sphere-2d",
-        "synthetic/levy-2d",
+        "synthetic/sphere-2d,synthetic/levy-2d",
         "-s",
         "3",
         "-t",

@@ -41,7 +41,7 @@ def wait(condition: Callable[[], Any], process: subprocess.Popen[Any], seconds: 
 def test_a_grid_is_the_same_on_every_executor(
     optibench: Any, dask_pair: Any, tmp_path: Path, table: Callable[[Path], Any]
 ) -> None:
-    grid = ("-o", "random", "tpe", "-b", "synthetic/sphere-2d", "misbehaving/nan", "-s", 2, "-t", 12, "--no-report")
+    grid = ("-o", "random,tpe", "-b", "synthetic/sphere-2d,misbehaving/nan", "-s", 2, "-t", 12, "--no-report")
     optibench("run", *grid, "--executor", "serial", "--out", "serial", check=3)
     optibench("run", *grid, "-j", 2, "--out", "processes", check=3)
     optibench("run", *grid, "--executor", "dask", "--scheduler", dask_pair.address, "--out", "dask", check=3)
@@ -74,7 +74,7 @@ def test_limits_and_crashes_cost_the_same_trials_as_on_processes(
     assert all("(Dask worker tcp://127.0.0.1" in event["text"] for event in events)
 
 
-SLOW = ("-o", "random", "tpe", "-b", "misbehaving/sleep", "-s", 4, "-t", 150, "--no-report")
+SLOW = ("-o", "random,tpe", "-b", "misbehaving/sleep", "-s", 4, "-t", 150, "--no-report")
 """Eight cells of three seconds and more."""
 
 

@@ -107,7 +107,7 @@ def test_a_grid_runs_on_the_recipes_cluster(
     )
     (tmp_path / "cluster.py").write_text(program)
     command = [sys.executable, "-u", "cluster.py"]
-    grid = ("-o", "random", "tpe", "-b", "synthetic/sphere-2d", "-s", 2, "-t", 12, "--no-report")
+    grid = ("-o", "random,tpe", "-b", "synthetic/sphere-2d", "-s", 2, "-t", 12, "--no-report")
     with subprocess.Popen(command, env=slurm, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as cluster:
         try:
             assert cluster.stdout is not None

@@ -68,7 +68,7 @@ def test_a_crash_that_leaves_children_costs_one_trial_and_the_children(
         options = ("--executor", "dask", "--scheduler", loopback.address)
     tasks = [f"misbehaving/{habit}" for habit in HABITS]
     optibench(
-        *("run", "-o", "random", "-b", *tasks, "-s", "1", "-t", "6", "--initial-size", "2", "--out", "out"),
+        *("run", "-o", "random", "-b", ",".join(tasks), "-s", "1", "-t", "6", "--initial-size", "2", "--out", "out"),
         *("--no-report", *options),
         check=3,
         SURVIVORS=str(survivors),

@@ -146,7 +146,7 @@ def test_a_part_on_shared_tasks_compares_who_ran_on_few(tmp_path: Path, spec: Wr
     base = ["run", "--no-report", "-s", "2", "-t", "12", "--executor", "serial"]
     tasks = [f"synthetic/{name}-2d" for name in ("sphere", "ackley", "rosenbrock", "branin")]
     few, many = tmp_path / "few", tmp_path / "many"
-    assert main([*base, "-o", "random", "tpe", "-b", *tasks, "--out", str(many)]) == 0
+    assert main([*base, "-o", "random,tpe", "-b", ",".join(tasks), "--out", str(many)]) == 0
     assert main([*base, "-o", "sobol", "-b", tasks[0], "--out", str(few)]) == 0
     chosen = {"tables": ["ranks"], "figures": ["critical_difference", "anytime_rank_by_family"]}
     parts = [part(name="all", **chosen), part(name="both", tasks="shared", **chosen)]

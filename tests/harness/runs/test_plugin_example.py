@@ -43,7 +43,7 @@ def python_path(installed: Path) -> dict[str, str]:
 def test_it_is_listed_run_and_named_by_doctor(optibench: Callable[..., Any], python_path: dict[str, str]) -> None:
     assert "hill-climber" in optibench("list", "optimizers", **python_path).stdout
     assert "8 20" in optibench("list", "benchmarks", **python_path).stdout
-    arguments = ["-o", "random", "hill-climber:stdev=0.5", "-b", "bits/*", "-s", "2", "-t", "15"]
+    arguments = ["-o", "random,hill-climber:stdev=0.5", "-b", "bits/*", "-s", "2", "-t", "15"]
     done = optibench("run", *arguments, "--out", "out", **python_path)
     assert "hill-climber:stdev=0.5" in done.stdout
     assert "plug-in hill-climber" in optibench("doctor", check=None, **python_path).stdout

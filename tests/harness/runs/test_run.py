@@ -13,7 +13,7 @@ import pytest
 
 from optibench.store.run_folder import Store
 
-CHEAP = ("-o", "random", "sobol", "-b", "synthetic/sphere-2d", "synthetic/ackley-5d", "-s", "3", "-t", "15")
+CHEAP = ("-o", "random,sobol", "-b", "synthetic/sphere-2d,synthetic/ackley-5d", "-s", "3", "-t", "15")
 
 
 def test_executors_give_the_same_table(optibench: Any, table: Any, tmp_path: Path) -> None:

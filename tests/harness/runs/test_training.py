@@ -16,7 +16,7 @@ train: {steps: 2, batch_tokens: 600, validation_batches: 1, precision: fp32}
 
 def test_a_grid_trains_once_before_its_cells(optibench: Any, table: Any, tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(CONFIG)
-    grid = ("-o", "random", "optiformer-seq:train=small.yaml", "-b", "synthetic/sphere-2d", "-s", 2, "-t", 12, "-j", 1)
+    grid = ("-o", "random,optiformer-seq:train=small.yaml", "-b", "synthetic/sphere-2d", "-s", 2, "-t", 12, "-j", 1)
     done = optibench("run", *grid, "--out", "one", XDG_CACHE_HOME=str(tmp_path / "cache"))
     cost = json.loads((tmp_path / "one" / "training.json").read_text())["optiformer-seq:train=small.yaml"]
     assert cost["seconds"] > 0

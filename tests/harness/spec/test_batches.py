@@ -155,7 +155,7 @@ def test_a_grid_of_batches_runs_resumes_and_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    grid = ("-o", "random", "tpe", "-b", "synthetic/sphere-2d", "synthetic/levy-2d", "-s", "2", "-t", "12")
+    grid = ("-o", "random,tpe", "-b", "synthetic/sphere-2d,synthetic/levy-2d", "-s", "2", "-t", "12")
     assert main(["run", *grid, "--batch-size", "1,4", "--executor", "serial", "--out", "out"]) == 0
     assert "tpe (batch 4)" in capsys.readouterr().out
     next((tmp_path / "out" / "cells").rglob("*.arrow")).unlink()

@@ -227,7 +227,7 @@ def test_what_is_used_changes_every_key() -> None:
 
 
 def test_a_grid_with_a_cost_runs_resumes_and_reports(optibench: Any, table: Any, tmp_path: Path) -> None:
-    arguments = ("-o", "random", "sobol", "-b", TABLE, "-s", 3, "--initial", "own", "--budget", "seconds=900")
+    arguments = ("-o", "random,sobol", "-b", TABLE, "-s", 3, "--initial", "own", "--budget", "seconds=900")
     arguments += ("--simulated-workers", 4)
     optibench("run", *arguments, "--no-report", "--executor", "serial", "--out", "one")
     optibench("run", *arguments, "--no-report", "-j", 2, "--out", "two")

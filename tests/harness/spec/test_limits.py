@@ -72,7 +72,7 @@ def test_an_evaluation_that_ends_its_worker_costs_only_its_own_trial(optibench: 
 
 def test_an_optimizer_that_ends_its_worker_is_named_with_its_step(optibench: Any, tmp_path: Path) -> None:
     optibench(
-        *("run", "-o", "hang-ask", "hang-tell", "crash-ask", "hang-setup", "-b", "synthetic/sphere-2d", "-s", "1"),
+        *("run", "-o", "hang-ask,hang-tell,crash-ask,hang-setup", "-b", "synthetic/sphere-2d", "-s", "1"),
         *("-t", "8", "--initial-size", "4", "--ask-limit", "1", "--cell-limit", "6s", "--no-report", "-j", 2),
         *("--out", "out"),
         check=3,
@@ -101,7 +101,7 @@ def test_an_optimizer_that_ends_its_worker_is_named_with_its_step(optibench: Any
 
 def test_a_cell_that_takes_too_long_times_out_between_trials_and_inside_one(optibench: Any, tmp_path: Path) -> None:
     optibench(
-        *("run", "-o", "random", "-b", "misbehaving/sleep", "misbehaving/hang", "-s", "3-3", "-t", "400"),
+        *("run", "-o", "random", "-b", "misbehaving/sleep,misbehaving/hang", "-s", "3-3", "-t", "400"),
         *("--cell-limit", "2", "--no-report", "-j", 2, "--out", "out"),
         check=3,
     )

@@ -12,7 +12,9 @@ import yaml
 from msgspec import Meta
 
 from optibench import external
+from optibench.cli.command import Command
 from optibench.cli.main import main
+from optibench.cli.run import flag
 from optibench.errors import HarnessError
 from optibench.options import COUNT, Option, as_written, declared, in_file
 from optibench.runs import paper
@@ -135,17 +137,12 @@ class Tea(msgspec.Struct):
 
 
 def test_a_field_is_an_option_everywhere(tmp_path: Path) -> None:
-    import argparse
-
-    from optibench.options import add_flags
-
     options = declared(Tea)
     assert list(options) == ["cups", "milk"]
-    parser = argparse.ArgumentParser()
-    add_flags(parser, options)
-    assert vars(parser.parse_args(["-c", "2", "--milk"])) == {"cups": "2", "milk": True}
-    assert vars(parser.parse_args([])) == {"cups": None, "milk": None}
-    assert "--cups N" in parser.format_help()
+    command = Command("tea", params=[flag(one, "Tea") for one in options.values()])
+    assert command.make_context("tea", ["-c", "2", "--milk"]).params == {"cups": "2", "milk": True}
+    assert command.make_context("tea", []).params == {"cups": None, "milk": None}
+    assert "Tea:\n  -c, --cups N" in command.get_help(command.make_context("tea", []))
     assert options["cups"].value(" 2 ", "here") == 2
     (tmp_path / "tea.yaml").write_text("# a comment\ncups: 2\n")
     source = read_yaml(str(tmp_path / "tea.yaml"), "tea", in_file(options), {})

@@ -16,7 +16,7 @@ import pytest
 from optibench.store import fingerprint
 from optibench.store.run_folder import Store
 
-GRID = ("-o", "mine", "random", "-b", "synthetic/sphere-2d", "-s", 2, "-t", 6, "--initial-size", 2, "-j", 1)
+GRID = ("-o", "mine,random", "-b", "synthetic/sphere-2d", "-s", 2, "-t", 6, "--initial-size", 2, "-j", 1)
 RUN = ("run", *GRID, "--no-report", "--out", "out")
 OPTIMIZER = '''
 """An optimizer with a helper."""

@@ -27,7 +27,7 @@ Export = Callable[..., Path]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small real run of this bench."""
     folder = tmp_path_factory.mktemp("own") / "run"
-    words = ["run", "--no-report", "-o", "random", "sobol", "-b", "synthetic/sphere-2d", "synthetic/ackley-5d"]
+    words = ["run", "--no-report", "-o", "random,sobol", "-b", "synthetic/sphere-2d,synthetic/ackley-5d"]
     assert main([*words, "-s", "3", "-t", "12", "--executor", "serial", "--out", str(folder)]) == 0
     return folder
 
@@ -77,7 +77,7 @@ def test_both_are_reported_together(
     assert main(["import", str(export()), "--out", str(tmp_path / "theirs"), "--suffix", " (theirs)"]) == 0
     assert "2 optimizers, 2 tasks, 3 seeds" in capsys.readouterr().out
     out = tmp_path / "both"
-    assert main(["report", str(run), str(tmp_path / "theirs"), "--at", "6", "12", "--out", str(out)]) == 0
+    assert main(["report", str(run), str(tmp_path / "theirs"), "--at", "6,12", "--out", str(out)]) == 0
     table = pd.read_csv(out / "tables" / "regret_at_12.csv")
     regret = table.groupby("optimizer")["mean_regret"].agg(list)
     for name in ("random", "sobol"):
@@ -216,7 +216,5 @@ def test_a_folder_that_holds_something_else_stays_as_it_is(
 
 
 def test_out_is_required(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["import", "trials.csv"])
-    assert caught.value.code == 2
+    assert main(["import", "trials.csv"]) == 2
     assert "--out" in capsys.readouterr().err

@@ -62,7 +62,7 @@ def kill_and_resume(
 
 
 def test_a_killed_run_resumes_to_the_same_table(environment: dict[str, str], table: Any, tmp_path: Path) -> None:
-    arguments = ("-o", "random", "tpe", *SLOW)
+    arguments = ("-o", "random,tpe", *SLOW)
     assert start(environment, tmp_path, *arguments, "--out", "whole").wait(timeout=300) == 0
     process = start(environment, tmp_path, *arguments, "--out", "killed")
     wait_for(lambda: len(cell_files(tmp_path / "killed")) >= 2 and begun(tmp_path / "killed"))
@@ -176,8 +176,8 @@ def test_twenty_kills_of_a_grid_of_forty_cells(
     seed: int, environment: dict[str, str], table: Any, tmp_path: Path
 ) -> None:
     arguments = (
-        *("-o", "random", "sobol", "tpe", "cmaes", "gp-skopt", "smac-rf"),
-        *("-b", "misbehaving/sleep", "synthetic/ackley-5d", "hpobench/nn/car"),
+        *("-o", "random,sobol,tpe,cmaes,gp-skopt,smac-rf"),
+        *("-b", "misbehaving/sleep,synthetic/ackley-5d,hpobench/nn/car"),
         *("-s", "4", "-t", "20", "-j", "2"),
     )
     assert start(environment, tmp_path, *arguments, "--out", "whole").wait(timeout=1200) == 0

@@ -208,7 +208,7 @@ def test_seconds_that_are_not_known(make: Make, report: Callable[..., Path]) -> 
 
 def test_mixed_trial_counts_are_compared_where_all_are(make: Make, report: Callable[..., Path]) -> None:
     fast, slow = (make(names, TEN, seeds=3, trials=n) for names, n in ((("random", "tpe"), 40), (("gp-botorch",), 20)))
-    out = report(fast, slow, options=("--at", "20", "40"))
+    out = report(fast, slow, options=("--at", "20,40"))
     text = words(out)
     assert "gp-botorch has the best mean rank of 3 optimizers over 10 tasks after 20 trials" in text
     assert "After 40 trials: not compared, as on fewer than 50% of the tasks: gp-botorch (0 of 10 tasks)." in text

@@ -128,7 +128,14 @@ class _Provider:
 
     def create(self, name: str) -> Benchmark:
         """Build one task; raises as :meth:`NamedTasks.create`."""
-        return (live if f"{name}/".startswith(f"{PREFIX}/") else tabular.hpobench).create(name)
+        return self._part(name).create(name)
+
+    def check(self, name: str) -> None:
+        """See :meth:`NamedTasks.check`."""
+        self._part(name).check(name)
+
+    def _part(self, name: str) -> NamedTasks:
+        return live if f"{name}/".startswith(f"{PREFIX}/") else tabular.hpobench
 
     def missing(self) -> str | None:
         """What is missing for tasks that cannot be listed; ``None`` if all can."""

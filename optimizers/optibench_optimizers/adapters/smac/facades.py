@@ -24,7 +24,7 @@ from optibench_optimizers.adapters.smac.liar import FiniteLogEncoder, LyingEncod
 from optibench_optimizers.base import Observation, Suggestion
 from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.history import Pending, PendingOptimizer, Values, succeeded
-from optibench_optimizers.settings import MAX_COUNT, library_seed, whole
+from optibench_optimizers.settings import library_seed
 from optibench_optimizers.spaces import Config, SearchSpace
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ class SMAC(PendingOptimizer):
         self._space = SearchSpace(space)
         self._own_space = copy.deepcopy(space)  # SMAC seeds it
         self._seed = library_seed(seed)
-        self._n_trials = whole("n_trials", n_trials)
-        self._retrain_after = whole("retrain_after", retrain_after, most=MAX_COUNT)
+        self._n_trials = n_trials
+        self._retrain_after = retrain_after
         self._rng = np.random.RandomState(self._seed)
         self._smac: AbstractFacade | None = None
         self._retraining: Retraining | None = None

@@ -21,7 +21,6 @@ from smac.runhistory.dataclasses import TrialInfo
 from optibench_optimizers.adapters.smac.facades import SMAC, SMACForest
 from optibench_optimizers.base import Fidelity, Observation, Suggestion
 from optibench_optimizers.catalog import CAPABILITIES
-from optibench_optimizers.settings import MAX_COUNT, whole
 from optibench_optimizers.spaces import Config
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class SMACHyperband(SMAC):
         eta: int = 3,
     ) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=8)
-        self._fidelity, self._eta = fidelity, whole("eta", eta, least=2, most=1000)
+        self._fidelity, self._eta = fidelity, eta
 
     def _scenario_settings(self) -> dict[str, Any]:
         low, high = (1.0, 1.0) if self._fidelity is None else (self._fidelity.low, self._fidelity.high)
@@ -118,7 +117,7 @@ class SMACForestHyperband(SMACHyperband, SMACForest):
         retrain_after: int = 8,
     ) -> None:
         super().__init__(space, seed=seed, n_trials=n_trials, fidelity=fidelity, eta=eta)
-        self._retrain_after = whole("retrain_after", retrain_after, most=MAX_COUNT)
+        self._retrain_after = retrain_after
 
     def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
         brackets = super()._components(scenario, initial_design=initial_design)

@@ -91,9 +91,8 @@ def values(rng: random.Random) -> Iterator[Case]:
     for flag, values in words.items():
         for value in values:
             arguments = [word for pair in {**base, flag: value}.items() for word in pair]
-            yield Case(
-                f"run {flag} {value[:20]!r}", ("run", *(f"{arguments[i]}" for i in range(len(arguments))), *QUICK)
-            )
+            flags = QUICK[2:] if flag == "--executor" else QUICK
+            yield Case(f"run {flag} {value[:20]!r}", ("run", *arguments, *flags))
     for _ in range(20):
         flag = rng.choice(("-o", "-b"))
         value = a_word(rng) + "@"

@@ -1,0 +1,340 @@
+"""What is made of results: reports, comparisons, papers, and small folders to share."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from optibench.cli import complete
+from optibench.cli.command import (
+    FOLDER,
+    RUN,
+    Command,
+    Option,
+    Several,
+    Value,
+    closest,
+    counts,
+    file,
+    is_path,
+    several,
+    specs,
+)
+from optibench.errors import HarnessError
+
+if TYPE_CHECKING:
+    from optibench_reports.stats.metrics import Metric
+
+
+class _Label(Value):
+    """An optimizer or a task of the run folders that are named before it."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("name")
+        self.key = key
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        given = [ctx.params.get(name) for name in ("folders", "first", "second")]
+        folders = [one for each in given if each for one in (each if isinstance(each, tuple) else (each,))]
+        return [CompletionItem(one) for one in complete.labels(folders, self.key, incomplete)]
+
+
+STATISTICS = (
+    Several(
+        ["--at"],
+        split=counts,
+        is_argument=lambda word: not word.isdecimal(),
+        metavar="N,N",
+        help="trial counts to report regret at",
+    ),
+    Option(
+        ["--control"],
+        type=_Label("optimizers"),
+        metavar="NAME",
+        help="test every optimizer against this one, not all pairs",
+    ),
+    Several(
+        ["--metric"],
+        split=several,
+        is_argument=is_path,
+        metavar="NAME,NAME",
+        help="show this metric at the incumbent too: test_accuracy, or test_accuracy:maximize where none is declared",
+    ),
+)
+SELECTION = (
+    Several(
+        ["optimizers", "--optimizer"],
+        split=specs,
+        is_argument=is_path,
+        type=_Label("optimizers"),
+        metavar="NAME,NAME",
+        help="only these optimizers, as the tables call them; globs like 'tpe*' too",
+    ),
+    Several(
+        ["tasks", "--task"],
+        split=several,
+        is_argument=is_path,
+        type=_Label("benchmarks"),
+        metavar="NAME,NAME",
+        help="only these tasks; globs like 'yahpo/*' too",
+    ),
+)
+
+
+def _report(
+    folders: Sequence[Path],
+    at: Sequence[int] | None,
+    control: str | None,
+    metric: Sequence[str] | None,
+    optimizers: Sequence[str] | None,
+    tasks: Sequence[str] | None,
+    out: Path | None,
+    run: Sequence[str] | None,
+) -> int:
+    """Statistics, tables, figures and one HTML page of the runs in some folders.
+
+    Several runs are reported as one; docs/statistics.md explains what is in a report.
+    """
+    if out is None and len(folders) > 1:
+        raise HarnessError("A report of several runs belongs to none of them: say where it goes with --out DIR.")
+    return write_report(
+        folders,
+        out or folders[0] / "report",
+        at=at,
+        control=control,
+        run=run,
+        asked=metric or (),
+        optimizers=optimizers or (),
+        tasks=tasks or (),
+    )
+
+
+def write_report(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    at: Sequence[int] | None = None,
+    control: str | None = None,
+    run: Sequence[str] | None = None,
+    asked: Sequence[str] = (),
+    optimizers: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+) -> int:
+    """Write the report of run folders and print its summary; the arguments are what ``optibench report`` takes."""
+    _refuse_unknown(folders, [*optimizers, *filter(None, [control])], tasks)
+    from optibench.store.to_results import load, load_curves, load_run
+    from optibench_reports import merge, write
+    from optibench_reports.data.selection import select
+
+    metrics = _metrics(folders, asked)
+    drawn = None if run is None else load_run(folders, *run)
+    every = merge([load(folder, [metric.name for metric in metrics]) for folder in folders])
+    results = select(every, optimizers=optimizers, tasks=tasks)
+    curves = load_curves(folders)
+    if curves is not None and results is not every:
+        curves = curves.only(*(set(map(str, results.trials[key].unique())) for key in ("optimizer", "task")))
+    places = ["DIR"] if len(folders) == 1 else [f"DIR{i + 1}" for i in range(len(folders))]
+    filters = [*(f"--optimizer={name}" for name in optimizers), *(f"--task={name}" for name in tasks)]
+    made_by = shlex.join(["optibench", "report", *places, *filters])
+    report = write(results, out, at=at, control=control, run=drawn, learning=curves, metrics=metrics, made_by=made_by)
+    print(f"{report.summary}\n\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
+    return 0
+
+
+def _refuse_unknown(folders: Sequence[Path], optimizers: Sequence[str] = (), tasks: Sequence[str] = ()) -> None:
+    """Refuse folders that hold no results and names that are in none, before anything heavy is imported."""
+    from fnmatch import fnmatchcase
+
+    from optibench.store.run_folder import Store
+
+    stores = [Store.open(folder) for folder in folders]
+    if not optimizers and not tasks:
+        return
+    grids = [store.plan().grid for store in stores]
+    for kind, names, key in (("optimizer", optimizers, "optimizers"), ("task", tasks, "benchmarks")):
+        known = dict.fromkeys(name for grid in grids for name in getattr(grid, key))
+        for name in names:
+            if name not in known and not any(fnmatchcase(one, name) for one in known):
+                hint = closest(name, known) or f" (there are {', '.join([*known][:8])}{', ...' * (len(known) > 8)})"
+                raise HarnessError(f"No {kind} in {', '.join(map(str, folders))} is called {name!r}{hint}.")
+
+
+def _metrics(folders: Sequence[Path], asked: Sequence[str]) -> list[Metric]:
+    """The metrics that `--metric` names; some trial has each of them."""
+    from optibench.store.to_results import refuse_absent_metrics
+    from optibench_reports.stats.metrics import parse
+
+    metrics = [parse(text) for text in asked]
+    refuse_absent_metrics(folders, [metric.name for metric in metrics])
+    return metrics
+
+
+report = Command(
+    "report",
+    callback=_report,
+    help=_report.__doc__,
+    params=[
+        click.Argument(["folders"], type=RUN, nargs=-1, required=True, metavar="DIR..."),
+        *SELECTION,
+        *STATISTICS,
+        Option(["--out"], type=FOLDER, metavar="DIR", help="where the report goes; default DIR/report"),
+        Option(
+            ["--run"],
+            nargs=3,
+            metavar="OPTIMIZER TASK SEED",
+            help="draw this run too, as parallel coordinates of its configurations and objective",
+        ),
+    ],
+)
+
+
+def _compare(
+    first: Path,
+    second: Path,
+    at: Sequence[int] | None,
+    control: str | None,
+    metric: Sequence[str] | None,
+    out: Path,
+    fail_if_worse: bool,
+) -> int:
+    """The runs in DIR1 and DIR2 side by side, on the tasks they share."""
+    _refuse_unknown((first, second))
+    from optibench.store.to_results import load
+    from optibench_reports import agreement, compare_grids, write
+
+    metrics = _metrics((first, second), metric or ())
+    one, other = (load(folder, [metric.name for metric in metrics]) for folder in (first, second))
+    names = (first.name, second.name) if first.name != second.name else (str(first), str(second))
+    both = compare_grids(one, other, names=names)
+    report = write(both, out, at=at, control=control, metrics=metrics, made_by="optibench compare DIR1 DIR2")
+    print(f"{agreement(one, other)}\n\n{report.summary}")
+    print(f"\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
+    if not fail_if_worse:
+        return 0
+    from optibench_reports.stats.worse import changes
+
+    found = changes(one, other, at=at)
+    worse = [change for change in found if change.worse]
+    print()
+    for change in worse:
+        print(f"Worse in {second}: {change}.")
+    if not worse:
+        print(f"Nothing is worse in {second}: {', '.join(dict.fromkeys(change.optimizer for change in found))}.")
+    return 1 if worse else 0
+
+
+compare = Command(
+    "compare",
+    callback=_compare,
+    help=_compare.__doc__,
+    params=[
+        click.Argument(["first"], type=RUN, metavar="DIR1"),
+        click.Argument(["second"], type=RUN, metavar="DIR2"),
+        *STATISTICS,
+        Option(["--out"], type=FOLDER, required=True, metavar="DIR", help="where the report goes"),
+        Option(
+            ["--fail-if-worse"],
+            is_flag=True,
+            help="exit with status 1 where an optimizer has a higher regret in DIR2 than in DIR1: significantly "
+            "(signed-rank test over the tasks, Holm over optimizers and trial counts, p < .05) or, where that takes "
+            "more tasks than there are, with an interval of the difference wholly above 0",
+        ),
+    ],
+)
+
+
+@click.command(cls=Command)
+@click.argument("spec", default="published", metavar="SPEC", type=Value("paper", complete=complete.papers))
+@click.option("--out", type=FOLDER, default="paper", metavar="DIR", help="default paper")
+@click.option("--no-run", is_flag=True, help="run no grid: say what is missing, and how to make it")
+def paper(spec: str, out: Path, no_run: bool) -> int:
+    """Write every table and figure of a paper, and a LaTeX file that includes them.
+
+    SPEC is a YAML file, or a shipped one; default published. Result folders that it names are reused; grids whose
+    folders are absent are run, and it says before how long that takes. main.tex, tables/ and figures/ are written;
+    docs/paper.md.
+    """
+    from optibench.runs import paper
+
+    found = paper.load(spec)
+    folders = paper.collect(found, may_run=not no_run)
+    if folders is None:
+        return 130
+    print(f"Written: {paper.write(found, folders, out)}")
+    return 0
+
+
+_publish_metric = Several(
+    ["--metric"],
+    split=several,
+    metavar="NAME,NAME",
+    help="with --compact: keep these metrics; otherwise all are kept, and with --compact none",
+)
+
+
+def _publish(folder: Path, target: Path, compact: bool, metric: Sequence[str] | None) -> None:
+    """Write the finished run in DIR as a small folder NEW, to commit or share.
+
+    NEW is, for example, results/NAME; `optibench report NEW` reads it.
+    """
+    from optibench.store.run_folder import Store
+
+    store = Store.open(folder)
+    store.refuse_imported()
+    if metric and not compact:
+        raise HarnessError("Without --compact, `optibench publish` keeps every metric: leave --metric out.")
+    published = store.publish(list(store.plan().cells()), target, compact=compact, metrics=metric or ())
+    print(f"Published: {published.folder}")
+
+
+publish = Command(
+    "publish",
+    callback=_publish,
+    help=_publish.__doc__,
+    params=[
+        click.Argument(["folder"], type=RUN, metavar="DIR"),
+        click.Argument(["target"], type=FOLDER, metavar="NEW"),
+        Option(["--compact"], is_flag=True, help="a quarter of the size: no configurations, seconds to three digits"),
+        _publish_metric,
+    ],
+)
+
+
+@click.command("import", cls=Command)
+@click.argument("files", type=file(".csv", ".parquet"), nargs=-1, required=True, metavar="FILE...")
+@click.option("--out", type=FOLDER, required=True, metavar="DIR", help="the run folder to write")
+@click.option("--suffix", default="", metavar="TEXT", help="appended to the optimizers' labels, e.g. ' (theirs)'")
+def import_(files: Sequence[Path], out: Path, suffix: str) -> None:
+    """Take trials of another framework into the same statistics.
+
+    The CSV or Parquet FILEs have the columns optimizer, task, seed, trial, value and more (docs/import.md); what is
+    written is a run folder that report and compare take.
+    """
+    from optibench.store.import_trials import import_trials
+    from optibench_reports.format.text import plural
+
+    store = import_trials(files, out, suffix=suffix)
+    grid = store.plan().grid
+    nouns = ((grid.optimizers, "optimizer"), (grid.benchmarks, "task"), (grid.seeds, "seed"))
+    found = ", ".join(plural(len(names), noun) for names, noun in nouns)
+    print(f"Imported: {store.folder} ({found}); `optibench report {store.folder}` reports it.")
+
+
+@click.command(cls=Command)
+@click.argument("file", type=file(".json"), metavar="FILE.json")
+@click.option("--out", type=FOLDER, metavar="DIR", help="default: a folder beside FILE, called like it")
+def latency(file: Path, out: Path | None) -> None:
+    """Table and figure of what a suggestion costs, from `make latency`.
+
+    FILE.json is what pytest-benchmark saved, raw data included.
+    """
+    from optibench_reports.studies.latency import write
+
+    out = out or file.with_suffix("")
+    print(write(file, out))
+    print(f"\nWritten: {out / 'latency.md'}")
