@@ -41,6 +41,7 @@ SECTIONS = {
     "Run": {
         "run": Listed("run:run_command", "run a grid, or resume one"),
         "status": Listed("run:status", "how far a run is"),
+        "merge": Listed("run:merge", "the cells of several runs in one folder"),
     },
     "Report": {
         "report": Listed("report:report", "statistics, tables, figures and one HTML page of one or more runs"),

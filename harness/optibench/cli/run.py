@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
 
 from optibench.cli import complete
-from optibench.cli.command import RUN, Command, Option, Several, Value, Word, paths, several, specs, words
+from optibench.cli.command import FOLDER, RUN, Command, Option, Several, Value, Word, paths, several, specs, words
 from optibench.options import Declared, declared
 from optibench.spec.grid import PARTS, Also, Grid, Settings, load, shipped
 from optibench.spec.limits import Limits
@@ -88,7 +88,7 @@ def flag(one: Declared, group: str) -> Option:
     return Option(names, **more)
 
 
-def run(grid: str | None, allow_failures: bool, no_report: bool, **given: Any) -> int:
+def run(grid: str | None, dry_run: bool, allow_failures: bool, no_report: bool, **given: Any) -> int:
     """Run every optimizer on every task with every seed.
 
     GRID is a YAML file, or a grid that `optibench list grids` names; options override it. The same --out resumes.
@@ -96,8 +96,13 @@ def run(grid: str | None, allow_failures: bool, no_report: bool, **given: Any) -
     """
     from optibench.spec import names
 
-    if grid is not None or given["optimizers"] or given["benchmarks"]:
+    if not given["extend"] and (grid is not None or given["optimizers"] or given["benchmarks"]):
         names.check(load(grid, given, place=PLACE)[0])  # a slip is answered before anything heavy is imported
+    if dry_run:
+        from optibench.runs import forecast
+
+        print(forecast.dry_run(grid, given, place=PLACE).sentence)
+        return 0
     from optibench.runs.run import start
     from optibench.store import provenance
     from optibench.store.run_folder import TRIALS
@@ -134,6 +139,12 @@ run_command = Command(
     params=[
         click.Argument(["grid"], required=False, metavar="[GRID]", type=Value("grid", complete=complete.grids)),
         *flags(),
+        Option(
+            ["--dry-run"],
+            is_flag=True,
+            group=GROUPS[Settings],
+            help="only say how many cells and trials are left, and about how long they take",
+        ),
         Option(
             ["--allow-failures"],
             is_flag=True,
@@ -230,3 +241,21 @@ def _shown(found: dict[str, Any], as_json: bool) -> str:
     if found["finished"] < found["cells"]:
         lines.append(f"Resume with: optibench run --out {found['folder']}")
     return "\n".join(lines)
+
+
+@click.command(cls=Command)
+@click.argument("folders", type=RUN, nargs=-1, required=True, metavar="DIR...")
+@click.option("--out", type=FOLDER, required=True, metavar="NEW", help="the run folder to write")
+def merge(folders: Sequence[Path], out: Path) -> None:
+    """Merge the runs in two or more DIRs into NEW, which can be resumed and extended.
+
+    The runs may have other optimizers, tasks and seeds, finished or not; trials, limits, initial designs and task data
+    must be the same.
+    """
+    from optibench.store.merge import merge
+
+    merged = merge(folders, out)
+    shared = f", {merged.shared:,} of them in several folders" if merged.shared else ""
+    print(f"Merged: {out} ({merged.finished:,} of {merged.cells:,} cells finished{shared})")
+    if merged.finished < merged.cells:
+        print(f"Run the others with: optibench run --out {out}")

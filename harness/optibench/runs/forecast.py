@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from optibench.plan.cells import Cell
 from optibench.plan.optimizers import PlannedOptimizer
 from optibench.plan.plan import GRID, Plan
+from optibench.runs.run import asked, opened
 from optibench.spec.grid import Grid, Settings
 from optibench.store.continued import ignores_budget
 from optibench.store.run_folder import Store
@@ -56,6 +58,17 @@ class Forecast:
         return self.finished == self.cells
 
     @property
+    def sentence(self) -> str:
+        """All of it, for whoever asks before the run."""
+        left = f"{self.folder}: {self.cells - self.finished:,} of {self.cells:,} cells to run"
+        if self.done:
+            return f"{left}."
+        trials = "as many trials as the budget pays for" if self.trials is None else f"{self.trials:,} trials"
+        time = f"{about(self.seconds)} beside the evaluations"
+        time += f" and the asks of {', '.join(self.unknown)}, which are not known" if self.unknown else ""
+        return f"{left}, {trials}: {time}; about {megabytes(self.size)} on disk."
+
+    @property
     def command(self) -> str:
         """What to type to run it."""
         return f"optibench run {self.spec}"
@@ -65,6 +78,16 @@ class Forecast:
         trials = "as many as the budget pays for" if self.trials is None else f"{self.trials:,}"
         left = f"cells left: {self.cells - self.finished:,}{of}, trials: {trials}, {about(self.seconds)}"
         return left + (f" beside the time of {', '.join(self.unknown)}, which is not known" if self.unknown else "")
+
+
+def dry_run(spec: str | None, options: Mapping[str, Any], *, place: str = "The call") -> Forecast:
+    """What :func:`optibench.runs.run.start` would do; nothing is run, made or changed.
+
+    Raises:
+        HarnessError, BenchmarkError, OptimizerError: It could not be run, and the message says what to fix.
+    """
+    grid, settings = asked(spec, options, place=place)
+    return forecast(spec or "", opened(settings).plan().grid if grid is None else grid, settings)
 
 
 def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
@@ -139,6 +162,11 @@ def _counted(optimizer: PlannedOptimizer, grid: Grid) -> bool:
     if grid.budget is None:
         return True
     return grid.budget.unit == "fidelity" and not parse(optimizer.name)[0].capabilities.multi_fidelity
+
+
+def megabytes(size: int) -> str:
+    """``2 MB``; less than one is ``1 MB``."""
+    return f"{max(1, round(size / 1e6)):,} MB"
 
 
 def about(seconds: float) -> str:

@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,14 +61,23 @@ def start(
     Raises:
         HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to fix.
     """
+    return run(*asked(grid, options, place=place), command=command)
+
+
+def asked(grid: str | Path | None, options: Mapping[str, Any], *, place: str) -> tuple[Grid | None, Settings]:
+    """What :func:`start` would run, and how; no grid where the one in the folder is resumed.
+
+    Raises:
+        HarnessError: A value is wrong; the message says where it was given.
+    """
     if grid is None and not (options.get("optimizers") or options.get("benchmarks") or options.get("extend")):
-        return run(None, load_settings(options, place=place), command=command)
-    return run(*load(None if grid is None else str(grid), options, place=place, before=_planned), command=command)
+        return None, load_settings(options, place=place)
+    return load(None if grid is None else str(grid), options, place=place, before=_planned)
 
 
 def _planned(settings: Settings) -> Grid:
     """The grid of the folder that is to be extended."""
-    store = _opened(settings)
+    store = opened(settings)
     if store.published():
         raise HarnessError(
             f"{store.folder} holds a published table, which cannot be extended: run the new cells into another folder "
@@ -77,7 +86,7 @@ def _planned(settings: Settings) -> Grid:
     return store.plan().grid
 
 
-def _opened(settings: Settings) -> Store:
+def opened(settings: Settings) -> Store:
     """The folder of an earlier run; the external programs that it names are registered."""
     if settings.out is None:
         raise HarnessError(
@@ -110,7 +119,7 @@ def run(grid: Grid | None, settings: Settings, *, command: str = "Python") -> Ou
 
 def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
     if grid is None:
-        grid = _opened(settings).plan().grid
+        grid = opened(settings).plan().grid
     if settings.executor == "serial":
         grid.limits.refuse_in_process()
     plan = Plan.of(grid)
