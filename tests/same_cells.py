@@ -29,7 +29,8 @@ def optimizers(command: Path) -> dict[str, bool]:
 
 def trials(command: Path, names: list[str], task: str, count: int, folder: Path) -> pd.DataFrame:
     """What a revision makes of one grid."""
-    grid = ["-o", *names, "-b", task, "-s", "1", "-t", str(count), "-j", "1", "--no-report", "--allow-failures"]
+    chosen = [word for name in names for word in ("-o", name)]
+    grid = [*chosen, "-b", task, "-s", "1", "-t", str(count), "-j", "1", "--no-report", "--allow-failures"]
     subprocess.run([command, "run", *grid, "--out", folder], check=True, stdout=subprocess.DEVNULL)
     published = folder.with_name(f"{folder.name}-published")
     subprocess.run([command, "publish", folder, published], check=True, stdout=subprocess.DEVNULL)

@@ -94,6 +94,17 @@ def test_a_users_own_files_of_common_names_do_no_harm(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
+def test_a_type_checker_sees_the_python_api(tmp_path: Path) -> None:
+    source = ROOT / "tests" / "harness" / "api" / "typed_user.py"
+    (tmp_path / "user.py").write_text(source.read_text())
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "user.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    wrong = {number for number, line in enumerate(source.read_text().splitlines(), 1) if line.endswith("# wrong")}
+    assert {int(line.split(":")[1]) for line in done.stdout.splitlines() if "error:" in line} == wrong
+    assert len(wrong) == 3
+
+
+@pytest.mark.heavy
 def test_a_type_checker_sees_our_types_in_a_users_file(tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text(
         "import optibench_benchmarks\nfrom optiformer import OptiFormerSampler\n"

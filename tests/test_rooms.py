@@ -87,6 +87,7 @@ HARNESS = """
 optiformer optibench_benchmarks optibench_optimizers optibench_reports
 optibench.errors optibench.paths optibench.files optibench.numbers optibench.threads
 optibench.options optibench.yaml_file
+optibench.own
 optibench.external
 optibench.spec
 optibench.plan
@@ -98,6 +99,7 @@ optibench.executors.dask
 optibench.executors
 optibench.runs
 optibench.studies
+optibench.api
 optibench.cli
 optibench
 """

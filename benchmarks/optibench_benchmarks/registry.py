@@ -215,6 +215,23 @@ def register(family: Family) -> None:
     _families[family.prefix] = family
 
 
+@contextlib.contextmanager
+def temporarily(some: Iterable[Family]) -> Iterator[None]:
+    """Register families for as long as the block runs.
+
+    Raises:
+        BenchmarkError: See :func:`register`; none of them is registered then.
+    """
+    _load_entry_points()
+    with contextlib.ExitStack() as stack:
+        for family in some:
+            known = family.prefix in _families
+            register(family)
+            if not known:
+                stack.callback(_families.pop, family.prefix)
+        yield
+
+
 _OURS = (
     ("synthetic", "analytic test functions, optima shifted (or rotated)", "synthetic:provider"),
     ("hpobench", "HPOBench: tables of neural networks; six models, trained", "training.hpobench.tasks:provider"),

@@ -9,7 +9,7 @@ import contextlib
 import difflib
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,23 @@ def register(entry: Entry) -> None:
             f"Optimizer {entry.name!r} is registered twice, by {taken.target} and {entry.target}; rename one."
         )
     _entries[entry.name] = entry
+
+
+@contextlib.contextmanager
+def temporarily(some: Iterable[Entry]) -> Iterator[None]:
+    """Register optimizers for as long as the block runs.
+
+    Raises:
+        OptimizerError: See :func:`register`; none of them is registered then.
+    """
+    _load_entry_points()
+    with contextlib.ExitStack() as stack:
+        for entry in some:
+            known = entry.name in _entries
+            register(entry)
+            if not known:
+                stack.callback(_entries.pop, entry.name)
+        yield
 
 
 @functools.cache

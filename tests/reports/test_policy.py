@@ -189,13 +189,13 @@ def test_tasks_without_reference_are_ranked_but_have_no_regret(make: Make) -> No
     assert analysis.comparisons[-1].n == 10
 
 
-def test_no_reference_at_all_leaves_ranks(make: Make) -> None:
+def test_no_reference_at_all_leaves_ranks_and_signs(make: Make) -> None:
     tasks = [f"f/{i}" for i in range(12)]
     analysis = run(make(tasks=tasks, seeds=3, trials=10, without_reference=tasks))
     first, second, third = sentences(analysis)
     assert "best mean rank" in first
-    assert "is unknown" in second
-    assert "not tested" in third
+    assert "no mean regret" in second
+    assert "sign test over 12 tasks" in third
     assert MISSING in terminal(analysis)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,9 +25,10 @@ from optibench.cli.command import (
     specs,
 )
 from optibench.errors import HarnessError
+from optibench.paths import expanded
 
 if TYPE_CHECKING:
-    from optibench_reports.stats.metrics import Metric
+    from optibench_reports import Report
 
 
 class _Label(Value):
@@ -39,9 +39,7 @@ class _Label(Value):
         self.key = key
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        given = [ctx.params.get(name) for name in ("folders", "first", "second")]
-        folders = [one for each in given if each for one in (each if isinstance(each, tuple) else (each,))]
-        return [CompletionItem(one) for one in complete.labels(folders, self.key, incomplete)]
+        return [CompletionItem(one) for one in complete.labels(map(expanded, ctx.args), self.key, incomplete)]
 
 
 STATISTICS = (
@@ -127,23 +125,17 @@ def write_report(
 ) -> int:
     """Write the report of run folders and print its summary; the arguments are what ``optibench report`` takes."""
     _refuse_unknown(folders, [*optimizers, *filter(None, [control])], tasks)
-    from optibench.store.to_results import load, load_curves, load_run
-    from optibench_reports import merge, write
-    from optibench_reports.data.selection import select
+    from optibench.runs import reports
 
-    metrics = _metrics(folders, asked)
-    drawn = None if run is None else load_run(folders, *run)
-    every = merge([load(folder, [metric.name for metric in metrics]) for folder in folders])
-    results = select(every, optimizers=optimizers, tasks=tasks)
-    curves = load_curves(folders)
-    if curves is not None and results is not every:
-        curves = curves.only(*(set(map(str, results.trials[key].unique())) for key in ("optimizer", "task")))
-    places = ["DIR"] if len(folders) == 1 else [f"DIR{i + 1}" for i in range(len(folders))]
-    filters = [*(f"--optimizer={name}" for name in optimizers), *(f"--task={name}" for name in tasks)]
-    made_by = shlex.join(["optibench", "report", *places, *filters])
-    report = write(results, out, at=at, control=control, run=drawn, learning=curves, metrics=metrics, made_by=made_by)
-    print(f"{report.summary}\n\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
+    report = reports.report(
+        folders, out, at=at, control=control, run=run, asked=asked, optimizers=optimizers, tasks=tasks
+    )
+    _show(report)
     return 0
+
+
+def _show(report: Report) -> None:
+    print(f"{report.summary}\n\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
 
 
 def _refuse_unknown(folders: Sequence[Path], optimizers: Sequence[str] = (), tasks: Sequence[str] = ()) -> None:
@@ -162,16 +154,6 @@ def _refuse_unknown(folders: Sequence[Path], optimizers: Sequence[str] = (), tas
             if name not in known and not any(fnmatchcase(one, name) for one in known):
                 hint = closest(name, known) or f" (there are {', '.join([*known][:8])}{', ...' * (len(known) > 8)})"
                 raise HarnessError(f"No {kind} in {', '.join(map(str, folders))} is called {name!r}{hint}.")
-
-
-def _metrics(folders: Sequence[Path], asked: Sequence[str]) -> list[Metric]:
-    """The metrics that `--metric` names; some trial has each of them."""
-    from optibench.store.to_results import refuse_absent_metrics
-    from optibench_reports.stats.metrics import parse
-
-    metrics = [parse(text) for text in asked]
-    refuse_absent_metrics(folders, [metric.name for metric in metrics])
-    return metrics
 
 
 report = Command(
@@ -204,21 +186,15 @@ def _compare(
 ) -> int:
     """The runs in DIR1 and DIR2 side by side, on the tasks they share."""
     _refuse_unknown((first, second))
-    from optibench.store.to_results import load
-    from optibench_reports import agreement, compare_grids, write
+    from optibench.runs import reports
 
-    metrics = _metrics((first, second), metric or ())
-    one, other = (load(folder, [metric.name for metric in metrics]) for folder in (first, second))
-    names = (first.name, second.name) if first.name != second.name else (str(first), str(second))
-    both = compare_grids(one, other, names=names)
-    report = write(both, out, at=at, control=control, metrics=metrics, made_by="optibench compare DIR1 DIR2")
-    print(f"{agreement(one, other)}\n\n{report.summary}")
-    print(f"\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
+    agreement, report, found = reports.compare(
+        first, second, out, at=at, control=control, asked=metric or (), changed=fail_if_worse
+    )
+    print(f"{agreement}\n")
+    _show(report)
     if not fail_if_worse:
         return 0
-    from optibench_reports.stats.worse import changes
-
-    found = changes(one, other, at=at)
     worse = [change for change in found if change.worse]
     print()
     for change in worse:

@@ -14,6 +14,7 @@ from optibench import external
 from optibench.cell.heartbeat import Step, no_heartbeat
 from optibench.cell.journal import History
 from optibench.cell.trials import Trial
+from optibench.own import is_own
 from optibench.plan.cells import Cell
 from optibench.plan.tasks import Task
 from optibench.spec.limits import Limits
@@ -54,6 +55,12 @@ class CellRunner:
         self.external = external.registered()
         self.entries = [one for one in optibench_optimizers.entries().values() if not external.is_external(one)]
         self.families = [one for one in optibench_benchmarks.families().values() if not external.is_external(one)]
+
+    @property
+    def needs_script(self) -> bool:
+        """Whether workers have to import the running script: something that is registered is defined there."""
+        entries = any(one.target.startswith("__main__:") and not is_own(one) for one in self.entries)
+        return entries or any(one.target.startswith("__main__:") and not is_own(one) for one in self.families)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In a worker: what is registered here, if only by the running script, is registered there too."""

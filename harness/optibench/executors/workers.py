@@ -18,10 +18,12 @@ import multiprocessing as mp
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing import spawn
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -159,9 +161,8 @@ class WorkerPool:
 
     def _start_worker(self) -> _Worker:
         for _ in range(MAX_IDLE_EXITS):
-            with contextlib.suppress(
-                EOFError, ConnectionError
-            ):  # the fork server was killed just then: a new one starts
+            # the fork server may be killed just then: a new one starts
+            with contextlib.suppress(EOFError, ConnectionError), _script_left_alone(not self._runner.needs_script):
                 return _Worker(self._context, self._runner, self._stop, Path(self._scratch.name))
         raise HarnessError("No worker process can be started: see `optibench doctor`, and run the same command again.")
 
@@ -279,6 +280,24 @@ class WorkerPool:
         for worker in self._workers:
             if worker.ward.exit_code is None:
                 worker.ward.kill_group()
+
+
+_starting = threading.Lock()
+
+
+@contextlib.contextmanager
+def _script_left_alone(wanted: bool) -> Iterator[None]:
+    """Start processes that do not import the running script again, which then needs no guard around its own run."""
+    with _starting:
+        before = spawn.get_preparation_data
+        if wanted:
+            spawn.get_preparation_data = lambda name: {
+                key: value for key, value in before(name).items() if not key.startswith("init_main")
+            }
+        try:
+            yield
+        finally:
+            spawn.get_preparation_data = before
 
 
 def _cause(code: int | None) -> str:

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from optibench.errors import HarnessError, reason
+from optibench.own import is_own
 from optibench.spec import batches
 
 if TYPE_CHECKING:
     from optibench_benchmarks import Benchmark
     from optibench_optimizers import Entry
 
-VERSIONS = ("packages", "fingerprint")
+NOT_ASKED = ("packages", "fingerprint", "own")
 """What is said of an optimizer that is no part of a cell's key."""
 
 
 class PlannedOptimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An optimizer of a grid: what it wraps and, if it needs one, what identifies its training phase.
 
-    ``fingerprint`` is its checkpoint's, in folders of before cells had fingerprints.
+    ``fingerprint`` is its checkpoint's, in folders of before cells had fingerprints. ``own``: it is an object that a
+    Python call was given.
     """
 
     name: str
@@ -30,6 +32,7 @@ class PlannedOptimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     fingerprint: str | None = None
     training: str | None = None
     batch: int = 1
+    own: bool = False
 
     @classmethod
     def of(cls, entry: Entry, settings: Mapping[str, Any], batch: int, benchmark: Benchmark, trials: int) -> Self:
@@ -49,8 +52,9 @@ class PlannedOptimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             packages=entry.versions(),
             training=None if training is None else training.key,
             batch=batch,
+            own=is_own(entry),
         )
-        if settings and training is None:  # a wrong value is found here, not in every cell
+        if (settings or found.own) and training is None:  # a wrong value is found here, not in every cell
             try:
                 optibench_optimizers.create(
                     entry.name, benchmark.space, seed=0, n_trials=trials, settings=settings
@@ -75,7 +79,7 @@ class PlannedOptimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     @property
     def identity(self) -> dict[str, Any]:
         """What of it a cell's key covers, as JSON: not versions, which are in fingerprints."""
-        return {name: value for name, value in msgspec.to_builtins(self).items() if name not in VERSIONS}
+        return {name: value for name, value in msgspec.to_builtins(self).items() if name not in NOT_ASKED}
 
 
 def _scalar(value: Any) -> str:

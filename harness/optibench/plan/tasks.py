@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from optibench.own import is_own
+
 if TYPE_CHECKING:
     from optibench_benchmarks import Benchmark
 
@@ -38,10 +40,25 @@ class Fidelity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     whole: bool
 
 
+class RandomValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The median and the worst value of ``n`` random configurations, and how many of them failed."""
+
+    f_ref: Number
+    f_worst: Number
+    n: int
+    failed: int
+
+
+NOT_ASKED = ("metrics", "own", "random")
+"""What is said of a task that is no part of a cell's key."""
+
+
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What determines the results on a task; ``metrics``, which a report may show; ``fidelity``, which may vary.
 
-    Without a reference it has no regret. For the others see :class:`optibench_benchmarks.Benchmark`.
+    ``own``: it is an object that a Python call was given; ``random``: the median and the worst value of random
+    configurations, where they were measured for this run folder. Without a reference it has no regret. For the others
+    see :class:`optibench_benchmarks.Benchmark`.
     """
 
     direction: Literal["minimize", "maximize"]
@@ -51,10 +68,14 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     reference: Reference | None
     metrics: Mapping[str, str] = {}  # msgspec copies it
     fidelity: Fidelity | None = None
+    own: bool = False
+    random: RandomValues | None = None
 
     @classmethod
     def of(cls, benchmark: Benchmark, fidelity: Fidelity | None = None) -> Task:
         """Describe a benchmark."""
+        import optibench_benchmarks
+
         found = benchmark.reference
         return cls(
             direction=benchmark.direction,
@@ -66,9 +87,11 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
             else Reference(found.f_best, found.f_ref, found.f_worst, found.source, found.version),
             metrics=dict(benchmark.metrics),
             fidelity=fidelity,
+            own=is_own(optibench_benchmarks.families().get(benchmark.name.partition("/")[0])),
+            random=getattr(benchmark, "random_values", None),
         )
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of it a cell's key covers, as JSON: not what only a report shows."""
-        return {name: value for name, value in msgspec.to_builtins(self).items() if name != "metrics"}
+        """What of it a cell's key covers, as JSON."""
+        return {name: value for name, value in msgspec.to_builtins(self).items() if name not in NOT_ASKED}

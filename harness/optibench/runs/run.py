@@ -21,8 +21,10 @@ from optibench.errors import HarnessError
 from optibench.executors.base import CellRunner
 from optibench.executors.registry import EXECUTORS
 from optibench.files import write_atomically
+from optibench.own import OwnEntry, OwnFamily
 from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
+from optibench.runs.own import refuse_absent
 from optibench.spec.grid import Grid, Settings, load, load_settings
 from optibench.store import changed, continued, fingerprint, provenance
 from optibench.store.run_folder import TRAINING, Store
@@ -97,6 +99,7 @@ def opened(settings: Settings) -> Store:
     store = Store.open(settings.out)
     store.refuse_imported()
     external.recall(store.folder, allowed=settings.allow_external)
+    refuse_absent(store.folder, store.plan())
     return store
 
 
@@ -215,7 +218,12 @@ def refuse_unreachable(plan: Plan, executor: str) -> None:
                 f"{what} ({one.target}) is registered by this process alone, and Dask's workers do not know it: give "
                 "it an entry point and install it there, or use another executor."
             )
-        if not _importable(one.target.partition(":")[0]):
+        if isinstance(one, OwnEntry):
+            one.own.payload()
+        elif isinstance(one, OwnFamily):
+            for own in one.own.values():
+                own.payload()
+        elif not _importable(one.target.partition(":")[0]):
             raise HarnessError(
                 f"{what} is {one.target}, which worker processes cannot import: move it into a module that is "
                 "installed or on PYTHONPATH, or add --executor serial."

@@ -22,7 +22,6 @@ from optibench.options import COUNT, Form, Option, declared, in_file, some, text
 from optibench.paths import expanded, expanded_text
 from optibench.spec import batches
 from optibench.spec.budget import BUDGET, Budget
-from optibench.spec.extended import extended
 from optibench.spec.fidelity import FIDELITY, Choice
 from optibench.spec.limits import Limits
 from optibench.yaml_file import Source, by_name, read_yaml
@@ -225,12 +224,53 @@ def load(
         values["budget"] = None if isinstance(spend, int) else spend
     settings = _settings(source, values)
     if extend and before is not None:
-        return extended(before(settings), values, source), settings
+        return _extended(before(settings), values, source), settings
     values["optimizers"] = batches.expand(values["optimizers"], values.get("batch_size", (1,)))
     skipped = () if values.get("skip_missing") else None
     grid = Grid(**some(Grid, values), limits=Limits(**some(Limits, values)), skipped=skipped)
     _refuse_without_search(grid, source)
     return grid, settings
+
+
+def _extended(before: Grid, values: Mapping[str, Any], source: Source) -> Grid:
+    """A folder's grid with further optimizers, benchmarks and seeds, and perhaps more trials.
+
+    Args:
+        before: The folder's.
+        values: The options given, read; of these, what cannot grow must be as it is.
+        source: Where they were given.
+
+    Raises:
+        HarnessError: One asks for something else, or for fewer trials; the message gives the line.
+    """
+
+    def refuse(key: str, there: Any, hint: str) -> None:
+        raise HarnessError(f"{source.where(key)}: `{key}` is {there} in the run folder: {hint}.")
+
+    for key, there in (
+        *((key, getattr(before, key)) for key in ("initial", "budget", "simulated_workers", "fidelity")),
+        *((key, getattr(before.limits, key)) for key in declared(Limits)),
+    ):
+        if key in values and values[key] != there:
+            shown = "not set" if there is None or (key == "simulated_workers" and not there) else there
+            refuse(key, shown, "leave it out, or choose another --out")
+    if before.budget is not None and "trials" in values and "budget" not in values:
+        refuse("budget", "set", "a budget that is a cost cannot be extended; leave the trials out")
+    size = values.get("initial_size", before.initial_size)
+    if before.initial == "shared" and size != before.initial_size:
+        refuse("initial_size", before.initial_size, "leave it out, or choose another --out")
+    trials = values.get("trials", before.trials)
+    if trials < before.trials:
+        refuse("trials", before.trials, "give as many, or more")
+    new = batches.expand(values.get("optimizers", ()), values.get("batch_size", (1,)))
+    return msgspec.structs.replace(
+        before,
+        optimizers=tuple(dict.fromkeys([*before.optimizers, *new])),
+        benchmarks=tuple(dict.fromkeys([*before.benchmarks, *values.get("benchmarks", ())])),
+        seeds=tuple(dict.fromkeys([*before.seeds, *values.get("seeds", ())])),
+        trials=trials,
+        skipped=() if values.get("skip_missing") and before.skipped is None else before.skipped,
+    )
 
 
 def load_settings(given: Mapping[str, Any], *, place: str = "The command line") -> Settings:

@@ -73,7 +73,7 @@ def settle(store: Store, cells: Sequence[Cell], now: Fingerprints, choice: str |
         if choice is None:
             raise HarnessError(
                 f"{store.folder}: {what}: add --changed rerun to run them again, their files are kept aside, or "
-                "--changed keep to keep them as they are."
+                '--changed keep to keep them as they are (in Python: changed="rerun").'
             )
         if choice == "rerun":
             for made, some in found.items():

@@ -21,10 +21,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from optibench import external
+from optibench.own import Own, OwnEntry, OwnFamily
+from optibench.own.code import plain
 from optibench.spec import batches
 from optibench.store.provenance import PACKAGES, home, installed
 
@@ -69,8 +70,20 @@ def current(plan: Plan) -> Fingerprints:
         return digest
 
     optimizers = {label: identifier(of_optimizer(label)) for label in plan.optimizers}
-    by_family = {prefix: identifier(of_family(prefix)) for prefix in plan.families}
-    return Fingerprints(optimizers, {name: by_family[name.partition("/")[0]] for name in plan.tasks}, parts)
+    by_family = {prefix: identifier(of_family(prefix)) for prefix in plan.families if not _own_tasks(prefix)}
+    tasks = {}
+    for name in plan.tasks:
+        prefix = name.partition("/")[0]
+        own = _own_tasks(prefix)
+        tasks[name] = identifier(_of_own(name, own[name])) if own else by_family[prefix]
+    return Fingerprints(optimizers, tasks, parts)
+
+
+def _own_tasks(prefix: str) -> Mapping[str, Own]:
+    import optibench_benchmarks
+
+    family = optibench_benchmarks.families()[prefix]
+    return family.own if isinstance(family, OwnFamily) else {}
 
 
 def of_optimizer(label: str) -> Parts:
@@ -78,6 +91,8 @@ def of_optimizer(label: str) -> Parts:
     import optibench_optimizers
 
     entry, settings = optibench_optimizers.parse(batches.split(label)[0])
+    if isinstance(entry, OwnEntry):
+        return _of_own(entry.name, entry.own)
     code, wrapped = _code(entry.target, entry)
     packages = entry.versions() or wrapped
     identity = entry.identify(settings)
@@ -94,6 +109,19 @@ def of_family(prefix: str) -> Parts:
     if isinstance(family, ExternalFamily):
         found["worker"] = worker(family.external)[1]
     return found
+
+
+def _of_own(name: str, own: Own) -> Parts:
+    """What determines the results of an object of the user: its code and data, and the modules it uses."""
+    found, files, packages = own.code(), dict[str, str](), set[str]()
+    for module in sorted(found.modules):
+        origin, package = _origin(module), module.partition(".")[0]
+        if origin is None or package in PACKAGES or any(_root(origin, module).glob("*.dist-info/RECORD")):
+            packages.add(package)
+        else:
+            more, used = _code(f"{module}:", None)
+            files, packages = files | more, packages | used.keys()
+    return _parts({name: found.digest} | files, _versions(packages))
 
 
 def _parts(code: Mapping[str, str], packages: Mapping[str, str]) -> dict[str, str]:
@@ -248,24 +276,7 @@ def _compiled(tree: ast.Module) -> bytes:
             first = node.body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body[:1] = [] if len(node.body) > 1 else [ast.copy_location(ast.Pass(), first)]
-    return repr(_plain(compile(tree, "", "exec", dont_inherit=True))).encode()
-
-
-def _plain(code: CodeType) -> tuple[Any, ...]:
-    names = (code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    counts = (code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
-    return (*names, *counts, code.co_code, [_constant(one) for one in code.co_consts])
-
-
-def _constant(value: Any) -> Any:
-    """A constant with its type; a set, whose order is another one in each process, sorted."""
-    if isinstance(value, CodeType):
-        return _plain(value)
-    if isinstance(value, tuple):
-        return tuple(map(_constant, value))
-    if isinstance(value, frozenset):
-        return "frozenset", sorted(repr(_constant(one)) for one in value)
-    return type(value).__name__, value
+    return repr(plain(compile(tree, "", "exec", dont_inherit=True))).encode()
 
 
 def _hash(content: bytes) -> str:

@@ -35,12 +35,14 @@ if TYPE_CHECKING:
 TRIALS = "trials.parquet"
 TRAINING = "training.json"
 FINGERPRINTS = "fingerprints.json"
+REFERENCES = "references"
+"""The folder of what `reference="random"` measured."""
 STAMP = b"optibench.cells"
 """In a compacted table's metadata: a hash of the cells it holds and of when they were written."""
 _held: set[str] = set()
 """The lock files that this process holds."""
 _held_guard = threading.Lock()
-_OWN = {"cells", "journal", "logs", TASKS, ".lock"}
+_OWN = {"cells", "journal", "logs", REFERENCES, TASKS, ".lock"}
 """What a run folder may hold before it has a grid: a kill may come while it is made."""
 
 
@@ -67,15 +69,9 @@ class Store:
             HarnessError: The folder holds another grid or foreign files, cannot be written, or another runner has it.
         """
         store = cls(folder)
-        if folder.exists() and not folder.is_dir():
-            raise HarnessError(f"{folder} is a file; choose another --out.")
+        store.refuse_foreign()
         with store._sentence():
             whole = (folder / GRID).exists()
-            foreign = [] if whole or not folder.is_dir() else _foreign(folder)
-            if foreign:
-                raise HarnessError(
-                    f"{folder} is not a run folder of optibench: it holds {foreign[0]}; choose another --out."
-                )
             folder.mkdir(parents=True, exist_ok=True)
         if whole and store.published():
             store.refuse_difference(plan)
@@ -85,6 +81,22 @@ class Store:
             with store._sentence():
                 store._fill(plan, extend)
             yield store
+
+    def refuse_foreign(self) -> None:
+        """Refuse a folder that is none of ours and not empty; it need not exist.
+
+        Raises:
+            HarnessError: It is one, or a file.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise HarnessError(f"{self.folder} is a file; choose another --out.")
+        with self._sentence():
+            whole = (self.folder / GRID).exists()
+            foreign = [] if whole or not self.folder.is_dir() else _foreign(self.folder)
+        if foreign:
+            raise HarnessError(
+                f"{self.folder} is not a run folder of optibench: it holds {foreign[0]}; choose another --out."
+            )
 
     def _fill(self, plan: Plan, extend: bool) -> None:
         """Write what is missing of a run folder."""

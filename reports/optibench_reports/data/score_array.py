@@ -54,6 +54,8 @@ class ScoreArray:
         own: With ``ends``, the row's own regret, clipped at 0, (R,); infinite unless it is a success in full.
         full: Whether the row is a full evaluation, (R,).
         worst: Regret of the worst reference, (T,); NaN without a reference.
+        best: The best value that any optimizer found on the task, (T,).
+        sign: 1 where the task is minimized, -1 where it is maximized, (T,).
     """
 
     optimizers: tuple[str, ...]
@@ -77,6 +79,8 @@ class ScoreArray:
     own: Floats
     full: Bools
     worst: Floats
+    best: Floats
+    sign: Floats
 
     @property
     def longest(self) -> int:
@@ -142,7 +146,9 @@ def read(results: Results) -> ScoreArray:
 
     has_regret = np.array([results.tasks.get(task, {}).get("reference") is not None for task in tasks])
     regret, ask = trials["regret"].to_numpy(float), trials["ask_seconds"].to_numpy(float)
-    score = np.where(has_regret[t], np.maximum(regret, 0.0), _distance(results, tasks, t))
+    sign = np.array([-1.0 if results.tasks.get(task, {}).get("direction") == "maximize" else 1.0 for task in tasks])
+    distance, best = _distance(results, len(tasks), t, sign)
+    score = np.where(has_regret[t], np.maximum(regret, 0.0), distance)
     negative = has_regret[t] & (regret < 0)
     clipped = np.bincount((o * len(tasks) + t)[negative], minlength=shape[0] * shape[1]).reshape(shape[:2])
     lowest = np.full(len(tasks), np.inf)
@@ -173,6 +179,8 @@ def read(results: Results) -> ScoreArray:
         own=own[order],
         full=(share >= 1.0)[order],
         worst=worst,
+        best=sign * best,
+        sign=sign,
     )
 
 
@@ -247,18 +255,20 @@ def _check_sequence(trials: pd.DataFrame, cell: Ints, trial: Ints, order: Ints) 
     raise ReportError(f"{where} lacks trial {expected[first]}: the cell's file is incomplete; remove it and run again")
 
 
-def _distance(results: Results, tasks: list[str], t: Ints) -> Floats:
+def _distance(results: Results, n_tasks: int, t: Ints, sign: Floats) -> tuple[Floats, Floats]:
     """Per row, how far the incumbent is from the best value in the table of its task; lower is better, (R,).
 
     Only for tasks without a reference: it can rank, but is not a regret. Before its first success a cell has the worst
     value of the task, as it would have ``f_worst`` if the task had a reference.
+
+    Returns:
+        The distances, and the best value of each task times its sign, (T,).
     """
-    sign = np.array([-1.0 if results.tasks.get(task, {}).get("direction") == "maximize" else 1.0 for task in tasks])
     value = np.where(_shares(results.trials) >= 1.0, results.trials["value"].to_numpy(float), np.nan) * sign[t]
     incumbent = results.trials["incumbent"].to_numpy(float) * sign[t]
     ok = np.isfinite(value)
-    best, worst = np.full(len(tasks), np.inf), np.full(len(tasks), -np.inf)
+    best, worst = np.full(n_tasks, np.inf), np.full(n_tasks, -np.inf)
     np.minimum.at(best, t[ok], value[ok])
     np.maximum.at(worst, t[ok], value[ok])
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.maximum(np.where(np.isnan(incumbent), worst[t], incumbent) - best[t], 0.0))
+        return np.asarray(np.maximum(np.where(np.isnan(incumbent), worst[t], incumbent) - best[t], 0.0)), best

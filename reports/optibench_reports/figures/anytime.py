@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from optibench_reports.figures import best_values
 from optibench_reports.figures.axes import COLUMN, framed, log_y, save, steps, wants_log
 from optibench_reports.figures.cost import cost_caption, cost_figure
 from optibench_reports.figures.critical_difference import cliques, critical_difference
@@ -31,6 +32,9 @@ from optibench_reports.stats.comparison import TIE
 from optibench_reports.stats.profiles import PROFILE_TARGET, TARGETS
 from optibench_reports.tables.regret import ranking
 
+BEST_VALUES = "best_values"
+"""The name of that figure."""
+
 
 def draw(analysis: Analysis, folder: Path, drawn: tuple[Curves, list[Curves]]) -> list[tuple[str, str]]:
     """Write every figure that the results allow, as PNG and PDF.
@@ -45,24 +49,15 @@ def draw(analysis: Analysis, folder: Path, drawn: tuple[Curves, list[Curves]]) -
     """
     looks = styles(analysis.grid.optimizers)
     names = [analysis.grid.optimizers[o] for o in ranking(analysis)]
-    overall, families = drawn
+    overall, _ = drawn
     done = []
     with rc_context(cast(Any, RC)):
         for found in analysis.costs:
             save(cost_figure(found, analysis.grid.optimizers, names, looks), folder / f"regret_by_{found.unit}")
             done.append((f"regret_by_{found.unit}", cost_caption(found)))
-        for quantity, words in (("mean", "regret"), ("rank", "rank")):
-            # Without reference values there is no regret, and one optimizer has no rank.
-            if not np.isfinite(getattr(overall, quantity)).any() or (quantity == "rank" and len(names) == 1):
-                continue
-            for part, suffix in (([overall], ""), (families, "_by_family")):
-                shown = [curve for curve in part if np.isfinite(getattr(curve, quantity)).any()]
-                if quantity == "rank" and suffix:
-                    shown = [curve for curve in shown if curve.n_tasks.max() >= MIN_RANKED]
-                if shown:
-                    figure = _anytime(analysis, shown, quantity, names, looks)
-                    save(figure, folder / f"anytime_{words}{suffix}")
-                    done.append((f"anytime_{words}{suffix}", _caption(analysis, shown, words)))
+        for name, figure, caption in curve_figures(analysis, drawn, names, looks):
+            save(figure, folder / name)
+            done.append((name, caption))
         if np.isfinite(overall.mean).any() and (overall.seconds > 0).any():
             save(_cost(analysis, overall, names, looks), folder / "regret_by_ask_time")
             caption = "Mean normalised regret against the mean time an optimizer has spent on its suggestions so far"
@@ -75,6 +70,26 @@ def draw(analysis: Analysis, folder: Path, drawn: tuple[Curves, list[Curves]]) -
             caption = "Mean time of one suggestion against the number of trials before it, over all cells"
             done.append(("ask_time_by_history", f"{caption} (in bins; suggestions that took no time are left out)"))
     return done
+
+
+def curve_figures(
+    analysis: Analysis, drawn: tuple[Curves, list[Curves]], names: Sequence[str], looks: dict[str, Style]
+) -> Iterator[tuple[str, Figure, str]]:
+    """The curves of regret, of rank and of best values: file name, figure, caption; to be drawn in our style."""
+    overall, families = drawn
+    for quantity, words in (("mean", "regret"), ("rank", "rank")):
+        # Without reference values there is no regret, and one optimizer has no rank.
+        if not np.isfinite(getattr(overall, quantity)).any() or (quantity == "rank" and len(names) == 1):
+            continue
+        for part, suffix in (([overall], ""), (families, "_by_family")):
+            shown = [curve for curve in part if np.isfinite(getattr(curve, quantity)).any()]
+            if quantity == "rank" and suffix:
+                shown = [curve for curve in shown if curve.n_tasks.max() >= MIN_RANKED]
+            if shown:
+                figure = _anytime(analysis, shown, quantity, names, looks)
+                yield f"anytime_{words}{suffix}", figure, _caption(analysis, shown, words)
+    if len(best_values.shown_tasks(analysis)):
+        yield BEST_VALUES, best_values.best_values_figure(analysis, names, looks), _values_caption(analysis)
 
 
 def _of_the_headline(
@@ -123,6 +138,15 @@ def _of_the_headline(
         box_plots(analysis, found, names, looks),
         f"Regret of the runs after {count} trials on {which}: median, quartiles, whiskers to the farthest run within "
         "1.5 times their distance, runs beyond",
+    )
+
+
+def _values_caption(analysis: Analysis) -> str:
+    n, shown = int((~analysis.grid.has_regret).sum()), len(best_values.shown_tasks(analysis))
+    which = plural(n, "task") if shown == n else f"{shown} of {n} tasks, evenly spaced in the list of their names,"
+    return (
+        f"Best value so far on {which} without reference values, mean over seeds. Bands: Student's 95% intervals over "
+        "seeds"
     )
 
 

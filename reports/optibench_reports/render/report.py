@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from optibench_reports.data.results import ReportError, Results
 from optibench_reports.figures.learning_curves import LearningCurves
 from optibench_reports.figures.parallel_coordinates import Run
 from optibench_reports.format.latex import document, to_latex
 from optibench_reports.format.text import Table, markdown_escape, plural, to_markdown, write_csv
 from optibench_reports.render.html import page
+from optibench_reports.render.notebook import drawn, fragment, short
 from optibench_reports.stats.analysis import Analysis, analyse
 from optibench_reports.stats.anytime import curves
 from optibench_reports.stats.metrics import Metric
@@ -25,6 +28,7 @@ from optibench_reports.tables.metrics import metric_tables
 from optibench_reports.tables.regret import families_table, ranking, ranks_table, regret_tables
 from optibench_reports.tables.runtime_and_failures import clips_table, failures_table, missing_table, seconds_table
 from optibench_reports.tables.significance import effects_table, friedman_table, matrix_table, pairs_table
+from optibench_reports.tables.without_regret import without_regret_tables
 from optibench_reports.text.run_info import facts
 from optibench_reports.text.summary import POLICY, cautions, sentences, terminal
 
@@ -32,17 +36,29 @@ LONG_TABLE = 60
 """A table with more rows is not shown in report.md, only linked."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """A written report.
 
     Attributes:
         path: The Markdown file; ``report.html``, the same as one self-contained page, lies beside it.
         summary: A plain-text table and three sentences for a terminal, at most 100 columns wide.
+        sentences: These sentences.
+        table: Mean rank and mean normalised regret of each optimizer after each trial count, with 95% intervals.
     """
 
     path: Path
     summary: str
+    sentences: tuple[str, ...]
+    table: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"<optibench report {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows, as long as the report's files are there."""
+        where = str(self.path.with_suffix(".html"))
+        return fragment(self.sentences, self.table, drawn(self.path.parent / "figures"), where)
 
 
 def write(
@@ -92,7 +108,12 @@ def write(
         raise ReportError(
             f"cannot write the report to {out}: {error.strerror or error}; give another folder"
         ) from error
-    return Report(path=out / "report.md", summary=terminal(analysis))
+    return Report(
+        path=out / "report.md",
+        summary=terminal(analysis),
+        sentences=sentences(analysis),
+        table=short(ranks_table(analysis).data),
+    )
 
 
 def put_in_place(made: Path, out: Path, files: Sequence[str]) -> None:
@@ -121,8 +142,8 @@ def _build(analysis: Analysis, folder: Path, run: Run | None, learning: Learning
         if table.rows:
             shown.append(table)
     (folder / "tables" / "all.tex").write_text(document([table.name for table in shown]), encoding="utf-8")
-    drawn = curves(analysis)
-    figures = draw(analysis, folder / "figures", drawn)
+    lines = curves(analysis)
+    figures = draw(analysis, folder / "figures", lines)
     if run is not None:
         figures.append(run.draw(folder / "figures"))
     if learning is not None:
@@ -130,7 +151,7 @@ def _build(analysis: Analysis, folder: Path, run: Run | None, learning: Learning
         figures += learning.draw(folder / "figures", order)
     (folder / "report.md").write_text(_markdown(analysis, shown, figures), encoding="utf-8")
     (folder / "report.html").write_text(
-        page(analysis, shown, figures, folder / "figures", drawn, made_by), encoding="utf-8"
+        page(analysis, shown, figures, folder / "figures", lines, made_by), encoding="utf-8"
     )
 
 
@@ -146,6 +167,7 @@ def every_table(analysis: Analysis) -> list[Table]:
         *(effects_table(analysis, a) for a in every),
         *(matrix_table(analysis, a) for a in every),
         *regret_tables(analysis),
+        *without_regret_tables(analysis),
         *metric_tables(analysis),
         convergence_table(analysis),
         seconds_table(analysis),

@@ -14,6 +14,7 @@ from optibench_reports.data.score_array import Floats, Ints, ScoreArray, read
 from optibench_reports.stats.comparison import Aggregate, Comparison, aggregate, compare
 from optibench_reports.stats.cost import Costs, costs
 from optibench_reports.stats.metrics import Metric, MetricResult, measure
+from optibench_reports.stats.without_regret import Seeds, Signs, seed_tests, sign_tests
 
 SHOWN_COUNTS = (5, 10, 20, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
 
@@ -48,6 +49,8 @@ class Analysis:
         scores: (O, T, S, A), see :meth:`optibench_reports.data.score_array.ScoreArray.at`.
         overall: Aggregates over all tasks; ``None`` where no task is complete.
         comparisons: Tests that go with ``overall``.
+        signs: Sign tests over all tasks of ``overall``, where some have no reference values.
+        seeds: Tests over the seeds of each task of ``overall``, where no test over tasks can be significant.
         families: The same aggregates inside each family of tasks.
         shared: The largest number of trials that every optimizer has on every task that it ran on.
         headline: Index of the count in the summary: among those up to ``shared`` (or among all, if there is none), the
@@ -59,6 +62,7 @@ class Analysis:
         control: The optimizer everyone is tested against; ``None`` for all pairs.
         provenance: As given.
         references: Reference values of each task that has some.
+        random: The median value of random configurations, of each task without a reference where it was measured.
         costs: The results against cost, if trials cost differently.
         metrics: The requested metrics, at the incumbent.
     """
@@ -68,6 +72,8 @@ class Analysis:
     scores: Floats
     overall: tuple[Aggregate | None, ...]
     comparisons: tuple[Comparison | None, ...]
+    signs: tuple[Signs | None, ...]
+    seeds: tuple[Seeds | None, ...]
     families: Mapping[str, tuple[Aggregate | None, ...]]
     shared: int
     headline: int
@@ -78,6 +84,7 @@ class Analysis:
     control: int | None
     provenance: Mapping[str, Any]
     references: Mapping[str, Mapping[str, Any]]
+    random: Mapping[str, float]
     costs: tuple[Costs, ...]
     metrics: tuple[MetricResult, ...]
 
@@ -126,14 +133,21 @@ def analyse(
         (count <= shared, 0 if found is None else len(found.selection.optimizers), count)
         for found, count in zip(overall, counts, strict=True)
     ]
+    comparisons = tuple(
+        None if found is None else compare(found, against, draws=min(draws, BAYES_DRAWS), seed=seed)
+        for found in overall
+    )
+    signs = tuple(None if found is None else sign_tests(found, against) for found in overall)
     return Analysis(
         grid=grid,
         counts=counts,
         scores=scores,
         overall=tuple(overall),
-        comparisons=tuple(
-            None if found is None else compare(found, against, draws=min(draws, BAYES_DRAWS), seed=seed)
-            for found in overall
+        comparisons=comparisons,
+        signs=signs,
+        seeds=tuple(
+            None if found is None or tests is None else seed_tests(found, tests, signed, against)
+            for found, tests, signed in zip(overall, comparisons, signs, strict=True)
         ),
         families={name: tuple(found) for name, found in families.items()},
         shared=shared,
@@ -152,6 +166,11 @@ def analyse(
             for metric in dict.fromkeys(metrics)
         ),
         references={name: task["reference"] for name, task in results.tasks.items() if task.get("reference")},
+        random={
+            name: float(task["random"]["f_ref"])
+            for name, task in results.tasks.items()
+            if task.get("random") and not task.get("reference")
+        },
     )
 
 

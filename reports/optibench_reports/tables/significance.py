@@ -181,18 +181,28 @@ def significant(tests: Comparison, p_holm: float) -> bool:
 
 def family_words(analysis: Analysis, tests: Comparison) -> str:
     """The declared family of Holm's adjustment, in words."""
+    return family_of(analysis, len(tests.pairs))
+
+
+def family_of(analysis: Analysis, pairs: int) -> str:
+    """A family of so many pairs, in words."""
     if analysis.control is None:
-        return f"all {plural(len(tests.pairs), 'pair')}" if len(tests.pairs) > 1 else "one pair"
-    return f"{plural(len(tests.pairs), 'comparison')} with {analysis.grid.optimizers[analysis.control]}"
+        return f"all {plural(pairs, 'pair')}" if pairs > 1 else "one pair"
+    return f"{plural(pairs, 'comparison')} with {analysis.grid.optimizers[analysis.control]}"
 
 
 def impossible(analysis: Analysis, tests: Comparison) -> str:
     """Why no p value is printed."""
-    single = smallest_p(tests.n)
-    words = f"with {plural(tests.n, 'task')} the smallest possible p value is {single:.3g}"
+    return impossible_with(analysis, tests.n, len(tests.pairs))
+
+
+def impossible_with(analysis: Analysis, n: int, pairs: int) -> str:
+    """Why there is no p value of so many pairs over ``n`` tasks."""
+    single = smallest_p(n)
+    words = f"with {plural(n, 'task')} the smallest possible p value is {single:.3g}"
     if single > ALPHA:
         return f"{words}, above {ALPHA}"
-    return f"{words}, which Holm's adjustment for {family_words(analysis, tests)} raises above {ALPHA}"
+    return f"{words}, which Holm's adjustment for {family_of(analysis, pairs)} raises above {ALPHA}"
 
 
 def _pairs_note(analysis: Analysis, tests: Comparison | None) -> str:

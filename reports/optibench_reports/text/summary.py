@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from optibench_reports.format.text import MISSING, join_names, number, plural, shortened
 from optibench_reports.stats.analysis import Analysis
-from optibench_reports.stats.comparison import COVERAGE, Comparison
+from optibench_reports.stats.comparison import COVERAGE, Pair, seed_means
 from optibench_reports.stats.cost import UNITS
+from optibench_reports.stats.without_regret import SeedPair, SignPair, values
 from optibench_reports.tables.cost import COST_CAUTION, cost_lines, cost_sentence
 from optibench_reports.tables.metrics import metric_cautions, metric_sentences
 from optibench_reports.tables.regret import mean_of, rank_words, ranking
@@ -27,7 +28,8 @@ POLICY = (
     "optimizer has at least one seed, because ranks among different competitors are not comparable. An optimizer that "
     "reached a trial count on less than half of the tasks is not compared there, so it cannot remove tasks from "
     "the others. A cell shorter than a trial count is missing at that count.",
-    "On a task without reference values, optimizers are ranked by value; it counts only for ranks and Friedman's test.",
+    "On a task without reference values, optimizers are ranked by value; it counts only for ranks, Friedman's test and "
+    "sign tests.",
     "Holm's adjustment covers the comparisons at one trial count. A report at several counts has several families, and "
     "nothing adjusts for looking at all of them: choose the decisive count in advance.",
 )
@@ -65,7 +67,7 @@ def cautions(analysis: Analysis) -> list[str]:
         if tied:
             notes.append(f"All optimizers tie on {plural(tied, 'task')} after {count} trials.")
     if tests is not None and tests.pairs and not tests.attainable:
-        notes.append(f"Pairwise tests have no p values: {impossible(analysis, tests)}.")
+        notes.append(f"Pairwise tests over tasks have no p values: {impossible(analysis, tests)}.")
     one_seed = int((np.sum(grid.finished > 0, axis=2) == 1).sum())
     if one_seed:
         have = "has" if one_seed == 1 else "have"
@@ -74,7 +76,7 @@ def cautions(analysis: Analysis) -> list[str]:
     without = [grid.tasks[t] for t in np.flatnonzero(~grid.has_regret)]
     if without:
         notes.append(
-            f"{plural(len(without), 'task')} without reference values: no regret there, ranks by value only "
+            f"{plural(len(without), 'task')} without reference values: no regret there, only ranks and signs "
             f"({join_names(without)})."
         )
     clipped = int(grid.clipped.sum())
@@ -154,7 +156,7 @@ def terminal(analysis: Analysis) -> str:
     """A plain-text table of at most 100 columns, optimizers as rows, the sentences below it."""
     grid, a = analysis.grid, analysis.headline
     shown = list(range(len(analysis.counts)))[-3:]
-    found, tests = analysis.overall[a], analysis.comparisons[a]
+    found = analysis.overall[a]
     order = ranking(analysis)
     header = [
         "optimizer",
@@ -165,20 +167,18 @@ def terminal(analysis: Analysis) -> str:
     ]
     lines = [header]
     best = order[0]
+    mean, what = _shown_mean(analysis)
+    pairs, unit = _shown_pairs(analysis)
     for o in order:
-        row = [shortened(grid.optimizers[o], 26), *(mean_of(analysis.overall[i], o) for i in shown)]
+        row = [shortened(grid.optimizers[o], 26), *(mean(i, o) for i in shown)]
         row.append(MISSING if found is None or o not in found.place else rank_words(found, found.place[o]))
-        lines.append([*row, _against(tests, best, o), number(float(analysis.seconds.median[o]) * 1e3)])
+        lines.append([*row, _against(pairs, best, o), number(float(analysis.seconds.median[o]) * 1e3)])
     at_cost: list[str] = []
     for each in analysis.costs:
         legend = f"@n: mean normalised regret at a cost of n, in {UNITS[each.unit]}; trials, in full: means of a run"
         at_cost += [*_aligned(cost_lines(each, grid.optimizers)), *_wrapped(legend), ""]
-    n = 0 if found is None else int(found.with_regret.sum())
     notes = cautions(analysis)
-    legend = (
-        f"@n: mean normalised regret after n trials ({plural(n, 'task')} at {analysis.counts[a]}); best w/t/l: tasks "
-        "that the first row wins, ties, loses"
-    )
+    legend = f"@n: {what}; best w/t/l: {unit} that the first row wins, ties, loses"
     return "\n".join(
         [
             *at_cost,
@@ -203,8 +203,31 @@ def _aligned(lines: list[list[str]]) -> list[str]:
     ]
 
 
-def _against(tests: Comparison | None, best: int, other: int) -> str:
-    for pair in tests.pairs if tests else ():
+def _shown_mean(analysis: Analysis) -> tuple[Callable[[int, int], str], str]:
+    """What the columns of counts show of an optimizer, and that in words: regret, or values where there is one task."""
+    grid, a = analysis.grid, analysis.headline
+    found = analysis.overall[a]
+    if len(grid.tasks) == 1 and not grid.has_regret.any():
+        means = values(grid, 0, seed_means(analysis.scores[:, 0].transpose(0, 2, 1)))  # (O, counts)
+        return lambda i, o: number(float(means[o, i])), f"mean best value of {grid.tasks[0]} after n trials"
+    n = 0 if found is None else int(found.with_regret.sum())
+    words = f"mean normalised regret after n trials ({plural(n, 'task')} at {analysis.counts[a]})"
+    return lambda i, o: mean_of(analysis.overall[i], o), words
+
+
+def _shown_pairs(analysis: Analysis) -> tuple[Sequence[Pair | SignPair | SeedPair], str]:
+    """The pairs whose wins are shown, and of what: tasks, or the seeds of a single one."""
+    a = analysis.headline
+    tests, signs, seeds = analysis.comparisons[a], analysis.signs[a], analysis.seeds[a]
+    if tests is not None and tests.pairs:
+        return tests.pairs, "tasks"
+    if seeds is not None and seeds.tasks == 1:
+        return seeds.pairs, "seeds"
+    return () if signs is None else signs.pairs, "tasks"
+
+
+def _against(pairs: Sequence[Pair | SignPair | SeedPair], best: int, other: int) -> str:
+    for pair in pairs:
         if (pair.a, pair.b) == (best, other):
             return f"{pair.wins}/{pair.ties}/{pair.losses}"
         if (pair.b, pair.a) == (best, other):

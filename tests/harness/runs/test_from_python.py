@@ -125,9 +125,8 @@ def test_what_only_this_process_has_is_refused(tmp_path: Path, fresh_registries:
 def test_what_a_plug_in_needs_is_in_one_place_and_costs_nothing_before() -> None:
     import optibench as ob
 
-    for name in set(ob.__all__) - {"run"}:
-        home = optibench_optimizers if hasattr(optibench_optimizers, name) else optibench_benchmarks
-        assert getattr(ob, name) is getattr(home, name)
+    assert all(getattr(ob, name) is not None for name in ob.__all__)
+    assert (ob.Optimizer, ob.Benchmark) == (optibench_optimizers.Optimizer, optibench_benchmarks.Benchmark)
     with pytest.raises(AttributeError, match="module 'optibench' has no attribute 'Optimiser'"):
         ob.Optimiser  # noqa: B018
     code = "import sys, optibench; print(*{'ConfigSpace', 'numpy', 'yaml'} & set(sys.modules))"
@@ -139,11 +138,13 @@ def test_options_are_keywords_that_mean_what_they_mean_in_a_file(tmp_path: Path)
 
     (tmp_path / "grid.yaml").write_text("benchmarks: [synthetic/sphere-2d]\nseeds: 5\ntrials: 12\n")
     options = {"optimizers": ["random"], "seeds": "0-1", "initial_size": 3, "retries": 2, "executor": "serial"}
-    outcome = ob.run(tmp_path / "grid.yaml", out=tmp_path / "out", **options)
-    assert (outcome.finished, outcome.failed) == (2, 0)
-    grid = outcome.store.plan().grid
+    run = ob.run(tmp_path / "grid.yaml", out=tmp_path / "out", **options)
+    assert (run.finished, len(run.cells), len(run.failed)) == (True, 2, 0)
+    grid = Store.open(run.folder).plan().grid
     assert (grid.seeds, grid.trials, grid.initial_size, grid.limits.retries) == ((0, 1), 12, 3, 2)
-    assert ob.run(out=tmp_path / "out").finished == 2  # resumed
+    assert ob.run(out=tmp_path / "out").finished  # resumed
+    with pytest.raises(HarnessError, match="`tasks` and `benchmarks` are one option under two names"):
+        ob.run("demo", tasks=["hpobench"], benchmarks="hpobench")
     with pytest.raises(HarnessError, match=r"^The call: unknown key 'trails'; did you mean 'trials'\?"):
         ob.run("demo", trails=3)
     with pytest.raises(HarnessError, match=r"^The call: `trials` is a whole number of at least 1, not 0\.$"):

@@ -69,7 +69,7 @@ def test_regret_follows_the_incumbent_and_the_reference(optibench: Any, table: A
 def test_a_fault_becomes_failed_trials_and_the_grid_goes_on(
     optimizer: str, task: str, error: str, optibench: Any, table: Any, tmp_path: Path
 ) -> None:
-    command = ("run", "--no-report", "-o", optimizer, "sobol", "-b", task, "-s", "2", "-t", "20")
+    command = ("run", "--no-report", "-o", f"{optimizer},sobol", "-b", task, "-s", "2", "-t", "20")
     optibench(*command, "--initial-size", 2, "-j", 2, "--out", "out", check=3)
     trials = table(tmp_path / "out")
     assert len(trials) == 2 * 2 * 20

@@ -1,0 +1,1 @@
+"""The Python API; its names are in :mod:`optibench` (docs/api.md)."""

@@ -1,0 +1,56 @@
+"""`ob.optimizers` and `ob.tasks`: what there is, without importing it."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def optimizers(pattern: str = "*") -> pd.DataFrame:
+    """The optimizers whose names match a glob, one row each; no library of theirs is imported.
+
+    Returns:
+        ``name``, ``summary``, ``conditional``, ``batch``, ``multi_fidelity``, and ``missing``: what is not installed.
+    """
+    import pandas as pd
+
+    from optibench_optimizers import entries
+
+    rows = [
+        (
+            *(one.name, one.summary, one.capabilities.conditional, one.capabilities.batch),
+            *(one.capabilities.multi_fidelity, "; ".join(one.problems())),
+        )
+        for one in entries().values()
+        if fnmatch.fnmatchcase(one.name, pattern)
+    ]
+    return pd.DataFrame(rows, columns=["name", "summary", "conditional", "batch", "multi_fidelity", "missing"])
+
+
+def tasks(pattern: str = "*") -> pd.DataFrame:
+    """The tasks of a name, suite or glob, as `ob.run` takes them, one row each; no data is loaded.
+
+    Returns:
+        ``name``, ``family``, ``summary`` of the family, and ``missing``: why it cannot run here, empty if it can.
+
+    Raises:
+        BenchmarkError: Nothing has that name.
+    """
+    import pandas as pd
+
+    from optibench_benchmarks import MissingDataError, expand, families
+
+    missing: dict[str, str] = {}
+    try:
+        names = expand([pattern], missing)
+    except MissingDataError:  # no task of it is here; `missing` says which ones there would be
+        names = []
+    known = families()
+    rows = []
+    for name in [*names, *missing]:
+        family = known[name.partition("/")[0]]
+        rows.append((name, family.prefix, family.summary, missing.get(name, "")))
+    return pd.DataFrame(rows, columns=["name", "family", "summary", "missing"])

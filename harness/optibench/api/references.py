@@ -1,0 +1,77 @@
+"""``reference="random"``: random configurations of a task, evaluated before its run.
+
+They are a grid of their own inside the run folder: it resumes, keeps to the limits and contains what the function does.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from optibench.api.given import Given
+from optibench.api.task import N_RANDOM, FunctionTask
+from optibench.errors import HarnessError
+from optibench.plan.plan import GRID, Plan
+from optibench.plan.tasks import RandomValues
+from optibench.runs.run import run
+from optibench.spec.grid import Grid, Settings
+from optibench.store.run_folder import REFERENCES, Store
+
+SEEDS = tuple(range(2**31 - 10, 2**31))
+"""The seeds of the random configurations, a tenth of them each: no optimizer may have them."""
+LEAST = 0.5
+"""The share of the configurations that must have a value."""
+
+
+def measure(given: Given, grid: Grid, settings: Settings) -> None:
+    """Measure what the tasks of a call want measured, or read it from the run folder.
+
+    Raises:
+        HarnessError: Too few configurations have a value, or the grid has a seed of :data:`SEEDS`.
+        KeyboardInterrupt: It was stopped.
+    """
+    wanted = [one for one in given.benchmarks.values() if isinstance(one, FunctionTask) and one.random]
+    if not wanted:
+        return
+    if set(grid.seeds) & set(SEEDS):
+        raise HarnessError(f'The seeds from {SEEDS[0]} on belong to reference="random": leave them out of `seeds`.')
+    folder = settings.out or Path("runs") / grid.name
+    Store(folder).refuse_foreign()
+    with given.registered():
+        Plan.of(grid)  # a wrong name is found here, not after another task's hours
+    known = Plan.load(folder).tasks if (folder / GRID).exists() else {}
+    for task in wanted:
+        before = known.get(task.name)
+        found = None if before is None else before.random
+        given.benchmarks[task.name] = task.measured(found or _measure(task, grid, settings, folder))
+
+
+def _measure(task: FunctionTask, grid: Grid, settings: Settings, folder: Path) -> RandomValues:
+    out = folder / REFERENCES / re.sub(r"[^\w.-]", "-", task.name)
+    alone = Grid(
+        ("random",), (task.name,), SEEDS, N_RANDOM // len(SEEDS), initial="own", name="references", limits=grid.limits
+    )
+    print(f"Measuring {N_RANDOM} random configurations of {task.name}, for its reference.", file=sys.stderr, flush=True)
+    with Given.of(None, [task]).registered():
+        outcome = run(alone, msgspec.structs.replace(settings, out=out))
+    if outcome.stopped:
+        raise KeyboardInterrupt(
+            f"stopped with {outcome.finished} of {outcome.cells} parts of the random reference of {task.name} "
+            "measured; run the same call again to resume"
+        )
+    store = outcome.store
+    table = store.trials(store.plan().cells(), ["value", "state", "error"]).to_pandas()
+    values = table.loc[table["state"] == "ok", "value"].to_numpy(float)
+    if len(values) < LEAST * len(table):
+        raise HarnessError(
+            f"{len(table) - len(values)} of {len(table)} random configurations of {task.name} have no value (first "
+            f"error: {table['error'].dropna().iloc[0]}): fix that and give another `out`, or leave the reference out."
+        )
+    worst = float(values.max() if task.direction == "minimize" else values.min())
+    assert math.isfinite(worst)
+    return RandomValues(float(np.median(values)), worst, len(table), len(table) - len(values))

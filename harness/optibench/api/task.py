@@ -1,0 +1,147 @@
+"""`ob.task`: a function of a configuration as a task."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from optibench.plan.tasks import RandomValues
+from optibench_benchmarks import Benchmark, BenchmarkError, Config, Direction, Evaluation, Reference
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+N_RANDOM = 100
+"""Random configurations behind ``reference="random"``."""
+SOURCE = f"median and worst of {N_RANDOM} random configurations of this run; best value as the user gave it"
+
+
+class FunctionTask(Benchmark):
+    """A function as a task; :func:`task` makes it.
+
+    Attributes:
+        function: Evaluates a configuration.
+        random: Whether the values of random configurations are measured before the run.
+        best: The best possible value, as the user gave it.
+        random_values: Those values once they are known.
+    """
+
+    def __init__(
+        self, name: str, function: Callable[..., float | Evaluation], space: ConfigurationSpace, direction: Direction
+    ) -> None:
+        self.name, self.function, self.space, self.direction = name, function, space, direction
+        self._takes_seed = _takes_seed(function)
+        self.sampling = "noisy" if self._takes_seed else "deterministic"
+        self.random = False
+        self.best: float | None = None
+        self.random_values: RandomValues | None = None
+
+    @property
+    def made_of(self) -> tuple[Any, ...]:
+        """What determines its values."""
+        return self.function, self.space, self.direction
+
+    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
+        found = self.function(dict(config), **({"seed": seed} if self._takes_seed else {}))
+        if isinstance(found, Evaluation):
+            return found
+        try:
+            return Evaluation(float(found))
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{self.name} returned {_short(found)}; it must return a number or an ob.Evaluation"
+            ) from None
+
+    def measured(self, found: RandomValues) -> FunctionTask:
+        """The same task with the values of random configurations, and with a reference if its best value is known.
+
+        Raises:
+            BenchmarkError: The best value is no better than the median of the random configurations.
+        """
+        made = FunctionTask(self.name, self.function, self.space, self.direction)
+        made.random_values = found
+        if self.best is not None:
+            ahead = found.f_ref - self.best if self.direction == "minimize" else self.best - found.f_ref
+            if ahead <= 0:
+                raise BenchmarkError(
+                    f"The task {self.name!r}: best={self.best!r} is no better than the median of {found.n} random "
+                    f"configurations, {found.f_ref!r}; give the best possible value, or leave `best` out."
+                )
+            made.reference = Reference(self.best, found.f_ref, found.f_worst, SOURCE)
+        return made
+
+
+def task(
+    function: Callable[..., float | Evaluation],
+    space: ConfigurationSpace | Mapping[str, Any],
+    *,
+    direction: Direction = "minimize",
+    reference: Reference | Literal["random"] | None = None,
+    best: float | None = None,
+    name: str | None = None,
+) -> FunctionTask:
+    """Make a task of a function.
+
+    Args:
+        function: Takes a configuration, a ``dict`` of the active parameters; if it has a parameter ``seed``, it is
+            given one as well, and the task counts as noisy. Returns a number or an :class:`ob.Evaluation`. If it
+            raises, or returns NaN or an infinite number, the trial has failed.
+        space: A ``ConfigurationSpace``, or a dict as it takes one: ``{"x": (-5.0, 5.0), "n": (1, 10), "kind": ["a",
+            "b"]}`` for a float, an integer and a choice.
+        direction: ``minimize`` or ``maximize``.
+        reference: What regret is measured by. ``None``: there is no regret; optimizers are compared by signs and
+            ranks. ``"random"``: 100 random configurations are evaluated before the run; their median is ``f_ref``,
+            the worst of them ``f_worst``. They are kept in the run folder and reused.
+        best: With ``reference="random"``, the best possible value, ``f_best``; without it, there is no regret.
+        name: What tables call it; the function's name by default.
+
+    Raises:
+        BenchmarkError: An argument is wrong.
+    """
+    from ConfigSpace import ConfigurationSpace
+
+    found = name if name is not None else getattr(function, "__name__", type(function).__name__)
+    if not callable(function):
+        raise BenchmarkError(f"ob.task takes a function first, not {_short(function)}.")
+    if name is None and not found.isidentifier():
+        raise BenchmarkError(f"A task of {found} needs a name: ob.task(..., name='mine').")
+    if not isinstance(space, ConfigurationSpace):
+        try:
+            space = ConfigurationSpace(space=dict(space))
+        except Exception as error:  # ConfigSpace raises whatever it meets
+            raise BenchmarkError(
+                f"The task {found!r}: `space` is a ConfigurationSpace, or a dict like "
+                f'{{"x": (-5.0, 5.0), "n": (1, 10), "kind": ["a", "b"]}}, not {_short(space)} ({error}).'
+            ) from error
+    made = FunctionTask(found, function, space, direction)
+    if best is not None:
+        if isinstance(best, bool) or not isinstance(best, int | float) or not math.isfinite(best):
+            raise BenchmarkError(f"The task {found!r}: `best` is a number, not {_short(best)}.")
+        if reference != "random":
+            raise BenchmarkError(
+                f'The task {found!r}: `best` goes with reference="random"; otherwise give reference=ob.Reference(...).'
+            )
+        made.best = float(best)
+    if isinstance(reference, str):
+        if reference != "random":
+            raise BenchmarkError(
+                f'The task {found!r}: `reference` is None, "random" or an ob.Reference, not {reference!r}.'
+            )
+        made.random = True
+    else:
+        made.reference = reference
+    return made
+
+
+def _takes_seed(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some built-in functions have none
+        return False
+    return "seed" in parameters
+
+
+def _short(value: object) -> str:
+    return " ".join(repr(value).split())[:100]

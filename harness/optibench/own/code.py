@@ -1,0 +1,236 @@
+"""What an object of the user is made of: its own code and data as one hash, and the modules that it uses.
+
+Code that workers can import counts by its module, everything else (a notebook's, a script's, what a function made) by
+its bytecode with the globals and closures that it uses. Nothing here runs any of it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import dis
+import functools
+import hashlib
+import importlib.util
+import inspect
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+_OF_THE_CLASS = frozenset(
+    {
+        *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__"),
+        *("__annotate_func__", "__annotations_cache__", "__firstlineno__", "__static_attributes__"),
+        *("__abstractmethods__", "_abc_impl", "__parameters__", "__orig_bases__"),
+    }
+)
+"""Attributes that say nothing of what a class does."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an object is made of.
+
+    Attributes:
+        digest: A hash of its own code and data.
+        modules: The modules that it uses and that workers import.
+        unimportable: Those that only this process has, ``__main__`` left out: they travel with the object.
+    """
+
+    digest: str
+    modules: frozenset[str]
+    unimportable: frozenset[str]
+
+
+def examine(value: Any) -> Found:
+    """Find out what an object is made of."""
+    visit = _Visit()
+    visit.add(value)
+    return Found(visit.hash.hexdigest()[:12], frozenset(visit.modules), frozenset(visit.unimportable))
+
+
+@functools.cache
+def importable(module: str) -> bool:
+    """Whether a worker process can import a module; not ``__main__``, which is another one there."""
+    if module == "__main__":
+        return False
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def plain(code: CodeType) -> tuple[Any, ...]:
+    """Compiled code without the lines it stands on."""
+    names = (code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    counts = (code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
+    return (*names, *counts, code.co_code, [constant(one) for one in code.co_consts])
+
+
+def constant(value: Any) -> Any:
+    """A constant with its type; a set, whose order is another one in each process, sorted."""
+    if isinstance(value, CodeType):
+        return plain(value)
+    if isinstance(value, tuple):
+        return tuple(map(constant, value))
+    if isinstance(value, frozenset):
+        return "frozenset", sorted(repr(constant(one)) for one in value)
+    return type(value).__name__, value
+
+
+class _Visit:
+    """Adds an object, and all that it refers to, to a hash."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+        self.modules: set[str] = set()
+        self.unimportable: set[str] = set()
+        self._seen: dict[int, tuple[int, Any]] = {}  # the objects too: an identity is one's own only while it lives
+
+    def note(self, *words: Any) -> None:
+        self.hash.update(repr(words).encode("utf-8", "backslashreplace") + b"\0")
+
+    def add(self, value: Any) -> None:
+        if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+            self.note(type(value).__name__, value)
+            return
+        if id(value) in self._seen:
+            self.note("seen", self._seen[id(value)][0])
+            return
+        self._seen[id(value)] = (len(self._seen), value)
+        if isinstance(value, list | tuple):
+            self.note(type(value).__name__, len(value))
+            for one in value:
+                self.add(one)
+        elif isinstance(value, Mapping) and type(value) in (dict, types.MappingProxyType):
+            self.note("mapping", len(value))
+            for pair in value.items():
+                self.add(pair)
+        elif isinstance(value, set | frozenset):
+            self.note("set", sorted(examine(one).digest for one in value))
+        elif isinstance(value, functools.partial):
+            self.note("partial")
+            for part in (value.func, value.args, value.keywords):
+                self.add(part)
+        elif isinstance(value, types.ModuleType):
+            self.note("module", value.__name__)
+            self._use(value.__name__)
+        elif isinstance(value, types.MethodType):
+            self.add(value.__func__)
+            self.add(value.__self__)
+        elif isinstance(value, staticmethod | classmethod):
+            self.note(type(value).__name__)
+            self.add(value.__func__)
+        elif isinstance(value, property):
+            self.add(("property", value.fget, value.fset, value.fdel))
+        elif isinstance(value, types.FunctionType | type):
+            self._add_definition(value)
+        else:
+            self._add_data(value)
+
+    def _use(self, module: str) -> bool:
+        """Note a module; returns whether workers can import it."""
+        if module == "builtins" or module.partition(".")[0] in sys.stdlib_module_names:
+            return True
+        if importable(module):
+            self.modules.add(module)
+            return True
+        if module in sys.modules and module != "__main__":
+            self.unimportable.add(module)
+        return False
+
+    def _add_definition(self, value: Any) -> None:
+        module, name = getattr(value, "__module__", None) or "__main__", value.__qualname__
+        if self._use(module) and _at(module, name) is value:
+            self.note("defined", module, name)
+        elif isinstance(value, type):
+            self.note("class", name)
+            self.add(value.__bases__)
+            for key, attribute in sorted(vars(value).items()):
+                if key not in _OF_THE_CLASS:
+                    self.note(key)
+                    self.add(attribute)
+        else:
+            code, consts = plain(value.__code__), value.__code__.co_consts
+            if consts and value.__doc__ is not None and consts[0] == value.__doc__:  # a docstring does nothing
+                code = (*code[:-1], [constant(None), *code[-1][1:]])
+            self.note("function", code)
+            self.add((value.__defaults__, value.__kwdefaults__, dict(vars(value))))
+            for cell in value.__closure__ or ():
+                with contextlib.suppress(ValueError):  # an empty one
+                    self.add(cell.cell_contents)
+            for used in sorted(set(_globals(value.__code__))):
+                if used in value.__globals__:
+                    self.note(used)
+                    self.add(value.__globals__[used])
+                elif not hasattr(builtins, used):
+                    self.note("undefined", used)
+            for module in sorted(set(_imports(value.__code__))):
+                self._use(module)
+
+    def _add_data(self, value: Any) -> None:
+        kind = type(value)
+        self.note("instance", kind.__qualname__)
+        if kind.__module__ == "numpy" and kind.__name__ == "ndarray" and value.dtype != object:
+            self.note(str(value.dtype), value.shape)
+            self.hash.update(value.tobytes())
+            self.modules.add("numpy")
+        elif hasattr(value, "to_serialized_dict"):  # a ConfigurationSpace
+            self._use(kind.__module__)
+            self.note(_sorted(value.to_serialized_dict()))
+        elif (not self._use(kind.__module__) or _pickled_plainly(kind)) and hasattr(value, "__dict__"):
+            self._add_definition(kind)
+            self.add({key: one for key, one in vars(value).items() if key != "reference"})  # that is in a cell's key
+        else:
+            import cloudpickle
+
+            try:
+                self.hash.update(cloudpickle.dumps(value))
+            except Exception as error:  # whoever sends it to a worker says so
+                self.note("not pickled", type(error).__name__)
+
+
+def _pickled_plainly(kind: type) -> bool:
+    """Whether instances are their class and their attributes."""
+    own = {name for base in kind.__mro__[:-1] for name in vars(base)}
+    return not own & {"__reduce__", "__reduce_ex__", "__getstate__", "__slots__"}
+
+
+def _at(module: str, name: str) -> Any:
+    """What a module has under a dotted name."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = inspect.getattr_static(found, part, None) if found is not None else None
+    return found.__func__ if isinstance(found, staticmethod | classmethod) else found
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value, key=str)}
+    return [_sorted(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for one in code.co_consts:
+        if isinstance(one, CodeType):
+            yield from _codes(one)
+
+
+def _globals(code: CodeType) -> Iterator[str]:
+    """The global names that code reads."""
+    for one in _codes(code):
+        for step in dis.get_instructions(one):
+            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and isinstance(step.argval, str):
+                yield step.argval
+
+
+def _imports(code: CodeType) -> Iterator[str]:
+    """The modules that code imports when it runs."""
+    for one in _codes(code):
+        for step in dis.get_instructions(one):
+            if step.opname == "IMPORT_NAME" and step.argval:
+                yield str(step.argval)

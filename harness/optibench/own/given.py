@@ -1,0 +1,170 @@
+"""Objects that a Python call was given: registered while it runs, and sent to its workers as they are.
+
+What goes to a worker goes through its own pipe, pickled by value (cloudpickle). Nothing of it is written into a run
+folder, and nothing that lies in one is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import re
+import sys
+from abc import ABCMeta
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from optibench.errors import HarnessError, reason
+from optibench.own.code import Found, examine
+from optibench_benchmarks import Benchmark, Family
+from optibench_optimizers import Capabilities, Entry, Optimizer
+
+
+class Own:
+    """An object of the user: the object itself where it was given, a copy of it in workers.
+
+    Args:
+        made: The object.
+        what: What messages call it: ``Optimizer 'Mine'``.
+    """
+
+    def __init__(self, made: Any, what: str) -> None:
+        self.what = what
+        self._made: list[Any] = [made]
+        self._payload: bytes | None = None
+        self._code: Found | None = None
+
+    @property
+    def made(self) -> Any:
+        """The object."""
+        if not self._made:
+            import cloudpickle
+
+            assert self._payload is not None
+            self._made.append(cloudpickle.loads(self._payload))
+        return self._made[0]
+
+    def code(self) -> Found:
+        """What it is made of; of a task of a function, what the user gave of it."""
+        if self._code is None:
+            self._code = examine(getattr(self.made, "made_of", self.made))
+        return self._code
+
+    def payload(self) -> bytes:
+        """The object as workers are sent it.
+
+        Raises:
+            HarnessError: It cannot be pickled.
+        """
+        if self._payload is None:
+            import cloudpickle
+
+            with contextlib.ExitStack() as stack:
+                for name in self.code().unimportable:
+                    module = sys.modules[name]
+                    if name not in cloudpickle.list_registry_pickle_by_value():
+                        cloudpickle.register_pickle_by_value(module)
+                        stack.callback(cloudpickle.unregister_pickle_by_value, module)
+                try:
+                    self._payload = cloudpickle.dumps(self.made)
+                except Exception as error:  # whatever a class does when it is pickled
+                    raise HarnessError(
+                        f"{self.what} cannot be sent to worker processes ({reason(error)}): make what cannot be "
+                        'pickled where it is used, or add executor="serial".'
+                    ) from error
+        return self._payload
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"what": self.what, "_payload": self.payload(), "_made": [], "_code": None}
+
+
+@dataclass(frozen=True)
+class OwnEntry(Entry):
+    """An optimizer of the user in the registry: a class, or whatever makes an instance of one."""
+
+    own: Own = field(kw_only=True)
+
+    @classmethod
+    def of(cls, name: str, made: Callable[..., Any]) -> OwnEntry:
+        what = f"Optimizer {name!r}"
+        found = getattr(made, "capabilities", getattr(getattr(made, "func", None), "capabilities", Capabilities()))
+        return cls(name, _first_line(made), _target(made), found, own=Own(made, what))
+
+    def load(self) -> type[Optimizer]:
+        """The class; one whose construction calls the maker, where that is no class."""
+        made = self.own.made
+        if isinstance(made, type) and issubclass(made, Optimizer):
+            return made
+
+        def make(cls: type, space: Any, **settings: Any) -> Any:
+            return made(space, **settings)
+
+        members = {"__new__": make, "__signature__": inspect.signature(made), "capabilities": self.capabilities}
+        return cast(type[Optimizer], ABCMeta(self.name, (Optimizer,), {**members, "__module__": __name__}))
+
+
+@dataclass(frozen=True)
+class _Provider:
+    tasks: Mapping[str, Own]
+
+    def names(self) -> list[str]:
+        return list(self.tasks)
+
+    def create(self, name: str) -> Benchmark:
+        from optibench_benchmarks import UnknownBenchmarkError
+
+        if name not in self.tasks:
+            raise UnknownBenchmarkError(f"Unknown benchmark {name!r}: this run was given {', '.join(self.tasks)}.")
+        found = self.tasks[name].made
+        benchmark: Benchmark = found() if isinstance(found, type) else found
+        if getattr(benchmark, "name", None) is None:
+            benchmark.name = name
+        return benchmark
+
+    def missing(self) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class OwnFamily(Family):
+    """Tasks of the user in the registry: those whose names have the same first part."""
+
+    own: Mapping[str, Own] = field(kw_only=True)
+
+    def provider(self) -> _Provider:
+        return _Provider(self.own)
+
+    def names(self) -> list[str]:
+        """The tasks; the name of a single one may be the prefix."""
+        return list(self.own)
+
+
+def _target(made: Any) -> str:
+    kind = made if hasattr(made, "__qualname__") else getattr(made, "func", type(made))
+    module, name = getattr(kind, "__module__", None) or "__main__", getattr(kind, "__qualname__", "object")
+    return ":".join(re.sub(r"[^\w.]+" if part == module else r"\W+", "_", part) for part in (module, name))
+
+
+def _first_line(made: Any) -> str:
+    text = inspect.getdoc(made) or ""
+    return text.strip().partition("\n")[0]
+
+
+def is_own(entry: Entry | Family | None) -> bool:
+    """Whether an entry of a registry stands for an object that this run was given."""
+    return hasattr(entry, "own")
+
+
+@contextlib.contextmanager
+def registered(entries: Mapping[str, OwnEntry], families: Mapping[str, OwnFamily]) -> Iterator[None]:
+    """Have the registries know objects of the user while the block runs.
+
+    Raises:
+        OptimizerError, BenchmarkError: A name is taken, or is none.
+    """
+    from optibench_benchmarks.registry import temporarily as with_families
+    from optibench_optimizers.registry import temporarily as with_entries
+
+    with with_entries(entries.values()), with_families(families.values()):
+        yield

@@ -1,0 +1,97 @@
+"""Reports of run folders, as the command line and Python write them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optibench_reports import Report
+    from optibench_reports.stats.metrics import Metric
+    from optibench_reports.stats.worse import Change
+
+
+def report(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    at: Sequence[int] | None = None,
+    control: str | None = None,
+    run: Sequence[str] | None = None,
+    asked: Sequence[str] = (),
+    optimizers: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+) -> Report:
+    """Write the report of one or more run folders.
+
+    Args:
+        folders: The run folders.
+        out: Where it goes.
+        at: Trial counts; the report's choice by default.
+        control: The optimizer that the others are tested against; all pairs by default.
+        run: Optimizer, task and seed of a cell to draw.
+        asked: Metrics to show, as ``name`` or ``name:direction``.
+        optimizers, tasks: Only these, as names or globs; all if empty.
+
+    Raises:
+        HarnessError, ReportError: A folder holds no results, or they do not allow what is asked for.
+    """
+    from optibench.store.to_results import load, load_curves, load_run
+    from optibench_reports import merge, write
+    from optibench_reports.data.selection import select
+
+    metrics = _metrics(folders, asked)
+    drawn = None if run is None else load_run(folders, *run)
+    every = merge([load(folder, [metric.name for metric in metrics]) for folder in folders])
+    results = select(every, optimizers=optimizers, tasks=tasks)
+    curves = load_curves(folders)
+    if curves is not None and results is not every:
+        curves = curves.only(*(set(map(str, results.trials[key].unique())) for key in ("optimizer", "task")))
+    places = ["DIR"] if len(folders) == 1 else [f"DIR{i + 1}" for i in range(len(folders))]
+    filters = [*(f"--optimizer={name}" for name in optimizers), *(f"--task={name}" for name in tasks)]
+    made_by = shlex.join(["optibench", "report", *places, *filters])
+    return write(results, out, at=at, control=control, run=drawn, learning=curves, metrics=metrics, made_by=made_by)
+
+
+def compare(
+    first: Path,
+    second: Path,
+    out: Path,
+    *,
+    at: Sequence[int] | None = None,
+    control: str | None = None,
+    asked: Sequence[str] = (),
+    changed: bool = False,
+) -> tuple[str, Report, list[Change]]:
+    """Write the report of two runs side by side, on the tasks they share.
+
+    Returns:
+        How far their cells agree, the report, and, if ``changed`` asks for it, how each optimizer of both changed.
+
+    Raises:
+        HarnessError, ReportError: See :func:`report`.
+    """
+    from optibench.store.to_results import load
+    from optibench_reports import agreement, compare_grids, write
+    from optibench_reports.stats.worse import changes
+
+    folders = (first, second)
+    metrics = _metrics(folders, asked)
+    one, other = (load(folder, [metric.name for metric in metrics]) for folder in folders)
+    names = (first.name, second.name) if first.name != second.name else (str(first), str(second))
+    both = compare_grids(one, other, names=names)
+    made_by = "optibench compare DIR1 DIR2"
+    report = write(both, out, at=at, control=control, metrics=metrics, made_by=made_by)
+    return str(agreement(one, other)), report, changes(one, other, at=at) if changed else []
+
+
+def _metrics(folders: Sequence[Path], asked: Sequence[str]) -> list[Metric]:
+    """The metrics that are asked for; some trial has each of them."""
+    from optibench.store.to_results import refuse_absent_metrics
+    from optibench_reports.stats.metrics import parse
+
+    metrics = [parse(text) for text in asked]
+    refuse_absent_metrics(folders, [metric.name for metric in metrics])
+    return metrics
