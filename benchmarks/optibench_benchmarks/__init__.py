@@ -19,6 +19,7 @@ from optibench_benchmarks.registry import (
     expand,
     families,
     is_installed,
+    look_up,
     names,
     register,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "expand",
     "families",
     "is_installed",
+    "look_up",
     "names",
     "register",
 ]

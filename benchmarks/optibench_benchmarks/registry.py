@@ -368,6 +368,16 @@ def expand(patterns: Iterable[str], skipped: dict[str, str] | None = None) -> li
     return list(found)
 
 
+def look_up(patterns: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """The tasks of patterns, as :func:`expand` reads them, and those whose data is missing, each with the reason.
+
+    Raises:
+        UnknownBenchmarkError: A pattern matches nothing.
+    """
+    missing: dict[str, str] = {}
+    return list(_expand(patterns, missing)), missing
+
+
 def _expand(patterns: Iterable[str], missing: dict[str, str]) -> dict[str, None]:
     found: dict[str, None] = {}
     for pattern in patterns:

@@ -89,8 +89,14 @@ class Source:
         try:
             return msgspec.convert(self.values, kind)
         except msgspec.ValidationError as error:
-            problem, _, place = str(error).partition(" - at `$")
+            problem, _, place = str(error).replace("at `key` in `$", "at `$").partition(" - at `$")
+            place, item, _ = place.partition("[...]")
             keys = [int(item) if item else name for name, item in re.findall(r"\.([^.\[`]+)|\[(\d+)\]", place)]
+            if item and len(keys) == 1:  # which item of a mapping is not said: the one that is wrong alone
+                items = self.at(*keys)
+                for key in items if len(items) > 1 else ():
+                    Source(self.path, {**self.values, keys[0]: {key: items[key]}}, self.lines).decode(kind)
+                keys += items
             field = re.search(r"unknown field `(.*)`", problem)
             where = self.where(*keys, *(field.groups() if field else ()))
             inside = f"`{'.'.join(map(str, keys))}`: " if keys else ""

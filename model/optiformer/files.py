@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 #: NumPy types by safetensors name; all are converted to float32.
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+#: What earlier versions call the surrogate, in checkpoints and in configurations.
+FORMER_NAME = "trialset"
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -78,14 +80,23 @@ def reading(folder: Path) -> Iterator[None]:
 
 
 def read_content(folder: Path) -> dict[str, Any]:
-    """Content of a checkpoint's ``config.json``.
+    """Content of a checkpoint's ``config.json``, with the surrogate's present name.
 
     Raises:
         ModelError: The file is missing or not JSON.
     """
     with reading(folder):
         content = json.loads((folder / CONFIG).read_text())
-        return {**content, "encoding": str(content["encoding"])}
+        content = _renamed({**content, "encoding": str(content["encoding"])})
+        if isinstance(info := content.get("info"), dict) and isinstance(info.get("run"), dict):
+            content["info"] = {**info, "run": _renamed(info["run"])}
+        return content
+
+
+def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the surrogate's present name, as a key and as the encoding."""
+    found = {"surrogate" if key == FORMER_NAME else key: value for key, value in content.items()}
+    return found | ({"encoding": "surrogate"} if found.get("encoding") == FORMER_NAME else {})
 
 
 def read_weights(folder: Path, digest: str) -> Weights:

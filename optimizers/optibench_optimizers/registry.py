@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from packaging.requirements import InvalidRequirement
 
-from optibench_optimizers import catalog
+from optibench_optimizers import catalog, requirements
 from optibench_optimizers.base import Fidelity, Optimizer, OptimizerError
 from optibench_optimizers.declarations import annotation, check
 from optibench_optimizers.entry import Entry, _first_line
@@ -54,7 +54,7 @@ def register(entry: Entry) -> None:
         raise OptimizerError(f"An optimizer's name has none of ': , = /' and no spaces: {entry.name!r} has; rename it.")
     check(entry)
     try:
-        entry.versions()
+        requirements.names(entry.packages)  # versions cost more, and nobody asks for them yet
     except InvalidRequirement as error:
         raise OptimizerError(f"Optimizer {entry.name!r} names a package as pip does not read it: {error}.") from None
     taken = _entries.get(entry.name)

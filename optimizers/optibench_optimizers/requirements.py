@@ -25,8 +25,16 @@ def installed(package: str) -> str:
 
 def versions(requirements: Iterable[str]) -> dict[str, str]:
     """The installed version of what each requirement (``optuna``, ``optuna>=5``) names, or ``missing``."""
-    names = [Requirement(text).name for text in requirements]
-    return {name: installed(name) for name in names}
+    return {name: installed(name) for name in names(requirements)}
+
+
+def names(requirements: Iterable[str]) -> list[str]:
+    """What each requirement names.
+
+    Raises:
+        InvalidRequirement: One of them is none.
+    """
+    return [Requirement(text).name for text in requirements]
 
 
 def outdated(requirements: Iterable[str]) -> list[str]:

@@ -94,7 +94,7 @@ def test_every_number_has_a_range() -> None:
         ("train: {beta2: 7}", "train: beta2 must be a number of at least 0 and below 1, not 7."),
         ("train: {warmup: -3}", "train: warmup must be a number from 0 to 1, not -3."),
         ("train: {warmup: .nan}", "train: warmup must be a number from 0 to 1, not nan."),
-        ("encoding: trialsets", "encoding must be one of seq, trialset, not 'trialsets'."),
+        ("encoding: surrogates", "encoding must be one of seq, surrogate, not 'surrogates'."),
         ("train: {learning_rate: 1e-3, clip: '5'}", "train: clip must be a number above 0, not '5'."),
         ("train: 3", "train must be a mapping of settings, not 3."),
         ("1: 2", "unknown setting 1; known are"),
@@ -103,8 +103,8 @@ def test_every_number_has_a_range() -> None:
         ("augment: {regret_levels: [1, 2, 3]}", "augment: regret_levels must be a list of 2, not [1, 2, 3]."),
         ("network: {n_layers: 1, copying_start: true}", "network: copying_start needs at least 2 layers"),
         (
-            "encoding: trialset\ntrialset: {kernels_after: 4}",
-            "trialset.kernels_after must be below network.n_layers",
+            "encoding: surrogate\nsurrogate: {kernels_after: 4}",
+            "surrogate.kernels_after must be below network.n_layers",
         ),
         ("vocabulary: {names: [a, b]}", "data.prior has 14 dimensions, for which 2 vocabulary.names are too few."),
         (

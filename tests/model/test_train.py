@@ -140,7 +140,7 @@ def test_impossible_settings_are_clear_errors(data: Path, tmp_path: Path) -> Non
             train(replace(RUN, train=replace(RUN.train, device="cuda")), data, tmp_path, progress=False)
     with pytest.raises(ModelError, match="fp16 needs a GPU"):
         train(replace(RUN, train=replace(RUN.train, device="cpu", precision="fp16")), data, tmp_path, progress=False)
-    with pytest.raises(ModelError, match="encoding must be one of seq, trialset, not 'other'"):
+    with pytest.raises(ModelError, match="encoding must be one of seq, surrogate, not 'other'"):
         replace(RUN, encoding="other")
 
 
@@ -241,7 +241,7 @@ def test_auto_is_bf16_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch) -> N
     assert precision.chosen("auto", "cuda") == "fp32"  # a GPU that only emulates it
 
 
-@pytest.mark.parametrize("encoding", ["seq", "trialset"])
+@pytest.mark.parametrize("encoding", ["seq", "surrogate"])
 def test_a_training_goes_on_in_another_precision_and_says_so(
     encoding: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -268,7 +268,7 @@ def test_nothing_is_run_with_what_is_wrong(
             "'train': wrong.yaml: train: beta2 must be a number of at least 0 and below",
         ),
         ("optiformer-seq:train=optiformr", "'train': There is no configuration 'optiformr': give a YAML file"),
-        ("optiformer-seq:train=optiformer", "'train': The configuration 'optiformer' trains the encoding trialset"),
+        ("optiformer-seq:train=optiformer", "'train': The configuration 'optiformer' trains the encoding surrogate"),
         ("optiformer:train=optiformer-seq", "'train': The configuration 'optiformer-seq' trains the encoding seq"),
         ("optiformer:train=optiformer,temperature=-2", "temperature must be a number above 0, not -2"),
         ("optiformer-seq:train=optiformer-seq,top_p=7", "top_p must be a number above 0 and at most 1, not 7"),

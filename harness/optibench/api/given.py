@@ -48,7 +48,8 @@ def optimizer(make: Callable[..., Optimizer], *, name: str | None = None, **sett
         )
     if name is None and isinstance(make, functools.partial) and not make.args:  # what it binds are settings
         return optimizer(make.func, name=name, **{**make.keywords, **settings})
-    found = name or getattr(make, "name", None) or getattr(make, "__name__", type(make).__name__)
+    usual = "" if isinstance(make, functools.partial) else type(make).__name__
+    found = name or getattr(make, "name", None) or getattr(make, "__name__", usual)
     if not isinstance(found, str) or (name is None and not found.replace("-", "_").isidentifier()):
         raise HarnessError(f"The optimizer {_short(make)} needs a name: ob.optimizer(..., name='mine').")
     return NamedOptimizer(found, make, settings)
@@ -134,11 +135,9 @@ class Given:
 
         prefixes = dict.fromkeys(name.partition("/")[0] for name in self.benchmarks)
         families = {
-            prefix: OwnFamily(
+            prefix: OwnFamily.of(
                 prefix,
-                "given to ob.run",
-                "optibench.own:OwnFamily",
-                own={
+                {
                     name: Own(one, f"Task {name!r}")
                     for name, one in self.benchmarks.items()
                     if name.partition("/")[0] == prefix

@@ -41,13 +41,9 @@ def tasks(pattern: str = "*") -> pd.DataFrame:
     """
     import pandas as pd
 
-    from optibench_benchmarks import MissingDataError, expand, families
+    from optibench_benchmarks import families, look_up
 
-    missing: dict[str, str] = {}
-    try:
-        names = expand([pattern], missing)
-    except MissingDataError:  # no task of it is here; `missing` says which ones there would be
-        names = []
+    names, missing = look_up([pattern])
     known = families()
     rows = []
     for name in [*names, *missing]:

@@ -18,7 +18,7 @@ from optibench.api.task import N_RANDOM, FunctionTask
 from optibench.errors import HarnessError
 from optibench.plan.plan import GRID, Plan
 from optibench.plan.tasks import RandomValues
-from optibench.runs.run import run
+from optibench.runs.run import refuse_unreachable, run
 from optibench.spec.grid import Grid, Settings
 from optibench.store.run_folder import REFERENCES, Store
 
@@ -43,7 +43,9 @@ def measure(given: Given, grid: Grid, settings: Settings) -> None:
     folder = settings.out or Path("runs") / grid.name
     Store(folder).refuse_foreign()
     with given.registered():
-        Plan.of(grid)  # a wrong name is found here, not after another task's hours
+        plan = Plan.of(grid)  # what is wrong is found here, not after another task's hours
+        if settings.executor != "serial":
+            refuse_unreachable(plan, settings.executor)
     known = Plan.load(folder).tasks if (folder / GRID).exists() else {}
     for task in wanted:
         before = known.get(task.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import html
 import json
 from collections.abc import Sequence
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 AS_JSON = ("config", "fidelity", "curve", "info")
 """Columns that are stored as JSON."""
+MAX_SHOWN = 200_000
+"""Trials of a run that a notebook shows with its figures: more take it minutes."""
 WORDS = ("cell", "optimizer", "task", "phase", "state", "fingerprint")
 
 
@@ -42,7 +43,7 @@ class Run:
         """The run folder."""
         return self._store.folder
 
-    @functools.cached_property
+    @property
     def _plan(self) -> Plan:
         return self._store.plan()
 
@@ -68,7 +69,7 @@ class Run:
         """
         table = self._store.trials(self._plan.cells())
         found: pd.DataFrame = table.to_pandas(split_blocks=True)
-        found = found.astype({name: str for name in WORDS if name in found.columns})
+        found = found.astype({name: object for name in WORDS if name in found.columns})
         for name in AS_JSON:
             if name in found.columns:
                 texts = table.column(name).to_pylist()
@@ -142,7 +143,10 @@ class Run:
         from optibench_reports import ReportError
         from optibench_reports.render.notebook import show
 
+        cells = list(self._plan.cells())
         head = f"<p><code>{html.escape(repr(self)[1:-1])}</code></p>"
+        if sum(cell.trials for cell in cells) > MAX_SHOWN:
+            return f"{head}<p>It is too large to show at once: <code>run.report()</code> writes its report.</p>"
         try:
             return head + show(read(self.folder))
         except (HarnessError, ReportError) as error:

@@ -73,5 +73,6 @@ def run(
             f"see what there is with ob.load({str(outcome.store.folder)!r})"
         )
     if outcome.failed:
-        print(f"{outcome.failed:,} trials failed: the column `error` of run.failed says why.", file=sys.stderr)
+        number = "1 trial" if outcome.failed == 1 else f"{outcome.failed:,} trials"
+        print(f"{number} failed: the column `error` of run.failed says why.", file=sys.stderr)
     return Run(outcome.store.folder)

@@ -58,7 +58,7 @@ SECTIONS = {
     "OptiFormer": {
         "train": Listed("model:train", "train an OptiFormer"),
         "scaling": Listed("model:scaling", "held-out loss of trained networks against size or training, fitted"),
-        "variants": Listed("model:variants", "train variants of the network at equal budget and compare them by seed"),
+        "variants": Listed("model:variants", "variants of the network or of a task, trained with the same seeds"),
         "smoke": Listed("model:smoke", "check OptiFormer's pipeline end to end, a line a phase"),
     },
     "This installation": {

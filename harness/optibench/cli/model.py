@@ -83,16 +83,15 @@ def scaling(configs: Sequence[str], against: str, out: Path) -> None:
 @click.option("--seeds", type=COUNT, default="3", metavar="N", help="at least 2; default 3")
 @click.option("--out", type=FOLDER, default="runs/variants", metavar="DIR", help="default runs/variants")
 def variants(spec: str, seeds: int, out: Path) -> None:
-    """Train variants of OptiFormer's network at equal budget and compare them by seed; the same --out resumes.
+    """Train variants of OptiFormer's network, or of a task's configuration, with the same seeds and compare them.
 
-    SPEC is a YAML file, or a shipped one; default optiformer. Each variant is trained with the same seeds. A table with
-    intervals and paired tests, box plots and training curves are written.
+    SPEC is a YAML file, or a shipped one; default optiformer. A table with intervals and paired tests, box plots and
+    training curves are written; the same --out resumes.
     """
-    from optibench.studies.network_variants import read, train, write
+    from optibench.studies.specifications import read
+    from optibench.studies.variants import run
 
-    compared = read(spec)
-    trained = train(compared, seeds, out, progress=lambda line: print(line, file=sys.stderr, flush=True))
-    print(write(trained, compared, out))
+    print(run(read(spec), seeds, out, progress=lambda line: print(line, file=sys.stderr, flush=True)))
 
 
 @click.command(cls=Command)

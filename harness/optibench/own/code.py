@@ -11,12 +11,12 @@ import contextlib
 import dis
 import functools
 import hashlib
-import importlib.util
 import inspect
 import sys
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -48,19 +48,35 @@ class Found:
 def examine(value: Any) -> Found:
     """Find out what an object is made of."""
     visit = _Visit()
-    visit.add(value)
+    try:
+        visit.add(value)
+    except RecursionError:  # deep data: what was seen of it counts
+        visit.note("too deep")
     return Found(visit.hash.hexdigest()[:12], frozenset(visit.modules), frozenset(visit.unimportable))
 
 
 @functools.cache
 def importable(module: str) -> bool:
-    """Whether a worker process can import a module; not ``__main__``, which is another one there."""
-    if module == "__main__":
-        return False
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
+    """Whether a worker process can import a module, and the same one; not ``__main__``, which is another one there.
+
+    That it is loaded here says little: a test runner or a notebook loads files that are on no path.
+    """
+    path: Any = None
+    origin: str | None = None
+    words = module.split(".")
+    for length in range(1, len(words) + 1):
+        name = ".".join(words[:length])
+        try:
+            found = (finder.find_spec(name, path) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+            spec = next(filter(None, found), None)
+        except (ImportError, ValueError):
+            return False
+        if spec is None:
+            return False
+        path, origin = spec.submodule_search_locations, spec.origin
+    file = getattr(sys.modules.get(module), "__file__", None)
+    same = file is None or origin is None or Path(file).resolve() == Path(origin).resolve()
+    return module != "__main__" and same
 
 
 def plain(code: CodeType) -> tuple[Any, ...]:

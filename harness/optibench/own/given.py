@@ -35,6 +35,13 @@ class Own:
         self._payload: bytes | None = None
         self._code: Found | None = None
 
+    @classmethod
+    def sent(cls, payload: bytes, what: str) -> Own:
+        """An object that another process pickled."""
+        own = cls(None, what)
+        own._made, own._payload = [], payload
+        return own
+
     @property
     def made(self) -> Any:
         """The object."""
@@ -87,6 +94,7 @@ class OwnEntry(Entry):
 
     @classmethod
     def of(cls, name: str, made: Callable[..., Any]) -> OwnEntry:
+        """The entry of a class, or of what makes an instance."""
         what = f"Optimizer {name!r}"
         found = getattr(made, "capabilities", getattr(getattr(made, "func", None), "capabilities", Capabilities()))
         return cls(name, _first_line(made), _target(made), found, own=Own(made, what))
@@ -131,6 +139,11 @@ class OwnFamily(Family):
     """Tasks of the user in the registry: those whose names have the same first part."""
 
     own: Mapping[str, Own] = field(kw_only=True)
+
+    @classmethod
+    def of(cls, prefix: str, tasks: Mapping[str, Own]) -> OwnFamily:
+        """The family of tasks by name."""
+        return cls(prefix, "given to ob.run", f"{__name__}:OwnFamily", own=tasks)
 
     def provider(self) -> _Provider:
         return _Provider(self.own)

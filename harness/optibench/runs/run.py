@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
 import json
 import signal
 import sys
@@ -21,7 +20,8 @@ from optibench.errors import HarnessError
 from optibench.executors.base import CellRunner
 from optibench.executors.registry import EXECUTORS
 from optibench.files import write_atomically
-from optibench.own import OwnEntry, OwnFamily
+from optibench.own import is_own, wire
+from optibench.own.code import importable
 from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
 from optibench.runs.own import refuse_absent
@@ -210,20 +210,16 @@ def refuse_unreachable(plan: Plan, executor: str) -> None:
     found += [
         (f"Benchmark family {one.prefix!r}", one, optibench_benchmarks.is_installed(one.prefix)) for one in families
     ]
+    wire.refuse_unsent(entries, families, all_at_once=executor == "dask")
     for what, one, installed in found:
-        if external.is_external(one) or installed:
+        if external.is_external(one) or is_own(one) or installed:
             continue
         if executor == "dask":
             raise HarnessError(
                 f"{what} ({one.target}) is registered by this process alone, and Dask's workers do not know it: give "
                 "it an entry point and install it there, or use another executor."
             )
-        if isinstance(one, OwnEntry):
-            one.own.payload()
-        elif isinstance(one, OwnFamily):
-            for own in one.own.values():
-                own.payload()
-        elif not _importable(one.target.partition(":")[0]):
+        if not _importable(one.target.partition(":")[0]):
             raise HarnessError(
                 f"{what} is {one.target}, which worker processes cannot import: move it into a module that is "
                 "installed or on PYTHONPATH, or add --executor serial."
@@ -234,10 +230,7 @@ def _importable(module: str) -> bool:
     if module == "__main__":  # worker processes import the script anew, under its guard
         script = getattr(sys.modules["__main__"], "__file__", None)
         return script is not None and Path(script).is_file()
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
+    return importable(module)
 
 
 def _train(store: Store, plan: Plan) -> None:

@@ -79,7 +79,7 @@ def _refuse_unlike(runs: Mapping[str, RunConfig]) -> None:
 
 def held_out(run: Mapping[str, Any]) -> list[Any]:
     """What determines the functions that a run is validated on."""
-    encoding = {key: value for key, value in run["trialset"].items() if key not in ("kernels_after", "variant")}
+    encoding = {key: value for key, value in run["surrogate"].items() if key not in ("kernels_after", "variant")}
     return [run["encoding"], encoding, run["data"], *(run["train"][key] for key in VALIDATED)]
 
 

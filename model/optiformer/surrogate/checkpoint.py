@@ -18,7 +18,7 @@ from optiformer.surrogate.config import SurrogateConfig, hash_content
 if TYPE_CHECKING:
     import torch
 
-NAME = "trialset"
+NAME = "surrogate"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def save(
         info: Anything that JSON can hold.
         bf16: Whether to halve the file by rounding to bf16.
     """
-    content = {"encoding": NAME, "trialset": asdict(encoding), "network": asdict(config), "info": info}
+    content = {"encoding": NAME, "surrogate": asdict(encoding), "network": asdict(config), "info": info}
     return save_checkpoint(folder, weights, content, bf16=bf16)
 
 
@@ -82,7 +82,7 @@ def load(folder: str | Path) -> SurrogateCheckpoint:
             f"{folder} is a checkpoint of the encoding {content['encoding']!r}; this needs one of {NAME!r}."
         )
     with reading(folder):
-        encoding = build(SurrogateConfig, content["trialset"], f"{folder / CONFIG}: trialset")
+        encoding = build(SurrogateConfig, content["surrogate"], f"{folder / CONFIG}: surrogate")
         config = build(NetworkConfig, content["network"], f"{folder / CONFIG}: network")
         digest, info = content["weights_sha256"], content["info"]
     return SurrogateCheckpoint(read_weights(folder, digest), encoding, config, info)

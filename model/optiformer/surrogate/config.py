@@ -124,7 +124,7 @@ class VariantConfig:
         """
         require(
             self == VariantConfig(dropout=self.dropout, masking=self.masking),
-            "A network with another attention, norm or feed-forward part (trialset.variant) can be trained and "
+            "A network with another attention, norm or feed-forward part (surrogate.variant) can be trained and "
             "compared by `optibench variants` but cannot propose configurations: leave these settings out.",
         )
 

@@ -37,7 +37,7 @@ def ship(
 
 def card(info: dict[str, Any], figures: str, limits: str, folder: Path) -> str:
     """The model card's text."""
-    encoding = info["run"]["trialset"]
+    encoding = info["run"]["surrogate"]
     prior, size = encoding["prior"], (folder / WEIGHTS).stat().st_size / 2**20
     rows = {
         "Trained": f"{info['date']}, on {info['hardware']}",

@@ -6,11 +6,13 @@ import difflib
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from optiformer.errors import ModelError
+from optiformer.files import FORMER_NAME
 from optiformer.network_config import PRESETS, NetworkConfig
 from optiformer.sequence.config import AugmentConfig, DataConfig, SamplingConfig
 from optiformer.sequence.tokenizer import Vocabulary
@@ -111,26 +113,26 @@ class RunConfig:
 
     Attributes:
         name: Name of the run in logs and on the model card.
-        encoding: ``seq`` for the sequence network, ``trialset`` for the surrogate.
-        trialset: Settings of the surrogate and its prior (``vocabulary``, ``data``, ``augment`` and ``sampling`` are
+        encoding: ``seq`` for the sequence network, ``surrogate`` for the surrogate.
+        surrogate: Settings of the surrogate and its prior (``vocabulary``, ``data``, ``augment`` and ``sampling`` are
             those of the sequence network).
     """
 
     name: str
-    encoding: Literal["seq", "trialset"] = "seq"
+    encoding: Literal["seq", "surrogate"] = "seq"
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    trialset: SurrogateConfig = field(default_factory=SurrogateConfig)
+    surrogate: SurrogateConfig = field(default_factory=SurrogateConfig)
     network: NetworkConfig = field(default_factory=lambda: PRESETS["pico"])
     train: TrainConfig = field(default_factory=TrainConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
         check(self)
-        if self.encoding == "trialset":
-            after, layers = self.trialset.kernels_after, self.network.n_layers
-            require(after < layers, f"trialset.kernels_after must be below network.n_layers, not {after} of {layers}.")
+        if self.encoding == "surrogate":
+            after, layers = self.surrogate.kernels_after, self.network.n_layers
+            require(after < layers, f"surrogate.kernels_after must be below network.n_layers, not {after} of {layers}.")
             return
         widest, names = max(self.data.prior.dimensions), len(self.vocabulary.names)
         require(widest <= names, f"data.prior has {widest} dimensions, for which {names} vocabulary.names are too few.")
@@ -153,10 +155,11 @@ class RunConfig:
 
     def digest(self) -> str:
         """A hash of everything that determines the trained weights (sampling and machine do not)."""
-        content = asdict(self) | {"trialset": hash_content(self.trialset)}
-        del content["sampling"], content["name"]
-        for part in ("trialset",) if self.encoding == "seq" else ("vocabulary", "data", "augment"):
-            del content[part]
+        content = asdict(self)
+        del content["sampling"], content["name"], content["surrogate"]
+        if self.encoding == "surrogate":  # under its former name, which keeps the hashes of earlier versions
+            content |= {"encoding": FORMER_NAME, FORMER_NAME: hash_content(self.surrogate)}
+            del content["vocabulary"], content["data"], content["augment"]
         for setting in ("device", "threads", "checkpoint_minutes"):
             del content["train"][setting]
         content["train"]["precision"] = PRECISIONS.get(self.train.precision, self.train.precision)
@@ -192,7 +195,20 @@ class RunConfig:
                 raise ModelError(f"{path}: unknown network preset {network!r}; choose one of {', '.join(PRESETS)}.")
             content["network"] = asdict(PRESETS[network])
         content.setdefault("name", path.stem)
-        return build(cls, content, str(path))
+        return cls.of(content, str(path))
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any], where: str) -> RunConfig:
+        """Build it from plain data; ``where`` they stand is for error messages.
+
+        Raises:
+            ModelError: A setting is unknown or ill-typed.
+        """
+        former = FORMER_NAME in content or content.get("encoding") == FORMER_NAME
+        require(
+            not former, f"{where}: the encoding and the key {FORMER_NAME!r} are now called 'surrogate'; rename both."
+        )
+        return build(cls, content, where)
 
 
 def _find(path: Path) -> Path:

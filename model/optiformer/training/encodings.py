@@ -1,6 +1,6 @@
 """The encodings by name.
 
-There is one training loop. ``seq`` (named tokens, causal) is in :mod:`optiformer.training.sequence`, ``trialset`` in
+There is one training loop. ``seq`` (named tokens, causal) is in :mod:`optiformer.training.sequence`, ``surrogate`` in
 :mod:`optiformer.training.surrogate`; a new one is a class with the methods of
 :class:`~optiformer.training.encoding.Encoding`, added to :data:`ENCODINGS`.
 """
@@ -17,7 +17,7 @@ from optiformer.training.encoding import Encoding
 #: Module, class, and the function that wraps its network; imported on demand.
 ENCODINGS = {
     "seq": ("optiformer.training.sequence", "SequenceEncoding", "sequence_loss"),
-    "trialset": ("optiformer.training.surrogate", "SurrogateEncoding", "unwrapped"),
+    "surrogate": ("optiformer.training.surrogate", "SurrogateEncoding", "unwrapped"),
 }
 #: Encodings trained on a dataset of trajectories; the others sample functions on the fly.
 NEED_DATA = ("seq",)

@@ -42,7 +42,7 @@ class SurrogateEncoding:
 
     def __init__(self, run: RunConfig, data: Path) -> None:
         self.run = run
-        self.uninformed_loss = math.log(run.trialset.bins)
+        self.uninformed_loss = math.log(run.surrogate.bins)
         self._held_out: dict[tuple[int, str], Batch] = {}
         self._drawn: dict[int, Batch] = {}
         self._surfaces: Surfaces | None = None
@@ -55,7 +55,7 @@ class SurrogateEncoding:
         Raises:
             ModelError: That checkpoint has a different network.
         """
-        network = build(self.run.trialset, self.run.network, seed=self.run.train.seed)
+        network = build(self.run.surrogate, self.run.network, seed=self.run.train.seed)
         if self.run.train.start:
             weights = load(self.run.train.start).weights
             try:
@@ -83,7 +83,7 @@ class SurrogateEncoding:
 
     def export(self, folder: Path, weights: dict[str, torch.Tensor], info: dict[str, Any]) -> Path:
         """Write a checkpoint for inference."""
-        return save(folder, weights, self.run.trialset, self.run.network, info=info)
+        return save(folder, weights, self.run.surrogate, self.run.network, info=info)
 
     def _losses(self, network: Any, tensors: tuple[torch.Tensor, ...], device: str) -> Any:
         """The function from a batch to its losses.
@@ -91,7 +91,7 @@ class SurrogateEncoding:
         On a GPU a small network's step is dominated by kernel launches, so a CUDA graph is recorded for each context
         length if these are few.
         """
-        config = self.run.trialset
+        config = self.run.surrogate
         small = config.few_lengths and self.run.train.accumulation == 1
         if not (device == "cuda" and small and network.training and isinstance(network, SurrogateNetwork)):
             return _Losses(network, config)
@@ -115,7 +115,7 @@ class SurrogateEncoding:
                 draw = RandomSource(first, device)
                 surfaces = self._recorded_surfaces(device)
                 batch = sample_batch(
-                    draw, self.run.trialset, self.run.train.batch_tokens, times=together, surfaces=surfaces
+                    draw, self.run.surrogate, self.run.train.batch_tokens, times=together, surfaces=surfaces
                 )
                 parts = batch.split(together, draw) if together > 1 else [batch]
             self._drawn = dict(enumerate(parts, first))
@@ -125,9 +125,9 @@ class SurrogateEncoding:
         return batch
 
     def _recorded_surfaces(self, device: str) -> Surfaces | None:
-        recorded = self.run.trialset.recorded
+        recorded = self.run.surrogate.recorded
         if recorded.file and self._surfaces is None:
-            surfaces, _ = Surfaces.load(recorded.file, self.run.trialset.columns).split(recorded.left_out)
+            surfaces, _ = Surfaces.load(recorded.file, self.run.surrogate.columns).split(recorded.left_out)
             self._surfaces = surfaces.to(device)
         return self._surfaces
 

@@ -40,7 +40,7 @@ class OptiFormer(OptiFormerOptimizer):
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
         checkpoint: Folder of a checkpoint; empty for the one shipped with the package.
-        train: A training configuration (YAML or a shipped one's name) of the encoding ``trialset``; its cached
+        train: A training configuration (YAML or a shipped one's name) of the encoding ``surrogate``; its cached
             checkpoint is used, and trained first if there is none.
         preset: ``fast`` | ``default`` | ``thorough``: number of candidates, and of proposals per ask.
         acquisition: ``pi`` | ``gp-ei``; joined by ``+`` they alternate; empty for the preset's.
@@ -117,8 +117,8 @@ class OptiFormer(OptiFormerOptimizer):
         _search(**{name: value for name, value in settings.items() if name not in ("train", "checkpoint")})
         with blaming("train", ModelError):  # finds every error before training
             run = RunConfig.load(config)
-            run.refuse_other_encoding("trialset")
-            run.trialset.variant.refuse_other_arithmetic()
+            run.refuse_other_encoding("surrogate")
+            run.surrogate.variant.refuse_other_arithmetic()
         return Training(run.digest(), lambda: train_cached(config, progress=False).cost())
 
     def ask(self, n: int = 1) -> list[Suggestion]:

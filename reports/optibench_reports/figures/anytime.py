@@ -25,6 +25,7 @@ from optibench_reports.figures.distributions import (
     targets_figure,
 )
 from optibench_reports.figures.style import RC, Style, styles
+from optibench_reports.figures.ticks import power_ticks
 from optibench_reports.format.text import plural
 from optibench_reports.stats.analysis import Analysis
 from optibench_reports.stats.anytime import BAND_DRAWS, MIN_RANKED, Curves
@@ -145,8 +146,8 @@ def _values_caption(analysis: Analysis) -> str:
     n, shown = int((~analysis.grid.has_regret).sum()), len(best_values.shown_tasks(analysis))
     which = plural(n, "task") if shown == n else f"{shown} of {n} tasks, evenly spaced in the list of their names,"
     return (
-        f"Best value so far on {which} without reference values, mean over seeds. Bands: Student's 95% intervals over "
-        "seeds"
+        f"Best value so far on {which} without reference values, mean over seeds, from where the optimizers part. "
+        "Bands: Student's 95% intervals over seeds"
     )
 
 
@@ -197,6 +198,7 @@ def _cost(analysis: Analysis, curve: Curves, names: Sequence[str], looks: dict[s
         shown = (curve.seconds[o] > 0) & (curve.mean[o] > 0)
         steps(axis, curve.seconds[o, shown], curve.mean[o, shown], look)
     axis.set_xscale("log")
+    power_ticks(axis.xaxis)
     if wants_log(curve.mean):
         log_y(axis)
     axis.set_xlabel("seconds of asking so far (one run)")

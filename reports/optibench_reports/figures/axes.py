@@ -10,10 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
 
 from optibench_reports.figures.style import Style
-from optibench_reports.figures.ticks import plain_log_ticks
+from optibench_reports.figures.ticks import plain_log_ticks, power_ticks
 from optibench_reports.format.text import shortened
 
 COLUMN = 3.4
@@ -102,13 +101,14 @@ def wants_log(middle: np.ndarray[Any, Any]) -> bool:
 def log_y(axis: Axes) -> None:
     """Make the vertical axis logarithmic after drawing the curves; over two decades or less, with plain numbers."""
     axis.set_yscale("log")
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    power_ticks(axis.yaxis)
     low, high = axis.get_ylim()
     if high <= 100 * low:
         plain_log_ticks(axis.yaxis, 72 * axis.bbox.height / axis.figure.dpi)
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Both formats, without the time that matplotlib writes into a PDF."""
+    """Both formats, laid out once, and without the time that matplotlib writes into a PDF."""
     figure.savefig(path.with_suffix(".png"), dpi=200, metadata={"Software": None})
+    figure.set_layout_engine("none")  # a third of the time goes into the layout
     figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from optibench_reports.data.score_array import Ints
+from optibench_reports.data.score_array import Floats, Ints
 from optibench_reports.figures.axes import COLUMN, framed, short, steps
 from optibench_reports.figures.style import Style
 from optibench_reports.stats.analysis import Analysis
@@ -57,6 +58,7 @@ def best_values_figure(analysis: Analysis, names: Sequence[str], looks: Mapping[
                 counts, middle - width_of, middle + width_of, step="mid", color=look.colour, alpha=0.11, linewidth=0
             )
             steps(axis, counts, middle, look, markers=6, offset=index * every // max(1, len(names)), where="mid")
+        _focus(axis, values(grid, int(tasks[place]), mean[:, place]))
         axis.set_title(short(grid.tasks[tasks[place]], 30))
         axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axis.margins(x=0.02)
@@ -65,3 +67,12 @@ def best_values_figure(analysis: Analysis, names: Sequence[str], looks: Mapping[
         if place + columns >= len(tasks):
             axis.set_xlabel("trials")
     return figure
+
+
+def _focus(axis: Axes, middle: Floats) -> None:
+    """Limit the vertical axis to what lies after the trials that all optimizers have in common, (O, G)."""
+    apart = np.flatnonzero(np.ptp(middle, axis=0) > 0)
+    part = middle[:, max(int(apart[0]) - 1, 0) :] if len(apart) else middle
+    low, high = float(np.nanmin(part)), float(np.nanmax(part))
+    if high > low:
+        axis.set_ylim(low - 0.08 * (high - low), high + 0.08 * (high - low))

@@ -10,14 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from scipy import stats
 
 from optibench_reports.data.results import ReportError
 from optibench_reports.data.score_array import Floats
-from optibench_reports.format.text import write_csv
+from optibench_reports.format.text import markdown_escape, write_csv
 from optibench_reports.stats.effect_sizes import PairedT, paired_t
 from optibench_reports.stats.tests import holm
 
@@ -25,12 +25,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("variant", "seed", "epoch", "value", "error")
-UNIT, STEP = "nats per byte", "epoch"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a report says about the value of a training.
+
+    Attributes:
+        value: What it is, with its unit.
+        step: Name of an epoch.
+        direction: ``minimize`` or ``maximize``: what is best stands first.
+        metrics: Further columns of the table of trainings, each with a table of its own.
+    """
+
+    value: str = "value"
+    step: str = "epoch"
+    direction: Literal["minimize", "maximize"] = "minimize"
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Row:
-    """One variant against the control; losses, so that less is better.
+    """One variant against the control.
 
     Attributes:
         variant: Its name.
@@ -56,12 +72,15 @@ class Row:
     p_holm: float
 
 
-def compare(trained: pd.DataFrame, control: str) -> list[Row]:
+def compare(
+    trained: pd.DataFrame, control: str, *, direction: Literal["minimize", "maximize"] = "minimize"
+) -> list[Row]:
     """Compare every variant with one, the best first.
 
     Args:
         trained: One row for each epoch of each training, with :data:`COLUMNS`; a training that failed has no value.
         control: The variant that the others are compared with.
+        direction: Of the values.
 
     Raises:
         ReportError: A column is missing, or the control has no values.
@@ -93,7 +112,8 @@ def compare(trained: pd.DataFrame, control: str) -> list[Row]:
                 p_holm=math.nan,
             )
         )
-    return sorted(_corrected(rows), key=lambda row: (math.isnan(row.mean), row.mean))
+    sign = 1 if direction == "minimize" else -1
+    return sorted(_corrected(rows), key=lambda row: (math.isnan(row.mean), sign * row.mean))
 
 
 def final(trained: pd.DataFrame) -> pd.DataFrame:
@@ -113,8 +133,8 @@ def final(trained: pd.DataFrame) -> pd.DataFrame:
 def _interval(values: Floats) -> tuple[float, float]:
     if len(values) < 2:
         return math.nan, math.nan
-    found = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
-    return float(found[0]), float(found[1])
+    mean, half = float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return mean - half, mean + half
 
 
 def _corrected(rows: list[Row]) -> list[Row]:
@@ -125,37 +145,33 @@ def _corrected(rows: list[Row]) -> list[Row]:
     return rows
 
 
-def markdown(rows: list[Row], control: str, *, unit: str = UNIT, step: str = STEP) -> str:
-    """The comparison as a Markdown table; ``unit`` of the loss, ``step`` is the name of an epoch."""
+def markdown(rows: list[Row]) -> str:
+    """The comparison as a Markdown table."""
     lines = [
-        f"Validation loss after the last {step}, {unit}, with 95 % intervals over seeds; differences from {control}, "
-        "paired by seed.",
-        "",
-        "| variant | seeds | loss | difference | t | p (Holm) | Cohen's d |",
+        "| variant | seeds | value | difference | t | p (Holm) | Cohen's d |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         seeds = f"{row.n}" + (f" ({row.failed} failed)" if row.failed else "")
-        loss = f"{row.mean:.4f} [{row.low:.4f}, {row.high:.4f}]" if row.n else "none"
-        if math.isnan(row.difference):
-            lines.append(f"| {row.variant} | {seeds} | {loss} | | | | |")
-            continue
-        difference = f"{row.difference:+.4f} [{row.difference_low:+.4f}, {row.difference_high:+.4f}]"
-        tests = f"{row.test.t:.1f} | {row.p_holm:.2g} | {row.test.d:+.2f}"
-        lines.append(f"| {row.variant} | {seeds} | {loss} | {difference} | {tests} |")
+        value = f"{row.mean:.4f} [{row.low:.4f}, {row.high:.4f}]" if row.n else "none"
+        cells = [markdown_escape(row.variant), seeds, value, "", "", "", ""]
+        if not math.isnan(row.difference):
+            cells[3] = f"{row.difference:+.4f} [{row.difference_low:+.4f}, {row.difference_high:+.4f}]"
+        if not math.isnan(row.test.t):  # all seeds may have the same difference
+            cells[4:] = [f"{row.test.t:.1f}", f"{row.p_holm:.2g}", f"{row.test.d:+.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def write(trained: pd.DataFrame, out: Path, *, control: str, unit: str = UNIT, step: str = STEP, note: str = "") -> str:
+def write(trained: pd.DataFrame, out: Path, *, control: str, measured: Measured = Measured(), note: str = "") -> str:
     """Write the comparison: ``variants.md``, ``variants.csv``, ``box.png`` and ``curves.png``.
 
     Args:
-        trained: As in :func:`compare`.
+        trained: As in :func:`compare`, with the metrics in the last row of each training.
         out: The folder; files of that name in it are replaced.
         control: The variant that the others are compared with.
-        unit: Unit of the losses.
-        step: Name of an epoch.
-        note: Text below the table.
+        measured: What the report says about the value.
+        note: Text below the tables.
 
     Returns:
         The Markdown.
@@ -163,10 +179,23 @@ def write(trained: pd.DataFrame, out: Path, *, control: str, unit: str = UNIT, s
     Raises:
         ReportError: See :func:`compare`.
     """
-    rows = compare(trained, control)
+    rows = compare(trained, control, direction=measured.direction)
+    order = {row.variant: place for place, row in enumerate(rows)}
+    parts = [
+        f"After the last {measured.step}, {measured.value}, with 95 % intervals over seeds; differences from "
+        f"{control}, paired by seed.",
+        markdown(rows),
+    ]
+    for metric in measured.metrics:
+        found = compare(trained.assign(value=trained[metric]), control)
+        parts += [f"{metric}:", markdown(sorted(found, key=lambda row: order[row.variant]))]
+    if "parameters" in trained:
+        sizes = trained["parameters"].dropna()
+        parts.append(f"Networks of {sizes.min():,.0f} to {sizes.max():,.0f} parameters.")
+    parts += [note] if note else []
+    text = "\n\n".join(parts)
     out.mkdir(parents=True, exist_ok=True)
-    text = markdown(rows, control, unit=unit, step=step) + (f"\n\n{note}" if note else "")
-    images = "\n\n![Losses by variant, and differences](box.png)\n\n![Training curves](curves.png)\n"
+    images = "\n\n![Values by variant, and differences](box.png)\n\n![Training curves](curves.png)\n"
     (out / "variants.md").write_text(text + images, encoding="utf-8")
     write_csv(trained, out / "variants.csv")
     from matplotlib import rc_context
@@ -174,13 +203,13 @@ def write(trained: pd.DataFrame, out: Path, *, control: str, unit: str = UNIT, s
     from optibench_reports.figures.style import RC
 
     with rc_context(cast(Any, RC)):
-        _boxes(trained, rows, control, out / "box.png", unit)
-        _curves(trained, [row.variant for row in rows if row.n], out / "curves.png", unit, step)
+        _boxes(trained, rows, control, out / "box.png", measured.value)
+        _curves(trained, [row.variant for row in rows if row.n], out / "curves.png", measured)
     return text
 
 
-def _boxes(trained: pd.DataFrame, rows: Sequence[Row], control: str, path: Path, unit: str) -> None:
-    """Losses, and the tested differences from the control with the same seed."""
+def _boxes(trained: pd.DataFrame, rows: Sequence[Row], control: str, path: Path, value: str) -> None:
+    """Values, and the tested differences from the control with the same seed."""
     from matplotlib.figure import Figure
 
     from optibench_reports.figures.axes import short
@@ -189,29 +218,29 @@ def _boxes(trained: pd.DataFrame, rows: Sequence[Row], control: str, path: Path,
     last = final(trained)
     shown = [row for row in rows if row.n]
     figure = Figure(figsize=(8, 0.36 * len(shown) + 1.0), layout="constrained")
-    losses, differences = figure.subplots(1, 2, sharey=True)
+    absolute, differences = figure.subplots(1, 2, sharey=True)
     names = [short(row.variant, 44) for row in shown]
-    losses.boxplot([last.loc[row.variant].dropna() for row in shown], orientation="horizontal", tick_labels=names)
+    absolute.boxplot([last.loc[row.variant].dropna() for row in shown], orientation="horizontal", tick_labels=names)
     differences.axvline(0, color="#888888", linewidth=0.8)
     for place, row in enumerate(shown, start=1):
         values = last.loc[row.variant]
-        losses.plot(values, [place] * len(values), "o", markersize=3, alpha=0.6, color="black")
+        absolute.plot(values, [place] * len(values), "o", markersize=3, alpha=0.6, color="black")
         if math.isnan(row.difference):
             continue
         pairs = values - last.loc[control]
         differences.plot(pairs, [place] * len(pairs), "o", markersize=3, alpha=0.6, color="black")
         differences.plot([row.difference_low, row.difference_high], [place, place], color=BLUE, linewidth=1.6)
         differences.plot(row.difference, place, "D", markersize=5, color=BLUE, markeredgecolor="white")
-    losses.invert_yaxis()
-    losses.set_xlabel(f"validation loss, {unit}")
+    absolute.invert_yaxis()
+    absolute.set_xlabel(value)
     differences.set_xlabel(f"difference from {short(control, 34)}")
     differences.set_title("by seed, their mean and its 95% interval")
-    losses.set_title("seeds")
+    absolute.set_title("seeds")
     differences.tick_params(left=False)
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
-def _curves(trained: pd.DataFrame, order: list[str], path: Path, unit: str, step: str) -> None:
+def _curves(trained: pd.DataFrame, order: list[str], path: Path, measured: Measured) -> None:
     """Means over seeds; the other figure shows how seeds differ."""
     from optibench_reports.figures.axes import framed, trace
     from optibench_reports.figures.style import styles
@@ -223,6 +252,6 @@ def _curves(trained: pd.DataFrame, order: list[str], path: Path, unit: str, step
         known = trained[(trained["variant"] == variant) & trained["value"].notna()]
         mean = known.groupby("epoch")["value"].mean()
         trace(axis, mean.index.to_numpy(), mean.to_numpy(), looks[variant], offset=place)
-    axis.set_xlabel(step)
-    axis.set_ylabel(f"validation loss, {unit}, mean over seeds")
+    axis.set_xlabel(measured.step)
+    axis.set_ylabel(f"{measured.value}, mean over seeds")
     figure.savefig(path, dpi=150, metadata={"Software": None})

@@ -7,10 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from optibench.studies import training_ablation as ablation
 from optibench_benchmarks import BenchmarkError, create, families
 from optibench_benchmarks.conformance import BenchmarkConformance, plain
-from optibench_benchmarks.training.base import DivergedError
 from optibench_benchmarks.training.text import headlines, text
 
 SHORT = {"epochs": 1, "data_fraction": 0.1}
@@ -95,60 +93,6 @@ class TestConformance(BenchmarkConformance):
         task = create(self.name)
         task.size, task.source = replace(task.size, documents=SMALL.sizes), SMALL
         return task
-
-
-# --- the ablation
-
-
-def test_the_committed_ablation_switches_every_option_once():
-    found = ablation.read("mainrun")
-    assert found.task.name == "mainrun/gpt"
-    changed = {name for config in found.changes.values() for name in config if config[name] != found.baseline.get(name)}
-    assert changed >= set(CONFIG) - {"learning_rate", "warmup"}
-    assert all(config != found.baseline for config in found.changes.values())
-
-
-def test_effects_are_paired_by_seed_and_sorted_and_a_divergence_is_told(monkeypatch):
-    from optibench_benchmarks import Evaluation
-
-    def train(self, config, seed, fidelity):
-        if config["norm"] == "rmsnorm":
-            raise DivergedError("The training diverged.")
-        return Evaluation(1.0 + 0.1 * (seed % 3) + 0.2 * config["amp"] - 0.05 * config["sdpa"])
-
-    monkeypatch.setattr("optibench_benchmarks.training.mainrun.tasks.HeadlineGPT.train", train)
-    changes = {"AMP": {"amp": True}, "RMSNorm": {"norm": "rmsnorm"}, "SDPA": {"sdpa": True}}
-    task = create("mainrun/gpt")
-    spec = ablation.Ablation(task, CONFIG, {name: CONFIG | change for name, change in changes.items()})
-    baseline, effects = ablation.run(spec, 3)
-    assert [each.name for each in effects] == ["SDPA", "AMP", "RMSNorm"]
-    assert effects[1].difference.mean == pytest.approx(0.2)
-    assert effects[1].difference.high - effects[1].difference.low == pytest.approx(0.0, abs=1e-9)
-    printed = ablation.table(baseline, effects)
-    assert "| baseline | 1.1000 | |" in printed
-    assert "| SDPA | 1.0500 | -0.0500 [-0.0500, -0.0500] |" in printed
-    assert "| RMSNorm | diverged | |" in printed
-    with pytest.raises(BenchmarkError, match="at least 2 seeds"):
-        ablation.run(spec, 1)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("task: [", "cannot be read"),
-        ("task: mainrun/gpt\nbaseline: {}", "has to have the keys task, baseline, changes"),
-        ("task: synthetic/sphere-2d\nbaseline: {}\nchanges: {}", "trains nothing"),
-        ("task: mainrun/gpt\nbaseline: {dropout: 7}\nchanges: {}", "The baseline of .* is no configuration"),
-        ("task: mainrun/gpt\nbaseline: {}\nchanges: {x: {colour: 7}}", "'x' of .* has no parameter colour"),
-    ],
-)
-def test_a_broken_ablation_is_one_sentence(tmp_path, capsys, content, message):
-    (tmp_path / "spec.yaml").write_text(content)
-    with pytest.raises(BenchmarkError, match=message) as caught:
-        ablation.read(str(tmp_path / "spec.yaml"))
-    assert "\n" not in str(caught.value)
-    assert ablation.main([str(tmp_path / "spec.yaml")]) == 2
-    assert str(caught.value) in capsys.readouterr().err
 
 
 # --- real headlines, names, references

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -210,6 +211,46 @@ def test_a_function_may_take_a_seed_fail_and_say_more(tmp_path: Path) -> None:
         ob.task(lambda config: None, SPACE, name="none").evaluate({"x": 0.5}, seed=0)  # type: ignore[arg-type, return-value]
 
 
+@pytest.mark.heavy
+def test_objects_run_on_dask_too(
+    dask_pair: Any, notebook: tuple[Path, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(dask_pair.folder)
+    assert cells(DEFINED, capsys, executor="dask", scheduler=dask_pair.address) == notebook[1]
+
+
+def test_objects_with_much_data_are_not_sent_with_every_cell(tmp_path: Path) -> None:
+    data = np.zeros(200_000)
+    task = ob.task(lambda config: config["x"] + data[0], SPACE, name="large")
+    words = "Task 'large' takes 1,60.,... bytes with its data, and a run on Dask sends at most 1,000,000 with each cell"
+    with pytest.raises(ob.HarnessError, match=words):
+        ob.run(optimizers="random", tasks=task, executor="dask", scheduler="tcp://127.0.0.1:1", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_task_with_a_reference_has_regret(tmp_path: Path) -> None:
+    given = ob.Reference(0.0, 0.25, 1.0, "known")
+    run = ob.run(optimizers=Same, tasks=ob.task(function, SPACE, reference=given), out=tmp_path / "out", **SERIAL)
+    assert run.trials["regret"].tolist() == [value / 0.25 for value in run.trials["incumbent"]]
+    wrong = ob.task(function, SPACE, reference=given, direction="maximize")
+    with pytest.raises(ob.BenchmarkError, match="`direction` is maximize, and the best value of its `reference`"):
+        ob.run(optimizers=Same, tasks=wrong, out=tmp_path / "wrong", **SERIAL)
+
+
+def test_what_kills_its_process_costs_one_trial(tmp_path: Path) -> None:
+    def deadly(config: dict[str, Any]) -> float:
+        if config["x"] == 0.5:
+            os._exit(1)
+        return float(config["x"])
+
+    task = ob.task(deadly, SPACE)
+    run = ob.run(
+        optimizers=Same, tasks=task, seeds=1, trials=3, initial_size=2, retries=0, jobs=1, out=tmp_path / "out"
+    )
+    assert run.failed["error"].str.contains("exit status 1").tolist() == [True], run.failed["error"][0]
+    assert run.trials["state"].tolist() == ["ok", "ok", "failed"]
+
+
 class Unfit(Same):
     def __init__(self, space: Any, *, seed: int, n_trials: int) -> None:
         raise ZeroDivisionError("of its own")
@@ -222,6 +263,7 @@ class Unfit(Same):
         ([ob.optimizer(Same, name="tpe")], None, "Optimizer 'tpe' is registered twice"),
         ([ob.optimizer(Same, name="a b")], None, "An optimizer's name has none of"),
         ([lambda space, seed, n_trials: None], None, r"needs a name: ob.optimizer\(..., name='mine'\)"),
+        ([partial(Same, {})], None, r"needs a name: ob.optimizer\(..., name='mine'\)"),
         ([Same({}, seed=0, n_trials=1)], None, "Give the class Same, not an instance"),
         ([3], None, "An optimizer is a name, a class of ob.Optimizer, or a function that makes one, not 3"),
         ([partial(Same, at=np.ones(2))], None, "the setting 'at' is .*, which no table can show: bind it with"),

@@ -155,8 +155,11 @@ def test_another_grid_in_the_same_folder_is_refused_with_the_difference(
     [
         ("train: {beta2: 7}", "wrong.yaml: train: beta2 must be a number of at least 0 and below 1, not 7."),
         ("train: {warmup: -3}", "wrong.yaml: train: warmup must be a number from 0 to 1, not -3."),
-        ("encoding: trialsets", "wrong.yaml: encoding must be one of seq, trialset, not 'trialsets'."),
-        ("encoding: trialset\ntrialset: {bins: many}", "wrong.yaml: trialset: bins must be a whole number from 8 to"),
+        ("encoding: surrogates", "wrong.yaml: encoding must be one of seq, surrogate, not 'surrogates'."),
+        (
+            "encoding: surrogate\nsurrogate: {bins: many}",
+            "wrong.yaml: surrogate: bins must be a whole number from 8 to",
+        ),
         ("network: {n_layers: 2024-13-45}", "wrong.yaml is not YAML"),
     ],
 )

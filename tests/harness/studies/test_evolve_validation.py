@@ -15,7 +15,8 @@ from optibench.studies.attention_search import evaluator, validation
 from optibench.studies.attention_search.__main__ import main
 from optibench.studies.attention_search.evaluator import Answer, Limits
 from optibench.studies.attention_search.program import parts, template
-from optibench_benchmarks import BenchmarkError
+from optibench.studies.variants import run
+from optibench_benchmarks import BenchmarkError, Evaluation
 from optibench_benchmarks.training.attention import scaling
 from optibench_reports import ReportError
 from optibench_reports.studies.variants import compare, write
@@ -151,17 +152,24 @@ def test_evolved_and_shipped_variants_train_with_the_same_seeds(tmp_path, monkey
 
     def answered(request, limits):
         asked.append(request)
-        return Answer(True, values={"value": 1.0, "curve": {"epoch": [1], "validation_loss": [1.0]}})
+        return Answer(True, values={"value": 1.0, "info": {}, "curve": {"epoch": [1], "validation_loss": [1.0]}})
+
+    def shipped(_, config, seed, fidelity):
+        asked.append({"seed": seed})
+        return Evaluation(2.0)
 
     monkeypatch.setattr(validation, "measure", answered)
-    found = validation.train({"matrix-mixer evolved": compared["matrix-mixer evolved"]}, 2, epochs=1)
-    assert [request["seed"] for request in asked] == sorted(found.seed.unique())
-    assert {request["task"] for request in asked} == {"attention/matrix-mixer-evolvable"}
+    monkeypatch.setattr("optibench_benchmarks.training.attention.tasks.AttentionLM.train", shipped)
+    text = run(validation.study(compared, epochs=1), 2, tmp_path / "out")
+    assert [request["seed"] for request in asked] == [4_000_000] * 3 + [4_000_001] * 3
+    assert {request.get("task") for request in asked} == {None, "attention/matrix-mixer-evolvable"}
+    assert "| matrix-mixer evolved | 2 | 1.0000 [1.0000, 1.0000] | -1.0000 [-1.0000, -1.0000] |" in text
+    path.write_text(path.read_text() + "\n# another program\n")
+    run(validation.study(compared, epochs=1), 2, tmp_path / "out")
+    assert [request["seed"] for request in asked[6:]] == [4_000_000, 4_000_001]
     path.write_text(template("coefficient-dynamics"))
     with pytest.raises(HarnessError, match="no program of matrix-mixer"):
         validation.variants({"matrix-mixer": path})
-    with pytest.raises(HarnessError, match="at least 2 seeds"):
-        validation.train(compared, 1)
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):

@@ -65,7 +65,7 @@ def test_it_is_whole_small_and_says_how_it_was_made() -> None:
     assert "## Limits" in text
     recipe = RunConfig.load("optiformer")
     assert found.info["run_digest"] == recipe.digest()
-    assert found.encoding == recipe.trialset
+    assert found.encoding == recipe.surrogate
 
 
 @pytest.mark.parametrize("preset", ["fast", "default"])

@@ -364,8 +364,8 @@ def test_a_training_phase_is_declared_keyed_and_its_checkpoint_used(
 ) -> None:
     config = tmp_path / "small.yaml"
     config.write_text(
-        "encoding: trialset\n"
-        "trialset: {slots: 6, bins: 64, queries: 8, max_trials: 16, prior: {dimensions: [2]}}\n"
+        "encoding: surrogate\n"
+        "surrogate: {slots: 6, bins: 64, queries: 8, max_trials: 16, prior: {dimensions: [2]}}\n"
         "network: {hidden_size: 32, n_layers: 1, n_heads: 2, intermediate_size: 32}\n"
         "train: {steps: 2, batch_tokens: 100, validation_batches: 1, precision: fp32}\n"
     )

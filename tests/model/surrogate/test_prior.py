@@ -84,7 +84,7 @@ def test_few_lengths_are_listed_and_keep_the_mean() -> None:
 
 def test_batches_drawn_together_partition_one_batch(tmp_path: Path) -> None:
     train = TrainConfig(draw_ahead=3, batch_tokens=600, seed=2024)
-    encoding = SurrogateEncoding(RunConfig("ahead", encoding="trialset", trialset=CONFIG, train=train), tmp_path)
+    encoding = SurrogateEncoding(RunConfig("ahead", encoding="surrogate", surrogate=CONFIG, train=train), tmp_path)
     stream = encoding.batches("train", None)
     parts = [encoding._draw(next(stream)[0], "cpu") for _ in range(6)]
     assert len({part.trials.shape for part in parts[:3]}) == 1

@@ -139,7 +139,7 @@ def test_training_on_recorded_surfaces_starts_from_a_checkpoint(file: Path, tmp_
         steps=4, batch_tokens=600, validate_every=4, validation_batches=1, device="cpu", snapshots=2
     )
     run = RunConfig(
-        "recorded", "trialset", trialset=encoding(file), network=NetworkConfig(16, 1, 2, 16), train=train_config
+        "recorded", "surrogate", surrogate=encoding(file), network=NetworkConfig(16, 1, 2, 16), train=train_config
     )
     first = train(run, tmp_path, tmp_path / "first", progress=False)
     assert sorted(path.name for path in (tmp_path / "first").glob("step-*")) == ["step-2", "step-4"]

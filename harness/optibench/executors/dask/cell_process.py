@@ -37,16 +37,24 @@ def _listen(requests: queue.SimpleQueue[str]) -> None:
 def _serve(setup: dict[str, Any], requests: queue.SimpleQueue[str], answers: Any) -> None:
     import msgspec
 
+    import optibench_benchmarks
+    import optibench_optimizers
     from optibench import external, threads
     from optibench.errors import HarnessError
     from optibench.executors.dask.runner import RemoteCellRunner
     from optibench.executors.workers import WorkerPool
+    from optibench.own import wire
     from optibench.plan.cells import Cell
     from optibench.spec.limits import Limits
     from optibench.store.fingerprint import Fingerprints
 
     threads.limit()
     external.register(external.External.of(plain) for plain in setup["external"])
+    entries, families = wire.read(setup["own"])
+    for entry in entries:
+        optibench_optimizers.register(entry)
+    for family in families:
+        optibench_benchmarks.register(family)
     folder = Path(setup["folder"])
     fingerprints = Fingerprints(**setup["fingerprints"], parts={})
     limits = Limits(**setup["limits"])

@@ -23,10 +23,11 @@ from optibench.cell.journal import parse
 from optibench.errors import HarnessError
 from optibench.executors.base import CellRunner, Progress, Report
 from optibench.executors.dask.connection import Gone, connect, reaching
-from optibench.executors.dask.fingerprint import fingerprint
+from optibench.executors.dask.fingerprint import PICKLED_BY, fingerprint
 from optibench.executors.dask.mailbox import Mailbox
 from optibench.executors.dask.task import run_remotely
 from optibench.files import replacing
+from optibench.own import wire
 from optibench.plan.cells import Cell
 
 POLL_SECONDS = 0.2
@@ -80,14 +81,16 @@ class Coordinator:
         self._runner, self._report, self._stopping, self._jobs = runner, report, stopping, jobs
         self._scheduler = scheduler
         self._topic = f"optibench-{uuid.uuid4().hex[:12]}"
+        own = wire.plain(runner.entries, runner.families)
         self._shared = {
             "topic": self._topic,
-            "fingerprint": fingerprint(packages),
+            "fingerprint": fingerprint({**packages, **(dict.fromkeys(PICKLED_BY, "") if own else {})}),
             "setup": {
                 "run": self._topic,
                 "run_id": runner.run_id,
                 "limits": msgspec.to_builtins(runner.limits),
                 "external": [external.plain() for external in runner.external],
+                "own": own,
                 "fingerprints": {
                     "optimizers": runner.fingerprints.optimizers if runner.fingerprints else {},
                     "tasks": runner.fingerprints.tasks if runner.fingerprints else {},

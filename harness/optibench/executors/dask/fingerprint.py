@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from optibench.store.provenance import DISTRIBUTION, PACKAGES, home, installed
 
 REPORTS = "optibench_reports"
 """The package that no cell needs."""
+PYTHON = "Python"
+PICKLED_BY = (PYTHON, "cloudpickle")
+"""What must be the same where objects of the user are sent."""
 SOURCE = "source"
 """The key of the hash of the bench's own files."""
 
@@ -38,7 +42,8 @@ def fingerprint(packages: Mapping[str, str]) -> dict[str, str]:
     Args:
         packages: The distributions that matter, with any versions.
     """
-    return {DISTRIBUTION: installed(DISTRIBUTION), SOURCE: source(), **{name: installed(name) for name in packages}}
+    found = {name: platform.python_version() if name == PYTHON else installed(name) for name in packages}
+    return {DISTRIBUTION: installed(DISTRIBUTION), SOURCE: source(), **found}
 
 
 def difference(wanted: Mapping[str, str], where: str) -> str | None:

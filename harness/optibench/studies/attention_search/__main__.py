@@ -11,6 +11,7 @@ from optibench.errors import HarnessError
 from optibench.paths import expanded
 from optibench_benchmarks.base import BenchmarkError
 from optibench_benchmarks.training.attention.tasks import FRAMEWORKS
+from optibench_reports import ReportError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _run(options) if options.command == "run" else _validate(options)
-    except (HarnessError, BenchmarkError) as error:
+    except (HarnessError, BenchmarkError, ReportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -61,9 +62,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
+    from optibench.studies import variants
     from optibench.studies.attention_search import validation
-    from optibench_reports.data.results import ReportError
-    from optibench_reports.studies.variants import write
 
     evolved = {}
     for each in options.best:
@@ -71,12 +71,8 @@ def _validate(options: argparse.Namespace) -> int:
         if not equals or framework not in FRAMEWORKS:
             raise HarnessError(f"--best wants FRAMEWORK=PROGRAM with one of {', '.join(FRAMEWORKS)}, not {each!r}.")
         evolved[framework] = expanded(path)
-    compared = validation.variants(evolved, tuple(options.frameworks))
-    trained = validation.train(compared, options.seeds, epochs=options.epochs, progress=_print)
-    try:
-        print(write(trained, options.out, control=next(iter(compared))))
-    except (ReportError, OSError) as error:
-        raise HarnessError(f"The report cannot be written to {options.out}: {error}") from None
+    study = validation.study(validation.variants(evolved, tuple(options.frameworks)), epochs=options.epochs)
+    print(variants.run(study, options.seeds, options.out, progress=_print))
     return 0
 
 

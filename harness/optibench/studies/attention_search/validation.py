@@ -1,24 +1,23 @@
 """Do variants differ? Every one is trained with the same new seeds, and a report compares them.
 
 The search looked at one seed and at four small sizes; here each variant trains its task at full fidelity with seeds
-that no search had, the evolved ones in processes with limits. The table of trainings goes to
-:mod:`optibench_reports.studies.variants`.
+that no search had, the evolved ones in processes with limits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optibench.errors import HarnessError
 from optibench.studies.attention_search import program as programs
-from optibench.studies.attention_search.evaluator import Answer, Limits, measure
+from optibench.studies.attention_search.evaluator import Limits, measure
+from optibench.studies.variants import Fit, Study, Training, fit_task, kept, made_of
 from optibench_benchmarks.training.attention.scaling import CONFIG
 from optibench_benchmarks.training.attention.tasks import FRAMEWORKS, VARIANTS
-
-if TYPE_CHECKING:
-    import pandas as pd
+from optibench_reports.studies.variants import Measured
 
 _FIRST_SEED = 4_000_000
 """Above the seeds of reference searches and ablations."""
@@ -53,64 +52,44 @@ def variants(
     return found
 
 
-def train(
+def study(
     compared: Mapping[str, tuple[str, Path | None]],
-    seeds: int,
     *,
     config: Mapping[str, Any] = CONFIG,
     epochs: int | None = None,
     limits: Limits | None = None,
-    progress: Callable[[str], None] = lambda line: None,
-) -> pd.DataFrame:
-    """Train every variant with the same seeds.
+) -> Study:
+    """How the variants are compared: all with the first.
 
     Args:
         compared: From :func:`variants`.
-        seeds: How many, at least two.
         config: Of all trainings.
         epochs: Of all trainings; the task's if ``None``.
         limits: Of a program's process.
-        progress: Told of each training.
-
-    Returns:
-        One row for each epoch of each training: ``variant``, ``seed``, ``epoch``, ``value`` (validation loss) and
-        ``error``, which is empty where there was none; a training that failed has one row, without a value.
-
-    Raises:
-        HarnessError: There are too few seeds.
     """
-    import pandas as pd
+    from optibench_benchmarks import create
 
-    if seeds < 2:
-        raise HarnessError(f"A comparison needs at least 2 seeds, not {seeds}.")
-    rows: list[dict[str, Any]] = []
-    for seed in range(_FIRST_SEED, _FIRST_SEED + seeds):
-        for label, (task, program) in compared.items():
-            answer = _one(task, program, seed, config, epochs, limits or Limits())
-            if not answer.ok:
-                rows.append({"variant": label, "seed": seed, "epoch": 0, "value": float("nan"), "error": answer.error})
-                progress(f"{label}, seed {seed}: {answer.reason}: {answer.error}")
-                continue
-            curve = answer.values["curve"]
-            for epoch, value in zip(curve["epoch"], curve["validation_loss"], strict=True):
-                rows.append({"variant": label, "seed": seed, "epoch": int(epoch), "value": float(value), "error": ""})
-            progress(f"{label}, seed {seed}: {answer.values['value']:.4f}")
-    return pd.DataFrame(rows)
+    fits: dict[str, Fit] = {
+        label: partial(fit_task, create(task), config, None if epochs is None else {"epochs": epochs})
+        if program is None
+        else partial(fit_program, program, task, config, epochs, limits or Limits())
+        for label, (task, program) in compared.items()
+    }
+    return Study(next(iter(compared)), fits, _FIRST_SEED, Measured("validation loss, nats per byte"))
 
 
-def _one(
-    task: str, program: Path | None, seed: int, config: Mapping[str, Any], epochs: int | None, limits: Limits
-) -> Answer:
-    if program is not None:
-        request = {"what": "train", "program": str(program), "task": task, "seed": seed, "config": dict(config)}
-        return measure({**request, "epochs": epochs}, limits)
-    import optibench_benchmarks
-    from optibench_benchmarks.training.base import DivergedError
+def fit_program(
+    program: Path, task: str, config: Mapping[str, Any], epochs: int | None, limits: Limits, seed: int, folder: Path
+) -> Training:
+    """Train a program in place of a task's attention, in a process with limits."""
+    from optibench_benchmarks import create
 
-    try:
-        found = optibench_benchmarks.create(task).evaluate(
-            config, seed=seed, fidelity=None if epochs is None else {"epochs": epochs}
-        )
-    except DivergedError as error:
-        return Answer(False, "diverged", str(error))
-    return Answer(True, values={"value": found.value, "curve": found.curve})
+    request = {"what": "train", "task": task, "config": dict(config), "epochs": epochs, "seed": seed}
+
+    def fit() -> Training:
+        answer = measure({**request, "program": str(program)}, limits)
+        if not answer.ok:
+            return Training(error=f"{answer.reason}: {answer.error}")
+        return Training.of(answer.values["value"], answer.values["info"], answer.values["curve"])
+
+    return kept({**made_of(create(task)), **request, "program": program.read_text(encoding="utf-8")}, folder, fit)

@@ -34,8 +34,8 @@ Doubles = Callable[[SurrogateNetwork, Batch], tuple[SurrogateNetwork, Batch]]
 NETWORK = NetworkConfig(32, 2, 2, 48, tie_query_key=True)
 RUN = RunConfig(
     "tiny",
-    encoding="trialset",
-    trialset=ENCODING,
+    encoding="surrogate",
+    surrogate=ENCODING,
     network=NETWORK,
     train=TrainConfig(steps=6, batch_tokens=200, validate_every=3, validation_batches=2, precision="fp32"),
 )
@@ -164,13 +164,29 @@ def test_checkpoints_come_back_and_wrong_ones_are_refused(network: SurrogateNetw
     assert all(np.array_equal(found.weights[name], tensor.numpy()) for name, tensor in network.state_dict().items())
     content = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**content, "encoding": "seq"}))
-    with pytest.raises(ModelError, match="needs one of 'trialset'"):
+    with pytest.raises(ModelError, match="needs one of 'surrogate'"):
         load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({**content, "weights_sha256": "0"}))
     with pytest.raises(ModelError, match="corrupted"):
         load(tmp_path)
     with pytest.raises(ModelError, match="no complete checkpoint"):
         load(tmp_path / "nowhere")
+
+
+def test_checkpoints_with_the_former_name_load_as_they_are_and_configurations_are_told_the_present(
+    tmp_path: Path,
+) -> None:
+    checkpoint = train(replace(RUN, train=replace(RUN.train, steps=1)), tmp_path, tmp_path / "run", progress=False)
+    new, text = load(checkpoint), (checkpoint / "config.json").read_text()
+    assert '"trialset"' not in text
+    (checkpoint / "config.json").write_text(text.replace('"surrogate"', '"trialset"'))
+    old = load(checkpoint)
+    assert (old.encoding, old.info, old.digest()) == (new.encoding, new.info, new.digest())
+    assert RUN.digest() == "872d9fde7494470a"  # as it was under the former name
+    for content in ("encoding: trialset", "encoding: surrogate\ntrialset: {bins: 64}"):
+        (tmp_path / "old.yaml").write_text(content)
+        with pytest.raises(ModelError, match=r"old\.yaml: the encoding and .* 'trialset' are now called 'surrogate'"):
+            RunConfig.load(tmp_path / "old.yaml")
 
 
 def test_it_trains_in_the_common_loop_and_resumes_exactly(tmp_path: Path) -> None:
@@ -182,7 +198,7 @@ def test_it_trains_in_the_common_loop_and_resumes_exactly(tmp_path: Path) -> Non
         for name in ("whole", "parts")
     )
     assert first == second
-    assert load(whole).info["run"]["encoding"] == "trialset"
+    assert load(whole).info["run"]["encoding"] == "surrogate"
     losses = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert abs(losses[0]["loss"] - 3.4657) < 0.6
 
@@ -200,7 +216,7 @@ from optiformer.surrogate.config import SurrogateConfig
 
 encoding = SurrogateConfig(queries=8, max_trials=16, kernels_after=1)
 steps = TrainConfig(steps=2, batch_tokens=200, validate_every=1, validation_batches=1, precision="fp32")
-run = RunConfig("tiny", encoding="trialset", trialset=encoding, network=NetworkConfig(32, 2, 2, 48), train=steps)
+run = RunConfig("tiny", encoding="surrogate", surrogate=encoding, network=NetworkConfig(32, 2, 2, 48), train=steps)
 train(run, Path({str(tmp_path)!r}), Path({str(tmp_path)!r}) / "run", progress=False)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
@@ -208,7 +224,7 @@ train(run, Path({str(tmp_path)!r}), Path({str(tmp_path)!r}) / "run", progress=Fa
 
 
 def test_settings_of_the_other_encoding_do_not_change_a_run() -> None:
-    other = replace(RUN, trialset=replace(ENCODING, bins=64))
+    other = replace(RUN, surrogate=replace(ENCODING, bins=64))
     assert RUN.digest() != other.digest()
     assert replace(RUN, encoding="seq").digest() == replace(other, encoding="seq").digest()
 

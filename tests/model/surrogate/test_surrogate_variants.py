@@ -189,7 +189,7 @@ def test_a_variant_has_a_hash_of_its_own_and_no_variant_the_old_one() -> None:
     run = RunConfig.load("optiformer")
     assert load(default_checkpoint()).info["run_digest"] == run.digest()
     hashes = {
-        replace(run, trialset=replace(run.trialset, variant=variant)).digest()
+        replace(run, surrogate=replace(run.surrogate, variant=variant)).digest()
         for variant in (VariantConfig(), *VARIANTS.values())
     }
     assert len(hashes) == 1 + len(VARIANTS)
@@ -225,7 +225,7 @@ def test_variants_cannot_propose() -> None:
 
 def test_variants_are_refused_before_training(tmp_path: Path) -> None:
     file = tmp_path / "varied.yaml"
-    file.write_text("encoding: trialset\ntrialset: {variant: {norm: layernorm}}\n")
+    file.write_text("encoding: surrogate\nsurrogate: {variant: {norm: layernorm}}\n")
     with pytest.raises(OptimizerError, match="cannot propose configurations"):
         OptiFormer.training({"train": str(file)})
 
@@ -233,8 +233,8 @@ def test_variants_are_refused_before_training(tmp_path: Path) -> None:
 def test_a_variant_trains_and_resumes_exactly(tmp_path: Path) -> None:
     run = RunConfig(
         "tiny",
-        encoding="trialset",
-        trialset=replace(ENCODING, variant=VARIANTS["all"]),
+        encoding="surrogate",
+        surrogate=replace(ENCODING, variant=VARIANTS["all"]),
         network=NETWORK,
         train=TrainConfig(
             steps=4, batch_tokens=120, validate_every=2, validation_batches=1, schedule="onecycle", warmup=0.3
