@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-data lint types bench report-bench latency heavy storm scale dask-bench external hebo clean
+.PHONY: demo test test-data docs lint types bench report-bench latency heavy storm scale dask-bench external hebo clean
 
 # A range that admits PyTorch 2.13 and nothing newer comes from constraints.txt.
 $(INSTALLED): pyproject.toml model/pyproject.toml constraints.txt
@@ -27,6 +27,10 @@ test: $(INSTALLED) lint types
 test-data: $(INSTALLED)
 	$(PYTEST) -m "data and not heavy" tests
 
+# The documentation into site/; runs the notebooks. Open site/index.html: no server is needed.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/python -m mkdocs build --strict
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,12 +46,12 @@ heavy: $(INSTALLED)
 storm: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s -m storm tests/harness/executors/test_storm.py
 
-# What 1,000, 10,000 and 100,000 trivial cells cost; docs/scale.md.
+# What 1,000, 10,000 and 100,000 trivial cells cost; docs/explanation/scale.md.
 SIZES ?= 1000 10000 100000
 scale: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/harness/runs/scale.py $(SIZES)
 
-# Dask with two workers on this machine against two worker processes; docs/dask.md.
+# Dask with two workers on this machine against two worker processes; docs/how-to/dask.md.
 dask-bench: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/harness/executors/dask_speed.py
 
@@ -60,7 +64,7 @@ bench: $(INSTALLED)
 report-bench: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy -s tests/reports/test_scale.py
 
-# What a suggestion of every optimizer costs, in about an hour; docs/latency.md. ARGS='-k "random or tpe"' for some.
+# What a suggestion of every optimizer costs, in about an hour; docs/how-to/latency.md. ARGS='-k "random or tpe"' for some.
 ARGS ?=
 latency: $(INSTALLED)
 	mkdir -p runs
@@ -69,7 +73,7 @@ latency: $(INSTALLED)
 		--benchmark-save=latency --benchmark-save-data tests/optimizers/test_latency.py $(ARGS)
 	$(BIN)/optibench latency runs/latency.json --out runs/latency
 
-# Workers in environments of their own (docs/external.md): YAHPO Gym 1.0.2 against our adapter, and HEBO's environment.
+# Workers in environments of their own (docs/how-to/external.md): YAHPO Gym 1.0.2 against our adapter, and HEBO's environment.
 WORKERS := examples/external/venvs
 $(WORKERS)/yahpo/.installed:
 	$(PYTHON) -m venv $(WORKERS)/yahpo
@@ -87,4 +91,4 @@ external: $(INSTALLED) $(WORKERS)/yahpo/.installed
 hebo: $(WORKERS)/hebo/.installed
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis

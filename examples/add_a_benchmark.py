@@ -1,7 +1,7 @@
 """Make a task of a function of your own and compare optimizers on it: `python examples/add_a_benchmark.py`.
 
-docs/api.md explains `ob.task` and `ob.run`. For fidelities, metrics or a command line that knows the task, write a
-class of `ob.Benchmark` and give its package an entry point (docs/plugins.md).
+docs/how-to/python.md explains `ob.task` and `ob.run`. For fidelities, metrics or a command line that knows the task,
+write a class of `ob.Benchmark` and give its package an entry point (docs/how-to/plugins.md).
 """
 
 from __future__ import annotations

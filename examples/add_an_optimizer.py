@@ -1,6 +1,6 @@
 """Write an optimizer of your own and compare it: `python examples/add_an_optimizer.py`.
 
-In a package, an entry point makes the command line know it as well (docs/plugins.md).
+In a package, an entry point makes the command line know it as well (docs/how-to/plugins.md).
 """
 
 from __future__ import annotations

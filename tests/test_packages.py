@@ -23,7 +23,7 @@ study = optuna.create_study(sampler=OptiFormerSampler(seed=0))
 study.optimize(lambda trial: trial.suggest_float("x", -5, 5) ** 2, n_trials=8)
 print(len(study.trials))
 """
-GRID = ("-o", "random,optiformer", "-b", "synthetic/branin-2d", "-s", "1", "-t", "14", "-j", "2", "--out", "runs")
+GRID = ("-o", "random,optiformer", "-b", "synthetic/branin-2d", "-s", "1", "-t", "14", "-j", "2", "--out", "runs/cli")
 
 
 def call(*command: str | Path, where: Path) -> str:
@@ -71,7 +71,7 @@ def test_wheels_hold_the_packages_and_nothing_else(wheels: list[Path], installed
 
 def test_what_is_installed_runs_a_grid_and_a_study(installed: Path, tmp_path: Path) -> None:
     assert "optiformer" in call(installed / "optibench", "run", *GRID, where=tmp_path)
-    assert (tmp_path / "runs" / "report" / "report.html").exists()
+    assert (tmp_path / "runs" / "cli" / "report" / "report.html").exists()
     assert call(installed / "python", "-c", TUNE, where=tmp_path).strip() == "8"
 
 
@@ -89,7 +89,7 @@ def test_a_users_own_files_of_common_names_do_no_harm(tmp_path: Path) -> None:
     assert len(snippets) >= 2
     call(sys.executable, "readme.py", where=tmp_path)
     call(sys.executable, "-m", "optibench.cli.main", "run", *GRID, "--no-report", where=tmp_path)
-    shown = call(sys.executable, "-m", "optibench.cli.main", "status", "runs", where=tmp_path)
+    shown = call(sys.executable, "-m", "optibench.cli.main", "status", "runs/cli", where=tmp_path)
     assert "2 of 2 cells finished, 28 of 28 trials done" in shown
 
 

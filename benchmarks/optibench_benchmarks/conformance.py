@@ -6,7 +6,8 @@
         name = "forest/wine"
 
 The task must be registered (by an entry point or ``optibench_benchmarks.register``), or the class overrides
-:meth:`BenchmarkConformance.create`. The rules are in :mod:`optibench_benchmarks.base`; ``docs/plugins.md`` lists them.
+:meth:`BenchmarkConformance.create`. The rules are in :mod:`optibench_benchmarks.base`; ``docs/how-to/plugins.md``
+lists them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The bench: grids of optimizers on tasks, and in one place the names that a plug-in or a notebook needs (docs/api.md).
+"""The bench: grids of optimizers on tasks, and in one place the names that a plug-in or a notebook needs.
+
+docs/reference/python.md shows them.
 
 Example:
     >>> import optibench as ob

@@ -212,7 +212,7 @@ def test_a_mean_evaluation_takes_a_tenth_of_a_second(name):
 
 
 def test_the_table_of_the_documentation_is_that_of_the_references():
-    text = (Path(__file__).parents[2] / "docs" / "live.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "live-tasks.md").read_text(encoding="utf-8")
     table = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `live/")]
     assert [row[0].strip("`") for row in table] == NAMES
     for row in table:

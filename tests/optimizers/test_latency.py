@@ -5,7 +5,7 @@ a new optimizer is created, outside the clock, so that the history stays near ``
 rounds. Some optimizers propose up to twenty suggestions at once, and the untimed first ask fills their queue. So, if an
 ask takes less than a tenth of a second, the clock starts after 1, 6, 11 and 16 asks for four optimizers in turn. Cold,
 in ``extra_info``: creating an optimizer, the tell of ``n`` trials and the first ask, with its libraries imported and a
-network's weights read. docs/latency.md explains the numbers.
+network's weights read. docs/how-to/latency.md explains the numbers.
 """
 
 from __future__ import annotations

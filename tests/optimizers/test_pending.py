@@ -19,7 +19,7 @@ from optibench_optimizers.conformance.spaces import bowl, line, mixed
 from optibench_optimizers.conformance.suite import initial_design, observe
 from optibench_optimizers.spaces import SearchSpace
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "batches.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "batches.md"
 
 
 def test_every_optimizer_takes_account_of_what_is_out_and_the_documentation_says_how() -> None:

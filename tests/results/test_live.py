@@ -1,4 +1,4 @@
-"""The standing in docs/live.md is that of the committed grid `live`."""
+"""The standing in docs/reference/live-tasks.md is that of the committed grid `live`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_docs_have_the_standing_of_the_committed_grid() -> None:
     names = sorted(trials.task.unique())
     conditional = [name for name in names if optibench_benchmarks.create(name).space.conditions]
     assert (len(names), len(conditional)) == (20, 16)
-    text = (ROOT / "docs" / "live.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "live-tasks.md").read_text(encoding="utf-8")
     for tasks in (conditional, [name for name in names if name not in conditional]):
         rows = "\n".join(standing(trials, tasks))
         assert rows in text, rows

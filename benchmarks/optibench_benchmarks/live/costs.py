@@ -1,4 +1,4 @@
-"""The table of ``docs/live.md``: size, cost and failure rate of each task.
+"""The table of ``docs/reference/live-tasks.md``: size, cost and failure rate of each task.
 
     OMP_NUM_THREADS=1 python -m optibench_benchmarks.live.costs
 
@@ -71,7 +71,7 @@ def _value(task: LiveTask, config: Config) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table as Markdown."""
     parser = argparse.ArgumentParser(
-        prog="python -m optibench_benchmarks.live.costs", description="The table of docs/live.md."
+        prog="python -m optibench_benchmarks.live.costs", description="The table of docs/reference/live-tasks.md."
     )
     parser.add_argument("tasks", nargs="*", default=provider.names(), help="some tasks (default: all)")
     parser.add_argument("--configurations", type=int, default=100, help="random ones for `near` (default: 100)")

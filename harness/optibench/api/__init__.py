@@ -1,1 +1,1 @@
-"""The Python API; its names are in :mod:`optibench` (docs/api.md)."""
+"""The Python API; its names are in :mod:`optibench` (docs/reference/python.md)."""

@@ -96,7 +96,7 @@ def _report(
 ) -> int:
     """Statistics, tables, figures and one HTML page of the runs in some folders.
 
-    Several runs are reported as one; docs/statistics.md explains what is in a report.
+    Several runs are reported as one; docs/how-to/report.md explains what is in a report.
     """
     if out is None and len(folders) > 1:
         raise HarnessError("A report of several runs belongs to none of them: say where it goes with --out DIR.")
@@ -233,7 +233,7 @@ def paper(spec: str, out: Path, no_run: bool) -> int:
 
     SPEC is a YAML file, or a shipped one; default published. Result folders that it names are reused; grids whose
     folders are absent are run, and it says before how long that takes. main.tex, tables/ and figures/ are written;
-    docs/paper.md.
+    docs/how-to/paper.md.
     """
     from optibench.runs import paper
 
@@ -288,8 +288,8 @@ publish = Command(
 def import_(files: Sequence[Path], out: Path, suffix: str) -> None:
     """Take trials of another framework into the same statistics.
 
-    The CSV or Parquet FILEs have the columns optimizer, task, seed, trial, value and more (docs/import.md); what is
-    written is a run folder that report and compare take.
+    The CSV or Parquet FILEs have the columns optimizer, task, seed, trial, value and more (docs/how-to/import.md); what
+    is written is a run folder that report and compare take.
     """
     from optibench.store.import_trials import import_trials
     from optibench_reports.format.text import plural

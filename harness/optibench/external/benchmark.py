@@ -81,7 +81,7 @@ class ExternalBenchmark(Benchmark):
             raise BenchmarkError(
                 f"External benchmark {external.name!r} describes {task!r} wrongly "
                 f"({self._shown(f'{type(error).__name__}: {error}')}); "
-                "docs/external.md says what `describe` returns."
+                "docs/how-to/external.md says what `describe` returns."
             ) from error
         self.data_version = f"external; {found.get('data_version', '1')}"
 

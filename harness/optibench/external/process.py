@@ -23,7 +23,7 @@ from typing import Any
 
 SDK = Path(__file__).parent / "sdk"
 PROTOCOL = 1
-"""The version of the protocol that is spoken here; docs/external.md."""
+"""The version of the protocol that is spoken here; docs/how-to/external.md."""
 LONGEST_LINE = 64 * 2**20
 """Bytes of a reply that are accepted."""
 TAIL = 2000

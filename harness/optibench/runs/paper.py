@@ -1,6 +1,6 @@
 """`optibench paper`: what a paper is made of, as YAML; its results, reused or run; its files.
 
-The tables, figures and words are made by :mod:`optibench_reports.render.paper`; docs/paper.md explains the file.
+The tables, figures and words are made by :mod:`optibench_reports.render.paper`; docs/how-to/paper.md explains the file.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def load(path: str) -> Paper:
     source = read_yaml(path, "paper", declared(Paper), shipped())
     for key in ("results", "parts"):
         if not source.values.get(key):
-            raise HarnessError(f"{path}: a paper needs the key {key!r}; docs/paper.md explains it.")
+            raise HarnessError(f"{path}: a paper needs the key {key!r}; docs/how-to/paper.md explains it.")
     values = source.read(declared(Paper))
     for name, grid in values["results"].items():
         if grid is not None:  # a wrong name is found here, not after another grid's hours
@@ -117,7 +117,8 @@ def _part(source: Source, number: int, paper: Mapping[str, Any]) -> Part:
 
     values = source.read(declared(Part), "parts", number)
     if "name" not in values:
-        raise HarnessError(f"{source.where('parts', number)}: a part needs the key 'name'; docs/paper.md explains it.")
+        where = source.where("parts", number)
+        raise HarnessError(f"{where}: a part needs the key 'name'; docs/how-to/paper.md explains it.")
     folders = paper["results"]
     values = {"title": values["name"], "results": tuple(folders), "at": paper.get("at")} | values
     strange = [folder for folder in values["results"] if folder not in folders]

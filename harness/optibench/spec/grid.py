@@ -142,7 +142,7 @@ class Settings(msgspec.Struct, frozen=True):
     scheduler: Annotated[
         str | None,
         Form("an address like tcp://HOST:8786", _NAME, expanded_text),
-        Option("Dask's, with --executor dask; docs/dask.md", metavar="ADDRESS"),
+        Option("Dask's, with --executor dask; docs/how-to/dask.md", metavar="ADDRESS"),
     ] = None
     skip_missing: Annotated[
         bool, Option("leave out tasks whose data is not here; the report lists them", file=False)
@@ -173,7 +173,7 @@ class Also(msgspec.Struct, frozen=True):
     external: Annotated[
         Mapping[str, Any] | None,
         Form("a mapping with `optimizers:` and `benchmarks:`", dict[str, Any], inside=external.written),
-        Option("optimizers and benchmarks of other programs; docs/external.md", flag=False),
+        Option("optimizers and benchmarks of other programs; docs/how-to/external.md", flag=False),
     ] = None
 
 

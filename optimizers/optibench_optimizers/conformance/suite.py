@@ -6,7 +6,8 @@
         spec = "mine"
 
 The optimizer must be registered (by an entry point or ``optibench_optimizers.register``), or the class overrides
-:meth:`OptimizerConformance.create`. The rules are in :mod:`optibench_optimizers.base`; ``docs/plugins.md`` lists them.
+:meth:`OptimizerConformance.create`. The rules are in :mod:`optibench_optimizers.base`; ``docs/how-to/plugins.md``
+lists them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The Slurm recipe of docs/dask.md: the job it asks for, and a grid on it with a stand-in for `sbatch`."""
+"""The Slurm recipe of docs/how-to/dask.md: the job it asks for, and a grid on it with a stand-in for `sbatch`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from optibench.store.run_folder import Store
 pytest.importorskip("distributed")
 dask_jobqueue = pytest.importorskip("dask_jobqueue")
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "dask.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "how-to" / "dask.md"
 JOB = """\
 #!/usr/bin/env bash
 

@@ -13,7 +13,7 @@ copied beside the worker. An optimizer is a class with ``__init__(space, seed, n
         optibench_worker.serve(optimizer=Mine, version="1.0")
 
 What is printed to standard output goes to standard error, so that libraries may print; the protocol is described in
-docs/external.md.
+docs/how-to/external.md.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def serve(optimizer: Callable[..., Any] | None = None, benchmark: Any | None = N
             which takes dictionaries with ``config``, ``value`` (``None`` unless ``state`` is ``"ok"``), ``state`` and
             ``fidelity``.
         benchmark: Has ``describe(task)``, which returns a dictionary with ``space`` and ``direction`` (more in
-            docs/external.md), and ``evaluate(task, config, seed, fidelity)``, which returns a number or a dictionary
-            with ``value`` and, if known, ``cost_seconds``, ``info`` and ``curve`` (lists of one length; the first is
-            the step, such as ``epoch``).
+            docs/how-to/external.md), and ``evaluate(task, config, seed, fidelity)``, which returns a number or a
+            dictionary with ``value`` and, if known, ``cost_seconds``, ``info`` and ``curve`` (lists of one length; the
+            first is the step, such as ``epoch``).
         version: Whatever else determines the results, such as a library's version: part of a cell's key.
     """
     requests, replies = _take_over_the_pipes()
