@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 from optibench_optimizers import requirements
 from optibench_optimizers.base import Capabilities, Optimizer, OptimizerError, Training
 from optibench_optimizers.settings import SettingError
+
+NOT_SETTINGS = ("self", "space", "seed", "n_trials", "fidelity")
+"""Parameters of an optimizer's constructor that are not its settings."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ class Entry:
             raise OptimizerError(
                 f"Optimizer {self.name!r}: its entry and {self.target} declare different capabilities, "
                 f"{self.capabilities} and {cls.capabilities}; give the entry the class's."
+            )
+        wrong = set(self.settings or {}) ^ set(settings_of(cls)) if self.settings is not None else set()
+        if wrong:
+            raise OptimizerError(
+                f"Optimizer {self.name!r}: its entry and {self.target} declare different settings, "
+                f"{', '.join(sorted(wrong))} in one of them only; give the entry the constructor's."
             )
         return cls
 
@@ -120,6 +130,16 @@ class Entry:
     def problems(self) -> list[str]:
         """Why it would run slower or worse than it should: old packages and missing companions, a phrase each."""
         return [*requirements.outdated(self.packages), *requirements.absent(self.companions)]
+
+
+def settings_of(cls: type[Optimizer]) -> dict[str, inspect.Parameter]:
+    """The parameters of an optimizer's constructor that are its settings."""
+    return {
+        parameter.name: parameter
+        for parameter in inspect.signature(cls).parameters.values()
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.name not in NOT_SETTINGS
+    }
 
 
 def _first_line(error: BaseException) -> str:

@@ -19,15 +19,13 @@ from packaging.requirements import InvalidRequirement
 from optibench_optimizers import catalog, requirements
 from optibench_optimizers.base import Fidelity, Optimizer, OptimizerError
 from optibench_optimizers.declarations import annotation, check
-from optibench_optimizers.entry import Entry, _first_line
+from optibench_optimizers.entry import Entry, _first_line, settings_of
 from optibench_optimizers.settings import of_type, whole
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
 ENTRY_POINT_GROUP = "optibench.optimizers"
-NOT_SETTINGS = ("self", "space", "seed", "n_trials", "fidelity")
-"""Parameters of an optimizer's constructor that are not its settings."""
 
 
 class UnknownOptimizerError(OptimizerError):
@@ -203,14 +201,8 @@ def known_settings(entry: Entry) -> tuple[Mapping[str, Any], bool]:
     if entry.settings is not None:
         return entry.settings, False
     cls = entry.load()
-    parameters = inspect.signature(cls).parameters.values()
-    known = {
-        parameter.name: annotation(cls, parameter)
-        for parameter in parameters
-        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        and parameter.name not in NOT_SETTINGS
-    }
-    return known, any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    known = {name: annotation(cls, parameter) for name, parameter in settings_of(cls).items()}
+    return known, any(one.kind is one.VAR_KEYWORD for one in inspect.signature(cls).parameters.values())
 
 
 def check_settings(entry: Entry, settings: Mapping[str, Any]) -> None:
@@ -219,8 +211,8 @@ def check_settings(entry: Entry, settings: Mapping[str, Any]) -> None:
     Raises:
         OptimizerError: A setting is unknown (the message lists the known ones), or a value has the wrong type.
     """
-    if not settings and entry.settings is not None:
-        return
+    if not entry.target.startswith("optibench_optimizers."):
+        entry.load()  # a plug-in that cannot be imported, or differs from its entry, fails here
     known, open_ended = known_settings(entry)
     for key, value in settings.items():
         if key in known:

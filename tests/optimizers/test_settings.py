@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import sys
 from contextlib import closing
@@ -18,6 +17,7 @@ import optibench_optimizers
 from optibench.cli.main import main
 from optibench_optimizers import Capabilities, Entry, Observation, OptimizerError, catalog, declarations, registry
 from optibench_optimizers.adapters.random_search import RandomSearch
+from optibench_optimizers.entry import settings_of
 from optibench_optimizers.settings import Choice, Number, Whole, of_type
 from optiformer.search.proposer import PRESETS
 
@@ -35,14 +35,14 @@ TOLD = [
 
 def defaults(name: str) -> dict[str, Any]:
     """The settings of an optimizer and their defaults."""
-    found = inspect.signature(optibench_optimizers.entries()[name].load()).parameters
-    return {key: parameter.default for key, parameter in found.items() if key not in registry.NOT_SETTINGS}
+    found = settings_of(optibench_optimizers.entries()[name].load())
+    return {key: parameter.default for key, parameter in found.items()}
 
 
 @pytest.mark.parametrize("entry", catalog.ENTRIES, ids=lambda entry: entry.name)
 def test_a_built_in_entry_declares_what_its_class_takes(entry: Entry) -> None:
     cls = entry.load()
-    own = {key: one for key, one in inspect.signature(cls).parameters.items() if key not in registry.NOT_SETTINGS}
+    own = settings_of(cls)
     assert entry.settings is not None
     assert list(entry.settings) == list(own)
     types = {Whole: int, Number: float, Choice: str}
@@ -190,6 +190,8 @@ def test_what_annotations_allow_or_do_not_tell_is_taken(theirs: None, settings: 
         ({"target": Theirs}, "its `target` must be module:Class"),
         ({"fingerprint": "theirs_module"}, "its `fingerprint` must be module:function, not 'theirs_module'"),
         ({"fingerprint": None}, "its `fingerprint` must be module:function, not None"),
+        ({"settings": ["count"]}, "its `settings` must be a mapping of names to bool, int, float, str, Whole, Number"),
+        ({"settings": {"count": list}}, "its `settings` must be a mapping of names to bool"),
         ({"summary": 3}, "its `summary` must be text, not 3"),
         ({"install": None}, "its `install` must be text, not None"),
         ({"name": None}, "An optimizer's name has none of"),
@@ -225,6 +227,10 @@ class Other(RandomSearch):
         (
             replace(ENTRY, target="theirs_module:Other"),
             "its entry and theirs_module:Other declare different capabilities",
+        ),
+        (
+            replace(ENTRY, target="theirs_module:RandomSearch", settings={"rate": float}),
+            "RandomSearch declare different settings, rate in one of them only",
         ),
         (
             replace(ENTRY, fingerprint="theirs_module:nothing"),

@@ -66,11 +66,11 @@ def test_the_counts_in_the_readme(readme: str) -> None:
     demo = yaml.safe_load((ROOT / "harness" / "optibench" / "grids" / "demo.yaml").read_text(encoding="utf-8"))
     assert (len(demo["optimizers"]), len(optibench_benchmarks.expand(["demo"])), demo["seeds"], demo["trials"]) == (
         5,
-        13,
+        12,
         3,
         30,
     )
-    assert "five optimizers x 13 tasks x three seeds x 30 trials" in readme
+    assert "five optimizers x 12 tasks x three seeds x 30 trials" in readme
     assert f"| {len(functions.FUNCTIONS)} analytic functions" in words(ROOT / "docs" / "reference" / "tasks.md")
     tasks = set(numbers.at("test", 100).index)
     assert not tasks & set(numbers.at("dev", 100).index)

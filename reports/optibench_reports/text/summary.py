@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from optibench_reports.format.text import MISSING, join_names, number, plural, shortened
+from optibench_reports.format.text import MISSING, join_names, number, p_value, plural, shortened
 from optibench_reports.stats.analysis import Analysis
 from optibench_reports.stats.comparison import COVERAGE, Pair, seed_means
 from optibench_reports.stats.cost import UNITS
@@ -163,22 +163,23 @@ def terminal(analysis: Analysis) -> str:
         *(f"@{analysis.counts[i]}" for i in shown),
         f"mean rank @{analysis.counts[a]}",
         "best w/t/l",
+        "p",
         "ask ms",
     ]
     lines = [header]
     best = order[0]
     mean, what = _shown_mean(analysis)
-    pairs, unit = _shown_pairs(analysis)
+    pairs, unit, tested = _shown_pairs(analysis)
     for o in order:
         row = [shortened(grid.optimizers[o], 26), *(mean(i, o) for i in shown)]
         row.append(MISSING if found is None or o not in found.place else rank_words(found, found.place[o]))
-        lines.append([*row, _against(pairs, best, o), number(float(analysis.seconds.median[o]) * 1e3)])
+        lines.append([*row, *_against(pairs, best, o, tested), number(float(analysis.seconds.median[o]) * 1e3)])
     at_cost: list[str] = []
     for each in analysis.costs:
         legend = f"@n: mean normalised regret at a cost of n, in {UNITS[each.unit]}; trials, in full: means of a run"
         at_cost += [*_aligned(cost_lines(each, grid.optimizers)), *_wrapped(legend), ""]
     notes = cautions(analysis)
-    legend = f"@n: {what}; best w/t/l: {unit} that the first row wins, ties, loses"
+    legend = f"@n: {what}; best w/t/l: {unit} that the first row wins, ties, loses; p: of that, Holm-adjusted"
     return "\n".join(
         [
             *at_cost,
@@ -215,24 +216,24 @@ def _shown_mean(analysis: Analysis) -> tuple[Callable[[int, int], str], str]:
     return lambda i, o: mean_of(analysis.overall[i], o), words
 
 
-def _shown_pairs(analysis: Analysis) -> tuple[Sequence[Pair | SignPair | SeedPair], str]:
-    """The pairs whose wins are shown, and of what: tasks, or the seeds of a single one."""
+def _shown_pairs(analysis: Analysis) -> tuple[Sequence[Pair | SignPair | SeedPair], str, bool]:
+    """The pairs whose wins are shown, of what (tasks, or the seeds of a single one), and whether a p can be small."""
     a = analysis.headline
     tests, signs, seeds = analysis.comparisons[a], analysis.signs[a], analysis.seeds[a]
     if tests is not None and tests.pairs:
-        return tests.pairs, "tasks"
+        return tests.pairs, "tasks", tests.attainable
     if seeds is not None and seeds.tasks == 1:
-        return seeds.pairs, "seeds"
-    return () if signs is None else signs.pairs, "tasks"
+        return seeds.pairs, "seeds", seeds.attainable
+    return ((), "tasks", False) if signs is None else (signs.pairs, "tasks", signs.attainable)
 
 
-def _against(pairs: Sequence[Pair | SignPair | SeedPair], best: int, other: int) -> str:
+def _against(pairs: Sequence[Pair | SignPair | SeedPair], best: int, other: int, tested: bool) -> tuple[str, str]:
+    """Wins, ties and losses of the best against another, and the adjusted p."""
     for pair in pairs:
-        if (pair.a, pair.b) == (best, other):
-            return f"{pair.wins}/{pair.ties}/{pair.losses}"
-        if (pair.b, pair.a) == (best, other):
-            return f"{pair.losses}/{pair.ties}/{pair.wins}"
-    return MISSING
+        if {pair.a, pair.b} == {best, other}:
+            won, lost = (pair.wins, pair.losses) if pair.a == best else (pair.losses, pair.wins)
+            return f"{won}/{pair.ties}/{lost}", p_value(pair.p_holm) if tested else MISSING
+    return MISSING, MISSING
 
 
 def _wrapped(text: str) -> list[str]:
