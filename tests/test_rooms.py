@@ -40,7 +40,7 @@ optiformer.evaluation
 optiformer
 """
 BENCHMARKS = """
-optibench_benchmarks.base optibench_benchmarks.declarations
+optibench_benchmarks.base optibench_benchmarks.declarations optibench_benchmarks.kept
 optibench_benchmarks.configurations
 optibench_benchmarks.suites optibench_benchmarks.fidelities optibench_benchmarks.wrappers
 optibench_benchmarks.registry
@@ -49,11 +49,13 @@ optibench_benchmarks.data
 optibench_benchmarks.references.table
 optibench_benchmarks.synthetic
 optibench_benchmarks.tabular
+optibench_benchmarks.hpob
 optibench_benchmarks.yahpo
 optibench_benchmarks.training.base optibench_benchmarks.training.network
 optibench_benchmarks.training.text
 optibench_benchmarks.training
 optibench_benchmarks.live
+optibench_benchmarks.kept.draw
 optibench_benchmarks.references
 optibench_benchmarks
 optibench_benchmarks.conformance
