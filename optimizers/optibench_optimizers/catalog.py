@@ -215,6 +215,18 @@ ENTRIES = (
         },
     ),
     _entry(
+        "gp-map",
+        "OptiFormer's search on Gaussian processes with MAP hyperparameters, without a network: its control.",
+        "gp_controls:GPMap",
+        Capabilities(batch=True, failed=_PREDICTED),
+        packages=("scipy",),
+        settings={
+            "preset": Choice(("fast", "default", "thorough")),
+            "kernels": Choice(("one", "all")),
+            "evaluations": Whole(1, 1000),
+        },
+    ),
+    _entry(
         "optiformer-sampler",
         "OptiFormerSampler in an Optuna study, define-by-run, as users have it (preset=default|thorough).",
         "optiformer_sampler:OptiFormerSampler",

@@ -11,16 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from optibench_optimizers.adapters.optiformer_trials import OptiFormerOptimizer, training_config
-from optibench_optimizers.base import OptimizerError, Suggestion, Training
+from optibench_optimizers.adapters.optiformer_trials import ProposerOptimizer, training_config
+from optibench_optimizers.base import Training
 from optibench_optimizers.catalog import CAPABILITIES
-from optibench_optimizers.settings import SettingError, blaming, whole
+from optibench_optimizers.settings import SettingError, blaming
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG
-from optiformer.search.proposer import Proposer, ProposerConfig, with_settings
-from optiformer.space.space import Space
+from optiformer.search.proposer import ProposerConfig, with_settings
 from optiformer.surrogate.checkpoint import default_checkpoint, load
 from optiformer.surrogate.surrogate import NetworkSurrogate
 from optiformer.training.cache import train_cached
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
 FROM_PRESET = ("n_gp_only", "refinements", "batch_fraction", "evaluations", "screened")
 
 
-class OptiFormer(OptiFormerOptimizer):
+class OptiFormer(ProposerOptimizer):
     """OptiFormer over sets of trials: conditions are native, and pending configurations penalize their neighbours.
 
     Args:
@@ -79,9 +76,8 @@ class OptiFormer(OptiFormerOptimizer):
         evaluations: int = -1,
         screened: float = -1.0,
     ) -> None:
-        super().__init__(space, seed=seed)
         training_config({"checkpoint": checkpoint, "train": train}, "optiformer")
-        config = _search(
+        config = search(
             preset=preset,
             acquisition=acquisition,
             min_gp_r2=min_gp_r2,
@@ -98,15 +94,7 @@ class OptiFormer(OptiFormerOptimizer):
                 checkpoint = str(train_cached(train, progress=False).checkpoint)
         with blaming("checkpoint", ModelError):
             network = _network(checkpoint or str(default_checkpoint()))
-        try:
-            self._proposer = Proposer(
-                Space.from_configspace(space),
-                network,
-                config,
-                allowed=self._space.is_allowed,
-            )
-        except ModelError as error:
-            raise OptimizerError(str(error)) from error
+        super().__init__(space, network, config, seed=seed)
 
     @classmethod
     def training(cls, settings: Mapping[str, Any]) -> Training | None:
@@ -114,26 +102,15 @@ class OptiFormer(OptiFormerOptimizer):
         config = training_config(settings, "optiformer")
         if not config:
             return None
-        _search(**{name: value for name, value in settings.items() if name not in ("train", "checkpoint")})
+        search(**{name: value for name, value in settings.items() if name not in ("train", "checkpoint")})
         with blaming("train", ModelError):  # finds every error before training
             run = RunConfig.load(config)
             run.refuse_other_encoding("surrogate")
             run.surrogate.variant.refuse_other_arithmetic()
         return Training(run.digest(), lambda: train_cached(config, progress=False).cost())
 
-    def ask(self, n: int = 1) -> list[Suggestion]:
-        number = self._asked
-        self._asked += whole("n", n)
-        try:
-            with np.errstate(all="ignore"):
-                chosen = self._proposer.suggest(self._history, n, seed=self._seed, number=number, pending=self._pending)
-        except ModelError as error:
-            raise OptimizerError(str(error)) from error
-        self._pending += chosen
-        return [Suggestion(config) for config in chosen]
 
-
-def _search(*, preset: str = "default", acquisition: str = "", **numbers: float) -> ProposerConfig:
+def search(*, preset: str = "default", acquisition: str = "", **numbers: float) -> ProposerConfig:
     """The preset with the given settings; negative values of :data:`FROM_PRESET` are ignored."""
     given = {name: value for name, value in numbers.items() if name not in FROM_PRESET or value >= 0}
     try:

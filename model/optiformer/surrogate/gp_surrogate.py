@@ -1,0 +1,97 @@
+"""A GP in place of the network: the controls that show what learning is worth.
+
+The search around it, its transform of scores and its treatment of failures and conditions are the network's. Only the
+surrogate differs: GPs with MAP hyperparameters, of which expected improvement takes the one with the best leave-one-out
+density.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import ndtr
+
+from optiformer.gp.expected_improvement import ExpectedImprovement
+from optiformer.gp.kernels import HEADS, Array, Mask, warp
+from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
+from optiformer.gp.prior import GPPrior
+from optiformer.surrogate.config import SurrogateConfig
+from optiformer.surrogate.features import ScoreTransform, log_compress
+from optiformer.surrogate.history import subsample
+from optiformer.surrogate.interface import Observed
+
+
+@dataclass(frozen=True)
+class GPSurrogate:
+    """GPs as a :class:`optiformer.surrogate.interface.Surrogate`.
+
+    Attributes:
+        prior: Prior of their hyperparameters.
+        heads: Which of :data:`optiformer.gp.kernels.HEADS` (kernels with output warpings) there are.
+        max_trials: Maximum number of trials they see: the best, and the others evenly by rank.
+        encoding: Gives the score transform and the coordinates of categoricals.
+    """
+
+    prior: GPPrior = field(default_factory=GPPrior)
+    heads: tuple[int, ...] = (1,)
+    max_trials: int = 200
+    encoding: SurrogateConfig = field(default_factory=SurrogateConfig)
+    slots: int = sys.maxsize
+    has_kernel_heads: bool = True
+
+    def condition(self, kinds: Kinds, observed: Observed, *, evaluations: int) -> ConditionedGP:
+        """Condition on a history; ``evaluations`` of the marginal likelihood fit the hyperparameters."""
+        value = log_compress(observed.value, ~observed.failed)
+        transform = ScoreTransform.of(value[~observed.failed], self.encoding.knee)
+        score = np.minimum(transform.apply(value), self.encoding.high)
+        rows = subsample(observed.value, observed.failed, self.max_trials)
+        rows = rows[~observed.failed[rows]]
+        position, active = observed.position[rows], observed.active[rows]
+        coordinates = Coordinates(kinds, self.encoding.choices, position, active)
+        heads = HEADS.of(self.heads)
+        history = WarpedHistory.of(heads, self.encoding.knee, coordinates(position, active), score[rows])
+        return ConditionedGP(self.prior.solve(history, kinds, evaluations=evaluations), coordinates, transform)
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionedGP:
+    """GPs conditioned on one history: a :class:`optiformer.surrogate.interface.ConditionedSurrogate`.
+
+    Attributes:
+        gp: Their posterior.
+        coordinates: Maps configurations to points.
+        score_transform: The score transform of the history.
+    """
+
+    gp: GPPosterior
+    coordinates: Coordinates
+    score_transform: ScoreTransform
+
+    @functools.cached_property
+    def expected_improvement(self) -> ExpectedImprovement:
+        """Expected improvement under the GP with the best leave-one-out density."""
+        return ExpectedImprovement(self.coordinates, self.gp)
+
+    def probability_of_improvement(self, position: Array, active: Mask, *, margin: float, temperature: float) -> Array:
+        """Probability that candidates (m, S) improve by a margin in units of the distance from best to median, (m,).
+
+        ``temperature`` divides the standardised distances.
+        """
+        head, asinh_scale = self.expected_improvement.head, self.score_transform.asinh_scale
+        mean, deviation = self.gp.predict(self.coordinates(position, active))
+        limit = np.array([-math.asinh(margin / asinh_scale)])
+        bound = warp(self.gp.history.heads, asinh_scale, limit)[0, head]
+        return np.asarray(ndtr((bound - mean[:, head]) / deviation[:, head] / temperature))
+
+    def prior_correlation(self, position: Array, active: Mask, others: Array, others_active: Mask) -> Array:
+        """Prior correlations of the function values at configurations (m, S) and at others (n, S), (m, n)."""
+        return self.gp.prior_correlation(self.coordinates(position, active), self.coordinates(others, others_active))
+
+    def prior_correlation_rows(self, position: Array, active: Mask) -> Callable[[int], Array]:
+        """A function from a row to the prior correlations of that configuration with all (m, S), (m,)."""
+        return self.gp.prior_correlation_rows(self.coordinates(position, active))

@@ -1,0 +1,48 @@
+"""The controls: OptiFormer's search with a GP in place of its network.
+
+Candidates, initial design, failures, conditions and pending configurations are treated alike, so what OptiFormer gains
+over them is its network's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from optibench_optimizers.adapters.optiformer import search
+from optibench_optimizers.adapters.optiformer_trials import ProposerOptimizer
+from optibench_optimizers.catalog import CAPABILITIES
+from optiformer.gp.kernels import HEADS
+from optiformer.gp.prior import GPPrior
+from optiformer.surrogate.gp_surrogate import GPSurrogate
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+
+class GPMap(ProposerOptimizer):
+    """A GP with MAP hyperparameters and expected improvement of the noise-free value.
+
+    Args:
+        space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
+        preset: ``fast`` | ``default`` | ``thorough``: number of candidates, and of proposals per ask.
+        kernels: ``one``: Matern 5/2; ``all``: five GPs with three kernels and several output warpings, of which each
+            ask takes the one with the best leave-one-out density.
+        evaluations: Approximate number of marginal-likelihood evaluations of each fit.
+    """
+
+    capabilities = CAPABILITIES["gp-map"]
+    prior: ClassVar[GPPrior] = GPPrior()
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        preset: str = "default",
+        kernels: str = "all",
+        evaluations: int = 30,
+    ) -> None:
+        heads = tuple(range(len(HEADS))) if kernels == "all" else (1,)
+        config = search(preset=preset, acquisition="gp-ei", evaluations=evaluations)
+        super().__init__(space, GPSurrogate(self.prior, heads), config, seed=seed)
