@@ -22,6 +22,11 @@ _COUNT = Whole(1, MAX_COUNT)
 _TPE = {"n_startup_trials": Whole(0, MAX_COUNT), "n_ei_candidates": Whole(1, 100_000), "constant_liar": bool}
 _ETA = {"eta": Whole(2, 1000)}
 _CHECKPOINT = {"checkpoint": str}
+_GP_CONTROL = {
+    "preset": Choice(("fast", "default", "thorough")),
+    "kernels": Choice(("one", "all")),
+    "evaluations": Whole(1, 1000),
+}
 _RETRAIN = {"retrain_after": _COUNT}
 _OPTUNA: dict[str, Any] = {"packages": ("optuna>=5",), "install": "pip install 'optuna>=5'"}
 _SMAC: dict[str, Any] = {
@@ -220,11 +225,16 @@ ENTRIES = (
         "gp_controls:GPMap",
         Capabilities(batch=True, failed=_PREDICTED),
         packages=("scipy",),
-        settings={
-            "preset": Choice(("fast", "default", "thorough")),
-            "kernels": Choice(("one", "all")),
-            "evaluations": Whole(1, 1000),
-        },
+        settings=_GP_CONTROL,
+    ),
+    _entry(
+        "gp-prior",
+        "gp-map with priors learned from the training data of OptiFormer's network: its control with learning.",
+        "gp_controls:GPLearnedPrior",
+        Capabilities(batch=True, failed=_PREDICTED),
+        packages=("scipy",),
+        settings=_GP_CONTROL,
+        fingerprint="optibench_optimizers.adapters.gp_controls:fingerprint",
     ),
     _entry(
         "optiformer-sampler",

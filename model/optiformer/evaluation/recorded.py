@@ -76,12 +76,14 @@ def recorded_likelihood(
     return {name: np.array(values) for name, values in found.items()}
 
 
-def baseline_history(encoding: SurrogateConfig, kinds: Kinds, observed: Any) -> tuple[WarpedHistory, Coordinates]:
+def baseline_history(
+    encoding: SurrogateConfig, kinds: Kinds, observed: Any, heads: tuple[int, ...] = ONE_HEAD
+) -> tuple[WarpedHistory, Coordinates]:
     """Warped history of the baseline head, and the map from configurations to points."""
     position, active, score, failed = observed
     worked = position[~failed], active[~failed]
     coordinates = Coordinates(kinds, encoding.choices, *worked)
-    return WarpedHistory.of(HEADS.of(ONE_HEAD), encoding.knee, coordinates(*worked), score[~failed]), coordinates
+    return WarpedHistory.of(HEADS.of(heads), encoding.knee, coordinates(*worked), score[~failed]), coordinates
 
 
 def _gp_mass(encoding: SurrogateConfig, prior: GPPrior, kinds: Kinds, observed: Any, candidates: Any) -> Array:
@@ -94,14 +96,16 @@ def _gp_mass(encoding: SurrogateConfig, prior: GPPrior, kinds: Kinds, observed: 
     return Prediction(head, uniform, weights, mean, deviation).probabilities()
 
 
-def learned_prior(encoding: SurrogateConfig, surfaces: Surfaces, *, batches: int = 40) -> GPPrior:
+def learned_prior(
+    encoding: SurrogateConfig, surfaces: Surfaces | None, *, batches: int = 40, heads: tuple[int, ...] = ONE_HEAD
+) -> GPPrior:
     """The GP prior learned from histories of a network's training distribution, 4 per batch."""
     histories = []
     for number in range(batches):
         batch = sample_batch(RandomSource(PRIOR_SEED + number), encoding, 1, surfaces=surfaces)
         for row in range(len(batch.scores)):
             kinds, observed, _ = history(batch, row)
-            histories.append((baseline_history(encoding, kinds, observed)[0], kinds))
+            histories.append((baseline_history(encoding, kinds, observed, heads)[0], kinds))
     return learned(histories)
 
 

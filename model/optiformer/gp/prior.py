@@ -7,9 +7,12 @@ arXiv 2109.08215), by expectation maximization with point (MAP) estimates in the
 
 from __future__ import annotations
 
+import functools
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +20,8 @@ from optiformer.gp.fit import fit
 from optiformer.gp.kernels import Array
 from optiformer.gp.posterior import GPPosterior, Kinds, WarpedHistory
 
+#: Priors learned from the shipped network's training data, one for each of :data:`optiformer.gp.kernels.HEADS`.
+SHIPPED = Path(__file__).with_name("learned_priors.json")
 #: Kinds of parameters: continuous, ordered with few values, categorical.
 N_KINDS = 3
 #: Minimum standard deviations: MAP estimates vary less than the quantities they estimate.
@@ -45,11 +50,27 @@ class GPPrior:
 
     def maximum(self, history: WarpedHistory, kinds: Kinds, *, evaluations: int = 30) -> tuple[Array, Array]:
         """Approximate MAP log lengthscales (S, H) and log noise shares (H,)."""
-        heads, which = len(history.heads), kind_of(kinds)
-        middle = np.array(self.log_lengthscale)[which] + 0.5 * math.log(max(len(kinds), 1))
-        width = np.repeat(np.array(self.spread)[which], heads), np.full(heads, self.noise_spread)
-        start = np.repeat(middle[:, None], heads, 1), np.full(heads, self.log_noise)
-        return fit(history, *start, evaluations, width=np.concatenate(width))
+        return maximum((self,) * len(history.heads), history, kinds, evaluations=evaluations)
+
+
+@functools.cache
+def shipped() -> tuple[GPPrior, ...]:
+    """The priors of ``gp-prior``."""
+    content = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    tuples = ("log_lengthscale", "spread")
+    return tuple(GPPrior(**prior | {name: tuple(prior[name]) for name in tuples}) for prior in content["priors"])
+
+
+def maximum(
+    priors: Sequence[GPPrior], history: WarpedHistory, kinds: Kinds, *, evaluations: int = 30
+) -> tuple[Array, Array]:
+    """Approximate MAP log lengthscales (S, H) and log noise shares (H,) under a prior of each head."""
+    which = kind_of(kinds)
+    middle = np.array([prior.log_lengthscale for prior in priors])[:, which].T + 0.5 * math.log(max(len(kinds), 1))
+    spread = np.array([prior.spread for prior in priors])[:, which].T
+    noise = np.array([(prior.log_noise, prior.noise_spread) for prior in priors])
+    width = np.concatenate([spread.ravel(), noise[:, 1]])
+    return fit(history, middle, noise[:, 0], evaluations, width=width)
 
 
 def kind_of(kinds: Kinds) -> Array:

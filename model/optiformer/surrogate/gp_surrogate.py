@@ -19,7 +19,7 @@ from scipy.special import ndtr
 from optiformer.gp.expected_improvement import ExpectedImprovement
 from optiformer.gp.kernels import HEADS, Array, Mask, warp
 from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
-from optiformer.gp.prior import GPPrior
+from optiformer.gp.prior import GPPrior, maximum
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import ScoreTransform, log_compress
 from optiformer.surrogate.history import subsample
@@ -31,14 +31,14 @@ class GPSurrogate:
     """GPs as a :class:`optiformer.surrogate.interface.Surrogate`.
 
     Attributes:
-        prior: Prior of their hyperparameters.
         heads: Which of :data:`optiformer.gp.kernels.HEADS` (kernels with output warpings) there are.
+        priors: Prior of each one's hyperparameters; the default if empty.
         max_trials: Maximum number of trials they see: the best, and the others evenly by rank.
         encoding: Gives the score transform and the coordinates of categoricals.
     """
 
-    prior: GPPrior = field(default_factory=GPPrior)
     heads: tuple[int, ...] = (1,)
+    priors: tuple[GPPrior, ...] = ()
     max_trials: int = 200
     encoding: SurrogateConfig = field(default_factory=SurrogateConfig)
     slots: int = sys.maxsize
@@ -55,7 +55,9 @@ class GPSurrogate:
         coordinates = Coordinates(kinds, self.encoding.choices, position, active)
         heads = HEADS.of(self.heads)
         history = WarpedHistory.of(heads, self.encoding.knee, coordinates(position, active), score[rows])
-        return ConditionedGP(self.prior.solve(history, kinds, evaluations=evaluations), coordinates, transform)
+        priors = self.priors or (GPPrior(),) * len(heads)
+        gp = history.solve(*maximum(priors, history, kinds, evaluations=evaluations))
+        return ConditionedGP(gp, coordinates, transform)
 
 
 @dataclass(frozen=True, eq=False)

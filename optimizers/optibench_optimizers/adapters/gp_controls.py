@@ -6,13 +6,15 @@ over them is its network's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from optibench_optimizers.adapters.optiformer import search
 from optibench_optimizers.adapters.optiformer_trials import ProposerOptimizer
 from optibench_optimizers.catalog import CAPABILITIES
 from optiformer.gp.kernels import HEADS
-from optiformer.gp.prior import GPPrior
+from optiformer.gp.prior import SHIPPED, GPPrior, shipped
 from optiformer.surrogate.gp_surrogate import GPSurrogate
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ class GPMap(ProposerOptimizer):
     """
 
     capabilities = CAPABILITIES["gp-map"]
-    prior: ClassVar[GPPrior] = GPPrior()
 
     def __init__(
         self,
@@ -43,6 +44,30 @@ class GPMap(ProposerOptimizer):
         kernels: str = "all",
         evaluations: int = 30,
     ) -> None:
+        priors = self.priors()
         heads = tuple(range(len(HEADS))) if kernels == "all" else (1,)
         config = search(preset=preset, acquisition="gp-ei", evaluations=evaluations)
-        super().__init__(space, GPSurrogate(self.prior, heads), config, seed=seed)
+        super().__init__(space, GPSurrogate(heads, tuple(priors[head] for head in heads)), config, seed=seed)
+
+    @staticmethod
+    def priors() -> tuple[GPPrior, ...]:
+        """Prior of each of :data:`optiformer.gp.kernels.HEADS`."""
+        return (GPPrior(),) * len(HEADS)
+
+
+class GPLearnedPrior(GPMap):
+    """``gp-map`` with priors fitted to the training data of the shipped network: learning without a network.
+
+    Its settings are those of :class:`GPMap`.
+    """
+
+    capabilities = CAPABILITIES["gp-prior"]
+
+    @staticmethod
+    def priors() -> tuple[GPPrior, ...]:
+        return shipped()
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """A hash of the learned priors."""
+    return hashlib.sha256(SHIPPED.read_bytes()).hexdigest()[:16]
