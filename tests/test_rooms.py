@@ -48,6 +48,7 @@ optibench_benchmarks.named_tasks
 optibench_benchmarks.data
 optibench_benchmarks.references.table
 optibench_benchmarks.synthetic
+optibench_benchmarks.bbob
 optibench_benchmarks.tabular
 optibench_benchmarks.hpob
 optibench_benchmarks.yahpo

@@ -107,6 +107,8 @@ class Benchmark(ABC):
         reference: Frozen reference values; ``None`` if there are none (such a task has no regret).
         data_version: Identifies the data behind the task (a checksum or a package version): part of a cell's key.
         metrics: The numbers in ``info`` that can be reported, with the direction of each.
+        left_out: Why headline tables leave the task out, in a few words (random configurations reach its best value);
+            empty if they do not. A rule says so that looks at no optimizer.
         failures: Exceptions of :meth:`evaluate` for valid configurations that cannot be evaluated (a library rejects
             the combination, a training diverges); any other exception is a bug.
     """
@@ -121,6 +123,7 @@ class Benchmark(ABC):
     reference: Reference | None = None
     data_version: str = "1"
     metrics: Mapping[str, Direction] = MappingProxyType({})
+    left_out: str = ""
     failures: tuple[type[Exception], ...] = ()
 
     @abstractmethod

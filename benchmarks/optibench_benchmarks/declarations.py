@@ -37,6 +37,9 @@ def flaw(benchmark: Any) -> str | None:
     failures: Any = benchmark.failures
     if not isinstance(failures, tuple) or not all(_is_failure(kind) for kind in failures):
         return f"its `failures` must be a tuple of exception classes below Exception, not {shown(failures)}"
+    left_out: Any = benchmark.left_out
+    if not isinstance(left_out, str):
+        return f"its `left_out` must be text, not {shown(left_out)}"
     has_cost: Any = benchmark.has_cost
     if not isinstance(has_cost, bool):
         return f"its `has_cost` must be true or false, not {shown(has_cost)}"

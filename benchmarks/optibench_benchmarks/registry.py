@@ -18,7 +18,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
-from optibench_benchmarks import suites
+from optibench_benchmarks import kept, suites
 from optibench_benchmarks.base import Benchmark, BenchmarkError, MissingDataError
 from optibench_benchmarks.declarations import flaw, shown
 
@@ -234,9 +234,11 @@ def temporarily(some: Iterable[Family]) -> Iterator[None]:
 
 _OURS = (
     ("synthetic", "analytic test functions, optima shifted (or rotated)", "synthetic:provider"),
+    ("bbob", "BBOB's 24 noiseless functions", "bbob:provider"),
     ("hpobench", "HPOBench: tables of neural networks; six models, trained", "training.hpobench.tasks:provider"),
     ("hpolib", "HPOLib's fully connected networks, 4 regression tasks", "tabular:hpolib"),
     ("nasbench201", "NAS-Bench-201 cells, 3 image tasks", "tabular:nasbench201"),
+    ("hpob", "HPO-B's recorded evaluations, choices among rows", "hpob.tasks:provider"),
     ("yahpo", "YAHPO Gym surrogates on OpenML tasks", "yahpo.tasks:provider"),
     ("mnist", "trains a perceptron on MNIST", "training.digits.tasks:mnist"),
     ("moe-router", "trains a predictor of expert routing", "training.moe.tasks:provider"),
@@ -343,7 +345,8 @@ def expand(patterns: Iterable[str], skipped: dict[str, str] | None = None) -> li
 
     A pattern that begins with ``!`` removes its matches from those of the patterns before it. A glob may carry
     suffixes (``synthetic/*-5d+noise=0.1``). Other spellings of a task (``synthetic/branin`` for
-    ``synthetic/branin-2d``) come back as its registered name.
+    ``synthetic/branin-2d``) come back as its registered name. A glob leaves out the tasks that are kept for one look
+    (:mod:`optibench_benchmarks.kept`), so that nobody sees their results by the way; their full names do not.
 
     Args:
         patterns: Task names, suite names and globs.
@@ -385,7 +388,7 @@ def _expand(patterns: Iterable[str], missing: dict[str, str]) -> dict[str, None]
             found.update(dict.fromkeys(_matches(pattern, missing)))
             continue
         gone: dict[str, str] = {}
-        for name in _matches(pattern[1:], gone):
+        for name in _matches(pattern[1:], gone, removing=True):
             found.pop(name, None)
         for name in gone:
             if not name.endswith("/*") or fnmatch.fnmatchcase(name, pattern[1:]):
@@ -406,7 +409,7 @@ def _lacking(patterns: Sequence[str], missing: dict[str, str], others: bool) -> 
     return f"The data of {listed} is missing: {reasons}; or leave these tasks out with --skip-missing."
 
 
-def _matches(pattern: str, missing: dict[str, str]) -> list[str]:
+def _matches(pattern: str, missing: dict[str, str], removing: bool = False) -> list[str]:
     """The tasks of a pattern; those without data go to ``missing``, with the reasons."""
     known_suites = suites.load()
     if pattern in known_suites:
@@ -417,9 +420,25 @@ def _matches(pattern: str, missing: dict[str, str]) -> list[str]:
         except MissingDataError as error:
             missing[pattern] = str(error)
             return []
-    matches = _glob(pattern, missing)
+    lacking: dict[str, str] = {}
+    matches = _glob(pattern, lacking)
+    if not removing:
+        matches, lacking = _not_kept(pattern, matches, lacking)
+    missing.update(lacking)
     _, plus, suffixes = pattern.partition("+")
     return [create(name + plus + suffixes).name for name in matches] if plus else matches
+
+
+def _not_kept(pattern: str, matches: list[str], lacking: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Without the tasks that are kept for one look."""
+    left = [name for name in matches if not kept.is_kept(name)]
+    lacking_left = {name: reason for name, reason in lacking.items() if not kept.is_kept(name)}
+    if not left and not lacking_left:
+        raise BenchmarkError(
+            f"All tasks that {pattern!r} matches are kept for one look; spell out their names if this is it: "
+            f"{', '.join([*matches, *lacking][:3])}{', ...' * (len(matches) + len(lacking) > 3)}"
+        )
+    return left, lacking_left
 
 
 def _is_glob(pattern: str) -> bool:

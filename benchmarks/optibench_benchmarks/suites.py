@@ -38,15 +38,3 @@ def load() -> dict[str, Sequence[str]]:
 def summaries() -> dict[str, str]:
     """One line on each suite by its name."""
     return {name: suite["summary"] for name, suite in _read().items()}
-
-
-def reasons(suite: str) -> dict[str, str]:
-    """The reason for each pattern of a suite; empty where the file gives no reasons.
-
-    Raises:
-        BenchmarkError: There is no such suite.
-    """
-    if suite not in _read():
-        raise BenchmarkError(f"There is no suite {suite!r}; there are {', '.join(_read())}.")
-    patterns = _read()[suite]["patterns"]
-    return dict(patterns) if isinstance(patterns, Mapping) else {}

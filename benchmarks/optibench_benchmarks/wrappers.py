@@ -51,7 +51,7 @@ class Wrapper(Benchmark):
         self.sampling = base.sampling
         self.fidelity_space = base.fidelity_space
         self.main_fidelity, self.has_cost = base.main_fidelity, base.has_cost
-        self.data_version = base.data_version
+        self.data_version, self.left_out = base.data_version, base.left_out
         self.metrics, self.failures = dict(base.metrics), base.failures
 
     @property

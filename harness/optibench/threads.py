@@ -33,10 +33,10 @@ def limited() -> Iterator[None]:
         os.environ.update(before)
 
 
-def limit(threads: int = 1) -> None:
-    """Limit BLAS, OpenMP and torch in this process and its children; to be called before they are imported."""
+def limit() -> None:
+    """Keep BLAS, OpenMP and torch to one thread, here and in children; to be called before they are imported."""
     for variable in VARIABLES:
-        os.environ[variable] = str(threads)
+        os.environ[variable] = "1"
 
 
 def respect_quota() -> None:

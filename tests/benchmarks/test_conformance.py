@@ -29,6 +29,8 @@ CHOSEN = {
     "hpobench": ("hpobench/nn/car", "hpobench/nn/vehicle+seeds=sampled"),
     "hpolib": ("hpolib/protein_structure",),
     "nasbench201": ("nasbench201/cifar10",),
+    "hpob": ("hpob/5636/146064", "hpob/5891/3492", "hpob/5965/3903", "hpob/5971/43", "hpob/6766/3903+noise=0.1"),
+    "bbob": ("bbob/f1-2d/i1", "bbob/f5-3d/i2", "bbob/f17-10d/i15+unused=2", "bbob/f24-40d/i1"),
     "yahpo": ("yahpo/lcbench/3945", "yahpo/rbv2_xgboost/12", "yahpo/rbv2_xgboost/1489/auc"),
 }
 
@@ -41,7 +43,8 @@ def _is_quick(name: str) -> bool:
 def conformance(name: str, **attributes: Any) -> type[BenchmarkConformance]:
     """The test class of one task."""
     words = re.sub(r"\W+", "_", name)
-    marks = [pytest.mark.data("/".join(name.split("/")[:2]))] if name.startswith("yahpo/") else []
+    needed = "hpob" if name.startswith("hpob/") else "/".join(name.split("/")[:2]) if name.startswith("yahpo/") else ""
+    marks = [pytest.mark.data(needed)] if needed else []
     attributes |= {"name": name, "pytestmark": marks, "__module__": __name__}
     return type(f"Test_{words}", (BenchmarkConformance,), attributes)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import io
 import json
+import os
 import re
 import threading
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -262,6 +265,54 @@ def test_the_progress_bar_goes_to_standard_error(server, capfd):
     assert "toy" in err
 
 
+@pytest.fixture
+def archived(server, tmp_path):
+    """The same files, one of them in an archive."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inside/a.bin", CONTENT["toy/a.bin"])
+        archive.writestr("inside/other.bin", b"unused" * 1000)
+    content = json.loads(store.MANIFEST.read_text())
+    entry = content["datasets"]["toy"]["files"][0]
+    digest = hashlib.sha256(packed.getvalue()).hexdigest()
+    entry |= {"member": "inside/a.bin", "archive_size": len(packed.getvalue()), "archive_sha256": digest}
+    store.MANIFEST.write_text(json.dumps(content))
+    store._read.cache_clear()
+    return packed.getvalue()
+
+
+def test_of_an_archive_only_the_file_is_kept(server, archived, monkeypatch):
+    mirror = os.environ["OPTIBENCH_DATA_MIRROR"].rstrip("/")
+    monkeypatch.delenv("OPTIBENCH_DATA_MIRROR")
+    monkeypatch.setattr(download, "_url", lambda file: f"{mirror}/{file.path}")
+    server.behave = lambda handler, body, n: handler.usual(archived if "a.bin" in handler.path else body, stop=900)
+    (status,) = data.fetch(["toy"], progress=False)
+    assert status.state == "present"
+    assert files() == CONTENT
+    assert None in server.ranges
+    assert "bytes=900-" in server.ranges
+
+
+def test_a_mirror_has_the_file_itself(server, archived):
+    data.fetch(["toy"], progress=False)
+    assert files() == CONTENT
+
+
+def test_an_archive_with_another_file_is_refused(server, archived, monkeypatch):
+    content = json.loads(store.MANIFEST.read_text())
+    content["datasets"]["toy"]["files"][0]["sha256"] = "0" * 64
+    store.MANIFEST.write_text(json.dumps(content))
+    store._read.cache_clear()
+    mirror = os.environ["OPTIBENCH_DATA_MIRROR"].rstrip("/")
+    monkeypatch.delenv("OPTIBENCH_DATA_MIRROR")
+    monkeypatch.setattr(download, "_url", lambda file: f"{mirror}/{file.path}")
+    server.behave = lambda handler, body, n: handler.usual(archived)
+    with pytest.raises(BenchmarkError, match=r"What the archive of .* holds is not the file of the manifest") as error:
+        data.fetch(["toy"], progress=False)
+    assert one_sentence(error)
+    assert list(files()) == ["toy/a.bin.part"]
+
+
 def test_states_are_told_apart(server):
     assert [status.state for status in data.datasets()] == ["missing"]
     with pytest.raises(MissingDataError, match="`optibench data fetch toy`"):
@@ -332,7 +383,7 @@ def test_the_committed_manifest_is_complete():
             assert file.path.startswith(name)
             assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
             assert file.url.startswith("https://")
-            assert file.url.endswith(Path(file.path).name)
+            assert Path(file.member or file.url).name == Path(file.path).name
 
 
 @pytest.mark.skipif(

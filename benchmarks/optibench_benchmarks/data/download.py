@@ -1,7 +1,8 @@
 """Downloads the files of data sets; a file gets its name only once it is complete and correct.
 
 A download goes to ``<name>.part``, continues there after a broken connection (in the same run or a later one) and is
-renamed once its SHA-256 checksum is the manifest's. A wrong part is deleted and downloaded once more from the start.
+renamed once its SHA-256 checksum is the manifest's; of an archive, only the file that is needed is kept. A wrong part
+is deleted and downloaded once more from the start.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -58,8 +60,9 @@ def fetch(names: Iterable[str] | None = None, *, progress: bool = True) -> list[
             wanted = [file for file in dataset.files if check(file, root() / file.path)[0] != "present"]
             if wanted:
                 _prepare(dataset, wanted)
-            advance = start(dataset.name, dataset.size)
-            advance(dataset.size - sum(file.size for file in wanted))
+            total = sum(_sent(file).size for file in dataset.files)
+            advance = start(dataset.name, total)
+            advance(total - sum(_sent(file).size for file in wanted))
             for file in wanted:
                 _download(dataset, file, advance)
     return verify([dataset.name for dataset in chosen])
@@ -98,7 +101,8 @@ def _prepare(dataset: Dataset, wanted: list[DataFile]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BenchmarkError(_unwritable(dataset, folder, os.strerror(error.errno or 0))) from None
-    needed = sum(file.size - _size(_part(root() / file.path)) for file in wanted)
+    needed = sum(_sent(file).size - _size(_part(root() / file.path)) for file in wanted)
+    needed += sum(file.size for file in wanted if _sent(file) is not file)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise BenchmarkError(_full(dataset, folder, f"{needed / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free"))
@@ -107,21 +111,21 @@ def _prepare(dataset: Dataset, wanted: list[DataFile]) -> None:
 def _download(dataset: Dataset, file: DataFile, advance: Advance) -> None:
     """Download one file, with repeated attempts and at most one restart."""
     target = root() / file.path
-    part = _part(target)
+    part, sent = _part(target), _sent(file)
     begun_anew = False
     failures, reached = 0, _size(part)
-    show = _shower(advance, file.size)
+    show = _shower(advance, sent.size)
     try:
         with _exclusive(part, dataset) as stream:
             while True:
-                problem = _receive(file, stream, show)
+                problem = _receive(sent, stream, show)
                 size = stream.seek(0, os.SEEK_END)
                 show(size)
-                if size >= file.size:
-                    state, wrong = check(file, part)
+                if size >= sent.size:
+                    state, wrong = check(sent, part)
                     if state == "present":
                         os.fsync(stream.fileno())
-                        part.replace(target)
+                        _put(file, sent, part, target)
                         return
                     stream.truncate(0)
                     if begun_anew:
@@ -144,6 +148,31 @@ def _download(dataset: Dataset, file: DataFile, advance: Advance) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise BenchmarkError(_full(dataset, target.parent, os.strerror(error.errno))) from None
         raise BenchmarkError(_unwritable(dataset, target.parent, os.strerror(error.errno or 0))) from None
+
+
+def _sent(file: DataFile) -> DataFile:
+    """What is downloaded for a file; a mirror has the file itself, not the archive that it is published in."""
+    return file if os.environ.get(MIRROR_VARIABLE) else file.sent
+
+
+def _put(file: DataFile, sent: DataFile, part: Path, target: Path) -> None:
+    """Move a complete part into place; of an archive only the file is kept."""
+    if sent is file:
+        part.replace(target)
+        return
+    taken = target.with_name(target.name + ".member")
+    try:
+        with zipfile.ZipFile(part) as archive, archive.open(file.member) as source, taken.open("wb") as stream:
+            shutil.copyfileobj(source, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        state, wrong = check(file, taken)
+        if state != "present":
+            raise BenchmarkError(f"What the archive of {_host(file)} holds is not the file of the manifest: {wrong}.")
+        taken.replace(target)
+    finally:
+        taken.unlink(missing_ok=True)
+    part.unlink()
 
 
 def _shower(advance: Advance, size: int) -> Callable[[int], None]:

@@ -29,13 +29,24 @@ class DataFile:
         path: Its path relative to :func:`root`, with forward slashes.
         size: Its size in bytes.
         sha256: Its SHA-256 checksum, in hexadecimal.
-        url: Its address.
+        url: Its address, or that of the archive that it is in.
+        member: Its path in a zip archive; empty if it is downloaded as it is.
+        archive_size: The archive's size in bytes.
+        archive_sha256: The archive's SHA-256 checksum.
     """
 
     path: str
     size: int
     sha256: str
     url: str
+    member: str = ""
+    archive_size: int = 0
+    archive_sha256: str = ""
+
+    @property
+    def sent(self) -> DataFile:
+        """What is downloaded: the archive, or the file itself."""
+        return DataFile(self.path, self.archive_size, self.archive_sha256, self.url) if self.member else self
 
 
 @dataclass(frozen=True)

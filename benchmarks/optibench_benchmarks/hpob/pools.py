@@ -84,8 +84,10 @@ def read(file: Path, name: str) -> tuple[Array, Array]:
     """The distinct rows of a pool: columns, shape ``(rows, columns)``, and accuracies; of equal rows the first."""
     with np.load(file) as content:
         table = content["_".join(name.split("/")[1:])].astype(np.float64)
-    _, first = np.unique(table[:, :-1], axis=0, return_index=True)
-    table = table[np.sort(first)]
+    known = pools().get(name)
+    if known is None or known.distinct < len(table):  # most pools have no equal rows, and this takes longest
+        _, first = np.unique(table[:, :-1], axis=0, return_index=True)
+        table = table[np.sort(first)]
     return table[:, :-1], table[:, -1]
 
 

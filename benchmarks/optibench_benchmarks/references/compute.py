@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ EVALUATIONS = 250_000
 """Approximate number of evaluations in the search for a surrogate's best value."""
 SAMPLES = 20_001
 """Random configurations behind ``f_ref`` and ``f_worst``; odd, so that the median is one of the values."""
+COMPUTED = ("bbob", "hpob")
+"""Families whose tasks compute their references when they are built; no file has them."""
 
 
 def pending(names: Iterable[str]) -> list[str]:
@@ -36,7 +38,6 @@ def compute(
     *,
     evaluations: int = EVALUATIONS,
     seed: int = 0,
-    progress: Callable[[str], None] | None = None,
 ) -> Iterator[Entry]:
     """Compute references, task by task; the same arguments and data give the same values.
 
@@ -45,7 +46,6 @@ def compute(
         evaluations: How many configurations the search for a surrogate's best value evaluates, about. A task that
             trains has its own plan.
         seed: Of that search and of its random configurations.
-        progress: Called with each task's name before its work.
 
     Yields:
         One entry for each task, with version 1; :func:`write` numbers it.
@@ -60,8 +60,6 @@ def compute(
     if evaluations < 1000:
         raise BenchmarkError(f"A reference search needs at least 1000 evaluations, not {evaluations}.")
     for name in names:
-        if progress is not None:
-            progress(name)
         benchmark = create(name)
         if isinstance(benchmark, YahpoBenchmark):
             yield _searched(benchmark, evaluations, seed)
@@ -110,7 +108,7 @@ def _random_configs(benchmark: YahpoBenchmark, seed: int) -> list[dict[str, Any]
     return _sampled[key]
 
 
-def check(names: Iterable[str] | None = None, *, progress: Callable[[str], None] | None = None) -> list[str]:
+def check(names: Iterable[str] | None = None) -> list[str]:
     """Compare committed references with the benchmarks, without repeating any search.
 
     Tables and synthetic functions are computed again. For a surrogate, the stored best configuration is evaluated and
@@ -118,7 +116,6 @@ def check(names: Iterable[str] | None = None, *, progress: Callable[[str], None]
 
     Args:
         names: The tasks; all that have a reference if ``None``.
-        progress: Called with each task's name before its work.
 
     Returns:
         One sentence for each value that is not reproduced.
@@ -132,8 +129,6 @@ def check(names: Iterable[str] | None = None, *, progress: Callable[[str], None]
     for name in known if names is None else names:
         if name not in known:
             raise BenchmarkError(f"{name} has no reference; make one with `optibench references {name}`.")
-        if progress is not None:
-            progress(name)
         benchmark, entry = create(name), known[name]
         if benchmark.data_version != entry.data_version:
             problems.append(f"{name}: made with data {entry.data_version}, here is {benchmark.data_version}.")

@@ -19,6 +19,8 @@ from optibench.paths import expanded
 
 Complete = Callable[[str], Iterable[str]]
 """Gives the words that may stand where something was begun."""
+COMPLETE = "_OPTIBENCH_COMPLETE"
+"""The environment variable by which a shell asks for completions."""
 HELP_FLAGS = ["-h", "--help"]
 HELP = {"help_option_names": HELP_FLAGS, "max_content_width": 110}
 

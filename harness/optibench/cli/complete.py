@@ -19,7 +19,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from optibench.cli.command import paths
+from optibench.cli.command import COMPLETE, paths
 
 ADVICE = {
     "bash": 'Add this to ~/.bashrc: eval "$(optibench completion bash)"',
@@ -144,17 +144,17 @@ add_completion_class(Bash)
 
 
 def answer(cli: click.Command, instruction: str) -> int:
-    """Answer a shell that asks by the environment variable of :mod:`optibench.cli.main`."""
+    """Answer a shell, which asks by the environment variable :data:`~optibench.cli.command.COMPLETE`."""
     from click.shell_completion import shell_complete
 
-    return shell_complete(cli, {}, "optibench", "_OPTIBENCH_COMPLETE", instruction)
+    return shell_complete(cli, {}, "optibench", COMPLETE, instruction)
 
 
 def script(shell: str) -> str:
     """The script that a shell runs to complete commands, with what to do with it."""
     found = get_completion_class(shell)
     assert found is not None, "our shells are click's"
-    source = found(click.Command("optibench"), {}, "optibench", "_OPTIBENCH_COMPLETE").source()
+    source = found(click.Command("optibench"), {}, "optibench", COMPLETE).source()
     first, newline, rest = source.partition("\n")
     advice = f"# {ADVICE[shell]}\n"
     return first + newline + advice + rest if first.startswith("#compdef") else advice + source  # which comes first

@@ -49,12 +49,13 @@ def listing(sections: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _tasks(family: Family) -> dict[str, Any]:
-    from optibench_benchmarks import BenchmarkError
+    from optibench_benchmarks import BenchmarkError, kept
 
     try:
-        return {"missing": family.missing(), "names": family.names()}
+        names = family.names()
+        return {"missing": family.missing(), "names": names, "kept": [name for name in names if kept.is_kept(name)]}
     except BenchmarkError as error:  # a broken plug-in must not hide the others
-        return {"missing": str(error), "names": []}
+        return {"missing": str(error), "names": [], "kept": []}
 
 
 def broken(sections: tuple[str, ...]) -> list[str]:
@@ -116,7 +117,10 @@ def _show_benchmarks(console: Any, families: Mapping[str, Any]) -> None:
         groups: dict[str, list[str]] = {}
         for name in family["names"]:
             group, _, last = name.rpartition("/")
-            groups.setdefault(group, []).append(last)
+            groups.setdefault(group, []).append(f"{last} (kept)" if name in family["kept"] else last)
+        if 2 * len(groups) > len(family["names"]):  # a line for almost every task
+            whole = [f"{group}/{last}" for group, members in groups.items() for last in members]
+            groups = {prefix: [name.removeprefix(f"{prefix}/") for name in whole]}
         for group, members in groups.items():
             _row(console, f"{group}/", " ".join(members))
 

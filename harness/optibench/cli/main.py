@@ -16,7 +16,7 @@ from typing import NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from optibench.cli.command import HELP, closest, sentence
+from optibench.cli.command import COMPLETE, HELP, closest, sentence
 
 USER_ERRORS = (
     "optibench.errors:HarnessError",
@@ -26,8 +26,6 @@ USER_ERRORS = (
     "optiformer.errors:ModelError",
 )
 """Where the errors are defined that a user can fix."""
-COMPLETE = "_OPTIBENCH_COMPLETE"
-"""The environment variable by which a shell asks for completions."""
 
 
 class Listed(NamedTuple):

@@ -72,6 +72,7 @@ def flags() -> list[Option]:
 
 
 def flag(one: Declared, group: str) -> Option:
+    """The flag of an option, under a heading of the help."""
     names = [one.key, *filter(None, (one.option.short, one.flag))]
     more: dict[str, Any] = {"help": one.option.help, "group": group}
     kind = one.form.written

@@ -115,7 +115,8 @@ class WorkerPool:
     def __init__(self, runner: CellRunner, report: Report, stopping: Callable[[], bool], jobs: int) -> None:
         self._runner, self._report, self._stopping, self._jobs = runner, report, stopping, jobs
         self._context: Any = mp.get_context("forkserver")
-        self._context.set_forkserver_preload(["optibench.executors.parent_death", "optibench.cell.run", "pyarrow"])
+        preloaded = ["optibench.executors.parent_death", "optibench.cell.run", "pyarrow"]
+        self._context.set_forkserver_preload([*preloaded, "click"])  # which the main module of each worker imports
         self._stop = self._context.RawValue("b", 0)  # without a lock, which a worker could die with
         self._waiting: deque[Cell] = deque()
         self._workers: list[_Worker] = []

@@ -39,7 +39,7 @@ class Point:
     loss: float
 
 
-def measure(configs: Sequence[str], *, progress: bool = True) -> list[Point]:
+def measure(configs: Sequence[str]) -> list[Point]:
     """Train what has not been trained yet, and read what came of it.
 
     Raises:
@@ -56,7 +56,7 @@ def measure(configs: Sequence[str], *, progress: bool = True) -> list[Point]:
         runs = {name: RunConfig.load(name) for name in configs}
         _refuse_unlike(runs)
         for name in runs:
-            info = json.loads((train_cached(name, progress=progress).checkpoint / CONFIG).read_text())["info"]
+            info = json.loads((train_cached(name).checkpoint / CONFIG).read_text())["info"]
             minutes = float(info["training_minutes"])
             points.append(Point(name, info["parameters"], info["tokens"], minutes, info["validation_loss"]))
     except ModelError as error:

@@ -7,6 +7,7 @@ A training that fails is counted, and tried again by the next command.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -80,7 +81,7 @@ def kept(key: Mapping[str, Any], folder: Path, fit: Callable[[], Training]) -> T
     """Read a training from the folder, or make it, and keep it unless it fails; ``key`` is all that determines it."""
     text = json.dumps(key, sort_keys=True, default=str)
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
-    if path.is_file():
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):  # it is not there, or damaged
         return Training(**json.loads(path.read_text(encoding="utf-8")))
     found = fit()
     if not found.error:

@@ -41,15 +41,12 @@ def cache_folder(config_path: str | Path, cache_dir: str | Path | None = None) -
     return Path(cache_dir) / RunConfig.load(config_path).digest()
 
 
-def train_cached(
-    config_path: str | Path, cache_dir: str | Path | None = None, *, processes: int = 1, progress: bool = True
-) -> Trained:
+def train_cached(config_path: str | Path, cache_dir: str | Path | None = None, *, progress: bool = True) -> Trained:
     """Train a configuration unless it is cached; an interrupted training resumes.
 
     Args:
         config_path: The YAML file.
         cache_dir: Folder of trained runs; ``None`` for a user cache folder.
-        processes: Number of processes that generate data.
         progress: Whether to print progress.
 
     Raises:
@@ -62,7 +59,7 @@ def train_cached(
         from optiformer.files import write_atomically
         from optiformer.training.loop import main
 
-        main(config_path, out=folder, processes=processes, progress=progress)
+        main(config_path, out=folder, progress=progress)
         steps = sorted((folder / "checkpoints").glob("step-*/progress.json"))
         took = json.dumps({"seconds": json.loads(steps[-1].read_text())["seconds"]})
         write_atomically(done, lambda path: path.write_text(took))

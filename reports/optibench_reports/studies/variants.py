@@ -45,6 +45,27 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % interval by Student's t; NaN where there are too few values."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Floats) -> Interval:
+        """That of (n,) independent values."""
+        n = len(values)
+        mean = float(values.mean()) if n else math.nan
+        half = float(stats.t.ppf(0.975, n - 1) * stats.sem(values)) if n > 1 else math.nan
+        return cls(mean, mean - half, mean + half)
+
+    def text(self, sign: str = "") -> str:
+        """The mean and the interval; ``sign`` is ``+`` for differences."""
+        return f"{self.mean:{sign}.4f} [{self.low:{sign}.4f}, {self.high:{sign}.4f}]"
+
+
+@dataclass(frozen=True)
 class Row:
     """One variant against the control.
 
@@ -52,9 +73,9 @@ class Row:
         variant: Its name.
         n: Seeds with a value.
         failed: Seeds without.
-        mean: Of the last epoch's values, with its 95 % interval by Student's t, ``low`` to ``high``.
-        difference: Mean of the differences from the control with the same seed, with ``difference_low`` and
-            ``_high``; NaN for the control itself or with fewer than two pairs.
+        value: Of the last epoch's values.
+        difference: Of the differences from the control with the same seed; NaN for the control itself or with fewer
+            than two pairs.
         test: The paired t test and Cohen's d of these differences.
         p_holm: Its p, corrected by Holm over all variants.
     """
@@ -62,14 +83,10 @@ class Row:
     variant: str
     n: int
     failed: int
-    mean: float
-    low: float
-    high: float
-    difference: float
-    difference_low: float
-    difference_high: float
+    value: Interval
+    difference: Interval
     test: PairedT
-    p_holm: float
+    p_holm: float = math.nan
 
 
 def compare(
@@ -88,32 +105,20 @@ def compare(
     last = final(trained)
     if control not in last.index or last.loc[control].isna().all():
         raise ReportError(f"The control {control!r} has no trainings to compare with.")
-    rows, none = [], PairedT(math.nan, math.nan, math.nan)
+    rows = []
     for variant in last.index:
-        values = last.loc[variant].to_numpy(dtype=float)
-        known = values[~np.isnan(values)]
-        low, high = _interval(known)
-        between = values - last.loc[control].to_numpy(dtype=float)
-        between = between[~np.isnan(between)]
-        pairs = variant != control and len(between) > 1
-        wide = _interval(between) if pairs else (math.nan, math.nan)
-        rows.append(
-            Row(
-                variant=str(variant),
-                n=len(known),
-                failed=int(trained[trained["variant"] == variant]["seed"].nunique() - len(known)),
-                mean=float(known.mean()) if len(known) else math.nan,
-                low=low,
-                high=high,
-                difference=float(between.mean()) if pairs else math.nan,
-                difference_low=wide[0],
-                difference_high=wide[1],
-                test=paired_t(between) if pairs else none,
-                p_holm=math.nan,
-            )
-        )
+        known = last.loc[variant].dropna().to_numpy(dtype=float)
+        pairs = (last.loc[variant] - last.loc[control]).dropna().to_numpy(dtype=float)
+        if variant == control or len(pairs) < 2:
+            pairs = np.full(2, math.nan)  # no interval, no test
+        failed = last.shape[1] - len(known)
+        rows.append(Row(str(variant), len(known), failed, Interval.of(known), Interval.of(pairs), paired_t(pairs)))
+    p = np.array([row.test.p for row in rows])
+    tested = ~np.isnan(p)
+    p[tested] = holm(p[tested]) if tested.any() else ()
+    rows = [replace(row, p_holm=float(corrected)) for row, corrected in zip(rows, p, strict=True)]
     sign = 1 if direction == "minimize" else -1
-    return sorted(_corrected(rows), key=lambda row: (math.isnan(row.mean), sign * row.mean))
+    return sorted(rows, key=lambda row: (row.n == 0, sign * row.value.mean))
 
 
 def final(trained: pd.DataFrame) -> pd.DataFrame:
@@ -130,21 +135,6 @@ def final(trained: pd.DataFrame) -> pd.DataFrame:
     return wide.loc[list(dict.fromkeys(trained["variant"]))]
 
 
-def _interval(values: Floats) -> tuple[float, float]:
-    if len(values) < 2:
-        return math.nan, math.nan
-    mean, half = float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return mean - half, mean + half
-
-
-def _corrected(rows: list[Row]) -> list[Row]:
-    tested = [n for n, row in enumerate(rows) if not math.isnan(row.test.p)]
-    corrected = holm(np.array([rows[n].test.p for n in tested])) if tested else np.array([])
-    for n, p in zip(tested, corrected, strict=True):
-        rows[n] = replace(rows[n], p_holm=float(p))
-    return rows
-
-
 def markdown(rows: list[Row]) -> str:
     """The comparison as a Markdown table."""
     lines = [
@@ -153,10 +143,9 @@ def markdown(rows: list[Row]) -> str:
     ]
     for row in rows:
         seeds = f"{row.n}" + (f" ({row.failed} failed)" if row.failed else "")
-        value = f"{row.mean:.4f} [{row.low:.4f}, {row.high:.4f}]" if row.n else "none"
-        cells = [markdown_escape(row.variant), seeds, value, "", "", "", ""]
-        if not math.isnan(row.difference):
-            cells[3] = f"{row.difference:+.4f} [{row.difference_low:+.4f}, {row.difference_high:+.4f}]"
+        cells = [markdown_escape(row.variant), seeds, row.value.text() if row.n else "none", "", "", "", ""]
+        if not math.isnan(row.difference.mean):
+            cells[3] = row.difference.text("+")
         if not math.isnan(row.test.t):  # all seeds may have the same difference
             cells[4:] = [f"{row.test.t:.1f}", f"{row.p_holm:.2g}", f"{row.test.d:+.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
@@ -225,12 +214,12 @@ def _boxes(trained: pd.DataFrame, rows: Sequence[Row], control: str, path: Path,
     for place, row in enumerate(shown, start=1):
         values = last.loc[row.variant]
         absolute.plot(values, [place] * len(values), "o", markersize=3, alpha=0.6, color="black")
-        if math.isnan(row.difference):
+        if math.isnan(row.difference.mean):
             continue
         pairs = values - last.loc[control]
         differences.plot(pairs, [place] * len(pairs), "o", markersize=3, alpha=0.6, color="black")
-        differences.plot([row.difference_low, row.difference_high], [place, place], color=BLUE, linewidth=1.6)
-        differences.plot(row.difference, place, "D", markersize=5, color=BLUE, markeredgecolor="white")
+        differences.plot([row.difference.low, row.difference.high], [place, place], color=BLUE, linewidth=1.6)
+        differences.plot(row.difference.mean, place, "D", markersize=5, color=BLUE, markeredgecolor="white")
     absolute.invert_yaxis()
     absolute.set_xlabel(value)
     differences.set_xlabel(f"difference from {short(control, 34)}")

@@ -9,14 +9,12 @@ import pytest
 
 from optibench_benchmarks import MissingDataError, create, expand, families
 from optibench_benchmarks.conformance import plain
-from optibench_benchmarks.training.moe.tasks import BASELINE
 
 PERCEPTRON = {"hidden_size": 40, "num_layers": 2, "learning_rate": 3e-3, "dropout": 0.2, "batch_size": 64}
 CONFIGS = {
     "mnist/mlp-10k": PERCEPTRON | {"optimizer": "adam"},
     "digits/mlp": PERCEPTRON | {"optimizer": "adam"},
-    "moe-router/generated": dict(BASELINE),
-    "mainrun/gpt": plain(create("mainrun/gpt").space.get_default_configuration()),
+    **{name: plain(create(name).space.get_default_configuration()) for name in ("moe-router/generated", "mainrun/gpt")},
     **{
         f"attention/{framework}-{variant}": {
             "learning_rate": 3e-3,

@@ -10,8 +10,19 @@ import pytest
 from optibench_benchmarks import BenchmarkError, create, families
 from optibench_benchmarks.references import table as references
 from optibench_benchmarks.training.moe import traces as moe_traces
-from optibench_benchmarks.training.moe.tasks import BASELINE
 from optibench_benchmarks.training.moe.traces import EXPERTS, HISTORY, LAYERS, generate, histories, read, split
+
+#: The guide's untuned model.
+BASELINE = {
+    "learning_rate": 1e-3,
+    "layer_emb": 10,
+    "expert_emb": 10,
+    "num_layers": 3,
+    "units_1": 256,
+    "units_2": 128,
+    "units_3": 64,
+    "dropout": 0.1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +32,7 @@ def trace():
 
 def test_the_units_of_a_layer_exist_only_in_networks_that_deep():
     space = create("moe-router").space
-    assert dict(space.get_default_configuration()) == dict(BASELINE)
+    assert dict(space.get_default_configuration()) == BASELINE
     for config in space.sample_configuration(50):
         units = [name for name in config if name.startswith("units_")]
         assert len(units) == config["num_layers"]

@@ -71,12 +71,17 @@ def test_the_listing_has_every_entry_and_says_how_conditions_are_flattened(optib
     assert "default" in found["optimizers"]["gp-skopt"]["conditional"]
     assert set(optibench_benchmarks.families()) <= set(found["benchmarks"])
     assert "optibench data fetch" in found["benchmarks"]["yahpo"]["missing"]
+    kept = found["benchmarks"]["bbob"]["kept"]
+    assert all(name in found["benchmarks"]["bbob"]["names"] for name in kept)
     assert {"demo", "dev", "test"} <= set(found["suites"])
     assert "demo" in found["grids"]
     text = optibench("list", COLUMNS="100").stdout
     assert max(map(len, text.splitlines())) <= 100
     for name in optibench_optimizers.entries():
         assert f"  {name} " in text
+    words = " ".join(text.split())
+    assert all(f"{name.removeprefix('bbob/')} (kept)" in words for name in kept)
+    assert words.count("(kept)") == sum(len(family["kept"]) for family in found["benchmarks"].values())
 
 
 def test_third_parties_are_listed_and_shown_by_the_doctor(optibench: Any) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from optibench.cli.command import COMPLETE
 from optibench.cli.complete import ADVICE
-from optibench.cli.main import COMPLETE, main
+from optibench.cli.main import main
 
 Ask = Callable[[str], list[str]]
 ROOT = Path(__file__).parents[3]

@@ -120,7 +120,7 @@ def test_variants_are_compared_by_seed():
     difference = last.b - last.a
     assert rows["b"].test.d == pytest.approx(difference.mean() / difference.std())
     low, high = stats.ttest_rel(last.b, last.a).confidence_interval()
-    assert (rows["b"].difference_low, rows["b"].difference_high) == pytest.approx((low, high))
+    assert (rows["b"].difference.low, rows["b"].difference.high) == pytest.approx((low, high))
     assert math.isnan(rows["a"].test.p)
 
 

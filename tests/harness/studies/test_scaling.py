@@ -18,7 +18,7 @@ from optiformer.training.config import RunConfig
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints as training leaves them, with losses that follow a power law."""
 
-    def cached(name: str, *, progress: bool) -> Trained:
+    def cached(name: str) -> Trained:
         from dataclasses import asdict
 
         run = RunConfig.load(name)

@@ -7,9 +7,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from tests.model.evaluation_functions import EVALUATION_FUNCTIONS, best_shifted_fit
 
 from optiformer.errors import ModelError
-from optiformer.sequence.prior.audit import EVALUATION_FUNCTIONS, best_shifted_fit, is_separable_bowl
+from optiformer.sequence.prior.audit import is_separable_bowl
 from optiformer.sequence.prior.gp import KERNELS, KernelName, covariance, gpytorch_covariance, sample_gp
 from optiformer.sequence.prior.problems import PriorConfig, find_flaw, sample_problem
 from optiformer.sequence.prior.symbolic import BINARY, UNARY, SymbolicFunction, sample_symbolic

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.model.evaluation_functions import EVALUATION_FUNCTIONS, best_shifted_fit
 
 from optiformer.errors import ModelError
-from optiformer.sequence.prior.audit import EVALUATION_FUNCTIONS, best_shifted_fit, is_separable_bowl
+from optiformer.sequence.prior.audit import is_separable_bowl
 from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig
 from optiformer.surrogate.prior.histories import LENGTHS, Batch, context_length, history, sample_batch
 from optiformer.surrogate.prior.mixture import FAMILIES, ProblemBatch, sample_problems

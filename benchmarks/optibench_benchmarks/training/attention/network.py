@@ -120,7 +120,7 @@ def positions(length: int, width: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-def check_causal(mix: Mix, *, heads: int = 2, length: int = 12, width: int = 8) -> None:
+def check_causal(mix: Mix) -> None:
     """Change each position in turn: nothing before it may change, beyond rounding.
 
     Raises:
@@ -128,7 +128,8 @@ def check_causal(mix: Mix, *, heads: int = 2, length: int = 12, width: int = 8) 
         DivergedError: An output is not finite.
     """
     generator = torch.Generator().manual_seed(0)
-    q, k, v = torch.randn(3, 2, heads, length, width, generator=generator)
+    length = 12
+    q, k, v = torch.randn(3, 2, 2, length, 8, generator=generator)
     before = checked(mix(q, k, v), v)
     for position in range(1, length):
         changed = [each.clone() for each in (q, k, v)]

@@ -8,7 +8,7 @@ torch when called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,10 +74,8 @@ def measure(
     *,
     seed: int = 0,
     config: Config = CONFIG,
-    shapes: Sequence[tuple[int, int, int]] = SHAPES,
     epochs: int | None = None,
     suffix: str = "",
-    progress: Callable[[str], None] = lambda line: None,
 ) -> Law:
     """Train an attention in every size and fit its line.
 
@@ -85,10 +83,8 @@ def measure(
         mix: The attention's.
         seed: Of all trainings.
         config: Of all trainings.
-        shapes: The sizes: width, layers, heads.
         epochs: Of all trainings; the task's if ``None``.
         suffix: Which stories and windows: a key of :data:`optibench_benchmarks.training.attention.tasks.SIZES`.
-        progress: Told of each training.
 
     Raises:
         DivergedError: A training's loss is no longer finite.
@@ -100,7 +96,7 @@ def measure(
     encoded = text.encode(source(suffix), size.vocabulary)
     epochs = size.epochs if epochs is None else epochs
     parameters, losses = [], []
-    for shape in shapes:
+    for shape in SHAPES:
         found = train(
             encoded,
             mix,
@@ -114,5 +110,4 @@ def measure(
         )
         parameters.append(int(found.info["parameters"]))
         losses.append(found.value)
-        progress(f"{parameters[-1]} parameters: {losses[-1]:.4f}")
     return fit(parameters, losses)

@@ -111,13 +111,13 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits, start: float) -> tu
         process.wait()
 
 
-def law(program: Path, framework: str, limits: Limits, *, seed: int = 0, epochs: int | None = None) -> Answer:
+def law(program: Path, framework: str, limits: Limits, *, epochs: int | None = None) -> Answer:
     """The scaling law of a program whose text has passed the rules."""
     request = {
         "what": "law",
         "program": str(program),
         "task": f"attention/{framework}-evolvable",
-        "seed": seed,
+        "seed": 0,
         "config": None,
         "epochs": epochs,
     }

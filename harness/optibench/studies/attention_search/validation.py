@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from optibench.errors import HarnessError
 from optibench.studies.attention_search import program as programs
@@ -52,42 +51,32 @@ def variants(
     return found
 
 
-def study(
-    compared: Mapping[str, tuple[str, Path | None]],
-    *,
-    config: Mapping[str, Any] = CONFIG,
-    epochs: int | None = None,
-    limits: Limits | None = None,
-) -> Study:
+def study(compared: Mapping[str, tuple[str, Path | None]], *, epochs: int | None = None) -> Study:
     """How the variants are compared: all with the first.
 
     Args:
         compared: From :func:`variants`.
-        config: Of all trainings.
         epochs: Of all trainings; the task's if ``None``.
-        limits: Of a program's process.
     """
     from optibench_benchmarks import create
 
     fits: dict[str, Fit] = {
-        label: partial(fit_task, create(task), config, None if epochs is None else {"epochs": epochs})
+        label: partial(fit_task, create(task), CONFIG, None if epochs is None else {"epochs": epochs})
         if program is None
-        else partial(fit_program, program, task, config, epochs, limits or Limits())
+        else partial(fit_program, program, task, epochs)
         for label, (task, program) in compared.items()
     }
     return Study(next(iter(compared)), fits, _FIRST_SEED, Measured("validation loss, nats per byte"))
 
 
-def fit_program(
-    program: Path, task: str, config: Mapping[str, Any], epochs: int | None, limits: Limits, seed: int, folder: Path
-) -> Training:
+def fit_program(program: Path, task: str, epochs: int | None, seed: int, folder: Path) -> Training:
     """Train a program in place of a task's attention, in a process with limits."""
     from optibench_benchmarks import create
 
-    request = {"what": "train", "task": task, "config": dict(config), "epochs": epochs, "seed": seed}
+    request = {"what": "train", "task": task, "config": dict(CONFIG), "epochs": epochs, "seed": seed}
 
     def fit() -> Training:
-        answer = measure({**request, "program": str(program)}, limits)
+        answer = measure({**request, "program": str(program)}, Limits())
         if not answer.ok:
             return Training(error=f"{answer.reason}: {answer.error}")
         return Training.of(answer.values["value"], answer.values["info"], answer.values["curve"])
