@@ -89,7 +89,7 @@ class Source:
         try:
             return msgspec.convert(self.values, kind)
         except msgspec.ValidationError as error:
-            problem, _, place = str(error).replace("at `key` in `$", "at `$").partition(" - at `$")
+            problem, _, place = str(error).replace(" - at `key` in `$", " as a key - at `$").partition(" - at `$")
             place, item, _ = place.partition("[...]")
             keys = [int(item) if item else name for name, item in re.findall(r"\.([^.\[`]+)|\[(\d+)\]", place)]
             if item and len(keys) == 1:  # which item of a mapping is not said: the one that is wrong alone

@@ -64,7 +64,7 @@ class Run:
         tell_seconds        begun
         simulated_start     and ``simulated_end``: seconds on the simulated clock, where there is one
         curve, info         the learning curve and what else the evaluation returned, a ``dict`` each, or ``None``
-        cell, fingerprint   the cell's key, and what made it
+        cell, fingerprint   the cell's key, and what made it; ``run``: by which run of ``provenance.json``
         ==================  ===========================================================================================
         """
         table = self._store.trials(self._plan.cells())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 import json
 import signal
 import sys
@@ -21,7 +22,6 @@ from optibench.executors.base import CellRunner
 from optibench.executors.registry import EXECUTORS
 from optibench.files import write_atomically
 from optibench.own import is_own, wire
-from optibench.own.code import importable
 from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
 from optibench.runs.own import refuse_absent
@@ -230,7 +230,10 @@ def _importable(module: str) -> bool:
     if module == "__main__":  # worker processes import the script anew, under its guard
         script = getattr(sys.modules["__main__"], "__file__", None)
         return script is not None and Path(script).is_file()
-    return importable(module)
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _train(store: Store, plan: Plan) -> None:

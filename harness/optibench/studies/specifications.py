@@ -53,9 +53,9 @@ class OfNetworks(msgspec.Struct, frozen=True):
     """A configuration with some settings, what it is called, and what each variant changes."""
 
     base: str
-    settings: Mapping[str, Any]
     control: str
     variants: Annotated[Mapping[str, Mapping[str, Any]], Meta(min_length=1)]
+    settings: Mapping[str, Any] = {}
 
 
 class OfTask(msgspec.Struct, frozen=True):

@@ -179,8 +179,8 @@ def write(trained: pd.DataFrame, out: Path, *, control: str, measured: Measured 
         found = compare(trained.assign(value=trained[metric]), control)
         parts += [f"{metric}:", markdown(sorted(found, key=lambda row: order[row.variant]))]
     if "parameters" in trained:
-        sizes = trained["parameters"].dropna()
-        parts.append(f"Networks of {sizes.min():,.0f} to {sizes.max():,.0f} parameters.")
+        sizes = dict.fromkeys(f"{size:,.0f}" for size in trained["parameters"].agg(["min", "max"]))
+        parts.append(f"Networks of {' to '.join(sizes)} parameters.")
     parts += [note] if note else []
     text = "\n\n".join(parts)
     out.mkdir(parents=True, exist_ok=True)

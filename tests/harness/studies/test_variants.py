@@ -175,7 +175,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Mapping
             raise DivergedError("The training diverged.")
         value = 0.7 + 0.01 * (seed % 3) + 0.05 * (config["units_1"] == 512)
         curve = {"epoch": [1, 2], "validation_loss": [2.0, 1.0], "validation_top2": [0.5, value]}
-        return Evaluation(value, info={"test_top2": value - 0.5, "kind": "x"}, curve=curve)
+        info = {"test_top2": value - 0.5, "parameters": 1000 * config["num_layers"], "kind": "x"}
+        return Evaluation(value, info=info, curve=curve)
 
     monkeypatch.setattr("optibench_benchmarks.training.moe.tasks.MoERouter.train", train)
     (tmp_path / "task.yaml").write_text(TASK)
@@ -196,6 +197,7 @@ def test_configurations_of_a_task_are_paired_by_seed_and_kept(
     assert [row[0] for row in rows] == ["| wide", "| no depth", "| untuned", "| best found"]  # the highest first
     assert rows[0][2:4] == ["0.7625 [0.7473, 0.7777]", "+0.0500 [+0.0500, +0.0500]"]
     assert rows[1][1:4] == ["2 (2 failed)", "0.7150 [0.6515, 0.7785]", "+0.0000 [+0.0000, +0.0000]"]
+    assert "Networks of 2,000 to 3,000 parameters." in metric
     assert "| wide | 4 | 0.2625 [0.2473, 0.2777] | +0.0500 [+0.0500, +0.0500] |" in metric
     table = pd.read_csv(tmp_path / "out" / "variants.csv")
     assert table[(table.variant == "wide") & (table.seed == 2_000_000)].value.tolist() == [0.5, 0.77]
@@ -232,9 +234,14 @@ def test_a_variant_is_a_complete_legal_configuration(
         ("units_1", "colour", r"task\.yaml:6: 'wide' is no configuration of .*: there is no parameter colour"),
         ("reference", "refrence", r"task\.yaml:8: `variants\.best found`: invalid enum value 'refrence'"),
         ("epochs: 2", "epoch: 2", r"task\.yaml:12: .*epoch"),
-        ("[test_top2]", "[test_top3, kind]", r"task\.yaml:9: 'untuned' has no metric test_top3, kind, but test_top2"),
+        (
+            "[test_top2]",
+            "[test_top3, kind]",
+            r"task\.yaml:9: 'untuned' has no metric test_top3, kind, but parameters, test_top2",
+        ),
         ("2_000_000", "-1", r"task\.yaml:10: `first_seed`: expected `int` >= 0"),
         ("  wide", "  untuned", r"task\.yaml:4: `variants` need names other than 'untuned'"),
+        ("  wide", "  7", r"task\.yaml:5: `variants`: expected `str`, got `int` as a key"),
         ("metrics:", "metric:", r"task\.yaml:9: unknown key 'metric'"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from optiformer.errors import ModelError
+from optiformer.evaluation import learned_priors
 from optiformer.evaluation.recorded import learned_prior, main, recorded_likelihood
+from optiformer.gp.kernels import HEADS
 from optiformer.gp.prior import GPPrior
 from optiformer.network_config import NetworkConfig
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays, save
@@ -63,6 +65,16 @@ def test_a_gp_beats_an_untrained_network_on_a_smooth_surface(file: Path) -> None
     assert {name: len(values) for name, values in found.items()} == dict.fromkeys(("n", "network", "map", "learned"), 6)
     assert found["map"].mean() < found["network"].mean() - 0.5
     assert found["learned"].mean() < found["network"].mean() - 0.5
+
+
+def test_priors_are_learned_for_each_kind_of_gp_and_written(file: Path, tmp_path: Path) -> None:
+    known = checkpoint(file, "trees")
+    save(tmp_path / "network", known.weights, known.encoding, NETWORK, info={})
+    out = tmp_path / "priors.json"
+    learned_priors.main([str(tmp_path / "network"), "--rows", str(file), "--batches", "1", "--out", str(out)])
+    content = json.loads(out.read_text())
+    assert content["histories"] == 4
+    assert [prior.keys() for prior in content["priors"]] == [asdict(GPPrior()).keys()] * len(HEADS)
 
 
 def test_the_table_names_what_was_left_out(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from optiformer.gp.kernels import HEADS, correlation, squared_distances
 from optiformer.gp.posterior import Coordinates, Kinds, WarpedHistory
-from optiformer.gp.prior import MIN_SPREAD, GPPrior, kind_of, learned
+from optiformer.gp.prior import MIN_SPREAD, GPPrior, kind_of, learned, shipped
 
 LINEAR = HEADS.of((2,))  # nearly linear output warping
 ASINH_SCALE = 0.05
@@ -62,3 +62,12 @@ def test_kinds_absent_from_the_histories_keep_their_prior() -> None:
     assert found.log_lengthscale[1:] == GPPrior().log_lengthscale[1:]
     assert found.spread[1:] == GPPrior().spread[1:]
     assert found.log_lengthscale[0] != GPPrior().log_lengthscale[0]
+
+
+def test_each_kind_of_gp_has_a_shipped_prior() -> None:
+    priors = shipped()
+    assert len(priors) == len(HEADS)
+    assert all(prior != GPPrior() for prior in priors)
+    # a GP that expects smoother functions of categoricals than of numbers, as the training data are
+    assert all(prior.log_lengthscale[2] > prior.log_lengthscale[0] for prior in priors)
+    assert all(min(prior.spread) >= MIN_SPREAD for prior in priors)
