@@ -214,6 +214,6 @@ def test_a_worker_of_another_source_ends_the_run_with_its_sentence(
 
 
 def test_dask_is_loaded_by_nothing_else() -> None:
-    modules = "optibench.runs.run, optibench.cli.commands, optibench.executors.workers"
+    modules = "optibench.runs.run, optibench.cli.run, optibench.executors.workers"
     code = f"import {modules}, sys; assert 'distributed' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

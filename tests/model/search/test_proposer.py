@@ -351,7 +351,7 @@ def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(
             optimizer.tell([Observation(suggestion.config, float(len(proposed)))])
         runs.append(proposed)
     assert runs[0] == runs[1]
-    with pytest.raises(OptimizerError, match="must be one of fast, default, thorough"):
+    with pytest.raises(OptimizerError, match="fast, default, thorough"):
         OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), preset="slow")
     with pytest.raises(OptimizerError, match="no complete checkpoint"):
         OptiFormer(nested(), seed=4, n_trials=20, checkpoint="nowhere")
