@@ -1,9 +1,9 @@
-"""What foreign code finds in its process and leaves behind: optimizers and benchmarks each have a side of their own.
+"""Contains the changes that foreign code makes to its process: optimizer and benchmark each have their own side.
 
-A side keeps what its calls change in the process - working directory, environment, standard streams, NumPy's and
-PyTorch's defaults, temporary folder - and nobody else meets it: before a call it is put in place, after the call what
-was there before. Global random generators are seeded before each call, so that neither side's draws, nor a resumed
-run, change what the other one sees.
+A side stores what its calls change in the process (working directory, environment, standard streams, NumPy's and
+PyTorch's defaults, temporary folder). The side's state is restored before each of its calls, and the process's own
+state after it. Global random generators are seeded before each call, so that neither the other side's draws nor a
+resumed run change what a side draws.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 
 class _State(NamedTuple):
-    """What a call can change for the whole process."""
+    """The process-wide state that a call can change."""
 
     folder: str | None
     environment: dict[bytes, bytes]
@@ -34,14 +34,14 @@ class _State(NamedTuple):
 def _take() -> _State:
     try:
         folder = os.getcwd()  # noqa: PTH109 (a hundredth of a trial's cost)
-    except FileNotFoundError:  # it was removed
+    except FileNotFoundError:  # the folder was removed
         folder = None
     streams = (sys.stdin, sys.stdout, sys.stderr)
     return _State(folder, _environment().copy(), streams, np.geterr(), _torch_defaults(), tempfile.tempdir)
 
 
 def _put(wanted: _State, here: _State) -> None:
-    """Make the process as ``wanted`` says, where it is ``here``."""
+    """Change the process from the state ``here`` to the state ``wanted``."""
     if wanted.folder is not None and wanted.folder != here.folder:
         with contextlib.suppress(OSError):
             os.chdir(wanted.folder)
@@ -58,12 +58,12 @@ def _put(wanted: _State, here: _State) -> None:
 
 
 def _environment() -> dict[bytes, bytes]:
-    """The environment as it is stored: a copy of :data:`os.environ` takes twenty times as long."""
+    """The stored form of the environment: copying :data:`os.environ` itself takes twenty times as long."""
     return os.environ._data  # type: ignore[attr-defined, no-any-return]
 
 
 def _torch_defaults() -> tuple[Any, ...] | None:
-    """PyTorch's process-wide settings; ``None`` as long as it is not imported."""
+    """PyTorch's process-wide settings; ``None`` while it is not imported."""
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "get_num_threads"):  # half imported
         return None
@@ -72,7 +72,7 @@ def _torch_defaults() -> tuple[Any, ...] | None:
 
 
 def _set_torch_defaults(values: tuple[Any, ...] | None) -> None:
-    """Set what :func:`_torch_defaults` returned; ``None``: what a fresh import has."""
+    """Set what :func:`_torch_defaults` returned; ``None``: the settings of a fresh import."""
     torch: Any = sys.modules["torch"]
     dtype, grad, threads, deterministic = values or (torch.float32, True, torch.get_num_threads(), False)
     torch.set_default_dtype(dtype)
@@ -84,7 +84,7 @@ def _set_torch_defaults(values: tuple[Any, ...] | None) -> None:
 def seed_generators(seed: int) -> None:
     """Seed Python's, NumPy's and, if it is imported, PyTorch's global generator."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (the global one is what foreign code may draw from)
+    np.random.seed(seed)  # noqa: NPY002 (foreign code may draw from the global one)
     torch = sys.modules.get("torch")
     generator = getattr(getattr(torch, "random", None), "default_generator", None)
     if generator is not None:
@@ -93,7 +93,7 @@ def seed_generators(seed: int) -> None:
 
 @contextlib.contextmanager
 def untouched() -> Iterator[None]:
-    """Give the global random generators their states back at the end."""
+    """Restore the states of the global random generators at the end."""
     torch = sys.modules.get("torch")
     states = random.getstate(), np.random.get_state(), torch and torch.random.get_rng_state()  # noqa: NPY002
     try:
@@ -109,7 +109,7 @@ class Side:
     """One side of the boundary: the optimizer of a cell, or its benchmark.
 
     Args:
-        folder: Its temporary folder, made again if a call removes it; ``None``: the process's.
+        folder: Its temporary folder, created again if a call removes it; ``None``: the process's own.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -118,10 +118,10 @@ class Side:
 
     @contextlib.contextmanager
     def call(self, seed: int) -> Iterator[None]:
-        """Around one call into foreign code.
+        """Wrap one call into foreign code.
 
         Args:
-            seed: Of the global generators, in [0, 2**32).
+            seed: The seed of the global generators, in [0, 2**32).
         """
         outer = _take()
         if self._folder is not None and not os.path.isdir(self._folder):  # noqa: PTH112

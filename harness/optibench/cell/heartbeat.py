@@ -1,4 +1,4 @@
-"""What a worker is doing, told to whoever watches it."""
+"""The heartbeat: a worker's current step, for the watchdog."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ STEPS: tuple[Step, ...] = ("idle", "set-up", "replay", "ask", "evaluate", "tell"
 
 
 class Heartbeat:
-    """What a worker is doing, since when: four numbers in memory that it shares with the coordinator.
+    """A worker's current step and when it began: four numbers in memory that it shares with the coordinator.
 
     Args:
-        values: Four doubles: step, trial, monotonic time at which the step began, the same of the cell's clock.
+        values: Four doubles: step, trial, and the monotonic times at which the step and the cell began.
     """
 
     def __init__(self, values: Any) -> None:
         self.values = values
 
     def __call__(self, step: Step, trial: int = 0, used: float = 0.0) -> None:
-        """Say that a step begins; ``used`` is what the cell took before it, in seconds."""
+        """Report that a step begins; ``used`` is the time that the cell took before it, in seconds."""
         now = time.monotonic()
         self.values[:] = (STEPS.index(step), trial, now, now - used)
 
 
 def no_heartbeat(step: Step, trial: int = 0, used: float = 0.0) -> None:
-    """The heartbeat of a cell that nobody watches."""
+    """The heartbeat of a cell that no watchdog checks."""

@@ -1,7 +1,7 @@
-"""The journal of a running cell: what survives a kill between two trials.
+"""The journal of a running cell: its finished trials survive a kill.
 
-One line a trial, and one for each worker that ended in the middle of one: what it died of, and whether the trial is to
-be tried again. A line that a kill or a full disk cut short is dropped, with what follows it.
+It has one line per trial, and one per worker that ended in the middle of a trial, which says why and whether the trial
+is retried. A line that a kill or a full disk cut short is dropped, with everything after it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from optibench.errors import HarnessError
 LOCK_SECONDS = 30.0
 """How long to wait for another process that holds a journal."""
 FATAL = ("set-up", "replay", "cell")
-"""Steps whose failure leaves a cell without further trials: no worker gets beyond them."""
+"""Steps whose failure ends the cell: no worker can get past them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,12 @@ class Fault:
 
     Attributes:
         trial: The trial.
-        step: Where it was: ``set-up``, ``replay``, ``ask``, ``evaluate`` or ``tell``; or ``cell``: its time was over.
-        state: The trial's state if this is the last word: ``failed`` or ``timeout``.
-        error: What the trial's error text then is.
+        step: The interrupted step (``set-up``, ``replay``, ``ask``, ``evaluate`` or ``tell``), or ``cell`` if the cell
+            exceeded its time limit.
+        state: The trial's state if it is not retried: ``failed`` or ``timeout``.
+        error: The trial's error text if it is not retried.
         seconds: How long the step had taken.
-        retry: Whether the trial is to be tried again.
+        retry: Whether the trial is retried.
     """
 
     trial: int
@@ -53,7 +54,7 @@ class Fault:
         """Read what :meth:`to_json` wrote.
 
         Raises:
-            ValueError: The line is not a whole record.
+            ValueError: The line is not a complete record.
         """
         return cls(*msgspec.convert(json.loads(line), _FaultLine).fault)
 
@@ -74,41 +75,41 @@ def _add(names: list[str], name: str) -> None:
 
 @dataclass
 class History:
-    """What a journal holds: the trials done, in order, the faults, and what ran them: fingerprints and runs' ids."""
+    """The content of a journal: finished trials in order, faults, and the fingerprints and ids of their runs."""
 
     trials: list[Trial] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     fingerprints: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
 
-    def like(self, fault: Fault) -> int:
-        """How many workers ended as this one: on the way to its trial, or in it."""
-        alike = (other for other in self.faults if other.trial == fault.trial)
-        return sum((other.step in FATAL) == (fault.step in FATAL) for other in alike)
+    def similar_faults(self, fault: Fault) -> int:
+        """Number of earlier faults of the same trial that were also before it, or also in it."""
+        same_trial = (other for other in self.faults if other.trial == fault.trial)
+        return sum((other.step in FATAL) == (fault.step in FATAL) for other in same_trial)
 
     def attempts(self, trial: int) -> int:
         """How many workers ended in that trial so far."""
         return sum(fault.trial == trial for fault in self.faults)
 
-    def verdict(self, trial: int) -> Fault | None:
-        """The fault that decided what became of a trial; ``None`` if none did."""
+    def final_fault(self, trial: int) -> Fault | None:
+        """The fault that decided the outcome of a trial; ``None`` if there is none."""
         return next((fault for fault in self.faults if fault.trial == trial and not fault.retry), None)
 
-    def end(self) -> Fault | None:
-        """The fault after which no trial of the cell can run; ``None`` if there is none."""
+    def fatal_fault(self) -> Fault | None:
+        """The fault after which no further trial of the cell can run; ``None`` if there is none."""
         final = (fault for fault in self.faults if not fault.retry)
         return next((fault for fault in final if fault.step in FATAL), None)
 
     def seconds(self) -> float:
-        """What the cell took: the trials' steps, and the attempts that are in no trial's row."""
+        """Seconds that the cell took: the steps of its trials, and the retried attempts, which are in no trial."""
         lost = sum(fault.seconds for fault in self.faults if fault.retry)
         return lost + sum(trial.ask_seconds + trial.evaluate_seconds + trial.tell_seconds for trial in self.trials)
 
     def add(self, line: str) -> None:
-        """Take in a line.
+        """Add a line of the journal.
 
         Raises:
-            ValueError: It is damaged, or not the next one.
+            ValueError: The line is damaged, or its trial is not the next one.
         """
         if line.startswith('{"fingerprint": '):
             signature = msgspec.convert(json.loads(line), _Signature)
@@ -117,7 +118,7 @@ class History:
             return
         if line.startswith("{"):
             fault = Fault.from_json(line)
-            if fault.trial == -1:  # an earlier version's, of an attempt that was given up
+            if fault.trial == -1:  # earlier versions wrote it for an abandoned attempt
                 return
             if fault.trial != len(self.trials):
                 raise ValueError(f"a fault of trial {fault.trial} after {len(self.trials)} trials")
@@ -130,28 +131,28 @@ class History:
 
 
 class Journal:
-    """The journal of one cell; see the module."""
+    """The journal of one cell; see the module's docstring."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: Any = None
 
     def read(self) -> History:
-        """The whole lines so far."""
+        """The complete lines so far."""
         try:
             return parse(self.path.read_bytes())[0]
         except FileNotFoundError:
             return History()
 
     def open(self) -> History:
-        """Begin to append; what a kill cut short is cut off, what is whole is left as it is, and returned.
+        """Open the journal for appending, cut off an incomplete end, and return the complete records.
 
         Waits for another process that still holds the journal (a worker whose runner was killed).
 
         Raises:
-            HarnessError: It does not let go.
+            HarnessError: The other process does not release it.
         """
-        self._file = self.path.open("a+b", buffering=0)  # a failed write is not tried again on closing
+        self._file = self.path.open("a+b", buffering=0)  # a failed write must not be repeated on closing
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
@@ -160,7 +161,7 @@ class Journal:
             except (BlockingIOError, PermissionError):
                 if time.monotonic() > deadline:
                     raise HarnessError(
-                        f"Another process holds {self.path}, perhaps one that an objective started: end it"
+                        f"Another process holds {self.path}, perhaps one that an objective started: end that process"
                     ) from None
                 time.sleep(0.02)
         self._file.seek(0)
@@ -171,7 +172,7 @@ class Journal:
         return history
 
     def sign(self, past: History, fingerprint: str, run: str) -> None:
-        """Note what runs the trials from here on: a fingerprint and a run's id; ``past`` is what :meth:`open` gave."""
+        """Record the fingerprint and the run id of the next trials; ``past`` is what :meth:`open` returned."""
         if past.trials and not past.fingerprints and fingerprint:
             past.fingerprints.append("unknown")
         if (fingerprint and fingerprint not in past.fingerprints) or (run and run not in past.runs):
@@ -181,17 +182,17 @@ class Journal:
 
     @staticmethod
     def signature(fingerprint: str, run: str) -> str:
-        """The line that says what runs the trials after it."""
+        """The line with the fingerprint and the run id of the trials after it."""
         return json.dumps({"fingerprint": fingerprint, "run": run})
 
     def append(self, record: Trial | Fault) -> None:
-        """Add a record; in the operating system's hands when this returns."""
+        """Append a record; the operating system has it when this returns."""
         self._append(record.to_json())
 
     def _append(self, text: str) -> None:
         assert self._file is not None, "open() comes first"
         line = text.encode() + b"\n"
-        while line:  # a disk that fills up takes a part, and says why when it refuses the rest
+        while line:  # a disk that fills up takes a part, then raises an error for the rest
             line = line[self._file.write(line) :]
 
     def close(self) -> None:
@@ -201,7 +202,7 @@ class Journal:
 
 
 def parse(content: bytes) -> tuple[History, int]:
-    """A journal's records, and how many bytes of it are whole."""
+    """A journal's records, and the number of bytes of its complete lines."""
     history, whole = History(), 0
     for line in content.splitlines(keepends=True):
         try:

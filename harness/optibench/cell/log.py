@@ -1,4 +1,4 @@
-"""What optimizers and benchmarks print goes to a file for each cell, with the tracebacks of failed trials."""
+"""The log of a cell: what its optimizer and benchmark print, and the tracebacks of failed trials."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MAX_BYTES = 4 * 2**20
-"""What is kept of a cell's output: its beginning."""
+"""Maximum size of a log; the beginning is kept."""
 _CUT = b"\n[output beyond this size is not kept]\n"
 
 
@@ -17,7 +17,7 @@ class CellLog:
     """The log file of one cell.
 
     Args:
-        path: Where it is.
+        path: The path of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,13 +27,13 @@ class CellLog:
         self._file = open(self._fd, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
 
     def write(self, text: str) -> None:
-        """Add a text of our own; a disk that is full takes what it can."""
+        """Add a text; errors such as a full disk are ignored."""
         with contextlib.suppress(OSError, ValueError):
             self._file.write(text)
             self._file.flush()
 
     def trim(self) -> None:
-        """Cut what is beyond :data:`MAX_BYTES`."""
+        """Cut the log to :data:`MAX_BYTES`."""
         with contextlib.suppress(OSError):
             if os.fstat(self._fd).st_size > MAX_BYTES + len(_CUT):
                 os.ftruncate(self._fd, MAX_BYTES)
@@ -41,10 +41,10 @@ class CellLog:
 
     @contextlib.contextmanager
     def capture(self, *, whole_process: bool) -> Iterator[None]:
-        """Send standard output and error here.
+        """Redirect standard output and standard error to the log.
 
         Args:
-            whole_process: What C code and child processes print too; for a process that is ours alone.
+            whole_process: Also redirect output of C code and child processes; only for processes that run nothing else.
         """
         if not whole_process:
             with contextlib.redirect_stdout(self._file), contextlib.redirect_stderr(self._file):
@@ -63,7 +63,7 @@ class CellLog:
                 os.close(saved)
 
     def close(self) -> None:
-        """Close it; one that is empty is removed."""
+        """Close the log, and remove it if it is empty."""
         self.trim()
         with contextlib.suppress(OSError, ValueError):
             self._file.close()

@@ -1,19 +1,18 @@
 """Run one cell: initial design, then ask, evaluate and tell until the budget is spent.
 
-A cell resumes by *replay*: the optimizer is built anew from its seed, asked again for every trial in the journal and
-told what the journal says came of it, and nothing is evaluated twice. An optimizer that then asks for something else
-than it did before (on another processor, with another BLAS) is told the recorded trials all the same, and that is an
-event.
+A cell resumes by *replay*: the optimizer is built again from its seed, asked again for every trial in the journal, and
+told the recorded outcomes. Nothing is evaluated twice. If the optimizer now proposes a different configuration (on
+another processor, with another BLAS), it is told the recorded trials all the same, and an event is recorded.
 
-What a worker died of is in the journal too. The worker that takes the cell up does not repeat it: a trial whose ask was
-cut off has no configuration, one whose evaluation was is told as failed or timed out, and one whose tell was is
-evaluated again and not told.
+The journal also records why workers died. The next worker does not repeat the step: if the ask was interrupted, the
+trial has no configuration; if the evaluation was, the trial is told as failed or timed out; if the tell was, the trial
+is evaluated again and not told.
 
-Whatever an optimizer or a benchmark raises or returns becomes a failed trial, and what it changes in the process is
-contained (:mod:`optibench.cell.containment`). Each is given copies of its own.
+Whatever an optimizer or a benchmark raises or returns becomes a failed trial, and its changes to the process are
+contained (:mod:`optibench.cell.containment`). Optimizer and benchmark get separate copies of all objects.
 
-On a simulated clock (:mod:`optibench.spec.budget`) a trial is told when it has ended there: before the ask of the trial
-that takes its worker, or of a later one. The seconds of those tells, and what they die of, are that later trial's.
+On a simulated clock (:mod:`optibench.spec.budget`), a trial is told once it has ended on that clock: before the ask of
+the next trial that starts at or after its end. The time and the errors of this tell belong to that later trial.
 """
 
 from __future__ import annotations
@@ -53,16 +52,16 @@ from optibench_benchmarks import Benchmark
 from optibench_optimizers import Observation, Optimizer, State, Suggestion
 
 ERROR_LENGTH = 500
-"""Characters of a failure's text that are kept."""
+"""Maximum length of a trial's error text, in characters."""
 
 
 class Stopped(Exception):
-    """The run was asked to stop; the cell's journal holds what was finished."""
+    """The run was asked to stop; the cell's journal holds the finished trials."""
 
 
 @functools.lru_cache(maxsize=8)
 def benchmark(name: str) -> Benchmark:
-    """The benchmark of that name, kept for the next cells: some load a model or a table."""
+    """The benchmark of that name, cached for the next cells: some load a model or a table."""
     return optibench_benchmarks.create(name)
 
 
@@ -78,19 +77,19 @@ def initial_design(problem: Benchmark, seed: int, size: int) -> list[dict[str, A
 
 @functools.lru_cache(maxsize=8)
 def _sampling_space(problem: Benchmark) -> ConfigurationSpace:
-    """A copy to be seeded: the problem's own random state is nobody's business."""
+    """A copy of the space that may be seeded, so that the benchmark's own random state stays as it is."""
     return copy.deepcopy(problem.space)
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a cell runs in.
+    """The callbacks and the temporary folder of a cell.
 
     Attributes:
-        stopping: Asked before each new trial whether the run is to stop.
-        heartbeat: Told which step of which trial begins, and how many seconds the cell took before that trial.
-        event: Called with what goes otherwise than planned, and a text.
-        log: Called with the traceback of whatever is raised.
+        stopping: Called before each new trial; returns true if the run is to stop.
+        heartbeat: Called when a step begins, with the step, the trial and the seconds that the cell took before.
+        event: Called with an unplanned event and its details.
+        log: Called with the traceback of each raised error.
         scratch: A folder for temporary files; ``None``: the process's own.
     """
 
@@ -117,15 +116,14 @@ def run_cell(
         past: The trials already done and the faults so far, from an earlier attempt's journal.
         on_trial: Called with each new trial once it is told, not with replayed ones.
         surroundings: See :class:`Surroundings`.
-        time_limit: Seconds that the cell may take, looked at before each new trial.
-        evaluation_limit: Seconds that an evaluation may take; one that took longer, and that nobody cut off, has no
-            value either.
+        time_limit: Seconds that the cell may take, checked before each new trial.
+        evaluation_limit: Seconds that an evaluation may take; a longer one is timed out even if it was not killed.
 
     Returns:
         All trials of the cell, the replayed ones included.
 
     Raises:
-        Stopped: ``surroundings.stopping`` said so.
+        Stopped: ``surroundings.stopping`` returned true.
     """
     run = _CellRun(cell, past or History(), on_trial, surroundings or Surroundings(), time_limit, evaluation_limit)
     return run.run()
@@ -153,10 +151,10 @@ class _CellRun:
         self.evaluation_seed = derived_seed("evaluation", cell.task, cell.seed)
         self.account: Account[tuple[_Proposal, Trial]] = Account(cell)
         self.batch: deque[_Proposal] = deque()
-        self.differed = self.closed = False
+        self.diverged = self.closed = False
 
     def run(self) -> list[Trial]:
-        end = self.past.end()
+        end = self.past.fatal_fault()
         if end is None and self.time_limit is not None and self.used > self.time_limit:
             end = cell_timeout(len(self.trials), self.time_limit, 0.0)
         if end is None:
@@ -169,7 +167,7 @@ class _CellRun:
             if call.error is not None:
                 end = Fault(len(self.trials), "set-up", "failed", call.error, call.seconds)
         if end is not None:
-            self._give_up(end, self.past.attempts(len(self.trials)))
+            self._fill_remaining(end, self.past.attempts(len(self.trials)))
             return self.trials
         self.optimizer = self._build()
         try:
@@ -185,18 +183,18 @@ class _CellRun:
         return f"{self.cell.optimizer} on {self.cell.task}, seed {self.cell.seed}"
 
     def _trial(self, index: int) -> bool:
-        """Run or replay one trial; returns whether there may be another."""
+        """Run or replay one trial; returns whether the cell continues."""
         done = self.trials[index] if index < len(self.trials) else None
-        fault = self.past.verdict(index)
+        fault = self.past.final_fault(index)
         if done is None and self.surroundings.stopping():
             raise Stopped
         if done is None and self.time_limit is not None and self.used > self.time_limit:
-            self._give_up(cell_timeout(index, self.time_limit, 0.0), 0)
+            self._fill_remaining(cell_timeout(index, self.time_limit, 0.0), 0)
             return False
         initial = self.design[index] if index < len(self.design) else None
         asks = initial is None and not self.batch
         tell_seconds, tell_error, due = 0.0, None, self.account.due(asks=asks)
-        if due and not _fell(fault, "tell"):
+        if due and not _fault_in(fault, "tell"):
             self._step("tell", index, done)
             told = [self._tell(*each) for each in due]
             tell_seconds = sum(seconds for seconds, _ in told)
@@ -205,7 +203,7 @@ class _CellRun:
         started_at = time.time()
         if initial is not None:
             self.batch.append(_Proposal(initial, None, None, 0.0))
-        elif asks and _fell(fault, "ask"):
+        elif asks and _fault_in(fault, "ask"):
             self.batch.append(_Proposal(None, None, fault.error, fault.seconds))
         elif asks:
             self.batch.extend(self._propose(index))
@@ -217,7 +215,7 @@ class _CellRun:
         else:
             trial, proposal = done, self._recorded(done, proposal, asked=initial is None)
         self.account.add(trial, (proposal, trial))
-        if _fell(fault, "tell"):
+        if _fault_in(fault, "tell"):
             tell_seconds, tell_error = fault.seconds, fault.error
         elif not self.account.deferred:
             self._step("tell", index, done, trial.ask_seconds + trial.evaluate_seconds)
@@ -225,7 +223,7 @@ class _CellRun:
         if done is None:
             trial.tell_seconds, trial.error = tell_seconds, trial.error or tell_error
             if not self.account.open(index + 1):
-                self.closed = _fell(fault, "tell")  # closing may be what was cut off
+                self.closed = _fault_in(fault, "tell")  # the interrupted call may have been the closing
                 trial.error = self._close() or trial.error
             self.used += trial.ask_seconds + trial.evaluate_seconds + tell_seconds
             self.trials.append(trial)
@@ -240,7 +238,7 @@ class _CellRun:
 
     @contextlib.contextmanager
     def _foreign(self, side: str, step: str, seed: int | None = None) -> Iterator[_Call]:
-        """Around a call into foreign code: its time, and its error in words; nothing is raised but :class:`Stopped`."""
+        """Wrap a call into foreign code: measures its time and records its error; raises only :class:`Stopped`."""
         call, start = _Call(), time.perf_counter()
         try:
             with self.sides[side].call(self.seeds[side] if seed is None else seed):
@@ -250,19 +248,19 @@ class _CellRun:
                 finally:
                     call.seconds = time.perf_counter() - start
         except BaseException as raised:
-            if isinstance(raised, KeyboardInterrupt) and self.surroundings.stopping():  # Ctrl-C, not the code's own
+            if isinstance(raised, KeyboardInterrupt) and self.surroundings.stopping():  # Ctrl-C, not raised by the code
                 raise Stopped from None
             call.error, call.raised = error_text(step, raised), raised
             self._log(step, raised)
 
     def _log(self, step: str, raised: BaseException) -> None:
         text = f"{step}, after {len(self.trials)} trials of {self._name()}\n"
-        with contextlib.suppress(BaseException):  # what a foreign error's text does is its own affair
+        with contextlib.suppress(BaseException):  # formatting a foreign error may fail
             text += "".join(traceback.format_exception(raised))
         self.surroundings.log(storable(text) + "\n")
 
     def _build(self) -> Optimizer | str:
-        """The cell's optimizer, or why there is none."""
+        """The cell's optimizer, or an error text if it cannot be built."""
         cell = self.cell
         seed = derived_seed("optimizer", cell.task, cell.seed)
         with self._foreign("optimizer", "setting up the optimizer") as call:
@@ -278,9 +276,9 @@ class _CellRun:
         return made if call.error is None else call.error
 
     def _propose(self, index: int) -> list[_Proposal]:
-        """The optimizer's next configurations, or a single proposal without one that says what went wrong.
+        """The optimizer's next configurations, or a single proposal with an error and no configuration.
 
-        What the ask took is shared out evenly.
+        The time of the ask is divided equally among them.
         """
         if isinstance(self.optimizer, str):
             return [_Proposal(None, None, self.optimizer, 0.0)]
@@ -296,7 +294,7 @@ class _CellRun:
         return [_Proposal(None, None, call.error, call.seconds)]
 
     def _checked(self, suggestion: Suggestion, seconds: float) -> _Proposal:
-        """A suggestion as a proposal, which an illegal one makes a failed trial."""
+        """A suggestion as a proposal; an illegal one becomes a proposal with an error."""
         if not isinstance(suggestion, Suggestion):
             raise TypeError(
                 f"it proposed a {type(suggestion).__name__}, which is not an optibench_optimizers.Suggestion"
@@ -317,15 +315,15 @@ class _CellRun:
         return _Proposal(config, fidelity, illegal, seconds)
 
     def _recorded(self, done: Trial, proposal: _Proposal, *, asked: bool) -> _Proposal:
-        """A finished trial as it is told in a replay: as it was recorded, whatever the optimizer asks for now.
+        """The proposal to tell for a replayed trial: the recorded one, whatever the optimizer proposes now.
 
-        Where that is the same but for rounding, the optimizer is told what it asked for.
+        If the two differ only by rounding, the optimizer is told its own proposal.
         """
         if (done.config, done.fidelity) == (proposal.config_json, proposal.fidelity_json):
             return proposal
         config, fidelity = (None if text is None else json.loads(text) for text in (done.config, done.fidelity))
-        if not self.differed:
-            self.differed = True
+        if not self.diverged:
+            self.diverged = True
             self.surroundings.event(
                 "a resumed cell would try something else than before, its optimizer is told what was recorded",
                 f"{self._name()}, trial {done.trial}: {done.config} was recorded, not {proposal.config_json}",
@@ -341,14 +339,14 @@ class _CellRun:
         """Whether two configurations differ by no more than rounding: 1e-6 of a parameter's range."""
         try:
             first, second = (Configuration(self.space, values=config).get_array() for config in (one, other))
-        except Exception:  # one of them is none
+        except Exception:  # one of them is missing or illegal
             return False
         return bool(np.allclose(first, second, rtol=0.0, atol=1e-6, equal_nan=True))
 
     def _evaluate(self, trial: Trial, proposal: _Proposal, fault: Fault | None) -> None:
-        """Evaluate a new trial, unless it was decided before what becomes of it."""
-        if _fell(fault, "evaluate", "ask"):
-            _judge(trial, fault)
+        """Evaluate a new trial, unless a fault already decided its outcome."""
+        if _fault_in(fault, "evaluate", "ask"):
+            _apply_fault(trial, fault)
             return
         if trial.state != "ok":
             return
@@ -371,10 +369,10 @@ class _CellRun:
             timeout = isinstance(call.raised, ExternalTimeout)
             trial.state, trial.error = "timeout" if timeout else "failed", call.error
         if self.evaluation_limit is not None and trial.evaluate_seconds > self.evaluation_limit:
-            _judge(trial, evaluation_timeout(trial.trial, self.evaluation_limit, trial.evaluate_seconds))
+            _apply_fault(trial, evaluation_timeout(trial.trial, self.evaluation_limit, trial.evaluate_seconds))
 
     def _tell(self, proposal: _Proposal, trial: Trial) -> tuple[float, str | None]:
-        """Tell the optimizer what became of a proposal; returns how long that took, in seconds, and what went wrong."""
+        """Tell the optimizer the outcome of a proposal; returns the time of the call in seconds and its error."""
         if isinstance(self.optimizer, str) or proposal.config is None:
             return 0.0, None
         state: State = trial.state  # type: ignore[assignment]
@@ -385,7 +383,7 @@ class _CellRun:
         return call.seconds, call.error
 
     def _close(self) -> str | None:
-        """Close the optimizer, once; returns what went wrong."""
+        """Close the optimizer once; returns the error, if there is one."""
         if self.closed or not isinstance(self.optimizer, Optimizer):
             return None
         self.closed = True
@@ -395,12 +393,12 @@ class _CellRun:
             self.surroundings.event("an optimizer could not be closed", f"{call.error}: {self._name()}")
         return call.error
 
-    def _give_up(self, end: Fault, attempts: int) -> None:
-        """Record the rest of a cell's trials as not run; ``attempts`` are those at the first of them."""
+    def _fill_remaining(self, end: Fault, attempts: int) -> None:
+        """Record the remaining trials of a cell as not run; ``attempts`` is the first one's number of attempts."""
         account: Account[None] = Account(self.cell)
         for trial in self.trials:
             account.add(dataclasses.replace(trial), None)
-        begun = bool(self.trials) and self.trials[-1].error == end.error  # a kill came between these rows
+        begun = bool(self.trials) and self.trials[-1].error == end.error  # a kill interrupted this loop
         whole = self.cell.trials
         if self.cell.budget is not None:
             whole = len(self.trials) + account.left() - (begun and account.simulated)
@@ -415,18 +413,18 @@ class _CellRun:
 
 @dataclass(slots=True)
 class _Call:
-    """How a call into foreign code went."""
+    """The time and the error of a call into foreign code."""
 
     seconds: float = 0.0
     error: str | None = None
     raised: BaseException | None = None
 
 
-def _fell(fault: Fault | None, *steps: str) -> TypeGuard[Fault]:
+def _fault_in(fault: Fault | None, *steps: str) -> TypeGuard[Fault]:
     return fault is not None and fault.step in steps
 
 
-def _judge(trial: Trial, fault: Fault) -> None:
+def _apply_fault(trial: Trial, fault: Fault) -> None:
     """Make a fault the trial's outcome."""
     trial.state, trial.error, trial.value, trial.curve = fault.state, fault.error, math.nan, None
     if fault.step == "evaluate":
@@ -435,7 +433,7 @@ def _judge(trial: Trial, fault: Fault) -> None:
 
 @dataclass(slots=True)
 class _Proposal:
-    """A configuration to evaluate, or the error that came instead."""
+    """A configuration to evaluate, or an error."""
 
     config: dict[str, Any] | None
     fidelity: dict[str, Any] | None
@@ -451,7 +449,7 @@ class _Proposal:
         return None if self.fidelity is None else json.dumps(self.fidelity)
 
     def trial(self, problem: Benchmark, index: int, phase: str, started_at: float) -> Trial:
-        """The trial as it stands before the evaluation."""
+        """The trial before its evaluation."""
         state = "ok" if self.error is None else "failed"
         values = (math.nan, state, self.error, 0.0, self.ask_seconds, 0.0, 0.0)
         found = Trial(index, phase, self.config_json, self.fidelity_json, *values, started_at=started_at)
@@ -461,7 +459,7 @@ class _Proposal:
 
 
 def plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with plain Python values, whatever a library handed out (``np.int64``, ``np.str_``)."""
+    """A configuration with plain Python values, whatever types a library uses (``np.int64``, ``np.str_``)."""
     return {
         name: value if type(value) in _PLAIN else value.item() if hasattr(value, "item") else value
         for name, value in config.items()
@@ -475,7 +473,7 @@ def _storable(values: Any) -> dict[str, Any]:
     """A proposed configuration or fidelity with plain values.
 
     Raises:
-        TypeError, ValueError: It is no mapping, or JSON cannot hold it.
+        TypeError, ValueError: It is not a mapping, or JSON cannot hold it.
     """
     if not isinstance(values, Mapping):
         raise TypeError(f"it is a {type(values).__name__}, not a mapping of parameters to values")
@@ -485,5 +483,5 @@ def _storable(values: Any) -> dict[str, Any]:
 
 
 def error_text(step: str, error: BaseException) -> str:
-    """What goes into a trial's ``error``."""
+    """The text for a trial's ``error``."""
     return storable(f"{step}: {type(error).__name__}: {message(error)}")[:ERROR_LENGTH]

@@ -1,4 +1,4 @@
-"""Trials: one row each, from the running cell to the stored table."""
+"""Trials, from the running cell to the stored table, which has one row per trial."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Trial:
-    """What happened in one trial.
+    """The record of one trial.
 
     Attributes:
         trial: Index in the cell, from 0.
         phase: ``initial`` (the shared initial design) or ``search``.
-        config: The active parameters as JSON; ``None`` if the optimizer failed to propose any.
+        config: The active parameters as JSON; ``None`` if the optimizer proposed none.
         fidelity: The fidelity as JSON; ``None`` for the full one.
         value: The objective in the benchmark's own direction; NaN unless ``state`` is ``ok``.
         state: ``ok`` | ``failed`` | ``timeout``; only imported trials may be ``infeasible``.
-        error: What went wrong, if anything did.
-        cost_seconds: What the evaluation would have cost for real, as the benchmark says.
+        error: The error, if there was one.
+        cost_seconds: The real cost of the evaluation, as the benchmark reports it.
         ask_seconds, evaluate_seconds, tell_seconds: Wall-clock time of each step.
         started_at: Unix time.
-        attempts: How often it was begun: more than once if a worker died of it and it was tried again.
-        cost_fidelity: What it costs in full evaluations: 1 for a full one (:func:`optibench.spec.fidelity.share`).
+        attempts: How often it was started: more than once if a worker died during it and it was retried.
+        cost_fidelity: Its cost in full evaluations: 1 for a full one (:func:`optibench.spec.fidelity.share`).
         simulated_start, simulated_end: When it ran on the simulated clock, in seconds; ``None`` where there is none.
-        curve: The learning curve of a training as JSON (:func:`curve_text`); ``None`` where there is none.
-        info: What else the evaluation returned, as JSON (:func:`info_text`); ``None`` where that is nothing.
+        curve: The learning curve of a training as JSON (:func:`curve_text`); ``None`` if there is none.
+        info: What else the evaluation returned, as JSON (:func:`info_text`); ``None`` if that is nothing.
     """
 
     trial: int
@@ -65,11 +65,11 @@ class Trial:
 
     @property
     def failed(self) -> bool:
-        """Whether it has no value, or its optimizer could not be told."""
+        """Whether it has no value, or telling the optimizer failed."""
         return self.state != "ok" or self.error is not None
 
     def to_json(self) -> str:
-        """One line; ``NaN`` is written as null."""
+        """The trial as one line of JSON; ``NaN`` is written as null."""
         return json.dumps([None if value != value else value for value in map(self.__getattribute__, FIELDS)])
 
     @classmethod
@@ -77,46 +77,48 @@ class Trial:
         """Read what :meth:`to_json` wrote.
 
         Raises:
-            ValueError: The line is not a whole record.
+            ValueError: The line is not a complete record.
         """
         values = json.loads(line)
-        if not isinstance(values, list) or not FIELDS.index("attempts") <= len(values) <= len(FIELDS):  # less: older
+        if not isinstance(values, list) or not FIELDS.index("attempts") <= len(values) <= len(
+            FIELDS
+        ):  # older versions have fewer fields
             raise ValueError(f"not a trial: {line[:80]!r}")
         record = dict(zip(FIELDS, values, strict=False))
         return cls.from_row(record)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Trial:
-        """Make one of a row with its fields; null is ``NaN`` where a number is needed.
+        """Make a trial from a row with its fields; null becomes ``NaN`` where a number is needed.
 
         Raises:
-            ValueError: A value has another type.
+            ValueError: A value has the wrong type.
         """
         absent = {name: math.nan for name in ("value", "cost_seconds") if row[name] is None}
         return msgspec.convert({**row, **absent}, cls)
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Trial))
-MOST_STEPS = 200
-"""Steps of a learning curve that are kept; of more, evenly spaced ones, the last among them."""
+MAX_CURVE_STEPS = 200
+"""Maximum number of stored steps of a learning curve; longer ones are thinned evenly, and the last step is kept."""
 MAX_INFO = 20_000
-"""Characters of a trial's ``info`` as it is stored; entries that do not fit are counted under :data:`LEFT_OUT`."""
+"""Maximum characters of a stored ``info``; entries that do not fit are counted under :data:`LEFT_OUT`."""
 MAX_INFO_TEXT = 500
-"""Characters of a text in it."""
+"""Maximum characters of a text in ``info``."""
 MAX_INFO_ITEMS = 100
-"""Entries of it, and items of a list or mapping in it."""
+"""Maximum number of entries of ``info``, and of items of a list or mapping in it."""
 MAX_INFO_DEPTH = 2
-"""Lists and mappings inside each other in one entry; what lies deeper is stored as its text."""
+"""Maximum depth of nested lists and mappings in an entry; deeper values are stored as text."""
 LEFT_OUT = "entries left out"
 TIMINGS = ("ask_seconds", "evaluate_seconds", "tell_seconds", "started_at")
 """The columns that differ between two runs of the same cell."""
 
 
 def curve_text(curve: Mapping[str, Sequence[float]]) -> str | None:
-    """A learning curve as it is stored: JSON, numbers of seven digits, what is not finite as null; ``None`` if empty.
+    """The stored form of a learning curve: JSON with seven digits, non-finite numbers as null; ``None`` if empty.
 
     Raises:
-        ValueError: Its columns have several lengths, or hold something else than numbers.
+        ValueError: Its columns have different lengths, or values that are not numbers.
     """
     lengths = {len(column) for column in curve.values()}
     if len(lengths) > 1:
@@ -125,18 +127,18 @@ def curve_text(curve: Mapping[str, Sequence[float]]) -> str | None:
         return None
     (n,) = lengths
     kept = (
-        sorted({round((n - 1) * place / (MOST_STEPS - 1)) for place in range(MOST_STEPS)})
-        if n > MOST_STEPS
+        sorted({round((n - 1) * place / (MAX_CURVE_STEPS - 1)) for place in range(MAX_CURVE_STEPS)})
+        if n > MAX_CURVE_STEPS
         else range(n)
     )
     return json.dumps({str(name): [_rounded(float(column[step])) for step in kept] for name, column in curve.items()})
 
 
 def info_text(info: object) -> str | None:
-    """What an evaluation returned beside its value, as it is stored: a JSON object; ``None`` if that is nothing.
+    """The stored form of an evaluation's ``info``: a JSON object; ``None`` if it is empty.
 
-    Whatever it holds is made safe for JSON and bounded in size, and nothing that it does raises: numbers stay exact,
-    what is not finite is null, arrays become lists, all else its text.
+    Everything in it is made safe for JSON and bounded in size, and no error is raised: numbers stay exact, non-finite
+    numbers become null, arrays become lists, and all other values become text.
     """
     if info is None:
         return None
@@ -162,7 +164,7 @@ def info_text(info: object) -> str | None:
 
 
 def _safe(value: Any, depth: int) -> Any:
-    """A value as JSON can hold it, in strict JSON's numbers."""
+    """A value that strict JSON can hold."""
     try:
         if value is None or isinstance(value, bool):
             return value
@@ -173,7 +175,7 @@ def _safe(value: Any, depth: int) -> Any:
         if isinstance(value, str | bytes):
             return _safe_text(value)
         shape = getattr(value, "shape", None)
-        if shape == () and hasattr(value, "item"):  # a scalar of NumPy or torch; float32 in its own few digits
+        if shape == () and hasattr(value, "item"):  # a scalar of NumPy or torch; a float32 keeps its short decimal form
             item = value.item()
             return _safe(float(str(value)) if type(value).__name__ in ("float32", "float16") else item, depth)
         if depth and isinstance(value, Mapping):
@@ -186,7 +188,7 @@ def _safe(value: Any, depth: int) -> Any:
 
 
 def _safe_text(value: Any) -> str:
-    """The text of anything, cut, and such that UTF-8 can hold it."""
+    """The text of any value, shortened and valid in UTF-8."""
     try:
         text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
     except (Exception, SystemExit):
@@ -196,10 +198,10 @@ def _safe_text(value: Any) -> str:
 
 
 def metric_values(infos: Sequence[str | None], metric: str) -> list[float]:
-    """The number of that name in each trial's ``info``; NaN where there is none.
+    """The number of that name in each trial's ``info``; NaN if there is none.
 
     Raises:
-        ValueError: One is not what :func:`info_text` writes.
+        ValueError: A text is not one that :func:`info_text` writes.
     """
     key, out = json.dumps(metric), []
     for text in infos:
@@ -219,10 +221,10 @@ def metric_names(infos: Iterable[str | None]) -> list[str]:
 
 
 def refuse_absent(metric: str, infos: Sequence[str | None], where: str) -> None:
-    """Refuse a metric that no trial has.
+    """Reject a metric that no trial has.
 
     Raises:
-        HarnessError: It is one; the message gives those that there are.
+        HarnessError: No trial has it; the message names the existing ones.
     """
     try:
         if any(value == value for value in metric_values(infos, metric)):
@@ -247,9 +249,9 @@ def _rounded(value: float) -> float | None:
 
 
 def incumbents(values: Sequence[float], states: Sequence[str], shares: Sequence[float], direction: str) -> list[float]:
-    """Best ok value so far after each trial, in the benchmark's direction; NaN before the first.
+    """The best ``ok`` value so far after each trial, in the benchmark's direction; NaN before the first.
 
-    Only full evaluations count, those with a share of 1: what a lower fidelity gives is another quantity.
+    Only full evaluations count (a share of 1): values at a lower fidelity are not comparable with them.
     """
     best, out = math.nan, []
     for value, state, share in zip(values, states, shares, strict=True):
@@ -264,12 +266,12 @@ def incumbents(values: Sequence[float], states: Sequence[str], shares: Sequence[
 
 
 def to_table(cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str = "", run: str = "") -> pa.Table:
-    """A finished cell as the table that is stored (columns as in :func:`schema`).
+    """The stored table of a finished cell (columns as in :func:`schema`).
 
     Args:
         cell, trials, task: The cell, its trials, and its task.
-        fingerprint: What made it (:mod:`optibench.store.fingerprint`).
-        run: Which run did, by its id in ``provenance.json``; several are joined by ``+``.
+        fingerprint: The fingerprint of the code that ran it (:mod:`optibench.store.fingerprint`).
+        run: The id of its run in ``provenance.json``; several are joined by ``+``.
     """
     import pyarrow as pa
 
@@ -342,11 +344,10 @@ def schema() -> pa.Schema:
 
 
 def compacted(table: pa.Table, metrics: Sequence[str] = ()) -> pa.Table:
-    """A table of a quarter of the size that reports the same.
+    """A table of a quarter of the size that gives the same reports.
 
-    Left empty are configurations, start times and the seconds that evaluations and tells took; those of asks and costs
-    are kept to three digits. Of ``info`` only the named metrics stay. Values, regrets and learning curves are
-    untouched.
+    Configurations, start times and the times of evaluations and tells are left empty; the times of asks and the costs
+    keep three digits. Of ``info`` only the named metrics stay. Values, regrets and learning curves do not change.
 
     Raises:
         HarnessError: No trial has one of the metrics.

@@ -1,4 +1,4 @@
-"""What every executor is given: a runner of cells, and a callback for progress."""
+"""The arguments of every executor: a runner of cells and a callback for progress."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from optibench.store.fingerprint import UNKNOWN, Fingerprints
 from optibench.store.run_folder import Store
 
 PROGRESS_SECONDS = 0.2
-"""How often a worker reports inside a cell."""
+"""How often a worker reports progress inside a cell."""
 
 
 @dataclass
 class Progress:
-    """News from a running or finished cell."""
+    """What happened since a cell's last report: trials, failed trials, finished cells."""
 
     trials: int = 0
     failed: int = 0
@@ -38,7 +38,7 @@ Report = Callable[[Progress], None]
 
 
 class CellRunner:
-    """Runs cells of one store: replays the journal, appends to it, puts the result in place."""
+    """Runs cells of one store: replays the journal, appends to it, and stores the result."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class CellRunner:
         fingerprints: Fingerprints | None = None,
         run_id: str = "",
     ) -> None:
-        self.store = Store(folder.absolute())  # wherever an objective goes
+        self.store = Store(folder.absolute())  # an objective may change the working directory
         self.tasks = tasks
         self.limits = limits or Limits()
         self.fingerprints, self.run_id = fingerprints, run_id
@@ -58,12 +58,12 @@ class CellRunner:
 
     @property
     def needs_script(self) -> bool:
-        """Whether workers have to import the running script: something that is registered is defined there."""
+        """Whether workers must import the running script, because it defines a registered optimizer or task."""
         entries = any(one.target.startswith("__main__:") and not is_own(one) for one in self.entries)
         return entries or any(one.target.startswith("__main__:") and not is_own(one) for one in self.families)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """In a worker: what is registered here, if only by the running script, is registered there too."""
+        """In a worker: register what is registered in the coordinator, the running script's objects included."""
         self.__dict__.update(state)
         for entry in self.entries:
             optibench_optimizers.register(entry)
@@ -81,18 +81,18 @@ class CellRunner:
         scratch: Path | None = None,
         own_process: bool = True,
     ) -> None:
-        """Run one cell, or the rest of it.
+        """Run one cell, or the rest of a started one.
 
         Args:
             cell: The cell.
-            report: Called with news for the progress bar.
-            stopping: Asked before each trial whether to stop.
-            heartbeat: Told what is being done.
+            report: Called with progress.
+            stopping: Called before each trial; true stops the cell.
+            heartbeat: Called when a step of a trial begins.
             scratch: A folder for temporary files.
-            own_process: Whether this process does nothing else than run cells.
+            own_process: Whether this process does nothing but run cells.
 
         Raises:
-            Stopped: ``stopping`` said so; the journal holds what was finished.
+            Stopped: ``stopping`` returned true; the journal holds the finished trials.
         """
         from optibench.cell.log import CellLog
         from optibench.cell.run import Surroundings, run_cell
@@ -131,7 +131,7 @@ class CellRunner:
             log.close()
 
     def finish(self, cell: Cell, trials: Sequence[Trial], history: History) -> None:
-        """Put a finished cell's result in place; ``history`` says what ran it."""
+        """Store a finished cell's result; ``history`` says which code ran it."""
         self.store.finish(cell, trials, self.tasks[cell.task], history)
 
 

@@ -1,7 +1,7 @@
 """A worker's guardian: starts it, waits for its end, and then kills everything that it left running.
 
-The guardian is the subreaper of all that the worker starts (Linux), so an orphan in a session of its own is found too.
-While the worker lives nothing is killed. The guardian must never run code of an optimizer or a benchmark.
+The guardian is the subreaper of everything that the worker starts (Linux), so it also finds orphans in a session of
+their own. It kills nothing while the worker lives. It must never run code of an optimizer or a benchmark.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import psutil
 
-from optibench.executors import parent_death as mortal
+from optibench.executors import parent_death
 
 KILL_SECONDS = 10.0
 """How long to wait for killed processes to end."""
@@ -30,8 +30,8 @@ _PID, _STATUS = 0, 1
 _UNKNOWN = -1
 
 
-class Ward:
-    """The worker of a guardian, as the coordinator sees it.
+class WorkerState:
+    """Process number and exit status of a guardian's worker, as the coordinator sees them.
 
     Args:
         values: Two integers in memory that both share: the worker's process number and its wait status.
@@ -48,41 +48,41 @@ class Ward:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended, as :attr:`multiprocessing.Process.exitcode` has it; ``None`` if the guardian did not see it."""
+        """As :attr:`multiprocessing.Process.exitcode`; ``None`` if the guardian did not see the worker end."""
         status = int(self.values[_STATUS])
         return None if status == _UNKNOWN else os.waitstatus_to_exitcode(status)
 
     def kill_group(self) -> None:
-        """Kill the worker's process group, where no guardian is left to do so; a group outlives its leader."""
+        """Kill the worker's process group if the guardian is gone; a group outlives its leader."""
         if self.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
 
 def guard(values: Any, work: Callable[[], None], release: Callable[[], None], scratch: Path) -> NoReturn:
-    """Run ``work`` in a child process and end when it has ended: by itself, or by SIGTERM or the coordinator's end.
+    """Run ``work`` in a child process and exit after it: when it ends, on SIGTERM, or when the coordinator ends.
 
     Args:
-        values: See :class:`Ward`.
-        work: What the worker does; its process group is its own.
-        release: Called in the guardian once the worker is started, to let go of the worker's end of its pipe.
-        scratch: Where the worker may have a folder named after its process number, which is then removed; so is this
-            folder where it is empty and the coordinator is gone.
+        values: See :class:`WorkerState`.
+        work: What the worker does, in a process group of its own.
+        release: Called in the guardian once the worker is started, to close the guardian's copy of the worker's pipe.
+        scratch: The worker's temporary folder is in here, named after its process number, and is removed at the end;
+            so is ``scratch`` itself if it is empty and the coordinator is gone.
     """
     parent, guardian = os.getppid(), os.getpid()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    mortal.die_with_parent(signal.SIGTERM)
+    parent_death.die_with_parent(signal.SIGTERM)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     pid = os.fork()
     if pid == 0:
-        mortal.die_with_parent()
-        if os.getppid() != guardian:  # it ended before it could be asked
+        parent_death.die_with_parent()
+        if os.getppid() != guardian:  # the guardian ended before the line above
             os._exit(1)
         os.setpgid(0, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _work(work)
-    with contextlib.suppress(OSError):  # as in the child, so that the group is there for whoever comes first
+    with contextlib.suppress(OSError):  # as in the child: the group must exist, whichever process runs first
         os.setpgid(pid, pid)
     values[_PID] = pid
     release()
@@ -111,7 +111,7 @@ def _work(work: Callable[[], None]) -> NoReturn:
 
 
 def _wait(worker: int) -> int | None:
-    """Reap until the worker ends; returns its wait status, or ``None`` where this process is to end instead."""
+    """Reap until the worker ends; returns its wait status, or ``None`` if this process must end first."""
     coordinator = multiprocessing.parent_process()
     while True:
         received = _next_signal()
@@ -124,7 +124,7 @@ def _wait(worker: int) -> int | None:
 
 
 def _next_signal() -> int | None:
-    """SIGCHLD or SIGTERM; ``None`` after a second without, where the system can wait for so long."""
+    """SIGCHLD or SIGTERM; ``None`` after a second without one, on systems whose wait has a timeout."""
     awaited = {signal.SIGCHLD, signal.SIGTERM}
     if sys.platform != "linux":
         return signal.sigwait(awaited)
@@ -153,7 +153,7 @@ def _reap() -> list[tuple[int, int]]:
 
 def _kill_the_rest(worker: int) -> int:
     """Kill all descendants until there are none; returns the worker's wait status, if it was among them."""
-    if sys.platform != "linux":  # orphans are not ours there
+    if sys.platform != "linux":  # there, orphans are not this process's children
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(worker, signal.SIGKILL)
     found, deadline = _UNKNOWN, time.monotonic() + KILL_SECONDS

@@ -1,6 +1,6 @@
-"""Executors: run cells one after another in this process, or on several worker processes.
+"""The executors: run cells one after another in this process, on worker processes, or on Dask workers.
 
-Whoever runs a cell writes its results itself; what reaches the coordinator is only progress.
+With the first two, the process that runs a cell writes its results, and the coordinator receives only progress.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from optibench.plan.cells import Cell
 
 
 def serial(cells: Iterable[Cell], runner: CellRunner, report: Report, stopping: Callable[[], bool], jobs: int) -> None:
-    """Run cells one after another in this process, which is then as it was before."""
+    """Run cells one after another in this process, and restore the process's state afterwards."""
     from optibench.cell.run import Stopped
 
     with tempfile.TemporaryDirectory(prefix="optibench-", ignore_cleanup_errors=True) as scratch:
@@ -50,7 +50,7 @@ def dask(
     """Run cells on the workers of a Dask scheduler, at most ``jobs`` at a time.
 
     Raises:
-        HarnessError: There is no scheduler, or its workers are not as the coordinator is (``packages``).
+        HarnessError: There is no scheduler, or its workers have other versions of ``packages`` than the coordinator.
     """
     from optibench.executors.dask.coordinator import Coordinator
 

@@ -1,12 +1,12 @@
-"""What a coordinator sees of a worker: the limit that it is over.
+"""The watchdog: tells the coordinator which limit a worker exceeds.
 
-Limits are enforced from outside, by having the worker and all that it started killed: a loop in C that
-answers no signal ends too. For that a worker says what it is doing in memory that it shares with the coordinator
+Limits are enforced from outside, by killing the worker and everything that it started, so that even a loop in C that
+handles no signal ends. Each worker reports what it is doing in memory that it shares with the coordinator
 (:class:`~optibench.cell.heartbeat.Heartbeat`).
 
-Memory is what the worker has resident, looked at every :data:`POLL_SECONDS`, and not ``RLIMIT_AS``: PyTorch, ONNX
-Runtime and the allocator's arenas reserve gigabytes of addresses that they never touch, so that a limit on addresses
-would have to be far above the memory that is meant, and a failed allocation inside a library ends in anything.
+The memory limit applies to resident memory, read every :data:`POLL_SECONDS`. ``RLIMIT_AS`` is not used: PyTorch, ONNX
+Runtime and the allocator's arenas reserve gigabytes of addresses that they never touch, so a limit on addresses would
+have to be far above the intended one, and what a library does after a failed allocation is unpredictable.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from optibench.cell.journal import Fault
 from optibench.spec.limits import Limits
 
 if TYPE_CHECKING:
-    from optibench.executors.guardian import Ward
+    from optibench.executors.guardian import WorkerState
 
 POLL_SECONDS = 0.05
-"""How often the coordinator looks at its workers."""
+"""How often the coordinator checks its workers."""
 
 
-class Watch:
-    """The coordinator's view of one worker."""
+class Watchdog:
+    """Checks one worker against the limits."""
 
-    def __init__(self, heartbeat: Heartbeat, ward: Ward) -> None:
-        self.heartbeat, self.ward = heartbeat, ward
+    def __init__(self, heartbeat: Heartbeat, state: WorkerState) -> None:
+        self.heartbeat, self.state = heartbeat, state
         self._seen: tuple[float, ...] | None = None
 
     def now(self) -> tuple[Step, int]:
@@ -40,9 +40,9 @@ class Watch:
         return STEPS[int(self.heartbeat.values[0])], int(self.heartbeat.values[1])
 
     def limit_exceeded(self, limits: Limits) -> Fault | None:
-        """The limit that the worker is over, if it is; for the trial it was at."""
+        """A fault of the worker's current trial if the worker exceeds a limit, else ``None``."""
         seen = tuple(self.heartbeat.values)
-        # a step is over its time only if two looks in a row agree on it: a single one may see half of a change
+        # two reads in a row must agree before a step counts as over its time: a single one may see half of a change
         same, self._seen = seen == self._seen, seen
         step, trial = STEPS[int(seen[0])], int(seen[1])
         if step in ("idle", "finish"):
@@ -55,7 +55,7 @@ class Watch:
             if limits.cell_limit is not None and now - seen[3] > limits.cell_limit:
                 return cell_timeout(trial, limits.cell_limit, now - seen[2])
         if limits.memory_limit is not None:
-            size = resident(self.ward.pid)
+            size = resident(self.state.pid)
             if size > limits.memory_limit:
                 allowed, had = (f"{number / 2**20:.0f} MiB" for number in (limits.memory_limit, size))
                 text = f"{step}: the worker was stopped at {had} of memory, its limit is {allowed}"
@@ -67,7 +67,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 def resident(pid: int) -> int:
-    """Bytes that a process has in memory; 0 if it is gone."""
+    """Resident memory of a process in bytes; 0 if it has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
     except (OSError, IndexError):

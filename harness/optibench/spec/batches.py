@@ -15,10 +15,10 @@ from msgspec import Meta
 
 from optibench.options import Form, text
 
-MOST = 1000
+MAX_SIZE = 1000
 """The largest batch."""
 _LABEL = re.compile(r"(.*) \(batch (\d{1,4})\)", re.DOTALL)
-Size = Annotated[int, Meta(ge=1, le=MOST)]
+Size = Annotated[int, Meta(ge=1, le=MAX_SIZE)]
 
 
 def _read(written: int | str | list[int | str]) -> tuple[int, ...]:
@@ -28,7 +28,7 @@ def _read(written: int | str | list[int | str]) -> tuple[int, ...]:
 
 
 SIZES = Form(
-    f"a whole number from 1 to {MOST}, or a list of them like 1,4",
+    f"a whole number from 1 to {MAX_SIZE}, or a list of them like 1,4",
     Size | text(r"^\d+(\s*,\s*\d+)*$") | Annotated[list[Size | str], Meta(min_length=1)],
     _read,
 )

@@ -22,7 +22,7 @@ from optibench.errors import HarnessError
 from optibench.options import Form, text
 
 Unit = Literal["fidelity", "seconds"]
-MOST_TRIALS = 10_000
+MAX_TRIALS = 10_000
 """Trials after which a cell ends although its budget is not spent, as where every evaluation costs nothing."""
 
 
@@ -52,8 +52,8 @@ def _read(written: str | Mapping[Any, float]) -> Budget | int:
         return msgspec.convert(number, int, strict=False)
     if not number < 1e15:
         raise ValueError
-    if unit == "fidelity" and number > MOST_TRIALS:
-        raise HarnessError(f"a budget of more than {MOST_TRIALS} full evaluations is not supported: {number:g}.")
+    if unit == "fidelity" and number > MAX_TRIALS:
+        raise HarnessError(f"a budget of more than {MAX_TRIALS} full evaluations is not supported: {number:g}.")
     return Budget("fidelity" if unit == "fidelity" else "seconds", number)
 
 

@@ -27,7 +27,7 @@ from optibench.spec.limits import Limits
 from optibench.yaml_file import Source, by_name, read_yaml
 
 DEFAULT_TRIALS = 50
-MOST_SEEDS = 1_000_000
+MAX_SEEDS = 1_000_000
 Seed = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
@@ -39,7 +39,7 @@ def _read_seeds(written: int | str | list[int]) -> tuple[int, ...]:
         parts = [f"0-{int(written) - 1}"]
     matches = [re.fullmatch(r"([0-9]{1,18})(?:\s*-\s*([0-9]{1,18}))?", part) for part in parts]
     ends = [(int(match[1]), int(match[2] or match[1])) for match in matches if match]
-    if not ends or None in matches or not all(first <= last < first + MOST_SEEDS for first, last in ends):
+    if not ends or None in matches or not all(first <= last < first + MAX_SEEDS for first, last in ends):
         raise ValueError
     seeds = (seed for first, last in ends for seed in range(first, last + 1))
     return msgspec.convert(tuple(dict.fromkeys(seeds)), tuple[Seed, ...])
@@ -47,10 +47,10 @@ def _read_seeds(written: int | str | list[int]) -> tuple[int, ...]:
 
 SEEDS = Form(
     "a count of at least 1 (5 means seeds 0 to 4), a range like 0-9 or a list like 1,3,7 of at most "
-    f"{MOST_SEEDS:,} seeds from 0 to 2147483647",
-    Annotated[int, Meta(ge=1, le=MOST_SEEDS)]
+    f"{MAX_SEEDS:,} seeds from 0 to 2147483647",
+    Annotated[int, Meta(ge=1, le=MAX_SEEDS)]
     | text(r"^[\d\s,-]+$")
-    | Annotated[list[Seed], Meta(min_length=1, max_length=MOST_SEEDS)],
+    | Annotated[list[Seed], Meta(min_length=1, max_length=MAX_SEEDS)],
     _read_seeds,
 )
 _NAME = Annotated[str, Meta(min_length=1)]

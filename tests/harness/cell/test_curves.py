@@ -13,8 +13,8 @@ import pytest
 
 import optibench_benchmarks
 from optibench.cell.journal import Journal
-from optibench.cell.run import _judge
-from optibench.cell.trials import MOST_STEPS, Trial, curve_text
+from optibench.cell.run import _apply_fault
+from optibench.cell.trials import MAX_CURVE_STEPS, Trial, curve_text
 from optibench.store.run_folder import TRIALS, Store
 from optibench.store.to_results import load_curves
 
@@ -102,7 +102,7 @@ def test_a_stored_curve_is_short_and_strict_json() -> None:
     text = curve_text({"epoch": [1, 2], "loss": [1 / 3, math.inf]})
     assert text == '{"epoch": [1.0, 2.0], "loss": [0.3333333, null]}'
     long = json.loads(curve_text({"step": range(10_001), "loss": [0.5] * 10_001}) or "")
-    assert len(long["step"]) == len(long["loss"]) == MOST_STEPS
+    assert len(long["step"]) == len(long["loss"]) == MAX_CURVE_STEPS
     assert (long["step"][0], long["step"][-1]) == (0, 10_000)
     with pytest.raises(ValueError, match=r"columns of \[1, 2\] steps"):
         curve_text({"epoch": [1, 2], "loss": [1]})
@@ -112,5 +112,5 @@ def test_an_evaluation_that_has_no_value_has_no_curve() -> None:
     from optibench.cell.journal import Fault
 
     trial = Trial(0, "search", "{}", None, 0.5, "ok", None, 0.0, 0.1, 0.1, 0.1, 1e9, curve='{"epoch": [1.0]}')
-    _judge(trial, Fault(0, "evaluate", "timeout", "too long", 9.0))
+    _apply_fault(trial, Fault(0, "evaluate", "timeout", "too long", 9.0))
     assert (trial.state, trial.curve) == ("timeout", None)

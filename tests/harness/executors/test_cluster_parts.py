@@ -60,21 +60,21 @@ def test_interim_journals_grow_without_fsync(adopted: tuple[Any, Cell, Path], mo
     coordinator, cell, path = adopted
     monkeypatch.setattr("os.fsync", lambda descriptor: pytest.fail("it costs milliseconds of the coordinator's disk"))
     for lines in range(1, 5):
-        coordinator._adopt(cell, "".join(f"line {n}\n" for n in range(lines)))
+        coordinator._save_journal(cell, "".join(f"line {n}\n" for n in range(lines)))
         assert path.read_text().count("\n") == lines
     inode = path.stat().st_ino
-    coordinator._adopt(cell, "line 0\n")  # older news
+    coordinator._save_journal(cell, "line 0\n")  # older news
     assert path.read_text().count("\n") == 4
-    coordinator._adopt(cell, "".join(f"line {n}\n" for n in range(5)))
+    coordinator._save_journal(cell, "".join(f"line {n}\n" for n in range(5)))
     assert path.stat().st_ino == inode  # appended, not written again
 
 
 def test_a_journal_that_a_kill_cut_short_or_that_began_anew_is_replaced(adopted: tuple[Any, Cell, Path]) -> None:
     coordinator, cell, path = adopted
     path.write_text("line 0\nli")
-    coordinator._adopt(cell, "line 0\nother 1\n")
+    coordinator._save_journal(cell, "line 0\nother 1\n")
     assert path.read_text() == "line 0\nother 1\n"
-    coordinator._adopt(cell, "anew 0\nanew 1\nanew 2\n")
+    coordinator._save_journal(cell, "anew 0\nanew 1\nanew 2\n")
     assert path.read_text() == "anew 0\nanew 1\nanew 2\n"
     assert list(path.parent.iterdir()) == [path]
 

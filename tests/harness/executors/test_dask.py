@@ -159,7 +159,7 @@ GRID = ("run", "-o", "random", "-b", "synthetic/sphere-2d", "-s", "1", "-t", "13
         (("--executor", "dask", "--scheduler", "tcp://127.0.0.1:1"), "No Dask scheduler answers at tcp://127.0.0.1:1"),
         (("--executor", "dask", "--scheduler", "smoke://signals"), "No Dask scheduler answers at smoke://signals"),
         (("--executor", "dask", "--scheduler", "none.json"), "Cannot read the scheduler file none.json"),
-        (("--executor", "dask", "--scheduler", "odd.json"), "odd.json is no scheduler file"),
+        (("--executor", "dask", "--scheduler", "odd.json"), "odd.json is not a scheduler file"),
     ],
 )
 def test_what_is_no_scheduler_is_one_sentence(
@@ -214,6 +214,6 @@ def test_a_worker_of_another_source_ends_the_run_with_its_sentence(
 
 
 def test_dask_is_loaded_by_nothing_else() -> None:
-    modules = "optibench.runs.run, optibench.cli.run, optibench.executors.workers"
+    modules = "optibench.runs.run, optibench.cli.command, optibench.executors.workers"
     code = f"import {modules}, sys; assert 'distributed' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -116,7 +116,7 @@ def test_what_a_living_worker_daemonised_lives_until_the_worker_ends(
 ORPHANED = """
 import multiprocessing, os, sys, time
 from pathlib import Path
-from optibench.executors import guardian, parent_death as mortal
+from optibench.executors import guardian, parent_death
 
 
 def work():
@@ -126,8 +126,8 @@ def work():
 
 
 def guarded(values):
-    mortal.die_with_parent(0)
-    mortal.die_with_parent = lambda number=9: None  # as if it came after the fork server's end
+    parent_death.die_with_parent(0)
+    parent_death.die_with_parent = lambda number=9: None  # as if it came after the fork server's end
     guardian.guard(values, work, lambda: None, Path(sys.argv[1]) / "scratch")
 
 

@@ -129,7 +129,7 @@ def test_seconds_are_those_that_the_task_says(levels: type[Chooses]) -> None:
 
 def test_what_costs_nothing_does_not_run_for_ever(levels: type[Chooses], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Levels, "evaluate", lambda *_, **__: Evaluation(1.0))
-    monkeypatch.setattr("optibench.cell.account.MOST_TRIALS", 50)
+    monkeypatch.setattr("optibench.cell.account.MAX_TRIALS", 50)
     assert len(run_cell(cell(budget=Budget("seconds", 60.0)))) == 50
 
 

@@ -1,8 +1,9 @@
-"""A process beside a Dask worker that runs its cells, one after another, in a supervised process of its own.
+"""A process beside a Dask worker that runs its cells one after another, each in a supervised worker process.
 
-Dask's workers may not have children of :mod:`multiprocessing`, and an objective that crashes or meets a limit is not to
-end one: so this program does what the coordinator of `processes` does, for one worker process that lives from cell to
-cell. It reads JSON lines: first what all cells share, then a cell each; and answers each cell with a line.
+Dask's workers may not have children of :mod:`multiprocessing`, and an objective that crashes or exceeds a limit must
+not end a Dask worker. So this program does what the coordinator of `processes` does, for one worker process that is
+kept from cell to cell. It reads JSON lines: first what all cells share, then one line per cell. It answers each cell
+with a line.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 IDLE_SECONDS = 120.0
-"""After so long without a cell it ends."""
+"""The process ends after this time without a cell."""
 
 
 def main() -> None:
-    """Run cells until the input ends, which ends this process at once, and with it what it started."""
+    """Run cells until the input ends; then this process and everything that it started ends at once."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what an objective prints is no answer
+    os.dup2(2, 1)  # an objective's output must not be read as an answer
     requests: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests,), daemon=True).start()
     _serve(json.loads(requests.get()), requests, answers)

@@ -1,4 +1,4 @@
-"""The connection to a Dask scheduler, with one sentence for each way in which there is none."""
+"""The connection to a Dask scheduler, with a clear error message for each way in which it can fail."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ CONNECT_SECONDS = 10.0
 
 
 def connect(scheduler: str, seconds: float = CONNECT_SECONDS) -> Any:
-    """A client of the scheduler.
+    """Connect to the scheduler and return a client.
 
     Args:
         scheduler: Its address (``tcp://host:8786``), or the JSON file that `dask scheduler --scheduler-file` writes.
         seconds: How long to try.
 
     Raises:
-        HarnessError: Dask is not installed, the address is none, or nobody answers there.
+        HarnessError: Dask is not installed, the address is invalid, or no scheduler answers there.
     """
     try:
         from distributed import Client
     except ImportError as error:
         raise HarnessError(
-            f'The dask executor needs Dask ({error}): pip install "optiformer-bench[dask]", or take another executor.'
+            f'The dask executor needs Dask ({error}): pip install "optiformer-bench[dask]", or use another executor.'
         ) from error
     address = _address(scheduler)
     try:
-        make: Any = Client  # Dask has few types
+        make: Any = Client  # Dask has few type hints
         return make(address, timeout=seconds, set_as_default=False, name="optibench")
     except (TimeoutError, OSError, ValueError, TypeError, RuntimeError) as error:
         cause = f" ({error})" if isinstance(error, (ValueError, TypeError, RuntimeError)) else ""
         raise HarnessError(
             f"No Dask scheduler answers at {address}{cause.splitlines()[0] if cause else ''}: start one with "
-            "`dask scheduler`, and give the address that it prints with --scheduler."
+            "`dask scheduler`, and pass the address that it prints to --scheduler."
         ) from error
 
 
 def check(scheduler: str) -> None:
-    """See whether there is a scheduler, before anything is written.
+    """Check that a scheduler answers, before anything is written.
 
     Raises:
-        HarnessError: There is none.
+        HarnessError: No scheduler answers.
     """
     client = connect(scheduler, CONNECT_SECONDS)
     with contextlib.suppress(Exception):
@@ -64,20 +64,22 @@ def _address(scheduler: str) -> str:
         ) from error
     except (ValueError, TypeError, KeyError) as error:
         raise HarnessError(
-            f"{scheduler} is no scheduler file: `dask scheduler --scheduler-file` writes one."
+            f"{scheduler} is not a scheduler file: `dask scheduler --scheduler-file` writes one."
         ) from error
 
 
-class Gone(Exception):
-    """The scheduler went away."""
+class SchedulerLost(Exception):
+    """The connection to the scheduler is lost."""
 
 
 @contextlib.contextmanager
-def reaching() -> Iterator[None]:
-    """Around what needs the scheduler, and nothing else: an `OSError` is the network's there, and elsewhere a disk's.
+def scheduler_errors() -> Iterator[None]:
+    """Turn network errors into :class:`SchedulerLost`.
+
+    Use it only around calls to the scheduler: elsewhere an `OSError` comes from a disk.
 
     Raises:
-        Gone: The scheduler did not answer.
+        SchedulerLost: The scheduler does not answer.
     """
     from distributed import CancelledError
     from distributed.client import FutureCancelledError
@@ -85,4 +87,4 @@ def reaching() -> Iterator[None]:
     try:
         yield
     except (TimeoutError, OSError, CancelledError, FutureCancelledError) as error:
-        raise Gone(str(error)) from error
+        raise SchedulerLost(str(error)) from error

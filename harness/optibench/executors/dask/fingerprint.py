@@ -1,4 +1,4 @@
-"""Whether two machines would compute the same: the bench's version and source, and the packages behind a cell."""
+"""Whether two machines compute the same: the bench's version and source, and the packages that a cell uses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from optibench.store.provenance import DISTRIBUTION, PACKAGES, home, installed
 
 REPORTS = "optibench_reports"
-"""The package that no cell needs."""
+"""The only package of the bench that no cell needs."""
 PYTHON = "Python"
 PICKLED_BY = (PYTHON, "cloudpickle")
-"""What must be the same where objects of the user are sent."""
+"""What must be the same on both machines if the user's own objects are sent."""
 SOURCE = "source"
 """The key of the hash of the bench's own files."""
 
@@ -29,7 +29,7 @@ def source() -> str:
 
 
 def own_files() -> dict[str, Path]:
-    """Those files by their names in an installation."""
+    """The files that decide what a cell computes, by their paths in an installation."""
     folders = [home(package) / package for package in PACKAGES if package != REPORTS]
     found = [(path, folder.parent) for folder in folders for path in folder.rglob("*")]
     kept = {path.relative_to(root).as_posix(): path for path, root in found if path.suffix in (".py", ".json", ".yaml")}
@@ -37,17 +37,17 @@ def own_files() -> dict[str, Path]:
 
 
 def fingerprint(packages: Mapping[str, str]) -> dict[str, str]:
-    """What this machine has.
+    """The versions on this machine.
 
     Args:
-        packages: The distributions that matter, with any versions.
+        packages: The distributions to look up; the values are ignored.
     """
     found = {name: platform.python_version() if name == PYTHON else installed(name) for name in packages}
     return {DISTRIBUTION: installed(DISTRIBUTION), SOURCE: source(), **found}
 
 
 def difference(wanted: Mapping[str, str], where: str) -> str | None:
-    """A sentence on the first thing that is otherwise here than wanted; ``None`` if nothing is."""
+    """A message on the first version that differs from the wanted one; ``None`` if all are the same."""
     here = fingerprint({name: "" for name in wanted if name not in (DISTRIBUTION, SOURCE)})
     for name, version in wanted.items():
         if here[name] != version:

@@ -1,4 +1,4 @@
-"""Where news from Dask's threads waits for the coordinator: of each running cell only the newest."""
+"""A queue from Dask's threads to the coordinator that keeps only the newest message of each running cell."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ News = dict[str, Any]
 
 
 class Mailbox:
-    """Takes news without ever making the sender wait, and holds no more than one of each cell's attempt.
+    """A queue that never makes the sender wait and holds at most one message per attempt of a cell.
 
-    A cell's journal only grows, so that its newest news says all that older ones did.
+    A cell's journal only grows, so its newest message contains all older ones.
     """
 
     def __init__(self) -> None:
@@ -20,18 +20,18 @@ class Mailbox:
         self._changed = threading.Condition()
 
     def put(self, news: News) -> None:
-        """Leave news, in the place of older ones of the same cell and attempt."""
+        """Add a message, and drop an older one of the same cell and attempt."""
         with self._changed:
             key = news.get("cell"), news.get("attempt")
-            self._newest.pop(key, None)  # to the end of the line
+            self._newest.pop(key, None)  # the new one goes to the end
             self._newest[key] = news
             self._changed.notify()
 
     def get(self, timeout: float = 0.0) -> News:
-        """The oldest of the news.
+        """Return the oldest message.
 
         Raises:
-            queue.Empty: There is none within the timeout.
+            queue.Empty: None came within the timeout.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._newest, timeout):

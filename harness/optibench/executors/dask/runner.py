@@ -1,4 +1,4 @@
-"""Running a cell where its run folder is not."""
+"""Runs a cell on a machine that does not have the run folder."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from optibench.store.fingerprint import Fingerprints
 
 
 class RemoteCellRunner(CellRunner):
-    """Runs cells of a run folder on another machine: what comes of one is its journal, which the coordinator is sent.
+    """Runs cells on a machine that does not have the run folder; the result is the journal, sent to the coordinator.
 
     Args:
-        folder: With a folder ``journal``.
-        data_versions: Those of the coordinator's tasks.
-        limits: The grid's.
-        fingerprints, run_id: The coordinator's; a worker of another source or other packages runs no cell.
+        folder: A local folder with a subfolder ``journal``.
+        data_versions: The data versions of the coordinator's tasks.
+        limits: The grid's limits.
+        fingerprints, run_id: The coordinator's; a worker with other sources or packages runs no cell.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class RemoteCellRunner(CellRunner):
         scratch: Path | None = None,
         own_process: bool = True,
     ) -> None:
-        """Run one cell, or the rest of it.
+        """Run one cell, or the rest of a started one.
 
         Raises:
-            HarnessError: The task's data here is not the coordinator's.
+            HarnessError: The version of the task's data differs from the coordinator's.
         """
         from optibench.cell.run import benchmark
 
@@ -54,4 +54,4 @@ class RemoteCellRunner(CellRunner):
         super().run(cell, report, stopping, heartbeat, scratch=scratch, own_process=own_process)
 
     def finish(self, cell: Cell, trials: Sequence[Trial], history: History) -> None:
-        """The journal is whole; there is no more to do here."""
+        """Do nothing: the journal is the result."""

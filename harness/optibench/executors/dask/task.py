@@ -1,6 +1,6 @@
-"""What a Dask worker does with a cell: has a process beside it run it, and sends the journal as it grows.
+"""The Dask task of a cell: passes the cell to a separate process, and sends the journal while it grows.
 
-Everything that goes over the wire is plain data, so that a worker of another version answers with a sentence.
+Only plain data is sent, so that a worker with another version can answer with a clear error message.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ POLL_SECONDS = 0.1
 NEWS_SECONDS = 1.0
 """How often the journal of a running cell is sent, at most."""
 BYTES_PER_SECOND = 50_000
-"""Long journals are sent more rarely than that."""
+"""Maximum rate at which journals are sent; long ones are sent less often."""
 
 LOG_BYTES = 2**16
-"""What is sent of a cell's log, at most."""
+"""Maximum size of the part of a cell's log that is sent."""
 
 
 class Cancelled(Exception):
-    """Nobody waits for this cell any more, or the worker is about to end."""
+    """The coordinator no longer waits for this cell, or the worker is about to end."""
 
 
 class CellProcess:
-    """A process that runs cells (:mod:`optibench.executors.dask.cell_process`), seen from the Dask worker.
+    """The Dask worker's handle of a process that runs cells (:mod:`optibench.executors.dask.cell_process`).
 
     Args:
-        setup: What all cells of a run share, as JSON can hold it.
-        scratch: A folder for its own folder.
+        setup: What all cells of a run share, as JSON values.
+        scratch: The process's temporary folder is created in here.
     """
 
     def __init__(self, setup: Mapping[str, Any], scratch: str) -> None:
@@ -65,11 +65,11 @@ class CellProcess:
         Args:
             cell: The cell's fields.
             journal: What its journal holds so far.
-            look: Called again and again with what it holds by then; may raise to end it.
+            look: Called repeatedly with the journal's current content; may raise an error to end the cell.
 
         Returns:
-            ``journal`` at the end, ``events`` on the way, the ``log`` of what was printed, and ``error``: why it
-            could not be run, or ``None``.
+            The final ``journal``, the ``events``, the ``log`` with the printed output, and ``error``: why the cell
+            could not run, or ``None``.
         """
         assert self.process.stdout is not None
         path = self._path(cell)
@@ -88,7 +88,7 @@ class CellProcess:
         return answer
 
     def _log(self, key: str) -> str:
-        """The beginning of what a cell printed; its file is removed."""
+        """The beginning of a cell's printed output; removes its file."""
         path = self.folder / "logs" / f"{key}.log"
         try:
             with path.open("rb") as file:
@@ -99,14 +99,14 @@ class CellProcess:
         return found
 
     def halt(self, cell: Mapping[str, Any]) -> str:
-        """End it in the middle of a cell; returns what the cell's journal then holds."""
+        """Kill the process in the middle of a cell; returns the cell's journal."""
         self.process.kill()
         self.process.wait()
-        time.sleep(POLL_SECONDS)  # what it started is killed with it, but not at once
+        time.sleep(POLL_SECONDS)  # the processes that it started are killed a moment later
         return _whole_lines(self._path(cell))
 
     def close(self) -> None:
-        """End it, and all that it started."""
+        """Kill the process and everything that it started."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -126,10 +126,10 @@ _lock = threading.Lock()
 
 @contextmanager
 def _cell_process(setup: Mapping[str, Any], scratch: str) -> Iterator[CellProcess]:
-    """A process of this worker that is idle, or a new one; each of the worker's threads uses its own."""
+    """Provide an idle process of this worker, or a new one; each of the worker's threads uses its own."""
     with _lock:
         others = [process for process in _idle if process.setup != setup or process.process.poll() is not None]
-        for process in others:  # of another run, or ended after a while without cells
+        for process in others:  # of an earlier run, or ended after a time without cells
             _idle.remove(process)
             process.close()
         process = _idle.pop() if _idle else CellProcess(setup, scratch)
@@ -143,14 +143,14 @@ def _cell_process(setup: Mapping[str, Any], scratch: str) -> Iterator[CellProces
 
 
 def run_remotely(order: Mapping[str, Any]) -> dict[str, Any]:
-    """A Dask task: run one cell, or the rest of it.
+    """The Dask task: run one cell, or the rest of a started one.
 
     Args:
         order: ``cell`` (its fields), ``journal`` (so far), ``attempt``, ``topic`` (for news), ``fingerprint`` (what
             this machine must have) and ``setup`` (what all cells of the run share).
 
     Returns:
-        ``journal``, ``events`` and ``error`` as :meth:`CellProcess.run` does, and the ``worker``'s address.
+        ``journal``, ``events`` and ``error`` as from :meth:`CellProcess.run`, and the ``worker``'s address.
     """
     from distributed import get_worker
 
@@ -188,6 +188,6 @@ def run_remotely(order: Mapping[str, Any]) -> dict[str, Any]:
                 raise
     except Cancelled:
         return {"error": "cancelled", "worker": worker.address, "journal": sent, "events": []}
-    if not wanted():  # nobody will fetch the result
+    if not wanted():  # the coordinator will not fetch the result
         send(result["journal"], last=True)
     return {**result, "worker": worker.address}
