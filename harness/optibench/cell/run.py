@@ -46,8 +46,7 @@ from optibench.cell.trials import Trial, curve_text, info_text
 from optibench.errors import message, storable
 from optibench.external.benchmark import ExternalTimeout
 from optibench.plan.cells import Cell, derived_seed
-from optibench.spec.fidelity import illegal as illegal_fidelity
-from optibench.spec.fidelity import share, varied
+from optibench.spec.fidelity import cost_fraction, fidelity_error, varied_fidelity
 from optibench_benchmarks import Benchmark
 from optibench_optimizers import Observation, Optimizer, State, Suggestion
 
@@ -266,7 +265,7 @@ class _CellRun:
         with self._foreign("optimizer", "setting up the optimizer") as call:
             fidelity = None
             if optibench_optimizers.parse(cell.specification)[0].capabilities.multi_fidelity:
-                fidelity = varied(self.problem, cell.fidelity)
+                fidelity = varied_fidelity(self.problem, cell.fidelity)
             space = copy.deepcopy(self.space)
             made = optibench_optimizers.create(
                 cell.specification, space, seed=seed, n_trials=cell.trials, fidelity=fidelity
@@ -307,7 +306,7 @@ class _CellRun:
             illegal = error_text("the optimizer proposed an illegal configuration", raised)
         try:
             fidelity = None if suggestion.fidelity is None else _storable(suggestion.fidelity)
-            wrong = None if fidelity is None else illegal_fidelity(self.problem, fidelity)
+            wrong = None if fidelity is None else fidelity_error(self.problem, fidelity)
             if wrong is not None:
                 raise ValueError(wrong)
         except Exception as raised:
@@ -454,7 +453,7 @@ class _Proposal:
         values = (math.nan, state, self.error, 0.0, self.ask_seconds, 0.0, 0.0)
         found = Trial(index, phase, self.config_json, self.fidelity_json, *values, started_at=started_at)
         if self.error is None and self.fidelity is not None:
-            found.cost_fidelity = share(problem, self.fidelity)
+            found.cost_fidelity = cost_fraction(problem, self.fidelity)
         return found
 
 

@@ -38,7 +38,7 @@ class Trial:
         ask_seconds, evaluate_seconds, tell_seconds: Wall-clock time of each step.
         started_at: Unix time.
         attempts: How often it was started: more than once if a worker died during it and it was retried.
-        cost_fidelity: Its cost in full evaluations: 1 for a full one (:func:`optibench.spec.fidelity.share`).
+        cost_fidelity: Its cost in full evaluations: 1 for a full one (:func:`optibench.spec.fidelity.cost_fraction`).
         simulated_start, simulated_end: When it ran on the simulated clock, in seconds; ``None`` where there is none.
         curve: The learning curve of a training as JSON (:func:`curve_text`); ``None`` if there is none.
         info: What else the evaluation returned, as JSON (:func:`info_text`); ``None`` if that is nothing.

@@ -8,7 +8,7 @@ import msgspec
 
 from optibench.spec import batches
 from optibench.spec.budget import Budget
-from optibench.spec.fidelity import Choice
+from optibench.spec.fidelity import FidelityChoice
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -19,11 +19,11 @@ class Cell(msgspec.Struct, frozen=True):
         optimizer: The optimizer's label.
         task: The benchmark's name.
         seed: The grid's seed; the seeds of optimizer, initial design and evaluations derive from it and the task.
-        trials: Trials in all.
+        trials: The total number of trials.
         initial_size: How many of them are the shared initial design (0: the optimizer makes its own).
-        budget: What it may spend, where that is no count of trials; ``trials`` is then what the optimizer plans with.
-        workers: How many evaluations are under way at a time on a simulated clock; 0: there is no such clock.
-        fidelity: The grid's own choice of what multi-fidelity optimizers vary.
+        budget: The budget if it is not a number of trials; ``trials`` is then the number that the optimizer is told.
+        workers: Number of parallel evaluations on a simulated clock; 0: there is no simulated clock.
+        fidelity: The fidelity that multi-fidelity optimizers vary, if the grid chooses it.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Cell(msgspec.Struct, frozen=True):
     initial_size: int
     budget: Budget | None = None
     workers: int = 0
-    fidelity: Choice | None = None
+    fidelity: FidelityChoice | None = None
 
     @property
     def specification(self) -> str:
@@ -43,11 +43,11 @@ class Cell(msgspec.Struct, frozen=True):
 
     @property
     def batch(self) -> int:
-        """How many configurations it proposes at a time."""
+        """Number of configurations that it proposes at a time."""
         return batches.split(self.optimizer)[1]
 
 
 def derived_seed(*parts: str | int) -> int:
-    """A seed in [0, 2**31) that depends on every part, the same on every machine."""
+    """A seed in [0, 2**31) that depends on every part and is the same on every machine."""
     digest = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -1,4 +1,4 @@
-"""What a grid whose budget is a cost, or whose optimizers choose fidelities, needs of its tasks."""
+"""Checks that tasks have the costs and fidelities that a grid's budget and optimizers need."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from optibench_benchmarks import Benchmark
 
 
-def varied(grid: Grid, found: Sequence[Benchmark]) -> dict[str, Fidelity]:
-    """Check that every task has what the grid's budget, clock and optimizers need; the fidelities that vary, by task.
+def varied_fidelities(grid: Grid, found: Sequence[Benchmark]) -> dict[str, Fidelity]:
+    """Check that all tasks have what the budget, clock and optimizers need; return the varied fidelities by task.
 
     Raises:
-        HarnessError: A task lacks it.
+        HarnessError: A task lacks something.
     """
     import optibench_optimizers
 
@@ -26,26 +26,26 @@ def varied(grid: Grid, found: Sequence[Benchmark]) -> dict[str, Fidelity]:
     if grid.simulated_workers or (grid.budget is not None and grid.budget.unit == "seconds"):
         if any(batches.split(name)[1] > 1 for name in grid.optimizers):
             raise HarnessError(
-                f"`batch_size` and `{clock}` exclude each other: on a simulated clock each worker asks for itself; "
-                "leave one of them out."
+                f"`batch_size` and `{clock}` exclude each other, because on a simulated clock each worker asks for one "
+                "configuration at a time; leave one of them out."
             )
         for benchmark in found:
             if not benchmark.has_cost:
                 raise HarnessError(
-                    f"`{clock}` needs tasks whose evaluations have a known cost in seconds, as surrogates and tables "
-                    f"do, and {benchmark.name} does not: leave the task out, or use another budget."
+                    f"`{clock}` needs tasks whose evaluations have a known cost in seconds, such as surrogates and "
+                    f"tables. {benchmark.name} has none: leave the task out, or use another budget."
                 )
     specs = [batches.split(name)[0] for name in grid.optimizers]
     choosing = [spec for spec in specs if optibench_optimizers.parse(spec)[0].capabilities.multi_fidelity]
     if grid.fidelity is not None and not choosing:
         raise HarnessError(
-            f"`fidelity: {grid.fidelity.name}` is for optimizers that choose fidelities and this grid has none: leave "
-            "it out, or see `optibench list optimizers`."
+            f"`fidelity: {grid.fidelity.name}` is for optimizers that choose fidelities, and this grid has none: leave "
+            "it out, or choose one from `optibench list optimizers`."
         )
     fidelities = {}
     for benchmark in found if choosing else ():
         try:
-            one = fidelity.varied(benchmark, grid.fidelity)
+            one = fidelity.varied_fidelity(benchmark, grid.fidelity)
         except HarnessError as error:
             raise HarnessError(f"{choosing[0]} varies a fidelity: {error}") from error
         fidelities[benchmark.name] = Fidelity(one.name, one.low, one.high, one.whole)

@@ -1,4 +1,4 @@
-"""What a plan says of an optimizer: settings checked, versions pinned."""
+"""An optimizer in a plan: its settings are checked and its versions pinned."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from optibench_benchmarks import Benchmark
     from optibench_optimizers import Entry
 
-NOT_ASKED = ("packages", "fingerprint", "own")
-"""What is said of an optimizer that is no part of a cell's key."""
+NOT_IN_KEY = ("packages", "fingerprint", "own")
+"""Fields of an optimizer that are not part of a cell's key."""
 
 
 class PlannedOptimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """An optimizer of a grid: what it wraps and, if it needs one, what identifies its training phase.
+    """An optimizer of a grid: what it wraps, and the key of its training phase if it needs one.
 
-    ``fingerprint`` is its checkpoint's, in folders of before cells had fingerprints. ``own``: it is an object that a
-    Python call was given.
+    ``fingerprint`` is its checkpoint's, in folders that were made before cells had fingerprints. ``own`` means that it
+    is an object passed to a Python call.
     """
 
     name: str
@@ -36,14 +36,14 @@ class PlannedOptimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     @classmethod
     def of(cls, entry: Entry, settings: Mapping[str, Any], batch: int, benchmark: Benchmark, trials: int) -> Self:
-        """Check an optimizer and its settings; on ``benchmark`` if only a set-up shows whether they are right.
+        """Check an optimizer and its settings; it is set up on ``benchmark`` if only that shows whether they are valid.
 
         Raises:
-            HarnessError, OptimizerError: They are wrong, or a library of it is missing.
+            HarnessError, OptimizerError: They are invalid, or a library is missing.
         """
         import optibench_optimizers
 
-        entry.check()  # a library in a reduced mode is refused here, not in every cell
+        entry.check()  # a library in a reduced mode is rejected here, not in every cell
         optibench_optimizers.check_settings(entry, settings)
         training = entry.training(settings) if settings else None
         found = cls(
@@ -67,19 +67,19 @@ class PlannedOptimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     @property
     def specification(self) -> str:
-        """Its name and its settings in one canonical order."""
+        """Its name and its settings in a canonical order."""
         words = ",".join(f"{key}={_scalar(value)}" for key, value in sorted(self.settings.items()))
         return f"{self.name}:{words}" if words else self.name
 
     @property
     def label(self) -> str:
-        """What tables call it: the specification, and the batch size if it has one."""
+        """Its name in tables: the specification, and the batch size if it is above 1."""
         return batches.label(self.specification, self.batch)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of it a cell's key covers, as JSON: not versions, which are in fingerprints."""
-        return {name: value for name, value in msgspec.to_builtins(self).items() if name not in NOT_ASKED}
+        """What a cell's key covers, as JSON; versions are not part of it, they are in fingerprints."""
+        return {name: value for name, value in msgspec.to_builtins(self).items() if name not in NOT_IN_KEY}
 
 
 def _scalar(value: Any) -> str:

@@ -1,6 +1,6 @@
 """The plan: a grid with every name expanded, every setting checked and every version pinned.
 
-It is what a run folder holds beside the results, and what a resumed run is compared with. Nothing here runs anything.
+A run folder holds it beside the results, and a resumed run is compared with it. Nothing here runs anything.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import yaml
 from optibench.errors import HarnessError, reason
 from optibench.files import write_atomically
 from optibench.plan.cells import Cell
-from optibench.plan.costs import varied
+from optibench.plan.costs import varied_fidelities
 from optibench.plan.optimizers import PlannedOptimizer
 from optibench.plan.tasks import Task
 from optibench.spec import batches
@@ -28,22 +28,23 @@ from optibench.spec.grid import Grid
 GRID, TASKS = "grid.yaml", "tasks.json"
 """The files of a run folder that hold its plan."""
 SCHEMA = 2
-"""Raised when the way a cell is run or stored changes its result."""
-OWN_PLACE = {"optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "name", "skipped"}
-"""Of a grid, what has a place of its own in the keys of cells, or none; all else is there where it is used."""
-GROWS = {"optimizers", "benchmarks", "seeds", "trials", "name", "skipped"}
-"""Of a grid, what may differ from the folder's when that is extended."""
+"""Increased when a change to how cells run or are stored changes their results."""
+KEYED_ELSEWHERE = {"optimizers", "benchmarks", "seeds", "trials", "initial", "initial_size", "name", "skipped"}
+"""Fields of a grid that cell keys cover in another place or not at all; the others are covered where they are used."""
+EXTENDABLE = {"optimizers", "benchmarks", "seeds", "trials", "name", "skipped"}
+"""Fields of a grid that may differ from the folder's when that is extended."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is run, or was.
+    """Everything that a run does, or did.
 
     Attributes:
-        grid: Optimizers as canonical labels, benchmarks as tasks, ``initial_size`` 0 where there is no shared design.
+        grid: The grid with optimizers as canonical labels, benchmarks as tasks, and ``initial_size`` 0 without a shared
+            design.
         packages: The schema, and versions of what every cell depends on.
         optimizers: By label.
         tasks: By name.
-        imported: The files that the trials are from, where another framework ran them.
+        imported: The imported files, if another framework ran the trials.
     """
 
     grid: Grid
@@ -56,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for key, known in (("optimizers", self.optimizers), ("benchmarks", self.tasks)):
             unknown = [name for name in getattr(self.grid, key) if name not in known]
             if unknown:
-                raise ValueError(f"nothing says what {unknown[0]!r} of `grid: {key}` is")
+                raise ValueError(f"{unknown[0]!r} of `grid: {key}` is not described")
 
     @classmethod
     def of(cls, grid: Grid) -> Self:
@@ -79,12 +80,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             limit = entry.capabilities.max_dimensions
             if limit is not None and len(widest.space) > limit:
                 raise HarnessError(
-                    f"Optimizer {entry.name!r} handles at most {limit} parameters and {widest.name} has "
+                    f"Optimizer {entry.name!r} supports at most {limit} parameters, and {widest.name} has "
                     f"{len(widest.space)}: leave one of the two out."
                 )
             optimizer = PlannedOptimizer.of(entry, settings, size, found[0], grid.trials)
             optimizers[optimizer.label] = optimizer
-        fidelities = varied(grid, found)
+        fidelities = varied_fidelities(grid, found)
         tasks = {benchmark.name: Task.of(benchmark, fidelities.get(benchmark.name)) for benchmark in found}
         expanded = msgspec.structs.replace(
             grid,
@@ -102,10 +103,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read the plan of a run folder, of this version or an earlier one.
+        """Read the plan of a run folder, which this version or an earlier one wrote.
 
         Raises:
-            HarnessError: A file of it is missing or damaged.
+            HarnessError: One of its files is missing or damaged.
         """
         try:
             plain = yaml.safe_load((folder / GRID).read_text(encoding="utf-8"))
@@ -122,24 +123,24 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ) from error
 
     def save(self, folder: Path) -> None:
-        """Write the plan into a run folder; its grid last, for a folder that has one is whole."""
+        """Write the plan into a run folder; the grid comes last, because a folder that has one counts as complete."""
         plain = self._plain()
         tasks = plain.pop("tasks")
         write_atomically(folder / TASKS, json.dumps(tasks, indent=1).encode())
         write_atomically(folder / GRID, yaml.safe_dump(plain, sort_keys=False, width=120).encode())
 
     def cells(self) -> Iterator[Cell]:
-        """The cells, seed by seed so that an unfinished grid is balanced; none of an imported one.
+        """The cells, seed by seed so that an unfinished grid is balanced; an imported plan has none.
 
-        A cell's key covers the optimizer's settings, the task's data and reference, the seed, the budget, the initial
-        design and the limits: what was asked for. What made it is in its fingerprint
+        A cell's key covers what was requested: the optimizer's settings, the task's data and reference, the seed, the
+        budget, the initial design and the limits. The code and versions that ran it are in its fingerprint
         (:mod:`optibench.store.fingerprint`).
         """
         grid, plain = self.grid, self._plain()
         before = self.packages.get("schema", 1) == 1  # then versions were part of the key
         common = [plain["packages"] if before else {"schema": self.packages["schema"]}]
         common += [grid.trials, grid.initial_size]
-        used = {name: value for name, value in plain["grid"].items() if name not in OWN_PLACE}
+        used = {name: value for name, value in plain["grid"].items() if name not in KEYED_ELSEWHERE}
         common += [value if name == "limits" else {name: value} for name, value in used.items()]
         optimizers = plain["optimizers"] if before else {name: one.identity for name, one in self.optimizers.items()}
         tasks = {name: one.identity for name, one in self.tasks.items()}
@@ -164,7 +165,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def versions(self) -> dict[str, str]:
-        """The distributions that cells depend on, with their versions."""
+        """The versions of the distributions that cells depend on."""
         found = {name: str(version) for name, version in self.packages.items() if name != "schema"}
         for optimizer in self.optimizers.values():
             found |= optimizer.packages
@@ -172,29 +173,29 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def has_costs(self) -> bool:
-        """Whether the trials differ in what they cost, or have times on a simulated clock."""
+        """Whether the trials differ in cost or have times on a simulated clock."""
         varied = any(task.fidelity is not None for task in self.tasks.values())
         return varied or self.grid.budget is not None or bool(self.grid.simulated_workers)
 
     def differences(self, here: Plan) -> list[str]:
-        """Where another plan asks for something else than this one, which is in a folder: ``seeds: 3 there, 4 here``.
+        """How a new plan differs from this one, which is in a folder: ``seeds: 3 there, 4 here``.
 
-        Versions are no part of the question: those are in the fingerprints.
+        Versions are not compared: they are in the fingerprints.
         """
-        return list(_differences("", self._question(), here._question()))
+        return list(_differences("", self._requested(), here._requested()))
 
     def conflicts(self, here: Plan) -> list[str]:
-        """Where another plan asks for something else in what both have; not in how many trials."""
-        old, new = self._question(), here._question()
+        """How a new plan differs in what both plans have, apart from the number of trials."""
+        old, new = self._requested(), here._requested()
         both = {name: old[name].keys() & new[name].keys() for name in ("optimizers", "tasks")}
-        both["grid"] = (old["grid"].keys() | new["grid"].keys()) - GROWS
+        both["grid"] = (old["grid"].keys() | new["grid"].keys()) - EXTENDABLE
         mine, others = (
             {name: {key: one[name].get(key) for key in sorted(both[name])} for name in both} for one in (old, new)
         )
         return list(_differences("", mine, others))
 
     def grown(self, here: Plan) -> Self:
-        """This plan with what one without conflicts adds: optimizers, tasks, seeds, trials."""
+        """This plan extended by a new one without conflicts: optimizers, tasks, seeds, trials."""
         skipped = tuple(sorted({*(self.grid.skipped or ()), *(here.grid.skipped or ())} - {*here.tasks})) or None
         grid = msgspec.structs.replace(
             self.grid,
@@ -208,7 +209,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self, grid=grid, optimizers={**here.optimizers, **self.optimizers}, tasks={**here.tasks, **self.tasks}
         )
 
-    def _question(self) -> dict[str, Any]:
+    def _requested(self) -> dict[str, Any]:
         optimizers = {name: one.identity for name, one in self.optimizers.items()}
         tasks = {name: one.identity for name, one in self.tasks.items()}
         grid = {name: value for name, value in self._plain()["grid"].items() if name != "name"}
@@ -216,7 +217,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return found
 
     def _plain(self) -> dict[str, Any]:
-        """As YAML and JSON hold it; what a grid does not use is left out, as before there was such a thing."""
+        """The plan for YAML and JSON; unused options of the grid are left out, so that new options do not change it."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         imported = plain.pop("imported")
         grid = {name: value for name, value in plain["grid"].items() if value or name == "initial_size"}
@@ -237,7 +238,7 @@ def _differences(path: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _rounding(old: Any, new: Any) -> bool:
-    """Whether two numbers differ as those that two CPUs compute."""
+    """Whether two numbers differ only by rounding, as results of two CPUs may."""
     return isinstance(old, float) and isinstance(new, float) and math.isclose(old, new, rel_tol=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""What a plan says of a task, as ``tasks.json`` holds it."""
+"""A task in a plan, as it is stored in ``tasks.json``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optibench_benchmarks import Benchmark
 
 Number = int | float
-"""A number that stays as it was written: it is part of a hash, and ``1`` is not ``1.0`` there."""
+"""A number that keeps its type: it is part of a hash, in which ``1`` and ``1.0`` differ."""
 
 
 class Reference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,16 +49,16 @@ class RandomValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failed: int
 
 
-NOT_ASKED = ("metrics", "own", "random")
-"""What is said of a task that is no part of a cell's key."""
+NOT_IN_KEY = ("metrics", "own", "random")
+"""Fields of a task that are not part of a cell's key."""
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What determines the results on a task; ``metrics``, which a report may show; ``fidelity``, which may vary.
+    """What determines the results on a task; ``metrics`` may be shown in reports, ``fidelity`` may be varied.
 
-    ``own``: it is an object that a Python call was given; ``random``: the median and the worst value of random
-    configurations, where they were measured for this run folder. Without a reference it has no regret. For the others
-    see :class:`optibench_benchmarks.Benchmark`.
+    ``own`` means that it is an object passed to a Python call; ``random`` is the median and the worst value of random
+    configurations, if they were measured for this run folder. Without a reference a task has no regret. For the other
+    fields see :class:`optibench_benchmarks.Benchmark`.
     """
 
     direction: Literal["minimize", "maximize"]
@@ -93,5 +93,5 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of it a cell's key covers, as JSON."""
-        return {name: value for name, value in msgspec.to_builtins(self).items() if name not in NOT_ASKED}
+        """The part that a cell's key covers, as JSON."""
+        return {name: value for name, value in msgspec.to_builtins(self).items() if name not in NOT_IN_KEY}

@@ -1,4 +1,4 @@
-"""What a grid that is to be run would cost: its cells, and about how long they take."""
+"""Forecasts the cost of running a grid: its cells, trials, time and disk space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from optibench.plan.cells import Cell
 from optibench.plan.optimizers import PlannedOptimizer
 from optibench.plan.plan import GRID, Plan
-from optibench.runs.run import asked, opened
+from optibench.runs.run import open_run, read_options
 from optibench.spec.grid import Grid, Settings
 from optibench.store.continued import ignores_budget
 from optibench.store.run_folder import Store
@@ -21,27 +21,27 @@ SUGGESTION = {
     **{"optiformer": 0.022, "optiformer:preset=fast": 8.7e-3, "optiformer:preset=thorough": 0.086},
     **{"optiformer-seq": 0.028, "gp-optuna": 0.15, "smac-rf": 0.41, "gp-skopt": 0.65, "gp-botorch": 0.7},
 }
-"""Mean seconds of one suggestion by name and settings: in the published grids, 50 to 100 trials on one thread of a
-two-core AMD EPYC, or in ``docs/latency.json`` where no grid has it. Any other setting may take any time.
+"""Mean seconds of one suggestion by name and settings: from the published grids (50 to 100 trials on one thread of a
+two-core AMD EPYC), or from ``docs/latency.json`` if no grid has it. The time of other settings is unknown.
 """
 CELL_BYTES, TRIAL_BYTES, PARAMETER_BYTES = 7_000, 130, 25
-"""What a finished cell takes on disk, and in it a trial, and each parameter of its configuration."""
+"""Bytes on disk of a finished cell, of a trial in it, and of a parameter of the trial's configuration."""
 TRIAL = 2e-4
-"""Seconds of one trial beside its suggestion: a surrogate's or a table's evaluation, and the journal."""
+"""Seconds of one trial without its suggestion: the evaluation of a surrogate or a table, and the journal."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is left to do of a grid.
+    """The remaining work of a grid.
 
     Attributes:
-        spec: The grid, as it was named.
-        folder: The run folder that it goes to.
-        cells, finished: Cells in all, and those whose results are in the folder.
-        trials: Trials of the others; ``None`` where nobody knows how many the budget pays for.
-        seconds: About how long they take; of those optimizers whose time is known.
-        size: About how many bytes the folder then has more.
-        unknown: The optimizers whose time is not known, since their speed or their number of trials is not.
+        spec: The grid, as the user named it.
+        folder: Its run folder.
+        cells, finished: Number of all cells, and of those whose results are in the folder.
+        trials: Number of trials left; ``None`` if the number that the budget allows is unknown.
+        seconds: Approximate time of the optimizers whose time is known.
+        size: Approximate additional size of the folder, in bytes.
+        unknown: The optimizers whose speed or number of trials is unknown.
     """
 
     spec: str
@@ -59,35 +59,35 @@ class Forecast:
 
     @property
     def sentence(self) -> str:
-        """All of it, for whoever asks before the run."""
+        """The forecast as one sentence, for a dry run."""
         left = f"{self.folder}: {self.cells - self.finished:,} of {self.cells:,} cells to run"
         if self.done:
             return f"{left}."
-        trials = "as many trials as the budget pays for" if self.trials is None else f"{self.trials:,} trials"
-        time = f"{about(self.seconds)} beside the evaluations"
-        time += f" and the asks of {', '.join(self.unknown)}, which are not known" if self.unknown else ""
+        trials = "as many trials as the budget allows" if self.trials is None else f"{self.trials:,} trials"
+        time = f"{about(self.seconds)} plus the evaluations"
+        time += f" and the asks of {', '.join(self.unknown)} (unknown)" if self.unknown else ""
         return f"{left}, {trials}: {time}; about {megabytes(self.size)} on disk."
 
     @property
     def command(self) -> str:
-        """What to type to run it."""
+        """The command that runs it."""
         return f"optibench run {self.spec}"
 
     def __str__(self) -> str:
         of = f" of {self.cells:,}" if self.finished else ""
-        trials = "as many as the budget pays for" if self.trials is None else f"{self.trials:,}"
+        trials = "as many as the budget allows" if self.trials is None else f"{self.trials:,}"
         left = f"cells left: {self.cells - self.finished:,}{of}, trials: {trials}, {about(self.seconds)}"
-        return left + (f" beside the time of {', '.join(self.unknown)}, which is not known" if self.unknown else "")
+        return left + (f" plus the time of {', '.join(self.unknown)} (unknown)" if self.unknown else "")
 
 
 def dry_run(spec: str | None, options: Mapping[str, Any], *, place: str = "The call") -> Forecast:
-    """What :func:`optibench.runs.run.start` would do; nothing is run, made or changed.
+    """Forecast what :func:`optibench.runs.run.start` would do; nothing is run, created or changed.
 
     Raises:
-        HarnessError, BenchmarkError, OptimizerError: It could not be run, and the message says what to fix.
+        HarnessError, BenchmarkError, OptimizerError: It could not run, and the message says what to fix.
     """
-    grid, settings = asked(spec, options, place=place)
-    return forecast(spec or "", opened(settings).plan().grid if grid is None else grid, settings)
+    grid, settings = read_options(spec, options, place=place)
+    return forecast(spec or "", open_run(settings).plan().grid if grid is None else grid, settings)
 
 
 def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
@@ -111,11 +111,11 @@ def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
         else:
             store.refuse_difference(plan)
         cells = list((before.grown(plan) if settings.extend else before).cells())
-        begun = _begun(store, list(before.cells()), cells)
+        begun = _trials_done(store, list(before.cells()), cells)
     left = [cell for cell in cells if begun.get(cell.key, 0) < cell.trials]
-    counted = {name: _counted(optimizer, grid) for name, optimizer in plan.optimizers.items()}
+    fixed = {name: _has_fixed_trials(optimizer, grid) for name, optimizer in plan.optimizers.items()}
     speeds = {
-        name: SUGGESTION.get(optimizer.specification) if counted[name] else None
+        name: SUGGESTION.get(optimizer.specification) if fixed[name] else None
         for name, optimizer in plan.optimizers.items()
     }
     seconds, unknown, size = 0.0, dict[str, None](), 0
@@ -132,7 +132,7 @@ def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
         cells=len(cells),
         finished=len(cells) - len(left),
         trials=sum(cell.trials - begun.get(cell.key, 0) for cell in left)
-        if all(counted[cell.optimizer] for cell in left)
+        if all(fixed[cell.optimizer] for cell in left)
         else None,
         seconds=seconds / (1 if settings.executor == "serial" else settings.jobs or cores.usable()),
         size=size,
@@ -140,8 +140,8 @@ def forecast(spec: str, grid: Grid, settings: Settings) -> Forecast:
     )
 
 
-def _begun(store: Store, before: Sequence[Cell], cells: Sequence[Cell]) -> dict[str, int]:
-    """How many trials there are of each of some cells, in a folder whose own cells may have fewer trials."""
+def _trials_done(store: Store, before: Sequence[Cell], cells: Sequence[Cell]) -> dict[str, int]:
+    """Number of existing trials of some cells, in a folder whose own cells may have fewer trials."""
     finished, running = store.finished(), store.running()
     found = {
         cell.key: cell.trials if cell.key in finished or store.published() else running.get(cell.key, 0)
@@ -155,8 +155,8 @@ def _begun(store: Store, before: Sequence[Cell], cells: Sequence[Cell]) -> dict[
     return found
 
 
-def _counted(optimizer: PlannedOptimizer, grid: Grid) -> bool:
-    """Whether the number of trials in an optimizer's cells is known before they are run."""
+def _has_fixed_trials(optimizer: PlannedOptimizer, grid: Grid) -> bool:
+    """Whether the number of trials in an optimizer's cells is known before they run."""
     from optibench_optimizers import parse
 
     if grid.budget is None:
@@ -165,12 +165,12 @@ def _counted(optimizer: PlannedOptimizer, grid: Grid) -> bool:
 
 
 def megabytes(size: int) -> str:
-    """``2 MB``; less than one is ``1 MB``."""
+    """A size as text, such as ``2 MB``; at least ``1 MB``."""
     return f"{max(1, round(size / 1e6)):,} MB"
 
 
 def about(seconds: float) -> str:
-    """``about 3 hours``, ``about 20 minutes``, ``less than a minute``."""
+    """A time as text: ``about 3 hours``, ``about 20 minutes``, ``less than a minute``."""
     if seconds < 60:
         return "less than a minute"
     if seconds < 5400:

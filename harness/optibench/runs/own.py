@@ -1,4 +1,4 @@
-"""Resuming a run that was given objects of the user: no folder holds them."""
+"""Resuming a run of the user's own objects, which are not stored in the run folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from optibench.plan.plan import Plan
 
 
 def refuse_absent(folder: Path, plan: Plan) -> None:
-    """Refuse to go on with a plan whose own objects this call was not given; a plug-in of the same name will do.
+    """Reject a plan whose own objects were not passed to this call; a plug-in of the same name is accepted.
 
     Raises:
         HarnessError: One is missing.
@@ -22,6 +22,6 @@ def refuse_absent(folder: Path, plan: Plan) -> None:
     missing += [name for name, one in plan.tasks.items() if one.own and name.partition("/")[0] not in families]
     if missing:
         raise HarnessError(
-            f"{folder} runs {', '.join(dict.fromkeys(missing))}, which ob.run was given as Python objects and no "
-            f"folder holds: run that Python again, with the same call of ob.run and out={str(folder)!r}, to resume."
+            f"{folder} runs {', '.join(dict.fromkeys(missing))}, passed to ob.run as Python objects, which are not "
+            f"stored: to resume, run the same Python call of ob.run again, with out={str(folder)!r}."
         )

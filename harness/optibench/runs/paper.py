@@ -1,6 +1,6 @@
-"""`optibench paper`: what a paper is made of, as YAML; its results, reused or run; its files.
+"""`optibench paper`: reads a paper's YAML file, reuses or runs its results, and writes its files.
 
-The tables, figures and words are made by :mod:`optibench_reports.render.paper`; docs/how-to/paper.md explains the file.
+:mod:`optibench_reports.render.paper` makes the tables, figures and text; docs/how-to/paper.md explains the YAML file.
 """
 
 from __future__ import annotations
@@ -84,16 +84,16 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def shipped() -> dict[str, Path]:
-    """The papers that come with the bench, by name."""
+    """The shipped papers, by name."""
     return by_name(Path(__file__).parents[1] / "papers")
 
 
 def load(path: str) -> Paper:
-    """Read a paper from a YAML file, or by the name of one that is shipped, and check all that needs no results.
+    """Read a paper from a YAML file (or a shipped one by name), and check everything that needs no results.
 
     Raises:
         HarnessError: The file is missing or malformed, or a value is wrong; the message says where.
-        ReportError: It asks for a table or figure that there is not.
+        ReportError: It names an unknown table or figure.
     """
     source = read_yaml(path, "paper", declared(Paper), shipped())
     for key in ("results", "parts"):
@@ -101,13 +101,13 @@ def load(path: str) -> Paper:
             raise HarnessError(f"{path}: a paper needs the key {key!r}; docs/how-to/paper.md explains it.")
     values = source.read(declared(Paper))
     for name, grid in values["results"].items():
-        if grid is not None:  # a wrong name is found here, not after another grid's hours
+        if grid is not None:  # a wrong name is found here, not after hours of running other grids
             grids.load(grid, {}, place=source.where("results", name))
     parts = tuple(_part(source, number, values) for number in range(len(values["parts"])))
     for number, part in enumerate(parts):
         if part.name in [other.name for other in parts[:number]]:
             raise HarnessError(
-                f"{source.where('parts', number, 'name')}: two parts have one name, and would write the same files."
+                f"{source.where('parts', number, 'name')}: two parts have the same name and would write the same files."
             )
     return Paper(**values | {"parts": parts})
 
@@ -134,19 +134,19 @@ def _part(source: Source, number: int, paper: Mapping[str, Any]) -> Part:
 
 
 def collect(paper: Paper, *, may_run: bool = True) -> dict[str, Path] | None:
-    """The folders to read, by their names in the paper; runs or resumes the grids of those that are absent.
+    """Return the folders to read, by their names in the paper; run or resume the grids of missing folders.
 
-    Before anything is run, what would be is printed, and about how long it takes.
+    The grids to run and their approximate time are printed first.
 
     Args:
-        paper: What to make.
-        may_run: Whether grids may be run; one that has been run before is taken from its run folder in any case.
+        paper: The paper.
+        may_run: Whether grids may be run; a grid that was run before is read from its run folder in any case.
 
     Returns:
-        ``None`` if a run was asked to stop: the same command resumes it.
+        ``None`` if a run was stopped: the same command resumes it.
 
     Raises:
-        HarnessError: A folder is absent and has no grid, its grid cannot be run, or it must not be.
+        HarnessError: A folder is missing and has no grid, or its grid cannot or must not be run.
     """
     from optibench.runs.forecast import about, forecast
     from optibench.runs.run import run
@@ -155,21 +155,21 @@ def collect(paper: Paper, *, may_run: bool = True) -> dict[str, Path] | None:
     for name, grid in absent.items():
         if grid is None:
             raise HarnessError(
-                f"There is no folder {name}, and the paper names no grid to run in its place: give one, or start "
-                "where the folder lies."
+                f"{name} is missing, and the paper names no grid for it: name one, or start in the folder that "
+                f"contains {name}."
             )
     plans = {name: forecast(grid, *grids.load(grid, {})) for name, grid in absent.items() if grid is not None}
     waiting = {name: plan for name, plan in plans.items() if not plan.done}
     if waiting and not may_run:
-        words = "; ".join(f"{name}, which `{plan.command}` makes ({plan})" for name, plan in waiting.items())
-        raise HarnessError(f"There is no folder {words}; run that, or leave out --no-run.")
+        words = "; ".join(f"{name} is missing; `{plan.command}` makes it ({plan})" for name, plan in waiting.items())
+        raise HarnessError(f"{words}: run this, or leave out --no-run.")
     for name, plan in plans.items():
-        what = f"it takes running the grid {plan.spec} into {plan.folder}: {plan}" if name in waiting else "reusing"
-        print(f"There is no folder {name}: {what}{'.' if name in waiting else f' {plan.folder}.'}", flush=True)
+        what = f"running grid {plan.spec} into {plan.folder} ({plan})" if name in waiting else f"reusing {plan.folder}"
+        print(f"{name} is missing: {what}.", flush=True)
     if waiting:
         seconds = sum(plan.seconds for plan in waiting.values())
-        more = " and what is not known" if any(plan.unknown for plan in waiting.values()) else ""
-        print(f"In all {about(seconds)}{more}; stopped with Ctrl-C, it goes on with the same command.", flush=True)
+        more = " plus the unknown times" if any(plan.unknown for plan in waiting.values()) else ""
+        print(f"Total: {about(seconds)}{more}. After Ctrl-C, the same command resumes.", flush=True)
     folders = {name: expanded(name) for name in paper.results}
     for name, plan in plans.items():
         folders[name] = plan.folder
@@ -186,7 +186,7 @@ def collect(paper: Paper, *, may_run: bool = True) -> dict[str, Path] | None:
 
 
 def write(paper: Paper, folders: Mapping[str, Path], out: Path) -> Path:
-    """Make the paper of these folders in ``out``; returns the path of ``main.tex``.
+    """Write the paper of these folders into ``out``; returns the path of ``main.tex``.
 
     Raises:
         HarnessError, ReportError: A folder holds no results, or the results do not allow what the paper asks for.

@@ -1,4 +1,4 @@
-"""The progress of a run: a bar on a terminal, a line now and then elsewhere."""
+"""The progress of a run: a bar on a terminal, and a line every 30 seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class ProgressBar:
     """Counts trials, cells and failures as they happen.
 
     Args:
-        trials: How many each cell has; ``None`` where nobody knows, and progress is counted in cells.
-        cells: How many there are.
-        done_cells: How many were finished before this run began.
+        trials: Trials of each cell; ``None`` if unknown, then progress is counted in cells.
+        cells: Number of cells.
+        done_cells: Number of cells that were finished before this run.
     """
 
     def __init__(self, trials: int | None, cells: int, *, done_cells: int = 0) -> None:
@@ -47,7 +47,7 @@ class ProgressBar:
 
     @property
     def _done(self) -> tuple[int, int]:
-        """What is done of what there is, in trials or, where their number is not known, in cells."""
+        """How many trials are done, and how many there are in all; in cells if the number of trials is unknown."""
         return (self.cells, self.cells_total) if self._counts_cells else (self.trials, self.total)
 
     def __enter__(self) -> ProgressBar:
@@ -62,7 +62,7 @@ class ProgressBar:
             self._line()
 
     def update(self, news: Progress) -> None:
-        """Take in news from a worker."""
+        """Add what a worker reports."""
         self.trials += news.trials
         self.cells += news.cells
         self.failed += news.failed
@@ -83,11 +83,11 @@ class ProgressBar:
         seconds = self._last - self._start
         done, total = self._done
         new = done - self._first
-        left = f", about {_clock((total - done) * seconds / new)} left" if 0 < new < total else ""
+        left = f", ETA {_clock((total - done) * seconds / new)}" if 0 < new < total else ""
         failed = f", {self.failed} failed" if self.failed else ""
         print(
             f"{self._count()}, {self.cells:,}/{self.cells_total:,} cells{failed}, "
-            f"{_clock(seconds)} gone{left if done < total else ''}",
+            f"elapsed {_clock(seconds)}{left if done < total else ''}",
             file=sys.stderr,
             flush=True,
         )

@@ -28,15 +28,15 @@ def report(
 
     Args:
         folders: The run folders.
-        out: Where it goes.
-        at: Trial counts; the report's choice by default.
+        out: The report's folder.
+        at: Trial counts; chosen by the report by default.
         control: The optimizer that the others are tested against; all pairs by default.
         run: Optimizer, task and seed of a cell to draw.
         asked: Metrics to show, as ``name`` or ``name:direction``.
         optimizers, tasks: Only these, as names or globs; all if empty.
 
     Raises:
-        HarnessError, ReportError: A folder holds no results, or they do not allow what is asked for.
+        HarnessError, ReportError: A folder holds no results, or the options do not fit them.
     """
     from optibench.store.to_results import load, load_curves, load_run
     from optibench_reports import merge, write
@@ -68,7 +68,7 @@ def compare(
     """Write the report of two runs side by side, on the tasks they share.
 
     Returns:
-        How far their cells agree, the report, and, if ``changed`` asks for it, how each optimizer of both changed.
+        How far their cells agree, the report, and, if ``changed`` is set, how each common optimizer changed.
 
     Raises:
         HarnessError, ReportError: See :func:`report`.
@@ -88,7 +88,7 @@ def compare(
 
 
 def _metrics(folders: Sequence[Path], asked: Sequence[str]) -> list[Metric]:
-    """The metrics that are asked for; some trial has each of them."""
+    """The requested metrics; each is in at least one trial."""
     from optibench.store.to_results import refuse_absent_metrics
     from optibench_reports.stats.metrics import parse
 

@@ -1,4 +1,4 @@
-"""`optibench run`: plan the cells, run the unfinished ones, keep the results."""
+"""`optibench run`: plans the cells, runs the unfinished ones and stores the results."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Outcome:
         store: The run folder.
         finished, cells: Finished cells and all cells.
         stopped: Whether it was asked to stop before it was done.
-        failed: Trials without a value, or whose outcome the optimizer could not be told, of the finished cells.
+        failed: Trials of finished cells that have no value, or whose tell failed.
     """
 
     store: Store
@@ -55,19 +55,19 @@ def start(
     """Run a grid that is given by options, or resume the one in a folder if only ``out`` is given.
 
     Args:
-        grid: A YAML file, or the name of a grid that is shipped; options win over what it says.
-        command: What was typed, for the provenance.
-        place: What errors call the place where the options were given.
+        grid: A YAML file or the name of a shipped grid; options override it.
+        command: The command line, for the provenance.
+        place: Where the options were given, for error messages.
         options: As in a YAML file: ``seeds=5``, ``evaluation_limit="5m"``, ``jobs=2``.
 
     Raises:
         HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to fix.
     """
-    return run(*asked(grid, options, place=place), command=command)
+    return run(*read_options(grid, options, place=place), command=command)
 
 
-def asked(grid: str | Path | None, options: Mapping[str, Any], *, place: str) -> tuple[Grid | None, Settings]:
-    """What :func:`start` would run, and how; no grid where the one in the folder is resumed.
+def read_options(grid: str | Path | None, options: Mapping[str, Any], *, place: str) -> tuple[Grid | None, Settings]:
+    """The grid and settings of :func:`start`; the grid is ``None`` if the one in the folder is resumed.
 
     Raises:
         HarnessError: A value is wrong; the message says where it was given.
@@ -78,8 +78,8 @@ def asked(grid: str | Path | None, options: Mapping[str, Any], *, place: str) ->
 
 
 def _planned(settings: Settings) -> Grid:
-    """The grid of the folder that is to be extended."""
-    store = opened(settings)
+    """The grid of the folder to extend."""
+    store = open_run(settings)
     if store.published():
         raise HarnessError(
             f"{store.folder} holds a published table, which cannot be extended: run the new cells into another folder "
@@ -88,13 +88,13 @@ def _planned(settings: Settings) -> Grid:
     return store.plan().grid
 
 
-def opened(settings: Settings) -> Store:
-    """The folder of an earlier run; the external programs that it names are registered."""
+def open_run(settings: Settings) -> Store:
+    """Open the folder of an earlier run, and register the external programs that it names."""
     if settings.out is None:
         raise HarnessError(
-            "Nothing to extend: give the --out of a run."
+            "Nothing to extend: give the --out of an earlier run."
             if settings.extend
-            else "Nothing to run: give a grid (a YAML file, or -o and -b), or the --out of one to resume."
+            else "Nothing to run: give a grid (a YAML file, or -o and -b), or the --out of a run to resume."
         )
     store = Store.open(settings.out)
     store.refuse_imported()
@@ -106,12 +106,12 @@ def opened(settings: Settings) -> Store:
 def run(grid: Grid | None, settings: Settings, *, command: str = "Python") -> Outcome:
     """Run a grid, or resume the one in ``settings.out`` if ``grid`` is ``None``.
 
-    The caller's process is left as it was: environment, signal handlers, working directory, random generators.
+    The caller's environment, signal handlers, working directory and random generators are restored at the end.
 
     Args:
-        grid: What to run.
+        grid: The grid to run.
         settings: How to run it.
-        command: What was typed, for the provenance.
+        command: The command line, for the provenance.
 
     Raises:
         HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to fix.
@@ -122,7 +122,7 @@ def run(grid: Grid | None, settings: Settings, *, command: str = "Python") -> Ou
 
 def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
     if grid is None:
-        grid = opened(settings).plan().grid
+        grid = open_run(settings).plan().grid
     if settings.executor == "serial":
         grid.limits.refuse_in_process()
     plan = Plan.of(grid)
@@ -137,9 +137,9 @@ def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
     with Store.claim(settings.out or Path("runs") / grid.name, plan, extend=settings.extend) as store:
         if store.published():
             return _published(store, list(store.plan().cells()))
-        with _stop_on_signal() as stopping, _sentence(store.folder):
+        with _stop_on_signal() as stopping, _write_errors(store.folder):
             extended = _extend(store, plan) if settings.extend else None
-            cells = list(store.plan().cells())  # as it was planned first: an earlier version had other keys
+            cells = list(store.plan().cells())  # as first planned: an earlier version had different keys
             external.record(store.folder, {one.name for one in plan.optimizers.values()}, plan.families)
             keys = {cell.key for cell in cells}
             store.set_aside_damaged(sorted(store.finished() & keys))
@@ -155,7 +155,7 @@ def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
             if waiting or said:
                 provenance.record(store, run | said)
             if waiting:
-                names = dataclasses.replace(now, parts={})  # no worker needs to know what is behind them
+                names = dataclasses.replace(now, parts={})  # workers do not need the parts
                 runner = CellRunner(store.folder, plan.tasks, grid.limits, names, run["id"])
                 more = {"scheduler": settings.scheduler, "packages": plan.versions}
                 execute = functools.partial(EXECUTORS[settings.executor], **more if settings.executor == "dask" else {})
@@ -166,10 +166,10 @@ def _run(grid: Grid | None, settings: Settings, command: str) -> Outcome:
 
 
 def _extend(store: Store, plan: Plan) -> str | None:
-    """Make a folder that of its own plan and another one's; says what became of its cells, on standard error as well.
+    """Extend a folder by a new plan; returns and prints a sentence on what happens to its cells.
 
     Raises:
-        HarnessError: The other plan asks for something else.
+        HarnessError: The new plan conflicts with the folder's.
     """
     store.refuse_conflict(plan)
     sentence = continued.extend(store, store.plan().grown(plan))
@@ -179,10 +179,10 @@ def _extend(store: Store, plan: Plan) -> str | None:
 
 
 def _published(store: Store, cells: list[Cell]) -> Outcome:
-    """How a folder stands that holds a published table.
+    """The outcome of a folder that holds a published table.
 
     Raises:
-        HarnessError: It is not whole: there are no cells to go on from.
+        HarnessError: The table is incomplete, and without cells it cannot be resumed.
     """
     found = store.published_of(cells)
     if found < len(cells):
@@ -194,10 +194,10 @@ def _published(store: Store, cells: list[Cell]) -> Outcome:
 
 
 def refuse_unreachable(plan: Plan, executor: str) -> None:
-    """Refuse optimizers and tasks that a worker process could not import.
+    """Reject optimizers and tasks that worker processes cannot import.
 
     Raises:
-        HarnessError: One is defined where only this process has it, as in a notebook.
+        HarnessError: One is defined where only this process can find it, as in a notebook.
     """
     import optibench_benchmarks
     import optibench_optimizers
@@ -216,8 +216,8 @@ def refuse_unreachable(plan: Plan, executor: str) -> None:
             continue
         if executor == "dask":
             raise HarnessError(
-                f"{what} ({one.target}) is registered by this process alone, and Dask's workers do not know it: give "
-                "it an entry point and install it there, or use another executor."
+                f"{what} ({one.target}) is registered only in this process, and Dask's workers do not know it: give "
+                "it an entry point and install it on the workers, or use another executor."
             )
         if not _importable(one.target.partition(":")[0]):
             raise HarnessError(
@@ -227,7 +227,7 @@ def refuse_unreachable(plan: Plan, executor: str) -> None:
 
 
 def _importable(module: str) -> bool:
-    if module == "__main__":  # worker processes import the script anew, under its guard
+    if module == "__main__":  # worker processes import the script again; its `__main__` guard keeps it from running
         script = getattr(sys.modules["__main__"], "__file__", None)
         return script is not None and Path(script).is_file()
     try:
@@ -237,7 +237,7 @@ def _importable(module: str) -> bool:
 
 
 def _train(store: Store, plan: Plan) -> None:
-    """Run the training phases that the grid's optimizers declare, once each, and keep what they cost."""
+    """Run the training phases that the grid's optimizers declare, once each, and store their costs."""
     import optibench_optimizers
 
     costs = {}
@@ -262,25 +262,25 @@ def _execute(
     from optibench.runs.progress import ProgressBar
 
     done = len(cells) - len(waiting)
-    # how many trials a cell with another budget takes shows when it is done
+    # with a budget, the number of trials of a cell is known once it is finished
     trials = cells[0].trials if cells[0].budget is None else None
     with ProgressBar(trials, len(cells), done_cells=done) as bar:
         execute(waiting, runner, bar.update, stopping, jobs)
 
 
 @contextmanager
-def _sentence(folder: Path) -> Iterator[None]:
-    """A full disk, or a folder that vanished, in words."""
+def _write_errors(folder: Path) -> Iterator[None]:
+    """Turn write errors (a full disk, a missing folder) into an error for the user."""
     try:
         yield
     except OSError as error:
         raise HarnessError(
-            f"Cannot write to {folder}: {error.strerror}; fix that, then rerun the same command to resume."
+            f"Cannot write to {folder}: {error.strerror}; fix this, then rerun the same command to resume."
         ) from error
 
 
 def status(store: Store) -> dict[str, Any]:
-    """Counts of a run folder's cells and trials, by optimizer."""
+    """Numbers of a run folder's cells and trials, by optimizer."""
     store.refuse_imported()
     cells = list(store.plan().cells())
     finished = store.finished()
@@ -308,7 +308,7 @@ def status(store: Store) -> dict[str, Any]:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Any]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second one kills. Not where a thread calls."""
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; the second one kills. Main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return

@@ -1,7 +1,7 @@
-"""Batch sizes: how many configurations an optimizer proposes at a time, before it is told what came of any of them.
+"""Batch sizes: how many configurations an optimizer proposes at a time before it is told any of their outcomes.
 
-An optimizer with batches of four is another one in the tables, ``tpe (batch 4)``; with batches of one it is ``tpe``,
-and its cells are those of a grid that knows no batches.
+In the tables, an optimizer with batches of four is a separate one, ``tpe (batch 4)``. With batches of one it is
+``tpe``, and its cells are the same as in a grid without batches.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from msgspec import Meta
 
 from optibench.options import Form, text
 
-MAX_SIZE = 1000
+MAX_BATCH = 1000
 """The largest batch."""
 _LABEL = re.compile(r"(.*) \(batch (\d{1,4})\)", re.DOTALL)
-Size = Annotated[int, Meta(ge=1, le=MAX_SIZE)]
+Size = Annotated[int, Meta(ge=1, le=MAX_BATCH)]
 
 
 def _read(written: int | str | list[int | str]) -> tuple[int, ...]:
@@ -28,7 +28,7 @@ def _read(written: int | str | list[int | str]) -> tuple[int, ...]:
 
 
 SIZES = Form(
-    f"a whole number from 1 to {MAX_SIZE}, or a list of them like 1,4",
+    f"a whole number from 1 to {MAX_BATCH}, or a list of them like 1,4",
     Size | text(r"^\d+(\s*,\s*\d+)*$") | Annotated[list[Size | str], Meta(min_length=1)],
     _read,
 )
@@ -40,11 +40,11 @@ def expand(optimizers: Sequence[str], sizes: Sequence[int]) -> tuple[str, ...]:
 
 
 def label(name: str, size: int) -> str:
-    """An optimizer's label; one that has a batch size of its own keeps it."""
+    """The label of an optimizer with a batch size; a name that already has one keeps it."""
     return name if size == 1 or split(name)[1] > 1 else f"{name} (batch {size})"
 
 
 def split(name: str) -> tuple[str, int]:
-    """A label's optimizer, with its settings, and its batch size."""
+    """The optimizer (with its settings) and the batch size of a label."""
     match = _LABEL.fullmatch(name)
     return (match[1], max(1, int(match[2]))) if match else (name, 1)

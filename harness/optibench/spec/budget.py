@@ -1,12 +1,14 @@
-"""Budgets that are a cost rather than a count of trials, and simulated workers.
+"""Budgets that are a cost instead of a number of trials, and simulated workers.
 
-A cell of a grid with ``budget: {fidelity: 50}`` runs until its evaluations add up to 50 full ones, one with ``budget:
-{seconds: 3600}`` for an hour of simulated time. The trial that goes over a budget is the last one, and is recorded.
+A cell of a grid with ``budget: {fidelity: 50}`` runs until its evaluations add up to 50 full ones; with ``budget:
+{seconds: 3600}`` it runs for an hour of simulated time. The trial that exceeds the budget is the last one and is
+recorded.
 
-With ``simulated_workers: 4`` four evaluations are under way at a time. Nothing waits: an evaluation is made when it is
-asked for, and its ``cost_seconds``, what a surrogate or a table says that it takes, tell when it would have ended.
-Whenever a worker is free, everything that has ended by then is told, in the order of its end, and the next
-configuration is asked for while the others are still out. The optimizer's own time is not part of that clock.
+With ``simulated_workers: 4``, four evaluations run at a time on a simulated clock, without any real waiting: an
+evaluation is computed at once, and its ``cost_seconds``, as a surrogate or a table gives them, decide when it ends on
+that clock. Whenever a worker is free, the optimizer is told all trials that have ended by then, in the order of their
+ends, and is asked for the next configuration while the other trials are pending. The optimizer's own time does not
+count.
 """
 
 from __future__ import annotations
@@ -23,14 +25,15 @@ from optibench.options import Form, text
 
 Unit = Literal["fidelity", "seconds"]
 MAX_TRIALS = 10_000
-"""Trials after which a cell ends although its budget is not spent, as where every evaluation costs nothing."""
+"""Maximum number of trials of a cell with a budget, for tasks whose evaluations cost nothing."""
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a cell may spend.
+    """The budget of a cell.
 
     Attributes:
-        unit: ``fidelity``: full evaluations, of which one at a lower fidelity is a part; ``seconds``: simulated ones.
+        unit: ``fidelity``: full evaluations, where one at a lower fidelity counts as a fraction; ``seconds``: simulated
+            seconds.
         amount: How many, above 0.
     """
 
@@ -39,7 +42,7 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def trials(self) -> int | None:
-        """Full evaluations that fit; ``None`` where nobody knows."""
+        """Number of full evaluations that fit; ``None`` if it is unknown."""
         return math.ceil(self.amount - 1e-9) if self.unit == "fidelity" else None
 
 

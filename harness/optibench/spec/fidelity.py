@@ -1,4 +1,4 @@
-"""Fidelities in a grid: which one a multi-fidelity optimizer varies, and what a trial costs in full evaluations."""
+"""Fidelities in a grid: which one a multi-fidelity optimizer varies, and the cost of a trial in full evaluations."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from optibench_optimizers import Fidelity
 
 
-class Choice(NamedTuple):
-    """A grid's own choice of a fidelity.
+class FidelityChoice(NamedTuple):
+    """The fidelity that a grid chooses.
 
     Attributes:
         name: The parameter, which every task must have.
-        low: The lowest value to use; ``None``: the lowest that the task has.
+        low: The lowest value to use; ``None``: the task's lowest.
     """
 
     name: str
     low: int | float | None = None
 
 
-def _read(written: str | dict[str, float]) -> Choice:
+def _read(written: str | dict[str, float]) -> FidelityChoice:
     if isinstance(written, str):
         name, given, low = (part.strip() for part in written.partition("="))
         if not given:
-            return Choice(name)
+            return FidelityChoice(name)
         written = msgspec.convert({name: low}, _MAPPING, strict=False)
     ((name, number),) = written.items()
     if not name or not number < math.inf:
         raise ValueError
-    return Choice(name, number)
+    return FidelityChoice(name, number)
 
 
 _MAPPING = Annotated[dict[str, Annotated[float, Meta(gt=0)]], Meta(min_length=1, max_length=1)]
@@ -49,11 +49,11 @@ FIDELITY = Form(
 )
 
 
-def varied(problem: Benchmark, choice: Choice | None) -> Fidelity:
+def varied_fidelity(problem: Benchmark, choice: FidelityChoice | None) -> Fidelity:
     """The fidelity of a task that multi-fidelity optimizers vary: the grid's choice, or the task's main one.
 
     Raises:
-        HarnessError: The task has no such fidelity, or it does not go as low.
+        HarnessError: The task has no such fidelity, or the lowest value is below its range.
     """
     from optibench_optimizers import Fidelity
 
@@ -72,7 +72,7 @@ def varied(problem: Benchmark, choice: Choice | None) -> Fidelity:
     parameter: Any = space[name]
     if not all(isinstance(getattr(parameter, end, None), int | float) for end in ("lower", "upper")):
         raise HarnessError(
-            f"Fidelity {name} of {problem.name} is no number, so it has no lower and higher: name another."
+            f"Fidelity {name} of {problem.name} is not a number, so it has no lowest value: name another one."
         )
     whole = isinstance(parameter.upper, int)
     low = parameter.lower if choice is None or choice.low is None else choice.low
@@ -90,8 +90,8 @@ def varied(problem: Benchmark, choice: Choice | None) -> Fidelity:
     return Fidelity(name, float(low), float(parameter.upper), whole)
 
 
-def share(problem: Benchmark, fidelity: Mapping[str, Any] | None) -> float:
-    """What an evaluation costs in full ones: the product over its fidelities of value / highest; 1 is a full one."""
+def cost_fraction(problem: Benchmark, fidelity: Mapping[str, Any] | None) -> float:
+    """The cost of an evaluation in full evaluations: the product of value / highest value over its fidelities."""
     found = 1.0
     for name, value in (fidelity or {}).items():
         parameter: Any = problem.fidelity_space[name] if problem.fidelity_space is not None else None
@@ -100,8 +100,8 @@ def share(problem: Benchmark, fidelity: Mapping[str, Any] | None) -> float:
     return found
 
 
-def illegal(problem: Benchmark, fidelity: Mapping[str, Any]) -> str | None:
-    """What is wrong with a fidelity that an optimizer proposed; ``None`` if nothing is."""
+def fidelity_error(problem: Benchmark, fidelity: Mapping[str, Any]) -> str | None:
+    """What is wrong with a fidelity that an optimizer proposed; ``None`` if it is valid."""
     from optibench_benchmarks import BenchmarkError
     from optibench_benchmarks.fidelities import complete
 

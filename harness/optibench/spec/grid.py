@@ -1,8 +1,8 @@
-"""The grid: which optimizers, on which tasks, with which seeds and budget; and how to run it.
+"""The grid: which optimizers run on which tasks, with which seeds and budget; and how to run it.
 
-Each option is declared here or in :mod:`optibench.spec.limits`, once: that makes it a key of YAML files, a flag (which
-wins), a keyword in Python and a part of ``optibench schema``. What becomes of a grid is a
-:class:`optibench.plan.plan.Plan`, in which nothing is left to a default, a glob or an installed version.
+Each option is declared once, here or in :mod:`optibench.spec.limits`. That makes it a key of YAML files, a flag (which
+overrides the file), a keyword in Python and a part of ``optibench schema``. A grid becomes a
+:class:`optibench.plan.plan.Plan`, which no longer depends on defaults, globs or installed versions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from optibench.options import COUNT, Form, Option, declared, in_file, some, text
 from optibench.paths import expanded, expanded_text
 from optibench.spec import batches
 from optibench.spec.budget import BUDGET, Budget
-from optibench.spec.fidelity import FIDELITY, Choice
+from optibench.spec.fidelity import FIDELITY, FidelityChoice
 from optibench.spec.limits import Limits
 from optibench.yaml_file import Source, by_name, read_yaml
 
@@ -74,14 +74,14 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to run.
 
     Attributes:
-        trials: Where there is another ``budget``, what optimizers are told that they have.
+        trials: Trials in each cell; with a ``budget``, the number that optimizers are told.
         initial: ``shared``: all optimizers of one (task, seed) are told the same random configurations first;
-            ``own``: each optimizer's library makes its own, as a user would get it.
-        budget: A cell's budget where it is a cost and no count of trials.
+            ``own``: each optimizer's library makes its own, as in normal use.
+        budget: A cell's budget if it is a cost instead of a number of trials.
         simulated_workers: 0: one evaluation after the other, without a clock.
-        fidelity: ``None``: each task's main fidelity, from its lowest on.
-        skipped: ``None``: a task whose data is missing is an error; empty: such tasks are left out; otherwise those
-            that were.
+        fidelity: ``None``: each task's main fidelity, from its lowest value on.
+        skipped: ``None``: a task whose data is missing is an error; empty: such tasks are left out; otherwise the tasks
+            that were left out.
     """
 
     optimizers: Annotated[
@@ -120,7 +120,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Option("evaluations at a time, on a clock simulated from what they cost", metavar="N"),
     ] = 0
     fidelity: Annotated[
-        Choice | None,
+        FidelityChoice | None,
         FIDELITY,
         Option("what multi-fidelity optimizers vary: epochs, or epochs=3 for the lowest value", metavar="NAME"),
     ] = None
@@ -128,7 +128,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """How to run it: none of these changes a result."""
+    """How to run a grid: none of these options changes a result."""
 
     out: Annotated[
         Path | None, Form("a folder", str, expanded), Option("the run folder; default runs/NAME", metavar="DIR")
@@ -136,16 +136,16 @@ class Settings(msgspec.Struct, frozen=True):
     jobs: Annotated[
         int | None,
         COUNT,
-        Option("worker processes; default: one a usable core. On Dask: most cells at a time", "-j", "N"),
+        Option("worker processes; default: one per usable core. On Dask: maximum of concurrent cells", "-j", "N"),
     ] = None
     executor: Annotated[Literal["processes", "serial", "dask"], Option("default: processes")] = "processes"
     scheduler: Annotated[
         str | None,
         Form("an address like tcp://HOST:8786", _NAME, expanded_text),
-        Option("Dask's, with --executor dask; docs/how-to/dask.md", metavar="ADDRESS"),
+        Option("address of the Dask scheduler, with --executor dask; docs/how-to/dask.md", metavar="ADDRESS"),
     ] = None
     skip_missing: Annotated[
-        bool, Option("leave out tasks whose data is not here; the report lists them", file=False)
+        bool, Option("leave out tasks whose data is missing; the report lists them", file=False)
     ] = False
     allow_external: Annotated[
         bool, Option("run the external commands of a folder that was made elsewhere", file=False)
@@ -158,12 +158,12 @@ class Settings(msgspec.Struct, frozen=True):
     ] = False
     changed: Annotated[
         Literal["rerun", "keep"] | None,
-        Option("what becomes of cells that other code or versions made; on a terminal you are asked", file=False),
+        Option("rerun or keep cells that other code or versions made; default: ask on the terminal", file=False),
     ] = None
 
 
 class Also(msgspec.Struct, frozen=True):
-    """What else a file may say: it becomes a part of the others."""
+    """Further keys of a file; they become part of the other classes' options."""
 
     batch_size: Annotated[
         tuple[int, ...],
@@ -187,22 +187,22 @@ def load(
     place: str = "The command line",
     before: Callable[[Settings], Grid] | None = None,
 ) -> tuple[Grid, Settings]:
-    """Read a grid from a YAML file (or the name of one that is shipped) and from what else is given, which wins.
+    """Read a grid from a YAML file (or a shipped one by name) and from options, which override the file.
 
     The external optimizers and benchmarks that the file defines are registered.
 
     Args:
         path: The file, or ``None``.
-        given: Options, as flags, as a file would have them, or as values; ``None`` is none.
-        place: What errors call the place where they were given.
-        before: Gives the grid that ``extend`` adds to; without it there is no such option.
+        given: Options in the form of flags, of a file, or of values; ``None`` means not given.
+        place: Where the options were given, for error messages.
+        before: Returns the grid that ``extend`` adds to; without it there is no such option.
 
     Raises:
         HarnessError: The file is missing or malformed, or a value is out of range; the message gives the line.
     """
     known = declared(*PARTS)
     source = read_yaml(path, "grid", in_file(known), shipped()) if path is not None else Source.of({}, place)
-    if any(given.get(key) is not None for key in ("trials", "budget")):  # either takes the place of either
+    if any(given.get(key) is not None for key in ("trials", "budget")):  # either one replaces both
         for key in ("trials", "budget"):
             source.values.pop(key, None)
     source.override(given, known, place)
@@ -233,15 +233,15 @@ def load(
 
 
 def _extended(before: Grid, values: Mapping[str, Any], source: Source) -> Grid:
-    """A folder's grid with further optimizers, benchmarks and seeds, and perhaps more trials.
+    """A folder's grid with more optimizers, benchmarks, seeds or trials.
 
     Args:
-        before: The folder's.
-        values: The options given, read; of these, what cannot grow must be as it is.
+        before: The folder's grid.
+        values: The given options; those that cannot be extended must have the folder's values.
         source: Where they were given.
 
     Raises:
-        HarnessError: One asks for something else, or for fewer trials; the message gives the line.
+        HarnessError: An option differs, or there are fewer trials; the message gives the line.
     """
 
     def refuse(key: str, there: Any, hint: str) -> None:
@@ -274,24 +274,24 @@ def _extended(before: Grid, values: Mapping[str, Any], source: Source) -> Grid:
 
 
 def load_settings(given: Mapping[str, Any], *, place: str = "The command line") -> Settings:
-    """Read only how to run, for a run that resumes what is in its folder.
+    """Read only the options on how to run, to resume a run folder.
 
     Raises:
-        HarnessError: A value is out of range, or would make another grid.
+        HarnessError: A value is out of range, or an option would change the grid.
     """
     known, source = declared(*PARTS), Source.of({}, place)
     source.override(given, known, place)
     for key in source.values:
         if key not in declared(Settings) and "out" in source.values:
             raise HarnessError(
-                f"{known[key].flag} would make another grid than the one in {source.values['out']}: leave it "
-                "out to resume, or give -o and -b as well."
+                f"{known[key].flag} would change the grid in {source.values['out']}: leave it out to resume, or give "
+                "-o and -b as well."
             )
     return _settings(source, source.read(known))
 
 
 def _refuse_without_search(grid: Grid, source: Source) -> None:
-    """Refuse a grid whose shared initial design leaves no trial to search with: all optimizers would be the same."""
+    """Reject a grid whose shared initial design leaves no trials to search: all optimizers would do the same."""
     amount = grid.trials if grid.budget is None else grid.budget.amount
     if grid.initial == "own" or (grid.budget and grid.budget.unit != "fidelity") or amount > grid.initial_size:
         return
@@ -308,7 +308,7 @@ def _settings(source: Source, values: Mapping[str, Any]) -> Settings:
     found = Settings(**some(Settings, values))
     if found.executor == "dask" and found.scheduler is None:
         raise HarnessError(
-            "The dask executor needs its scheduler: give --scheduler tcp://HOST:8786, as `dask scheduler` prints it."
+            "The dask executor needs a scheduler: add --scheduler tcp://HOST:8786, as `dask scheduler` prints it."
         )
     if found.scheduler is not None and found.executor != "dask":
         raise HarnessError(

@@ -1,6 +1,6 @@
-"""Limits on a worker: wall-clock time for an evaluation, an ask and a cell, memory, and retries of what it died of.
+"""Limits on a worker: wall-clock time for an evaluation, an ask and a cell, memory, and retries after a worker died.
 
-How they are enforced: :mod:`optibench.executors.watchdog`.
+:mod:`optibench.executors.watchdog` enforces them.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ _SIZE = Form("an amount of memory with its unit (500M, 4G)", text(r"^\d+(\.\d*)?
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a worker may take, in seconds of wall-clock time and bytes; ``None``: as much as it likes.
+    """Limits on a worker in seconds of wall-clock time and in bytes; ``None``: no limit.
 
-    Those that are set are part of what identifies a grid. A cell's time includes lost attempts and excludes replays; a
-    trial that ran into a limit on time is not tried again.
+    The limits that are set are part of what identifies a grid. A cell's time includes lost attempts and excludes
+    replays. A trial that exceeded a time limit is not retried.
     """
 
     evaluation_limit: Annotated[
@@ -68,17 +68,19 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     memory_limit: Annotated[
         int | None, _SIZE, Option("resident memory of a worker: 500M, 4G; default none", metavar="SIZE")
     ] = None
-    retries: Annotated[int, Meta(ge=0, le=999), Option("for a trial that a worker died of; default 1", metavar="N")] = 1
+    retries: Annotated[
+        int, Meta(ge=0, le=999), Option("retries of a trial whose worker died; default 1", metavar="N")
+    ] = 1
 
     def refuse_in_process(self) -> None:
-        """Refuse limits where there is no worker process to kill.
+        """Reject limits for an executor without worker processes.
 
         Raises:
-            HarnessError: There are some.
+            HarnessError: A limit is set.
         """
         for key in self.__struct_fields__:
             if key != "retries" and getattr(self, key) is not None:
                 raise HarnessError(
-                    f"`{key}` is enforced by killing a worker process and the serial executor has none: use "
+                    f"`{key}` is enforced by killing a worker process, and the serial executor has none: use "
                     "--executor processes, or leave the limit out."
                 )

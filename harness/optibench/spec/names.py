@@ -1,6 +1,6 @@
 """The names in a grid, checked without importing an optimizer or building a task.
 
-A plan finds every mistake; this finds a misspelt name or setting in a fraction of the time.
+A plan finds every mistake; this check finds misspelt names and settings in a fraction of the time.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from optibench.spec.grid import Grid
 
 
 def check(grid: Grid) -> None:
-    """Refuse unknown optimizers, settings, tasks and suites.
+    """Reject unknown optimizers, settings, tasks and suites.
 
     Raises:
-        OptimizerError, BenchmarkError: There is one; the message gives the closest known ones.
+        OptimizerError, BenchmarkError: One is unknown; the message gives the closest known names.
     """
     import optibench_benchmarks
     import optibench_optimizers

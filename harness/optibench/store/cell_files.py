@@ -1,8 +1,8 @@
-"""Finished cells on disk: one Arrow IPC file each, renamed into place once it is whole.
+"""Finished cells on disk: one Arrow IPC file each, renamed into place once it is complete.
 
-Arrow and not Parquet, because a cell is small and there are many: reading one takes 25 microseconds of processor, not
-600, and writing one a tenth. What is shared and kept is the compacted table, which is Parquet. Cells that earlier
-versions wrote as Parquet are read as well.
+The format is Arrow instead of Parquet because cells are small and many: reading one takes 25 instead of 600
+microseconds of CPU time, and writing one takes a tenth. The compacted table, which is published, is Parquet. Cells that
+earlier versions wrote as Parquet can be read, too.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".arrow", ".parquet")
 BATCH = 1000
-"""Cells that are held one by one before they are made one table."""
+"""Cells that are read one by one before they are joined into one table."""
 
 
 class CellFiles:
     """The ``cells`` folder of a run.
 
     Args:
-        folder: Where it is; the files lie in subfolders by the first two characters of their cell's key.
+        folder: Its path; the files are in subfolders named after the first two characters of the cells' keys.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, key: str) -> Path:
-        """The file of a cell, or where it will be."""
+        """The path of a cell's file, which may not exist yet."""
         arrow, parquet = (self.folder / key[:2] / f"{key}{suffix}" for suffix in SUFFIXES)
         return parquet if parquet.exists() and not arrow.exists() else arrow
 
@@ -46,19 +46,19 @@ class CellFiles:
             for folder in folders:
                 with os.scandir(folder.path) as files:
                     for file in files:
-                        key, suffix = os.path.splitext(file.name)  # noqa: PTH122 (a hundred thousand of them)
+                        key, suffix = os.path.splitext(file.name)  # noqa: PTH122 (there may be a hundred thousand)
                         if suffix in SUFFIXES:
                             found[key] = file.stat().st_mtime_ns
         return found
 
     def remove_partial(self) -> None:
-        """Remove what killed processes left half-written in the run folder; nobody may be writing."""
+        """Remove half-written files of killed processes from the run folder; no other process may be writing."""
         run = self.folder.parent
         for path in (*self.folder.glob("*/*.tmp"), *run.glob("*.tmp"), *run.glob("journal/*.tmp")):
             path.unlink(missing_ok=True)
 
     def write(self, key: str, table: pa.Table) -> None:
-        """Put a finished cell in place.
+        """Store a finished cell.
 
         Raises:
             OSError: The disk is full, or the folder cannot be written; nothing is left behind.
@@ -82,7 +82,7 @@ class CellFiles:
 
         try:
             try:
-                # words and not a Path, which would take as long as the reading
+                # text instead of a Path, which would take as long as the reading itself
                 with open(f"{self.folder}/{key[:2]}/{key}.arrow", "rb", buffering=0) as file:  # noqa: PTH123
                     content = file.read()
             except FileNotFoundError:
@@ -92,7 +92,7 @@ class CellFiles:
             raise ValueError(str(error)) from error
 
     def damaged(self, key: str) -> str | None:
-        """What is wrong with a cell's file; ``None`` if it is whole."""
+        """What is wrong with a cell's file; ``None`` if it can be read."""
         try:
             self.read(key).validate()
         except (ValueError, OSError) as error:
@@ -100,7 +100,7 @@ class CellFiles:
         return None
 
     def tables(self, keys: Sequence[str]) -> Iterator[pa.Table]:
-        """The cells' trials in that order, some at a time: memory for all of them as small tables would be tenfold.
+        """The cells' trials in that order, in chunks: all cells as small tables would take ten times the memory.
 
         Raises:
             DamagedError: A file is damaged.
@@ -114,13 +114,15 @@ class CellFiles:
                     tables.append(self.read(key))
                 except (ValueError, OSError) as error:
                     raise DamagedError(self.path(key), str(error)) from error
-            alike = all(table.schema.equals(tables[0].schema) for table in tables)  # an earlier version's are not
+            alike = all(
+                table.schema.equals(tables[0].schema) for table in tables
+            )  # earlier versions have other columns
             whole = pa.concat_tables(tables, promote_options="none" if alike else "default")
             yield whole.unify_dictionaries().combine_chunks()
 
 
 def _parquet(path: Path) -> pa.Table:
-    """A cell as an earlier version wrote it."""
+    """A cell in the format of an earlier version."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
@@ -128,7 +130,7 @@ def _parquet(path: Path) -> pa.Table:
 
 
 class DamagedError(Exception):
-    """A cell's file cannot be read: its path, and why."""
+    """A cell's file cannot be read; holds its path and the reason."""
 
     def __init__(self, path: Path, text: str) -> None:
         super().__init__(path, text)

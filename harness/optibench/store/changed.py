@@ -1,4 +1,4 @@
-"""Cells that other code or other versions made: found, and settled with the user before anything is run."""
+"""Finds cells that were made by other code or versions, and asks the user what to do with them before anything runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from optibench.plan.cells import Cell
 from optibench.store.fingerprint import UNKNOWN, Fingerprints, Parts, differences
 from optibench.store.run_folder import FINGERPRINTS, Store
 
-SHOWN = 5
-"""Changes that a sentence names."""
+MAX_SHOWN_CHANGES = 5
+"""Maximum number of changes that a message lists."""
 CHOICES = ("rerun", "keep")
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What the folder's ``fingerprints.json`` says: of what was run here, its parts, and what was kept."""
+    """The content of ``fingerprints.json``: the fingerprints of what was run, their parts, and what was kept."""
 
     optimizers: dict[str, list[str]] = {}  # msgspec copies it
     tasks: dict[str, list[str]] = {}
@@ -30,7 +30,7 @@ class Known(msgspec.Struct, frozen=True):
     kept: dict[str, list[str]] = {}
 
     def joined(self, other: Known) -> Known:
-        """What two folders know."""
+        """The union of two folders' records."""
 
         def more(one: Mapping[str, list[str]], two: Mapping[str, list[str]]) -> dict[str, list[str]]:
             return {name: list(dict.fromkeys([*one.get(name, ()), *two.get(name, ())])) for name in {**one, **two}}
@@ -44,35 +44,36 @@ class Known(msgspec.Struct, frozen=True):
 
 
 def settle(store: Store, cells: Sequence[Cell], now: Fingerprints, choice: str | None) -> str | None:
-    """Decide what becomes of cells that were made otherwise than ``now`` would make them, and note what now is.
+    """Decide what to do with cells whose fingerprints differ from the current ones, and record the current ones.
 
     Args:
         store: The run folder, locked.
-        cells: The plan.
-        now: What would run the cells.
-        choice: ``rerun``: their files are kept aside; ``keep``; ``None``: the user is asked.
+        cells: The cells of the plan.
+        now: The current fingerprints.
+        choice: ``rerun`` (the old files are set aside), ``keep``, or ``None`` to ask the user.
 
     Returns:
-        One sentence for the provenance on what was decided; ``None`` if there was nothing to decide.
+        One sentence for the provenance on the decision; ``None`` if there was nothing to decide.
 
     Raises:
-        HarnessError: There are such cells, no choice was given, and nobody can be asked.
+        HarnessError: There are such cells, no choice was given, and there is no terminal to ask on.
     """
     known = read(store)
     kept = dict(known.kept)
     found = {
         made: left
-        for made, some in _others(store, cells, now, known).items()
+        for made, some in _made_by_other_code(store, cells, now, known).items()
         if (left := [cell for cell in some if now.of(cell) not in kept.get(made, ())])
     }
     sentence = None
     if found:
         number = sum(map(len, found.values()))
-        what = f"{number:,} of {len(cells):,} cells were made by other code or versions ({_words(found, now, known)})"
+        why = _differences(found, now, known)
+        what = f"{number:,} of {len(cells):,} cells were made by other code or versions ({why})"
         choice = choice or _ask(f"{store.folder}: {what}.")
         if choice is None:
             raise HarnessError(
-                f"{store.folder}: {what}: add --changed rerun to run them again, their files are kept aside, or "
+                f"{store.folder}: {what}: add --changed rerun to run them again (their files are set aside), or "
                 '--changed keep to keep them as they are (in Python: changed="rerun").'
             )
         if choice == "rerun":
@@ -83,28 +84,28 @@ def settle(store: Store, cells: Sequence[Cell], now: Fingerprints, choice: str |
             for made, some in found.items():
                 kept[made] = sorted({*kept.get(made, ()), *(now.of(cell) for cell in some)})
         sentence = f"{what}; {'they were run again' if choice == 'rerun' else 'they were kept'}"
-    _note(store, now, known, kept)
+    _save_known(store, now, known, kept)
     return sentence
 
 
 def read(store: Store) -> Known:
-    """What the folder knows; nothing if its file is missing or damaged."""
+    """The folder's record; empty if its file is missing or damaged."""
     try:
         return msgspec.json.decode((store.folder / FINGERPRINTS).read_bytes(), type=Known)
     except (OSError, ValueError):
         return Known()
 
 
-def _note(store: Store, now: Fingerprints, known: Known, kept: dict[str, list[str]]) -> None:
-    """Add what is now to what the folder knows."""
+def _save_known(store: Store, now: Fingerprints, known: Known, kept: dict[str, list[str]]) -> None:
+    """Add the current fingerprints to the folder's record."""
     optimizers, tasks = ({name: [one] for name, one in names.items()} for names in (now.optimizers, now.tasks))
     found = known.joined(Known(optimizers, tasks, dict(now.parts), kept))
     if known != found:
         write_atomically(store.folder / FINGERPRINTS, json.dumps(msgspec.to_builtins(found), indent=1).encode())
 
 
-def _others(store: Store, cells: Sequence[Cell], now: Fingerprints, known: Known) -> dict[str, list[Cell]]:
-    """The finished and begun cells that were made otherwise, by their fingerprint."""
+def _made_by_other_code(store: Store, cells: Sequence[Cell], now: Fingerprints, known: Known) -> dict[str, list[Cell]]:
+    """The finished and started cells whose fingerprints differ from the current ones, by fingerprint."""
     finished, begun = store.finished(), set(store.begun())
     if not finished and not begun:
         return {}
@@ -113,7 +114,7 @@ def _others(store: Store, cells: Sequence[Cell], now: Fingerprints, known: Known
         for before, names in ((known.optimizers, now.optimizers), (known.tasks, now.tasks))
         for name, one in names.items()
     )
-    if alike:  # nothing else was ever run here, so that no file needs to be read
+    if alike:  # nothing else was ever run here, so no file needs to be read
         return {}
     made: dict[str, str] = {}
     if finished:
@@ -137,8 +138,8 @@ def _others(store: Store, cells: Sequence[Cell], now: Fingerprints, known: Known
     return dict(found)
 
 
-def _words(found: Mapping[str, Sequence[Cell]], now: Fingerprints, known: Known) -> str:
-    """What differs, the most important first."""
+def _differences(found: Mapping[str, Sequence[Cell]], now: Fingerprints, known: Known) -> str:
+    """The differences as text."""
     words: dict[str, None] = {}
     for made, some in found.items():
         if made == UNKNOWN:
@@ -152,11 +153,13 @@ def _words(found: Mapping[str, Sequence[Cell]], now: Fingerprints, known: Known)
                     if parts is not None and one != other:
                         words |= dict.fromkeys(differences(parts, now.parts[other]))
     listed = list(words)
-    return "; ".join(listed[:SHOWN]) + (f"; and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")
+    return "; ".join(listed[:MAX_SHOWN_CHANGES]) + (
+        f"; and {len(listed) - MAX_SHOWN_CHANGES} more" if len(listed) > MAX_SHOWN_CHANGES else ""
+    )
 
 
 def _ask(what: str) -> str | None:
-    """Ask on a terminal; ``None`` where there is none, or no answer."""
+    """Ask on the terminal; ``None`` if there is no terminal or no answer."""
     if sys.stdin is None or not sys.stdin.isatty():
         return None
     print(f"{what}\nRun them again, or keep them? [rerun/keep] ", end="", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""Finished cells that continue: their trials become the journal of a cell with more trials, or of another attempt.
+"""Continues finished cells: their trials become the journal of a cell with more trials, or of a new attempt.
 
-A kill at any moment leaves the folder as it was before, or as it is afterwards: journals come first, then the plan, and
-the old results go last.
+If it is killed, the folder is still in the old or already in the new state: journals are written first, then the plan,
+and the old results are removed last.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from optibench.store.run_folder import Store
 
 
 def extend(store: Store, plan: Plan) -> str | None:
-    """Make a folder that of a plan that grew from its own (:meth:`optibench.plan.plan.Plan.grown`).
+    """Extend a folder to a plan that contains its own (:meth:`optibench.plan.plan.Plan.grown`).
 
-    With more trials, the cells of optimizers that ignore the budget continue. The others are run again, and what they
-    had is set aside.
+    If the new plan has more trials, the cells of optimizers that ignore the budget continue. The others are run again,
+    and their old files are set aside.
 
     Returns:
-        One sentence on what became of the cells, if they have more trials now.
+        One sentence on what happens to the cells, if they have more trials now.
     """
     before = store.plan()
     more = {(cell.optimizer, cell.task, cell.seed): cell for cell in plan.cells()}
@@ -47,15 +47,15 @@ def extend(store: Store, plan: Plan) -> str | None:
         store.set_aside(old, f"{before.grid.trials}-trials")
     if not pairs:
         return None
-    parts = [f"{_counted(continued)} continue"] if continued else []
+    parts = [f"{_count_text(continued)} continue"] if continued else []
     if again:
-        why = "since their optimizers plan with the number of trials, or a trial cannot be replayed"
-        parts.append(f"{_counted(again)} are run again, {why}")
+        why = "because their optimizers use the number of trials, or a trial cannot be replayed"
+        parts.append(f"{_count_text(again)} are run again, {why}")
     return f"from {before.grid.trials} to {plan.grid.trials} trials: {'; '.join(parts)}"
 
 
 def retry_failed(store: Store, cells: Sequence[Cell]) -> str | None:
-    """Make the finished cells that have failed trials continue from before the first of these.
+    """Make finished cells with failed trials continue from just before the first failed one.
 
     Returns:
         One sentence on what is run again; ``None`` if no trial failed.
@@ -77,7 +77,7 @@ def retry_failed(store: Store, cells: Sequence[Cell]) -> str | None:
 
 
 def ignores_budget(cell: Cell) -> bool:
-    """Whether more trials leave a cell's first ones as they are."""
+    """Whether a cell's first trials stay the same if it has more trials."""
     from optibench_optimizers import parse
 
     alone = cell.batch == 1 and not cell.workers and cell.budget is None
@@ -85,9 +85,9 @@ def ignores_budget(cell: Cell) -> bool:
 
 
 def _history(store: Store, cell: Cell, *, finished: bool, whole: bool = True) -> History | None:
-    """What a cell did so far; ``None`` if ``whole`` is asked for and a trial cannot be replayed.
+    """A cell's history so far; ``None`` if ``whole`` is set and a trial cannot be replayed.
 
-    A finished cell does not say which ask or tell a worker died of; to repeat one would end the next worker.
+    A finished cell does not record during which ask or tell a worker died, and repeating it would kill the next worker.
     """
     if not finished:
         return Journal(store.journal(cell).path).read()
@@ -110,7 +110,7 @@ def _write(path: Path, history: History) -> None:
 
 
 def _content(history: History) -> bytes:
-    """A journal; what :func:`optibench.cell.journal.parse` reads."""
+    """The content of a journal file, as :func:`optibench.cell.journal.parse` reads it."""
     signed = [Journal.signature(name, "") for name in history.fingerprints]
     signed += [Journal.signature("", name) for name in history.runs]
     records: list[tuple[int, int, str]] = [(trial.trial, 1, trial.to_json()) for trial in history.trials]
@@ -118,6 +118,6 @@ def _content(history: History) -> bytes:
     return "".join(f"{line}\n" for line in [*signed, *(line for *_, line in sorted(records))]).encode()
 
 
-def _counted(cells: Sequence[Cell]) -> str:
+def _count_text(cells: Sequence[Cell]) -> str:
     names = ", ".join(dict.fromkeys(cell.optimizer for cell in cells))
     return f"{len(cells):,} cell{'' if len(cells) == 1 else 's'} ({names})"

@@ -1,8 +1,8 @@
-"""What made a cell: its optimizer's and its task's code, the packages they wrap, weights, and Python.
+"""Fingerprints of what made a cell: the code of its optimizer and task, the packages they wrap, weights, and Python.
 
-A fingerprint stands beside a cell and not in its key: a change is a question to the user, never silence and never
-another grid. Code is compared as syntax trees without docstrings, so that a comment changes nothing. It is the module
-of the optimizer or task and all that it imports from the same distribution or the same folder.
+A fingerprint is stored beside a cell and is not part of its key: after a change, the user is asked what to do with the
+cell, and the grid stays the same. The code is the module of the optimizer or task and everything that it imports from
+the same distribution or the same folder. It is compared as syntax trees without docstrings, so comments do not count.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     from optibench.plan.plan import Plan
 
 Parts = Mapping[str, str]
-"""What a fingerprint is made of: ``code optimizers/optibench_optimizers/adapters/tpe.py`` -> a hash, ``package optuna``
--> ``5.0.0``, ``Python``."""
-_CALLED = {"yaml": "PyYAML", "sklearn": "scikit-learn"}
-"""Distributions that are called otherwise than what they bring; to look for one takes a fifth of a second."""
+"""The parts of a fingerprint: ``code optimizers/optibench_optimizers/adapters/tpe.py`` -> a hash, ``package optuna``
+-> ``5.0.0``, ``Python`` -> its version."""
+_DISTRIBUTION_NAMES = {"yaml": "PyYAML", "sklearn": "scikit-learn"}
+"""Distributions whose names differ from those of their modules; looking one up takes a fifth of a second."""
 UNKNOWN = ""
-"""The fingerprint of a cell that an earlier version ran."""
+"""The fingerprint of cells that were run before fingerprints existed."""
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Those of a grid as it would be run now.
+    """The fingerprints of a grid if it were run now.
 
     Attributes:
         optimizers, tasks: Identifiers by label and by name.
-        parts: What stands behind each identifier.
+        parts: The parts behind each identifier.
     """
 
     optimizers: Mapping[str, str]
@@ -61,7 +61,7 @@ class Fingerprints:
 
 
 def current(plan: Plan) -> Fingerprints:
-    """The fingerprints of a plan, here and now."""
+    """The current fingerprints of a plan, on this machine."""
     parts: dict[str, Parts] = {}
 
     def identifier(found: Parts) -> str:
@@ -87,7 +87,7 @@ def _own_tasks(prefix: str) -> Mapping[str, Own]:
 
 
 def of_optimizer(label: str) -> Parts:
-    """What determines the proposals of an optimizer beside its settings."""
+    """What determines an optimizer's proposals apart from its settings."""
     import optibench_optimizers
 
     entry, settings = optibench_optimizers.parse(batches.split(label)[0])
@@ -100,7 +100,7 @@ def of_optimizer(label: str) -> Parts:
 
 
 def of_family(prefix: str) -> Parts:
-    """What determines the values of a family's tasks beside their data."""
+    """What determines the values of a family's tasks apart from their data."""
     import optibench_benchmarks
     from optibench.external.benchmark import ExternalFamily, worker
 
@@ -112,7 +112,7 @@ def of_family(prefix: str) -> Parts:
 
 
 def _of_own(name: str, own: Own) -> Parts:
-    """What determines the results of an object of the user: its code and data, and the modules it uses."""
+    """What determines the results of a user's object: its code and data, and the modules that it uses."""
     found, files, packages = own.code(), dict[str, str](), set[str]()
     for module in sorted(found.modules):
         origin, package = _origin(module), module.partition(".")[0]
@@ -137,7 +137,7 @@ def _code(target: str, entry: Any) -> tuple[dict[str, str], dict[str, str]]:
         return {os.path.relpath(path, folder): _hash(path.read_bytes()) for path in files}, {}
     module, _, attribute = target.partition(":")
     origin = _origin(module)
-    if origin is None:  # a notebook's
+    if origin is None:  # defined in a notebook
         found = getattr(sys.modules.get(module), attribute, None)
         try:
             return {target: _hash(_compiled(ast.parse(textwrap.dedent(inspect.getsource(found)))))}, {}  # type: ignore[arg-type]
@@ -170,7 +170,7 @@ def _root(origin: Path, module: str) -> Path:
 
 
 def _own(folder: Path, package: str) -> Iterator[str]:
-    """The outermost names in a folder that belong together with a package: its distribution's, or all of the folder."""
+    """The top-level names in a folder that belong to a package's distribution; all of the folder if it has none."""
     names = {path.stem if path.suffix == ".py" else path.name for path in folder.iterdir() if _importable(path)}
     if not any(folder.glob("*.dist-info/RECORD")) or package not in names:
         yield from names
@@ -196,17 +196,17 @@ def _bench() -> Mapping[str, Path]:
 
 
 def _home(path: Path, folders: Iterable[Path]) -> Path:
-    """Which of some folders a file lies in."""
+    """The one of some folders that contains a file."""
     return next(folder for folder in folders if folder in path.parents)
 
 
 @functools.cache
 def _reached(origin: Path, own: tuple[tuple[str, Path], ...]) -> tuple[dict[Path, str], frozenset[str]]:
-    """The files that a file reaches by imports, itself included, with their hashes; and what it imports besides.
+    """The hashes of a file and all files that it imports directly or indirectly, and the other modules they import.
 
     Args:
         origin: The file.
-        own: Outermost names whose files count, and the folder that holds each.
+        own: Top-level names whose files count, and the folder that contains each.
     """
     roots = dict(own)
     files: dict[Path, str] = {}
@@ -231,7 +231,7 @@ def _reached(origin: Path, own: tuple[tuple[str, Path], ...]) -> tuple[dict[Path
 
 
 def _files(folder: Path, name: str) -> Iterator[Path]:
-    """The file of a module by its dotted name, or of the longest part of it that is one: the rest is in it."""
+    """The file of a module by its dotted name, or by the longest prefix of the name that is a module."""
     words = name.split(".")
     for length in range(len(words), 0, -1):
         path = folder.joinpath(*words[:length])
@@ -243,7 +243,7 @@ def _files(folder: Path, name: str) -> Iterator[Path]:
 
 @functools.lru_cache(maxsize=2048)
 def _read(path: Path, changed: int) -> tuple[str, tuple[tuple[int, str], ...]]:
-    """A file's hash and its imports: (level, dotted name); ``changed`` is its time of modification."""
+    """A file's hash and its imports as (level, dotted name); ``changed`` is its modification time."""
     try:
         tree = ast.parse(path.read_bytes())
     except SyntaxError:
@@ -259,7 +259,7 @@ def _read(path: Path, changed: int) -> tuple[str, tuple[tuple[int, str], ...]]:
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.AST]:
-    """All statements, lazy imports included; expressions are left out, which are most of a tree."""
+    """All statements, lazy imports included, without expressions, which are most of a tree."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -270,7 +270,7 @@ def _statements(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _compiled(tree: ast.Module) -> bytes:
-    """What a tree says apart from its docstrings: compiled, without the lines it stands on."""
+    """The compiled code of a tree without docstrings and line numbers."""
     for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             first = node.body[0]
@@ -284,16 +284,16 @@ def _hash(content: bytes) -> str:
 
 
 def _versions(modules: Iterable[str]) -> dict[str, str]:
-    """The installed versions of the distributions that bring some modules."""
+    """The installed versions of the distributions that contain some modules."""
     names: set[str] = set()
     for module in modules:
-        name = _CALLED.get(module, module)
+        name = _DISTRIBUTION_NAMES.get(module, module)
         names |= {name} if installed(name) != "missing" else set(_distributions().get(module, ()))
     return {name: installed(name) for name in sorted(names, key=str.lower)}
 
 
 def differences(old: Parts, new: Parts) -> list[str]:
-    """What changed between two fingerprints, in words."""
+    """What changed between two fingerprints, as texts."""
     found = []
     for name in sorted({*old, *new}):
         before, after = old.get(name), new.get(name)
@@ -301,7 +301,7 @@ def differences(old: Parts, new: Parts) -> list[str]:
         if before == after:
             continue
         if kind == "code":
-            if old.get("Python") == new.get("Python"):  # another Python has other syntax trees
+            if old.get("Python") == new.get("Python"):  # syntax trees differ between versions of Python
                 found.append(f"{what} {'is new' if before is None else 'is gone' if after is None else 'changed'}")
         else:
             found.append(f"{what or kind} {before or 'none'} -> {after or 'none'}")

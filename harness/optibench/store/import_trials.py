@@ -1,4 +1,4 @@
-"""Trials of other frameworks as a run folder, so that they enter the same statistics as this bench's own."""
+"""Imports trials of other frameworks as a run folder, so that they enter the same statistics as the bench's own."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 CELL = ["optimizer", "task", "seed"]
 FILES = (TASKS, "provenance.json", TRIALS, GRID)
-"""What is written, in this order: a folder that has a grid is whole."""
+"""The written files, in this order: a folder that has a grid is complete."""
 
 
 def import_trials(paths: Sequence[Path], folder: Path, *, suffix: str = "") -> Store:
-    """Write files of foreign trials as one folder in the form of :meth:`optibench.store.run_folder.Store.publish`.
+    """Write imported trials as one folder, in the form of :meth:`optibench.store.run_folder.Store.publish`.
 
-    The same files with the same references give the same bytes; doing it again changes nothing.
+    The same files with the same references give the same bytes; importing them again changes nothing.
 
     Args:
-        paths: CSV or Parquet files as :mod:`optibench_reports.data.read_trials` describes them; one run (optimizer,
-            task, seed) lies in one file.
-        folder: Where to; must not hold anything else.
-        suffix: Appended to every optimizer's label, to keep it apart from one of this bench.
+        paths: CSV or Parquet files as :mod:`optibench_reports.data.read_trials` describes them; each run (optimizer,
+            task, seed) is in one file.
+        folder: The folder to write; must not hold anything else.
+        suffix: Appended to every optimizer's label, to distinguish it from the bench's optimizers.
 
     Raises:
-        HarnessError: A task is unknown, lacks data or a reference, or goes by another name here; a run is in two
+        HarnessError: A task is unknown, lacks data or a reference, or has a different name here; a run is in two
             files; or the folder holds something else or cannot be written.
         ReportError: A file is not as described.
     """
@@ -63,7 +63,7 @@ def import_trials(paths: Sequence[Path], folder: Path, *, suffix: str = "") -> S
 
 
 def _task(path: Path, name: str) -> Task:
-    """What the registry says of a task, its reference included."""
+    """A task as the registry describes it, with its reference."""
     import optibench_benchmarks
 
     try:
@@ -71,13 +71,15 @@ def _task(path: Path, name: str) -> Task:
     except optibench_benchmarks.BenchmarkError as error:
         raise HarnessError(f"{path} cannot be imported: {error}") from error
     if benchmark.name != name:
-        raise HarnessError(f"{path} has trials of {name!r}, which is called {benchmark.name!r} here: rename it there.")
+        raise HarnessError(
+            f"{path} has trials of {name!r}, which is called {benchmark.name!r} here: rename it in the file."
+        )
     if benchmark.reference is None:
         raise HarnessError(
-            f"{path} has trials of {name!r}, which has no reference values, hence no regret: leave the task out, or "
-            f"run `optibench references {name}` first."
+            f"{path} has trials of {name!r}, which has no reference values, so its regret is undefined: leave the task "
+            f"out, or run `optibench references {name}` first."
         )
-    return msgspec.structs.replace(Task.of(benchmark), metrics={})  # a file of trials has none
+    return msgspec.structs.replace(Task.of(benchmark), metrics={})  # a file of trials has no metrics
 
 
 def _refuse_shared(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> None:
@@ -93,7 +95,7 @@ def _refuse_shared(paths: Sequence[Path], frames: Sequence[pd.DataFrame]) -> Non
 
 
 def _plan(name: str, trials: pd.DataFrame, tasks: Mapping[str, Task], sources: Sequence[Mapping[str, Any]]) -> Plan:
-    """A plan in the shape of a grid that was run, and ``imported`` for what it is."""
+    """The plan of an imported folder: like the plan of a grid that was run, with ``imported`` set."""
     labels = [str(label) for label in trials["optimizer"].unique()]
     grid = Grid(
         optimizers=tuple(labels),
@@ -109,7 +111,7 @@ def _plan(name: str, trials: pd.DataFrame, tasks: Mapping[str, Task], sources: S
 
 
 def _write(folder: Path, plan: Plan, trials: pd.DataFrame) -> Store:
-    """Make the folder in one step."""
+    """Write the folder in one step."""
     import pyarrow.parquet as pq
 
     if folder.exists() and not folder.is_dir():
@@ -126,7 +128,7 @@ def _write(folder: Path, plan: Plan, trials: pd.DataFrame) -> Store:
             if not _same(part, folder):
                 raise HarnessError(f"{folder} holds something else than this import; choose another --out.")
         else:
-            part.rename(folder)  # onto nothing, or an empty folder
+            part.rename(folder)  # the folder does not exist or is empty
     except OSError as error:
         raise HarnessError(f"Cannot write {folder}: {error.strerror}; choose another --out.") from error
     finally:
@@ -139,7 +141,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _table(trials: pd.DataFrame, tasks: Mapping[str, Task]) -> pa.Table:
-    """The trials in the columns of every run folder; what foreign trials do not have is empty."""
+    """The trials in the columns of every run folder; columns that imported trials lack are empty."""
     import numpy as np
     import pyarrow as pa
 
@@ -164,6 +166,6 @@ def _table(trials: pd.DataFrame, tasks: Mapping[str, Task]) -> pa.Table:
 
 
 def _key(cell: tuple[Any, ...], tasks: Mapping[str, Task]) -> str:
-    """A name for the cell that no cell of a grid has; nothing is ever resumed by it."""
+    """A key for the cell that no cell of a grid has; imported cells are never resumed."""
     text = json.dumps(["imported", cell[0], cell[1], int(cell[2]), msgspec.to_builtins(tasks[cell[1]])], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -1,4 +1,4 @@
-"""`optibench merge`: the cells of several run folders in one, as if one run had made them."""
+"""`optibench merge`: joins the cells of several run folders, as if one run had made them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Merged:
 
     Attributes:
         store: The folder.
-        cells, finished: The cells of its grid, and those that one of the others had finished.
-        shared: Finished cells that several of the others had, with the same trials.
+        cells, finished: Numbers of cells in its grid, and of those that were finished in a source folder.
+        shared: Number of finished cells that several source folders had, with the same trials.
     """
 
     store: Store
@@ -48,14 +48,14 @@ class Merged:
 def merge(folders: Sequence[Path], out: Path) -> Merged:
     """Merge run folders, finished or not, published or not, into a new one, which can be resumed and extended.
 
-    Its grid is every optimizer on every task with every seed of any of them; what none has run is left to run.
+    Its grid has all optimizers, tasks and seeds of the source folders; combinations that none has run are left to run.
 
     Raises:
-        HarnessError: They differ in trials, limits, designs, budgets or task data; a cell has other trials in one than
-            in another; a file is damaged; or ``out`` exists or cannot be written. Nothing is written then.
+        HarnessError: They differ in trials, limits, designs, budgets or task data; a cell has different trials in two
+            of them; a file is damaged; or ``out`` exists or cannot be written. Nothing is written then.
     """
     if len(folders) < 2:
-        raise HarnessError("Merging takes two run folders or more.")
+        raise HarnessError("Merging needs at least two run folders.")
     if out.exists():
         raise HarnessError(f"{out} exists; choose another --out.")
     stores = [Store.open(folder) for folder in folders]
@@ -87,13 +87,13 @@ def _refuse_conflict(one: Store, plan: Plan, other: Store, its: Plan) -> None:
         conflicts.insert(0, f"trials: {plan.grid.trials} there, {its.grid.trials} here")
     if conflicts:
         raise HarnessError(
-            f"{other.folder} cannot be merged with {one.folder} ({listed(conflicts)}): run one of them again like the "
-            "other, or report both without merging."
+            f"{other.folder} cannot be merged with {one.folder} ({listed(conflicts)}): rerun one of them with the "
+            "options of the other, or report both without merging."
         )
 
 
 def _fill(store: Store, plan: Plan, stores: Sequence[Store], plans: Sequence[Plan]) -> tuple[int, int, int]:
-    """Write a merged folder; returns its cells, and of these the finished ones and those of several folders."""
+    """Write a merged folder; returns the numbers of all cells, finished cells and cells of several folders."""
     for name in ("cells", "journal"):
         (store.folder / name).mkdir()
     cells = {(cell.optimizer, cell.task, cell.seed): cell for cell in plan.cells()}
@@ -156,13 +156,13 @@ def _refuse_other_trials(cell: Cell, one: pa.Table, other: pa.Table, stores: tup
         )
         if not compact and not alike:
             raise HarnessError(
-                f"{cell.optimizer} on {cell.task}, seed {cell.seed}, has other trials in {stores[0].folder} than in "
-                f"{stores[1].folder}: a merged grid has one result for each cell; `optibench compare` shows both."
+                f"{cell.optimizer} on {cell.task}, seed {cell.seed}, has different trials in {stores[0].folder} and in "
+                f"{stores[1].folder}: a merged grid has one result per cell; use `optibench compare` to see both."
             )
 
 
 def _write_records(store: Store, stores: Sequence[Store]) -> None:
-    """What the folders say beside their trials: runs, fingerprints, trainings, events, external definitions."""
+    """Write the folders' other records: runs, fingerprints, trainings, events, external definitions."""
     runs = [run for one in stores for run in provenance.read(one)["runs"]]
     runs = [run for index, run in enumerate(runs) if run not in runs[:index]]
     runs.sort(key=lambda run: run.get("started_at", 0.0))

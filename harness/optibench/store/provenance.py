@@ -25,7 +25,7 @@ from optiformer import cores
 
 DISTRIBUTION, MODEL = "optiformer-bench", "optiformer"
 PACKAGES = ("optiformer", "optibench_benchmarks", "optibench_optimizers", "optibench_reports", "optibench")
-"""The packages of the two distributions."""
+"""The packages of the two distributions, ``optiformer-bench`` and ``optiformer``."""
 
 
 def packages() -> dict[str, str]:
@@ -39,7 +39,7 @@ def packages() -> dict[str, str]:
 
 
 def _spelled(name: str) -> str:
-    """A distribution's name as its authors write it."""
+    """A distribution's name in its authors' spelling."""
     try:
         return str(distribution(name).metadata["Name"])
     except PackageNotFoundError:
@@ -83,7 +83,7 @@ def cpu() -> str:
 
 
 def vector_instructions() -> str | None:
-    """The widest vector instructions of an x86 processor, which decide how fast NumPy and torch are."""
+    """The widest vector instructions of an x86 processor; they decide how fast NumPy and torch are."""
     flags = _cpuinfo("flags").split()
     return next(
         (name for name, flag in (("AVX-512", "avx512f"), ("AVX2", "avx2"), ("AVX", "avx")) if flag in flags), None
@@ -99,7 +99,7 @@ def _cpuinfo(key: str) -> str:
 
 
 def command(arguments: Sequence[str]) -> str:
-    """The command line without ``--out``: where results lie is nobody else's business when they are published."""
+    """The command line without ``--out``, so that published results do not show local paths."""
     kept, words = [], iter(arguments)
     for word in words:
         if word == "--out":
@@ -110,17 +110,16 @@ def command(arguments: Sequence[str]) -> str:
 
 
 def describe(executor: str, jobs: int | None, command: str) -> dict[str, Any]:
-    """Everything about this run that the plan does not say.
+    """Everything about this run that is not in the plan.
 
-    Data is identified in ``tasks.json``: by a checksum of its files, or the version of the package or generator that it
-    is from.
+    Data is identified in ``tasks.json``: by a checksum of its files, or by the version of its package or generator.
 
     Args:
-        executor, jobs: How it runs.
-        command: What was typed (:func:`command`), or ``Python``.
+        executor, jobs: The executor and its number of workers.
+        command: The command line (:func:`command`), or ``Python``.
 
     Returns:
-        Its ``id`` is what the column ``run`` of its trials holds.
+        The record; its ``id`` is the value of the column ``run`` of its trials.
     """
     found = {
         "started_at": round(time.time(), 3),
@@ -141,7 +140,7 @@ def describe(executor: str, jobs: int | None, command: str) -> dict[str, Any]:
 
 
 def record(store: Store, run: dict[str, Any]) -> None:
-    """Add a run (the first, or one that resumes) to the folder's ``provenance.json``."""
+    """Add a run (the first one or a resumed one) to the folder's ``provenance.json``."""
     write_atomically(
         store.folder / "provenance.json", json.dumps({"runs": [*read(store)["runs"], run]}, indent=1).encode()
     )
@@ -157,7 +156,7 @@ def read(store: Store) -> dict[str, Any]:
 
 
 def training(store: Store) -> dict[str, Any]:
-    """What the training phases of the grid's optimizers cost, by optimizer; empty if there were none."""
+    """The costs of the training phases of the grid's optimizers, by optimizer; empty if there were none."""
     try:
         found: dict[str, Any] = json.loads((store.folder / TRAINING).read_text(encoding="utf-8"))
         return found

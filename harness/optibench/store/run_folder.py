@@ -1,8 +1,8 @@
 """The run folder: durable results that survive a kill at any moment.
 
-A finished cell is one file, renamed into place once it is whole (:mod:`optibench.store.cell_files`); a running cell is
-an append-only journal, one line a trial. ``grid.yaml``, ``tasks.json`` and ``provenance.json`` say what was run;
-``events.jsonl`` what happened on the way (a worker that died, a cell that started over); ``trials.parquet`` is all
+A finished cell is one file, renamed into place once it is complete (:mod:`optibench.store.cell_files`). A running cell
+is an append-only journal with one line per trial. ``grid.yaml``, ``tasks.json`` and ``provenance.json`` say what was
+run, ``events.jsonl`` records unplanned events (a worker died, a cell started again), and ``trials.parquet`` holds all
 cells in one table.
 """
 
@@ -36,21 +36,21 @@ TRIALS = "trials.parquet"
 TRAINING = "training.json"
 FINGERPRINTS = "fingerprints.json"
 REFERENCES = "references"
-"""The folder of what `reference="random"` measured."""
+"""The folder of the reference values that `reference="random"` measured."""
 STAMP = b"optibench.cells"
-"""In a compacted table's metadata: a hash of the cells it holds and of when they were written."""
+"""Key in a compacted table's metadata: a hash of its cells and of when they were written."""
 _held: set[str] = set()
 """The lock files that this process holds."""
 _held_guard = threading.Lock()
 _OWN = {"cells", "journal", "logs", REFERENCES, TASKS, ".lock"}
-"""What a run folder may hold before it has a grid: a kill may come while it is made."""
+"""What a run folder may hold before it has a grid, if it was killed while it was created."""
 
 
 class Store:
     """One run folder.
 
     Args:
-        folder: Where it is; :meth:`claim` or :meth:`open` says whether it must exist.
+        folder: Its path; it need not exist for :meth:`claim`, and must for :meth:`open`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,17 +60,18 @@ class Store:
     @classmethod
     @contextlib.contextmanager
     def claim(cls, folder: Path, plan: Plan, *, extend: bool = False) -> Iterator[Store]:
-        """Make the folder, or take up the one that holds the same grid, and hold it for one runner.
+        """Create the folder, or reuse one that holds the same grid, and lock it for one runner.
 
-        The lock comes first: what a kill in the middle of this leaves behind is finished by the next one. With
-        ``extend`` the folder may hold another grid; whoever holds it makes it grow.
+        The lock is taken first, so that the next call can complete a folder whose creation was killed. With ``extend``
+        the folder may hold a different grid, which the caller extends.
 
         Raises:
-            HarnessError: The folder holds another grid or foreign files, cannot be written, or another runner has it.
+            HarnessError: The folder holds a different grid or other files, cannot be written, or is locked by another
+                runner.
         """
         store = cls(folder)
         store.refuse_foreign()
-        with store._sentence():
+        with store._write_errors():
             whole = (folder / GRID).exists()
             folder.mkdir(parents=True, exist_ok=True)
         if whole and store.published():
@@ -78,19 +79,19 @@ class Store:
             yield store
             return
         with store.lock():
-            with store._sentence():
+            with store._write_errors():
                 store._fill(plan, extend)
             yield store
 
     def refuse_foreign(self) -> None:
-        """Refuse a folder that is none of ours and not empty; it need not exist.
+        """Reject a path that is a file, or a non-empty folder that is not a run folder; it need not exist.
 
         Raises:
-            HarnessError: It is one, or a file.
+            HarnessError: The path is one of these.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise HarnessError(f"{self.folder} is a file; choose another --out.")
-        with self._sentence():
+        with self._write_errors():
             whole = (self.folder / GRID).exists()
             foreign = [] if whole or not self.folder.is_dir() else _foreign(self.folder)
         if foreign:
@@ -99,8 +100,8 @@ class Store:
             )
 
     def _fill(self, plan: Plan, extend: bool) -> None:
-        """Write what is missing of a run folder."""
-        self.cells.remove_partial()  # of a runner that was killed, or a disk that was full
+        """Create what is missing in a run folder."""
+        self.cells.remove_partial()  # left by a killed runner or a full disk
         for name in ("cells", "journal"):
             (self.folder / name).mkdir(exist_ok=True)
         if not (self.folder / GRID).exists():
@@ -109,7 +110,7 @@ class Store:
             self.refuse_difference(plan)
 
     @contextlib.contextmanager
-    def _sentence(self) -> Iterator[None]:
+    def _write_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -117,7 +118,7 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path) -> Store:
-        """A folder that exists.
+        """Open an existing run folder.
 
         Raises:
             HarnessError: There is no such folder, or it holds no grid.
@@ -128,7 +129,7 @@ class Store:
         return cls(folder)
 
     def plan(self) -> Plan:
-        """What was planned.
+        """The plan of the folder.
 
         Raises:
             HarnessError: A file of the folder is damaged.
@@ -136,7 +137,7 @@ class Store:
         return Plan.load(self.folder)
 
     def refuse_imported(self) -> None:
-        """Refuse a folder of trials that another framework ran.
+        """Reject a folder of imported trials.
 
         Raises:
             HarnessError: It is one.
@@ -148,7 +149,7 @@ class Store:
             )
 
     def refuse_difference(self, plan: Plan) -> None:
-        """Refuse another grid than the folder's.
+        """Reject a grid that differs from the folder's.
 
         Raises:
             HarnessError: They differ; the message shows where.
@@ -156,13 +157,15 @@ class Store:
         differences = self.plan().differences(plan)
         if differences:
             hint = "" if self.plan().conflicts(plan) else ", or add --extend to add what is new to it"
-            raise HarnessError(f"{self.folder} holds another grid ({listed(differences)}); choose another --out{hint}.")
+            raise HarnessError(
+                f"{self.folder} holds a different grid ({listed(differences)}); choose another --out{hint}."
+            )
 
     def refuse_conflict(self, plan: Plan) -> None:
-        """Refuse a grid that the folder's cannot grow by.
+        """Reject a grid by which the folder cannot be extended.
 
         Raises:
-            HarnessError: They differ in what both have; the message shows where.
+            HarnessError: The two grids conflict; the message shows where.
         """
         conflicts = self.plan().conflicts(plan)
         if conflicts:
@@ -172,13 +175,13 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for one runner.
+        """Lock the folder for one runner.
 
-        A lock of this process alone, which no forked child inherits; such a lock does not keep the same process out,
-        hence :data:`_held`.
+        The lock belongs to this process, and forked children do not inherit it. Such a lock does not stop the same
+        process from locking twice, so :data:`_held` does.
 
         Raises:
-            HarnessError: Another runner has it, or the file system has no locks.
+            HarnessError: Another runner holds the lock, or the file system has no locks.
         """
         path = self.folder / ".lock"
         busy = HarnessError(f"Another optibench is running into {self.folder}; wait for it or stop it.")
@@ -188,7 +191,7 @@ class Store:
                 raise busy
             _held.add(name)
         try:
-            with self._sentence():
+            with self._write_errors():
                 file = path.open("w")
             with file:
                 try:
@@ -197,9 +200,9 @@ class Store:
                     raise busy from error
                 except OSError as error:
                     raise HarnessError(
-                        f"The file system of {self.folder} cannot lock files ({error.strerror}), which keeps two runs "
-                        "from writing into one folder: choose an --out on another file system, or have this one "
-                        "mounted with locks (Lustre: -o flock)."
+                        f"The file system of {self.folder} cannot lock files ({error.strerror}); without locks, two "
+                        "runs could write into one folder: choose an --out on another file system, or mount this one "
+                        "with locks (Lustre: -o flock)."
                     ) from error
                 yield
         finally:
@@ -207,7 +210,7 @@ class Store:
                 _held.discard(name)
 
     def finished(self) -> set[str]:
-        """Keys of the cells whose results are in place."""
+        """Keys of the finished cells."""
         if self.published():
             return set(self._compacted("cell").column("cell").unique().to_pylist())
         return set(self.cells.written())
@@ -217,18 +220,18 @@ class Store:
         return [path.stem for path in (self.folder / "journal").glob("*.jsonl")]
 
     def set_aside(self, cell: Cell, made: str, *, journal: bool = True) -> None:
-        """Rename a cell's files, so that it runs again; ``made`` goes into their names."""
+        """Rename a cell's files so that it runs again; ``made`` becomes part of their new names."""
         for path in (self.cells.path(cell.key), *([self.journal(cell).path] if journal else [])):
             if path.exists():
                 path.replace(path.with_name(f"{path.name}.{made}.old"))
 
     def remove(self, cell: Cell) -> None:
-        """Remove a cell's files, once another cell's journal has what they hold."""
+        """Remove a cell's files after their content is in the journal of a different cell."""
         for path in (self.cells.path(cell.key), self.journal(cell).path):
             path.unlink(missing_ok=True)
 
     def set_aside_damaged(self, keys: Iterable[str]) -> list[str]:
-        """Rename the cell files that cannot be read, so that their cells run again; returns their keys."""
+        """Rename the cell files that cannot be read so that their cells run again; returns the keys."""
         damaged = []
         for key in keys:
             problem = self.cells.damaged(key)
@@ -240,7 +243,7 @@ class Store:
         return damaged
 
     def finish(self, cell: Cell, trials: Sequence[Trial], task: Task, history: History | None = None) -> None:
-        """Put a finished cell's result in place, then drop its journal; ``history`` says what ran it."""
+        """Store a finished cell's result, then remove its journal; ``history`` says which code ran it."""
         made = history or History()
         table = to_table(cell, trials, task, "+".join(made.fingerprints), "+".join(made.runs))
         self.cells.write(cell.key, table)
@@ -250,15 +253,15 @@ class Store:
         return Journal(self.folder / "journal" / f"{cell.key}.jsonl")
 
     def log(self, cell: Cell) -> Path:
-        """Where what a cell's optimizer and benchmark print goes."""
+        """The file for what a cell's optimizer and benchmark print."""
         return self.folder / "logs" / f"{cell.key}.log"
 
     def running(self) -> dict[str, int]:
-        """Trials so far of the cells that have begun and not finished, by key."""
+        """Number of trials so far of the unfinished cells, by key."""
         return {path.stem: len(Journal(path).read().trials) for path in (self.folder / "journal").glob("*.jsonl")}
 
     def event(self, event: str, *, cell: str | None = None, text: str = "", at: float | None = None) -> None:
-        """Append to the run's log of what went otherwise than planned; ``at`` is Unix time, default now."""
+        """Append to the run's log of unplanned events; ``at`` is Unix time, default now."""
         record = {
             "time": round(time.time() if at is None else at, 3),
             "event": event,
@@ -284,11 +287,11 @@ class Store:
         return found
 
     def trials(self, cells: Iterable[Cell], columns: Sequence[str] = ()) -> pa.Table:
-        """The trials of all finished cells, in the order of the plan; compacted on disk for the next time.
+        """The trials of all finished cells, in the order of the plan; the table is cached on disk.
 
         Args:
-            cells: The plan.
-            columns: Only these, as far as an earlier version knew them; all if empty.
+            cells: The cells of the plan.
+            columns: The columns to read, without those that an earlier version did not write; all if empty.
 
         Raises:
             HarnessError: A file is damaged; the message names it and the command that fixes it.
@@ -310,18 +313,18 @@ class Store:
         except DamagedError as error:
             raise HarnessError(
                 f"{error.path} is damaged ({(error.text or 'empty').splitlines()[0][:100]}); run `optibench run --out "
-                f"{self.folder}` to compute that cell again."
+                f"{self.folder}` to run that cell again."
             ) from error
         table = pa.concat_tables(tables, promote_options="default") if tables else schema().empty_table()
         del tables
         table = table.unify_dictionaries().combine_chunks().replace_schema_metadata({STAMP: stamp})
-        # reading a folder that cannot be written is fine
+        # a read-only folder can be read, too
         with contextlib.suppress(OSError), replacing(self.folder / TRIALS) as part:
             pq.write_table(table, part, compression="zstd")
         return table.select([name for name in columns if name in table.column_names]) if columns else table
 
     def failed_trials(self, cells: Iterable[Cell]) -> int:
-        """Trials of finished cells without a value, or whose outcome the optimizer could not be told."""
+        """Number of trials of finished cells that have no value, or whose tell failed."""
         from pyarrow import compute
 
         table = self.trials(cells, ["state", "error"])
@@ -341,11 +344,11 @@ class Store:
             ) from error
 
     def published(self) -> bool:
-        """Whether this is a folder that :meth:`publish` wrote: one table, no cells."""
+        """Whether :meth:`publish` wrote this folder: it has one table and no cells."""
         return (self.folder / TRIALS).exists() and not (self.folder / "cells").exists()
 
     def published_of(self, cells: Sequence[Cell]) -> int:
-        """How many of a plan's cells a published table holds."""
+        """Number of a plan's cells that are in the published table."""
         table = self._compacted("optimizer", "task", "seed").to_pandas().drop_duplicates()
         found = set(zip(table["optimizer"], table["task"], table["seed"], strict=True))
         return sum((cell.optimizer, cell.task, cell.seed) in found for cell in cells)
@@ -353,17 +356,17 @@ class Store:
     def publish(
         self, cells: Sequence[Cell], folder: Path, *, compact: bool = False, metrics: Sequence[str] = ()
     ) -> Store:
-        """Write a finished grid as a small folder to commit or share: its table and what produced it.
+        """Write a finished grid as a small folder to commit or share: its table, plan and provenance.
 
         Args:
-            cells: The plan.
+            cells: The cells of the plan.
             folder: A new folder.
-            compact: Leave out configurations and the times that no table shows; see
+            compact: Leave out configurations and times that no report shows; see
                 :func:`optibench.cell.trials.compacted`.
-            metrics: Of ``info``, what a compact table keeps.
+            metrics: The metrics of ``info`` that a compact table keeps.
 
         Raises:
-            HarnessError: The grid is not finished, no trial has a metric, or the folder exists or cannot be written.
+            HarnessError: The grid is not finished, a metric is in no trial, or the folder exists or cannot be written.
         """
         import pyarrow.parquet as pq
 
@@ -391,6 +394,6 @@ class Store:
 
 
 def _foreign(folder: Path) -> list[str]:
-    """Names in a folder without a grid that are none of ours."""
+    """Names in a folder without a grid that do not belong to a run folder."""
     found = (path.name for path in folder.iterdir())
     return sorted(name for name in found if name not in _OWN and not name.endswith(".tmp"))

@@ -1,4 +1,4 @@
-"""What the reports get: a run folder's trials, tasks, plan and provenance."""
+"""Loads a run folder for the reports: its trials, tasks, plan and provenance."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
 
     Args:
         folder: The folder.
-        metrics: What of the trials' ``info`` to read as well, into columns ``metric:NAME``.
+        metrics: Entries of the trials' ``info`` to read as well, into columns ``metric:NAME``.
 
     Raises:
         HarnessError: It is not a run folder, or a file of it is damaged.
@@ -56,13 +56,13 @@ def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
         raise HarnessError(
             f"The trials of {store.folder} are damaged ({error}); restore them, or run the grid into another folder."
         ) from error
-    planned = _found(trials) if plan.imported else _planned(cells, plan.grid.initial, trials)
+    planned = _existing_cells(trials) if plan.imported else _planned(cells, plan.grid.initial, trials)
     tasks = msgspec.to_builtins(plan.tasks)
     return Results(trials=trials, tasks=tasks, planned=planned, provenance=_history(store, plan, ran))
 
 
 def _cells_by_run(table: pa.Table) -> dict[str, int]:
-    """How many cells each run made, by the run's id; a cell that several made counts for each."""
+    """Number of cells that each run made, by the run's id; a cell that several runs made counts for each."""
     from pyarrow import compute
 
     counts: dict[str, int] = {}
@@ -75,7 +75,7 @@ def _cells_by_run(table: pa.Table) -> dict[str, int]:
 
 
 def load_run(folders: Sequence[Path], optimizer: str, task: str, seed: str) -> Run:
-    """The trials of one finished cell, configurations included, from the first of the folders that has it.
+    """The trials of one finished cell, configurations included, from the first folder that has it.
 
     Raises:
         HarnessError: No folder has it, or a file is damaged.
@@ -99,15 +99,15 @@ def load_run(folders: Sequence[Path], optimizer: str, task: str, seed: str) -> R
             return Run(optimizer, task, number, plan.tasks[task].direction, trials)
     raise HarnessError(
         f"No finished run of {optimizer} on {task} with seed {seed} is in {', '.join(map(str, folders))}; "
-        "`optibench status DIR` lists the optimizers, tasks.json beside it the tasks."
+        "`optibench status DIR` lists the optimizers, and tasks.json in that folder the tasks."
     )
 
 
 def refuse_absent_metrics(folders: Sequence[Path], metrics: Sequence[str]) -> None:
-    """Refuse a metric that no trial of some run folders has.
+    """Reject a metric that no trial of some run folders has.
 
     Raises:
-        HarnessError: It is one; the message gives those that there are.
+        HarnessError: No trial has it; the message names the existing ones.
     """
     infos: list[str | None] = []
     for folder in folders if metrics else ():
@@ -122,7 +122,7 @@ def load_curves(folders: Sequence[Path]) -> LearningCurves | None:
     """The learning curves of all trials of some run folders; ``None`` if no trial has one.
 
     Raises:
-        HarnessError: A folder is no run folder, or a file is damaged.
+        HarnessError: A folder is not a run folder, or a file is damaged.
     """
     import pandas as pd
 
@@ -144,7 +144,7 @@ def load_curves(folders: Sequence[Path]) -> LearningCurves | None:
         return None
     names = {"optimizer": str, "task": str}
     trials = pd.concat([frame.astype(names) for frame in found], ignore_index=True)
-    # a cell that several folders hold counts once
+    # a cell that is in several folders counts once
     return LearningCurves(trials.drop_duplicates(["optimizer", "task", "seed", "trial"], ignore_index=True), directions)
 
 
@@ -163,15 +163,15 @@ def _planned(cells: Sequence[Cell], initial: str, trials: pd.DataFrame) -> pd.Da
     budget = cells[0].budget if cells else None
     if budget is None:
         return planned
-    # how many trials the budget makes shows when a cell is finished
-    counts = _found(trials).set_index(["optimizer", "task", "seed"])["n_trials"]
-    found = planned.join(counts, on=["optimizer", "task", "seed"], rsuffix="_found")["n_trials_found"]
+    # the number of trials that the budget allows is known once a cell is finished
+    counts = _existing_cells(trials).set_index(["optimizer", "task", "seed"])["n_trials"]
+    found = planned.join(counts, on=["optimizer", "task", "seed"], rsuffix="_existing_cells")["n_trials_found"]
     planned["n_trials"] = found.fillna(planned["n_trials"]).astype(int)
     return planned.assign(unit=budget.unit, budget=budget.amount)
 
 
-def _found(trials: pd.DataFrame) -> pd.DataFrame:
-    """The cells that there are: what else was planned in another framework nobody can say."""
+def _existing_cells(trials: pd.DataFrame) -> pd.DataFrame:
+    """The existing cells: what else another framework planned is unknown."""
     counts = trials.groupby(["optimizer", "task", "seed"], observed=True).size().rename("n_trials").reset_index()
     return counts.assign(initial="own").astype({"optimizer": str, "task": str})
 
@@ -182,7 +182,7 @@ def _history(store: Store, plan: Plan, ran: Mapping[str, int]) -> dict[str, Any]
     if plan.grid.skipped:
         history["skipped_tasks"] = list(plan.grid.skipped)
     versions: dict[str, Any] = {label: optimizer.packages for label, optimizer in plan.optimizers.items()}
-    known = changed.read(store)  # a run that was resumed after an upgrade has several
+    known = changed.read(store)  # a run that was resumed after an upgrade has several versions
     for label, prints in known.optimizers.items():
         versions[label] = [_packages(known.parts.get(one, {})) for one in prints]
     return history | {"training": provenance.training(store), "optimizer_packages": versions}
@@ -194,7 +194,7 @@ def _packages(parts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _initial_design(grid: Grid) -> str:
-    """In words, since a table must say which."""
+    """The initial design as text, for the tables."""
     if grid.initial == "own":
         return "each library's own"
     return f"shared: {grid.initial_size} random configurations, the same for all optimizers of a task and seed"

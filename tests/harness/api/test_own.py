@@ -122,7 +122,7 @@ def test_a_folder_alone_does_not_resume_objects(
     monkeypatch.chdir(notebook[0])
     assert main(["run", "--out", "out", "--no-report"]) == 2
     said = capsys.readouterr().err
-    assert "out runs Nearby, wide, own/1, own/2, Line, which ob.run was given as Python objects" in said
+    assert "out runs Nearby, wide, own/1, own/2, Line, passed to ob.run as Python objects" in said
     assert "out='out'" in said
     assert ob.load("out").finished  # which needs no object
 

@@ -71,7 +71,7 @@ def test_the_directions_of_metrics_are_kept_and_change_no_key(run: Path) -> None
     older = changed(metrics={})
     assert list(older.cells()) == list(planned.cells())
     store.refuse_difference(older)  # and a folder of before is the same grid
-    with pytest.raises(HarnessError, match="another grid"):
+    with pytest.raises(HarnessError, match="a different grid"):
         store.refuse_difference(changed(direction="minimize"))
 
 

@@ -21,13 +21,13 @@ def test_a_dry_run_counts_and_touches_nothing(tmp_path: Path, capsys: pytest.Cap
 
     assert (
         said(*GRID)
-        == f"{a}: 2 of 2 cells to run, 24 trials: less than a minute beside the evaluations; about 1 MB on disk.\n"
+        == f"{a}: 2 of 2 cells to run, 24 trials: less than a minute plus the evaluations; about 1 MB on disk.\n"
     )
     assert not Path(a).exists()
     assert main(["run", *GRID, "--out", a]) == 0
     assert said() == f"{a}: 0 of 2 cells to run.\n"
     assert f"{a}: 6 of 6 cells to run, 72 trials: " in said("--extend", "-o", "smac-gp", "-s", "3", "-t", "16")
-    assert "and the asks of smac-gp, which are not known" in said("--extend", "-o", "smac-gp")
+    assert "and the asks of smac-gp (unknown)" in said("--extend", "-o", "smac-gp")
     assert f"{a}: 2 of 2 cells to run, 8 trials: " in said("--extend", "-t", "16")
     assert main(["run", *GRID[:4], "-t", "9", "--extend", *dry]) == 2
     assert "`trials` is 12 in the run folder" in capsys.readouterr().err
@@ -48,6 +48,6 @@ def test_runs_are_merged_and_the_rest_is_run(tmp_path: Path, capsys: pytest.Capt
     assert main(["status", c]) == 0
     assert "6 of 6 cells finished" in capsys.readouterr().out
     assert main(["merge", a, "--out", c]) == 2
-    assert capsys.readouterr().err == "optibench: Merging takes two run folders or more.\n"
+    assert capsys.readouterr().err == "optibench: Merging needs at least two run folders.\n"
     assert main(["merge", a, b, "--out", c]) == 2
     assert "exists; choose another --out" in capsys.readouterr().err

@@ -154,7 +154,7 @@ GRID = ("run", "-o", "random", "-b", "synthetic/sphere-2d", "-s", "1", "-t", "13
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--executor", "dask"), "The dask executor needs its scheduler: give --scheduler"),
+        (("--executor", "dask"), "The dask executor needs a scheduler: add --scheduler"),
         (("--scheduler", "tcp://127.0.0.1:1"), "`scheduler` belongs to the dask executor: add --executor dask"),
         (("--executor", "dask", "--scheduler", "tcp://127.0.0.1:1"), "No Dask scheduler answers at tcp://127.0.0.1:1"),
         (("--executor", "dask", "--scheduler", "smoke://signals"), "No Dask scheduler answers at smoke://signals"),

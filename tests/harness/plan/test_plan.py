@@ -13,7 +13,7 @@ import yaml
 from optibench.errors import HarnessError
 from optibench.plan.plan import GRID, TASKS, Plan
 from optibench.spec.budget import Budget
-from optibench.spec.fidelity import Choice
+from optibench.spec.fidelity import FidelityChoice
 from optibench.spec.grid import Grid
 from optibench.spec.limits import Limits
 
@@ -96,7 +96,7 @@ def test_a_folder_of_an_earlier_version_plans_the_same_cells_and_is_written_as_i
         name="written",
         limits=Limits(evaluation_limit=300.0, memory_limit=500 * 2**20, retries=3),
         budget=Budget("fidelity", 15.0),
-        fidelity=Choice("epochs", 3.0),
+        fidelity=FidelityChoice("epochs", 3.0),
         skipped=("half/away",),
     )
     assert [one.label for one in planned.optimizers.values()] == list(planned.grid.optimizers)
@@ -131,8 +131,8 @@ def test_a_difference_says_where_and_what(folder: Path) -> None:
         ("grid.trials", "many", r"Expected `int`, got `str` - at `\$\.grid\.trials`"),
         ("grid.seeds", [0, -1], r"Expected `int` >= 0 - at `\$\.grid\.seeds\[1\]`"),
         ("grid.initial", "mine", "Invalid enum value 'mine'"),
-        ("grid.benchmarks", ["digits/other"], "nothing says what 'digits/other' of `grid: benchmarks` is"),
-        ("grid.optimizers", ["tpe"], "nothing says what 'tpe' of `grid: optimizers` is"),
+        ("grid.benchmarks", ["digits/other"], "'digits/other' of `grid: benchmarks` is not described"),
+        ("grid.optimizers", ["tpe"], "'tpe' of `grid: optimizers` is not described"),
         ("grid.odd", 3, "unknown field `odd`"),
         ("optimizers.asha:eta=3.name", None, r"Expected `str`, got `null` - at `\$\.optimizers"),
         ("tasks.digits/mlp.direction", "up", "Invalid enum value 'up'"),

@@ -40,13 +40,13 @@ def test_no_run_names_what_is_missing_and_the_command(capsys: pytest.CaptureFixt
     assert main(["paper", write_paper(tiny="tiny.yaml", other="other.yaml"), "--no-run"]) == 2
     streams = capsys.readouterr()
     assert streams.err.count("\n") == 1
-    words = "There is no folder results/tiny, which `optibench run tiny.yaml` makes (cells left: 6, trials: 66, less"
+    words = "results/tiny is missing; `optibench run tiny.yaml` makes it (cells left: 6, trials: 66, less"
     assert words in streams.err
     assert (
-        "results/other, which `optibench run other.yaml` makes (cells left: 2, trials: 22, less than a minute beside"
+        "results/other is missing; `optibench run other.yaml` makes it (cells left: 2, trials: 22, less than a minute"
         in streams.err
     )
-    assert "less than a minute beside the time of smac-gp, which is not known)" in streams.err
+    assert "less than a minute plus the time of smac-gp (unknown))" in streams.err
     assert streams.out == ""
     assert sorted(path.name for path in Path().iterdir()) == ["other.yaml", "spec.yaml", "tiny.yaml"]
 
@@ -58,13 +58,13 @@ def test_no_run_reuses_what_has_been_run(capsys: pytest.CaptureFixture[str]) -> 
     cells = list(Path("runs/tiny/cells").rglob("*.arrow"))
     assert len(cells) == 6
     assert main(["paper", paper, "--no-run"]) == 0
-    assert "There is no folder results/tiny: reusing runs/tiny." in capsys.readouterr().out
+    assert "results/tiny is missing: reusing runs/tiny." in capsys.readouterr().out
     cells[0].unlink()
     assert main(["paper", paper, "--no-run"]) == 2
     assert "(cells left: 1 of 6, trials: 11, less than a minute)" in capsys.readouterr().err
     write_grid(seeds=4)
     assert main(["paper", paper, "--no-run"]) == 2
-    assert "holds another grid" in capsys.readouterr().err
+    assert "holds a different grid" in capsys.readouterr().err
 
 
 def test_what_will_be_run_is_said_before_it_is(
@@ -78,9 +78,9 @@ def test_what_will_be_run_is_said_before_it_is(
     assert main(["paper", write_paper(tiny="tiny.yaml")]) == 130
     out = capsys.readouterr().out
     first, second = out.splitlines()
-    assert first.startswith("There is no folder results/tiny: it takes running the grid tiny.yaml into runs/tiny: ")
-    assert first.endswith("cells left: 20, trials: 2,200, about 3 minutes.")
-    assert second == "In all about 3 minutes; stopped with Ctrl-C, it goes on with the same command."
+    assert first.startswith("results/tiny is missing: running grid tiny.yaml into runs/tiny (")
+    assert first.endswith("cells left: 20, trials: 2,200, about 3 minutes).")
+    assert second == "Total: about 3 minutes. After Ctrl-C, the same command resumes."
 
 
 def test_a_folder_without_a_grid_is_refused_before_another_grid_is_run(
@@ -89,7 +89,7 @@ def test_a_folder_without_a_grid_is_refused_before_another_grid_is_run(
     monkeypatch.setattr("optibench.runs.run.run", lambda *_: pytest.fail("it was run"))
     write_grid()
     assert main(["paper", write_paper(tiny="tiny.yaml", nowhere=None)]) == 2
-    assert "There is no folder results/nowhere, and the paper names no grid" in capsys.readouterr().err
+    assert "results/nowhere is missing, and the paper names no grid" in capsys.readouterr().err
 
 
 def made(**changes: Any) -> forecast.Forecast:
@@ -118,7 +118,7 @@ def test_how_many_trials_a_cost_pays_for_is_said_only_where_it_is_known() -> Non
         Path("tiny.yaml").write_text(yaml.safe_dump(values | {"budget": budget, "executor": "serial"}))
         found = forecast.forecast("tiny.yaml", *load_grid("tiny.yaml", {}))
         assert (found.trials, found.unknown) == (trials, unknown), budget
-        assert ("trials: as many as the budget pays for" in str(found)) == (trials is None)
+        assert ("trials: as many as the budget allows" in str(found)) == (trials is None)
 
 
 def test_durations_are_told_roughly() -> None:

@@ -114,7 +114,7 @@ def test_what_only_this_process_has_is_refused(tmp_path: Path, fresh_registries:
         grid = Grid(("here",), ("synthetic/sphere-2d",), (0,), 12)
         with pytest.raises(HarnessError, match="worker processes cannot import"):
             run(grid, Settings(tmp_path / "out", 1, "processes"))
-        with pytest.raises(HarnessError, match="registered by this process alone, and Dask's workers"):
+        with pytest.raises(HarnessError, match="registered only in this process, and Dask's workers"):
             run(grid, Settings(tmp_path / "out", 1, "dask", "tcp://127.0.0.1:1"))
         assert not (tmp_path / "out").exists()
         assert run(grid, Settings(tmp_path / "out", 1, "serial")).failed == 0
@@ -149,5 +149,5 @@ def test_options_are_keywords_that_mean_what_they_mean_in_a_file(tmp_path: Path)
         ob.run("demo", trails=3)
     with pytest.raises(HarnessError, match=r"^The call: `trials` is a whole number of at least 1, not 0\.$"):
         ob.run("demo", trials=0)
-    with pytest.raises(HarnessError, match=r"^--trials would make another grid than the one in .*out"):
+    with pytest.raises(HarnessError, match=r"^--trials would change the grid in .*out"):
         ob.run(out=tmp_path / "out", trials=20)

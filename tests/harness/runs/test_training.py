@@ -34,7 +34,7 @@ def test_a_grid_trains_once_before_its_cells(optibench: Any, table: Any, tmp_pat
 
     (tmp_path / "small.yaml").write_text(CONFIG.replace("steps: 2", "steps: 3"))
     refused = optibench("run", *grid, "--out", "two", check=2, XDG_CACHE_HOME=str(tmp_path / "cache"))
-    assert "another grid" in refused.stderr
+    assert "a different grid" in refused.stderr
 
 
 def test_a_missing_training_configuration_is_one_sentence(optibench: Any, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_grid_of_batches_runs_resumes_and_is_reported(
     next((tmp_path / "out" / "cells").rglob("*.arrow")).unlink()
     assert main(["run", "--executor", "serial", "--out", "out", "--no-report"]) == 0
     assert main(["run", "--batch-size", "4", "--out", "out"]) == 2
-    assert "--batch-size would make another grid" in capsys.readouterr().err
+    assert "--batch-size would change the grid" in capsys.readouterr().err
     assert main(["status", "out", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["finished"] == 16
 

@@ -23,7 +23,7 @@ from optibench.options import declared
 from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
 from optibench.spec.budget import Budget
-from optibench.spec.fidelity import Choice, share, varied
+from optibench.spec.fidelity import FidelityChoice, cost_fraction, varied_fidelity
 from optibench.spec.grid import Grid, load
 from optibench.store.run_folder import Store
 from optibench_benchmarks import Benchmark, Evaluation
@@ -97,8 +97,8 @@ def test_a_fidelity_budget_counts_full_evaluations(levels: type[Chooses]) -> Non
 
 
 def test_two_fidelities_multiply() -> None:
-    assert share(Levels(), {"epochs": 5, "part": 0.5}) == 0.25
-    assert share(Levels(), None) == share(Levels(), {"epochs": 10}) == 1.0
+    assert cost_fraction(Levels(), {"epochs": 5, "part": 0.5}) == 0.25
+    assert cost_fraction(Levels(), None) == cost_fraction(Levels(), {"epochs": 10}) == 1.0
 
 
 def test_a_low_fidelity_is_no_incumbent(levels: type[Chooses]) -> None:
@@ -237,7 +237,7 @@ def test_a_grid_with_a_cost_runs_resumes_and_reports(optibench: Any, table: Any,
     assert "trials in those that have begun" in optibench("status", "one").stdout
     assert yaml.safe_load((tmp_path / "one" / "grid.yaml").read_text())["grid"]["simulated_workers"] == 4
     optibench("run", "--out", "one", "--no-report")  # there is nothing left to do
-    assert "holds another grid" in optibench("run", *arguments[:-2], "--out", "one", check=2).stderr
+    assert "holds a different grid" in optibench("run", *arguments[:-2], "--out", "one", check=2).stderr
 
 
 # Bad input ------------------------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_a_budget_is_read_from_a_file_or_a_flag(tmp_path: Path) -> None:
         "optimizers: [random]\nbenchmarks: [demo]\nbudget: {fidelity: 7.5}\nfidelity: {epochs: 3}\ninitial_size: 4\n"
     )
     grid, _ = load(str(file), {})
-    assert (grid.trials, grid.budget, grid.fidelity) == (8, Budget("fidelity", 7.5), Choice("epochs", 3.0))
+    assert (grid.trials, grid.budget, grid.fidelity) == (8, Budget("fidelity", 7.5), FidelityChoice("epochs", 3.0))
     assert load(str(file), {"trials": "9"})[0].budget is None
     assert load(str(file), {"budget": "seconds=60"})[0].budget == Budget("seconds", 60.0)
     assert load(str(file), {"budget": "trials=12"})[0].trials == 12
@@ -277,31 +277,34 @@ def test_a_malformed_fidelity_is_one_sentence(value: Any) -> None:
 
 
 def test_the_fidelity_that_varies_is_the_main_one_or_the_chosen_one() -> None:
-    found = varied(Levels(), None)
+    found = varied_fidelity(Levels(), None)
     assert (found.name, found.low, found.high, found.whole) == ("epochs", 1.0, 10.0, True)
-    assert varied(Levels(), Choice("part", 0.25)).at(0.1) == {"part": 0.25}
-    assert varied(Levels(), Choice("epochs", 3.0)).low == 3.0
+    assert varied_fidelity(Levels(), FidelityChoice("part", 0.25)).at(0.1) == {"part": 0.25}
+    assert varied_fidelity(Levels(), FidelityChoice("epochs", 3.0)).low == 3.0
 
 
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        (Choice("steps"), "levels has no fidelity 'steps'; it has epochs, part"),
-        (Choice("epochs", 11.0), "Fidelity epochs of levels is a whole number between 1 and 10, which 11 is not"),
-        (Choice("epochs", 2.5), "a whole number between 1 and 10, which 2.5 is not"),
-        (Choice("part", 0.05), "Fidelity part of levels is a number between 0.1 and 1.0, which 0.05 is not"),
+        (FidelityChoice("steps"), "levels has no fidelity 'steps'; it has epochs, part"),
+        (
+            FidelityChoice("epochs", 11.0),
+            "Fidelity epochs of levels is a whole number between 1 and 10, which 11 is not",
+        ),
+        (FidelityChoice("epochs", 2.5), "a whole number between 1 and 10, which 2.5 is not"),
+        (FidelityChoice("part", 0.05), "Fidelity part of levels is a number between 0.1 and 1.0, which 0.05 is not"),
     ],
 )
-def test_a_fidelity_that_the_task_does_not_have_is_one_sentence(choice: Choice, message: str) -> None:
+def test_a_fidelity_that_the_task_does_not_have_is_one_sentence(choice: FidelityChoice, message: str) -> None:
     with pytest.raises(HarnessError, match=message):
-        varied(Levels(), choice)
+        varied_fidelity(Levels(), choice)
 
 
 def test_several_fidelities_without_a_main_one_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     task = Levels()
     task.main_fidelity = None
     with pytest.raises(HarnessError, match="levels has several fidelities and no main one: name one with `fidelity:`"):
-        varied(task, None)
+        varied_fidelity(task, None)
 
 
 @pytest.mark.parametrize(

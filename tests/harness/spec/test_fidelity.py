@@ -23,7 +23,7 @@ from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
 from optibench.plan.tasks import Fidelity as PlannedFidelity
 from optibench.spec.budget import Budget
-from optibench.spec.fidelity import Choice, share, varied
+from optibench.spec.fidelity import FidelityChoice, cost_fraction, varied_fidelity
 from optibench.spec.grid import Grid
 from optibench_optimizers import Fidelity, Observation
 
@@ -79,9 +79,9 @@ def test_a_shared_initial_design_is_evaluated_in_full_once() -> None:
 
 @needs_data
 def test_a_higher_lowest_fidelity_is_kept_to() -> None:
-    trials = climb("hyperband", LCBENCH, 4.0, fidelity=Choice("epoch", 5.0))
+    trials = climb("hyperband", LCBENCH, 4.0, fidelity=FidelityChoice("epoch", 5.0))
     assert {json.loads(trial.fidelity or "")["epoch"] for trial in trials} <= {6, 17, 52}
-    with_repetitions = climb("asha", XGBOOST, 2.0, fidelity=Choice("repl"))
+    with_repetitions = climb("asha", XGBOOST, 2.0, fidelity=FidelityChoice("repl"))
     assert {tuple(json.loads(trial.fidelity or "")) for trial in with_repetitions} == {("repl",)}
 
 
@@ -101,9 +101,9 @@ def test_real_trainings_have_their_epochs_varied() -> None:
 )
 def test_every_training_has_a_main_fidelity(name: str, main: str) -> None:
     problem = optibench_benchmarks.create(name)
-    assert varied(problem, None).name == main
+    assert varied_fidelity(problem, None).name == main
     assert (
-        varied(optibench_benchmarks.create("digits/mlp+monotone=log"), None).name == "epochs"
+        varied_fidelity(optibench_benchmarks.create("digits/mlp+monotone=log"), None).name == "epochs"
         if name == "digits/mlp"
         else True
     )
@@ -115,14 +115,19 @@ def test_no_family_of_trainings_leaves_the_choice_open(prefix: str) -> None:
     for name in [
         name for name in optibench_benchmarks.families()[prefix].names() if not name.startswith("hpobench/nn")
     ][:2]:
-        assert varied(optibench_benchmarks.create(name), None).name in ("epochs", "iter", "n_estimators", "subsample")
+        assert varied_fidelity(optibench_benchmarks.create(name), None).name in (
+            "epochs",
+            "iter",
+            "n_estimators",
+            "subsample",
+        )
 
 
 @needs_data
 def test_what_is_spent_is_a_part_of_a_full_evaluation() -> None:
     problem = optibench_benchmarks.create(XGBOOST)
-    assert share(problem, {"trainsize": 0.5}) == 0.5
-    assert share(problem, {"trainsize": 0.5, "repl": 5}) == 0.25
+    assert cost_fraction(problem, {"trainsize": 0.5}) == 0.5
+    assert cost_fraction(problem, {"trainsize": 0.5, "repl": 5}) == 0.25
 
 
 # Bad input, lists, externals ------------------------------------------------------------------------------------------
@@ -151,7 +156,7 @@ def test_what_varies_is_written_down_and_is_part_of_the_key() -> None:
         return Plan.of(msgspec.structs.replace(Grid(("asha",), ("digits/mlp",), (0,), 5), **changes))
 
     assert plan().tasks["digits/mlp"].fidelity == PlannedFidelity("epochs", 1.0, 30.0, True)
-    assert plan(fidelity=Choice("epochs", 3.0)).grid.fidelity == ("epochs", 3.0)
+    assert plan(fidelity=FidelityChoice("epochs", 3.0)).grid.fidelity == ("epochs", 3.0)
     assert Plan.of(Grid(("tpe",), ("digits/mlp",), (0,), 5)).tasks["digits/mlp"].fidelity is None
 
 

@@ -13,7 +13,7 @@ from optibench.options import declared
 from optibench.plan.cells import Cell, derived_seed
 from optibench.plan.plan import Plan
 from optibench.spec.budget import Budget
-from optibench.spec.fidelity import Choice
+from optibench.spec.fidelity import FidelityChoice
 from optibench.spec.grid import Grid, load, shipped
 
 GRID = Grid(("random", "tpe:group=true"), ("synthetic/sphere-2d", "synthetic/levy-2d"), (0, 1), 8)
@@ -117,6 +117,6 @@ def test_derived_seeds_depend_on_every_part_and_are_frozen() -> None:
 def test_a_cell_survives_json() -> None:
     for cell in (
         Cell("k", "random", "t", 1, 50, 10),
-        Cell("k", "asha", "t", 1, 50, 0, Budget("fidelity", 50.0), 4, Choice("epochs", 3.0)),
+        Cell("k", "asha", "t", 1, 50, 0, Budget("fidelity", 50.0), 4, FidelityChoice("epochs", 3.0)),
     ):
         assert msgspec.json.decode(msgspec.json.encode(cell), type=Cell) == cell

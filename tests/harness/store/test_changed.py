@@ -81,7 +81,7 @@ def test_an_edited_helper_is_a_question(optibench: Any, table: Any, tmp_path: Pa
     optibench(*RUN, "--changed", "rerun")
     assert places(table, tmp_path / "out") == {1.0}
     assert {path.name for path in (tmp_path / "out").glob("cells/*/*.arrow")} == files
-    assert len(list((tmp_path / "out").glob("cells/*/*.old"))) == 2, "the old files are kept aside"
+    assert len(list((tmp_path / "out").glob("cells/*/*.old"))) == 2, "the old files are set aside"
     optibench(*RUN)
 
 

@@ -146,7 +146,7 @@ def test_references_that_another_cpu_rounds_otherwise_are_the_same_grid(tmp_path
     with Store.claim(tmp_path / "out", planned) as store:
         pass
     store.refuse_difference(elsewhere(planned, 1 + 1e-13))
-    with pytest.raises(HarnessError, match=r"holds another grid .*f_ref"):
+    with pytest.raises(HarnessError, match=r"holds a different grid .*f_ref"):
         store.refuse_difference(elsewhere(planned, 1 + 1e-6))
 
 

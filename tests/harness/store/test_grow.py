@@ -91,7 +91,7 @@ def test_with_more_trials_a_cell_continues_unless_its_optimizer_plans_with_them(
     run(whole, "tpe", "planner", trials=20)
     assert rows(a) == rows(whole)
     said = capsys.readouterr().err
-    assert "from 12 to 20 trials: 2 cells (tpe) continue; 2 cells (planner) are run again, since" in said
+    assert "from 12 to 20 trials: 2 cells (tpe) continue; 2 cells (planner) are run again, because" in said
     assert len(list(a.glob("cells/*/*.12-trials.old"))) == 2
     assert not Store.open(a).events()  # the continued cells asked for the same
     assert {len(name.split("+")) for name in runs(a)} == {1, 2}
@@ -104,7 +104,7 @@ def test_with_more_trials_a_cell_continues_unless_its_optimizer_plans_with_them(
         ({"initial_size": 4}, "The call: `initial_size` is 10 in the run folder: leave it out, or choose another"),
         ({"evaluation_limit": "5m"}, "`evaluation_limit` is not set in the run folder"),
         ({"budget": "seconds=9"}, "`budget` is not set in the run folder"),
-        ({"out": None}, "Nothing to extend: give the --out of a run."),
+        ({"out": None}, "Nothing to extend: give the --out of an earlier run."),
         ({"out": "none"}, "none does not exist"),
     ],
 )
@@ -191,9 +191,9 @@ def test_a_cell_with_other_trials_is_not_merged(tmp_path: Path, monkeypatch: pyt
     run(a, "random")
     counted(monkeypatch, value=7.0)
     run(b, "random")
-    with pytest.raises(HarnessError, match="random on synthetic/sphere-2d, seed 0, has other trials in"):
+    with pytest.raises(HarnessError, match="random on synthetic/sphere-2d, seed 0, has different trials in"):
         merge([a, b], tmp_path / "c")
     shutil.rmtree(b)
-    with pytest.raises(HarnessError, match="two run folders or more"):
+    with pytest.raises(HarnessError, match="at least two run folders"):
         merge([a], tmp_path / "c")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]

@@ -142,7 +142,7 @@ def test_imported_trials_are_not_run_again(tmp_path: Path, capsys: pytest.Captur
         assert "holds imported trials" in capsys.readouterr().err
     grid = ["run", "-o", "random", "-b", "synthetic/sphere-2d", "-t", "15", "--out", folder]
     assert main(grid) == 2
-    assert "holds another grid" in capsys.readouterr().err
+    assert "holds a different grid" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

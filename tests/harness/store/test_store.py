@@ -91,10 +91,10 @@ def test_a_journal_keeps_what_is_whole_and_cuts_off_the_rest(tmp_path: Path) -> 
         assert journal.path.read_bytes() == content[: sum(lengths[:whole])]
     history = Journal(journal.path).read()
     assert history.attempts(3) == 2
-    assert history.like(Fault(3, "tell", "failed", "died", 0.0)) == 2
-    assert history.like(Fault(3, "replay", "failed", "died", 0.0)) == 0, "on the way to the trial, not in it"
-    assert history.verdict(3) == records[4]
-    assert history.end() is None, "a worker gets beyond an ask that was cut off"
+    assert history.similar_faults(Fault(3, "tell", "failed", "died", 0.0)) == 2
+    assert history.similar_faults(Fault(3, "replay", "failed", "died", 0.0)) == 0, "on the way to the trial, not in it"
+    assert history.final_fault(3) == records[4]
+    assert history.fatal_fault() is None, "a worker gets beyond an ask that was cut off"
     assert history.seconds() == pytest.approx(0.5 + 3 * 2.1e-5)
 
 
