@@ -1,4 +1,4 @@
-"""Optimizers and benchmarks in processes of their own, in any language or environment; docs/how-to/external.md."""
+"""Optimizers and benchmarks in external processes, in any language or environment; docs/how-to/external.md."""
 
 from optibench.external.definitions import External, load, parse, read, written
 from optibench.external.registry import is_external, recall, record, register, registered

@@ -28,14 +28,14 @@ _workers: dict[tuple[int, str], tuple[External, Process, str]] = {}
 
 
 class ExternalTimeout(BenchmarkError, TimeoutError):
-    """An evaluation took too long; its worker was killed."""
+    """An evaluation exceeded its time limit, and its worker was killed."""
 
 
 def worker(external: External) -> tuple[Process, str]:
-    """The running worker of a benchmark and its version; one for all its tasks in this process, started anew if gone.
+    """The running worker of a benchmark, and its version; each process has one for all tasks, restarted if it ended.
 
     Raises:
-        BenchmarkError: It cannot be run, or is not a benchmark that speaks our protocol.
+        BenchmarkError: It cannot be run, or is not a benchmark that speaks the protocol.
     """
     key = (os.getpid(), external.name)  # a fork must not share its parent's pipes
     found = _workers.get(key)
@@ -45,7 +45,7 @@ def worker(external: External) -> tuple[Process, str]:
 
 
 def request(external: External, method: str, params: Mapping[str, Any], seconds: float) -> Any:
-    """Ask a benchmark's worker.
+    """Send a request to a benchmark's worker.
 
     Raises:
         BenchmarkError: It fails or refuses.
@@ -59,10 +59,10 @@ def request(external: External, method: str, params: Mapping[str, Any], seconds:
 
 
 class ExternalBenchmark(Benchmark):
-    """One task behind a pipe.
+    """A task of an external benchmark.
 
     Raises:
-        UnknownBenchmarkError: The worker knows no such task.
+        UnknownBenchmarkError: The worker does not know the task.
         BenchmarkError: The worker fails, or describes the task wrongly.
     """
 
@@ -77,7 +77,7 @@ class ExternalBenchmark(Benchmark):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # ConfigSpace's older JSON says `default` for a default
                 self._describe(found)
-        except Exception as error:  # ConfigSpace raises whatever it meets in a malformed space
+        except Exception as error:  # ConfigSpace raises many types of errors on a malformed space
             raise BenchmarkError(
                 f"External benchmark {external.name!r} describes {task!r} wrongly "
                 f"({self._shown(f'{type(error).__name__}: {error}')}); "
@@ -86,7 +86,7 @@ class ExternalBenchmark(Benchmark):
         self.data_version = f"external; {found.get('data_version', '1')}"
 
     def _describe(self, found: Mapping[str, Any]) -> None:
-        """Read what the worker says of the task; raises whatever is wrong with it."""
+        """Read the worker's description of the task; raises an error if it is wrong."""
         from ConfigSpace import ConfigurationSpace
 
         self.space = ConfigurationSpace.from_serialized_dict(found["space"])
@@ -105,11 +105,11 @@ class ExternalBenchmark(Benchmark):
             raise ValueError(f"`sampling` is deterministic, exact or noisy, not {self.sampling!r}")
 
     def _shown(self, answer: Any) -> str:
-        """An answer as an error message may show it."""
+        """An answer for an error message, without secrets."""
         return worker(self.external)[0].redacted(answer if isinstance(answer, str) else json.dumps(answer))
 
     def __reduce__(self) -> tuple[type[ExternalBenchmark], tuple[External, str]]:
-        """A process does not pickle: another one starts its own worker."""
+        """Pickle the definition, since a process cannot be pickled: each process starts its own worker."""
         return ExternalBenchmark, (self.external, self.task)
 
     def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
@@ -142,7 +142,7 @@ def _number(value: Any) -> float:
 def _curve(columns: Any) -> dict[str, list[float]]:
     curve = {str(name): [_number(value) for value in list(column)] for name, column in dict(columns or {}).items()}
     if len({len(column) for column in curve.values()}) > 1:
-        raise ValueError("the columns of a learning curve have one length")
+        raise ValueError("the columns of a learning curve must have the same length")
     return curve
 
 

@@ -1,7 +1,7 @@
-"""Which external optimizers and benchmarks there are: read from YAML, registered beside the others.
+"""Definitions of external optimizers and benchmarks, read from YAML.
 
-A definition is a mapping with a command and time limits, in a file of its own that the environment variable
-``OPTIBENCH_EXTERNAL`` names, or under ``external:`` of a grid file:
+A definition is a mapping with a command and time limits. It is in a file that the environment variable
+``OPTIBENCH_EXTERNAL`` names, or under ``external:`` in a grid file:
 
     optimizers:
       hebo:
@@ -12,7 +12,7 @@ A definition is a mapping with a command and time limits, in a file of its own t
         command: [other-venv/bin/python, yahpo_worker.py]
         tasks: [lcbench/3945, lcbench/189906]
 
-Relative paths in a command are relative to the file's folder, where the worker is started too.
+Relative paths in a command are relative to the file's folder, in which the worker is started.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def _read_seconds(written: float) -> float:
 
 def _read_settings(written: dict[str, Any]) -> dict[str, Any]:
     if not all(key.isidentifier() for key in written):
-        raise HarnessError("`settings` are named with letters, digits and underscores.")
+        raise HarnessError("names of `settings` consist of letters, digits and underscores.")
     return written
 
 
 def _read_variables(listed: Any) -> _Words:
-    """Refuse variables with values, and never show one: a definition is stored, sent to workers and shown."""
+    """Reject variables with values, and never show values: definitions are stored, sent and printed."""
     items = listed if isinstance(listed, list) else [listed]
     if isinstance(listed, list) and all(map(_is_variable, items)):
         return tuple(items)
@@ -83,12 +83,12 @@ _SECONDS = Form("a number of seconds above 0", Annotated[float, Meta(gt=0)], _re
 _SETTINGS = Form("a mapping of settings to their defaults", dict[str, Any], _read_settings)
 _VARIABLES = Form("a list of names of variables", Any, _read_variables, lambda: _WORDS)
 _TASKS = Form("a list of task names", _WORDS, _read_words)
-_SENTENCE = Form("`native`, or one sentence on what becomes of conditional parameters", str)
+_SENTENCE = Form("`native`, or one sentence on how it treats conditional parameters", str)
 
 
 class External(msgspec.Struct, frozen=True):
-    """One external optimizer or benchmark: its ``kind``, its name or the first part of the benchmarks' names, where it
-    is started, and what its definition says.
+    """One external optimizer or benchmark: its ``kind``, its name (of a benchmark, the first part of its tasks' names),
+    the folder it is started in, and the options of its definition.
     """
 
     kind: Kind
@@ -105,28 +105,30 @@ class External(msgspec.Struct, frozen=True):
     ] = {}  # msgspec copies it
     tasks: Annotated[_Words, _TASKS, Option("its tasks, without its name")] = ()
     environment: Annotated[
-        _Words, _VARIABLES, Option("names of variables that it needs; their values are those where it is started")
+        _Words,
+        _VARIABLES,
+        Option("names of variables that it needs; it gets their values from the shell's environment"),
     ] = ()
     batch: Annotated[bool, Option("whether it can propose several configurations at a time")] = False
     multi_fidelity: Annotated[bool, Option("whether it chooses fidelities")] = False
-    conditional: Annotated[str, _SENTENCE, Option("what it makes of conditional parameters")] = "native"
+    conditional: Annotated[str, _SENTENCE, Option("how it treats conditional parameters")] = "native"
 
     def plain(self) -> dict[str, Any]:
-        """The definition as JSON can hold it; :meth:`of` reads it."""
+        """The definition as JSON values; :meth:`of` reads it."""
         found: dict[str, Any] = json.loads(json.dumps(msgspec.to_builtins(self)))
         return found
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> External:
-        """The definition that :meth:`plain` wrote; of variables that once stood there with values the names count."""
+        """Read what :meth:`plain` wrote; an earlier version wrote variables with values, which are dropped."""
         return msgspec.convert({**plain, "environment": list(plain.get("environment", ()))}, cls)
 
     def files(self) -> list[Path]:
-        """The files whose content matters: those that the command names, and the sources beside its script."""
+        """The files whose content matters: those named in the command, and the sources beside its script."""
         return sources.with_helpers(self.command, Path(self.folder))
 
     def variables(self) -> dict[str, str]:
-        """The variables that the worker needs, with their values here.
+        """The variables that the worker needs, with their current values.
 
         Raises:
             HarnessError: One is not set.
@@ -135,7 +137,7 @@ class External(msgspec.Struct, frozen=True):
         if missing:
             raise HarnessError(
                 f"External {self.kind} {self.name!r} needs the variable{'s' * (len(missing) > 1)} "
-                f"{', '.join(missing)}, not set here: `export {missing[0]}=...`, then run the same command again."
+                f"{', '.join(missing)}, not set here: `export {missing[0]}=...`, then rerun the same command."
             )
         return {name: os.environ[name] for name in self.environment}
 
@@ -145,7 +147,7 @@ SECTIONS = tuple(f"{kind}s" for kind in get_args(Kind))
 
 
 def known(kind: str) -> Options:
-    """What a definition of a kind may say."""
+    """The options of a definition of a kind."""
     others = {key for other, keys in _ONLY.items() if other != kind for key in keys}
     return {key: one for key, one in declared(External).items() if key not in others}
 
@@ -160,12 +162,12 @@ def written() -> Any:
 
 
 def parse(values: Any, where: str, folder: Path) -> list[External]:
-    """Check what stands in no file and make definitions of it; see :func:`read`.
+    """Check definitions that are not from a file; see :func:`read`.
 
     Args:
         values: A mapping with ``optimizers`` and ``benchmarks``, each a mapping of names.
-        where: What error messages call the place.
-        folder: What relative paths are relative to.
+        where: Where they were given, for error messages.
+        folder: The folder for relative paths.
 
     Raises:
         HarnessError: It is malformed.

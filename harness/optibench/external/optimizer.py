@@ -1,4 +1,4 @@
-"""An external process as an optimizer."""
+"""An external process as an optimizer, and its entry in the registry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ExternalOptimizer(Optimizer):
-    """An optimizer behind a pipe; subclasses say which (:meth:`ExternalEntry.load`).
+    """An optimizer in an external process; subclasses set its definition (:meth:`ExternalEntry.load`).
 
     Raises:
         OptimizerError: The worker cannot be started, refuses, fails or does not answer in time.
@@ -66,7 +66,7 @@ class ExternalOptimizer(Optimizer):
             ) from error
         if len(suggestions) != n:
             raise OptimizerError(
-                f"External optimizer {self.external.name!r} was asked for {n} and gave {len(suggestions)}."
+                f"External optimizer {self.external.name!r} was asked for {n} suggestions and gave {len(suggestions)}."
             )
         return suggestions
 
@@ -95,19 +95,19 @@ class ExternalOptimizer(Optimizer):
 
 
 def start(external: External) -> Process:
-    """Start an optimizer's worker and shake hands.
+    """Start an optimizer's worker and do the handshake.
 
     Raises:
-        OptimizerError: It cannot be run, or is not an optimizer that speaks our protocol.
+        OptimizerError: It cannot be run, or is not an optimizer that speaks the protocol.
     """
     return handshake(external, OptimizerError)[0]
 
 
 def handshake(external: External, error_class: type[Exception]) -> tuple[Process, str]:
-    """Start a worker; returns it and the version that it states.
+    """Start a worker and do the handshake; returns the worker and its stated version.
 
     Raises:
-        error_class: It cannot be run, or does not speak our protocol.
+        error_class: It cannot be run, or does not speak the protocol.
     """
     name = f"External {external.kind} {external.name!r}"
     try:
@@ -129,7 +129,7 @@ def handshake(external: External, error_class: type[Exception]) -> tuple[Process
 
 
 def typed(space: ConfigurationSpace, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration as Python has it: JSON knows one kind of number, and some languages write 1.0 as 1."""
+    """A configuration with Python's types: JSON has one type of number, and some languages write 1.0 as 1."""
     from ConfigSpace.hyperparameters import FloatHyperparameter, IntegerHyperparameter
 
     found = dict(config)
@@ -158,7 +158,7 @@ class ExternalEntry(Entry):
                 conditional=external.conditional,
                 batch=external.batch,
                 multi_fidelity=external.multi_fidelity,
-                failed="what its worker makes of it",
+                failed="left to its worker",
             ),
             packages=("ConfigSpace",),
             install="",
@@ -166,7 +166,7 @@ class ExternalEntry(Entry):
         )
 
     def load(self) -> type[Optimizer]:
-        """The class of this entry's own worker; its signature shows the settings."""
+        """The class of this entry's worker; its signature shows the settings."""
         keyword = inspect.Parameter.KEYWORD_ONLY
         parameters = [inspect.Parameter("space", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
         parameters += [inspect.Parameter(name, keyword) for name in ("seed", "n_trials")]
@@ -184,7 +184,7 @@ class ExternalEntry(Entry):
         )
 
     def identify(self, settings: Mapping[str, Any]) -> str | None:
-        """What the worker's own files and stated version are; starts it once.
+        """The worker's stated version and default settings; starts it once.
 
         Raises:
             OptimizerError: It cannot be started.

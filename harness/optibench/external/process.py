@@ -1,8 +1,8 @@
 """A worker process that answers JSON-RPC requests, one line each, within a time limit.
 
-Everything that can go wrong with a foreign program ends in one sentence that quotes what it wrote to standard error:
-it cannot be started, it dies, it hangs (its whole process group is killed), it writes something else than replies.
-After such a failure the process is gone; what was asked of it cannot be known.
+Every failure of the external program becomes one error message that quotes its standard error: it cannot be started, it
+dies, it hangs (its whole process group is killed), or it writes something that is not a reply. After such a failure the
+process has ended, and the result of the last request is unknown.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from typing import Any
 
 SDK = Path(__file__).parent / "sdk"
 PROTOCOL = 1
-"""The version of the protocol that is spoken here; docs/how-to/external.md."""
-LONGEST_LINE = 64 * 2**20
-"""Bytes of a reply that are accepted."""
-TAIL = 2000
-"""Bytes of standard error that are kept."""
-SHOWN = 300
-"""Characters of it that an error message ends with: a trial keeps 500 in all."""
-SHORTEST_SECRET = 4
-"""Characters of a variable's value from which on it is kept out of error messages."""
+"""The version of the protocol; docs/how-to/external.md."""
+MAX_LINE_BYTES = 64 * 2**20
+"""Maximum size of a reply."""
+MAX_STDERR_BYTES = 2000
+"""How much of the end of standard error is kept."""
+MAX_SHOWN_CHARACTERS = 300
+"""How much of it an error message quotes: a trial's error text has at most 500 characters."""
+MIN_SECRET_LENGTH = 4
+"""Minimum length of a variable's value to be removed from error messages."""
 GRACE_SECONDS = 1.0
 """How long a worker may take to end once its standard input is closed."""
 
 
 class ProcessError(Exception):
-    """The worker failed; it is not running any more."""
+    """The worker failed and is no longer running."""
 
 
 class ProcessTimeout(ProcessError, TimeoutError):
@@ -45,7 +45,7 @@ class ProcessTimeout(ProcessError, TimeoutError):
 
 
 class Refusal(Exception):
-    """The worker answered with an error; it goes on. ``code`` is the JSON-RPC error's."""
+    """The worker answered with an error and continues to run. ``code`` is the code of the JSON-RPC error."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class Refusal(Exception):
 
 
 def _die_with_parent() -> None:
-    """Have the kernel kill the worker when the process that started it is gone, even by kill -9 (Linux)."""
+    """Make the kernel kill the worker when the process that started it ends, even by kill -9 (Linux)."""
     assert _libc is not None
     _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
@@ -66,7 +66,7 @@ class Process:
     """One running worker.
 
     Args:
-        name: What error messages call it.
+        name: Its name in error messages.
         command: The program and its arguments.
         folder: The working directory.
         environment: Variables whose values no error message may show.
@@ -92,7 +92,7 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,  # a group of its own, to be killed as one
+                start_new_session=True,  # its own process group, which can be killed as a whole
                 preexec_fn=_die_with_parent if _libc is not None else None,
             )
         except OSError as error:
@@ -105,11 +105,11 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it can be asked; a worker that died unnoticed counts until its next request."""
+        """Whether it accepts requests; if it died, this is noticed at the next request."""
         return self._failure is None
 
     def redacted(self, text: str) -> str:
-        """A text without the values of the worker's variables: each is replaced by its name."""
+        """The text with the values of the worker's variables replaced by their names."""
         for value, name in self._secrets:
             text = text.replace(value, f"${name}")
         return text
@@ -122,7 +122,7 @@ class Process:
 
         Args:
             method: The method's name.
-            params: Its parameters, as JSON can hold them.
+            params: Its parameters, as JSON values.
             seconds: How long the worker may take.
 
         Returns:
@@ -131,10 +131,10 @@ class Process:
         Raises:
             Refusal: The worker answered with an error.
             ProcessTimeout: It did not answer in time.
-            ProcessError: It died, or wrote something else than a reply.
+            ProcessError: It died, or wrote something that is not a reply.
         """
         if self._failure is not None:
-            raise ProcessError(f"{self.name} is not running any more, since it failed before: {self._failure}")
+            raise ProcessError(f"{self.name} is no longer running, because it failed before: {self._failure}")
         self._next += 1
         message = {"jsonrpc": "2.0", "id": self._next, "method": method, "params": params}
         line = self._exchange(json.dumps(message).encode() + b"\n", method, time.monotonic() + seconds, seconds)
@@ -146,7 +146,7 @@ class Process:
         if not matches:
             shown = self.redacted(line.decode("utf-8", "replace").strip())[:200]
             raise self._fail(
-                f"answered {method!r} with {shown!r} on standard output, which is no JSON-RPC reply to request "
+                f"answered {method!r} with {shown!r} on standard output, which is not a JSON-RPC reply to request "
                 f"{self._next}; print everything else to standard error"
             )
         if "result" in reply:
@@ -155,7 +155,7 @@ class Process:
         raise Refusal(self.redacted(str(error.get("message"))), error.get("code", 0))
 
     def _exchange(self, out: bytes, method: str, deadline: float, seconds: float) -> bytes:
-        """Write the request while reading both outputs, until there is a whole line of standard output."""
+        """Write the request and read both outputs, until there is a complete line of standard output."""
         stdin, stdout, stderr = self._pipes()
         with selectors.DefaultSelector() as selector:
             selector.register(stdin, selectors.EVENT_WRITE)
@@ -173,21 +173,21 @@ class Process:
                         continue
                     chunk = key.fileobj.read(65536) or b""  # type: ignore[union-attr]
                     if key.fileobj is stderr:
-                        self._tail = (self._tail + chunk)[-TAIL:]
+                        self._tail = (self._tail + chunk)[-MAX_STDERR_BYTES:]
                         if not chunk:
                             selector.unregister(stderr)
                     elif not chunk:
                         raise self._fail(f"ended{self._status()} instead of answering {method!r}")
                     else:
                         self._buffer += chunk
-                        if len(self._buffer) > LONGEST_LINE:
-                            raise self._fail(f"answered {method!r} with a line of more than {LONGEST_LINE} bytes")
+                        if len(self._buffer) > MAX_LINE_BYTES:
+                            raise self._fail(f"answered {method!r} with a line of more than {MAX_LINE_BYTES} bytes")
         line, _, rest = bytes(self._buffer).partition(b"\n")
         self._buffer = bytearray(rest)
         return line
 
     def _write(self, out: bytes) -> bytes:
-        """Write what the pipe takes; returns the rest. A closed pipe is noticed when the reply does not come."""
+        """Write as much as the pipe accepts; returns the rest. A closed pipe shows later, as a missing reply."""
         assert self._popen.stdin is not None
         try:
             return out[os.write(self._popen.stdin.fileno(), out) :]
@@ -204,30 +204,32 @@ class Process:
         return f" ({signal.Signals(-code).name})" if code < 0 else f" (exit status {code})"
 
     def _fail(self, what: str, *, timeout: bool = False) -> ProcessError:
-        """Kill the worker and make the error: one line, with the end of its standard error."""
+        """Kill the worker; returns an error of one line with the end of its standard error."""
         kill(self._popen)
         assert self._popen.stderr is not None
         with contextlib.suppress(OSError, ValueError):
-            self._tail = (self._tail + (self._popen.stderr.read() or b""))[-TAIL:]
+            self._tail = (self._tail + (self._popen.stderr.read() or b""))[-MAX_STDERR_BYTES:]
         self.close()
         tail = self.redacted(self._tail.decode("utf-8", "replace"))
         words = " | ".join(line.strip() for line in tail.splitlines() if line.strip())
-        self._failure = f"{self.name} {what}" + (f"; its standard error ends: {words[-SHOWN:]}" if words else "")
+        self._failure = f"{self.name} {what}" + (
+            f"; its standard error ends: {words[-MAX_SHOWN_CHARACTERS:]}" if words else ""
+        )
         return (ProcessTimeout if timeout else ProcessError)(self._failure)
 
     def close(self) -> None:
-        """End the worker: close its input, wait a moment, kill what is left of its process group."""
+        """End the worker: close its input, wait a moment, kill the rest of its process group."""
         self._failure = self._failure or "it was closed"
         self._finalizer()
 
 
 def _spellings(environment: Mapping[str, str]) -> list[tuple[str, str]]:
-    """How values may stand in a text, the longest first, with their names; very short ones are words like any other."""
+    """Possible spellings of the values in a text, with their names, longest first; very short values are left out."""
     found = {
         (spelling, name)
         for name, value in environment.items()
         for spelling in (value, value.strip(), json.dumps(value)[1:-1], repr(value)[1:-1])
-        if len(spelling) >= SHORTEST_SECRET
+        if len(spelling) >= MIN_SECRET_LENGTH
     }
     return sorted(found, key=lambda pair: (-len(pair[0]), pair))
 

@@ -1,4 +1,4 @@
-"""External optimizers and benchmarks of this process, and those that a run folder holds."""
+"""The external optimizers and benchmarks of this process, and those stored in a run folder."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _registered: dict[tuple[str, str], External] = {}
 
 
 def register(found: Iterable[External]) -> None:
-    """Make external optimizers and benchmarks known to the registries of this process.
+    """Add external optimizers and benchmarks to the registries of this process.
 
     Raises:
-        OptimizerError, BenchmarkError: A name is taken, or is none.
+        OptimizerError, BenchmarkError: A name is taken or invalid.
     """
     import optibench_benchmarks
     import optibench_optimizers
@@ -37,7 +37,7 @@ def register(found: Iterable[External]) -> None:
         if _registered.get(key) == external:
             continue
         if external.kind == "optimizer":
-            optibench_optimizers.entries()  # ours and plug-ins' first, so that they are not what collides
+            optibench_optimizers.entries()  # the others first, so that a collision names the external one
             optibench_optimizers.register(ExternalEntry.of(external))
         else:
             optibench_benchmarks.families()
@@ -52,24 +52,24 @@ def _load_variable(value: str) -> None:
 
 
 def is_external(entry: Entry | Family) -> bool:
-    """Whether an entry of a registry stands for a process of its own."""
+    """Whether an entry of a registry is an external process."""
     return hasattr(entry, "external")
 
 
 def registered() -> list[External]:
-    """Every external definition that is registered here, after those that ``OPTIBENCH_EXTERNAL`` names."""
+    """All registered external definitions, including those that ``OPTIBENCH_EXTERNAL`` names."""
     _load_variable(os.environ.get(VARIABLE, ""))
     return list(_registered.values())
 
 
 RECORD = "external.json"
-"""The file in a run folder that holds the definitions behind its optimizers and tasks."""
+"""The file in a run folder with the definitions of its external optimizers and tasks."""
 
 
 def record(folder: Path, optimizers: Iterable[str], families: Iterable[str]) -> None:
-    """Keep the definitions behind these names, so that its folder alone is enough to resume it.
+    """Store the definitions of these names in a run folder, so that the folder alone is enough to resume the run.
 
-    The file is readable by its owner only, and either whole or as it was before.
+    The file is readable by its owner only, and is written atomically.
     """
     names = {*(("optimizer", name) for name in optimizers), *(("benchmark", name) for name in families)}
     used = [external.plain() for external in registered() if (external.kind, external.name) in names]
@@ -77,7 +77,7 @@ def record(folder: Path, optimizers: Iterable[str], families: Iterable[str]) -> 
         trust.remember(map(External.of, used))
         part = folder / f"{RECORD}.{os.getpid()}.tmp"
         try:
-            part.unlink(missing_ok=True)  # of a killed process that had this one's number
+            part.unlink(missing_ok=True)  # left by a killed process with the same process number
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 json.dump(used, file, indent=1)
                 file.flush()
@@ -85,18 +85,18 @@ def record(folder: Path, optimizers: Iterable[str], families: Iterable[str]) -> 
             part.replace(folder / RECORD)
         except OSError as error:
             raise HarnessError(
-                f"Cannot write {folder / RECORD}: {error.strerror}; fix that, then run the same command again."
+                f"Cannot write {folder / RECORD}: {error.strerror}; fix this, then rerun the same command."
             ) from error
         finally:
             part.unlink(missing_ok=True)
 
 
 def recall(folder: Path, *, allowed: bool = False) -> None:
-    """Register the definitions that :func:`record` kept; ones that are registered already win.
+    """Register the definitions that :func:`record` stored, unless a definition of that name is already registered.
 
     Args:
         folder: The run folder.
-        allowed: Whether commands are run that this user has not run before; otherwise they are asked about.
+        allowed: Whether to run commands that this user has not run before; otherwise the user is asked.
 
     Raises:
         HarnessError: The file is damaged, or its commands are not allowed.
@@ -109,7 +109,7 @@ def recall(folder: Path, *, allowed: bool = False) -> None:
         found = [External.of(plain) for plain in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         what = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else "is damaged"
-        raise HarnessError(f"{path} {what}: name the definitions again with {VARIABLE} or the grid file.") from error
+        raise HarnessError(f"{path} {what}: give the definitions again with {VARIABLE} or the grid file.") from error
     found = [external for external in found if (external.kind, external.name) not in _registered]
     trust.confirm(found, folder, allowed=allowed)
     register(found)

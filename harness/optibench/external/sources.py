@@ -1,4 +1,4 @@
-"""Which files an external command consists of, as far as its words tell."""
+"""Finds the files that an external command consists of, from the words of the command."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-#: Suffixes of scripts, whose neighbours of the same suffix count as their helpers.
+#: Suffixes of scripts; files beside a script with the same suffix count as its helpers.
 SCRIPTS = frozenset({".py", ".r", ".jl", ".js", ".mjs", ".ts", ".rb", ".pl", ".sh", ".lua", ".m"})
 
 
 def named(command: Sequence[str], folder: Path) -> list[Path]:
-    """The files that the words of a command name; its program only where it is the user's, not an interpreter.
+    """The files that the words of a command name; the program counts only if it is the user's, not an interpreter.
 
-    A program is the user's where its path is relative or leads into the folder, and not into a virtual environment.
+    A program is the user's if its path is relative or in the folder, and not in a virtual environment.
     """
     program = Path(os.path.normpath(folder / command[0]))
     relative = not Path(command[0]).is_absolute()
@@ -23,9 +23,9 @@ def named(command: Sequence[str], folder: Path) -> list[Path]:
 
 
 def with_helpers(command: Sequence[str], folder: Path) -> list[Path]:
-    """:func:`named`, and the other source files of the script's folder if it lies in the definition's folder.
+    """:func:`named`, and the other source files of the script's folder if it is in the definition's folder.
 
-    Subfolders count as far as they hold such files themselves; virtual environments and hidden folders do not.
+    Subfolders count if they contain such files; virtual environments and hidden folders do not count.
     """
     found = named(command, folder)
     script = found[0] if found else None
@@ -44,5 +44,5 @@ def _sources(folder: Path, suffix: str) -> Iterator[Path]:
 
 
 def _in_environment(path: Path) -> bool:
-    """Whether a path, its links not followed, leads into a virtual environment."""
+    """Whether a path (without following links) is in a virtual environment."""
     return any((parent / "pyvenv.cfg").exists() for parent in path.parents)

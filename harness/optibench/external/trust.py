@@ -1,7 +1,7 @@
-"""Which external commands this user has run before: others, in a folder that somebody else made, are asked about.
+"""Remembers which external commands this user has run, and asks before a run folder runs new ones.
 
-A run folder holds the definitions of what it needs (:func:`optibench.external.record`), so that it can be resumed with
-nothing else. Whoever made the folder wrote the commands too.
+A run folder stores its external definitions (:func:`optibench.external.record`), so that the folder alone is enough to
+resume the run. If someone else made the folder, they also wrote its commands.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def _file() -> Path:
 
 
 def _digest(external: External) -> str:
-    """What is run, with what around it; not what its settings are."""
+    """A hash of the command, its folder and its variables, without settings."""
     what = [list(external.command), external.folder, dict.fromkeys(sorted(external.environment))]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 
 
 def remember(externals: Iterable[External]) -> None:
-    """Note that this user runs these commands; where that cannot be written, they are asked about again."""
+    """Record that this user runs these commands; if that cannot be written, the user is asked again."""
     path = _file()
     with contextlib.suppress(OSError):
         known = _known()
@@ -53,15 +53,15 @@ def _known() -> set[str]:
 
 
 def confirm(externals: Sequence[External], folder: Path, *, allowed: bool) -> None:
-    """Ask before the commands of a run folder are run that this user has not run before.
+    """Ask before running commands of a run folder that this user has not run before.
 
     Args:
         externals: The folder's definitions.
         folder: The folder.
-        allowed: Whether the user has allowed them already (``--allow-external``).
+        allowed: Whether the user has already allowed them (``--allow-external``).
 
     Raises:
-        HarnessError: They are not allowed; or nobody can be asked, for there is no terminal.
+        HarnessError: They are not allowed, or there is no terminal to ask on.
     """
     known = _known()
     unknown = [external for external in externals if _digest(external) not in known]
@@ -70,17 +70,17 @@ def confirm(externals: Sequence[External], folder: Path, *, allowed: bool) -> No
     commands = [f"{external.kind} {external.name}: {_shown(external)}" for external in unknown]
     if sys.stdin is not None and sys.stdin.isatty():
         print(f"{folder} was made elsewhere, and resuming it runs:", *commands, sep="\n  ", file=sys.stderr)
-        print("Run that? [y/N] ", end="", file=sys.stderr, flush=True)
+        print("Run these? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return
     raise HarnessError(
         f"{folder} was made elsewhere, and resuming it would run {'; '.join(commands)}: add --allow-external if you "
-        "trust that."
+        "trust this."
     )
 
 
 def _shown(external: External) -> str:
-    """The command as a shell takes it, on one line whatever is in it, with the folder and the variables it needs."""
+    """The command as one line for a shell, with its folder and the names of its variables."""
     text = f"{shlex.join(external.command)} in {external.folder}"
     text += f" with {', '.join(external.environment)}" if external.environment else ""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,4 +1,4 @@
-"""Optimizers and benchmarks that a Python call was given as objects: they reach workers, and no folder holds them."""
+"""Optimizers and tasks passed to a Python call as objects: they are sent to workers, and no run folder stores them."""
 
 from optibench.own.given import Own, OwnEntry, OwnFamily, is_own
 

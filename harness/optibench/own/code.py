@@ -1,7 +1,7 @@
-"""What an object of the user is made of: its own code and data as one hash, and the modules that it uses.
+"""Finds what a user's object consists of: its own code and data as one hash, and the modules that it uses.
 
-Code that workers can import counts by its module, everything else (a notebook's, a script's, what a function made) by
-its bytecode with the globals and closures that it uses. Nothing here runs any of it.
+Code that workers can import is represented by its module. Other code (from a notebook, a script, or made by a function)
+is represented by its bytecode with the globals and closures that it uses. Nothing here runs the code.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _OF_THE_CLASS = frozenset(
         *("__abstractmethods__", "_abc_impl", "__parameters__", "__orig_bases__"),
     }
 )
-"""Attributes that say nothing of what a class does."""
+"""Attributes that do not affect what a class does."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What an object is made of.
+    """What an object consists of.
 
     Attributes:
         digest: A hash of its own code and data.
-        modules: The modules that it uses and that workers import.
-        unimportable: Those that only this process has, ``__main__`` left out: they travel with the object.
+        modules: The modules that it uses and that workers can import.
+        unimportable: Modules that only this process has, without ``__main__``: they are sent with the object.
     """
 
     digest: str
@@ -46,20 +46,20 @@ class Found:
 
 
 def examine(value: Any) -> Found:
-    """Find out what an object is made of."""
+    """Find out what an object consists of."""
     visit = _Visit()
     try:
         visit.add(value)
-    except RecursionError:  # deep data: what was seen of it counts
+    except RecursionError:  # deeply nested data: the part seen so far counts
         visit.note("too deep")
     return Found(visit.hash.hexdigest()[:12], frozenset(visit.modules), frozenset(visit.unimportable))
 
 
 @functools.cache
 def importable(module: str) -> bool:
-    """Whether a worker process can import a module, and the same one; not ``__main__``, which is another one there.
+    """Whether a worker process can import the same module; never ``__main__``, which is a different module there.
 
-    That it is loaded here says little: a test runner or a notebook loads files that are on no path.
+    A module that is loaded here may not be importable: test runners and notebooks load files outside the path.
     """
     path: Any = None
     origin: str | None = None
@@ -80,14 +80,14 @@ def importable(module: str) -> bool:
 
 
 def plain(code: CodeType) -> tuple[Any, ...]:
-    """Compiled code without the lines it stands on."""
+    """Compiled code without line numbers."""
     names = (code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
     counts = (code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
     return (*names, *counts, code.co_code, [constant(one) for one in code.co_consts])
 
 
 def constant(value: Any) -> Any:
-    """A constant with its type; a set, whose order is another one in each process, sorted."""
+    """A constant with its type; a set is sorted, because its order differs between processes."""
     if isinstance(value, CodeType):
         return plain(value)
     if isinstance(value, tuple):
@@ -98,13 +98,13 @@ def constant(value: Any) -> Any:
 
 
 class _Visit:
-    """Adds an object, and all that it refers to, to a hash."""
+    """Adds an object, and everything that it refers to, to a hash."""
 
     def __init__(self) -> None:
         self.hash = hashlib.sha256()
         self.modules: set[str] = set()
         self.unimportable: set[str] = set()
-        self._seen: dict[int, tuple[int, Any]] = {}  # the objects too: an identity is one's own only while it lives
+        self._seen: dict[int, tuple[int, Any]] = {}  # keeps the objects alive: ids are unique only among living objects
 
     def note(self, *words: Any) -> None:
         self.hash.update(repr(words).encode("utf-8", "backslashreplace") + b"\0")
@@ -148,7 +148,7 @@ class _Visit:
             self._add_data(value)
 
     def _use(self, module: str) -> bool:
-        """Note a module; returns whether workers can import it."""
+        """Record a module; returns whether workers can import it."""
         if module == "builtins" or module.partition(".")[0] in sys.stdlib_module_names:
             return True
         if importable(module):
@@ -205,18 +205,18 @@ class _Visit:
 
             try:
                 self.hash.update(cloudpickle.dumps(value))
-            except Exception as error:  # whoever sends it to a worker says so
+            except Exception as error:  # sending it to a worker reports the error
                 self.note("not pickled", type(error).__name__)
 
 
 def _pickled_plainly(kind: type) -> bool:
-    """Whether instances are their class and their attributes."""
+    """Whether instances consist only of their class and their attributes."""
     own = {name for base in kind.__mro__[:-1] for name in vars(base)}
     return not own & {"__reduce__", "__reduce_ex__", "__getstate__", "__slots__"}
 
 
 def _at(module: str, name: str) -> Any:
-    """What a module has under a dotted name."""
+    """The object of a module with a dotted name."""
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = inspect.getattr_static(found, part, None) if found is not None else None

@@ -1,7 +1,7 @@
-"""Objects that a Python call was given: registered while it runs, and sent to its workers as they are.
+"""Objects passed to a Python call: registered while it runs, and sent to its workers.
 
-What goes to a worker goes through its own pipe, pickled by value (cloudpickle). Nothing of it is written into a run
-folder, and nothing that lies in one is ever unpickled.
+They are pickled by value (cloudpickle) and sent through the worker's pipe. They are never written into a run folder,
+and nothing from a run folder is ever unpickled.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from optibench_optimizers import Capabilities, Entry, Optimizer
 
 
 class Own:
-    """An object of the user: the object itself where it was given, a copy of it in workers.
+    """A user's object: the object itself in the process it was passed in, a copy of it in workers.
 
     Args:
         made: The object.
-        what: What messages call it: ``Optimizer 'Mine'``.
+        what: Its name in messages: ``Optimizer 'Mine'``.
     """
 
     def __init__(self, made: Any, what: str) -> None:
@@ -53,13 +53,13 @@ class Own:
         return self._made[0]
 
     def code(self) -> Found:
-        """What it is made of; of a task of a function, what the user gave of it."""
+        """What the object consists of; for a task made from a function, only what the user passed."""
         if self._code is None:
             self._code = examine(getattr(self.made, "made_of", self.made))
         return self._code
 
     def payload(self) -> bytes:
-        """The object as workers are sent it.
+        """The object as it is sent to workers.
 
         Raises:
             HarnessError: It cannot be pickled.
@@ -75,9 +75,9 @@ class Own:
                         stack.callback(cloudpickle.unregister_pickle_by_value, module)
                 try:
                     self._payload = cloudpickle.dumps(self.made)
-                except Exception as error:  # whatever a class does when it is pickled
+                except Exception as error:  # pickling a class may raise any error
                     raise HarnessError(
-                        f"{self.what} cannot be sent to worker processes ({reason(error)}): make what cannot be "
+                        f"{self.what} cannot be sent to worker processes ({reason(error)}): create what cannot be "
                         'pickled where it is used, or add executor="serial".'
                     ) from error
         return self._payload
@@ -88,19 +88,19 @@ class Own:
 
 @dataclass(frozen=True)
 class OwnEntry(Entry):
-    """An optimizer of the user in the registry: a class, or whatever makes an instance of one."""
+    """A user's optimizer in the registry: a class, or a callable that makes an instance."""
 
     own: Own = field(kw_only=True)
 
     @classmethod
     def of(cls, name: str, made: Callable[..., Any]) -> OwnEntry:
-        """The entry of a class, or of what makes an instance."""
+        """The entry of a class, or of a callable that makes an instance."""
         what = f"Optimizer {name!r}"
         found = getattr(made, "capabilities", getattr(getattr(made, "func", None), "capabilities", Capabilities()))
         return cls(name, _first_line(made), _target(made), found, own=Own(made, what))
 
     def load(self) -> type[Optimizer]:
-        """The class; one whose construction calls the maker, where that is no class."""
+        """The class; for a callable, a class whose construction calls it."""
         made = self.own.made
         if isinstance(made, type) and issubclass(made, Optimizer):
             return made
@@ -136,7 +136,7 @@ class _Provider:
 
 @dataclass(frozen=True)
 class OwnFamily(Family):
-    """Tasks of the user in the registry: those whose names have the same first part."""
+    """A user's tasks in the registry, whose names have the same first part."""
 
     own: Mapping[str, Own] = field(kw_only=True)
 
@@ -149,7 +149,7 @@ class OwnFamily(Family):
         return _Provider(self.own)
 
     def names(self) -> list[str]:
-        """The tasks; the name of a single one may be the prefix."""
+        """The tasks' names; a single task may be named like the prefix."""
         return list(self.own)
 
 
@@ -165,16 +165,16 @@ def _first_line(made: Any) -> str:
 
 
 def is_own(entry: Entry | Family | None) -> bool:
-    """Whether an entry of a registry stands for an object that this run was given."""
+    """Whether an entry of a registry is an object that was passed to this run."""
     return hasattr(entry, "own")
 
 
 @contextlib.contextmanager
 def registered(entries: Mapping[str, OwnEntry], families: Mapping[str, OwnFamily]) -> Iterator[None]:
-    """Have the registries know objects of the user while the block runs.
+    """Register the user's objects while the block runs.
 
     Raises:
-        OptimizerError, BenchmarkError: A name is taken, or is none.
+        OptimizerError, BenchmarkError: A name is taken or invalid.
     """
     from optibench_benchmarks.registry import temporarily as with_families
     from optibench_optimizers.registry import temporarily as with_entries

@@ -13,16 +13,16 @@ from optibench_benchmarks import Family
 from optibench_optimizers import Capabilities, Entry
 
 MAX_BYTES = 1_000_000
-"""What all objects of a run may take together: they travel with every cell."""
+"""Maximum size of all objects of a run together: they are sent with every cell."""
 
 
 def refuse_unsent(entries: Iterable[Entry], families: Iterable[Family], *, all_at_once: bool) -> None:
-    """Refuse objects of the user that no worker can be sent.
+    """Reject user's objects that cannot be sent to workers.
 
     Args:
-        entries: Any optimizers, those of the user among them.
-        families: Any families.
-        all_at_once: Whether all of them travel with each cell.
+        entries: Optimizers; only the user's are checked.
+        families: Families; only the user's are checked.
+        all_at_once: Whether all objects are sent with each cell.
 
     Raises:
         HarnessError: One cannot be pickled, or is too large.
@@ -34,12 +34,12 @@ def refuse_unsent(entries: Iterable[Entry], families: Iterable[Family], *, all_a
         largest = max(everything, key=lambda own: len(own.payload()))
         raise HarnessError(
             f"{largest.what} takes {len(largest.payload()):,} bytes with its data, and a run on Dask sends at most "
-            f"{MAX_BYTES:,} with each cell: load the data inside it, or use another executor."
+            f"{MAX_BYTES:,} with each cell: load the data inside the object, or use another executor."
         )
 
 
 def plain(entries: Iterable[Entry], families: Iterable[Family]) -> dict[str, Any]:
-    """Those of some entries that are objects of the user, as JSON holds them; empty if none is."""
+    """The user's objects among some entries, as JSON values; empty if there are none."""
     names = ("name", "summary", "target")
     found = {
         "optimizers": [
@@ -58,7 +58,7 @@ def plain(entries: Iterable[Entry], families: Iterable[Family]) -> dict[str, Any
 
 
 def read(sent: Mapping[str, Any]) -> tuple[list[OwnEntry], list[OwnFamily]]:
-    """What :func:`plain` wrote; an object is unpickled when it is first used, in the process that runs cells."""
+    """Read what :func:`plain` wrote; an object is unpickled when it is first used, in the process that runs cells."""
     entries, families = [], []
     for one in sent.get("optimizers", ()):
         own, capabilities = _own(one["payload"], f"Optimizer {one['name']!r}"), Capabilities(**one["capabilities"])

@@ -77,7 +77,7 @@ def test_a_curve_of_two_lengths_is_one_sentence(behave: Callable[..., None]) -> 
     [
         ("version", "speaks version 99 of the protocol, and this bench speaks 1"),
         ("refuse", "refused the handshake: not today"),
-        ("banner", "'Welcome to libfoo 1.2!' on standard output, which is no JSON-RPC reply to request 1"),
+        ("banner", "'Welcome to libfoo 1.2!' on standard output, which is not a JSON-RPC reply to request 1"),
     ],
 )
 def test_a_failed_handshake_is_one_sentence(behave: Callable[..., None], habit: str, words: str) -> None:
@@ -95,7 +95,7 @@ def test_a_failed_handshake_is_one_sentence(behave: Callable[..., None], habit: 
     [
         ("die", "ended (exit status 3) instead of answering"),
         ("segfault", "ended (SIGSEGV) instead of answering"),
-        ("nonsense", "which is no JSON-RPC reply to request"),
+        ("nonsense", "which is not a JSON-RPC reply to request"),
         ("shape", "it must be"),
         ("error", "ValueError: x is negative"),
     ],
@@ -118,7 +118,7 @@ def test_a_failure_later_on_is_one_sentence(behave: Callable[..., None], habit: 
 def test_a_dead_optimizer_stays_dead_and_a_benchmark_is_started_anew(behave: Callable[..., None]) -> None:
     behave("die")
     optimizer, task = make(), optibench_benchmarks.create("odd/line")
-    for words in ("ended", "not running any more, since it failed before"):
+    for words in ("ended", "no longer running, because it failed before"):
         with pytest.raises(OptimizerError, match=words):
             optimizer.ask()
     for _ in range(2):

@@ -85,8 +85,8 @@ def test_a_variable_that_is_missing_is_one_sentence_on_a_run_and_on_resuming(
     leaky: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sentence = (
-        "optibench: External benchmark 'leaky' needs the variable KEY, not set here: `export KEY=...`, then run the "
-        "same command again.\n"
+        "optibench: External benchmark 'leaky' needs the variable KEY, not set here: `export KEY=...`, then rerun "
+        "the same command.\n"
     )
     monkeypatch.delenv("KEY")
     assert main(list(RUN)) == 2
@@ -128,7 +128,7 @@ def test_the_definitions_of_a_folder_are_its_owners_and_whole(leaky: Path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("optibench.external.registry.json.dump", full)
-    with pytest.raises(HarnessError, match=r"Cannot write .*external.json: No space left on device; fix that"):
+    with pytest.raises(HarnessError, match=r"Cannot write .*external.json: No space left on device; fix this"):
         external.record(leaky, optimizers=(), families=["leaky"])
     assert path.read_bytes() == whole
     assert sorted(found.name for found in leaky.glob("external*")) == ["external.json"]
@@ -147,7 +147,7 @@ def test_a_folder_from_when_values_were_kept_is_read_for_the_names(leaky: Path) 
 
 def test_a_file_of_definitions_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "external.json").write_text('[{"kind": ["x"], "command": 3}]')
-    with pytest.raises(HarnessError, match=r"external.json is damaged: name the definitions again"):
+    with pytest.raises(HarnessError, match=r"external.json is damaged: give the definitions again"):
         external.recall(tmp_path, allowed=True)
     (tmp_path / "external.json").write_text("[3]")
     with pytest.raises(HarnessError, match=r"external.json is damaged"):

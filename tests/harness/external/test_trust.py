@@ -74,7 +74,7 @@ def test_nothing_is_run_where_nobody_can_be_asked(
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1
     assert "out was made elsewhere, and resuming it would run benchmark ball: " in shown
-    assert f"{sys.executable} {WORKER} in {theirs.parent} with BALL: add --allow-external if you trust that." in shown
+    assert f"{sys.executable} {WORKER} in {theirs.parent} with BALL: add --allow-external if you trust this." in shown
     assert commands == []
 
 
