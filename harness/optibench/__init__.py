@@ -1,13 +1,11 @@
-"""The bench: grids of optimizers on tasks, and in one place the names that a plug-in or a notebook needs.
-
-docs/reference/python.md shows them.
+"""The bench's Python API: everything that a plug-in or a notebook needs (docs/reference/python.md).
 
 Example:
     >>> import optibench as ob
     >>> issubclass(ob.Optimizer, object), issubclass(ob.Benchmark, object)
     (True, True)
 
-Importing this loads nothing else; a name is resolved when it is first used.
+Importing this module is fast: a name is resolved when it is first used.
 """
 
 from __future__ import annotations

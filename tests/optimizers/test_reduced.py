@@ -58,7 +58,7 @@ def test_a_grid_with_it_is_refused_before_its_first_trial(tmp_path: Path, capsys
 
 @pytest.mark.usefixtures("no_greenlet")
 def test_the_doctor_names_it_and_the_cure() -> None:
-    rows, well = doctor.examine()
+    rows, well = doctor.check_installation()
     assert not well
     (row,) = [row for row in rows if row.what == "optimizer gp-optuna"]
     assert "greenlet cannot be imported" in row.found
@@ -87,7 +87,7 @@ def test_an_old_version_is_refused_and_named(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OptimizerError, match=r"optuna 4\.2\.0 is installed and optuna>=5 is needed; run `pip install"):
         optibench_optimizers.entries()["tpe"].load()
     assert optibench_optimizers.entries()["random"].problems() == []
-    rows, well = doctor.examine()
+    rows, well = doctor.check_installation()
     assert not well
     assert [row.found for row in rows if row.what == "optimizer asha"] == [
         "optuna 4.2.0 is installed and optuna>=5 is needed"

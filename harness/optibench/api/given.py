@@ -1,4 +1,4 @@
-"""What `ob.run` is given as optimizers and tasks: names, and the user's own objects under names of their own."""
+"""The optimizers and tasks of a call of `ob.run`: names, and the user's own objects under their names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from optibench_optimizers import Optimizer, parse
 
 @dataclass(frozen=True)
 class NamedOptimizer:
-    """An optimizer of the user with its name and settings; :func:`optimizer` makes it."""
+    """A user's optimizer with its name and settings; :func:`optimizer` makes it."""
 
     name: str
     make: Callable[..., Optimizer]
@@ -29,16 +29,16 @@ TaskLike: TypeAlias = str | Benchmark | type[Benchmark]
 
 
 def optimizer(make: Callable[..., Optimizer], *, name: str | None = None, **settings: Any) -> NamedOptimizer:
-    """Name an optimizer of your own, or give it settings: ``ob.optimizer(Mine, name="wide", stdev=0.5)``.
+    """Give your own optimizer a name or settings: ``ob.optimizer(Mine, name="wide", stdev=0.5)``.
 
     Args:
-        make: A class of :class:`ob.Optimizer`, or whatever makes one of ``(space, *, seed, n_trials, **settings)``.
-        name: What tables call it; by default its attribute ``name``, or what Python calls it.
+        make: A subclass of :class:`ob.Optimizer`, or a callable ``(space, *, seed, n_trials, **settings)`` making one.
+        name: Its name in tables; by default its attribute ``name``, or its name in Python.
         settings: Numbers, truth values and short texts, which tables show: ``wide:stdev=0.5``. Bind anything else with
-            ``functools.partial`` and give that a name.
+            ``functools.partial`` and name the result.
 
     Raises:
-        HarnessError: It is no such thing, has no name, or a setting cannot be shown.
+        HarnessError: It is neither a class nor a callable, has no name, or a setting cannot be shown.
     """
     if isinstance(make, Optimizer):
         raise HarnessError(f"Give the class {type(make).__name__}, not an instance of it: each cell makes its own.")
@@ -46,7 +46,7 @@ def optimizer(make: Callable[..., Optimizer], *, name: str | None = None, **sett
         raise HarnessError(
             f"An optimizer is a name, a class of ob.Optimizer, or a function that makes one, not {_short(make)}."
         )
-    if name is None and isinstance(make, functools.partial) and not make.args:  # what it binds are settings
+    if name is None and isinstance(make, functools.partial) and not make.args:  # the bound arguments are settings
         return optimizer(make.func, name=name, **{**make.keywords, **settings})
     usual = "" if isinstance(make, functools.partial) else type(make).__name__
     found = name or getattr(make, "name", None) or getattr(make, "__name__", usual)
@@ -60,7 +60,7 @@ class Given:
     """The optimizers and tasks of one call.
 
     Attributes:
-        optimizers, tasks: As a grid names them; ``None`` where the call names none.
+        optimizers, tasks: Their names, as in a grid; ``None`` if the call gives none.
         entries, benchmarks: The user's own objects, by name.
     """
 
@@ -73,10 +73,10 @@ class Given:
     def of(
         cls, optimizers: OptimizerLike | Iterable[OptimizerLike] | None, tasks: TaskLike | Iterable[TaskLike] | None
     ) -> Given:
-        """Sort what a call was given.
+        """Separate names and objects of a call.
 
         Raises:
-            HarnessError: Something is neither a name nor what it must be, or two objects have one name.
+            HarnessError: An argument has the wrong type, or two objects have the same name.
         """
         given = cls(None, None, {}, {})
         if optimizers is not None:
@@ -126,10 +126,10 @@ class Given:
 
     @contextlib.contextmanager
     def registered(self) -> Iterator[None]:
-        """Have the registries know the objects while the block runs.
+        """Register the objects while the block runs.
 
         Raises:
-            OptimizerError, BenchmarkError: A name is taken, or is none.
+            OptimizerError, BenchmarkError: A name is taken or invalid.
         """
         from optibench.cell.run import benchmark
 
@@ -149,7 +149,7 @@ class Given:
             with registered(self.entries, families):
                 yield
         finally:
-            if families:  # another call may give another object under the same name
+            if families:  # the next call may pass a different object under the same name
                 benchmark.cache_clear()
 
 

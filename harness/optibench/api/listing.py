@@ -1,4 +1,4 @@
-"""`ob.optimizers` and `ob.tasks`: what there is, without importing it."""
+"""`ob.optimizers` and `ob.tasks`: list what is available, without importing it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def optimizers(pattern: str = "*") -> pd.DataFrame:
-    """The optimizers whose names match a glob, one row each; no library of theirs is imported.
+    """The optimizers whose names match a glob, one row each; their libraries are not imported.
 
     Returns:
         ``name``, ``summary``, ``conditional``, ``batch``, ``multi_fidelity``, and ``missing``: what is not installed.
@@ -31,13 +31,13 @@ def optimizers(pattern: str = "*") -> pd.DataFrame:
 
 
 def tasks(pattern: str = "*") -> pd.DataFrame:
-    """The tasks of a name, suite or glob, as `ob.run` takes them, one row each; no data is loaded.
+    """The tasks of a name, suite or glob (as in `ob.run`), one row each; no data is loaded.
 
     Returns:
         ``name``, ``family``, ``summary`` of the family, and ``missing``: why it cannot run here, empty if it can.
 
     Raises:
-        BenchmarkError: Nothing has that name.
+        BenchmarkError: No task or suite has that name.
     """
     import pandas as pd
 

@@ -1,6 +1,6 @@
 """``reference="random"``: random configurations of a task, evaluated before its run.
 
-They are a grid of their own inside the run folder: it resumes, keeps to the limits and contains what the function does.
+They are a separate grid inside the run folder, so they resume, respect the limits and contain a function's failures.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from optibench.spec.grid import Grid, Settings
 from optibench.store.run_folder import REFERENCES, Store
 
 SEEDS = tuple(range(2**31 - 10, 2**31))
-"""The seeds of the random configurations, a tenth of them each: no optimizer may have them."""
-LEAST = 0.5
-"""The share of the configurations that must have a value."""
+"""The seeds of the random configurations, each for a tenth of them; optimizers may not use these seeds."""
+MIN_SUCCESS = 0.5
+"""Minimum fraction of the configurations that must have a value."""
 
 
 def measure(given: Given, grid: Grid, settings: Settings) -> None:
-    """Measure what the tasks of a call want measured, or read it from the run folder.
+    """Measure the random references that a call's tasks need, or read them from the run folder.
 
     Raises:
         HarnessError: Too few configurations have a value, or the grid has a seed of :data:`SEEDS`.
-        KeyboardInterrupt: It was stopped.
+        KeyboardInterrupt: The run was stopped.
     """
     wanted = [one for one in given.benchmarks.values() if isinstance(one, FunctionTask) and one.random]
     if not wanted:
@@ -43,7 +43,7 @@ def measure(given: Given, grid: Grid, settings: Settings) -> None:
     folder = settings.out or Path("runs") / grid.name
     Store(folder).refuse_foreign()
     with given.registered():
-        plan = Plan.of(grid)  # what is wrong is found here, not after another task's hours
+        plan = Plan.of(grid)  # mistakes are found here, not after hours of measuring other tasks
         if settings.executor != "serial":
             refuse_unreachable(plan, settings.executor)
     known = Plan.load(folder).tasks if (folder / GRID).exists() else {}
@@ -69,10 +69,10 @@ def _measure(task: FunctionTask, grid: Grid, settings: Settings, folder: Path) -
     store = outcome.store
     table = store.trials(store.plan().cells(), ["value", "state", "error"]).to_pandas()
     values = table.loc[table["state"] == "ok", "value"].to_numpy(float)
-    if len(values) < LEAST * len(table):
+    if len(values) < MIN_SUCCESS * len(table):
         raise HarnessError(
             f"{len(table) - len(values)} of {len(table)} random configurations of {task.name} have no value (first "
-            f"error: {table['error'].dropna().iloc[0]}): fix that and give another `out`, or leave the reference out."
+            f"error: {table['error'].dropna().iloc[0]}): fix this and give another `out`, or leave the reference out."
         )
     worst = float(values.max() if task.direction == "minimize" else values.min())
     assert math.isfinite(worst)

@@ -1,4 +1,4 @@
-"""What `ob.run` and `ob.load` return: a run folder as data frames and as a report; `ob.compare`."""
+"""The results of `ob.run` and `ob.load` (a run folder as data frames and as a report), and `ob.compare`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 AS_JSON = ("config", "fidelity", "curve", "info")
 """Columns that are stored as JSON."""
-MAX_SHOWN = 200_000
-"""Trials of a run that a notebook shows with its figures: more take it minutes."""
+MAX_SHOWN_TRIALS = 200_000
+"""Maximum number of trials of a run that a notebook shows with figures; more would take minutes."""
 WORDS = ("cell", "optimizer", "task", "phase", "state", "fingerprint")
 
 
 class Run:
-    """A run folder, finished or not. Every property reads what the folder holds at that moment.
+    """A run folder, finished or not. Every property reads the current content of the folder.
 
     Args:
-        folder: The folder; nothing in it is changed except by :meth:`report`.
+        folder: The folder; only :meth:`report` writes into it.
 
     Raises:
-        HarnessError: It is no run folder.
+        HarnessError: It is not a run folder.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -54,17 +54,17 @@ class Run:
         ==================  ===========================================================================================
         optimizer, task     names; ``seed``: of the grid; ``trial``: from 0 in each cell
         phase               ``initial`` (the shared initial design) or ``search``
-        config              the active parameters, a ``dict``; ``None`` where the optimizer failed to propose any
+        config              the active parameters, a ``dict``; ``None`` if the optimizer proposed none
         fidelity            a ``dict``, ``None`` for the full one; ``cost_fidelity``: its cost in full evaluations
         value               the objective in the task's own direction; NaN unless ``state`` is ``ok``
-        state, error        ``ok``, ``failed`` or ``timeout``; what went wrong, if anything did
+        state, error        ``ok``, ``failed`` or ``timeout``; the error, if there was one
         incumbent, regret   the best value so far; its normalised regret, NaN where the task has no reference
-        cost_seconds        what the evaluation would cost for real, where the task knows
+        cost_seconds        the real cost of the evaluation, if the task knows it
         ask_, evaluate_,    wall-clock seconds of each step; ``started_at``: Unix time; ``attempts``: how often it was
         tell_seconds        begun
         simulated_start     and ``simulated_end``: seconds on the simulated clock, where there is one
         curve, info         the learning curve and what else the evaluation returned, a ``dict`` each, or ``None``
-        cell, fingerprint   the cell's key, and what made it; ``run``: by which run of ``provenance.json``
+        cell, fingerprint   the cell's key, and the fingerprint of the code that ran it; ``run``: the id of its run
         ==================  ===========================================================================================
         """
         table = self._store.trials(self._plan.cells())
@@ -94,7 +94,7 @@ class Run:
 
     @property
     def failed(self) -> pd.DataFrame:
-        """The trials without a value, or whose outcome the optimizer could not be told; columns as ``trials``."""
+        """The trials that have no value, or whose tell failed; columns as ``trials``."""
         trials = self.trials
         failed: pd.DataFrame = trials[(trials["state"] != "ok") | trials["error"].notna()]
         return failed.reset_index(drop=True)
@@ -115,17 +115,16 @@ class Run:
         """Write the report of the finished cells: ``report.html``, ``report.md``, tables and figures.
 
         Args:
-            out: Where it goes; the folder ``report`` inside the run folder by default.
+            out: The report's folder; ``report`` inside the run folder by default.
             at: Trial counts to tabulate; round ones and the last one by default.
             control: The optimizer that all others are tested against; all pairs are tested by default.
             metrics: Metrics of the incumbent to show as well, as ``name`` or ``name:maximize``.
 
         Returns:
-            The report: ``path``, ``summary`` (text), ``sentences``, ``table`` (a data frame). In a notebook it shows
-            itself.
+            The report: ``path``, ``summary`` (text), ``sentences``, ``table`` (a data frame). Notebooks display it.
 
         Raises:
-            HarnessError, ReportError: No cell is finished, or what is asked for does not fit the run.
+            HarnessError, ReportError: No cell is finished, or the arguments do not fit the run.
         """
         from optibench.runs import reports
 
@@ -145,7 +144,7 @@ class Run:
 
         cells = list(self._plan.cells())
         head = f"<p><code>{html.escape(repr(self)[1:-1])}</code></p>"
-        if sum(cell.trials for cell in cells) > MAX_SHOWN:
+        if sum(cell.trials for cell in cells) > MAX_SHOWN_TRIALS:
             return f"{head}<p>It is too large to show at once: <code>run.report()</code> writes its report.</p>"
         try:
             return head + show(read(self.folder))
@@ -158,7 +157,7 @@ class Comparison(Report):
     """The report of two runs side by side.
 
     Attributes:
-        agreement: How many of the cells that both have are identical, trial by trial.
+        agreement: How many of the common cells are identical, trial by trial.
     """
 
     agreement: str = ""
@@ -168,7 +167,7 @@ class Comparison(Report):
 
 
 def load(folder: str | Path) -> Run:
-    """The run in a folder; a name of a published grid stands for ``results/NAME``.
+    """The run in a folder; the name of a published grid means ``results/NAME``.
 
     Raises:
         HarnessError: There is no such folder, or it holds no results.
@@ -191,12 +190,12 @@ def compare(
 
     Args:
         first: A run, or its folder.
-        second: Another.
-        out: Where it goes; ``FIRST/compared-with-SECOND`` by default.
+        second: A second run, or its folder.
+        out: The report's folder; ``FIRST/compared-with-SECOND`` by default.
         at: See :meth:`Run.report`, also for ``control`` and ``metrics``.
 
     Raises:
-        HarnessError, ReportError: They share no task, or what is asked for does not fit them.
+        HarnessError, ReportError: They share no task, or the arguments do not fit them.
     """
     from optibench.runs import reports
 

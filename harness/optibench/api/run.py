@@ -26,27 +26,27 @@ def run(
     benchmarks: TaskLike | Iterable[TaskLike] | None = None,
     **options: Any,
 ) -> Run:
-    """Run a grid, or resume it: the same call goes on where the last one stopped.
+    """Run a grid, or resume it: the same call continues where the last one stopped.
 
-    Own classes and functions run in worker processes too, also those of a notebook. The caller's process is left as it
-    was: environment, signal handlers, working directory, random generators.
+    Your own classes and functions also run in worker processes, even from a notebook. The caller's environment, signal
+    handlers, working directory and random generators are restored at the end.
 
     Args:
-        grid: A YAML file, or the name of a grid that is shipped; what else is given wins over what it says.
-        optimizers: Names (``"tpe"``, ``"tpe:group=true"``), classes of :class:`ob.Optimizer`, functions that make one,
-            or what :func:`ob.optimizer` returns.
+        grid: A YAML file, or the name of a shipped grid; the other arguments override it.
+        optimizers: Names (``"tpe"``, ``"tpe:group=true"``), subclasses of :class:`ob.Optimizer`, functions making one,
+            or results of :func:`ob.optimizer`.
         tasks: Names, suites, globs (``"hpobench/*"``), objects or classes of :class:`ob.Benchmark`, or what
-            :func:`ob.task` returns. ``benchmarks`` is another word for it, as in YAML.
+            :func:`ob.task` returns. ``benchmarks`` is a synonym, as in YAML.
         seeds: A count (5: seeds 0 to 4), a range (``"0-9"``) or a list. Default: 5.
         trials: Trials in each cell, the initial design included. Default: 50.
-        jobs: Worker processes. Default: one a usable core.
+        jobs: Worker processes. Default: one per usable core.
         out: The run folder. Default: ``runs/grid``.
         options: Any other key of a grid: ``evaluation_limit="5m"``, ``executor="serial"``, ``changed="rerun"``, ...
             (``optibench run --help`` lists them). With ``out`` alone, the run in that folder is resumed.
 
     Raises:
         HarnessError, BenchmarkError, OptimizerError: Nothing was run, and the message says what to fix.
-        KeyboardInterrupt: The run was interrupted; what is finished is kept.
+        KeyboardInterrupt: The run was interrupted; finished trials are kept.
     """
     from optibench.api.references import measure
     from optibench.runs.run import run as run_cells
@@ -70,7 +70,7 @@ def run(
     if outcome.stopped:
         raise KeyboardInterrupt(
             f"stopped with {outcome.finished} of {outcome.cells} cells finished; run the same call again to resume, or "
-            f"see what there is with ob.load({str(outcome.store.folder)!r})"
+            f"read the finished cells with ob.load({str(outcome.store.folder)!r})"
         )
     if outcome.failed:
         number = "1 trial" if outcome.failed == 1 else f"{outcome.failed:,} trials"

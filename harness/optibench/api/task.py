@@ -1,4 +1,4 @@
-"""`ob.task`: a function of a configuration as a task."""
+"""`ob.task`: makes a task of a function of a configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
 N_RANDOM = 100
-"""Random configurations behind ``reference="random"``."""
+"""Number of random configurations for ``reference="random"``."""
 SOURCE = f"median and worst of {N_RANDOM} random configurations of this run; best value as the user gave it"
 
 
@@ -24,8 +24,8 @@ class FunctionTask(Benchmark):
     Attributes:
         function: Evaluates a configuration.
         random: Whether the values of random configurations are measured before the run.
-        best: The best possible value, as the user gave it.
-        random_values: Those values once they are known.
+        best: The best possible value, as given by the user.
+        random_values: These values once they are known.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class FunctionTask(Benchmark):
             ) from None
 
     def measured(self, found: RandomValues) -> FunctionTask:
-        """The same task with the values of random configurations, and with a reference if its best value is known.
+        """A copy with the values of random configurations, and with a reference if the best value is known.
 
         Raises:
-            BenchmarkError: The best value is no better than the median of the random configurations.
+            BenchmarkError: The best value is not better than the median of the random configurations.
         """
         made = FunctionTask(self.name, self.function, self.space, self.direction)
         made.random_values = found
@@ -66,7 +66,7 @@ class FunctionTask(Benchmark):
             ahead = found.f_ref - self.best if self.direction == "minimize" else self.best - found.f_ref
             if ahead <= 0:
                 raise BenchmarkError(
-                    f"The task {self.name!r}: best={self.best!r} is no better than the median of {found.n} random "
+                    f"The task {self.name!r}: best={self.best!r} is not better than the median of {found.n} random "
                     f"configurations, {found.f_ref!r}; give the best possible value, or leave `best` out."
                 )
             made.reference = Reference(self.best, found.f_ref, found.f_worst, SOURCE)
@@ -85,17 +85,17 @@ def task(
     """Make a task of a function.
 
     Args:
-        function: Takes a configuration, a ``dict`` of the active parameters; if it has a parameter ``seed``, it is
-            given one as well, and the task counts as noisy. Returns a number or an :class:`ob.Evaluation`. If it
-            raises, or returns NaN or an infinite number, the trial has failed.
-        space: A ``ConfigurationSpace``, or a dict as it takes one: ``{"x": (-5.0, 5.0), "n": (1, 10), "kind": ["a",
-            "b"]}`` for a float, an integer and a choice.
+        function: Takes a configuration, a ``dict`` of the active parameters. If it has a parameter ``seed``, it also
+            gets a seed, and the task counts as noisy. Returns a number or an :class:`ob.Evaluation`. If it raises an
+            error, or returns NaN or an infinite number, the trial has failed.
+        space: A ``ConfigurationSpace``, or a dict for one: ``{"x": (-5.0, 5.0), "n": (1, 10), "kind": ["a", "b"]}`` for
+            a float, an integer and a choice.
         direction: ``minimize`` or ``maximize``.
-        reference: What regret is measured by. ``None``: there is no regret; optimizers are compared by signs and
-            ranks. ``"random"``: 100 random configurations are evaluated before the run; their median is ``f_ref``,
-            the worst of them ``f_worst``. They are kept in the run folder and reused.
+        reference: The values that normalise regret. ``None``: there is no regret; optimizers are compared by signs and
+            ranks. ``"random"``: 100 random configurations are evaluated before the run; their median is ``f_ref`` and
+            the worst of them ``f_worst``. They are stored in the run folder and reused.
         best: With ``reference="random"``, the best possible value, ``f_best``; without it, there is no regret.
-        name: What tables call it; the function's name by default.
+        name: Its name in tables; the function's name by default.
 
     Raises:
         BenchmarkError: An argument is wrong.
@@ -110,7 +110,7 @@ def task(
     if not isinstance(space, ConfigurationSpace):
         try:
             space = ConfigurationSpace(space=dict(space))
-        except Exception as error:  # ConfigSpace raises whatever it meets
+        except Exception as error:  # ConfigSpace raises many types of errors
             raise BenchmarkError(
                 f"The task {found!r}: `space` is a ConfigurationSpace, or a dict like "
                 f'{{"x": (-5.0, 5.0), "n": (1, 10), "kind": ["a", "b"]}}, not {_short(space)} ({error}).'

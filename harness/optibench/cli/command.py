@@ -1,6 +1,6 @@
-"""What all commands have in common: options in groups, several values of one option, and errors in one sentence.
+"""What all commands have in common: options in groups, options with several values, and errors of one sentence.
 
-Nothing here knows what a command does, and importing it imports nothing but click.
+This module does not depend on any command, and importing it imports only click.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from optibench.numbers import whole
 from optibench.paths import expanded
 
 Complete = Callable[[str], Iterable[str]]
-"""Gives the words that may stand where something was begun."""
+"""Returns the possible completions of the beginning of a word."""
 COMPLETE = "_OPTIBENCH_COMPLETE"
-"""The environment variable by which a shell asks for completions."""
+"""The environment variable with which a shell asks for completions."""
 HELP_FLAGS = ["-h", "--help"]
 HELP = {"help_option_names": HELP_FLAGS, "max_content_width": 110}
 
 
 class Command(click.Command):
-    """A command whose help shows its options in groups, and which refuses what looks like a slip."""
+    """A command whose help shows its options in groups, and which rejects likely mistakes."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **{"context_settings": HELP, **settings})
@@ -35,7 +35,7 @@ class Command(click.Command):
         if ctx.resilient_parsing or set(args) & {*HELP_FLAGS}:  # completion, or help
             return super().parse_args(ctx, args)
         strays = self._strays(ctx, list(args))
-        ctx.allow_extra_args = True  # so that the error can say where they belong
+        ctx.allow_extra_args = True  # the error then says where they belong
         try:
             super().parse_args(ctx, args)
         except click.BadOptionUsage as error:
@@ -56,10 +56,10 @@ class Command(click.Command):
         return super().invoke(ctx)
 
     def _strays(self, ctx: click.Context, words: Sequence[str]) -> dict[str, str]:
-        """Words behind the value of an option that takes several, each with what to say of it if it has no place.
+        """Words after the value of an option with several values, each with a message in case it is unexpected.
 
         Raises:
-            UsageError: An option has another one for its value, or a word is another value of it for certain.
+            UsageError: The value of an option is itself an option, or a word is certainly a further value.
         """
         known = {name: one for one in self.params if isinstance(one, click.Option) for name in one.opts}
         found: dict[str, str] = {}
@@ -93,7 +93,7 @@ class Command(click.Command):
 
 
 class Option(click.Option):
-    """An option with the heading that it stands under in the help."""
+    """An option with the heading under which the help shows it."""
 
     def __init__(self, *arguments: Any, group: str | None = None, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -104,11 +104,11 @@ class Several(Option):
     """An option with several values, separated by commas or given one by one.
 
     Args:
-        split: Makes the values of what was typed; a ``ValueError`` says what is wrong.
-        is_argument: Whether a word behind a value may be an argument of the command. If not, or if it may be one more
-            value as well, it is refused, for it may have been written as if the option took several words. Without it,
-            only words that the command has no place for are refused.
-        is_value: Whether it may be a value.
+        split: Turns the given words into values; a ``ValueError`` says what is wrong.
+        is_argument: Whether a word after a value may be an argument of the command. If it may not, or if it may also be
+            a value, it is rejected, because the user may have written several values as separate words. By default,
+            only words that the command does not expect are rejected.
+        is_value: Whether a word may be a value.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Several(Option):
         return super().process_value(ctx, value) or None  # not given
 
     def form(self, flag: str, values: Sequence[str], arguments: Sequence[str]) -> str:
-        """How values are written that were typed as words of their own; arguments among them may be none."""
+        """A message with the correct form of values that were given as separate words, ``arguments`` among them."""
         written = f"{flag} {shlex.quote(','.join(values))}"
         text = (
             f"{flag} takes one word: write `{written}` or `{' '.join(f'{flag} {shlex.quote(one)}' for one in values)}`"
@@ -150,14 +150,14 @@ def several(words: Sequence[str]) -> list[str]:
     """The parts between commas."""
     parts = [part.strip() for word in words for part in word.split(",")]
     if not all(parts):
-        raise ValueError(f"nothing stands between two commas in {','.join(words)!r}")
+        raise ValueError(f"there is nothing between two commas in {','.join(words)!r}")
     return parts
 
 
 def specs(words: Sequence[str]) -> list[str]:
     """The optimizers in words like ``tpe:group=true,n_startup_trials=5,random``.
 
-    Commas separate settings too: a part like ``key=value`` belongs to the optimizer before it.
+    Commas also separate settings: a part like ``key=value`` belongs to the optimizer before it.
     """
     found: list[str] = []
     for word in words:
@@ -167,7 +167,7 @@ def specs(words: Sequence[str]) -> list[str]:
                 found.append(part)
             elif not at or ":" not in found[-1]:
                 name = found[-1] if at else "NAME"
-                raise ValueError(f"{part} stands behind no optimizer that has a colon: write {name}:{part}")
+                raise ValueError(f"{part} does not follow an optimizer with a colon: write {name}:{part}")
             else:
                 found[-1] += f",{part}"
     return found
@@ -187,12 +187,12 @@ def positive(text: str) -> int:
 
 
 class Value(click.ParamType[Any]):
-    """A value of some kind.
+    """A type of values.
 
     Args:
-        name: What it is called.
-        read: Makes it of what was typed; a ``ValueError`` says what is wrong.
-        complete: What it may be.
+        name: Its name.
+        read: Turns the given text into a value; a ``ValueError`` says what is wrong.
+        complete: Returns possible values.
     """
 
     def __init__(self, name: str, read: Callable[[str], Any] = str, complete: Complete | None = None) -> None:
@@ -225,11 +225,11 @@ class Word(Value):
 
 
 def paths(begun: str, *, run_folders: bool = False, ends: tuple[str, ...] = ()) -> list[str]:
-    """Folders that begin so, to go on from, and in them files with some ending.
+    """Completions of a path: folders, and files with some endings.
 
     Args:
         begun: The beginning of a path.
-        run_folders: Whether run folders are what is looked for: they are given without a slash.
+        run_folders: Whether run folders are wanted: these are returned without a slash.
         ends: The endings.
     """
     parent, slash, name = begun.rpartition("/")
@@ -259,7 +259,7 @@ def file(*ends: str) -> Value:
 
 
 def is_path(word: str) -> bool:
-    """Whether a word names a file or a folder that is there."""
+    """Whether a word names an existing file or folder."""
     try:
         return expanded(word).exists()
     except (OSError, ValueError):  # a name that no file can have
@@ -267,13 +267,13 @@ def is_path(word: str) -> bool:
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """A question for the known word that is the closest one; empty where none is close."""
+    """A question for the closest known word; empty if none is close."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
 def sentence(error: click.UsageError) -> str:
-    """What is wrong with a command line, where and how to find out more."""
+    """What is wrong with a command line, where, and how to find out more."""
     ctx = error.ctx
     path = "optibench" if ctx is None else ctx.command_path
     named = getattr(error, "param", None)
@@ -296,7 +296,7 @@ def sentence(error: click.UsageError) -> str:
 
 
 def _usage(error: click.BadOptionUsage, ctx: click.Context | None) -> str:
-    """What a wrongly used option takes."""
+    """What a wrongly used option needs."""
     option = next((one for one in ctx.command.get_params(ctx) if error.option_name in one.opts), None) if ctx else None
     if isinstance(option, click.Option) and option.is_flag:
         return "takes no value"
@@ -304,6 +304,6 @@ def _usage(error: click.BadOptionUsage, ctx: click.Context | None) -> str:
 
 
 def words() -> list[str]:
-    """The command line that is being run, without the program's name."""
+    """The words of the current command line, without the program's name."""
     found: list[str] = click.get_current_context().find_root().obj
     return found

@@ -1,6 +1,6 @@
-"""Completion: of the names of optimizers, their settings, tasks, suites, grids and data sets; and the shells' scripts.
+"""Completion of optimizers, settings, tasks, suites, grids and data sets, and the shells' scripts.
 
-Shells ask at every press of a key: nothing here imports an optimizer's library or a task, plug-ins aside.
+Completion must be fast: nothing here imports an optimizer's library or a task, apart from plug-ins.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ ADVICE = {
     "zsh": 'Add this to ~/.zshrc, after compinit: eval "$(optibench completion zsh)"',
     "fish": "Write this to ~/.config/fish/completions/optibench.fish: optibench completion fish",
 }
-"""What to do with a shell's script."""
+"""Where to put a shell's script."""
 
 
 def optimizers(begun: str) -> list[str]:
-    """Optimizers, ``name:`` with their settings, and settings with their values, behind those that are complete."""
+    """Completions of the last item in a list of optimizers: names, settings after ``name:``, and their values."""
     from optibench_optimizers import entries, parse
 
     known = entries()
@@ -38,7 +38,7 @@ def optimizers(begun: str) -> list[str]:
     start = before + comma
     name, colon, setting = last.partition(":")
     found = [] if colon else [start + one for one in known if one.startswith(last)]
-    if not colon:  # it may be a further setting of the optimizer before
+    if not colon:  # it may be a further setting of the previous optimizer
         spec = next((part for part in reversed(before.split(",")) if ":" in part or "=" not in part), "")
         name, colon, _ = spec.partition(":")
         setting = last
@@ -50,7 +50,7 @@ def optimizers(begun: str) -> list[str]:
 
 
 def _settings(entry: Any, begun: str) -> list[str]:
-    """An optimizer's settings that begin so, up to ``=``; where one is complete, its values if they are a few words."""
+    """Completions of an optimizer's setting up to ``=``; after that its values, if they are a few words."""
     from optibench_optimizers import OptimizerError, known_settings
     from optibench_optimizers.settings import Choice
 
@@ -67,7 +67,7 @@ def _settings(entry: Any, begun: str) -> list[str]:
 
 
 def tasks(begun: str) -> list[str]:
-    """Suites and tasks that this machine can run, behind those that are complete."""
+    """Completions of the last item in a list of suites and tasks that this machine can run."""
     from optibench_benchmarks import BenchmarkError, families, suites
 
     before, comma, last = begun.rpartition(",")
@@ -75,7 +75,7 @@ def tasks(begun: str) -> list[str]:
     prefix, slash, _ = last.partition("/")
     found = [name for name in suites.load() if name.startswith(last)]
     for one in families().values():
-        if one.prefix == prefix if slash else one.prefix.startswith(prefix):  # the code of no other one is imported
+        if one.prefix == prefix if slash else one.prefix.startswith(prefix):  # only this family's code is imported
             try:
                 found += [name for name in one.names() if name.startswith(last)]
             except BenchmarkError:
@@ -84,7 +84,7 @@ def tasks(begun: str) -> list[str]:
 
 
 def grids(begun: str) -> list[str]:
-    """Grids that are shipped, and YAML files."""
+    """Shipped grids, and YAML files."""
     from optibench.spec.grid import shipped
 
     return [name for name in shipped() if name.startswith(begun)] + paths(begun, ends=(".yaml", ".yml"))
@@ -98,14 +98,14 @@ def datasets(begun: str) -> list[str]:
 
 
 def papers(begun: str) -> list[str]:
-    """Papers that are shipped, and YAML files."""
+    """Shipped papers, and YAML files."""
     from optibench.runs.paper import shipped
 
     return [name for name in shipped() if name.startswith(begun)] + paths(begun, ends=(".yaml", ".yml"))
 
 
 class Bash(BashComplete):
-    """Bash takes ``tpe:group`` and ``--out=runs`` for several words: what is typed is read as a whole line."""
+    """Completion for bash, which splits ``tpe:group`` and ``--out=runs`` into words: the whole line is read instead."""
 
     source_template = """\
 %(complete_func)s() {
@@ -125,7 +125,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null || complete -F
 
     @staticmethod
     def _check_version() -> None:
-        """Nothing: the script runs in all versions."""
+        """Do nothing: the script runs in all versions."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
         line = os.environ["COMP_LINE"][: int(os.environ["COMP_POINT"])]
@@ -137,27 +137,29 @@ complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null || complete -F
         return words, begun
 
     def format_completion(self, item: CompletionItem[str]) -> str:
-        return item.value[self._kept :]  # bash has the beginning, up to the last break
+        return item.value[self._kept :]  # bash keeps the beginning up to the last break
 
 
 add_completion_class(Bash)
 
 
 def answer(cli: click.Command, instruction: str) -> int:
-    """Answer a shell, which asks by the environment variable :data:`~optibench.cli.command.COMPLETE`."""
+    """Answer a shell that asks with the environment variable :data:`~optibench.cli.command.COMPLETE`."""
     from click.shell_completion import shell_complete
 
     return shell_complete(cli, {}, "optibench", COMPLETE, instruction)
 
 
 def script(shell: str) -> str:
-    """The script that a shell runs to complete commands, with what to do with it."""
+    """The script that a shell runs to complete commands, with a comment that says where to put it."""
     found = get_completion_class(shell)
     assert found is not None, "our shells are click's"
     source = found(click.Command("optibench"), {}, "optibench", COMPLETE).source()
     first, newline, rest = source.partition("\n")
     advice = f"# {ADVICE[shell]}\n"
-    return first + newline + advice + rest if first.startswith("#compdef") else advice + source  # which comes first
+    return (
+        first + newline + advice + rest if first.startswith("#compdef") else advice + source
+    )  # must be the first line
 
 
 def labels(folders: Iterable[Any], key: str, begun: str) -> list[str]:

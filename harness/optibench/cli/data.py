@@ -18,8 +18,8 @@ from optibench.cli.command import Command, Value, Word
 def data(action: str, names: Sequence[str]) -> int:
     """Find, fetch and verify the data of tasks.
 
-    ACTION is one of list, fetch, verify and path; NAMEs are data sets as `optibench data list` names them, default
-    all. The exit status is 1 where `verify` finds that something is missing or corrupt.
+    ACTION is one of list, fetch, verify and path; NAMEs are data sets from `optibench data list`, default all. The exit
+    status is 1 if `verify` finds that something is missing or corrupt.
     """
     from optibench_benchmarks import data
 
@@ -41,7 +41,7 @@ def _selected(names: Sequence[str]) -> list[Any]:
     from optibench_benchmarks import data
 
     unknown = set(names) - set(data.manifest())
-    if unknown:  # verify's own sentence, with the closest names
+    if unknown:  # verify's error names the closest ones
         data.verify(sorted(unknown))
     return [status for status in data.datasets() if not names or status.dataset.name in names]
 
@@ -71,18 +71,18 @@ def _show(statuses: Sequence[Any]) -> None:
     console.print(table)
     absent = [status.dataset.name for status in statuses if status.state != "present"]
     if absent:
-        console.print(f"\nGet what is missing with: optibench data fetch {' '.join(absent)}", markup=False)
+        console.print(f"\nFetch the missing data with: optibench data fetch {' '.join(absent)}", markup=False)
 
 
 @click.command(cls=Command)
 @click.argument("patterns", nargs=-1, required=True, metavar="NAME...", type=Value("task", complete=complete.tasks))
-@click.option("--again", is_flag=True, help="compute also what is already there; a better f_best stays")
-@click.option("--check", is_flag=True, help="evaluate again what the stored values rest on")
+@click.option("--again", is_flag=True, help="also recompute stored values; a better f_best stays")
+@click.option("--check", is_flag=True, help="evaluate the configurations behind the stored values again")
 def references(patterns: Sequence[str], again: bool, check: bool) -> int:
     """Compute the frozen reference values of tasks: f_best, f_ref and f_worst.
 
-    NAMEs are tasks, suites or globs. Values go to the committed file. Those that are already there are frozen: they
-    change only with --again, and then with a new version. The exit status is 1 where --check finds a difference.
+    NAMEs are tasks, suites or globs. Values are written into the committed file. Stored values are frozen: they change
+    only with --again, and then get a new version. The exit status is 1 if --check finds a difference.
     """
     if again and check:
         raise click.UsageError("--again and --check exclude each other", click.get_current_context())
@@ -90,7 +90,7 @@ def references(patterns: Sequence[str], again: bool, check: bool) -> int:
     from optibench_benchmarks.references import compute, table
 
     skipped: dict[str, str] = {}
-    optibench_benchmarks.check(patterns)  # a slip is answered before a task is built
+    optibench_benchmarks.check(patterns)  # a mistake is reported before a task is built
     names = optibench_benchmarks.expand(patterns, skipped)
     for name, reason in skipped.items():
         print(f"Left out: {name}. {reason}", file=sys.stderr)
@@ -112,5 +112,5 @@ def references(patterns: Sequence[str], again: bool, check: bool) -> int:
         values = f"f_best {new.f_best:.6g}, f_ref {new.f_ref:.6g}, f_worst {new.f_worst:.6g}, version {new.version}"
         print(f"[{number}/{len(wanted)}] {entry.name}: {change.kind}, {values}", flush=True)
     for path in dict.fromkeys(map(table.home, wanted)):
-        print(f"They are in {path}.")
+        print(f"Written to {path}.")
     return 0

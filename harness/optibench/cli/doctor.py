@@ -1,4 +1,4 @@
-"""`optibench doctor`: what is installed, whether optimizers run as they should, which data is there, and the cures."""
+"""`optibench doctor`: checks packages, optimizers, data and plug-ins, and says how to fix what is missing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from optiformer import cores
 
 @dataclass(frozen=True)
 class Row:
-    """One finding.
+    """The result of one check.
 
     Attributes:
-        what: What was looked at.
-        found: What is there.
-        cure: The command or the advice that helps; empty where all is well.
-        optional: Whether the bench is well without it, as without data that only some tasks need.
+        what: What was checked.
+        found: Its status.
+        cure: The command or the advice that fixes it; empty if it is fine.
+        optional: Whether the bench works without it, such as data that only some tasks need.
     """
 
     what: str
@@ -35,8 +35,8 @@ class Row:
     optional: bool = False
 
 
-def examine() -> tuple[list[Row], bool]:
-    """Look at this machine; returns the findings, and whether all that is not optional is well."""
+def check_installation() -> tuple[list[Row], bool]:
+    """Check this machine; returns the results, and whether everything that is not optional is fine."""
     rows = [
         Row("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Row("processor", f"{provenance.cpu()}, {cores.described()}"),
@@ -55,16 +55,16 @@ def examine() -> tuple[list[Row], bool]:
 
 
 def _precision() -> str:
-    """What ``train.precision: auto`` means here; asked of another process, since torch is slow to import."""
-    command = [sys.executable, "-P", "-m", "optiformer.training.precision"]  # -P: a model.py of the user's is not ours
+    """What ``train.precision: auto`` means here; a separate process says so, because torch is slow to import."""
+    command = [sys.executable, "-P", "-m", "optiformer.training.precision"]  # -P: do not import a user's model.py
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return "unknown, for torch cannot be imported"
+        return "unknown, because torch cannot be imported"
 
 
 def _packages() -> list[Row]:
-    """The bench's own dependencies: there, and new enough."""
+    """Whether the bench's dependencies are installed and new enough."""
     from packaging.requirements import Requirement
 
     parsed = map(Requirement, requires(provenance.DISTRIBUTION) or [])
@@ -78,7 +78,7 @@ def _packages() -> list[Row]:
 
 
 def _optimizers() -> list[Row]:
-    """Whether the libraries of each optimizer are there and would run as they should, in no fallback."""
+    """Whether the libraries of each optimizer are installed and would run without a fallback."""
     import optibench_optimizers
 
     rows = []
@@ -90,7 +90,7 @@ def _optimizers() -> list[Row]:
 
 
 def _data() -> list[Row]:
-    """The data sets: one that was never fetched is optional, one that is damaged or not complete is not well."""
+    """The data sets: one that was never fetched is optional, a damaged or incomplete one is a problem."""
     from optibench_benchmarks import data
 
     where = "OPTIBENCH_DATA" if os.environ.get("OPTIBENCH_DATA") else "the user's cache"
@@ -98,7 +98,7 @@ def _data() -> list[Row]:
     for status in data.datasets():
         name, present = status.dataset.name, status.state == "present"
         untouched = not any(os.path.lexists(data.root() / file.path) for file in status.dataset.files)
-        found = "not fetched; only tasks of its own need it" if untouched else status.problem or status.state
+        found = "not fetched; only its own tasks need it" if untouched else status.problem or status.state
         rows.append(Row(f"data {name}", found, "" if present else f"optibench data fetch {name}", optional=untouched))
     return rows
 
@@ -121,14 +121,14 @@ def _plugins() -> list[Row]:
 
 
 def show() -> bool:
-    """Print the examination; returns whether all is well."""
+    """Print the results; returns whether everything is fine."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    rows, well = examine()
+    rows, well = check_installation()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("what", "found", "cure"):
+    for column in ("check", "status", "fix"):
         table.add_column(column, overflow="fold")
     for row in rows:
         style = "red" if row.cure and not row.optional else ""
@@ -143,5 +143,5 @@ def _verdict(rows: list[Row], well: bool) -> str:
     if not well:
         return "Something is missing: run the commands in the last column."
     if any(row.optional for row in rows):
-        return "All is well; data of some tasks is not fetched, which the commands in the last column do."
-    return "All is well."
+        return "Everything works. The data of some tasks is not fetched; the commands in the last column fetch it."
+    return "Everything works."

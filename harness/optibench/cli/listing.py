@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def listing(sections: tuple[str, ...]) -> dict[str, Any]:
-    """What is registered, as plain data: importing neither an optimizer's library nor a benchmark's data."""
+    """What is registered, as plain data, without importing an optimizer's library or loading data."""
     import optibench_benchmarks
     import optibench_optimizers
     from optibench.spec.grid import shipped
@@ -59,7 +59,7 @@ def _tasks(family: Family) -> dict[str, Any]:
 
 
 def broken(sections: tuple[str, ...]) -> list[str]:
-    """One sentence for each plug-in that could not be registered."""
+    """One message for each plug-in that could not be registered."""
     import optibench_benchmarks
     import optibench_optimizers
 
@@ -101,7 +101,7 @@ def _show_optimizers(console: Any, entries: Mapping[str, Any]) -> None:
             _row(
                 console,
                 "",
-                "cannot be replayed: a resumed cell goes on from what was recorded, another way",
+                "cannot be replayed: a resumed cell continues from the recorded trials, with different proposals",
                 style="dim",
             )
         missing = [package for package, version in entry["packages"].items() if version == "missing"]

@@ -1,8 +1,7 @@
 """The command line: ``optibench COMMAND``.
 
-Nothing is imported before a command needs it: ``--help`` imports no command, and a command's own help and the errors
-in what was typed need no optimizer, task or table. Whatever the user can fix is one sentence on standard error and exit
-status 2.
+Nothing is imported before a command needs it: ``--help`` imports no command, and a command's help and usage errors need
+no optimizer, task or table. Errors that the user can fix are one sentence on standard error, with exit status 2.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ USER_ERRORS = (
     "optibench_reports.data.results:ReportError",
     "optiformer.errors:ModelError",
 )
-"""Where the errors are defined that a user can fix."""
+"""The classes of errors that a user can fix."""
 
 
 class Listed(NamedTuple):
-    """A command as the help shows it: ``module:attribute`` of it, and what it is for."""
+    """A command in the help: its ``module:attribute``, and its purpose."""
 
     target: str
     help: str
@@ -38,16 +37,18 @@ class Listed(NamedTuple):
 SECTIONS = {
     "Run": {
         "run": Listed("run:run_command", "run a grid, or resume one"),
-        "status": Listed("run:status", "how far a run is"),
-        "merge": Listed("run:merge", "the cells of several runs in one folder"),
+        "status": Listed("run:status", "show the progress of a run"),
+        "merge": Listed("run:merge", "merge several runs into one folder"),
     },
     "Report": {
-        "report": Listed("report:report", "statistics, tables, figures and one HTML page of one or more runs"),
-        "compare": Listed("report:compare", "two runs side by side, on the tasks they share"),
-        "paper": Listed("report:paper", "every table and figure of a paper, and a LaTeX file that includes them"),
+        "report": Listed("report:report", "write statistics, tables, figures and an HTML page of one or more runs"),
+        "compare": Listed("report:compare", "compare two runs on the tasks they share"),
+        "paper": Listed("report:paper", "write every table and figure of a paper, and a LaTeX file that includes them"),
         "publish": Listed("report:publish", "write a finished run as a small folder to commit or share"),
-        "import": Listed("report:import_", "take trials of another framework into the same statistics"),
-        "latency": Listed("report:latency", "table and figure of what a suggestion costs, from `make latency`"),
+        "import": Listed("report:import_", "import trials of other frameworks into the same statistics"),
+        "latency": Listed(
+            "report:latency", "write a table and a figure of the time per suggestion, from `make latency`"
+        ),
     },
     "Tasks": {
         "data": Listed("data:data", "find, fetch and verify the data of tasks"),
@@ -55,22 +56,22 @@ SECTIONS = {
     },
     "OptiFormer": {
         "train": Listed("model:train", "train an OptiFormer"),
-        "scaling": Listed("model:scaling", "held-out loss of trained networks against size or training, fitted"),
-        "variants": Listed("model:variants", "variants of the network or of a task, trained with the same seeds"),
-        "smoke": Listed("model:smoke", "check OptiFormer's pipeline end to end, a line a phase"),
+        "scaling": Listed("model:scaling", "fit a scaling law: held-out loss against model size or training budget"),
+        "variants": Listed("model:variants", "train variants of the network or of a task with the same seeds"),
+        "smoke": Listed("model:smoke", "check OptiFormer's pipeline end to end"),
     },
     "This installation": {
         "list": Listed("tools:list_", "list optimizers, tasks, suites and grids"),
-        "doctor": Listed("tools:doctor", "versions, data, threads; what is missing and the cure"),
-        "schema": Listed("tools:schema", "JSON Schema of the YAML files that users write, for editors"),
-        "completion": Listed("tools:completion", "completion of commands, options and names, for your shell"),
+        "doctor": Listed("tools:doctor", "check versions, data and threads, and show how to fix problems"),
+        "schema": Listed("tools:schema", "print the JSON Schema of the YAML files, for editors"),
+        "completion": Listed("tools:completion", "print the completion script for your shell"),
     },
 }
 COMMANDS = {name: one for section in SECTIONS.values() for name, one in section.items()}
 
 
 class _Commands(click.Group):
-    """Imports a command when it is run or its own help is asked for."""
+    """Imports a command only when it is run or its help is shown."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -148,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _is_for_the_user(error: Exception) -> bool:
-    """Whether the user can fix it; whoever raised it has imported its class, and to import the others costs time."""
+    """Whether the user can fix it; only modules that are already loaded are checked, since importing others is slow."""
     homes = ((sys.modules.get(module), name) for module, _, name in (one.partition(":") for one in USER_ERRORS))
     return isinstance(error, tuple(getattr(module, name) for module, name in homes if module is not None))
 

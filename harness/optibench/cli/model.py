@@ -1,4 +1,4 @@
-"""OptiFormer: trainings, and studies of its network."""
+"""The commands for OptiFormer: training, and studies of its network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optibench.cli.command import COUNT, FOLDER, Command, Value, Word, paths
 
 
 def _configurations(begun: str) -> list[str]:
-    """Training configurations that are shipped, and YAML files."""
+    """Shipped training configurations, and YAML files."""
     import optiformer
 
     folder = Path(optiformer.__file__).parent / "configs"
@@ -35,19 +35,19 @@ CONFIG = Value("configuration", complete=_configurations)
 
 @click.command(cls=Command)
 @click.argument("config", metavar="CONFIG", type=CONFIG)
-@click.option("--out", type=FOLDER, metavar="DIR", help="checkpoints, logs, loss curve; default runs/NAME")
-@click.option("--data", type=FOLDER, metavar="DIR", help="the trajectories; default OUT/data")
-@click.option("--minutes", type=Value("minutes", _minutes), metavar="N", help="train no longer than this in all")
+@click.option("--out", type=FOLDER, metavar="DIR", help="checkpoints, logs and loss curve; default runs/NAME")
+@click.option("--data", type=FOLDER, metavar="DIR", help="folder of the trajectories; default OUT/data")
+@click.option("--minutes", type=Value("minutes", _minutes), metavar="N", help="limit of the total training time")
 @click.option("-j", "--jobs", type=COUNT, default="1", metavar="N", help="processes that generate data; default 1")
 def train(config: str, out: Path | None, data: Path | None, minutes: float | None, jobs: int) -> None:
     """Train an OptiFormer; the same --out resumes.
 
-    CONFIG is a YAML file, or one of model/optiformer/configs/ by name. What data is missing is generated. Under
-    torchrun it trains on several GPUs.
+    CONFIG is a YAML file, or the name of a file in model/optiformer/configs/. Missing data is generated. Under torchrun
+    it trains on several GPUs.
     """
     from optiformer.training.config import RunConfig
 
-    RunConfig.load(config)  # a slip is answered before torch is imported
+    RunConfig.load(config)  # a mistake is reported before torch is imported
     from optiformer.training.loop import main as train
 
     print(f"Checkpoint: {train(config, out=out, data=data, minutes=minutes, processes=jobs)}")
@@ -60,14 +60,14 @@ def train(config: str, out: Path | None, data: Path | None, minutes: float | Non
 )
 @click.option("--out", type=FOLDER, default="runs/scaling", metavar="DIR", help="default runs/scaling")
 def scaling(configs: Sequence[str], against: str, out: Path) -> None:
-    """Held-out loss of trained networks against size or training, fitted.
+    """Fit a scaling law: held-out loss of trained networks against model size or training budget.
 
     CONFIGs are training configurations, at least three.
     """
     from optiformer.training.config import RunConfig
 
     for config in configs:
-        RunConfig.load(config)  # a slip is answered before torch is imported
+        RunConfig.load(config)  # a mistake is reported before torch is imported
     from optibench.studies.scaling import measure, write
 
     print(write(measure(list(configs)), against, out))
@@ -85,8 +85,8 @@ def scaling(configs: Sequence[str], against: str, out: Path) -> None:
 def variants(spec: str, seeds: int, out: Path) -> None:
     """Train variants of OptiFormer's network, or of a task's configuration, with the same seeds and compare them.
 
-    SPEC is a YAML file, or a shipped one; default optiformer. A table with intervals and paired tests, box plots and
-    training curves are written; the same --out resumes.
+    SPEC is a YAML file, or the name of a shipped one; default optiformer. The output is a table with intervals and
+    paired tests, box plots and training curves; the same --out resumes.
     """
     from optibench.studies.specifications import read
     from optibench.studies.variants import run
@@ -97,7 +97,7 @@ def variants(spec: str, seeds: int, out: Path) -> None:
 @click.command(cls=Command)
 @click.option("--quick", is_flag=True, help="smaller, in under two minutes")
 def smoke(quick: bool) -> int:
-    """Check OptiFormer's pipeline end to end, a line a phase."""
+    """Check OptiFormer's pipeline end to end, with one line of output per phase."""
     from optiformer.evaluation.smoke import run
 
     return 0 if run(quick=quick) else 1

@@ -1,4 +1,4 @@
-"""What is made of results: reports, comparisons, papers, and small folders to share."""
+"""The commands that use results: reports, comparisons, papers, and small folders to share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class _Label(Value):
-    """An optimizer or a task of the run folders that are named before it."""
+    """An optimizer or a task of the run folders that come before it on the command line."""
 
     def __init__(self, key: str) -> None:
         super().__init__("name")
@@ -56,7 +56,7 @@ STATISTICS = (
         type=_Label("optimizers"),
         group="Statistics",
         metavar="NAME",
-        help="test every optimizer against this one, not all pairs",
+        help="test every optimizer against this one instead of all pairs",
     ),
     Several(
         ["--metric"],
@@ -64,7 +64,7 @@ STATISTICS = (
         is_argument=is_path,
         group="Statistics",
         metavar="NAME,NAME",
-        help="show this metric at the incumbent too: test_accuracy, or test_accuracy:maximize where none is declared",
+        help="also show this metric of the incumbent: test_accuracy, or test_accuracy:maximize if it has no direction",
     ),
 )
 SELECTION = (
@@ -75,7 +75,7 @@ SELECTION = (
         type=_Label("optimizers"),
         group="Which results",
         metavar="NAME,NAME",
-        help="only these optimizers, as the tables call them; globs like 'tpe*' too",
+        help="only these optimizers, by their names in the tables, or globs like 'tpe*'",
     ),
     Several(
         ["tasks", "--task"],
@@ -84,7 +84,7 @@ SELECTION = (
         type=_Label("benchmarks"),
         group="Which results",
         metavar="NAME,NAME",
-        help="only these tasks; globs like 'yahpo/*' too",
+        help="only these tasks, by name or globs like 'yahpo/*'",
     ),
 )
 
@@ -99,12 +99,12 @@ def _report(
     out: Path | None,
     run: Sequence[str] | None,
 ) -> int:
-    """Statistics, tables, figures and one HTML page of the runs in some folders.
+    """Write statistics, tables, figures and an HTML page of the runs in some folders.
 
     Several runs are reported as one; docs/how-to/report.md explains what is in a report.
     """
     if out is None and len(folders) > 1:
-        raise HarnessError("A report of several runs belongs to none of them: say where it goes with --out DIR.")
+        raise HarnessError("A report of several runs needs a folder of its own: add --out DIR.")
     return write_report(
         folders,
         out or folders[0] / "report",
@@ -128,7 +128,7 @@ def write_report(
     optimizers: Sequence[str] = (),
     tasks: Sequence[str] = (),
 ) -> int:
-    """Write the report of run folders and print its summary; the arguments are what ``optibench report`` takes."""
+    """Write the report of run folders and print its summary; the arguments are those of ``optibench report``."""
     _refuse_unknown(folders, [*optimizers, *filter(None, [control])], tasks)
     from optibench.runs import reports
 
@@ -144,7 +144,7 @@ def _show(report: Report) -> None:
 
 
 def _refuse_unknown(folders: Sequence[Path], optimizers: Sequence[str] = (), tasks: Sequence[str] = ()) -> None:
-    """Refuse folders that hold no results and names that are in none, before anything heavy is imported."""
+    """Reject folders without results and names that are in none of them, before slow imports."""
     from fnmatch import fnmatchcase
 
     from optibench.store.run_folder import Store
@@ -169,12 +169,12 @@ report = Command(
         click.Argument(["folders"], type=RUN, nargs=-1, required=True, metavar="DIR..."),
         *SELECTION,
         *STATISTICS,
-        Option(["--out"], type=FOLDER, metavar="DIR", help="where the report goes; default DIR/report"),
+        Option(["--out"], type=FOLDER, metavar="DIR", help="the report's folder; default DIR/report"),
         Option(
             ["--run"],
             nargs=3,
             metavar="OPTIMIZER TASK SEED",
-            help="draw this run too, as parallel coordinates of its configurations and objective",
+            help="also draw this run, as parallel coordinates of its configurations and objective",
         ),
     ],
 )
@@ -189,7 +189,7 @@ def _compare(
     out: Path,
     fail_if_worse: bool,
 ) -> int:
-    """The runs in DIR1 and DIR2 side by side, on the tasks they share."""
+    """Compare the runs in DIR1 and DIR2 on the tasks they share."""
     _refuse_unknown((first, second))
     from optibench.runs import reports
 
@@ -217,13 +217,13 @@ compare = Command(
         click.Argument(["first"], type=RUN, metavar="DIR1"),
         click.Argument(["second"], type=RUN, metavar="DIR2"),
         *STATISTICS,
-        Option(["--out"], type=FOLDER, required=True, metavar="DIR", help="where the report goes"),
+        Option(["--out"], type=FOLDER, required=True, metavar="DIR", help="the report's folder"),
         Option(
             ["--fail-if-worse"],
             is_flag=True,
-            help="exit with status 1 where an optimizer has a higher regret in DIR2 than in DIR1: significantly "
-            "(signed-rank test over the tasks, Holm over optimizers and trial counts, p < .05) or, where that takes "
-            "more tasks than there are, with an interval of the difference wholly above 0",
+            help="exit with status 1 if an optimizer has a higher regret in DIR2 than in DIR1: significantly "
+            "(signed-rank test over the tasks, Holm over optimizers and trial counts, p < .05) or, with too few tasks "
+            "for the test, with an interval of the difference that is entirely above 0",
         ),
     ],
 )
@@ -232,13 +232,13 @@ compare = Command(
 @click.command(cls=Command)
 @click.argument("spec", default="published", metavar="SPEC", type=Value("paper", complete=complete.papers))
 @click.option("--out", type=FOLDER, default="paper", metavar="DIR", help="default paper")
-@click.option("--no-run", is_flag=True, help="run no grid: say what is missing, and how to make it")
+@click.option("--no-run", is_flag=True, help="run no grid; only say what is missing and how to make it")
 def paper(spec: str, out: Path, no_run: bool) -> int:
     """Write every table and figure of a paper, and a LaTeX file that includes them.
 
-    SPEC is a YAML file, or a shipped one; default published. Result folders that it names are reused; grids whose
-    folders are absent are run, and it says before how long that takes. main.tex, tables/ and figures/ are written;
-    docs/how-to/paper.md.
+    SPEC is a YAML file, or the name of a shipped one; default published. Existing result folders are reused; grids
+    whose folders are missing are run, after a message on how long that takes. The output is main.tex, tables/ and
+    figures/; see docs/how-to/paper.md.
     """
     from optibench.runs import paper
 
@@ -254,7 +254,7 @@ _publish_metric = Several(
     ["--metric"],
     split=several,
     metavar="NAME,NAME",
-    help="with --compact: keep these metrics; otherwise all are kept, and with --compact none",
+    help="with --compact: keep these metrics (default none); without --compact, all are kept",
 )
 
 
@@ -291,10 +291,10 @@ publish = Command(
 @click.option("--out", type=FOLDER, required=True, metavar="DIR", help="the run folder to write")
 @click.option("--suffix", default="", metavar="TEXT", help="appended to the optimizers' labels, e.g. ' (theirs)'")
 def import_(files: Sequence[Path], out: Path, suffix: str) -> None:
-    """Take trials of another framework into the same statistics.
+    """Import trials of other frameworks into the same statistics.
 
-    The CSV or Parquet FILEs have the columns optimizer, task, seed, trial, value and more (docs/how-to/import.md); what
-    is written is a run folder that report and compare take.
+    The CSV or Parquet FILEs have the columns optimizer, task, seed, trial, value and more (docs/how-to/import.md). The
+    output is a run folder for report and compare.
     """
     from optibench.store.import_trials import import_trials
     from optibench_reports.format.text import plural
@@ -308,11 +308,11 @@ def import_(files: Sequence[Path], out: Path, suffix: str) -> None:
 
 @click.command(cls=Command)
 @click.argument("file", type=file(".json"), metavar="FILE.json")
-@click.option("--out", type=FOLDER, metavar="DIR", help="default: a folder beside FILE, called like it")
+@click.option("--out", type=FOLDER, metavar="DIR", help="default: a folder beside FILE with its name")
 def latency(file: Path, out: Path | None) -> None:
-    """Table and figure of what a suggestion costs, from `make latency`.
+    """Write a table and a figure of the time per suggestion, from `make latency`.
 
-    FILE.json is what pytest-benchmark saved, raw data included.
+    FILE.json is the file that pytest-benchmark saved, with raw data.
     """
     from optibench_reports.studies.latency import write
 

@@ -21,10 +21,10 @@ PLACE = "The command line"
 GROUPS = {
     Grid: "The grid",
     Also: "The grid",
-    Limits: "Limits, a part of the grid: a trial that meets one fails, the cell goes on",
-    Settings: "How to run it; changes no result",
+    Limits: "Limits (part of the grid): a trial that exceeds one fails, and the cell continues",
+    Settings: "How to run it (changes no result)",
 }
-"""The heading of each part's options in the help; that of another part is what its class says of itself."""
+"""The heading of each part's options in the help; for other parts, the first line of the class's docstring."""
 
 
 def is_grid(word: str) -> bool:
@@ -58,11 +58,11 @@ MANY: dict[str, dict[str, Any]] = {
         "type": Value("name", complete=complete.tasks),
     },
 }
-"""Of options with several values, what their declaration does not say."""
+"""Additional arguments of options with several values, which their declarations do not have."""
 
 
 def flags() -> list[Option]:
-    """The flags of all options of a grid and of how to run it; one that is not given is ``None``."""
+    """The flags of all options of a grid and its settings; one that is not given is ``None``."""
     return [
         flag(one, GROUPS.get(part) or (part.__doc__ or "").partition("\n")[0].rstrip("."))
         for part in PARTS
@@ -92,13 +92,13 @@ def flag(one: Declared, group: str) -> Option:
 def run(grid: str | None, dry_run: bool, allow_failures: bool, no_report: bool, **given: Any) -> int:
     """Run every optimizer on every task with every seed.
 
-    GRID is a YAML file, or a grid that `optibench list grids` names; options override it. The same --out resumes.
-    Finished trials are never lost, whatever stops the run.
+    GRID is a YAML file, or a name from `optibench list grids`; options override it. The same --out resumes. Finished
+    trials are never lost, whatever stops the run.
     """
     from optibench.spec import names
 
     if not given["extend"] and (grid is not None or given["optimizers"] or given["benchmarks"]):
-        names.check(load(grid, given, place=PLACE)[0])  # a slip is answered before anything heavy is imported
+        names.check(load(grid, given, place=PLACE)[0])  # a mistake is reported before slow imports
     if dry_run:
         from optibench.runs import forecast
 
@@ -124,7 +124,7 @@ def run(grid: str | None, dry_run: bool, allow_failures: bool, no_report: bool, 
     if outcome.failed and not allow_failures:
         print(
             f"optibench: {outcome.failed:,} trials failed: column `error` of {folder / TRIALS} says why, "
-            f"{folder / 'logs'} has their tracebacks; --allow-failures makes that status 0.",
+            f"{folder / 'logs'} has their tracebacks; --allow-failures sets the exit status to 0.",
             file=sys.stderr,
         )
         return FAILED
@@ -144,16 +144,19 @@ run_command = Command(
             ["--dry-run"],
             is_flag=True,
             group=GROUPS[Settings],
-            help="only say how many cells and trials are left, and about how long they take",
+            help="only print how many cells and trials are left, and about how long they take",
         ),
         Option(
             ["--allow-failures"],
             is_flag=True,
             group=_AFTER,
-            help="exit with status 0 although trials failed; without it, 3",
+            help="exit with status 0 even if trials failed (default: 3)",
         ),
         Option(
-            ["--no-report"], is_flag=True, group=_AFTER, help="only run; `optibench report DIR` makes the report later"
+            ["--no-report"],
+            is_flag=True,
+            group=_AFTER,
+            help="do not write a report; `optibench report DIR` writes it later",
         ),
     ],
 )
@@ -172,16 +175,16 @@ def _seconds(text: str) -> float:
 @click.command(cls=Command)
 @click.argument("folder", type=RUN, metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="machine-readable")
-@click.option("--watch", is_flag=True, help="show it again and again until all cells are finished, or Ctrl-C")
+@click.option("--watch", is_flag=True, help="update until all cells are finished, or Ctrl-C")
 @click.option(
     "--every",
     type=Value("seconds", _seconds),
     default="2",
     metavar="N",
-    help="seconds, with --watch; default 2",
+    help="with --watch: seconds between updates; default 2",
 )
 def status(folder: Path, as_json: bool, watch: bool, every: float) -> None:
-    """How far the run in DIR is."""
+    """Show the progress of the run in DIR."""
     if watch:
         _watch(folder, as_json, every)
     else:
@@ -196,7 +199,7 @@ def _found(folder: Path) -> dict[str, Any]:
 
 
 def _watch(folder: Path, as_json: bool, every: float) -> None:
-    """Show it whenever it changed: on a terminal in place, elsewhere one after the other (as JSON, a line each)."""
+    """Show the status whenever it changes: in place on a terminal, elsewhere line by line."""
     import json
     import time
 
@@ -229,8 +232,8 @@ def _shown(found: dict[str, Any], as_json: bool) -> str:
 
         return json.dumps(found, indent=2)
     head = f"{found['folder']}: {found['finished']:,} of {found['cells']:,} cells finished, "
-    if found["trials_in_all"] is None:  # the budget is a cost: how many trials that is shows when a cell is done
-        head += f"{found['trials']:,} trials in those that have begun"
+    if found["trials_in_all"] is None:  # the budget is a cost: the number of trials is known once a cell is finished
+        head += f"{found['trials']:,} trials in the started cells"
     else:
         head += f"{found['trials']:,} of {found['trials_in_all']:,} trials done"
     lines = [head]
@@ -250,8 +253,8 @@ def _shown(found: dict[str, Any], as_json: bool) -> str:
 def merge(folders: Sequence[Path], out: Path) -> None:
     """Merge the runs in two or more DIRs into NEW, which can be resumed and extended.
 
-    The runs may have other optimizers, tasks and seeds, finished or not; trials, limits, initial designs and task data
-    must be the same.
+    The runs may have different optimizers, tasks and seeds, finished or not. Trials, limits, initial designs and task
+    data must be the same.
     """
     from optibench.store.merge import merge
 

@@ -1,4 +1,4 @@
-"""What is installed here, and help for editors and shells."""
+"""The commands on this installation, and help for editors and shells."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def list_(section: str | None, as_json: bool) -> None:
 
 @click.command(cls=Command)
 def doctor() -> int:
-    """Versions, data, threads; what is missing and the cure."""
+    """Check versions, data and threads, and show how to fix problems."""
     from optibench.cli.doctor import show
 
     return 0 if show() else 1
@@ -36,7 +36,7 @@ def doctor() -> int:
 @click.command(cls=Command)
 @click.argument("kind", default="grid", type=Word(("grid", "paper", "external")), metavar="KIND")
 def schema(kind: str) -> None:
-    """JSON Schema of the YAML files that users write, for editors.
+    """Print the JSON Schema of the YAML files, for editors.
 
     KIND is one of grid, paper and external; default grid.
     """

@@ -93,7 +93,7 @@ def test_third_parties_are_listed_and_shown_by_the_doctor(optibench: Any) -> Non
 def test_the_doctor_is_well_without_optional_data_and_says_how_to_get_it(optibench: Any) -> None:
     done = optibench("doctor")
     assert "optibench data fetch yahpo/lcbench" in done.stdout
-    assert "All is well; data of some tasks is not fetched" in done.stdout
+    assert "Everything works. The data of some tasks is not fetched" in done.stdout
     for name in ("torch", *(f"optimizer {name}" for name in ("gp-optuna", "smac-rf", "bad-ask"))):
         assert name in done.stdout
 

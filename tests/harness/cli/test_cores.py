@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from optibench import threads
-from optibench.cli.doctor import examine
+from optibench.cli.doctor import check_installation
 from optibench.executors.registry import EXECUTORS
 from optibench.runs.forecast import forecast
 from optibench.runs.run import run
@@ -117,7 +117,9 @@ def test_all_that_shares_out_work_asks_for_usable_cores(monkeypatch: pytest.Monk
     monkeypatch.setattr(cores, "usable", lambda: 3)
     described = provenance.describe("processes", 3, "Python")
     assert (described["cores"], described["usable_cores"]) == (64, 3)
-    assert next(row for row in examine()[0] if row.what == "processor").found.endswith(", 3 of 64 cores usable")
+    assert next(row for row in check_installation()[0] if row.what == "processor").found.endswith(
+        ", 3 of 64 cores usable"
+    )
 
     grid = Grid(("gp-optuna",), ("synthetic/sphere-2d",), (0,), 50)
     seconds = [forecast("g", grid, Settings(tmp_path / "none", jobs)).seconds for jobs in (None, 3, 1)]
@@ -155,5 +157,5 @@ def test_the_doctor_says_which_precision_training_has(
     (tmp_path / "model.py").write_text("raise SystemExit(1)")  # a user's own
     for name, value in {"CUDA_VISIBLE_DEVICES": "", **limits}.items():
         monkeypatch.setenv(name, value)
-    found = {row.what: row.found for row in examine()[0]}
+    found = {row.what: row.found for row in check_installation()[0]}
     assert re.match(words, found["training precision"])

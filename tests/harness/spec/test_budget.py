@@ -234,7 +234,7 @@ def test_a_grid_with_a_cost_runs_resumes_and_reports(optibench: Any, table: Any,
     pd.testing.assert_frame_equal(table(tmp_path / "one"), table(tmp_path / "two"))
     trials = table(tmp_path / "one")
     assert trials.groupby(["optimizer", "seed"]).simulated_start.max().lt(900).all()
-    assert "trials in those that have begun" in optibench("status", "one").stdout
+    assert "trials in the started cells" in optibench("status", "one").stdout
     assert yaml.safe_load((tmp_path / "one" / "grid.yaml").read_text())["grid"]["simulated_workers"] == 4
     optibench("run", "--out", "one", "--no-report")  # there is nothing left to do
     assert "holds a different grid" in optibench("run", *arguments[:-2], "--out", "one", check=2).stderr
@@ -310,10 +310,10 @@ def test_several_fidelities_without_a_main_one_must_be_named(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--budget", "seconds=60"), "known cost in seconds.*and synthetic/sphere-2d does not"),
-        (("--simulated-workers", "2"), "known cost in seconds.*and synthetic/sphere-2d does not"),
+        (("--budget", "seconds=60"), "known cost in seconds.*synthetic/sphere-2d has none"),
+        (("--simulated-workers", "2"), "known cost in seconds.*synthetic/sphere-2d has none"),
         (("--simulated-workers", "0"), "`simulated_workers` is a whole number of at least 1"),
-        (("--fidelity", "epochs"), "is for optimizers that choose fidelities and this grid has none"),
+        (("--fidelity", "epochs"), "is for optimizers that choose fidelities, and this grid has none"),
         (("--budget", "fidelity=3", "-t", "3"), "the budget is given twice"),
     ],
 )
