@@ -1,4 +1,4 @@
-"""Writes files so that each is either whole or not there, and a failed write leaves nothing behind."""
+"""Atomic writes: a file is complete or does not exist, and a failed write leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to, put in its place at the end; removed if anything fails."""
+    """A temporary path beside ``path`` to write to; it replaces ``path`` at the end, or is removed on an error."""
     part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         yield part
@@ -21,13 +21,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write a file that is either whole or not there.
+    """Write a file so that it is complete or does not exist.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written; nothing is left behind.
     """
     with replacing(path) as part, part.open("wb", buffering=0) as file:  # closing must not write again
         rest = memoryview(content)
-        while rest:  # a disk that fills up takes a part, and refuses the rest
+        while rest:  # a disk that fills up takes a part and raises an error for the rest
             rest = rest[file.write(rest) :]
         os.fsync(file.fileno())

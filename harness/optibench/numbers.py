@@ -6,5 +6,5 @@ import re
 
 
 def whole(text: str) -> int | None:
-    """The number that up to 18 plain digits stand for; ``None`` for anything else (``²``, ``1_000``, ``-1``)."""
+    """The number that a text of up to 18 plain digits means; ``None`` for any other text (``²``, ``1_000``, ``-1``)."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None

@@ -1,7 +1,7 @@
-"""Options: each declared once, as a field of a class: type, bounds, help, and how it is written.
+"""Options, each declared once as a field of a class: type, bounds, help, and written form.
 
-From that come what YAML files, flags and keywords may say, the sentence on a value that is wrong, and JSON Schema.
-Nothing here knows what the options are for.
+YAML keys, flags, keywords, error messages for wrong values and JSON Schema are derived from the declaration. Nothing
+here depends on what the options are for.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Option(NamedTuple):
     """Makes a field an option: ``trials: Annotated[int, Meta(ge=1), Option("trials in each cell", "-t")] = 50``.
 
     Attributes:
-        help: What it is for, in a few words.
+        help: Its purpose, in a few words.
         short: Its short flag.
-        metavar: What the help shows for its value.
+        metavar: The placeholder of its value in the help.
         many: Whether its flag takes several values.
-        file, flag: Whether files may have it, and the command line.
+        file, flag: Whether files may contain it, and whether the command line has it.
     """
 
     help: str
@@ -39,15 +39,15 @@ class Option(NamedTuple):
 
 
 class Form(NamedTuple):
-    """How a value is written that is kept otherwise.
+    """The written form of a value, if it differs from the value itself.
 
-    No type in here has ``Meta(pattern=...)``: freed together with a constrained list, msgspec 0.22 crashes.
+    No type in here has ``Meta(pattern=...)``: msgspec 0.22 crashes if one is freed together with a constrained list.
 
     Attributes:
-        words: What is written: "a list of names".
-        written: Its type.
-        read: Makes the value of it; a ``ValueError`` is answered with ``words``, a ``HarnessError`` with its own.
-        inside: Makes the type that JSON Schema shows, where what is inside is read on its own.
+        words: The form in words: "a list of names".
+        written: The type of the form.
+        read: Converts the form to the value; a ``ValueError`` gets a message with ``words``.
+        inside: Makes the type for JSON Schema, if the content is read separately.
     """
 
     words: str
@@ -60,12 +60,12 @@ COUNT = Form("a whole number of at least 1", Annotated[int, msgspec.Meta(ge=1)])
 
 
 def text(pattern: str) -> Any:
-    """Text of some form, for an editor; whoever reads it checks it."""
+    """Text of a pattern, for editors only; the code that reads it checks it."""
     return Annotated[str, msgspec.Meta(extra_json_schema={"pattern": pattern})]
 
 
 class Declared(NamedTuple):
-    """An option with what its class says of it."""
+    """An option with its key, default and form."""
 
     key: str
     default: Any
@@ -77,10 +77,10 @@ class Declared(NamedTuple):
         return "--" + self.key.replace("_", "-")
 
     def value(self, written: Any, where: str) -> Any:
-        """The value of what a user wrote; digits may stand for a number.
+        """The value of what a user wrote; digits in a text may mean a number.
 
         Raises:
-            HarnessError: It is something else; the message begins with ``where``.
+            HarnessError: It has the wrong form; the message begins with ``where``.
         """
         plain = os.fspath(written) if isinstance(written, os.PathLike) else written
         digits = isinstance(plain, str) and whole(plain.strip()) is not None
@@ -107,14 +107,14 @@ def declared(*classes: type[msgspec.Struct]) -> Options:
         option = next((one for one in more if isinstance(one, Option)), None)
         if option is not None:
             form = next((one for one in more if isinstance(one, Form)), None)
-            made = field.default is msgspec.NODEFAULT and not field.required  # anew for each
+            made = field.default is msgspec.NODEFAULT and not field.required  # it has a default factory
             default = None if made else field.default
             found[field.name] = Declared(field.name, default, option, form or _form(kind, more))
     return found
 
 
 def _form(kind: Any, more: list[Any]) -> Form:
-    """The form of a value that is kept as it is written."""
+    """The form of a value that is stored as it is written."""
     if get_origin(kind) in (Union, UnionType):
         kind = next(one for one in get_args(kind) if one is not NoneType)
     if get_origin(kind) is Literal:
@@ -126,24 +126,24 @@ def _form(kind: Any, more: list[Any]) -> Form:
 
 
 def some(cls: type[msgspec.Struct], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of some values that are options of a class."""
+    """The values that are options of a class."""
     return {key: values[key] for key in declared(cls) if key in values}
 
 
 def unknown(key: object, known: Collection[str]) -> str:
-    """What to say of a key that there is not, with the closest one that there is."""
+    """A message on an unknown key, with the closest known one."""
     close = difflib.get_close_matches(str(key), known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}."
     return f"unknown key {key!r}; {hint}"
 
 
 def in_file(options: Options) -> Options:
-    """Those that files may have."""
+    """The options that files may contain."""
     return {key: one for key, one in options.items() if one.option.file}
 
 
 def as_written(name: str, options: Options) -> Any:
-    """A type of mappings that hold options as a file does."""
+    """A type of mappings with options in the form of a file."""
     fields: list[tuple[str, Any, Any]] = []
     for key, one in in_file(options).items():
         kind = one.form.inside() if one.form.inside is not None else one.form.written

@@ -1,4 +1,4 @@
-"""One thread a worker: many small models in parallel beat one model on many threads, and timings stay comparable."""
+"""One thread per worker: many small models in parallel beat one model on many threads, and times stay comparable."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ VARIABLES = (
 
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """One thread for BLAS and OpenMP in this process and the children it starts meanwhile; then as it was before."""
-    before = dict(os.environ)  # all of it: some libraries set variables of their own when they are imported
+    """Limit BLAS and OpenMP to one thread in this process and its new children; restores the limits at the end."""
+    before = dict(os.environ)  # all variables: some libraries set their own when they are imported
     import threadpoolctl
 
     limit()
@@ -34,15 +34,15 @@ def limited() -> Iterator[None]:
 
 
 def limit() -> None:
-    """Keep BLAS, OpenMP and torch to one thread, here and in children; to be called before they are imported."""
+    """Limit BLAS, OpenMP and torch to one thread, here and in children; call it before they are imported."""
     for variable in VARIABLES:
         os.environ[variable] = "1"
 
 
 def respect_quota() -> None:
-    """Where a cgroup's quota is below the affinity, which is all that BLAS looks at, limit BLAS to the quota.
+    """If a cgroup's quota is below the CPU affinity, limit BLAS to the quota, since BLAS only reads the affinity.
 
-    To be called before BLAS is imported; what the user has set stays.
+    Call it before BLAS is imported; variables that the user has set stay.
     """
     usable = cores.usable()
     if usable < cores.allowed():

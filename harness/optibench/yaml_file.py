@@ -1,4 +1,4 @@
-"""YAML files that hold one mapping of options, and the line that each value stands on."""
+"""YAML files that hold one mapping of options, and the line of each value."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ T = TypeVar("T")
 
 
 class Source:
-    """Options as they were given, each with the place to name when it is wrong.
+    """Options as they were given, each with its place for error messages.
 
     Args:
-        path: The file; empty where there is none.
+        path: The file; empty if there is none.
         values: Its content.
-        lines: The line of each key and item, by the keys that lead there.
+        lines: The line of each key and item, by the path of keys to it.
 
-    ``place`` is what errors call the place of what has no line.
+    ``place`` is the place in error messages of values without a line.
     """
 
     def __init__(self, path: str, values: Any, lines: Mapping[tuple[Any, ...], int]) -> None:
@@ -36,18 +36,18 @@ class Source:
 
     @classmethod
     def of(cls, values: Any, place: str) -> Source:
-        """Values that stand in no file."""
+        """Values that are not from a file."""
         found = cls("", values, {})
         found.place = place
         return found
 
     def where(self, *keys: Any) -> str:
-        """``grid.yaml:7``: the line that a value stands on, or the mapping or list that it is in."""
+        """``grid.yaml:7``: the line of a value, or of the mapping or list that contains it."""
         found = (self.lines[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in self.lines)
         return f"{self.path}:{line}" if (line := next(found, None)) else self.place
 
     def override(self, values: Mapping[str, Any], known: Options, place: str) -> None:
-        """Let what was given at another place win; ``None`` was not given."""
+        """Override values with those given at another place; ``None`` means not given."""
         self.place = place
         for key, value in values.items():
             if key not in known:
@@ -57,17 +57,17 @@ class Source:
                 self.lines = {keys: line for keys, line in self.lines.items() if keys[0] != key}
 
     def refuse_unknown(self, known: Collection[str], *keys: Any, what: str = "") -> None:
-        """Refuse other keys in the mapping at ``keys``; ``what`` it is stands before what is wrong."""
+        """Reject unknown keys in the mapping at ``keys``; the message begins with ``what``."""
         for key in self.at(*keys):
             if key not in known:
                 raise HarnessError(f"{self.where(*keys, str(key))}: {what}{unknown(key, known)}")
 
     def at(self, *keys: Any) -> Any:
-        """What stands at ``keys``."""
+        """The value at ``keys``."""
         return functools.reduce(operator.getitem, keys, self.values)
 
     def read(self, known: Options, *keys: Any, what: str = "") -> dict[str, Any]:
-        """The options in the mapping at ``keys``, as values; ``what`` it is stands before what is wrong.
+        """The options in the mapping at ``keys``, as values; error messages contain ``what``.
 
         Raises:
             HarnessError: A key is unknown, or a value is wrong.
@@ -81,10 +81,10 @@ class Source:
         return found
 
     def decode(self, kind: type[T]) -> T:
-        """All of it as a typed value, where values are kept as they are written.
+        """The whole content as a typed value, whose fields are stored as they are written.
 
         Raises:
-            HarnessError: It is something else.
+            HarnessError: It does not have the type.
         """
         try:
             return msgspec.convert(self.values, kind)
@@ -92,7 +92,7 @@ class Source:
             problem, _, place = str(error).replace(" - at `key` in `$", " as a key - at `$").partition(" - at `$")
             place, item, _ = place.partition("[...]")
             keys = [int(item) if item else name for name, item in re.findall(r"\.([^.\[`]+)|\[(\d+)\]", place)]
-            if item and len(keys) == 1:  # which item of a mapping is not said: the one that is wrong alone
+            if item and len(keys) == 1:  # the error does not say which item of a mapping: the one that fails alone
                 items = self.at(*keys)
                 for key in items if len(items) > 1 else ():
                     Source(self.path, {**self.values, keys[0]: {key: items[key]}}, self.lines).decode(kind)
@@ -115,13 +115,13 @@ def read_yaml(
 
     Args:
         path: The file, or a name among ``files``.
-        noun: What it holds.
-        known: The keys that it may have.
-        files: Those that are shipped.
-        cure: What to do if it cannot be read; otherwise, what there is.
+        noun: What it contains.
+        known: The allowed keys.
+        files: The shipped files.
+        cure: What to do if it cannot be read; by default, the shipped files are listed.
 
     Raises:
-        HarnessError: The file is missing or malformed, or a key is unknown or stands twice; with the line.
+        HarnessError: The file is missing or malformed, or a key is unknown or repeated; the message gives the line.
     """
     import yaml  # not for help texts
 
@@ -138,7 +138,7 @@ def read_yaml(
     try:
         node = yaml.compose(content, Loader=yaml.SafeLoader)
         values = yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an invalid date
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -153,7 +153,7 @@ def read_yaml(
 
 
 def _note_lines(path: str, node: Any, keys: tuple[Any, ...], lines: dict[tuple[Any, ...], int], seen: set[int]) -> None:
-    """Note where everything in a node stands; what an alias repeats stands where it is first."""
+    """Record the lines of everything in a node; what an alias repeats has the line of its first place."""
     import yaml
 
     if id(node) in seen or not isinstance(node, yaml.CollectionNode):
@@ -167,6 +167,6 @@ def _note_lines(path: str, node: Any, keys: tuple[Any, ...], lines: dict[tuple[A
     for name, value in node.value:
         key, line = (*keys, str(name.value)), name.start_mark.line + 1
         if key in lines:
-            raise HarnessError(f"{path}:{line}: key {key[-1]!r} stands twice (first on line {lines[key]}).")
+            raise HarnessError(f"{path}:{line}: key {key[-1]!r} is repeated (first on line {lines[key]}).")
         lines[key] = line
         _note_lines(path, value, key, lines, seen)

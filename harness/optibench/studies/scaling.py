@@ -1,4 +1,4 @@
-"""How a network's held-out loss falls with its size or its training: train, tabulate, fit a power law, draw."""
+"""Scaling laws: trains networks, fits a power law of held-out loss against size or training, and draws it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optibench.errors import HarnessError
 if TYPE_CHECKING:
     from optiformer.training.config import RunConfig
 
-#: What a fit may be against: the words for the axis and the table.
+#: The quantities a fit may be against, with their labels in the figure and the table.
 AXES = {"parameters": "parameters", "positions": "positions trained on", "minutes": "minutes of training"}
 
 #: Settings of a training that its held-out batches depend on.
@@ -40,7 +40,7 @@ class Point:
 
 
 def measure(configs: Sequence[str]) -> list[Point]:
-    """Train what has not been trained yet, and read what came of it.
+    """Train the configurations that are not trained yet, and read all results.
 
     Raises:
         HarnessError: A configuration is wrong, there are too few, or two are validated on different functions (then
@@ -73,12 +73,12 @@ def _refuse_unlike(runs: Mapping[str, RunConfig]) -> None:
         if judged[name] != judged[first]:
             raise HarnessError(
                 f"{name} and {first} are validated on different functions, so their losses cannot be compared: give "
-                "them the same prior, encoding, seed and batch size."
+                "both the same prior, encoding, seed and batch size."
             )
 
 
 def held_out(run: Mapping[str, Any]) -> list[Any]:
-    """What determines the functions that a run is validated on."""
+    """The settings that determine the functions a run is validated on."""
     encoding = {key: value for key, value in run["surrogate"].items() if key not in ("kernels_after", "variant")}
     return [run["encoding"], encoding, run["data"], *(run["train"][key] for key in VALIDATED)]
 
@@ -89,10 +89,10 @@ def write(points: Sequence[Point], against: str, folder: Path) -> str:
     Args:
         points: At least 3.
         against: A key of :data:`AXES`.
-        folder: Where ``scaling.md``, ``scaling.csv``, ``scaling.png`` and ``scaling.pdf`` go.
+        folder: The folder for ``scaling.md``, ``scaling.csv``, ``scaling.png`` and ``scaling.pdf``.
 
     Raises:
-        ReportError: The points allow no fit.
+        ReportError: No fit to the points is possible.
     """
     import pandas as pd
 
@@ -116,8 +116,8 @@ def write(points: Sequence[Point], against: str, folder: Path) -> str:
     expected = ", ".join(f"{factor}x: {float(fit(factor * max(x))):.3f}" for factor in (10, 100))
     text = "\n".join(lines) + (
         f"\n\nLoss against {AXES[against]}: exponent {fit.slope:.4f} [{fit.low:.4f}, {fit.high:.4f}] (95%, "
-        f"{fit.n} points, r2 {fit.r2:.2f}). The line's continuation from the largest point: {expected}. It has no "
-        "irreducible term, so it promises too much far away.\n"
+        f"{fit.n} points, r2 {fit.r2:.2f}). Extrapolated from the largest point: {expected}. The fit has no "
+        "irreducible term, so far extrapolations are too optimistic.\n"
     )
     (folder / "scaling.md").write_text(text)
     return text

@@ -1,24 +1,24 @@
-"""Files that say which variants are trained and compared: of OptiFormer's network, or of a task that trains.
+"""Specifications of variants to train and compare: of OptiFormer's network, or of a task that trains.
 
     base: set-kernels                 # a configuration of model/optiformer/configs/
-    settings: {train: {steps: 150}}   # of all, over the base's
+    settings: {train: {steps: 150}}   # for all, override the base's
     control: as shipped               # a name for the base itself
-    variants:                         # settings over these, each by itself
+    variants:                         # each overrides these settings
       LayerNorm: {surrogate: {variant: {norm: layernorm}}}
 
-Networks have the same budget and are judged by the same held-out functions. The control's seed is the first: variants
-start with the same weights where they have the same and learn from the same batches.
+Networks have the same budget and are validated on the same held-out functions. The control's seed is the first one:
+variants start with the same weights where shapes agree, and learn from the same batches.
 
     task: moe-router
-    baseline: {learning_rate: 0.001}  # the control's; what is not named is the space's default
+    baseline: {learning_rate: 0.001}  # the control's; other parameters have the space's defaults
     control: untuned
-    variants:                         # changes of the baseline, each by itself
+    variants:                         # each changes the baseline
       wide: {units_1: 512}
-      best found: reference           # the configuration behind the frozen reference, as a whole
-    metrics: [test_top2]              # of Evaluation.info, each in a table of its own
-    fidelity: {epochs: 2}             # the highest where nothing is said
+      best found: reference           # the complete configuration behind the frozen reference
+      metrics: [test_top2]              # of Evaluation.info, one table each
+      fidelity: {epochs: 2}             # default: the highest
     first_seed: 2_000_000
-    value: validation Top-2           # what the report calls the value, and a step
+    value: validation Top-2           # names of the value and of a step in the report
     step: epoch
 """
 
@@ -50,7 +50,7 @@ FOLDER = Path(__file__).parent / "specifications"
 
 
 class OfNetworks(msgspec.Struct, frozen=True):
-    """A configuration with some settings, what it is called, and what each variant changes."""
+    """A base configuration with settings, the control's name, and the changes of each variant."""
 
     base: str
     control: str
@@ -59,7 +59,7 @@ class OfNetworks(msgspec.Struct, frozen=True):
 
 
 class OfTask(msgspec.Struct, frozen=True):
-    """A task, its baseline, what that is called, what each variant changes, and what is reported."""
+    """A task, its baseline, the control's name, the changes of each variant, and what is reported."""
 
     task: str
     control: str
@@ -73,10 +73,10 @@ class OfTask(msgspec.Struct, frozen=True):
 
 
 def read(spec: str) -> Study:
-    """Read a specification: a shipped one's name, or a file.
+    """Read a specification from a file, or a shipped one by name.
 
     Raises:
-        HarnessError: It is not there, malformed or no fair comparison; with the line.
+        HarnessError: It is missing, malformed or not a fair comparison; the message gives the line.
     """
     fields = dict.fromkeys((*OfTask.__struct_fields__, *OfNetworks.__struct_fields__))
     source = read_yaml(spec, "specification", fields, by_name(FOLDER))
@@ -99,7 +99,7 @@ def _of_task(source: Source, content: OfTask) -> Study:
         task = create(content.task)
     if task.sampling != "noisy":
         raise HarnessError(
-            f"{source.where('task')}: no seed changes the values of {task.name}: name a task that trains."
+            f"{source.where('task')}: the values of {task.name} do not depend on the seed: name a task that trains."
         )
     with _placed(source.where("fidelity")):
         complete(task.name, task.fidelity_space, content.fidelity)
@@ -110,7 +110,9 @@ def _of_task(source: Source, content: OfTask) -> Study:
         if changes == "reference":
             entry = entries().get(task.name)
             if entry is None or entry.best is None:
-                raise HarnessError(f"{where}: {task.name} has no reference's configuration yet; give its changes.")
+                raise HarnessError(
+                    f"{where}: {task.name} has no reference configuration yet; list the changes instead."
+                )
             config = _complete(task, entry.best, where)
         else:
             config = _complete(task, {**baseline, **changes}, where)
@@ -121,7 +123,7 @@ def _of_task(source: Source, content: OfTask) -> Study:
 
 @contextlib.contextmanager
 def _placed(where: str) -> Iterator[None]:
-    """Say where a task's error comes from."""
+    """Add the place in the file to a task's error."""
     from optibench_benchmarks import BenchmarkError
 
     try:
@@ -131,7 +133,7 @@ def _placed(where: str) -> Iterator[None]:
 
 
 def _complete(task: Benchmark, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A configuration with defaults where nothing is given, without parameters that are not active."""
+    """A configuration completed with defaults, without inactive parameters."""
     from ConfigSpace.util import deactivate_inactive_hyperparameters
 
     try:
@@ -141,7 +143,7 @@ def _complete(task: Benchmark, given: Mapping[str, Any], where: str) -> dict[str
         everything = {name: parameter.default_value for name, parameter in task.space.items()} | dict(given)
         found = dict(deactivate_inactive_hyperparameters(everything, task.space))
     except Exception as error:
-        raise HarnessError(f"{where} is no configuration of {task.name}: {' '.join(str(error).split())}.") from None
+        raise HarnessError(f"{where} is not a configuration of {task.name}: {' '.join(str(error).split())}.") from None
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in found.items()}
 
 
@@ -162,15 +164,18 @@ def _of_networks(source: Source, content: OfNetworks) -> Study:
         raise HarnessError(str(error)) from error
     if base.encoding in NEED_DATA:
         raise HarnessError(
-            f"{source.where('base')}: `base` has the encoding {base.encoding}, which needs data: give one of surrogate."
+            f"{source.where('base')}: `base` has the encoding {base.encoding}, which needs data: use one with the "
+            "encoding surrogate."
         )
     for name, run in runs.items():
         where = f"{source.where('variants', name)}: {name!r}"
         if _judged(run) != _judged(base):
-            raise HarnessError(f"{where} is judged by other functions than {control!r}: keep the prior and seed.")
+            raise HarnessError(
+                f"{where} is validated on different functions than {control!r}: keep the prior and seed."
+            )
         if _budget(run) != _budget(base):
             raise HarnessError(
-                f"{where} is trained on {_budget(run):,} positions and {control!r} on {_budget(base):,}: give them "
+                f"{where} is trained on {_budget(run):,} positions and {control!r} on {_budget(base):,}: give both "
                 "the same steps x accumulation x batch_tokens."
             )
     positions = base.train.accumulation * base.train.batch_tokens
@@ -180,7 +185,7 @@ def _of_networks(source: Source, content: OfNetworks) -> Study:
 
 
 def _changed(run: RunConfig, settings: Mapping[str, Any], where: str) -> RunConfig:
-    """A configuration with some settings changed, nested ones by themselves."""
+    """A configuration with some settings changed; nested settings are merged."""
     return type(run).of(_over(asdict(run), settings), where)
 
 
@@ -197,5 +202,5 @@ def _judged(run: RunConfig) -> list[Any]:
 
 
 def _budget(run: RunConfig) -> int:
-    """Positions that a run is trained on, about."""
+    """Approximate number of positions that a run is trained on."""
     return run.train.steps * run.train.accumulation * run.train.batch_tokens

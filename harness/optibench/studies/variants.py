@@ -1,8 +1,8 @@
-"""One comparison for all that is trained: every variant with the same seeds, and a report that pairs them by seed.
+"""Compares trained variants: trains each with the same seeds and writes a report that pairs them by seed.
 
-:mod:`optibench.studies.specifications` reads what is compared from a file. What ends well is kept in the output
-folder, under all that determines it: the same command resumes, and more seeds are trained beside those that are there.
-A training that fails is counted, and tried again by the next command.
+:mod:`optibench.studies.specifications` reads the variants from a file. Successful trainings are stored in the output
+folder under a key of everything that determines them, so the same command resumes, and more seeds can be added. A
+training that fails is counted, and the next command tries it again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Training:
-    """What came of one training.
+    """The result of one training.
 
     Attributes:
         curve: The value after each step, by ascending step; the last is the training's. Empty if it failed.
@@ -42,7 +42,7 @@ class Training:
 
     @classmethod
     def of(cls, value: float, info: Mapping[str, Any], curve: Mapping[str, Sequence[float]]) -> Training:
-        """What :class:`optibench_benchmarks.Evaluation` holds; the value's curve is the one that ends with it."""
+        """The content of an :class:`optibench_benchmarks.Evaluation`; the value's curve is the one ending with it."""
         if not math.isfinite(value):
             return cls(error=f"The value is {value}.")
         steps, *columns = [list(values) for values in curve.values()] or [[0]]
@@ -53,20 +53,20 @@ class Training:
 
 
 Fit = Callable[[int, Path], Training]
-"""Trains with a seed; may keep something in the folder."""
+"""Trains with a seed; may store files in the folder."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is compared.
+    """A comparison of variants.
 
     Attributes:
-        control: The name of what the others are compared with.
-        fits: How each variant is trained, by name.
-        first_seed: The seeds are this one and those after it.
-        measured: What the report says about the value.
+        control: The name of the variant that the others are compared with.
+        fits: The training function of each variant, by name.
+        first_seed: The first of consecutive seeds.
+        measured: The report's description of the value.
         note: Sentences below its table.
-        place: What errors call the place where all this stands.
+        place: Where it was defined, for error messages.
     """
 
     control: str
@@ -78,10 +78,10 @@ class Study:
 
 
 def kept(key: Mapping[str, Any], folder: Path, fit: Callable[[], Training]) -> Training:
-    """Read a training from the folder, or make it, and keep it unless it fails; ``key`` is all that determines it."""
+    """Read a training from the folder, or run it and store it unless it fails; ``key`` identifies it."""
     text = json.dumps(key, sort_keys=True, default=str)
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
-    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):  # it is not there, or damaged
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):  # it is missing or damaged
         return Training(**json.loads(path.read_text(encoding="utf-8")))
     found = fit()
     if not found.error:
@@ -102,7 +102,7 @@ def fit_task(
     """Evaluate one configuration of a task.
 
     Raises:
-        BenchmarkError: The configuration or the fidelity is not legal; any other exception is a failed training.
+        BenchmarkError: The configuration or the fidelity is invalid; any other exception is a failed training.
     """
     from optibench_benchmarks import BenchmarkError
 
@@ -119,7 +119,7 @@ def fit_task(
 
 
 def fit_network(run: RunConfig, seed: int, folder: Path) -> Training:
-    """Train a network; its training keeps and resumes itself."""
+    """Train a network; the training stores its own state and resumes."""
     from optiformer.errors import ModelError
     from optiformer.files import CONFIG
     from optiformer.training.loop import train as fit
@@ -138,14 +138,14 @@ def fit_network(run: RunConfig, seed: int, folder: Path) -> Training:
 
 
 def run(study: Study, seeds: int, out: Path, *, progress: Callable[[str], None] = lambda line: None) -> str:
-    """Train every variant with the same seeds, all variants of one before the next, and write the report.
+    """Train every variant with the same seeds, seed by seed, and write the report.
 
     Args:
-        study: What is compared.
-        seeds: How many, at least two.
-        out: The report's folder (see :func:`optibench_reports.studies.variants.write`); ``trained`` in it keeps the
+        study: The comparison.
+        seeds: Number of seeds, at least two.
+        out: The report's folder (see :func:`optibench_reports.studies.variants.write`); ``trained`` in it stores the
             trainings.
-        progress: Told of each training.
+        progress: Called with a line about each training.
 
     Returns:
         The report's Markdown.
@@ -169,7 +169,9 @@ def run(study: Study, seeds: int, out: Path, *, progress: Callable[[str], None] 
                 absent = [] if found.error else [each for each in study.measured.metrics if each not in found.info]
                 if absent:
                     known = ", ".join(sorted(found.info)) or "none"
-                    raise HarnessError(f"{study.place}: {name!r} has no metric {', '.join(absent)}, but {known}.")
+                    raise HarnessError(
+                        f"{study.place}: {name!r} has no metric {', '.join(absent)}; its metrics: {known}."
+                    )
                 rows += [
                     {"variant": name, "seed": seed, "epoch": step, "value": value, "error": found.error}
                     for step, value in found.curve or [(0, math.nan)]

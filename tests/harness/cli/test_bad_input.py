@@ -86,7 +86,7 @@ def test_run_refuses(
     ("text", "words"),
     [
         (GRID + "trails: 7\n", ["grid.yaml:5: ", "'trails'", "did you mean 'trials'"]),
-        (GRID + "trials: 17\n", ["grid.yaml:5: ", "stands twice", "line 4"]),
+        (GRID + "trials: 17\n", ["grid.yaml:5: ", "is repeated", "line 4"]),
         (GRID.replace("trials: 15", "trials: 0"), ["grid.yaml:4: ", "trials", "at least 1"]),
         (GRID.replace("trials: 15", "trials: yes"), ["grid.yaml:4: ", "trials", "True"]),
         (GRID.replace("seeds: 2", "seeds: [0, -1]"), ["grid.yaml:3: ", "seeds"]),

@@ -155,7 +155,7 @@ def test_a_field_is_an_option_everywhere(tmp_path: Path) -> None:
 
 def test_what_stands_twice_is_found_at_every_depth(tmp_path: Path) -> None:
     (tmp_path / "grid.yaml").write_text("optimizers: [random]\nexternal:\n  optimizers:\n    a: 1\n    a: 2\n")
-    with pytest.raises(HarnessError, match=r"grid\.yaml:5: key 'a' stands twice \(first on line 4\)\."):
+    with pytest.raises(HarnessError, match=r"grid\.yaml:5: key 'a' is repeated \(first on line 4\)\."):
         grid.load(str(tmp_path / "grid.yaml"), {})
 
 

@@ -276,7 +276,7 @@ def test_a_stopped_search_goes_on_where_it_was(endpoint, fast, tmp_path):
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [line["iteration"] for line in lines] == [0, 1, 2, 3]
     assert not endpoint.answers
-    with pytest.raises(HarnessError, match="something else than a search of test-time-regression"):
+    with pytest.raises(HarnessError, match="does not hold a search of test-time-regression"):
         runner.run("test-time-regression", fast(3), tmp_path / "out", measure=scored)
 
 

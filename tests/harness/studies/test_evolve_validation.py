@@ -168,7 +168,7 @@ def test_evolved_and_shipped_variants_train_with_the_same_seeds(tmp_path, monkey
     run(validation.study(compared, epochs=1), 2, tmp_path / "out")
     assert [request["seed"] for request in asked[6:]] == [4_000_000, 4_000_001]
     path.write_text(template("coefficient-dynamics"))
-    with pytest.raises(HarnessError, match="no program of matrix-mixer"):
+    with pytest.raises(HarnessError, match="not a program of matrix-mixer"):
         validation.variants({"matrix-mixer": path})
 
 

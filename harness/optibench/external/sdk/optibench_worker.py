@@ -1,6 +1,6 @@
-"""A worker of optibench: an optimizer or a benchmark in a process of its own, speaking JSON lines.
+"""A worker of optibench: an optimizer or a benchmark in a separate process that exchanges JSON lines with optibench.
 
-One file, Python 3.8 or newer, no dependency. optibench puts its folder on the worker's ``PYTHONPATH``; it may also be
+One file, Python 3.8 or newer, no dependencies. optibench adds its folder to the worker's ``PYTHONPATH``; it may also be
 copied beside the worker. An optimizer is a class with ``__init__(space, seed, n_trials, **settings)``, ``ask(n)`` and
 ``tell(observations)``; a benchmark is one with ``describe(task)`` and ``evaluate(task, config, seed, fidelity)``:
 
@@ -12,8 +12,8 @@ copied beside the worker. An optimizer is a class with ``__init__(space, seed, n
     if __name__ == "__main__":
         optibench_worker.serve(optimizer=Mine, version="1.0")
 
-What is printed to standard output goes to standard error, so that libraries may print; the protocol is described in
-docs/how-to/external.md.
+Standard output is redirected to standard error, so that libraries may print. docs/how-to/external.md describes the
+protocol.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from collections.abc import Callable
 from typing import Any
 
 PROTOCOL = 1
-"""The version of the protocol; optibench refuses a worker that speaks another one."""
+"""The version of the protocol; optibench rejects a worker with a different one."""
 
 
 class Refused(Exception):
@@ -70,7 +70,7 @@ def serve(optimizer: Callable[..., Any] | None = None, benchmark: Any | None = N
 
 
 def _take_over_the_pipes() -> tuple[Any, Any]:
-    """The protocol's own ends of the pipes; what else is printed goes to standard error."""
+    """Copies of the pipes for the protocol; everything else that is printed goes to standard error."""
     requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -94,14 +94,14 @@ class _Handlers:
 
     def on_initialize(self, protocol: int, kind: str) -> dict[str, Any]:
         if {"optimizer": self.make, "benchmark": self.benchmark}.get(kind) is None:
-            raise Refused(f"This worker is no {kind}.")
+            raise Refused(f"This worker does not serve {kind}s.")
         return {"protocol": PROTOCOL, "version": self.version}
 
     def on_start(
         self, space: dict[str, Any], seed: int, n_trials: int, settings: dict[str, Any], **more: Any
     ) -> dict[str, Any]:
         assert self.make is not None
-        random.seed(seed)  # for libraries that know no other generator; a worker may seed more
+        random.seed(seed)  # for libraries that use the global generator; a worker may seed more
         self.optimizer = self.make(space=space, seed=seed, n_trials=n_trials, **more, **settings)
         return {}
 
@@ -124,7 +124,7 @@ class _Handlers:
 
 
 def _finite(value: Any) -> Any:
-    """The value as JSON can hold it: numbers that are not finite become null, those of NumPy become Python's."""
+    """The value for strict JSON: non-finite numbers become null, and NumPy's numbers become Python's."""
     if hasattr(value, "item") and not isinstance(value, (dict, list, tuple)):
         value = value.item()
     if isinstance(value, float):
@@ -161,7 +161,7 @@ def integer(name: str, lower: int, upper: int, log: bool = False) -> dict[str, A
 
 
 def category(name: str, choices: list[Any]) -> dict[str, Any]:
-    """A categorical parameter; its choices are words, numbers or truth values."""
+    """A categorical parameter; its choices are texts, numbers or truth values."""
     return {
         "type": "categorical",
         "name": name,

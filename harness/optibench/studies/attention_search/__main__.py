@@ -1,5 +1,5 @@
-"""``python -m optibench.studies.attention_search``: search for an attention, or compare what was found with what is
-shipped."""
+"""``python -m optibench.studies.attention_search``: search for a better attention, or compare the best programs with
+the shipped ones."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     search = commands.add_parser("run", help="search for a better block with a language model", allow_abbrev=False)
     search.add_argument("framework", choices=FRAMEWORKS)
     search.add_argument("--config", help="a file in OpenEvolve's format; default: the framework's shipped one")
-    search.add_argument("--api-base", help="instead of the file's")
-    search.add_argument("--model", help="instead of the file's")
-    search.add_argument("--iterations", type=int, help="instead of the file's")
-    search.add_argument("--out", type=expanded, required=True, help="the folder; the same one goes on")
+    search.add_argument("--api-base", help="overrides the file")
+    search.add_argument("--model", help="overrides the file")
+    search.add_argument("--iterations", type=int, help="overrides the file")
+    search.add_argument("--out", type=expanded, required=True, help="the output folder; the same folder resumes")
     compare = commands.add_parser(
         "validate", help="train variants with new seeds and report how they differ", allow_abbrev=False
     )
     compare.add_argument("--best", action="append", default=[], metavar="FRAMEWORK=PROGRAM", help="an evolved program")
     compare.add_argument("--frameworks", nargs="+", choices=FRAMEWORKS, default=list(FRAMEWORKS))
     compare.add_argument("--seeds", type=int, default=10)
-    compare.add_argument("--epochs", type=int, help="of every training; default: the task's")
+    compare.add_argument("--epochs", type=int, help="epochs of every training; default: the task's")
     compare.add_argument("--out", type=expanded, required=True, help="the report's folder")
     options = parser.parse_args(arguments)
     try:

@@ -14,25 +14,25 @@ from optibench.errors import HarnessError
 from optibench.studies.attention_search.settings import Endpoint
 
 _LARGEST = 4 * 2**20
-"""Bytes of an answer that are read."""
+"""Maximum size of an answer, in bytes."""
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}
 
 
 class EndpointError(HarnessError):
-    """The endpoint gave no completion, whatever was tried."""
+    """The endpoint gave no completion after all retries."""
 
 
 def complete(endpoint: Endpoint, model: str, messages: Sequence[dict[str, str]], seed: int) -> str:
-    """Ask for one completion.
+    """Request one completion.
 
     Args:
-        endpoint: Where, and how often to try.
-        model: Which one.
+        endpoint: The endpoint and its number of retries.
+        model: The model's name.
         messages: ``role`` and ``content`` each.
-        seed: Sent along; endpoints that know it repeat themselves.
+        seed: Sent with the request; endpoints that support it give the same answer again.
 
     Raises:
-        EndpointError: It cannot be reached, refuses, or answers something else.
+        EndpointError: The endpoint cannot be reached, refuses, or does not answer with a completion.
     """
     body = {
         "model": model,

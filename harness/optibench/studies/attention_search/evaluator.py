@@ -1,6 +1,6 @@
-"""A candidate's fitness, measured in a process with limits on time and memory.
+"""Measures a candidate's fitness in a process with limits on time and memory.
 
-OpenEvolve takes this file as its evaluator: :func:`evaluate` gets a program's path and returns metrics,
+OpenEvolve can use this file as its evaluator: :func:`evaluate` gets a program's path and returns metrics,
 ``combined_score`` among them. It measures the scaling law of :mod:`optibench_benchmarks.training.attention.scaling`.
 """
 
@@ -24,15 +24,15 @@ from optibench_benchmarks.data import ROOT_VARIABLE
 from optibench_benchmarks.training.attention.tasks import FRAMEWORKS
 
 FAILED = -1.0
-"""The score of a candidate without one: below every fitness that a training gives."""
+"""The score of a candidate that failed: below every possible fitness."""
 _HANDED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME", "LANG", "SYSTEMROOT", ROOT_VARIABLE)
-"""The environment of a candidate: nothing else of ours, keys least of all."""
+"""The environment variables that a candidate gets; keys are not among them."""
 _TAIL = 2000
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a candidate's process may take: seconds of wall-clock time, and bytes resident."""
+    """Limits of a candidate's process: seconds of wall-clock time, and bytes of resident memory."""
 
     seconds: float = 300.0
     memory: int = 2048 * 2**20
@@ -40,13 +40,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a candidate.
+    """The result of a candidate.
 
     Attributes:
         ok: Whether it could be measured.
-        reason: Otherwise why not: ``rules``, ``contract``, ``diverged``, ``raised``, ``timeout``, ``memory`` or
-        ``died``. error: The same as a sentence.
-        values: Otherwise what the process answered.
+        reason: If not, why: ``rules``, ``contract``, ``diverged``, ``raised``, ``timeout``, ``memory`` or ``died``.
+        error: If not, the reason as a sentence.
+        values: If so, the answer of the process.
         seconds: How long it took.
     """
 
@@ -58,11 +58,11 @@ class Answer:
 
 
 def measure(request: Mapping[str, Any], limits: Limits) -> Answer:
-    """Have a program measured by :mod:`optibench_benchmarks.training.attention.candidate` in a process of its own.
+    """Measure a program with :mod:`optibench_benchmarks.training.attention.candidate` in a separate process.
 
     Args:
         request: As described there.
-        limits: When to kill it.
+        limits: The process is killed if it exceeds these.
     """
     environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ} | {"OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([entry for entry in sys.path if entry])
@@ -97,7 +97,7 @@ def measure(request: Mapping[str, Any], limits: Limits) -> Answer:
 
 
 def _watch(process: subprocess.Popen[bytes], limits: Limits, start: float) -> tuple[str, str] | None:
-    """Wait for the end, or bring it about; says which limit was met."""
+    """Wait for the end, and kill the process if it exceeds a limit; returns which limit."""
     try:
         while process.poll() is None:
             if time.monotonic() - start > limits.seconds:

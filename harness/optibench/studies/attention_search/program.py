@@ -1,8 +1,8 @@
-"""Candidates as text: only the marked block may change, and only to something that computes.
+"""Candidates as text: only the marked block may change, and it may only compute.
 
-The rules keep honest mistakes and shortcuts out: reading files, reaching into the interpreter, adding parameters,
-looking at the clock. They are no wall against an attacker: Python has none. A candidate also runs in a process of its
-own with limits and without the endpoint's key; run a search against an endpoint that you do not trust in a container.
+The rules prevent honest mistakes and shortcuts: reading files, accessing the interpreter, adding parameters, reading
+the clock. They do not stop an attacker, which is impossible in Python. A candidate also runs in a separate process with
+limits and without the endpoint's key. If you do not trust the endpoint, run the search in a container.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from optibench.errors import HarnessError
 
 START, END = "# EVOLVE-BLOCK-START", "# EVOLVE-BLOCK-END"
 MODULES = ("torch", "math")
-"""What a block may import, parts of them included unless below."""
+"""The modules that a block may import, with their parts, except those below."""
 _REFUSED_NAMES = {
     *("open", "eval", "exec", "compile", "input", "print", "breakpoint", "exit", "quit", "help", "globals", "locals"),
     *("vars", "dir", "getattr", "setattr", "delattr", "memoryview", "type", "object", "super", "classmethod"),
@@ -27,7 +27,7 @@ _REFUSED_ATTRIBUTES = {
 
 
 class RuleError(HarnessError):
-    """A candidate that breaks a rule; the message says which, for the model to read."""
+    """A candidate breaks a rule; the message says which, and is shown to the model."""
 
 
 def template(framework: str) -> str:
@@ -39,10 +39,10 @@ def template(framework: str) -> str:
 
 
 def framework_of(program: str, frameworks: tuple[str, ...]) -> str:
-    """Which framework's program this is, by what is outside of the block.
+    """The framework of a program, from the text outside the block.
 
     Raises:
-        RuleError: None's: something outside of the block was changed.
+        RuleError: No framework matches: the text outside the block was changed.
     """
     before, _, after = parts(program)
     for framework in frameworks:
@@ -53,10 +53,10 @@ def framework_of(program: str, frameworks: tuple[str, ...]) -> str:
 
 
 def parts(program: str) -> tuple[str, str, str]:
-    """What is before the block, the block, what is after it; the marks belong to the outside.
+    """The text before the block, the block, and the text after it; the marks are outside the block.
 
     Raises:
-        RuleError: There is not exactly one of each mark, in order.
+        RuleError: There is not exactly one of each mark, in this order.
     """
     lines = program.splitlines(keepends=True)
     marks = {mark: [n for n, line in enumerate(lines) if line.strip() == mark] for mark in (START, END)}
@@ -67,15 +67,15 @@ def parts(program: str) -> tuple[str, str, str]:
 
 
 def splice(answer: str, framework: str, *, longest: int) -> str:
-    """A model's answer as a program: its block in the framework's file.
+    """Put the block of a model's answer into the framework's program.
 
     Args:
-        answer: What the model wrote: a block in a fence, or a whole program with marks in one.
-        framework: Whose file.
-        longest: Characters that the block may have.
+        answer: The model's answer: a block in a fence, or a complete program with marks in a fence.
+        framework: The framework.
+        longest: Maximum length of the block, in characters.
 
     Raises:
-        RuleError: There is no code, something outside of the block was changed, or the block breaks a rule.
+        RuleError: There is no code, the text outside the block was changed, or the block breaks a rule.
     """
     code = _fenced(answer)
     before, _, after = parts(template(framework))
@@ -100,10 +100,10 @@ def _fenced(answer: str) -> str:
 
 
 def check(block: str, *, longest: int) -> None:
-    """Refuse a block that breaks a rule.
+    """Reject a block that breaks a rule.
 
     Raises:
-        RuleError: It is too long, no Python, defines no ``mix``, or does something that is not allowed.
+        RuleError: It is too long, is not Python, does not define ``mix``, or does something that is not allowed.
     """
     if len(block) > longest:
         raise RuleError(f"The block has {len(block)} characters, more than {longest}.")

@@ -1,8 +1,8 @@
-"""The search: choose a parent, ask for a change of its block, check, measure, keep.
+"""The search: chooses a parent, requests a change of its block, checks it, measures it and stores it.
 
-Everything is written as it happens: ``candidates.jsonl`` has a line for each candidate, failed ones included, and
-``best/`` the best program with its scores under OpenEvolve's names (``best_program.py``, ``best_program_info.json``).
-The same folder goes on where it stopped.
+Everything is written at once: ``candidates.jsonl`` has a line for each candidate, failed ones included, and ``best/``
+has the best program with its scores under OpenEvolve's names (``best_program.py``, ``best_program_info.json``). The
+same folder resumes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from optibench.studies.attention_search.settings import Settings
 Measure = Callable[[Path, str, Limits], Answer]
 CANDIDATES, BEST = "candidates.jsonl", "best"
 _NOTES = 3
-"""How many of the latest failures the model is told of."""
+"""Number of recent failures that the model is shown."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Candidate:
     Attributes:
         iteration: From 1 on; 0 is the shipped program.
         parent: Its parent's iteration, -1 for the shipped one.
-        model: Who wrote it.
-        fitness: ``None`` if it has none.
-        reason, error: Why it has none, as in :class:`optibench.studies.attention_search.evaluator.Answer`.
-        block: The code between the marks; the answer itself if there is none.
-        values: What was measured.
+        model: The model that wrote it.
+        fitness: ``None`` if it failed.
+        reason, error: Why it failed, as in :class:`optibench.studies.attention_search.evaluator.Answer`.
+        block: The code between the marks; the answer itself if there is no code.
+        values: The measured values.
     """
 
     iteration: int
@@ -63,23 +63,23 @@ def run(
 
     Args:
         framework: One of ``optibench_benchmarks.training.attention.tasks.FRAMEWORKS``.
-        settings: What to do.
-        out: The folder; one that holds this search goes on.
-        measure: How candidates are measured.
-        progress: Told of each candidate.
+        settings: The settings of the search.
+        out: The output folder; a folder that holds this search resumes.
+        measure: Measures a candidate.
+        progress: Called with a line about each candidate.
 
     Returns:
         The best candidate.
 
     Raises:
-        HarnessError: The folder holds another search, or the shipped program cannot be measured.
-        EndpointError: The endpoint gives nothing.
+        HarnessError: The folder holds a different search, or the shipped program cannot be measured.
+        EndpointError: The endpoint gives no completion.
     """
     found = _resume(out, framework)
     limits = Limits(settings.evaluator.timeout, settings.evaluator.memory_limit_mb * 2**20)
 
     def settle(iteration: int, parent: int, model: str, text: str) -> None:
-        """Measure a program and write it down."""
+        """Measure a program and store it."""
         file = out / "candidate.py"
         file.write_text(text, encoding="utf-8")
         answer = measure(file, framework, limits)
@@ -118,12 +118,12 @@ def run(
 
 
 def best(found: list[Candidate]) -> Candidate:
-    """The fittest candidate, the earlier of two equals."""
+    """The candidate with the highest fitness; the earlier one if two are equal."""
     return max(found, key=lambda each: (-float("inf") if each.fitness is None else each.fitness, -each.iteration))
 
 
 def choose(found: list[Candidate], settings: Settings, rng: random.Random) -> Candidate:
-    """A parent: any of the population with the probability ``exploration``, otherwise one of its best."""
+    """Choose a parent: any of the population with the probability ``exploration``, otherwise one of its best."""
     alive = sorted((each for each in found if each.fitness is not None), key=lambda each: -(each.fitness or 0.0))
     alive = alive[: settings.database.population_size]
     return rng.choice(
@@ -134,7 +134,7 @@ def choose(found: list[Candidate], settings: Settings, rng: random.Random) -> Ca
 
 
 def prompt(framework: str, parent: Candidate, found: list[Candidate], settings: Settings) -> list[dict[str, str]]:
-    """What the model is asked."""
+    """The messages to the model."""
     alive = sorted((each for each in found if each.fitness is not None), key=lambda each: -(each.fitness or 0.0))
     pieces = [
         f"The program's file, of which you may change what is between {programs.START} and {programs.END} only:",
@@ -178,14 +178,14 @@ def _save(folder: Path, framework: str, candidate: Candidate) -> None:
 
 
 def _resume(out: Path, framework: str) -> list[Candidate]:
-    """The candidates that a folder already has; a new folder is made."""
+    """The candidates that a folder already has; a missing folder is created."""
     said = out / "framework.txt"
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not any(out.iterdir()):
             said.write_text(framework, encoding="utf-8")
         if not said.is_file() or said.read_text(encoding="utf-8") != framework:
-            raise HarnessError(f"{out} holds something else than a search of {framework}; choose another --out.")
+            raise HarnessError(f"{out} does not hold a search of {framework}; choose another --out.")
         journal = out / CANDIDATES
         lines = journal.read_text(encoding="utf-8").splitlines(keepends=True) if journal.is_file() else []
         if lines and not lines[-1].endswith("\n"):  # stopped while it was written

@@ -1,4 +1,4 @@
-"""Configurations in OpenEvolve's format: the part of its keys that this search uses; OpenEvolve reads all of it too."""
+"""Configurations in OpenEvolve's format: this search uses some of its keys, and OpenEvolve can read the same files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Natural = Annotated[int, Meta(ge=0)]
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One that takes turns with the others at random, by its weight."""
+    """A model; each request chooses one at random, by weight."""
 
     name: str
     weight: Positive = 1.0
 
 
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where programs are asked for: ``api_base`` is the address up to ``/chat/completions``."""
+    """The endpoint that writes programs: ``api_base`` is the address before ``/chat/completions``."""
 
     api_base: str
     models: Annotated[tuple[Model, ...], Meta(min_length=1)]
@@ -44,27 +44,27 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def token(self) -> str:
-        """The key: ``${NAME}`` is read from the environment, nothing means ``OPENAI_API_KEY`` or none."""
+        """The key: ``${NAME}`` is read from the environment; the default is ``OPENAI_API_KEY``, or no key."""
         match = re.fullmatch(r"\$\{(\w+)\}", self.api_key or "${OPENAI_API_KEY}")
         return os.environ.get(match[1], "") if match else str(self.api_key)
 
 
 class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the model is told first, and how many of the best programs it is shown."""
+    """The system message, and the number of best programs that the model is shown."""
 
     system_message: str
     num_top_programs: Natural = 3
 
 
 class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many programs are kept to choose parents from, and the share of parents drawn from all of them."""
+    """The number of programs to choose parents from, and the fraction of parents drawn from all of them."""
 
     population_size: Count = 100
     exploration_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.2
 
 
 class Evaluator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an evaluation may take."""
+    """Limits of an evaluation."""
 
     timeout: Positive = 300.0
     memory_limit_mb: Count = 2048
@@ -72,7 +72,7 @@ class Evaluator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A search: how many candidates are asked for, the seed of all choices, and how long a candidate may be."""
+    """A search: its number of candidates, the seed of all choices, and the maximum length of a candidate."""
 
     llm: Endpoint
     prompt: Prompt
@@ -90,10 +90,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read(path: Path | str, *, api_base: Any = None, model: Any = None, iterations: Any = None) -> Settings:
-    """Read a configuration, a file or the name of a framework; what else is given wins.
+    """Read a configuration from a file or by a framework's name; the other arguments override it.
 
     Raises:
-        HarnessError: It is not there, malformed, has an unknown key, or a value is out of its range.
+        HarnessError: It is missing or malformed, has an unknown key, or a value is out of range.
     """
     source = read_yaml(str(path), "configuration", Settings.__struct_fields__, by_name(CONFIGS))
     llm = source.values.get("llm")

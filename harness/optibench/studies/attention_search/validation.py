@@ -1,7 +1,7 @@
-"""Do variants differ? Every one is trained with the same new seeds, and a report compares them.
+"""Validates variants: trains each with the same new seeds, and writes a report that compares them.
 
-The search looked at one seed and at four small sizes; here each variant trains its task at full fidelity with seeds
-that no search had, the evolved ones in processes with limits.
+The search uses one seed and four small sizes. Here each variant trains its task at full fidelity with seeds that no
+search used; evolved programs run in processes with limits.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from optibench_benchmarks.training.attention.tasks import FRAMEWORKS, VARIANTS
 from optibench_reports.studies.variants import Measured
 
 _FIRST_SEED = 4_000_000
-"""Above the seeds of reference searches and ablations."""
+"""The first seed; above the seeds of reference searches and ablations."""
 
 
 def variants(
     evolved: Mapping[str, Path], frameworks: tuple[str, ...] = FRAMEWORKS
 ) -> dict[str, tuple[str, Path | None]]:
-    """What is compared: by label, the task it trains and the program in its place.
+    """The variants to compare: by label, the task and the program that replaces its attention.
 
     Args:
         evolved: The best program of each framework that has one.
-        frameworks: Whose shipped variants to compare them with.
+        frameworks: The frameworks whose shipped variants are compared with them.
 
     Raises:
-        HarnessError: A program is not there, is another framework's, or breaks a rule.
+        HarnessError: A program is missing, belongs to a different framework, or breaks a rule.
     """
     found: dict[str, tuple[str, Path | None]] = {
         f"{framework} {variant}": (f"attention/{framework}-{variant}", None)
@@ -45,18 +45,18 @@ def variants(
         except (OSError, UnicodeDecodeError) as error:
             raise HarnessError(f"The program {path} cannot be read ({error}).") from None
         if programs.framework_of(text, FRAMEWORKS) != framework:
-            raise HarnessError(f"{path} is no program of {framework}.")
+            raise HarnessError(f"{path} is not a program of {framework}.")
         programs.check(programs.parts(text)[1], longest=10**6)
         found[f"{framework} evolved"] = (f"attention/{framework}-evolvable", path)
     return found
 
 
 def study(compared: Mapping[str, tuple[str, Path | None]], *, epochs: int | None = None) -> Study:
-    """How the variants are compared: all with the first.
+    """The comparison of the variants; the first one is the control.
 
     Args:
         compared: From :func:`variants`.
-        epochs: Of all trainings; the task's if ``None``.
+        epochs: Epochs of all trainings; the task's if ``None``.
     """
     from optibench_benchmarks import create
 
