@@ -126,7 +126,7 @@ def _write(folder: Path, plan: Plan, trials: pd.DataFrame) -> Store:
         plan.save(part)
         if folder.exists() and any(folder.iterdir()):
             if not _same(part, folder):
-                raise HarnessError(f"{folder} holds something else than this import; choose another --out.")
+                raise HarnessError(f"{folder} is not empty and does not hold this import; choose another --out.")
         else:
             part.rename(folder)  # the folder does not exist or is empty
     except OSError as error:

@@ -202,7 +202,7 @@ def test_a_folder_that_holds_something_else_stays_as_it_is(
     thesis = tmp_path / "thesis"
     thesis.mkdir()
     (thesis / "chapter.tex").write_text("mine")
-    for folder, words in ((thesis, "something else"), (run, "something else"), (tmp_path / "trials.csv", "is a file")):
+    for folder, words in ((thesis, "not hold this"), (run, "not hold this"), (tmp_path / "trials.csv", "is a file")):
         before = sorted(folder.rglob("*"))
         assert main(["import", str(tmp_path / "trials.csv"), "--out", str(folder)]) == 2
         captured = capsys.readouterr().err

@@ -174,7 +174,7 @@ def test_evolved_and_shipped_variants_train_with_the_same_seeds(tmp_path, monkey
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
     for arguments, message in [
-        (["validate", "--best", "x", "--out", str(tmp_path / "r")], "--best wants FRAMEWORK=PROGRAM"),
+        (["validate", "--best", "x", "--out", str(tmp_path / "r")], "--best takes FRAMEWORK=PROGRAM"),
         (["validate", "--best", f"matrix-mixer={tmp_path / 'no'}", "--out", str(tmp_path / "r")], "cannot be read"),
         (
             ["run", "matrix-mixer", "--config", str(tmp_path / "no"), "--out", str(tmp_path / "r")],

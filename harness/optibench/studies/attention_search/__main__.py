@@ -69,7 +69,7 @@ def _validate(options: argparse.Namespace) -> int:
     for each in options.best:
         framework, equals, path = each.partition("=")
         if not equals or framework not in FRAMEWORKS:
-            raise HarnessError(f"--best wants FRAMEWORK=PROGRAM with one of {', '.join(FRAMEWORKS)}, not {each!r}.")
+            raise HarnessError(f"--best takes FRAMEWORK=PROGRAM with one of {', '.join(FRAMEWORKS)}, not {each!r}.")
         evolved[framework] = expanded(path)
     study = validation.study(validation.variants(evolved, tuple(options.frameworks)), epochs=options.epochs)
     print(variants.run(study, options.seeds, options.out, progress=_print))
