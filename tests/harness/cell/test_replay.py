@@ -57,4 +57,4 @@ def test_the_cell_of_an_optimizer_that_cannot_be_replayed_goes_on(optibench: Any
     # random proposals differ, so it is killed there again: one retry is what the grid allows
     assert trials.state.tolist() == ["ok"] * 12 + ["failed"] + ["ok"] * 2
     assert sum(event.startswith("a resumed cell would try something else") for event in events) >= 1
-    assert "cannot be replayed: a resumed cell goes on" in optibench("list", "optimizers").stdout
+    assert "cannot be replayed: a resumed cell continues" in optibench("list", "optimizers").stdout
