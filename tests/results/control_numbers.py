@@ -1,0 +1,121 @@
+"""The tables of docs/explanation/controls.md, computed from ``results/controls``.
+
+``python tests/results/control_numbers.py --write`` rewrites them; test_controls.py compares.
+"""
+
+# ruff: noqa: E501  (the template keeps the line breaks of the page)
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from optibench.store.to_results import load
+from optibench_benchmarks.hpob.pools import pools
+from optibench_benchmarks.kept.draw import FUNCTIONS
+from optibench_benchmarks.live.tasks import LEARNERS
+from optibench_reports.stats.ratios import Ratio, ratio
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "explanation" / "controls.md"
+BLOCK = re.compile(r"(?<=<!-- begin: controls -->\n).*?(?=<!-- end: controls -->)", re.DOTALL)
+AT = (25, 50)
+RIVALS = ("gp-prior", "gp-map", "tpe", "tpe:group=true")
+TRACKS = {"live": "scikit-learn pipelines", "hpob": "HPO-B's pools", "bbob": "BBOB's functions"}
+LEARNER_GROUPS = {"rpart": "trees", "ranger": "forests", "xgboost": "boosting", "glmnet": "linear", "svm": "linear"}
+
+
+def group(task: str) -> str:
+    """The group of learners or functions of a task."""
+    family, second, *_ = task.split("/")
+    if family == "live":
+        return str(LEARNERS[second].group)
+    if family == "hpob":
+        return LEARNER_GROUPS[pools()[task].learner]
+    number = int(second.partition("-")[0].removeprefix("f"))
+    return next(name for name, numbers in FUNCTIONS.items() if number in numbers)
+
+
+@functools.cache
+def regrets(n: int) -> pd.DataFrame:
+    """Regret after n trials, clipped at 0, (task, seed) by optimizer."""
+    trials = load(ROOT / "results" / "controls").trials
+    last = trials[trials.trial == n - 1].astype({"task": str, "optimizer": str})
+    return last.assign(regret=last.regret.clip(lower=0)).pivot_table("regret", ["task", "seed"], "optimizer")
+
+
+def against(rival: str, n: int) -> dict[str, Ratio]:
+    """OptiFormer's regret after n trials as a multiple of a rival's, by track."""
+    runs = regrets(n)
+    tasks = runs.index.unique("task")
+    return {
+        track: ratio(
+            runs.loc[[task for task in tasks if task.startswith(f"{track}/")]],
+            "optiformer",
+            rival,
+            {task: group(task) for task in tasks},
+        )
+        for track in TRACKS
+    }
+
+
+def tables() -> str:
+    """Mean regrets, and OptiFormer's as a multiple of each other's."""
+    runs = {n: regrets(n) for n in AT}
+    names = ("optiformer", *RIVALS, "random")
+    tasks = runs[AT[0]].index.unique("task")
+    of_track = {track: [task for task in tasks if task.startswith(f"{track}/")] for track in TRACKS}
+    columns = [(track, n) for track in TRACKS for n in AT]
+    head = " | ".join(f"{TRACKS[track]}, {n} trials" for track, n in columns)
+    rule = "|---|" + "---:|" * len(columns)
+    means = [
+        f"| `{name}` | "
+        + " | ".join(f"{runs[n].loc[of_track[track], name].groupby('task').mean().mean():.3f}" for track, n in columns)
+        + " |"
+        for name in names
+    ]
+    ratios = []
+    for rival in RIVALS:
+        found = {n: against(rival, n) for n in AT}
+        cells = [f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in (found[n][track] for track, n in columns)]
+        ratios.append(f"| `{rival}` | {' | '.join(cells)} |")
+    learned = [one for n in AT for one in against("gp-prior", n).values()]
+    below, above = sum(one.high < 1 for one in learned), sum(one.low > 1 for one in learned)
+    counts = ", ".join(f"{len(found)} of {TRACKS[track]}" for track, found in of_track.items())
+    return "\n".join(
+        [
+            f"Mean normalised regret on {len(tasks)} tasks ({counts}; none is kept for the one look), {runs[50].index.unique('seed').size} seeds:",
+            "",
+            f"| optimizer | {head} |",
+            rule,
+            *means,
+            "",
+            "The regret of `optiformer` as a multiple of each other's: the geometric mean over tasks of the ratios of mean regrets, each at",
+            "least .001, with the 95 % interval of a bootstrap over groups of learners or functions, tasks and seeds. Below 1, `optiformer` is better.",
+            "",
+            f"| against | {head} |",
+            rule,
+            *ratios,
+            "",
+            f"Of the {len(learned)} intervals against `gp-prior`, {below} lie below 1 and {above} above.",
+            "",
+        ]
+    )
+
+
+def main() -> int:
+    """Print the tables, or write them into the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    new = BLOCK.sub(lambda _: tables(), text)
+    if "--write" in sys.argv[1:]:
+        PAGE.write_text(new, encoding="utf-8")
+    else:
+        print(tables())
+    return int(new != text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

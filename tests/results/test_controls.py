@@ -1,0 +1,38 @@
+"""The tables of docs/explanation/controls.md are those of the committed grid `controls`."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from optibench_benchmarks.kept import is_kept
+
+
+@pytest.fixture(scope="module")
+def numbers() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("control_numbers", Path(__file__).with_name("control_numbers.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_has_the_tables_of_the_committed_grid(numbers: ModuleType) -> None:
+    found = numbers.BLOCK.search(numbers.PAGE.read_text(encoding="utf-8"))
+    assert found is not None
+    assert found[0] == numbers.tables()
+
+
+def test_no_kept_task_was_run(numbers: ModuleType) -> None:
+    tasks = numbers.regrets(50).index.unique("task")
+    assert not [task for task in tasks if is_kept(task)]
+    assert {numbers.group(task) for task in tasks if task.startswith("hpob/")} == {
+        "trees",
+        "forests",
+        "boosting",
+        "linear",
+    }
