@@ -71,7 +71,8 @@ class Yahpo:
         whole = {**config, **highest, **(fidelity or {}), benchmark.config.instance_names: task.partition("/")[2]}
         (row,) = benchmark.objective_function(whole)
         runtime = row.get(benchmark.config.runtime_name)
-        return {"value": float(row[metric]), "cost_seconds": max(0.0, float(runtime or 0.0))}
+        info = {name: float(value) for name, value in row.items()}
+        return {"value": float(row[metric]), "cost_seconds": max(0.0, float(runtime or 0.0)), "info": info}
 
 
 if __name__ == "__main__":
