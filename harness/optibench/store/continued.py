@@ -14,7 +14,7 @@ from optibench.cell.trials import FIELDS, Trial
 from optibench.files import write_atomically
 from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
-from optibench.store.run_folder import Store
+from optibench.store.run_folder import Store, failed_rows
 
 
 def extend(store: Store, plan: Plan) -> str | None:
@@ -63,7 +63,7 @@ def retry_failed(store: Store, cells: Sequence[Cell]) -> str | None:
     from pyarrow import compute
 
     table = store.trials(cells, ["cell", "state", "error"])
-    failed = compute.or_(compute.not_equal(table.column("state"), "ok"), table.column("error").is_valid())
+    failed = failed_rows(table)
     keys = set(table.column("cell").filter(failed).unique().to_pylist())
     count = int(compute.sum(failed).as_py() or 0)
     for cell in (cell for cell in cells if cell.key in keys):
@@ -85,13 +85,16 @@ def ignores_budget(cell: Cell) -> bool:
 
 
 def _history(store: Store, cell: Cell, *, finished: bool, whole: bool = True) -> History | None:
-    """A cell's history so far; ``None`` if ``whole`` is set and a trial cannot be replayed.
+    """A cell's history so far; ``None`` if its file is damaged, or if ``whole`` is set and a trial cannot be replayed.
 
     A finished cell does not record during which ask or tell a worker died, and repeating it would kill the next worker.
     """
     if not finished:
         return Journal(store.journal(cell).path).read()
-    table = store.cells.read(cell.key)
+    try:
+        table = store.cells.read(cell.key)
+    except (ValueError, OSError):  # damaged: the cell runs again
+        return None
     rows = table.select([name for name in FIELDS if name in table.column_names]).to_pylist()
     trials = [Trial.from_row(row) for row in rows]
     if whole and any(trial.config is None or (trial.state == "ok" and trial.error) for trial in trials):

@@ -327,9 +327,7 @@ class Store:
         """Number of trials of finished cells that have no value, or whose tell failed."""
         from pyarrow import compute
 
-        table = self.trials(cells, ["state", "error"])
-        failed = compute.or_(compute.not_equal(table.column("state"), "ok"), table.column("error").is_valid())
-        return int(compute.sum(failed).as_py() or 0)
+        return int(compute.sum(failed_rows(self.trials(cells, ["state", "error"]))).as_py() or 0)
 
     def _compacted(self, *columns: str) -> pa.Table:
         import pyarrow as pa
@@ -391,6 +389,13 @@ class Store:
             shutil.rmtree(part, ignore_errors=True)
             raise HarnessError(f"Cannot write {folder}: {error.strerror}; choose another folder.") from error
         return Store(folder)
+
+
+def failed_rows(table: pa.Table) -> pa.ChunkedArray:
+    """Which trials have no value, or could not be told to their optimizer."""
+    from pyarrow import compute
+
+    return compute.or_(compute.not_equal(table.column("state"), "ok"), table.column("error").is_valid())
 
 
 def _foreign(folder: Path) -> list[str]:

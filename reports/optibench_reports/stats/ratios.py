@@ -34,11 +34,6 @@ class Ratio:
     tasks: int
     at_floor: int
 
-    @property
-    def not_worse(self) -> bool:
-        """Whether the first optimizer is not worse than the second: by at most a tenth, with 97.5 % confidence."""
-        return self.high <= 1.1
-
 
 def ratio(
     runs: pd.DataFrame, a: str, b: str, groups: Mapping[str, str], *, draws: int = 10_000, seed: int = 0

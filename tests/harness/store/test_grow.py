@@ -97,6 +97,16 @@ def test_with_more_trials_a_cell_continues_unless_its_optimizer_plans_with_them(
     assert {len(name.split("+")) for name in runs(a)} == {1, 2}
 
 
+def test_a_damaged_cell_is_run_again_when_it_gets_more_trials(tmp_path: Path) -> None:
+    a, whole = tmp_path / "a", tmp_path / "whole"
+    run(a, "random")
+    first, _ = Store.open(a).plan().cells()
+    Store.open(a).cells.path(first.key).write_bytes(b"cut")
+    assert extend(a, trials=15).finished == 2
+    run(whole, "random", trials=15)
+    assert rows(a) == rows(whole)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
