@@ -73,7 +73,11 @@ def retry_failed(store: Store, cells: Sequence[Cell]) -> str | None:
         history.trials = history.trials[:cut]
         _write(store.journal(cell).path, history)
         store.set_aside(cell, "failed", journal=False)
-    return f"{count:,} failed trials of {len(keys):,} cells, and what came after them, are run again" if keys else None
+    if not keys:
+        return None
+    from optibench_reports.format.text import plural
+
+    return f"{plural(count, 'failed trial')} in {plural(len(keys), 'cell')}, and what came after, run again"
 
 
 def ignores_budget(cell: Cell) -> bool:
@@ -122,5 +126,7 @@ def _content(history: History) -> bytes:
 
 
 def _count_text(cells: Sequence[Cell]) -> str:
+    from optibench_reports.format.text import plural
+
     names = ", ".join(dict.fromkeys(cell.optimizer for cell in cells))
-    return f"{len(cells):,} cell{'' if len(cells) == 1 else 's'} ({names})"
+    return f"{plural(len(cells), 'cell')} ({names})"

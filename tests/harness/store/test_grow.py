@@ -145,7 +145,10 @@ def test_failed_trials_are_run_again_and_the_others_stay(tmp_path: Path, monkeyp
     assert counts["evaluated"] == 24 + 2  # trials 10 and 11 of one cell
     assert rows(a) == rows(whole)
     assert len(list(a.glob("cells/*/*.failed.old"))) == 1
-    assert "1 failed trials of 1 cells" in json.loads((a / "provenance.json").read_text())["runs"][1]["retried"]
+    assert (
+        "1 failed trial in 1 cell, and what came after, run again"
+        in json.loads((a / "provenance.json").read_text())["runs"][1]["retried"]
+    )
 
 
 def test_folders_are_merged_into_one_that_resumes(tmp_path: Path) -> None:
