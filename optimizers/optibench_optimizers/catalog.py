@@ -207,6 +207,7 @@ ENTRIES = (
         settings={
             **_CHECKPOINT,
             "train": str,
+            "network": Choice(("trained", "untrained")),
             "preset": Choice(("fast", "default", "thorough")),
             "acquisition": str,
             "min_gp_r2": float,

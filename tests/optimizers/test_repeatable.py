@@ -23,7 +23,7 @@ def loss(config):
     return config["x"] ** 2 + config["rate"] + config.get("depth", 3) + len(config["kind"])
 
 
-for name in optibench_optimizers.entries():
+for name in [*optibench_optimizers.entries(), "optiformer:network=untrained"]:
     optimizer = optibench_optimizers.create(name, space, seed=3, n_trials=20)
     random = optibench_optimizers.create("random", space, seed=4, n_trials=20)
     told = [suggestion.config for suggestion in random.ask(10)]
@@ -34,7 +34,7 @@ for name in optibench_optimizers.entries():
         asked.append(sorted(suggestion.config.items()))
         optimizer.tell([Observation(suggestion.config, loss(suggestion.config))])
     optimizer.close()
-    if optibench_optimizers.entries()[name].capabilities.multi_fidelity:  # a whole bracket, and into the next
+    if type(optimizer).capabilities.multi_fidelity:  # a whole bracket, and into the next
         epochs = Fidelity("epochs", 1, 9, whole=True)
         optimizer = optibench_optimizers.create(name, space, seed=3, n_trials=20, fidelity=epochs)
         for _ in range(20):
@@ -60,3 +60,5 @@ def test_suggestions_do_not_depend_on_the_process() -> None:
     assert [process.returncode for process in processes] == [0, 0]
     assert len(one) >= 10
     assert one == other
+    hashes = {line.split()[0]: line.split()[1] for line in one}
+    assert hashes["optiformer:network=untrained"] != hashes["optiformer"]

@@ -12,6 +12,7 @@ import pytest
 import scipy.stats
 
 from optibench_reports.data.results import Results
+from optibench_reports.data.selection import select
 from optibench_reports.format.text import MISSING, write_csv
 from optibench_reports.stats.analysis import Analysis, analyse, default_counts
 from optibench_reports.tables.regret import families_table, ranking, ranks_table, regret_tables
@@ -187,6 +188,27 @@ def test_tasks_without_reference_are_ranked_but_have_no_regret(make: Make) -> No
     assert any("2 tasks without reference values" in note for note in cautions(analysis))
     assert analysis.comparisons[-1] is not None
     assert analysis.comparisons[-1].n == 10
+
+
+def test_tasks_left_out_of_headlines_have_their_own_rows_and_count_nowhere_else(make: Make) -> None:
+    easy = ("hpobench/nn/53", "synthetic/levy-5d")
+    results = make(seeds=3, trials=10)
+    flagged = replace(
+        results, tasks={n: {**t, "left_out": "why"} if n in easy else t for n, t in results.tasks.items()}
+    )
+    without = select(results, tasks=[name for name in results.tasks if name not in easy])
+    found, expected = run(flagged), run(without)
+    assert ranks_table(found).data.equals(ranks_table(expected).data)
+    assert families_table(found, -1).data.equals(families_table(expected, -1).data)
+    assert sentences(found) == sentences(expected)
+    assert {row[0].text for row in regret_tables(found)[-1].rows} >= set(easy)
+    (note,) = (note for note in cautions(found) if "left out of means" in note)
+    assert note == (
+        "2 tasks left out of means, ranks and tests, too easy to tell optimizers apart: hpobench/nn/53 (why) and "
+        "synthetic/levy-5d (why)."
+    )
+    every = replace(results, tasks={name: {**task, "left_out": "why"} for name, task in results.tasks.items()})
+    assert ranks_table(run(every)).data.equals(ranks_table(run(results)).data)
 
 
 def test_no_reference_at_all_leaves_ranks_and_signs(make: Make) -> None:

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optibench_benchmarks.hpob.spaces import DATA_SETS, SPACES
+from optibench_benchmarks.references.table import MAX_NEAR_BEST, NEAR_BEST
 
 Array = NDArray[np.float64]
 
-MIN_ROWS, MAX_NEAR_BEST, NEAR = 1000, 0.02, 0.05
-"""Headlines leave out pools with fewer distinct rows, or with more than this share of rows within ``NEAR`` regret."""
+MIN_ROWS = 1000
+"""Headlines leave out pools with fewer distinct rows."""
 _FIELDS = ("name", "rows", "distinct", "near_best", "at_best")
 
 
@@ -34,7 +35,7 @@ class Pool:
         name: The task's name, ``hpob/<space>/<task>``.
         rows: The recorded rows.
         distinct: Those that differ in their configuration.
-        near_best: The share of the distinct rows with a normalised regret below :data:`NEAR`.
+        near_best: The share of the distinct rows with a normalised regret below :data:`NEAR_BEST`.
         at_best: How many of them have the best value.
     """
 
@@ -65,7 +66,7 @@ class Pool:
         if self.distinct < MIN_ROWS:
             return f"{self.distinct} distinct rows, fewer than {MIN_ROWS:,}"
         if self.near_best > MAX_NEAR_BEST:
-            return f"{self.near_best:.1%} of the rows have a regret below {NEAR}, more than {MAX_NEAR_BEST:.0%}"
+            return f"{self.near_best:.1%} of the rows have a regret below {NEAR_BEST}, more than {MAX_NEAR_BEST:.0%}"
         return ""
 
 
@@ -100,7 +101,7 @@ def measure(file: Path) -> list[Pool]:
         name = f"hpob/{space}/{task}"
         _, values = read(file, name)
         regret = (values.max() - values) / (values.max() - np.median(values))
-        near = round(float(np.mean(regret < NEAR)), 6)
+        near = round(float(np.mean(regret < NEAR_BEST)), 6)
         found.append(Pool(name, sizes[space, task], len(values), near, int(np.sum(regret == 0.0))))
     return found
 

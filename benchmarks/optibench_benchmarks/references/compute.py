@@ -66,8 +66,7 @@ def compute(
         elif isinstance(benchmark, TrainingBenchmark):
             from optibench_benchmarks.references.search_training import search
 
-            reference, best = search(benchmark, seed=seed)
-            yield Entry(benchmark.name, reference, benchmark.data_version, best, seed)
+            yield search(benchmark, seed=seed)
         else:
             yield Entry(benchmark.name, benchmark.measure_reference(), benchmark.data_version)
 

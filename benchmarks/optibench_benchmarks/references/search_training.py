@@ -21,6 +21,7 @@ from ConfigSpace import Configuration
 
 from optibench_benchmarks.base import BenchmarkError, Config, Reference
 from optibench_benchmarks.configurations import near, plain
+from optibench_benchmarks.references.table import NEAR_BEST, Entry
 from optibench_benchmarks.training.base import TrainingBenchmark
 
 _PARENTS = 8
@@ -28,7 +29,7 @@ _FINAL_SEED = 1_000_000
 """The finalists' first seed; the search uses smaller ones."""
 
 
-def search(benchmark: TrainingBenchmark, *, seed: int) -> tuple[Reference, dict[str, Any]]:
+def search(benchmark: TrainingBenchmark, *, seed: int) -> Entry:
     """Make a task's reference.
 
     Args:
@@ -36,7 +37,7 @@ def search(benchmark: TrainingBenchmark, *, seed: int) -> tuple[Reference, dict[
         seed: Determines the result, together with the plan, the data and the processor's rounding.
 
     Returns:
-        The reference and the configuration that has ``f_best``.
+        The reference, the configuration that has ``f_best``, and the share of random configurations near that value.
 
     Raises:
         BenchmarkError: Not even the median training succeeds, or it is as good as the best.
@@ -70,7 +71,9 @@ def search(benchmark: TrainingBenchmark, *, seed: int) -> tuple[Reference, dict[
         )
     except ValueError as error:
         raise BenchmarkError(f"No reference can be made for {benchmark.name}: {error}.") from None
-    return reference, plain(dict(finalists[best][1]))
+    near_best = float(np.mean([reference.regret(sign * score) < NEAR_BEST for score in scores]))
+    best_config = plain(dict(finalists[best][1]))
+    return Entry(benchmark.name, reference, benchmark.data_version, best_config, seed, near_best)
 
 
 def again(benchmark: TrainingBenchmark, best: Mapping[str, Any], stored: Reference) -> float:

@@ -31,6 +31,8 @@ from optibench_benchmarks.base import BenchmarkError, Reference
 
 FILE = Path(__file__).parent / "references.json"
 """The committed references; written only in a checkout."""
+NEAR_BEST, MAX_NEAR_BEST = 0.05, 0.02
+"""Headlines leave out tasks on which more than this share of the configurations have a regret below ``NEAR_BEST``."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Entry:
         data_version: The task's data version when they were made; they do not hold for other data.
         best: A configuration with the value ``f_best``, where a search found it.
         seed: The seed of that search and of the random configurations.
+        near_best: The share of the random configurations with a normalised regret below :data:`NEAR_BEST`, where a
+            search counted it.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Entry:
     data_version: str
     best: Mapping[str, Any] | None = None
     seed: int | None = None
+    near_best: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,14 @@ def lookup(name: str, *, data_version: str | None = None) -> Reference | None:
         name: The task's name.
         data_version: The version of the data at hand; references of other data do not apply.
     """
+    entry = find(name, data_version=data_version)
+    return None if entry is None else entry.reference
+
+
+def find(name: str, *, data_version: str | None = None) -> Entry | None:
+    """The entry with the reference that :func:`lookup` returns."""
     there = [entry for path in files() if (entry := entries(path).get(name)) is not None]
-    fitting = [entry for entry in there if data_version in (None, entry.data_version)]
-    return max(fitting, key=_version).reference if fitting else None
+    return max((entry for entry in there if data_version in (None, entry.data_version)), key=_version, default=None)
 
 
 def _version(entry: Entry) -> int:
@@ -128,8 +138,8 @@ def _read(path: Path, _modified: int, _size: int) -> dict[str, Entry]:
 
 
 def _entry(name: str, fields: dict[str, Any]) -> Entry:
-    data_version, best, seed = fields.pop("data_version"), fields.pop("best", None), fields.pop("seed", None)
-    return Entry(name, Reference(**fields), data_version, best, seed)
+    own = {key: fields.pop(key, None) for key in ("data_version", "best", "seed", "near_best")}
+    return Entry(name, Reference(**fields), **own)
 
 
 def write(made: Iterable[Entry], path: Path | None = None) -> list[Change]:
@@ -207,4 +217,6 @@ def _dump(entry: Entry) -> str:
     }
     if entry.best is not None:
         fields |= {"seed": entry.seed, "best": dict(entry.best)}
+    if entry.near_best is not None:
+        fields["near_best"] = entry.near_best
     return json.dumps(fields)

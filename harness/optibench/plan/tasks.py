@@ -49,7 +49,7 @@ class RandomValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failed: int
 
 
-NOT_IN_KEY = ("metrics", "own", "random")
+NOT_IN_KEY = ("metrics", "own", "random", "left_out")
 """Fields of a task that are not part of a cell's key."""
 
 
@@ -70,6 +70,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     fidelity: Fidelity | None = None
     own: bool = False
     random: RandomValues | None = None
+    left_out: str = ""
 
     @classmethod
     def of(cls, benchmark: Benchmark, fidelity: Fidelity | None = None) -> Task:
@@ -89,6 +90,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
             fidelity=fidelity,
             own=is_own(optibench_benchmarks.families().get(benchmark.name.partition("/")[0])),
             random=getattr(benchmark, "random_values", None),
+            left_out=benchmark.left_out,
         )
 
     @property

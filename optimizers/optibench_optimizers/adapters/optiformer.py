@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from optibench_optimizers.settings import SettingError, blaming
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG
 from optiformer.search.proposer import ProposerConfig, with_settings
-from optiformer.surrogate.checkpoint import default_checkpoint, load
+from optiformer.surrogate.checkpoint import arrays, default_checkpoint, load
 from optiformer.surrogate.surrogate import NetworkSurrogate
 from optiformer.training.cache import train_cached
 from optiformer.training.config import RunConfig
@@ -39,6 +40,7 @@ class OptiFormer(ProposerOptimizer):
         checkpoint: Folder of a checkpoint; empty for the one shipped with the package.
         train: A training configuration (YAML or a shipped one's name) of the encoding ``surrogate``; its cached
             checkpoint is used, and trained first if there is none.
+        network: ``trained`` | ``untrained``: the checkpoint's weights, or random ones of the same shape, a control.
         preset: ``fast`` | ``default`` | ``thorough``: number of candidates, and of proposals per ask.
         acquisition: ``pi`` | ``gp-ei``; joined by ``+`` they alternate; empty for the preset's.
         min_gp_r2: Minimum leave-one-out R^2 of the kernel head behind ``gp-ei`` for it to alternate with others.
@@ -65,6 +67,7 @@ class OptiFormer(ProposerOptimizer):
         n_trials: int,
         checkpoint: str = "",
         train: str = "",
+        network: str = "trained",
         preset: str = "default",
         acquisition: str = "",
         min_gp_r2: float = 0.8,
@@ -93,8 +96,8 @@ class OptiFormer(ProposerOptimizer):
             with blaming("train", ModelError):
                 checkpoint = str(train_cached(train, progress=False).checkpoint)
         with blaming("checkpoint", ModelError):
-            network = _network(checkpoint or str(default_checkpoint()))
-        super().__init__(space, network, config, seed=seed)
+            surrogate = _surrogate(checkpoint or str(default_checkpoint()), network)
+        super().__init__(space, surrogate, config, seed=seed)
 
     @classmethod
     def training(cls, settings: Mapping[str, Any]) -> Training | None:
@@ -102,7 +105,7 @@ class OptiFormer(ProposerOptimizer):
         config = training_config(settings, "optiformer")
         if not config:
             return None
-        search(**{name: value for name, value in settings.items() if name not in ("train", "checkpoint")})
+        search(**{name: value for name, value in settings.items() if name not in ("train", "checkpoint", "network")})
         with blaming("train", ModelError):  # finds every error before training
             run = RunConfig.load(config)
             run.refuse_other_encoding("surrogate")
@@ -135,6 +138,17 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 
 
 @functools.cache
-def _network(folder: str) -> NetworkSurrogate:
+def _surrogate(folder: str, network: str) -> NetworkSurrogate:
     """A checkpoint's network, read once per process."""
-    return NetworkSurrogate(load(folder))
+    checkpoint = load(folder)
+    if network == "untrained":
+        import torch
+
+        from optiformer.surrogate.network.network import build
+
+        with torch.random.fork_rng():
+            weights = arrays(build(checkpoint.encoding, checkpoint.config, seed=0).state_dict())
+        checkpoint = replace(checkpoint, weights=weights)
+    elif network != "trained":
+        raise SettingError(f"network is trained or untrained, not {network!r}.")
+    return NetworkSurrogate(checkpoint)

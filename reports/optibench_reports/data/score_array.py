@@ -56,6 +56,7 @@ class ScoreArray:
         worst: Regret of the worst reference, (T,); NaN without a reference.
         best: The best value that any optimizer found on the task, (T,).
         sign: 1 where the task is minimized, -1 where it is maximized, (T,).
+        left_out: Why a task is not counted, by task; empty if no task would be left.
     """
 
     optimizers: tuple[str, ...]
@@ -81,6 +82,23 @@ class ScoreArray:
     worst: Floats
     best: Floats
     sign: Floats
+    left_out: Mapping[str, str]
+
+    def counted(self, family: str | None = None) -> Ints:
+        """Indices of the tasks behind means, ranks and tests: all that are not left out, or those of a family."""
+        return np.array(
+            [
+                t
+                for t, task in enumerate(self.tasks)
+                if task not in self.left_out and family in (None, self.families[t])
+            ],
+            dtype=np.int64,
+        )
+
+    @property
+    def counted_families(self) -> list[str]:
+        """The families with a counted task, sorted."""
+        return sorted({self.families[t] for t in self.counted()})
 
     @property
     def longest(self) -> int:
@@ -181,7 +199,13 @@ def read(results: Results) -> ScoreArray:
         worst=worst,
         best=sign * best,
         sign=sign,
+        left_out=_left_out(results, tasks),
     )
+
+
+def _left_out(results: Results, tasks: list[str]) -> dict[str, str]:
+    reasons = {task: str(reason) for task in tasks if (reason := results.tasks.get(task, {}).get("left_out"))}
+    return reasons if len(reasons) < len(tasks) else {}
 
 
 def _shares(trials: pd.DataFrame) -> Floats:

@@ -119,15 +119,13 @@ def analyse(
         raise ReportError(f"the control {control!r} is not among the optimizers: {', '.join(grid.optimizers)}")
     against = None if control is None else grid.optimizers.index(control)
     scores = grid.at(counts)
-    every = np.arange(len(grid.tasks))
-    overall = aggregate(grid, scores, counts, every, draws=draws, seed=seed)
-    names = np.array(grid.families)
+    overall = aggregate(grid, scores, counts, grid.counted(), draws=draws, seed=seed)
     # A single family equals the whole: no second bootstrap of the same numbers.
     families = {
         name: overall
-        if len(set(grid.families)) == 1
-        else aggregate(grid, scores, counts, np.flatnonzero(names == name), draws=draws, seed=seed)
-        for name in sorted(set(grid.families))
+        if len(grid.counted_families) == 1
+        else aggregate(grid, scores, counts, grid.counted(name), draws=draws, seed=seed)
+        for name in grid.counted_families
     }
     size = [
         (count <= shared, 0 if found is None else len(found.selection.optimizers), count)

@@ -56,10 +56,9 @@ def curves(analysis: Analysis) -> tuple[Curves, list[Curves]]:
     counts = curve_counts(grid.longest)
     points = [int(count) for count in counts]
     scores, asks = grid.at(points), grid.ask_seconds(points)
-    overall = _curves(analysis, scores, asks, counts, np.arange(len(grid.tasks)), "all tasks")
-    names = np.array(grid.families)
-    several = sorted(set(grid.families)) if len(set(grid.families)) > 1 else []
-    return overall, [_curves(analysis, scores, asks, counts, np.flatnonzero(names == name), name) for name in several]
+    overall = _curves(analysis, scores, asks, counts, grid.counted(), "all tasks")
+    several = grid.counted_families if len(grid.counted_families) > 1 else []
+    return overall, [_curves(analysis, scores, asks, counts, grid.counted(name), name) for name in several]
 
 
 def _curves(analysis: Analysis, scores: Floats, asks: Floats, counts: Ints, tasks: Ints, title: str) -> Curves:

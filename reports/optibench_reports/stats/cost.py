@@ -67,12 +67,11 @@ def costs(
     """
     if not grid.has_regret.any():
         return ()
-    every = np.arange(len(grid.tasks))
     found = []
     for unit, ends in grid.ends.items():
         whole = _whole(grid, ends, budgets.get(unit))
         scores = at_cost(grid, ends, whole[:, None] * np.array(SHARES))
-        overall = aggregate(grid, scores, [round(100 * x) for x in SHARES], every, draws=draws, seed=seed)
+        overall = aggregate(grid, scores, [round(100 * x) for x in SHARES], grid.counted(), draws=draws, seed=seed)
         last = overall[-1]
         fine = at_cost(grid, ends, whole[:, None] * np.arange(1, CURVE + 1) / CURVE)
         curve = np.full((len(grid.optimizers), CURVE), np.nan)

@@ -96,13 +96,13 @@ def measure(
     sign = 1.0 if direction == "minimize" else -1.0
     scores = grid.dense(shown, counts)
     in_unit = replace(grid, has_regret=np.ones(len(grid.tasks), dtype=bool))
-    overall = aggregate(in_unit, sign * scores, counts, np.flatnonzero(has), draws=draws, seed=seed)
-    names = np.array(grid.families)
+    counted = np.intersect1d(np.flatnonzero(has), grid.counted())
+    counted = counted if len(counted) else np.flatnonzero(has)
+    overall = aggregate(in_unit, sign * scores, counts, counted, draws=draws, seed=seed)
+    names = np.array(grid.families)[counted]
     families = {
-        name: tuple(
-            aggregate(in_unit, sign * scores, counts, np.flatnonzero(has & (names == name)), draws=draws, seed=seed)
-        )
-        for name in sorted(set(names[has]))
+        name: tuple(aggregate(in_unit, sign * scores, counts, counted[names == name], draws=draws, seed=seed))
+        for name in sorted(set(names))
     }
     reached = ~np.isnan(grid.at(counts)[:, has])
     return MetricResult(

@@ -73,6 +73,12 @@ def cautions(analysis: Analysis) -> list[str]:
         have = "has" if one_seed == 1 else "have"
         notes.append(f"{plural(one_seed, 'pair')} of optimizer and task {have} a single seed: no interval, no mark.")
     notes += _left_out(analysis)
+    if grid.left_out:
+        reasons = [f"{task} ({reason})" for task, reason in grid.left_out.items()]
+        notes.append(
+            f"{plural(len(reasons), 'task')} left out of means, ranks and tests, too easy to tell optimizers apart: "
+            f"{join_names(reasons)}."
+        )
     without = [grid.tasks[t] for t in np.flatnonzero(~grid.has_regret)]
     if without:
         notes.append(

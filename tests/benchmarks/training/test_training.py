@@ -142,9 +142,13 @@ def test_a_reference_search_is_repeatable_and_its_best_is_what_it_says(monkeypat
     task = create("digits/mlp")
     task.reference_plan = ReferencePlan(random=5, local=3, finalists=2, repeats=2)
     monkeypatch.setattr(task, "fidelities", lambda given: {"epochs": 2, "data_fraction": 0.5})
-    found, best = reference.search(task, seed=0)
-    assert (found, best) == reference.search(task, seed=0)
-    assert reference.again(task, best, found) == found.f_best
-    values = [task.evaluate(best, seed=1_000_000 + i).value for i in range(2)]
+    entry = reference.search(task, seed=0)
+    assert entry == reference.search(task, seed=0)
+    found = entry.reference
+    assert reference.again(task, entry.best, found) == found.f_best
+    values = [task.evaluate(entry.best, seed=1_000_000 + i).value for i in range(2)]
+    task.space.seed(0)
+    drawn = [task.evaluate(dict(config), seed=i) for i, config in enumerate(task.space.sample_configuration(5))]
+    assert entry.near_best == np.mean([found.regret(one.value) < 0.05 for one in drawn])
     assert found.f_best == np.mean(values) > found.f_ref >= found.f_worst
     assert found.source.endswith("12 trainings")
