@@ -31,6 +31,8 @@ from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.surrogate.checkpoint import NAME, SurrogateCheckpoint, default_checkpoint
 from optiformer.surrogate.checkpoint import load as load_surrogate
+from optiformer.surrogate.gp_surrogate import GP_EVALUATIONS, by_name
+from optiformer.surrogate.interface import Surrogate
 from optiformer.surrogate.surrogate import NetworkSurrogate
 
 if TYPE_CHECKING:
@@ -58,6 +60,9 @@ class OptiFormerSampler(BaseSampler):
     Args:
         checkpoint: A checkpoint folder or a loaded checkpoint of either network; ``None`` for the surrogate shipped
             with the package.
+        surrogate: ``network`` | ``gp-map`` | ``gp-prior``: the checkpoint's network, or Gaussian processes in the same
+            search, with default priors or with priors learned from the network's training data. They take no
+            checkpoint, and a suggestion costs less.
         preset: ``default`` | ``thorough``: number of candidates (surrogate checkpoints only). Every suggestion uses all
             finished trials, without batches, so ``fast`` is refused.
         seed: Seed for reproducible sampling: a suggestion depends on the seed, the trial's number and the history.
@@ -77,6 +82,7 @@ class OptiFormerSampler(BaseSampler):
         self,
         checkpoint: str | Path | Checkpoint | SurrogateCheckpoint | None = None,
         *,
+        surrogate: str = "network",
         preset: str = "default",
         seed: int | None = None,
         temperature: float | None = None,
@@ -93,24 +99,33 @@ class OptiFormerSampler(BaseSampler):
             raise ModelError(f"OptiFormerSampler: independent_sampler must be a sampler, not {independent_sampler!r}.")
         if not isinstance(warn_independent_sampling, bool):
             raise ModelError("OptiFormerSampler: warn_independent_sampling must be True or False.")
+        if surrogate not in ("network", "gp-map", "gp-prior"):
+            raise ModelError(f"OptiFormerSampler: surrogate must be network, gp-map or gp-prior, not {surrogate!r}.")
+        if surrogate != "network" and checkpoint is not None:
+            raise ModelError(f"OptiFormerSampler: {surrogate} has no checkpoint; leave checkpoint or surrogate out.")
+        loaded: Checkpoint | SurrogateCheckpoint | None = None
         if checkpoint is None or isinstance(checkpoint, str | Path):
-            checkpoint = _load(default_checkpoint() if checkpoint is None else Path(checkpoint), device)
+            if surrogate == "network":
+                loaded = _load(default_checkpoint() if checkpoint is None else Path(checkpoint), device)
+        else:
+            loaded = checkpoint
         changes: dict[str, Any] = {}
         if temperature is not None:
             changes["temperature"] = temperature
         if n_startup_trials is not None:
             changes["n_startup"] = n_startup_trials
         self._engine: _SurrogateEngine | _SequenceEngine
-        if isinstance(checkpoint, SurrogateCheckpoint):
+        if loaded is None or isinstance(loaded, SurrogateCheckpoint):
             if device != "cpu":
                 raise ModelError(f"OptiFormerSampler: a surrogate runs on the CPU, not on {device!r}.")
-            self._engine = _SurrogateEngine(
-                NetworkSurrogate(checkpoint), with_settings(preset, batch_fraction=0.0, **changes)
-            )
+            model: Surrogate = by_name(surrogate) if loaded is None else NetworkSurrogate(loaded)
+            if loaded is None:
+                changes |= {"acquisition": "gp-ei", "evaluations": GP_EVALUATIONS}
+            self._engine = _SurrogateEngine(model, with_settings(preset, batch_fraction=0.0, **changes))
         else:
             if preset != "default":
                 raise ModelError("OptiFormerSampler: presets are for surrogate checkpoints; leave preset out.")
-            self._engine = _SequenceEngine(checkpoint, replace(checkpoint.sampling, **changes))
+            self._engine = _SequenceEngine(loaded, replace(loaded.sampling, **changes))
         self._seed = _entropy() if seed is None else seed
         self._independent_sampler = independent_sampler
         self._warns, self._warned_of_constraints = warn_independent_sampling, False
@@ -213,7 +228,7 @@ class OptiFormerSampler(BaseSampler):
 
 @dataclass(eq=False)
 class _SurrogateEngine:
-    network: NetworkSurrogate
+    surrogate: Surrogate
     config: ProposerConfig
     cached: tuple[Space, Proposer] | None = None
 
@@ -225,7 +240,7 @@ class _SurrogateEngine:
         # A proposer caches the positions of trials, so it is kept while the space is unchanged.
         cached = self.cached
         if cached is None or cached[0].parameters != space.parameters:
-            cached = self.cached = space, Proposer(space, self.network, self.config)
+            cached = self.cached = space, Proposer(space, self.surrogate, self.config)
         return cached[1].suggest(history, **options)[0]
 
 

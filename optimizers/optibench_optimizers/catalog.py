@@ -249,6 +249,7 @@ ENTRIES = (
         fingerprint="optibench_optimizers.adapters.optiformer_sampler:fingerprint",
         settings={
             **_CHECKPOINT,
+            "surrogate": Choice(("network", "untrained", "gp-map", "gp-prior")),
             "preset": Choice(("default", "thorough")),
             "temperature": float,
             "n_startup_trials": int,

@@ -260,6 +260,10 @@ def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp
         OptiFormerSampler(temperature=float("nan"))
     with pytest.raises(ModelError, match="preset must be default or thorough, not 'quick'"):
         OptiFormerSampler(preset="quick")
+    with pytest.raises(ModelError, match="surrogate must be network, gp-map or gp-prior, not 'gp'"):
+        OptiFormerSampler(surrogate="gp")
+    with pytest.raises(ModelError, match="gp-map has no checkpoint; leave checkpoint or surrogate out"):
+        OptiFormerSampler(tiny_checkpoint, surrogate="gp-map")
     with pytest.raises(ModelError, match="runs on the CPU, not on 'cuda'"):
         OptiFormerSampler(device="cuda")
     with pytest.raises(ModelError, match="no complete checkpoint"):

@@ -34,8 +34,11 @@ def suggested(spec: str, n: int = 3, observed: int = 10) -> list[dict[str, Any]]
 
 def test_settings_reach_the_sampler() -> None:
     default = suggested(NAME, observed=20)
-    for settings in ("preset=thorough", "temperature=4", "n_startup_trials=22"):
-        assert suggested(f"{NAME}:{settings}", observed=20) != default, settings
+    surrogates = ("surrogate=untrained", "surrogate=gp-map", "surrogate=gp-prior")
+    found = [default]
+    for settings in ("preset=thorough", "temperature=4", "n_startup_trials=22", *surrogates):
+        found.append(suggested(f"{NAME}:{settings}", observed=20))
+        assert found.count(found[-1]) == 1, settings
     assert suggested(f"{NAME}:temperature=-1,n_startup_trials=-1", observed=20) == default
 
 
@@ -51,6 +54,7 @@ def test_the_weights_are_part_of_the_fingerprint(tmp_path: Path) -> None:
     own = entry.identify({})
     assert own == entry.identify({"checkpoint": str(shipped("optiformer"))})
     assert own != entry.identify({"checkpoint": str(shipped("optiformer-seq"))})
+    assert entry.identify({"surrogate": "gp-prior"}) == optibench_optimizers.parse("gp-prior")[0].identify({})
     parts = of_optimizer(NAME)
     assert parts["weights or worker"] == own
     assert "code optiformer/sampler.py" in parts

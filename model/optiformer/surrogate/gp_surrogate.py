@@ -19,11 +19,14 @@ from scipy.special import ndtr
 from optiformer.gp.expected_improvement import ExpectedImprovement
 from optiformer.gp.kernels import HEADS, Array, Mask, warp
 from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
-from optiformer.gp.prior import GPPrior, maximum
+from optiformer.gp.prior import GPPrior, maximum, shipped
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import ScoreTransform, log_compress
 from optiformer.surrogate.history import subsample
 from optiformer.surrogate.interface import Observed
+
+GP_EVALUATIONS = 30
+"""Approximate number of marginal-likelihood evaluations of a fit."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,18 @@ class GPSurrogate:
         priors = self.priors or (GPPrior(),) * len(heads)
         gp = history.solve(*maximum(priors, history, kinds, evaluations=evaluations))
         return ConditionedGP(gp, coordinates, transform)
+
+
+def by_name(name: str, kernels: str = "all") -> GPSurrogate:
+    """One of the controls.
+
+    Args:
+        name: ``gp-map`` (default priors) | ``gp-prior`` (priors learned from the network's training data).
+        kernels: ``one``: Matern 5/2; ``all``: every one of :data:`optiformer.gp.kernels.HEADS`.
+    """
+    priors = shipped() if name == "gp-prior" else (GPPrior(),) * len(HEADS)
+    heads = tuple(range(len(HEADS))) if kernels == "all" else (1,)
+    return GPSurrogate(heads, tuple(priors[head] for head in heads))
 
 
 @dataclass(frozen=True, eq=False)

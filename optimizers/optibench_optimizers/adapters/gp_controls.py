@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from optibench_optimizers.adapters.optiformer import search
 from optibench_optimizers.adapters.optiformer_trials import ProposerOptimizer
 from optibench_optimizers.catalog import CAPABILITIES
-from optiformer.gp.kernels import HEADS
-from optiformer.gp.prior import SHIPPED, GPPrior, shipped
-from optiformer.surrogate.gp_surrogate import GPSurrogate
+from optiformer.gp.prior import SHIPPED
+from optiformer.surrogate.gp_surrogate import GP_EVALUATIONS, by_name
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -33,6 +32,7 @@ class GPMap(ProposerOptimizer):
     """
 
     capabilities = CAPABILITIES["gp-map"]
+    surrogate = "gp-map"
 
     def __init__(
         self,
@@ -42,17 +42,10 @@ class GPMap(ProposerOptimizer):
         n_trials: int,
         preset: str = "default",
         kernels: str = "all",
-        evaluations: int = 30,
+        evaluations: int = GP_EVALUATIONS,
     ) -> None:
-        priors = self.priors()
-        heads = tuple(range(len(HEADS))) if kernels == "all" else (1,)
         config = search(preset=preset, acquisition="gp-ei", evaluations=evaluations)
-        super().__init__(space, GPSurrogate(heads, tuple(priors[head] for head in heads)), config, seed=seed)
-
-    @staticmethod
-    def priors() -> tuple[GPPrior, ...]:
-        """Prior of each of :data:`optiformer.gp.kernels.HEADS`."""
-        return (GPPrior(),) * len(HEADS)
+        super().__init__(space, by_name(self.surrogate, kernels), config, seed=seed)
 
 
 class GPLearnedPrior(GPMap):
@@ -62,10 +55,7 @@ class GPLearnedPrior(GPMap):
     """
 
     capabilities = CAPABILITIES["gp-prior"]
-
-    @staticmethod
-    def priors() -> tuple[GPPrior, ...]:
-        return shipped()
+    surrogate = "gp-prior"
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from optibench_optimizers.settings import SettingError, blaming
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG
 from optiformer.search.proposer import ProposerConfig, with_settings
-from optiformer.surrogate.checkpoint import arrays, default_checkpoint, load
+from optiformer.surrogate.checkpoint import default_checkpoint, load, untrained
 from optiformer.surrogate.surrogate import NetworkSurrogate
 from optiformer.training.cache import train_cached
 from optiformer.training.config import RunConfig
@@ -142,13 +141,7 @@ def _surrogate(folder: str, network: str) -> NetworkSurrogate:
     """A checkpoint's network, read once per process."""
     checkpoint = load(folder)
     if network == "untrained":
-        import torch
-
-        from optiformer.surrogate.network.network import build
-
-        with torch.random.fork_rng():
-            weights = arrays(build(checkpoint.encoding, checkpoint.config, seed=0).state_dict())
-        checkpoint = replace(checkpoint, weights=weights)
+        checkpoint = untrained(checkpoint)
     elif network != "trained":
         raise SettingError(f"network is trained or untrained, not {network!r}.")
     return NetworkSurrogate(checkpoint)

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optibench_optimizers.adapters import gp_controls
 from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
 from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.settings import MAX_COUNT, blaming, library_seed, number, whole
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG, shipped
 from optiformer.sampler import OptiFormerSampler as Sampler
+from optiformer.surrogate.checkpoint import load, untrained
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -28,6 +30,7 @@ class OptiFormerSampler(OptunaOptimizer):
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
         checkpoint: A checkpoint's folder, of either encoding; the one that comes with the package if empty.
+        surrogate: ``network`` | ``untrained`` (the network with random weights) | ``gp-map`` | ``gp-prior``.
         preset: ``default`` | ``thorough``: how many candidates are scored.
         temperature: Above 1 explores more; the checkpoint's own if negative.
         n_startup_trials: Successful trials before the network is used; the checkpoint's own if negative.
@@ -42,6 +45,7 @@ class OptiFormerSampler(OptunaOptimizer):
         seed: int,
         n_trials: int,
         checkpoint: str = "",
+        surrogate: str = "network",
         preset: str = "default",
         temperature: float = -1.0,
         n_startup_trials: int = -1,
@@ -52,16 +56,21 @@ class OptiFormerSampler(OptunaOptimizer):
         if n_startup_trials >= 0:
             changes["n_startup_trials"] = whole("n_startup_trials", n_startup_trials, least=0, most=MAX_COUNT)
         with blaming("checkpoint", ModelError):
-            sampler = Sampler(_folder(checkpoint), preset=preset, seed=library_seed(seed), **changes)
+            model: Any = None if surrogate.startswith("gp-") else _folder(checkpoint)
+            if surrogate == "untrained":
+                model, surrogate = untrained(load(model)), "network"
+            sampler = Sampler(model, surrogate=surrogate, preset=preset, seed=library_seed(seed), **changes)
         super().__init__(space, sampler, seed=seed)
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """What identifies a checkpoint's proposals beyond package versions: a hash of its configuration and weights.
+    """What identifies the proposals beyond package versions: a hash of the checkpoint or of the learned priors.
 
     Raises:
         OptimizerError: The checkpoint is missing or damaged.
     """
+    if settings.get("surrogate", "").startswith("gp-"):
+        return gp_controls.fingerprint(settings)
     with blaming("checkpoint", ModelError):
         folder = _folder(settings.get("checkpoint", ""))
         Sampler(folder, seed=0)  # rejects a damaged one
