@@ -57,6 +57,7 @@ optibench_benchmarks.training.text
 optibench_benchmarks.training
 optibench_benchmarks.live
 optibench_benchmarks.kept.draw
+optibench_benchmarks.kept.groups
 optibench_benchmarks.references
 optibench_benchmarks
 optibench_benchmarks.conformance

@@ -14,9 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from optibench.store.to_results import load
-from optibench_benchmarks.hpob.pools import pools
-from optibench_benchmarks.kept.draw import FUNCTIONS
-from optibench_benchmarks.live.tasks import LEARNERS
+from optibench_benchmarks.kept.groups import group
 from optibench_reports.stats.ratios import Ratio, ratio
 
 ROOT = Path(__file__).parents[2]
@@ -25,18 +23,6 @@ BLOCK = re.compile(r"(?<=<!-- begin: controls -->\n).*?(?=<!-- end: controls -->
 AT = (25, 50)
 RIVALS = ("gp-prior", "gp-map", "tpe", "tpe:group=true")
 TRACKS = {"live": "scikit-learn pipelines", "hpob": "HPO-B's pools", "bbob": "BBOB's functions"}
-LEARNER_GROUPS = {"rpart": "trees", "ranger": "forests", "xgboost": "boosting", "glmnet": "linear", "svm": "linear"}
-
-
-def group(task: str) -> str:
-    """The group of learners or functions of a task."""
-    family, second, *_ = task.split("/")
-    if family == "live":
-        return str(LEARNERS[second].group)
-    if family == "hpob":
-        return LEARNER_GROUPS[pools()[task].learner]
-    number = int(second.partition("-")[0].removeprefix("f"))
-    return next(name for name, numbers in FUNCTIONS.items() if number in numbers)
 
 
 @functools.cache

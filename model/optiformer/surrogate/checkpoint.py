@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,17 +91,6 @@ def load(folder: str | Path) -> SurrogateCheckpoint:
 def arrays(state: Mapping[str, torch.Tensor]) -> Weights:
     """A network's state dictionary as arrays."""
     return {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
-
-
-def untrained(checkpoint: SurrogateCheckpoint) -> SurrogateCheckpoint:
-    """The same network with initial weights, of seed 0: a control. Needs torch."""
-    import torch
-
-    from optiformer.surrogate.network.network import build
-
-    with torch.random.fork_rng():
-        network = build(checkpoint.encoding, checkpoint.config, seed=0)
-    return replace(checkpoint, weights=arrays(network.state_dict()))
 
 
 def default_checkpoint() -> Path:

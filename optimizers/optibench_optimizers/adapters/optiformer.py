@@ -18,7 +18,7 @@ from optibench_optimizers.settings import SettingError, blaming
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG
 from optiformer.search.proposer import ProposerConfig, with_settings
-from optiformer.surrogate.checkpoint import default_checkpoint, load, untrained
+from optiformer.surrogate.checkpoint import default_checkpoint, load
 from optiformer.surrogate.surrogate import NetworkSurrogate
 from optiformer.training.cache import train_cached
 from optiformer.training.config import RunConfig
@@ -141,6 +141,8 @@ def _surrogate(folder: str, network: str) -> NetworkSurrogate:
     """A checkpoint's network, read once per process."""
     checkpoint = load(folder)
     if network == "untrained":
+        from optiformer.surrogate.network.network import untrained
+
         checkpoint = untrained(checkpoint)
     elif network != "trained":
         raise SettingError(f"network is trained or untrained, not {network!r}.")

@@ -18,7 +18,7 @@ from optibench_optimizers.settings import MAX_COUNT, blaming, library_seed, numb
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG, shipped
 from optiformer.sampler import OptiFormerSampler as Sampler
-from optiformer.surrogate.checkpoint import load, untrained
+from optiformer.surrogate.checkpoint import load
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -58,6 +58,8 @@ class OptiFormerSampler(OptunaOptimizer):
         with blaming("checkpoint", ModelError):
             model: Any = None if surrogate.startswith("gp-") else _folder(checkpoint)
             if surrogate == "untrained":
+                from optiformer.surrogate.network.network import untrained
+
                 model, surrogate = untrained(load(model)), "network"
             sampler = Sampler(model, surrogate=surrogate, preset=preset, seed=library_seed(seed), **changes)
         super().__init__(space, sampler, seed=seed)

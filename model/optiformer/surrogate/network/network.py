@@ -9,11 +9,13 @@ Llama's layers by those of :mod:`optiformer.surrogate.network.layers`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from optiformer.network_config import NetworkConfig
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.network.features import SlotKinds, candidate_features, trial_features
 from optiformer.surrogate.network.kernel_heads import KernelHeads, by_relevance
@@ -150,3 +152,10 @@ def build(encoding: SurrogateConfig, config: NetworkConfig, *, seed: int | None 
     if seed is not None:
         torch.manual_seed(seed)
     return SurrogateNetwork(encoding, config)
+
+
+def untrained(checkpoint: SurrogateCheckpoint) -> SurrogateCheckpoint:
+    """The same network with initial weights, of seed 0: a control."""
+    with torch.random.fork_rng():
+        network = build(checkpoint.encoding, checkpoint.config, seed=0)
+    return replace(checkpoint, weights=arrays(network.state_dict()))

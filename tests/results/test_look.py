@@ -1,0 +1,65 @@
+"""The protocol of the one look: its grids hold the kept tasks and nothing else, and its tests are what it says."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+import yaml
+
+import optibench_optimizers
+from optibench_benchmarks import kept
+
+
+@pytest.fixture(scope="module")
+def look() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("look", Path(__file__).with_name("look.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["look"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_committed_grids_are_those_of_the_rule(look: ModuleType) -> None:
+    files = {path.stem: path.read_text(encoding="utf-8") for path in look.FOLDER.glob("*.yaml")}
+    assert files == {name: look.text(name, grid) for name, grid in look.grids().items()}
+
+
+def test_they_run_every_kept_task_and_no_other(look: ModuleType) -> None:
+    grids = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in look.FOLDER.glob("*.yaml")}
+    full = [name for track in ("live", "pools", "bbob", "bbob-high") for name in grids[track]["benchmarks"]]
+    assert sorted(full) == sorted(kept.names())
+    for name, grid in grids.items():
+        assert set(grid["benchmarks"]) <= set(full), name
+        for specification in grid["optimizers"]:
+            if specification != "hebo":  # an external one
+                optibench_optimizers.parse(specification)
+    slow = [*grids["live-slow"]["benchmarks"], *grids["slow"]["benchmarks"]]
+    hebo = [*grids["live-hebo"]["benchmarks"], *grids["hebo"]["benchmarks"]]
+    assert (len(slow), len(hebo)) == (24, 12)
+    assert set(hebo) < set(slow)
+
+
+def test_a_comparison_is_the_ratio_of_floored_means_and_wilcoxons_test_over_tasks(look: ModuleType) -> None:
+    rng = np.random.default_rng(0)
+    names = kept.read()["tasks"]["live"]
+    index = pd.MultiIndex.from_product([[task for part in names.values() for task in part], range(4)])
+    runs = pd.DataFrame(rng.lognormal(-3, 0.5, (len(index), 2)), index.set_names(["task", "seed"]), ["a", "b"])
+    runs["a"] *= 0.7
+    runs.loc[index[:4], :] = 1e-5  # at the floor on one task: left out of the ratio, a tie in the test
+    found, p = look.compared(runs, "a", "b")
+    means = runs.groupby("task").mean().clip(lower=1e-3)
+    logs = np.log(means["a"] / means["b"])
+    assert found.mean == pytest.approx(np.exp(logs[logs != 0].mean()))
+    assert (found.tasks, found.at_floor) == (23, 1)
+    assert found.low < found.mean < found.high < 1
+    assert p == pytest.approx(scipy.stats.wilcoxon(logs, zero_method="pratt", method="exact").pvalue, rel=0.3)
+    assert look.compared(runs, "b", "a")[1] == p
