@@ -72,7 +72,10 @@ def as_after_training(encoding: SurrogateConfig) -> SurrogateNetwork:
 def test_predictions_equal_those_of_the_torch_network(
     trained: SurrogateNetwork, draw: int, in_doubles: Doubles
 ) -> None:
-    """With categories, conditions, absent slots, failures, ties, and histories beyond MAX_REFINE_TRIALS."""
+    """With categories, conditions, absent slots, failures, ties, and histories beyond MAX_REFINE_TRIALS.
+
+    The distance of two trials at one place is 0 here and rounded there, and one kernel is not smooth at 0.
+    """
     network, batch = in_doubles(trained, sample_batch(RandomSource(draw), ENCODING, 500))
     observed = batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed
     expected = network(*observed, batch.queries, batch.queries_active)
@@ -81,7 +84,7 @@ def test_predictions_equal_those_of_the_torch_network(
     for row in range(len(batch.scores)):
         kinds, trials, candidates = history(batch, row)
         found = mine.predict(mine.encode(kinds, *trials), *candidates)
-        np.testing.assert_allclose(found.probabilities(), masses[row] / masses[row].sum(-1, keepdims=True), atol=1e-5)
+        np.testing.assert_allclose(found.probabilities(), masses[row] / masses[row].sum(-1, keepdims=True), atol=1e-4)
 
 
 def test_single_precision_is_accurate(trained: SurrogateNetwork) -> None:
