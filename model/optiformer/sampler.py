@@ -6,6 +6,7 @@ The default checkpoint is the surrogate of the optimizer ``optiformer``; with a 
 
 from __future__ import annotations
 
+import operator
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
@@ -129,6 +130,12 @@ class OptiFormerSampler(BaseSampler):
         self._seed = _entropy() if seed is None else seed
         self._independent_sampler = independent_sampler
         self._warns, self._warned_of_constraints = warn_independent_sampling, False
+        self._seen: tuple[list[FrozenTrial], Distributions] = [], {}
+        self._known: tuple[Distributions, float, list[FrozenTrial], list[Trial]] = {}, 1.0, [], []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was read of a study."""
+        return self.__dict__ | {"_seen": ([], {}), "_known": ({}, 1.0, [], [])}
 
     def __str__(self) -> str:
         return "OptiFormerSampler"
@@ -141,10 +148,13 @@ class OptiFormerSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Distributions:
         """The union of all parameters seen in finished trials, each with its latest distribution."""
-        space: Distributions = {}
-        for past in study._get_trials(deepcopy=False, states=FINISHED, use_cache=True):
-            for name, distribution in past.distributions.items():
-                space[name] = distribution
+        finished = study._get_trials(deepcopy=False, states=FINISHED, use_cache=True)
+        known, space = self._seen
+        new = finished[len(known) :] if _continues(finished, known) else finished
+        space = dict(space) if len(new) < len(finished) else {}
+        for past in new:
+            space.update(past.distributions)
+        self._seen = finished, space
         return {name: space[name] for name in sorted(space) if not space[name].single()}
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Distributions) -> dict[str, Any]:
@@ -197,10 +207,9 @@ class OptiFormerSampler(BaseSampler):
         finished = study._get_trials(deepcopy=False, states=FINISHED, use_cache=True)
         running = study._get_trials(deepcopy=False, states=(TrialState.RUNNING,), use_cache=False)
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        observed = [(_internal(past.params, space), _value(past, sign)) for past in finished]
-        history = [Trial(config, value) for config, value in observed if config]
-        since = np.array([past.number for past in finished])
+        history = [known for known in self._read(finished, space, sign) if known.config]
         pending, weights, earlier_asks = [], [], 0
+        since = np.array([past.number for past in finished]) if len(running) > 1 else np.empty(0)
         for other in running:
             weight = 0.5 ** (int((since > other.number).sum()) / WEIGHT_HALF_LIFE)
             config = _internal(other.params, space) if other.number != trial.number else None
@@ -224,6 +233,15 @@ class OptiFormerSampler(BaseSampler):
         for parameter in parameters:
             config.setdefault(parameter.name, parameter.value(rng.random()))
         return {name: _external(config[name], distribution) for name, distribution in space.items()}
+
+    def _read(self, finished: list[FrozenTrial], space: Distributions, sign: float) -> list[Trial]:
+        """Finished trials as the model's, each converted once; without parameters if one lies outside the space."""
+        known_space, known_sign, known, converted = self._known
+        if (known_space, known_sign) != (space, sign) or not _continues(finished, known):
+            known, converted = [], []
+        new = [Trial(_internal(past.params, space), _value(past, sign)) for past in finished[len(known) :]]
+        self._known = space, sign, finished, converted + new
+        return self._known[3]
 
 
 @dataclass(eq=False)
@@ -269,6 +287,11 @@ def _load(folder: Path, device: str) -> Checkpoint | SurrogateCheckpoint:
     from optiformer.sequence.network import load as load_seq
 
     return load_seq(folder, device=device)
+
+
+def _continues(finished: Sequence[FrozenTrial], known: Sequence[FrozenTrial]) -> bool:
+    """Whether the known trials come first."""
+    return len(known) <= len(finished) and all(map(operator.is_, known, finished))
 
 
 def _entropy() -> int:

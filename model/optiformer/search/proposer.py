@@ -22,7 +22,7 @@ from optiformer.settings import Positive, Range, Share, check
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.space.unit_space import MAX_ENUMERATED, Array, Mask, UnitSpace
-from optiformer.surrogate.history import History, Rows, keys
+from optiformer.surrogate.history import History, Located, Rows, keys
 from optiformer.surrogate.interface import ConditionedSurrogate, Observed, Surrogate
 
 Config = dict[str, Any]
@@ -164,7 +164,7 @@ class Proposer:
             raise ModelError(f"{GP_EI} needs a kernel head, and this checkpoint has none: choose another acquisition.")
         self._allowed = allowed
         self._queue = ProposalQueue([], [])
-        self._positions: dict[tuple[Any, ...], tuple[Array, Mask]] = {}
+        self._observed = Located.of(self.space.position, [])
 
     def suggest(
         self,
@@ -201,18 +201,23 @@ class Proposer:
             config = self._queue.next(trials, running)
             if config is None:
                 all_weights = None if weights is None else [*weights, *[1.0] * len(chosen)]
-                history = History.of(self._position, trials, running, all_weights)
+                history = self._history(trials, running, all_weights)
                 config, *later = self._propose(history, [seed] if isinstance(seed, int) else [*seed], place, skip)
                 self._queue = ProposalQueue(list(trials), later)
             chosen.append(config)
         return chosen
 
-    def _position(self, config: Mapping[str, Any]) -> tuple[Array, Mask]:
-        """A configuration's position and activity, cached since every ask reads the same trials again."""
-        key = tuple(config.items())
-        if key not in self._positions:
-            self._positions[key] = self.space.position(config)
-        return self._positions[key]
+    def _history(
+        self,
+        trials: Sequence[Trial],
+        pending: Sequence[Mapping[str, Any]] = (),
+        weights: Sequence[float] | None = None,
+    ) -> History:
+        """The history as matrices; what an earlier ask has computed of it is kept."""
+        locate = self.space.position
+        observed = self._observed.updated(locate, trials)
+        self._observed = observed  # set once: threads may ask at the same time
+        return History.of(observed, Located.of(locate, pending), weights)
 
     def _propose(self, history: History, seed: list[int], number: int, skip: int) -> list[Config]:
         """The next batch of proposals, best first."""
@@ -331,12 +336,8 @@ class Proposer:
         """Snapped candidates without duplicates and without past or pending configurations."""
         snapped = self.space.snap(positions)
         active = self.space.active(snapped)
-        keep, seen = [], set(history.seen)
-        for row, key in enumerate(keys(snapped, active)):
-            if key not in seen:
-                seen.add(key)
-                keep.append(row)
-        return np.asarray(snapped[keep])
+        rows = {key: row for row, key in reversed([*enumerate(keys(snapped, active))]) if key not in history.seen}
+        return np.asarray(snapped[sorted(rows.values())])
 
     def _untried_branches(self, found: Array, history: History) -> Array:
         """Candidates with an untried choice of a categorical that activates other parameters.

@@ -25,6 +25,8 @@ def learn(parameters: Sequence[Parameter], configs: Configs) -> Space:
         parameters: The parameters, without conditions.
         configs: Past configurations.
     """
+    if all(len(config) == len(parameters) for config in configs):
+        return Space.of(parameters)
     having = {p.name: frozenset(i for i, config in enumerate(configs) if p.name in config) for p in parameters}
     found = []
     for parameter in parameters:

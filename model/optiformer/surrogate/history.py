@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,46 @@ Mask = NDArray[np.bool_]
 Locate = Callable[[Mapping[str, Any]], tuple[Array, Mask]]
 #: Number of first trials whose median is the reference, and the ratio to it above which a value is an outlier.
 N_REFERENCE, OUTLIER_RATIO = 10, 100.0
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """Trials with their positions, each computed once as a study grows.
+
+    Attributes:
+        trials: The trials.
+        position: Values in [0, 1], (n, D).
+        active: Which parameters a trial has, (n, D).
+        seen: Their keys.
+    """
+
+    trials: tuple[Trial, ...]
+    position: Array
+    active: Mask
+    seen: frozenset[bytes]
+
+    @classmethod
+    def of(cls, locate: Locate, configs: Sequence[Mapping[str, Any]], trials: Sequence[Trial] = ()) -> Located:
+        """Positions of configurations, or of trials that have them."""
+        found, d = [locate(config) for config in configs], len(locate({})[0])
+        position = np.array([position for position, _ in found]).reshape(-1, d)
+        active = np.array([active for _, active in found], dtype=bool).reshape(-1, d)
+        return cls(tuple(trials), position, active, frozenset(keys(position, active)))
+
+    def updated(self, locate: Locate, trials: Sequence[Trial]) -> Located:
+        """The positions of ``trials``; only those of new ones are computed if the known trials come first."""
+        n = len(self.trials)
+        if n > len(trials) or not all(map(operator.is_, self.trials, trials)):
+            return Located.of(locate, [trial.config for trial in trials], trials)
+        if n == len(trials):
+            return self
+        new = Located.of(locate, [trial.config for trial in trials[n:]], trials[n:])
+        return Located(
+            self.trials + new.trials,
+            np.concatenate([self.position, new.position]),
+            np.concatenate([self.active, new.active]),
+            self.seen | new.seen,
+        )
 
 
 @dataclass(eq=False)
@@ -44,25 +85,27 @@ class History:
     pending_active: Mask
     weight: Array
     n_succeeded: int
-    seen: set[bytes]
+    seen: frozenset[bytes]
 
     @classmethod
-    def of(
-        cls,
-        locate: Locate,
-        trials: Sequence[Trial],
-        pending: Sequence[Mapping[str, Any]] = (),
-        weights: Sequence[float] | None = None,
-    ) -> History:
-        position, active = _rows(locate, [trial.config for trial in trials])
-        pending_position, pending_active = _rows(locate, pending)
-        raw = np.array([np.nan if trial.value is None else float(trial.value) for trial in trials])
+    def of(cls, observed: Located, pending: Located, weights: Sequence[float] | None = None) -> History:
+        """The history of trials, and pending configurations with their weights, 1 by default."""
+        raw = np.array([np.nan if trial.value is None else float(trial.value) for trial in observed.trials])
         failed = np.isnan(raw) | (raw == -np.inf) | _outliers(raw)
         finite = np.isfinite(raw) & ~failed
         value = np.where(finite, raw, raw[finite].max() if finite.any() else 0.0)
-        seen = {*keys(position, active), *keys(pending_position, pending_active)}
-        weight = np.ones(len(pending_position)) if weights is None else np.asarray(weights, dtype=float)
-        return cls(position, active, value, failed, pending_position, pending_active, weight, int(finite.sum()), seen)
+        weight = np.ones(len(pending.position)) if weights is None else np.asarray(weights, dtype=float)
+        return cls(
+            observed.position,
+            observed.active,
+            value,
+            failed,
+            pending.position,
+            pending.active,
+            weight,
+            int(finite.sum()),
+            observed.seen | pending.seen,
+        )
 
 
 def _outliers(raw: Array) -> Mask:
@@ -77,14 +120,6 @@ def _outliers(raw: Array) -> Mask:
     low, middle, high = np.quantile(first, (0.25, 0.5, 0.75)) - first.min()
     usual = middle > 0 and high < MIN_LOG_RANGE * low
     return np.asarray(np.isfinite(raw) & (raw - first.min() > OUTLIER_RATIO * middle) & usual)
-
-
-def _rows(locate: Locate, configs: Sequence[Mapping[str, Any]]) -> tuple[Array, Mask]:
-    found, d = [locate(config) for config in configs], len(locate({})[0])
-    return (
-        np.array([position for position, _ in found]).reshape(-1, d),
-        np.array([active for _, active in found], dtype=bool).reshape(-1, d),
-    )
 
 
 def keys(positions: Array, active: Mask) -> list[bytes]:

@@ -40,7 +40,7 @@ from optiformer.space.trial import Trial
 from optiformer.space.unit_space import UnitSpace
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays, save
 from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig
-from optiformer.surrogate.history import History, subsample
+from optiformer.surrogate.history import subsample
 from optiformer.surrogate.network.network import build
 from optiformer.surrogate.surrogate import NetworkSurrogate
 
@@ -110,7 +110,7 @@ def suggest(
 
 
 def ask_state(proposer: Proposer, trials: Sequence[Trial]) -> Any:
-    history = History.of(proposer._position, trials)
+    history = proposer._history(trials)
     return proposer._ask_state(history, proposer._visible_columns(history, np.random.default_rng(0)))
 
 
@@ -212,7 +212,7 @@ def test_in_wide_spaces_relevant_and_random_columns_are_visible(network: Network
     positions = np.random.default_rng(0).random((60, 20))
     trials = [Trial(unit.config(p), float(p[4] + p[11] - p[17])) for p in positions]
     proposer = make(network, space)
-    history = History.of(proposer._position, trials, [])
+    history = proposer._history(trials)
     visible = [set(proposer._visible_columns(history, np.random.default_rng(seed)).tolist()) for seed in range(12)]
     assert all(len(columns) == ENCODING.slots and {4, 11, 17} <= columns for columns in visible)
     assert len(set().union(*visible)) > 15
@@ -265,14 +265,26 @@ def test_long_histories_are_subsampled_to_the_best_some_failures_and_the_rest_by
     assert (np.diff(rows) > 0).all()
 
 
-def test_outliers_count_as_failures() -> None:
-    unit = UnitSpace(Space.from_configspace(flat(2)))
+def test_a_history_that_grows_equals_one_that_is_read_at_once(network: NetworkSurrogate) -> None:
+    trials = observed(flat(2), 9)
+    growing = make(network, flat(2))
+    for known in ([], trials[:4], trials[:7], trials[2:5], trials):
+        mine, other = growing._history(known), make(network, flat(2))._history(known)
+        np.testing.assert_array_equal(mine.position, other.position)
+        np.testing.assert_array_equal(mine.active, other.active)
+        assert mine.seen == other.seen
+
+
+def test_outliers_count_as_failures(network: NetworkSurrogate) -> None:
+    def failed(trials: Sequence[Trial]) -> Any:
+        return make(network, flat(2))._history(trials).failed
+
     trials = observed(flat(2), 20)
     wild = [Trial(t.config, 1e6 if i in (3, 15) else t.value) for i, t in enumerate(trials)]
-    assert np.flatnonzero(History.of(unit.position, wild).failed).tolist() == [3, 15]
-    assert not History.of(unit.position, trials).failed.any()
+    assert np.flatnonzero(failed(wild)).tolist() == [3, 15]
+    assert not failed(trials).any()
     spread = [Trial(t.config, float(np.exp(7.0 * i))) for i, t in enumerate(trials)]
-    assert not History.of(unit.position, spread).failed.any()
+    assert not failed(spread).any()
 
 
 def test_the_first_design_is_the_middle_then_a_sobol_sequence(network: NetworkSurrogate) -> None:
