@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-data docs lint types bench report-bench latency heavy storm scale dask-bench external hebo clean
+.PHONY: demo test test-data docs lint types bench report-bench latency latency-studies heavy storm scale dask-bench external hebo clean
 
 # A range that admits PyTorch 2.13 and nothing newer comes from constraints.txt.
 $(INSTALLED): pyproject.toml model/pyproject.toml constraints.txt
@@ -64,14 +64,24 @@ bench: $(INSTALLED)
 report-bench: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m heavy -s tests/reports/test_scale.py
 
-# What a suggestion of every optimizer costs, in about an hour; docs/how-to/latency.md. ARGS='-k "random or tpe"' for some.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+# What a suggestion of every optimizer costs, in about an hour; docs/how-to/latency.md. ARGS='-k "random or tpe"' for some,
+# which leaves out the Optuna studies.
 ARGS ?=
 latency: $(INSTALLED)
 	mkdir -p runs
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest --benchmark-only -rs \
+	$(ONE_THREAD) $(BIN)/python -m pytest --benchmark-only -rs \
 		--benchmark-columns=median,mean,max,rounds --benchmark-json=runs/latency.json \
 		--benchmark-save=latency --benchmark-save-data tests/optimizers/test_latency.py $(ARGS)
 	$(BIN)/optibench latency runs/latency.json --out runs/latency
+	$(if $(strip $(ARGS)),,$(MAKE) latency-studies)
+
+# The same of OptiFormerSampler, TPE and Optuna's GP in Optuna studies. STUDIES='--past 10 100 --dimensions 7' for some.
+STUDIES ?=
+latency-studies: $(INSTALLED)
+	$(ONE_THREAD) $(BIN)/python tests/optimizers/study_latency.py --out runs/latency-studies.json $(STUDIES)
+	$(BIN)/optibench latency runs/latency-studies.json --out runs/latency-studies
 
 # Workers in environments of their own (docs/how-to/external.md): YAHPO Gym 1.0.2 against our adapter, and HEBO's environment.
 WORKERS := examples/external/venvs

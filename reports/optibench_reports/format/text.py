@@ -55,6 +55,14 @@ def number(x: float) -> str:
     return "0" if x == 0 else format(x, style)
 
 
+def times(ratio: float) -> str:
+    """A ratio with two significant digits: ``0.013``, ``1.0``, ``45``, ``1,300``; a dash for NaN."""
+    if math.isnan(ratio):
+        return MISSING
+    rounded = float(f"{ratio:.1e}")
+    return f"{rounded:,.{max(0, 1 - math.floor(math.log10(rounded)))}f}"
+
+
 def _style(x: float) -> str:
     size = abs(x)
     if size == 0:

@@ -1,4 +1,4 @@
-"""Time of ask + tell: from the JSON of pytest-benchmark to a table and a figure.
+"""Time of ask + tell: from the JSON of pytest-benchmark to a table and a figure; of Optuna studies to tables.
 
 Quantiles are computed from the raw rounds, with linear interpolation (numpy's default; Hyndman and Fan 1996, type 7).
 """
@@ -21,10 +21,12 @@ from optibench_reports.format.text import (
     markdown_escape,
     number,
     plural,
+    times,
     to_markdown,
     write_csv,
 )
-from optibench_reports.studies.latency_cases import BUSY, Latency, names_by_speed, read
+from optibench_reports.studies import study_latency
+from optibench_reports.studies.latency_cases import BUSY, Latency, names_by_speed, read, read_content
 from optibench_reports.studies.latency_figure import draw
 
 
@@ -34,11 +36,11 @@ def latency_table(found: Latency) -> Table:
     for case in found.cases:
         base = found.baseline(case)
         ratios = (np.nan, np.nan) if base is None else (case.mean / base.mean, case.p50 / base.p50)
-        times = (case.p50, case.p95, case.mean)
-        words = [*(number(1e3 * x) for x in times), *(_times(x) for x in ratios), number(1e3 * case.cold)]
+        seconds = (case.p50, case.p95, case.mean)
+        words = [*(number(1e3 * x) for x in seconds), *(times(x) for x in ratios), number(1e3 * case.cold)]
         sizes = [str(case.d), str(case.n), str(len(case.seconds))]
         rows.append((Cell(case.optimizer), *(Cell(word) for word in (*sizes, *words))))
-        data.append((case.optimizer, case.d, case.n, len(case.seconds), *times, *ratios, case.cold, case.load))
+        data.append((case.optimizer, case.d, case.n, len(case.seconds), *seconds, *ratios, case.cold, case.load))
     names = ("optimizer", "parameters", "past_trials", "rounds", "p50_seconds", "p95_seconds", "mean_seconds")
     return Table(
         name="latency",
@@ -81,7 +83,7 @@ def ratio_table(found: Latency) -> Table:
             case = by_place.get((name, d, n))
             base = None if case is None else found.baseline(case)
             ratio = np.nan if case is None or base is None else case.mean / base.mean
-            cells.append(Cell(_times(ratio)))
+            cells.append(Cell(times(ratio)))
             data.append((name, d, n, ratio))
         rows.append(tuple(cells))
     return Table(
@@ -94,19 +96,13 @@ def ratio_table(found: Latency) -> Table:
     )
 
 
-def _times(ratio: float) -> str:
-    """A ratio with two significant digits: ``0.013``, ``1.0``, ``45``, ``1,300``."""
-    if np.isnan(ratio):
-        return MISSING
-    rounded = float(f"{ratio:.1e}")
-    return f"{rounded:,.{max(0, 1 - int(np.floor(np.log10(rounded))))}f}"
-
-
 def write(path: Path, out: Path) -> str:
     """Write ``latency.md``, the tables as CSV and booktabs LaTeX, and the figure as PDF and PNG into ``out``.
 
+    Studies have tables only.
+
     Args:
-        path: The JSON file.
+        path: The JSON file of pytest-benchmark or of studies.
         out: A folder, made if needed; files of the same names are replaced.
 
     Returns:
@@ -115,18 +111,23 @@ def write(path: Path, out: Path) -> str:
     Raises:
         ReportError: The file is not usable, or the folder cannot be written.
     """
-    found = read(Path(path))
-    tables = [latency_table(found), ratio_table(found)]
+    content, found = read_content(path), None
+    if "studies" in content:
+        tables = study_latency.tables(path, content)
+    else:
+        found = read(path)
+        tables = [latency_table(found), ratio_table(found)]
     sections = [f"## {markdown_escape(t.title)}\n\n{markdown_escape(t.note)}.\n\n{to_markdown(t)}" for t in tables]
+    picture = "![Mean time of one ask + tell against the number of past trials](latency.png)"
     try:
         out.mkdir(parents=True, exist_ok=True)
         for table in tables:
             write_csv(table.data, out / f"{table.name}.csv")
             (out / f"{table.name}.tex").write_text(to_latex(table), encoding="utf-8")
-        draw(found, out / "latency")
-        picture = "![Mean time of one ask + tell against the number of past trials](latency.png)"
-        text = "\n".join(["# Latency", "", sections[0], picture, "", sections[1]])
-        (out / "latency.md").write_text(text, encoding="utf-8")
+        if found is not None:
+            draw(found, out / "latency")
+            sections.insert(1, f"{picture}\n")
+        (out / "latency.md").write_text("\n".join(["# Latency", "", "\n".join(sections)]), encoding="utf-8")
     except OSError as error:
         raise ReportError(f"cannot write to {out}: {error.strerror or error}; give another --out") from error
     return "\n\n".join(_plain(table) for table in tables)

@@ -72,7 +72,9 @@ def read(path: Path) -> Latency:
     Raises:
         ReportError: One sentence that says what is wrong with the file.
     """
-    content = _content(path)
+    content = read_content(path)
+    if "benchmarks" not in content:
+        raise ReportError(f"{path} was not written by pytest-benchmark: {_HOW}")
     cases = [_case(path, record) for record in content["benchmarks"] if _is_latency(record)]
     if not cases:
         raise ReportError(f"{path} has no record of an optimizer's latency: {_HOW}")
@@ -86,17 +88,24 @@ def read(path: Path) -> Latency:
             f"{path} has no {BASELINE!r} (Optuna's default TPE), to which every time is compared: measure it in the "
             "same run"
         )
-    return Latency(tuple(cases), _machine(content))
+    return Latency(tuple(cases), machine(content))
 
 
-def _content(path: Path) -> dict[str, Any]:
+def read_content(path: Path) -> dict[str, Any]:
+    """Read a file of pytest-benchmark, with a list ``benchmarks``, or of studies, with a list ``studies``.
+
+    Raises:
+        ReportError: The file cannot be read or is neither.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ReportError(f"{path} cannot be read ({error.strerror}): {_HOW}") from error
     except ValueError as error:  # JSON's and UTF-8's errors are ValueErrors
         raise ReportError(f"{path} is not JSON: {_HOW}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("benchmarks"), list):
+    if not isinstance(content, dict) or not any(
+        isinstance(content.get(key), list) for key in ("benchmarks", "studies")
+    ):
         raise ReportError(f"{path} was not written by pytest-benchmark: {_HOW}")
     return content
 
@@ -122,14 +131,14 @@ def _case(path: Path, record: Mapping[str, Any]) -> Case:
     return case
 
 
-def _machine(content: Mapping[str, Any]) -> str:
+def machine(content: Mapping[str, Any]) -> str:
     """Processor, Python and date, if the file has them."""
-    machine = content.get("machine_info") or {}
-    cpu = machine.get("cpu") or {}
+    info = content.get("machine_info") or {}
+    cpu = info.get("cpu") or {}
     words = [
-        str(cpu.get("brand_raw") or machine.get("processor") or machine.get("machine") or ""),
+        str(cpu.get("brand_raw") or info.get("processor") or info.get("machine") or ""),
         plural(int(cpu["count"]), "core") if cpu.get("count") else "",
-        f"Python {machine['python_version']}" if machine.get("python_version") else "",
+        f"Python {info['python_version']}" if info.get("python_version") else "",
         str(content.get("datetime") or "")[:10],
     ]
     return ", ".join(word for word in words if word)
