@@ -5,8 +5,8 @@ processor time, run during ``study.ask()`` and the ``D`` calls of ``suggest_floa
 samplers take turns, so that a busy moment of the machine slows all of them. With fewer than 100 trials, new studies
 begin after five rounds, so that the history stays near ``n``. The first suggestion in a study is not counted.
 
-A row ends after ``--rounds`` suggestions, or with fewer once they have taken ``--limit`` seconds. A suggestion that
-takes longer than that alone is stopped, and the row says so.
+A row ends after ``--rounds`` suggestions, or with fewer once they have taken ``--limit`` seconds of processor time. A
+suggestion that takes longer than that alone is stopped, and the row says so.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Row:
         wall_seconds: Seconds of each round.
         cpu_seconds: Processor seconds of each round.
         over_limit: The limit if the suggestion after these was stopped at it, else ``None``.
-        spent: Seconds of all suggestions, also of those not counted.
+        spent: Processor seconds of all suggestions, also of those not counted.
         load_average: The machine's when the row began.
     """
 
@@ -83,6 +83,11 @@ class Row:
     over_limit: float | None = None
     spent: float = 0.0
     load_average: float = field(default_factory=lambda: round(os.getloadavg()[0], 2))
+
+    def __str__(self) -> str:
+        if self.over_limit is not None:
+            return f"{self.sampler} over {self.over_limit:g} s"
+        return f"{self.sampler} {1e3 * np.median(self.cpu_seconds):.3g} ms"
 
     def continues(self, rounds: int, limit: float) -> bool:
         if self.over_limit is not None or len(self.wall_seconds) >= rounds:
@@ -101,7 +106,7 @@ class Row:
             self.over_limit = limit
             return
         study.tell(trial, value(x))
-        self.spent += wall
+        self.spent += cpu
         if counted:
             self.wall_seconds.append(round(wall, 7))
             self.cpu_seconds.append(round(cpu, 7))
@@ -115,10 +120,16 @@ def value(x: Sequence[float]) -> float:
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise OverLimitError
+    """Raise after these processor seconds; by the timer of wall time, since the other one makes their clock coarse."""
+    end = time.process_time() + seconds
 
-    before = signal.signal(signal.SIGALRM, stop)
+    def check(*_: object) -> None:
+        left = end - time.process_time()
+        if left <= 0:
+            raise OverLimitError
+        signal.setitimer(signal.ITIMER_REAL, max(left, 0.01))
+
+    before = signal.signal(signal.SIGALRM, check)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -196,11 +207,11 @@ def measure(rows: Sequence[Row], template: Template, rounds: int, limit: float) 
 
 def forecast(rows: Sequence[Row], rounds: int, limit: float) -> str:
     """How long the suggestions will take: an upper bound, and an estimate if ``docs/latency-studies.json`` has them."""
-    text = f"{len(rows)} rows, at most {len(rows) * 2 * limit / 60:.0f} minutes"
+    text = f"{len(rows)} rows, at most {len(rows) * 2 * limit / 60:.0f} minutes of a core"
     if not PUBLISHED.exists():
         return text
     known = {
-        (row["sampler"], row["n"], row["d"]): limit if row["over_limit"] else float(np.median(row["wall_seconds"]))
+        (row["sampler"], row["n"], row["d"]): limit if row["over_limit"] else float(np.median(row["cpu_seconds"]))
         for row in json.loads(PUBLISHED.read_text(encoding="utf-8"))["studies"]
     }
     each = [known.get((row.sampler, row.n, row.d), np.nan) for row in rows]
@@ -237,9 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             content["studies"] += [asdict(row) for row in rows]
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps(content, indent=1), encoding="utf-8")
-            medians = (np.median(row.wall_seconds) if row.wall_seconds else np.inf for row in rows)
-            words = (f"{row.sampler} {1e3 * median:.3g} ms" for row, median in zip(rows, medians, strict=True))
-            print(f"{storage}, D={d}, n={n}: {', '.join(words)}", flush=True)
+            print(f"{storage}, D={d}, n={n}: {', '.join(map(str, rows))}", flush=True)
 
 
 def _first_study(sampler: str) -> optuna.Study:
@@ -272,7 +281,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--past", nargs="+", type=_whole, default=PAST, metavar="N", help="finished trials")
     parser.add_argument("--dimensions", nargs="+", type=_whole, default=DIMENSIONS, metavar="D", help="parameters")
     parser.add_argument("--rounds", type=_whole, default=ROUNDS, help="suggestions a row")
-    parser.add_argument("--limit", type=_seconds, default=LIMIT, help="seconds, of a row and of a suggestion")
+    parser.add_argument("--limit", type=_seconds, default=LIMIT, help="processor seconds, of a row and of a suggestion")
     return parser.parse_args(arguments)
 
 

@@ -31,7 +31,7 @@ class Row:
         place: Storage, parameters and past trials.
         wall: Seconds of each suggestion, (R,).
         cpu: Processor seconds of each suggestion, (R,).
-        over_limit: The limit in seconds if a suggestion was stopped at it, else NaN.
+        over_limit: The limit in processor seconds if a suggestion was stopped at it, else NaN.
         load: The machine's load average when the row began; NaN if unknown.
     """
 
@@ -90,8 +90,7 @@ def _ratio(row: Row, base: Row | None, clock: str) -> tuple[float, str]:
         shared = min(len(own), len(theirs))
         ratio = float(np.median(own[:shared] / theirs[:shared]))
         return ratio, times(ratio)
-    least = row.over_limit / float(np.median(base.wall))
-    return np.nan, f"> {times(least)}" if clock == "wall" else MISSING
+    return np.nan, f"> {times(row.over_limit / float(np.median(theirs)))}"
 
 
 def _all(rows: Sequence[Row], bases: Mapping[Place, Row], machine: str) -> Table:
@@ -101,10 +100,10 @@ def _all(rows: Sequence[Row], bases: Mapping[Place, Row], machine: str) -> Table
         low, middle, high = np.full(3, np.nan) if over else np.quantile(row.wall, (0.25, 0.5, 0.75))
         cpu = np.nan if over else float(np.median(row.cpu))
         (wall_ratio, wall_text), (cpu_ratio, cpu_text) = (_ratio(row, bases.get(row.place), c) for c in ("wall", "cpu"))
-        shown = f"> {number(1e3 * row.over_limit)}" if over else number(1e3 * middle)
+        wall_ms, cpu_ms = (f"> {number(1e3 * row.over_limit)}" if over else number(1e3 * x) for x in (middle, cpu))
         spread = MISSING if over else f"{number(1e3 * low)} to {number(1e3 * high)}"
         storage, d, n = row.place
-        words = (storage, str(d), str(n), str(len(row.wall)), shown, spread, number(1e3 * cpu), wall_text, cpu_text)
+        words = (storage, str(d), str(n), str(len(row.wall)), wall_ms, spread, cpu_ms, wall_text, cpu_text)
         cells.append((Cell(row.sampler), *map(Cell, words)))
         seconds = (middle, low, high, cpu)
         data.append((row.sampler, *row.place, len(row.wall), *seconds, row.over_limit, wall_ratio, cpu_ratio, row.load))
@@ -112,7 +111,7 @@ def _all(rows: Sequence[Row], bases: Mapping[Place, Row], machine: str) -> Table
     more = ("wall_p75_seconds", "cpu_p50_seconds", "over_limit_seconds", "wall_to_tpe", "cpu_to_tpe", "load_average")
     notes = [
         "D parameters, n past trials; median of the rounds, and their middle half. Ratios: median over the rounds of "
-        "the ratio to Optuna's default TPE in the same round. >: a suggestion was stopped at this limit"
+        "the ratio to Optuna's default TPE in the same round. >: a suggestion was stopped at this CPU time"
     ]
     if machine:
         notes.append(f"Measured on {machine}")
@@ -145,7 +144,7 @@ def _ratios(rows: Sequence[Row], bases: Mapping[Place, Row]) -> Table:
     return Table(
         name="studies_ratio",
         title="CPU time of one suggestion in an Optuna study, as a multiple of TPE's",
-        note=f"D/n: parameters and past trials. {MISSING}: not measured. >: stopped at this limit",
+        note=f"D/n: parameters and past trials. {MISSING}: not measured. >: stopped at this CPU time",
         header=("sampler", "storage", *(f"{d}/{n}" for d, n in sizes)),
         rows=tuple(cells),
         data=pd.DataFrame(data, columns=["sampler", "storage", "parameters", "past_trials", "cpu_to_tpe"]),

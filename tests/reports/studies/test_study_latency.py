@@ -55,7 +55,7 @@ def test_ratios_compare_the_same_round_and_a_stopped_row_says_its_limit(tmp_path
     assert gp[["wall_p50_seconds", "wall_to_tpe", "cpu_to_tpe"]].isna().all()
     assert table.loc[("OptiFormerSampler", 50), ["wall_to_tpe", "cpu_to_tpe"]].isna().all()
     stopped = next(line for line in shown.splitlines() if line.startswith("GPSampler"))
-    assert stopped.split()[5:] == [">", "7000", "—", "—", ">", "3.5", "—"]
+    assert stopped.split()[5:] == [">", "7000", "—", ">", "7000", ">", "3.5", ">", "7.0"]
     assert "> 7.00 s" in shown.split("as a multiple of TPE's")[1]
     assert "Some CPU, 2 cores" in shown
     assert "busy" not in shown
@@ -115,7 +115,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_sampler_and_storage_gets_its_rows(measured: Path, tmp_path: Path) -> None:
-    assert (measured / "printed").read_text().startswith("Forecast: 24 rows, at most 16 minutes")
+    assert (measured / "printed").read_text().startswith("Forecast: 24 rows, at most 16 minutes of a core")
     shown = latency.write(measured / "rows.json", tmp_path)
     table = pd.read_csv(tmp_path / "studies.csv")
     assert len(table) == len(table[["sampler", "storage", "past_trials"]].drop_duplicates()) == 4 * 3 * 2
