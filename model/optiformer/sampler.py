@@ -10,6 +10,7 @@ import operator
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optiformer.errors import ModelError
 from optiformer.files import read_content
 from optiformer.one_thread import one_thread
+from optiformer.search.best_guess import best_guess
 from optiformer.search.proposer import Proposer, ProposerConfig, with_settings
 from optiformer.sequence.config import SamplingConfig
 from optiformer.settings import Range, convert
@@ -201,6 +203,34 @@ class OptiFormerSampler(BaseSampler):
                 "OptiFormerSampler does not look at constraints yet: it suggests infeasible configurations, too.",
                 stacklevel=2,
             )
+
+    def best_guess(self, study: Study) -> FrozenTrial:
+        """The trial whose configuration is likely the best under noise; ``study.best_trial`` is the luckiest one.
+
+        A Gaussian process smooths the values, and repeats of a configuration are averaged
+        (:mod:`optiformer.search.best_guess`). Failed and pruned trials, infeasible ones, and those with a parameter
+        outside its current range are ignored. With fewer than five others it is the best observed one.
+
+        Raises:
+            ModelError: The study has several objectives, or no complete (and feasible) trial.
+        """
+        if len(study.directions) > 1:
+            raise ModelError("best_guess needs a study with one objective; with several, see study.best_trials.")
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        complete = [trial for trial in complete if all(value <= 0 for value in trial.constraints.values())]
+        if not complete:
+            raise ModelError("The study has no complete and feasible trial, so there is no best guess yet.")
+        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+        space = self.infer_relative_search_space(study, complete[-1])
+        configs = [_internal(trial.params, space) for trial in complete]
+        known = [(trial, config) for trial, config in zip(complete, configs, strict=True) if config]
+        if not known:
+            return study.best_trial
+        with one_thread(), np.errstate(all="ignore"):
+            chosen = best_guess(
+                Space.from_optuna(space), [Trial(config, _value(trial, sign)) for trial, config in known]
+            )
+        return deepcopy(known[chosen][0])
 
     def _sample(self, study: Study, trial: FrozenTrial, space: Distributions, stream: str) -> dict[str, Any]:
         parameters = Space.from_optuna(space).parameters
