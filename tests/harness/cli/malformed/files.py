@@ -11,57 +11,6 @@ from typing import Any
 from malformed.case import Case
 from malformed.specs import QUICK
 
-HEADER = "optimizer,task,seed,trial,value\n"
-ROW = "mine,synthetic/sphere-2d,0,{},0.5\n"
-
-
-def csv(rng: random.Random) -> Iterator[Case]:
-    """Trials of other frameworks that cannot be."""
-    rows = [f"mine,synthetic/sphere-2d,0,{trial},0.5" for trial in range(4)]
-    for column, words in {
-        0: ("",),
-        1: ("", "nothing", "synthetic/sphere"),
-        2: ("", "x", "-1", "1.5", "1e20", "nan"),
-        3: ("", "x", "-1", "0.5", "7", "0", "inf"),
-        4: ("x", "inf", "-inf", "1e999", "0.5.5", "True"),
-    }.items():
-        for word in words:
-            at = rng.randrange(1, 4)
-            cells = rows[at].split(",")
-            cells[column] = word
-            text = HEADER + "\n".join([*rows[:at], ",".join(cells), *rows[at + 1 :]]) + "\n"
-            yield Case(f"csv column {column} {word!r}", ("import", "t.csv", "--out", "new"), {"t.csv": text.encode()})
-    whole = HEADER + "\n".join(rows) + "\n"
-    texts = {
-        "empty": "",
-        "a header": HEADER,
-        "without a header": "\n".join(rows),
-        "another separator": whole.replace(",", ";"),
-        "a short row": whole + "mine\n",
-        "a long row": whole + "a,b,c,d,e,f,g,h,i,j\n",
-        "a quote": whole + '"mine,synthetic\n',
-        "a column twice": whole.replace("seed,", "seed,seed,"),
-        "a NUL": whole + "\0\0\0\n",
-        "a page": "<html></html>\n",
-        "blank lines": "\n\n\n",
-        "a bad state": HEADER.replace("\n", ",state\n") + "mine,synthetic/sphere-2d,0,0,0.5,great\n",
-        "ok without a value": HEADER.replace("\n", ",state\n") + "mine,synthetic/sphere-2d,0,0,,ok\n",
-        "negative seconds": HEADER.replace("\n", ",ask_seconds\n") + "mine,synthetic/sphere-2d,0,0,0.5,-1\n",
-        "word seconds": HEADER.replace("\n", ",cost_seconds\n") + "mine,synthetic/sphere-2d,0,0,0.5,soon\n",
-        "upper case": whole.upper(),
-    }
-    for name, text in texts.items():
-        yield Case(f"csv with {name}", ("import", "t.csv", "--out", "new"), {"t.csv": text.encode()})
-    yield Case(
-        "csv in Latin-1", ("import", "t.csv", "--out", "new"), {"t.csv": whole.replace("mine", "é").encode("latin-1")}
-    )
-    yield Case("csv in UTF-16", ("import", "t.csv", "--out", "new"), {"t.csv": whole.encode("utf-16")})
-    yield Case("trials of no kind", ("import", "t.txt", "--out", "new"), {"t.txt": whole.encode()})
-    yield Case("trials twice", ("import", "t.csv", "t.csv", "--out", "new"), {"t.csv": whole.encode()})
-    yield Case("trials that are a folder", ("import", "t.csv", "--out", "new"), {"t.csv/x": b""})
-    yield Case("trials into a file", ("import", "t.csv", "--out", "f"), {"t.csv": whole.encode(), "f": b"x"})
-    yield Case("trials into a folder", ("import", "t.csv", "--out", "d"), {"t.csv": whole.encode(), "d/x": b"x"})
-
 
 def _damage(rng: random.Random, path: str) -> tuple[str, Callable[[Path], None]]:
     """A way to damage a binary file beyond use: a cut, zeros, noise at its end, or other content."""
@@ -229,4 +178,4 @@ def checkpoints(rng: random.Random) -> Iterator[Case]:
             yield Case(f"checkpoint, {key}: {junk!r}", arguments, bases=("checkpoint",), mutate=config(key, junk))
 
 
-MAKERS = (csv, binary, folders, checkpoints)
+MAKERS = (binary, folders, checkpoints)
