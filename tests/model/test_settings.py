@@ -97,6 +97,9 @@ def test_every_number_has_a_range() -> None:
         ("encoding: surrogates", "encoding must be one of seq, surrogate, not 'surrogates'."),
         ("train: {learning_rate: 1e-3, clip: '5'}", "train: clip must be a number above 0, not '5'."),
         ("train: 3", "train must be a mapping of settings, not 3."),
+        ("train: {stepz: 3}", "train: unknown setting 'stepz'"),
+        ("train: {precision: fp8}", "train: precision must be one of auto, fp32, bf16, fp16, not 'fp8'."),
+        ("network: {hidden_size: 100, n_heads: 3}", "network: hidden_size must be an even multiple"),
         ("1: 2", "unknown setting 1; known are"),
         ("data: {teachers: [{name: tpe}]}", "data: teachers, item 1: the setting 'share' is missing."),
         ("data: {teachers: []}", "data: the teachers' shares must sum to more than 0."),
@@ -119,6 +122,16 @@ def test_a_configuration_file_is_refused_with_its_name(text: str, words: str, tm
         RunConfig.load(tmp_path / "run.yaml")
     assert str(caught.value).startswith(f"{tmp_path / 'run.yaml'}: {words}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("network: huge", "unknown network preset 'huge'"), ("- a list", "must be a mapping"), ("a: [", "is not YAML")],
+)
+def test_a_file_that_holds_no_configuration_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(ModelError, match=words):
+        RunConfig.load(tmp_path / "run.yaml")
 
 
 def test_what_yaml_writes_is_read() -> None:
