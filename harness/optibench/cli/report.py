@@ -105,41 +105,16 @@ def _report(
     """
     if out is None and len(folders) > 1:
         raise HarnessError("A report of several runs needs a folder of its own: add --out DIR.")
-    return write_report(
-        folders,
-        out or folders[0] / "report",
-        at=at,
-        control=control,
-        run=run,
-        asked=metric or (),
-        optimizers=optimizers or (),
-        tasks=tasks or (),
-    )
-
-
-def write_report(
-    folders: Sequence[Path],
-    out: Path,
-    *,
-    at: Sequence[int] | None = None,
-    control: str | None = None,
-    run: Sequence[str] | None = None,
-    asked: Sequence[str] = (),
-    optimizers: Sequence[str] = (),
-    tasks: Sequence[str] = (),
-) -> int:
-    """Write the report of run folders and print its summary; the arguments are those of ``optibench report``."""
-    _refuse_unknown(folders, [*optimizers, *filter(None, [control])], tasks)
+    _refuse_unknown(folders, [*(optimizers or ()), *filter(None, [control])], tasks or ())
     from optibench.runs import reports
 
-    report = reports.report(
-        folders, out, at=at, control=control, run=run, asked=asked, optimizers=optimizers, tasks=tasks
-    )
-    _show(report)
+    chosen = {"asked": metric or (), "optimizers": optimizers or (), "tasks": tasks or ()}
+    show(reports.report(folders, out or folders[0] / "report", at=at, control=control, run=run, **chosen))
     return 0
 
 
-def _show(report: Report) -> None:
+def show(report: Report) -> None:
+    """Print what a report says and where it is."""
     print(f"{report.summary}\n\nReport: {report.path}\nPage:   {report.path.with_suffix('.html')}")
 
 
@@ -197,7 +172,7 @@ def _compare(
         first, second, out, at=at, control=control, asked=metric or (), changed=fail_if_worse
     )
     print(f"{agreement}\n")
-    _show(report)
+    show(report)
     if not fail_if_worse:
         return 0
     worse = [change for change in found if change.worse]

@@ -118,9 +118,10 @@ def run(grid: str | None, dry_run: bool, allow_failures: bool, no_report: bool, 
         )
         return 130
     if not no_report:
-        from optibench.cli.report import write_report
+        from optibench.cli.report import show
+        from optibench.runs import reports
 
-        write_report([folder], folder / "report")
+        show(reports.report([folder], folder / "report"))
     if outcome.failed and not allow_failures:
         print(
             f"optibench: {outcome.failed:,} trials failed: column `error` of {folder / TRIALS} says why, "
