@@ -12,7 +12,6 @@ import optibench_optimizers
 from optibench_optimizers.adapters.optiformer_sequence import OptiFormerSeq, fingerprint
 from optibench_optimizers.base import Observation, OptimizerError
 from optiformer.sequence.network import load
-from optiformer.training.cache import cache_folder
 
 
 def space() -> ConfigurationSpace:
@@ -66,22 +65,3 @@ def test_wrong_settings_are_clear_errors(settings: dict[str, object], message: s
         settings = {**settings, "checkpoint": str(tiny_checkpoint)}
     with pytest.raises(OptimizerError, match=message):
         optibench_optimizers.create("optiformer-seq", space(), seed=0, n_trials=10, settings=settings)
-
-
-def test_a_training_phase_runs_once_and_its_checkpoint_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_run: str
-) -> None:
-    config = tmp_path / "small.yaml"
-    config.write_text(small_run)
-    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache"))
-    assert OptiFormerSeq.training({}) is None
-    training = OptiFormerSeq.training({"train": str(config)})
-    assert training is not None
-    assert training.key == fingerprint({"train": str(config)})
-    first, again = training.run(), training.run()
-    assert (first["cached"], again["cached"]) == (False, True)
-    assert first["seconds"] == again["seconds"] > 0
-    assert (cache_folder(config) / "best").exists()
-    optimizer = OptiFormerSeq(space(), seed=0, n_trials=10, train=str(config))
-    optimizer.tell(observed(5))
-    assert len(optimizer.ask()) == 1

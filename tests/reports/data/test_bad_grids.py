@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -181,21 +180,6 @@ def test_a_constant_task(make: Make, report: Callable[..., Path], regret: float)
     assert (clipped in text) == (regret < 0)
 
 
-def test_runs_that_only_failed_stand_at_the_worst_reference(make: Make, report: Callable[..., Path]) -> None:
-    results = make(THREE, TEN, seeds=2, trials=6, failures=0.0)
-    trials = results.trials.astype({"optimizer": str, "state": str})
-    gone = trials["optimizer"] == "tpe"
-    trials.loc[gone, ["value", "incumbent"]] = np.nan
-    trials.loc[gone, "state"] = "failed"
-    trials.loc[gone, "regret"] = 3.0  # f_worst of the generator's tasks
-    out = report(replace(results, trials=trials))
-    assert table(out, "failures").set_index("optimizer").loc["tpe", "trials_failed"] == 120
-    ranks = table(out, "ranks").query("trials == 6").set_index("optimizer")
-    assert ranks.loc["tpe", "mean_regret"] == pytest.approx(3.0)
-    assert ranks.loc["tpe", "mean_rank"] == 3.0
-    words(out)
-
-
 def test_seconds_that_are_not_known(make: Make, report: Callable[..., Path]) -> None:
     results = make(THREE, TEN, seeds=2, trials=8)
     columns = dict.fromkeys(("ask_seconds", "evaluate_seconds", "tell_seconds", "cost_seconds"), np.nan)
@@ -219,17 +203,3 @@ def test_mixed_trial_counts_are_compared_where_all_are(make: Make, report: Calla
         for optimizer, mean in expected.groupby("optimizer").mean().items():
             assert ranks.loc[(count, optimizer), "mean_regret"] == pytest.approx(mean)
     assert np.isnan(ranks["mean_regret"].get((40, "gp-botorch"), np.nan))
-
-
-@pytest.mark.parametrize("command", ["report", "compare"])
-def test_two_grids_with_different_references(
-    make: Make, as_folder: AsFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
-) -> None:
-    one, other = (make((name,), TEN, seeds=2, trials=6) for name in ("random", "tpe"))
-    folders = [as_folder(grid, tmp_path / name) for grid, name in ((one, "one"), (other, "other"))]
-    tasks = json.loads((folders[1] / "tasks.json").read_text())
-    tasks["b/2"]["reference"]["f_best"] -= 0.5
-    (folders[1] / "tasks.json").write_text(json.dumps(tasks))
-    message = refused([command, *map(str, folders), "--out", str(tmp_path / "out")], capsys)
-    assert "task 'b/2' has other reference values in one grid than in another" in message
-    assert not (tmp_path / "out").exists()

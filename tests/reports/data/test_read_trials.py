@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import optibench_reports
@@ -50,20 +49,6 @@ def test_incumbents_and_regrets_are_computed_from_the_frozen_references(tmp_path
     assert rows.loc["a/free"]["regret"].isna().all()
     assert set(results.planned["initial"]) == {"own"}
     assert sorted(results.planned["n_trials"]) == [1, 2, 3]
-
-
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_trials_of_this_bench_come_back_as_they_were(make: Make, tmp_path: Path, kind: str) -> None:
-    own = make(("random", "tpe"), seeds=3, trials=12)
-    path = tmp_path / f"trials.{kind}"
-    columns = [*read_trials.NEEDED, "state", *read_trials.SECONDS]
-    shuffled = own.trials.sample(frac=1, random_state=0)[columns]
-    shuffled.to_csv(path, index=False) if kind == "csv" else shuffled.to_parquet(path)
-    text = dict.fromkeys(("optimizer", "task", "state"), str)
-    order = ["optimizer", "task", "seed", "trial"]
-    wanted = own.trials.astype(text).sort_values(order, ignore_index=True)[[*columns, "incumbent", "regret"]]
-    found = read_trials.load(path, own.tasks).trials[wanted.columns]
-    pd.testing.assert_frame_equal(found.astype(text), wanted, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("quick_figures")
