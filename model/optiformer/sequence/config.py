@@ -106,7 +106,6 @@ class SamplingConfig:
         exploration: Mean number of parameters per configuration that are sampled uniformly. Like a mutation rate, it
             prevents a policy that copies its best trials from repeating a level forever. At most a tenth of each
             parameter's probability.
-        candidates: Number of samples per proposal, of which the likeliest is proposed.
         margin: Distance of the target below the best score, in units of the distance from best to median.
         context_trials: Maximum number of past trials in the context: mostly the best, the others evenly by rank.
         max_tokens: Maximum number of tokens of the context and the next trial.
@@ -117,7 +116,6 @@ class SamplingConfig:
     top_k: Annotated[int, Range(0, 10**6)] = 0
     top_p: Annotated[float, Range(above=0, most=1)] = 1.0
     exploration: Annotated[float, Range(0)] = 0.0
-    candidates: Annotated[int, Range(1, 10_000)] = 1
     margin: Annotated[float, Range(0)] = 0.05
     context_trials: Annotated[int, Range(1, 100_000)] = 19
     max_tokens: Annotated[int, Range(64, 10**6)] = 640

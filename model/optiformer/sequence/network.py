@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from optiformer.sequence.decoder import Decoder
 
 VOCABULARY = "vocabulary.json"
+#: Sampling settings that earlier versions had, with the value of all checkpoints; part of their hashes.
+FORMER = {"candidates": 1}
 
 
 def build_network(config: NetworkConfig, vocabulary: Vocabulary, *, seed: int | None = None) -> Any:
@@ -95,7 +97,8 @@ class Checkpoint:
 
     def digest(self) -> str:
         """A hash of everything that determines the proposals."""
-        digest = hashlib.sha256(json.dumps([asdict(self.config), asdict(self.sampling)], sort_keys=True).encode())
+        settings = [asdict(self.config), asdict(self.sampling) | FORMER]
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         digest.update(self.vocabulary.digest().encode())
         for name in sorted(self.weights):
             digest.update(name.encode() + self.weights[name].cpu().numpy().tobytes())
@@ -191,7 +194,8 @@ def load(folder: str | Path, *, device: str = "cpu", vocabulary: Vocabulary | No
     with reading(folder):
         digest, encoding, info = content["weights_sha256"], content["encoding"], content["info"]
         config = build(NetworkConfig, content["network"], f"{folder / CONFIG}: network")
-        sampling = build(SamplingConfig, content["sampling"], f"{folder / CONFIG}: sampling")
+        own = {name: value for name, value in content["sampling"].items() if name not in FORMER}
+        sampling = build(SamplingConfig, own, f"{folder / CONFIG}: sampling")
         trained_with = content["vocabulary_sha256"]
     saved = Vocabulary.load(folder / VOCABULARY)
     if saved.digest() != trained_with or (vocabulary is not None and vocabulary.digest() != trained_with):

@@ -135,8 +135,8 @@ class Policy:
         return torch.from_numpy(tokens)[None].to(self.decoder.device)
 
     def _propose(self, n: int, context: Cache, rng: np.random.Generator, temperature_factor: float) -> list[Config]:
-        """The likeliest of every ``candidates`` samples, or the best of every ``rerank``; ``n`` in total."""
-        k = self.rerank or self.sampling.candidates
+        """``n`` samples, or the best of every ``rerank``."""
+        k = self.rerank or 1
         configs, values = self._sample(n * k, context, rng, temperature_factor)
         best = values.reshape(n, k).argmax(axis=1)
         return [configs[i * k + int(j)] for i, j in enumerate(best)]
@@ -144,14 +144,10 @@ class Policy:
     def _sample(
         self, n: int, context: Cache, rng: np.random.Generator, temperature_factor: float
     ) -> tuple[list[Config], NDArray[np.float64]]:
-        """Sample ``n`` configurations and their values, (n,).
-
-        Values are expected improvements with ``rerank``, else log likelihoods at temperature 1.
-        """
+        """Sample ``n`` configurations, with their expected improvements, (n,), if there is a ``rerank``."""
         vocabulary = self.tokenizer.vocabulary
         cache = context.expand(n)
         configs: list[Config] = [{} for _ in range(n)]
-        likelihoods = np.zeros(n)
         new_tokens: list[NDArray[np.int64]] = []
         slots = dict(zip((p.name for p in self.tokenizer.parameters), self.tokenizer.slots, strict=True))
         for parameter in self.space.parameters:
@@ -166,8 +162,7 @@ class Policy:
             if active.any():
                 stacked = torch.from_numpy(np.stack(new_tokens, axis=1)).to(self.decoder.device)
                 hidden = self.decoder.advance(stacked, cache)
-                chosen, likelihood = self._choose(parameter, hidden, rng, temperature_factor)
-                likelihoods += np.where(active, likelihood, 0.0)
+                chosen = self._choose(parameter, hidden, rng, temperature_factor)
                 new_tokens = []
                 for row in np.flatnonzero(active):
                     value = self.tokenizer.decode_value(parameter, int(chosen[row]))
@@ -175,7 +170,7 @@ class Policy:
                     tokens[row] = self.tokenizer.encode_value(parameter, value)  # a discrete value's own bin
             new_tokens.append(tokens)
         if not self.rerank:
-            return configs, likelihoods
+            return configs, np.zeros(n)
         new_tokens.append(np.full(n, vocabulary.special("SCORE")))
         hidden = self.decoder.advance(torch.from_numpy(np.stack(new_tokens, axis=1)).to(self.decoder.device), cache)
         return configs, self._expected_improvement(hidden)
@@ -192,8 +187,8 @@ class Policy:
 
     def _choose(
         self, parameter: Parameter, hidden: torch.Tensor, rng: np.random.Generator, temperature_factor: float
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """A token per row and its log likelihood; a discrete value's is summed over the bins in its cell."""
+    ) -> NDArray[np.int64]:
+        """A token per row."""
         valid = self._valid[parameter.name]
         logits = self.decoder.logits(hidden, valid).double().cpu().numpy()
         temperature = min(
@@ -201,17 +196,7 @@ class Policy:
         )
         share = min(self.sampling.exploration / len(self.tokenizer.parameters), MAX_EXPLORATION)
         index = choose(logits, replace(self.sampling, temperature=temperature), rng.random(len(logits)), share)
-        likelihood = np.zeros(len(logits))
-        if self.sampling.candidates > 1:
-            probabilities = token_probabilities(logits, UNTOUCHED)
-            levels = parameter.n_levels
-            if levels is not None and not self.tokenizer.uses_categories(parameter):
-                cells = ((np.arange(logits.shape[1]) + 0.5) / logits.shape[1] * levels).astype(np.int64)
-                same = cells[None, :] == cells[index][:, None]
-            else:
-                same = np.arange(logits.shape[1])[None, :] == index[:, None]
-            likelihood = np.log((probabilities * same).sum(axis=1) + 1e-300)
-        return np.asarray(valid.cpu().numpy()[index]), likelihood
+        return np.asarray(valid.cpu().numpy()[index])
 
 
 def choose(

@@ -144,27 +144,6 @@ def test_greedy_sampling_needs_no_randomness(checkpoint: Checkpoint) -> None:
     assert first == second
 
 
-def test_the_likeliest_of_several_candidates_is_proposed(checkpoint: Checkpoint) -> None:
-    policy = Policy(Space.from_configspace(space()), checkpoint, sampling=SamplingConfig(candidates=5))
-    cache = policy.decoder.empty()
-    policy.decoder.advance(policy._encode(history(20)), cache)
-    drawn, likelihoods = policy._sample(15, cache, np.random.default_rng(2), 1.0)
-    proposed = policy._propose(3, cache, np.random.default_rng(2), 1.0)
-    assert proposed == [drawn[5 * i + int(likelihoods[5 * i : 5 * i + 5].argmax())] for i in range(3)]
-    assert len(set(likelihoods)) == 15
-
-
-def test_a_discrete_values_likelihood_is_that_of_its_whole_cell(checkpoint: Checkpoint) -> None:
-    for parameter in (Parameter("p", "int", 0, 3), Parameter("p", "categorical", choices=("a", "b", "c"))):
-        policy = Policy(Space((parameter,)), checkpoint, sampling=SamplingConfig(candidates=2, n_startup=1))
-        cache = policy.decoder.empty()
-        trials = [Trial({"p": parameter.value(0.1)}, 1.0), Trial({"p": parameter.value(0.9)}, 0.0)]
-        policy.decoder.advance(policy._encode(trials), cache)
-        drawn, likelihoods = policy._sample(400, cache, np.random.default_rng(0), 1.0)
-        found = {config["p"]: likelihood for config, likelihood in zip(drawn, likelihoods, strict=True)}
-        assert np.exp(list(found.values())).sum() == pytest.approx(1.0, abs=1e-6)
-
-
 logits = st.lists(st.floats(-20, 20), min_size=2, max_size=30)
 
 
