@@ -1,8 +1,7 @@
 """Finished cells on disk: one Arrow IPC file each, renamed into place once it is complete.
 
 The format is Arrow instead of Parquet because cells are small and many: reading one takes 25 instead of 600
-microseconds of CPU time, and writing one takes a tenth. The compacted table, which is published, is Parquet. Cells that
-earlier versions wrote as Parquet can be read, too.
+microseconds of CPU time, and writing one takes a tenth. The compacted table, which is published, is Parquet.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from optibench.files import write_atomically
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SUFFIXES = (".arrow", ".parquet")
+SUFFIX = ".arrow"
 BATCH = 1000
 """Cells that are read one by one before they are joined into one table."""
 
@@ -34,8 +33,7 @@ class CellFiles:
 
     def path(self, key: str) -> Path:
         """The path of a cell's file, which may not exist yet."""
-        arrow, parquet = (self.folder / key[:2] / f"{key}{suffix}" for suffix in SUFFIXES)
-        return parquet if parquet.exists() and not arrow.exists() else arrow
+        return self.folder / key[:2] / f"{key}{SUFFIX}"
 
     def written(self) -> dict[str, int]:
         """When each finished cell's file was written (nanoseconds of Unix time), by the cell's key."""
@@ -47,7 +45,7 @@ class CellFiles:
                 with os.scandir(folder.path) as files:
                     for file in files:
                         key, suffix = os.path.splitext(file.name)  # noqa: PTH122 (there may be a hundred thousand)
-                        if suffix in SUFFIXES:
+                        if suffix == SUFFIX:
                             found[key] = file.stat().st_mtime_ns
         return found
 
@@ -65,7 +63,7 @@ class CellFiles:
         """
         import pyarrow as pa
 
-        path = self.folder / key[:2] / f"{key}.arrow"
+        path = self.path(key)
         path.parent.mkdir(exist_ok=True)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:
@@ -81,13 +79,9 @@ class CellFiles:
         import pyarrow as pa
 
         try:
-            try:
-                # text instead of a Path, which would take as long as the reading itself
-                with open(f"{self.folder}/{key[:2]}/{key}.arrow", "rb", buffering=0) as file:  # noqa: PTH123
-                    content = file.read()
-            except FileNotFoundError:
-                return _parquet(self.path(key))
-            return pa.ipc.open_file(pa.py_buffer(content)).read_all()
+            # text instead of a Path, which would take as long as the reading itself
+            with open(f"{self.folder}/{key[:2]}/{key}{SUFFIX}", "rb", buffering=0) as file:  # noqa: PTH123
+                return pa.ipc.open_file(pa.py_buffer(file.read())).read_all()
         except pa.ArrowException as error:
             raise ValueError(str(error)) from error
 
@@ -119,14 +113,6 @@ class CellFiles:
             )  # earlier versions have other columns
             whole = pa.concat_tables(tables, promote_options="none" if alike else "default")
             yield whole.unify_dictionaries().combine_chunks()
-
-
-def _parquet(path: Path) -> pa.Table:
-    """A cell in the format of an earlier version."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        return file.read(use_threads=False)
 
 
 class DamagedError(Exception):

@@ -15,13 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import optibench_benchmarks
-from optibench.cell.journal import Journal
 from optibench.cell.trials import (
     LEFT_OUT,
     MAX_INFO,
     MAX_INFO_ITEMS,
     MAX_INFO_TEXT,
-    Trial,
     info_text,
     metric_names,
     metric_values,
@@ -32,29 +30,13 @@ from optibench.plan.plan import Plan
 from optibench.store.run_folder import TRIALS, Store
 
 TASK = "hpobench/ml/histgb/iris"
-GRID = ("-o", "random,tpe", "-b", f"{TASK},synthetic/sphere-2d", "-s", 2, "-t", 3)
-SIZE = ("--initial-size", 1, "--executor", "serial")
-VALUES = (0, "search", "{}", None, 0.5, "ok", None, 0.0, 0.1, 0.1, 0.1, 1e9)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run") / "out"
-    assert main(["run", *map(str, (*GRID, *SIZE)), "--out", str(folder), "--no-report"]) == 0
-    return folder
-
-
-def stored(folder: Path) -> pd.DataFrame:
-    store = Store.open(folder)
-    return store.trials(list(store.plan().cells())).to_pandas()
-
-
-def test_what_an_evaluation_returned_is_in_the_table(run: Path) -> None:
-    trials = stored(run)
-    trained = trials["task"] == TASK
-    assert trials.loc[~trained, "info"].isna().all()
+def test_what_an_evaluation_returned_is_in_the_table(stored: pd.DataFrame) -> None:
+    trained = stored["task"] == TASK
+    assert stored.loc[~trained, "info"].isna().all()
     task = optibench_benchmarks.create(TASK)
-    for trial in trials[trained].itertuples():
+    for trial in stored[trained].itertuples():
         assert json.loads(trial.info) == task.evaluate(json.loads(trial.config), seed=0).info
 
 
@@ -75,12 +57,12 @@ def test_the_directions_of_metrics_are_kept_and_change_no_key(run: Path) -> None
         store.refuse_difference(changed(direction="minimize"))
 
 
-def test_a_compact_folder_has_only_the_metrics_that_are_named(run: Path, tmp_path: Path) -> None:
+def test_a_compact_folder_has_only_the_metrics_that_are_named(run: Path, stored: pd.DataFrame, tmp_path: Path) -> None:
     for name, flags in {"all": (), "none": ("--compact",), "one": ("--compact", "--metric", "test_accuracy")}.items():
         assert main(["publish", str(run), str(tmp_path / name), *flags]) == 0
     everything = pq.read_table(tmp_path / "all" / TRIALS)["info"].drop_null().to_pylist()
-    assert everything == stored(run)["info"].dropna().tolist()
-    assert pq.read_table(tmp_path / "none" / TRIALS)["info"].null_count == len(stored(run))
+    assert everything == stored["info"].dropna().tolist()
+    assert pq.read_table(tmp_path / "none" / TRIALS)["info"].null_count == len(stored)
     infos = [json.loads(text) for text in pq.read_table(tmp_path / "one" / TRIALS)["info"].to_pylist() if text]
     assert len(infos) == 12
     assert all(list(info) == ["test_accuracy"] for info in infos)
@@ -99,13 +81,6 @@ def test_a_metric_that_cannot_be_kept_is_one_sentence(
     assert main(["publish", str(run), str(tmp_path / "new"), *flags]) == 2
     assert words in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_a_journal_keeps_info_and_older_ones_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "cell.jsonl"
-    older = json.dumps(json.loads(Trial(1, *VALUES[1:]).to_json())[:-1])
-    path.write_text(f"{Trial(*VALUES, info='{}').to_json()}\n{older}\n")
-    assert [trial.info for trial in Journal(path).read().trials] == ["{}", None]
 
 
 class Broken:
@@ -240,7 +215,7 @@ def test_a_declared_metric_of_a_training_is_one_that_it_returns(name: str) -> No
 
 
 def test_a_report_shows_a_metric_at_the_incumbent(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, stored: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["publish", str(run), str(tmp_path / "small"), "--compact", "--metric", "test_accuracy"]) == 0
     for folder in (run, tmp_path / "small"):
@@ -252,9 +227,8 @@ def test_a_report_shows_a_metric_at_the_incumbent(
             (out / "report.md").read_text().replace("\\", "")
         )
         shown = pd.read_csv(out / "tables" / "metric_test_accuracy_tasks_at_3.csv")
-        trials = stored(run)
         for optimizer, mean in shown.set_index("optimizer")["mean"].items():
-            mine = trials[(trials["task"] == TASK) & (trials["optimizer"] == optimizer)]
+            mine = stored[(stored["task"] == TASK) & (stored["optimizer"] == optimizer)]
             best = mine.loc[mine.groupby("seed")["value"].idxmax()]  # the first of several
             assert mean == pytest.approx(np.mean([json.loads(text)["test_accuracy"] for text in best["info"]]))
 

@@ -7,11 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.ipc
-import pyarrow.parquet
 import pytest
-
-from optibench.store.run_folder import Store
 
 CHEAP = ("-o", "random,sobol", "-b", "synthetic/sphere-2d,synthetic/ackley-5d", "-s", "3", "-t", "15")
 
@@ -90,39 +86,9 @@ def test_a_failed_tell_keeps_the_value_and_says_so(optibench: Any, table: Any, t
 
 
 def test_before_the_first_success_the_regret_is_the_worst_reference(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench(
-        "run",
-        "--no-report",
-        "-o",
-        "bad-ask",
-        "-b",
-        "misbehaving/log",
-        "-s",
-        "1",
-        "-t",
-        "4",
-        "--initial",
-        "own",
-        "--out",
-        "out",
-        check=3,
-    )
+    grid = ("-o", "bad-ask", "-b", "misbehaving/log", "-s", "1", "-t", "4", "--initial", "own")
+    optibench("run", "--no-report", *grid, "--out", "out", check=3)
     assert table(tmp_path / "out").regret.tolist() == [4.0] * 4
-
-
-def test_a_dead_worker_is_replaced_and_the_event_recorded(optibench: Any, table: Any, tmp_path: Path) -> None:
-    optibench(
-        *("run", "--no-report", "-o", "random", "-b", "misbehaving/die", "-s", "3", "-t", "20", "-j", 2),
-        *("--out", "out"),
-        check=3,
-    )
-    events = Store.open(tmp_path / "out").events()
-    assert {event["event"] for event in events} == {
-        "worker died, its trial is tried again",
-        "worker died, its trial is recorded as failed",
-    }
-    status = json.loads(optibench("status", "out", "--json").stdout)
-    assert status["finished"] == status["cells"] == 3
 
 
 def test_a_truncated_result_is_refused_and_mended_by_a_run(optibench: Any, table: Any, tmp_path: Path) -> None:
@@ -221,18 +187,3 @@ def test_a_cell_that_was_run_again_is_compacted_again(optibench: Any, table: Any
 def test_a_report_says_which_initial_design(initial: str, words: str, optibench: Any, tmp_path: Path) -> None:
     optibench("run", *CHEAP, "--initial", initial, "--out", "out")
     assert words in (tmp_path / "out" / "report" / "report.md").read_text()
-
-
-def test_cells_that_an_earlier_version_wrote_as_parquet_are_read_and_not_run_again(
-    optibench: Any, table: Any, tmp_path: Path
-) -> None:
-    optibench("run", "--no-report", *CHEAP, "--out", "out")
-    whole = table(tmp_path / "out")
-    for path in sorted((tmp_path / "out" / "cells").glob("*/*.arrow"))[:5]:
-        cell = pyarrow.ipc.open_file(path).read_all().drop_columns("attempts")
-        pyarrow.parquet.write_table(cell, path.with_suffix(".parquet"))
-        path.unlink()
-    (tmp_path / "out" / "trials.parquet").unlink(missing_ok=True)
-    optibench("run", "--no-report", "--out", "out")
-    assert len(list((tmp_path / "out" / "cells").glob("*/*.parquet"))) == 5
-    pd.testing.assert_frame_equal(table(tmp_path / "out").drop(columns="attempts"), whole.drop(columns="attempts"))

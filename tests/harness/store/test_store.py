@@ -20,9 +20,10 @@ from optibench.spec.grid import Grid
 from optibench.store.run_folder import Store
 
 
-def trials(n: int) -> list[Trial]:
+def trials(n: int, **more: Any) -> list[Trial]:
     return [
-        Trial(i, "search", '{"x": 0.5}', None, 1.0 / (i + 1), "ok", None, 0.0, 1e-5, 1e-5, 1e-6, 1e9) for i in range(n)
+        Trial(i, "search", '{"x": 0.5}', None, 1.0 / (i + 1), "ok", None, 0.0, 1e-5, 1e-5, 1e-6, 1e9, **more)
+        for i in range(n)
     ]
 
 
@@ -72,7 +73,7 @@ def test_cost_grows_no_faster_than_the_grid(tmp_path: Path, monkeypatch: pytest.
 def test_a_journal_keeps_what_is_whole_and_cuts_off_the_rest(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "cell.jsonl")
     records = [
-        *trials(3),
+        *trials(3, curve='{"epoch": [1.0]}', info='{"accuracy": 0.5}'),
         Fault(3, "evaluate", "failed", "died", 0.5, retry=True),
         Fault(3, "ask", "timeout", "slow", 1.0),
     ]
@@ -113,9 +114,9 @@ def test_a_damaged_line_ends_a_journal(damage: bytes, tmp_path: Path) -> None:
 
 def test_the_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     whole = json.loads(trials(1)[0].to_json())
-    line = json.dumps(whole[: FIELDS.index("attempts")]) + "\n"
-    (tmp_path / "cell.jsonl").write_text(line)
-    assert Journal(tmp_path / "cell.jsonl").read().trials == trials(1)
+    for length in range(FIELDS.index("attempts"), len(FIELDS)):
+        (tmp_path / "cell.jsonl").write_text(json.dumps(whole[:length]) + "\n")
+        assert Journal(tmp_path / "cell.jsonl").read().trials == trials(1)
 
 
 def test_faults_of_an_attempt_that_an_earlier_version_gave_up_are_passed_over(tmp_path: Path) -> None:
