@@ -41,16 +41,10 @@ def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["-o", "random:size=3", "-b", "synthetic/sphere-2d"], ["random", "size"]),
         (["-o", "tpe:group", "-b", "synthetic/sphere-2d"], ["group", "name:key=value"]),
         (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "0"], ["trials", "at least 1", "'0'"]),
-        (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "-3"], ["trials", "at least 1", "'-3'"]),
-        (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "many"], ["trials", "'many'"]),
-        (["-o", "random", "-b", "synthetic/sphere-2d", "-s", "0"], ["seeds", "'0'"]),
-        (["-o", "random", "-b", "synthetic/sphere-2d", "-s", "5-3"], ["seeds", "'5-3'"]),
         (["-o", "random", "-b", "synthetic/sphere-2d", "-j", "0"], ["jobs", "at least 1"]),
         (["-o", "random", "-b", "synthetic/sphere-2d", "--executor", "threads"], ["executor", "processes"]),
         (["-o", "random", "-b", "synthetic/sphere-2d", "-s", "²"], ["seeds", "'²'"]),
-        (["-o", "random", "-b", "synthetic/sphere-2d", "-s", "1_0"], ["seeds", "'1_0'"]),
         (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "1_0"], ["trials", "'1_0'"]),
-        (["-o", "random", "-b", "synthetic/sphere-2d", "-t", "9" * 5000], ["trials", "at least 1"]),
         (["-o", "random", "tpe", "-b", "demo"], ["`-o random,tpe` or `-o random -o tpe`"]),
         (["-o", "random", "tpe", "demo"], ["`-o random,tpe`", "`optibench run demo -o random,tpe`"]),
         (
@@ -109,24 +103,6 @@ def test_a_grid_file_is_refused_with_the_line(
     assert [path.name for path in tmp_path.iterdir()] == ["grid.yaml"]
 
 
-def test_missing_data_is_refused_with_the_fetch_command(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPTIBENCH_DATA", str(tmp_path / "nothing"))
-    for name in ("yahpo/lcbench/3945", "yahpo/lcbench/*"):
-        assert "optibench data fetch" in refused(capsys, "run", "-o", "random", "-b", name)
-
-
-def test_a_foreign_folder_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
-    message = refused(capsys, "run", "-o", "random", "-b", "synthetic/sphere-2d", "--out", "thesis")
-    assert "thesis" in message
-    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
-    assert "holds no results" in refused(capsys, "status", "thesis")
-    assert "holds no results" in refused(capsys, "report", "thesis")
-
-
 def test_an_output_that_cannot_be_written_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     message = refused(capsys, "run", "-o", "random", "-b", "synthetic/sphere-2d", "--out", "file/out")
@@ -138,41 +114,17 @@ def test_an_output_that_cannot_be_written_is_refused(capsys: pytest.CaptureFixtu
         )
 
 
-def test_another_grid_in_the_same_folder_is_refused_with_the_difference(
+def test_a_training_configuration_is_refused_before_anything_is_written(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "grid.yaml").write_text(GRID)
-    assert main(["run", "grid.yaml", "--out", "out", "--executor", "serial"]) == 0
-    capsys.readouterr()
-    message = refused(capsys, "run", "grid.yaml", "-t", "16", "--out", "out")
-    assert "grid.trials: 15 there, 16 here" in message
-    message = refused(capsys, "run", "--out", "out", "-t", "16")
-    assert "--trials" in message
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("train: {beta2: 7}", "wrong.yaml: train: beta2 must be a number of at least 0 and below 1, not 7."),
-        ("train: {warmup: -3}", "wrong.yaml: train: warmup must be a number from 0 to 1, not -3."),
-        ("encoding: surrogates", "wrong.yaml: encoding must be one of seq, surrogate, not 'surrogates'."),
-        (
-            "encoding: surrogate\nsurrogate: {bins: many}",
-            "wrong.yaml: surrogate: bins must be a whole number from 8 to",
-        ),
-        ("network: {n_layers: 2024-13-45}", "wrong.yaml is not YAML"),
-    ],
-)
-def test_a_training_configuration_is_refused_before_anything_is_written(
-    text: str, words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    (tmp_path / "wrong.yaml").write_text(text)
+    (tmp_path / "wrong.yaml").write_text("train: {beta2: 7}")
     for command in (
         ["train", "wrong.yaml", "--out", "out"],
         ["scaling", "set-small", "set-medium", "wrong.yaml", "--out", "out"],
         ["run", "-o", "optiformer:train=wrong.yaml", "-b", "synthetic/sphere-2d", "--out", "out"],
         ["run", "-o", "optiformer-seq:train=wrong.yaml", "-b", "synthetic/sphere-2d", "--out", "out"],
     ):
+        words = "wrong.yaml: train: beta2 must be a number of at least 0 and below 1, not 7."
         assert words in refused(capsys, *command)
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.yaml"]
 

@@ -59,6 +59,8 @@ def test_a_folder_of_somebody_elses_is_refused_and_left_alone(optibench: Any, tm
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
     (tmp_path / "file").write_text("mine")
     assert "file is a file" in optibench(*RUN[:-1], "file", check=2).stderr
+    for command in ("status", "report"):
+        assert "holds no results" in optibench(command, "out", check=2).stderr
 
 
 def test_of_two_commands_at_the_same_moment_one_runs(environment: dict[str, str], table: Any, tmp_path: Path) -> None:

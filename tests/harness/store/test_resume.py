@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -40,27 +39,6 @@ def begun(folder: Path) -> bool:
     return any(path.stat().st_size > 400 for path in (folder / "journal").glob("*.jsonl"))
 
 
-def kill_and_resume(
-    environment: dict[str, str], tmp_path: Path, arguments: tuple[str, ...], kills: int, seed: int
-) -> int:
-    """Kill a run at random moments, then let it finish; returns how many kills hit a running grid."""
-    rng, hits = random.Random(seed), 0
-    out = tmp_path / "killed"
-    for _ in range(kills):
-        before = cell_files(out)
-        process = start(environment, tmp_path, *arguments, "--out", "killed")
-        try:
-            process.wait(timeout=rng.uniform(0.5, 4.0))
-        except subprocess.TimeoutExpired:
-            hits += 1
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-        after = cell_files(out)
-        assert before.items() <= after.items(), "a finished cell was lost or run again"
-    assert start(environment, tmp_path, *arguments, "--out", "killed").wait(timeout=600) == 0
-    return hits
-
-
 def test_a_killed_run_resumes_to_the_same_table(environment: dict[str, str], table: Any, tmp_path: Path) -> None:
     arguments = ("-o", "random,tpe", *SLOW)
     assert start(environment, tmp_path, *arguments, "--out", "whole").wait(timeout=300) == 0
@@ -88,20 +66,6 @@ def test_a_resumed_cell_evaluates_nothing_twice(environment: dict[str, str], tab
     # at most the one evaluation in flight was lost
     assert 60 <= len(evaluations) <= 61
     assert len(set(evaluations)) == 60
-
-
-def test_a_journal_cut_in_the_middle_of_a_line_resumes(environment: dict[str, str], table: Any, tmp_path: Path) -> None:
-    arguments = ("-o", "tpe", "-b", "misbehaving/sleep", "-s", "1", "-t", "40", "-j", "1")
-    assert start(environment, tmp_path, *arguments, "--out", "whole").wait(timeout=300) == 0
-    process = start(environment, tmp_path, *arguments, "--out", "killed")
-    wait_for(lambda: begun(tmp_path / "killed"))
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    time.sleep(0.3)  # the worker dies with its runner, not quite at once
-    (journal,) = (tmp_path / "killed" / "journal").iterdir()
-    journal.write_bytes(journal.read_bytes()[:-17])
-    assert start(environment, tmp_path, *arguments, "--out", "killed").wait(timeout=300) == 0
-    pd.testing.assert_frame_equal(table(tmp_path / "killed"), table(tmp_path / "whole"))
 
 
 def test_a_cell_that_cannot_be_replayed_keeps_what_was_recorded(
@@ -144,11 +108,13 @@ def test_a_worker_that_hangs_dies_with_a_killed_run(environment: dict[str, str],
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 20)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "executor"), [(signal.SIGINT, "processes"), (signal.SIGTERM, "processes"), (signal.SIGINT, "serial")]
+)
 def test_a_signal_stops_cleanly_and_says_how_to_resume(
-    number: int, environment: dict[str, str], table: Any, tmp_path: Path
+    number: int, executor: str, environment: dict[str, str], table: Any, tmp_path: Path
 ) -> None:
-    arguments = ("-o", "random", *SLOW)
+    arguments = ("-o", "random", *SLOW[: None if executor == "processes" else -2], "--executor", executor)
     command = [sys.executable, "-m", "optibench.cli.main", "run", *arguments, "--out", "out"]
     process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: (tmp_path / "out" / "journal").exists() and begun(tmp_path / "out"))
@@ -159,31 +125,3 @@ def test_a_signal_stops_cleanly_and_says_how_to_resume(
     assert "Traceback" not in stderr
     assert start(environment, tmp_path, "--out", "out").wait(timeout=300) == 0
     assert len(table(tmp_path / "out")) == 4 * 12
-
-
-def test_a_second_runner_in_the_same_folder_is_refused(environment: dict[str, str], table: Any, tmp_path: Path) -> None:
-    arguments = ("-o", "random", *SLOW, "-t", "400", "--out", "out")
-    first = start(environment, tmp_path, *arguments)
-    wait_for(lambda: (tmp_path / "out" / "journal").exists() and begun(tmp_path / "out"))
-    assert start(environment, tmp_path, *arguments).wait(timeout=60) == 2
-    first.kill()
-    first.wait()
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("seed", [1])
-def test_twenty_kills_of_a_grid_of_forty_cells(
-    seed: int, environment: dict[str, str], table: Any, tmp_path: Path
-) -> None:
-    arguments = (
-        *("-o", "random,sobol,tpe,cmaes,gp-skopt,smac-rf"),
-        *("-b", "misbehaving/sleep,synthetic/ackley-5d,hpobench/nn/car"),
-        *("-s", "4", "-t", "20", "-j", "2"),
-    )
-    assert start(environment, tmp_path, *arguments, "--out", "whole").wait(timeout=1200) == 0
-    hits = kill_and_resume(environment, tmp_path, arguments, kills=20, seed=seed)
-    killed, whole = table(tmp_path / "killed"), table(tmp_path / "whole")
-    assert len(whole) == 6 * 3 * 4 * 20
-    assert not killed.duplicated(["cell", "trial"]).any()
-    pd.testing.assert_frame_equal(killed, whole)
-    assert hits >= 10, f"only {hits} of 20 kills hit a running grid"
