@@ -68,15 +68,21 @@ def optibench(environment: dict[str, str], tmp_path: Path, command_server: Any) 
 
 
 @pytest.fixture
-def table() -> Callable[[Path], pd.DataFrame]:
-    """Read a run's trials without the timings: what two runs of one grid have in common."""
+def trials_of() -> Callable[[Path], pd.DataFrame]:
+    """Read a run's trials."""
 
     def read(folder: Path) -> pd.DataFrame:
         store = Store.open(folder)
-        frame: pd.DataFrame = store.trials(store.plan().cells()).to_pandas().drop(columns=[*TIMINGS, "run"])
+        frame: pd.DataFrame = store.trials(store.plan().cells()).to_pandas()
         return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
 
     return read
+
+
+@pytest.fixture
+def table(trials_of: Callable[[Path], pd.DataFrame]) -> Callable[[Path], pd.DataFrame]:
+    """Read a run's trials without the timings: what two runs of one grid have in common."""
+    return lambda folder: trials_of(folder).drop(columns=[*TIMINGS, "run"])
 
 
 @pytest.fixture

@@ -85,27 +85,24 @@ def test_it_is_one_sentence_in_a_process_of_its_own(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_journal_costs_only_what_is_damaged(
-    kind: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    base: Path,
+    table: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A journal is what a kill may cut anywhere: whatever is in it, the run goes on and gives the same table."""
     rng = random.Random(f"{SEED} {kind}")
     monkeypatch.chdir(tmp_path)
     shutil.copytree(base / "run", tmp_path / "run")
     whole = Store(tmp_path / "run")
-    cells = list(whole.plan().cells())
-    expected = _rows(whole, cells)
-    cell = rng.choice(cells)
+    expected = table(whole.folder)
+    cell = rng.choice(list(whole.plan().cells()))
     lines = journal(expected, cell)
     (tmp_path / "run" / "journal" / f"{cell.key}.jsonl").write_bytes(damaged_lines(lines, kind, rng))
     whole.cells.path(cell.key).unlink()
     assert main(["run", "--out", "run", "--executor", "serial", "--no-report"]) == 0
     assert "Traceback" not in capsys.readouterr().err
-    found = _rows(whole, cells)  # what was made of the damaged one is signed as such
+    found = table(whole.folder)  # what was made of the damaged one is signed as such
     assert found.drop(columns="fingerprint").equals(expected.drop(columns="fingerprint"))
-
-
-def _rows(store: Store, cells: Any) -> pd.DataFrame:
-    from optibench.cell.trials import TIMINGS
-
-    frame = store.trials(cells).to_pandas().drop(columns=[*TIMINGS, "run"])
-    return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))

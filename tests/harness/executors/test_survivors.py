@@ -11,19 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-
-from optibench.store.run_folder import Store
 
 CRASHED = "evaluate: the worker died (signal SIGSEGV)"
 HABITS = ("fork", "fork-session", "fork-multiprocessing")
-
-
-def trials_of(folder: Path) -> pd.DataFrame:
-    store = Store.open(folder)
-    frame: pd.DataFrame = store.trials(store.plan().cells()).to_pandas()
-    return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
 
 
 def alive(pid: int) -> bool:
@@ -54,7 +45,7 @@ def dead(survivors: Path) -> int:
 
 @pytest.mark.parametrize("how", ["processes", "processes with limits", "dask"])
 def test_a_crash_that_leaves_children_costs_one_trial_and_the_children(
-    request: pytest.FixtureRequest, optibench: Any, tmp_path: Path, survivors: Path, how: str
+    request: pytest.FixtureRequest, optibench: Any, trials_of: Any, tmp_path: Path, survivors: Path, how: str
 ) -> None:
     options: tuple[str, ...] = ("-j", "2")
     if how == "processes with limits":
@@ -84,7 +75,7 @@ def test_a_crash_that_leaves_children_costs_one_trial_and_the_children(
     assert dead(survivors) >= len(crashed)
 
 
-def test_a_limit_ends_the_children_too(optibench: Any, tmp_path: Path, survivors: Path) -> None:
+def test_a_limit_ends_the_children_too(optibench: Any, trials_of: Any, tmp_path: Path, survivors: Path) -> None:
     optibench(
         *("run", "-o", "random", "-b", "misbehaving/fork-hang", "-s", "2", "-t", "12", "--initial-size", "2"),
         *("--evaluation-limit", "2s", "--no-report", "-j", "1", "--out", "out"),
@@ -99,7 +90,7 @@ def test_a_limit_ends_the_children_too(optibench: Any, tmp_path: Path, survivors
 
 
 def test_what_a_living_worker_daemonised_lives_until_the_worker_ends(
-    optibench: Any, tmp_path: Path, survivors: Path
+    optibench: Any, trials_of: Any, tmp_path: Path, survivors: Path
 ) -> None:
     """The later cells of the same worker find it alive, and the end of the run ends it."""
     (tmp_path / "once").mkdir()

@@ -18,11 +18,8 @@ from optibench.options import declared
 from optibench.plan.plan import Plan
 from optibench.spec import batches
 from optibench.spec.grid import Also, Grid, load
-from optibench.store.run_folder import Store
 from optibench_optimizers import Observation, Optimizer, Suggestion
 from optibench_optimizers.adapters.random_search import RandomSearch
-
-RESULTS = Path(__file__).parents[3] / "results"
 
 
 @pytest.mark.parametrize(
@@ -44,13 +41,6 @@ def test_a_label_says_the_batch_size_and_one_is_no_batch() -> None:
     assert batches.expand(["tpe (batch 2)"], (8,)) == ("tpe (batch 2)",)
     assert batches.split("tpe:group=true (batch 4)") == ("tpe:group=true", 4)
     assert batches.split("tpe (theirs)") == ("tpe (theirs)", 1)
-
-
-@pytest.mark.parametrize("name", sorted(path.name for path in RESULTS.iterdir() if (path / "grid.yaml").exists()))
-def test_the_cells_of_committed_grids_keep_their_keys(name: str) -> None:
-    """Planned from the folders as they are: what was added to grids since is in no key of theirs."""
-    store = Store.open(RESULTS / name)
-    assert {cell.key for cell in store.plan().cells()} == store.finished()
 
 
 def test_batches_of_one_are_the_cells_of_a_grid_without_batches() -> None:

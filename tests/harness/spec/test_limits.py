@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pandas as pd
 import pytest
 
 from optibench.errors import HarnessError
@@ -20,14 +19,9 @@ from optibench.store.run_folder import Store
 GRID = Grid(("random",), ("synthetic/sphere-2d",), (0, 1), 8)
 
 
-def trials_of(folder: Path) -> pd.DataFrame:
-    """A run's trials with their timings."""
-    store = Store.open(folder)
-    frame: pd.DataFrame = store.trials(store.plan().cells()).to_pandas()
-    return frame.astype(dict.fromkeys(frame.select_dtypes("category"), str))
-
-
-def test_an_evaluation_that_ends_its_worker_costs_only_its_own_trial(optibench: Any, tmp_path: Path) -> None:
+def test_an_evaluation_that_ends_its_worker_costs_only_its_own_trial(
+    optibench: Any, trials_of: Any, tmp_path: Path
+) -> None:
     habits = {
         "die": ("failed", "evaluate: the worker died (signal SIGKILL)", 3),
         "crash": ("failed", "evaluate: the worker died (signal SIGSEGV)", 3),
@@ -70,7 +64,9 @@ def test_an_evaluation_that_ends_its_worker_costs_only_its_own_trial(optibench: 
     assert len(events) == failures + len(hangs), "every attempt is on record"
 
 
-def test_an_optimizer_that_ends_its_worker_is_named_with_its_step(optibench: Any, tmp_path: Path) -> None:
+def test_an_optimizer_that_ends_its_worker_is_named_with_its_step(
+    optibench: Any, trials_of: Any, tmp_path: Path
+) -> None:
     optibench(
         *("run", "-o", "hang-ask,hang-tell,crash-ask,hang-setup", "-b", "synthetic/sphere-2d", "-s", "1"),
         *("-t", "8", "--initial-size", "4", "--ask-limit", "1", "--cell-limit", "6s", "--no-report", "-j", 2),
@@ -99,7 +95,9 @@ def test_an_optimizer_that_ends_its_worker_is_named_with_its_step(optibench: Any
         assert cells[name].state.tolist()[:6] == ["ok"] * 6
 
 
-def test_a_cell_that_takes_too_long_times_out_between_trials_and_inside_one(optibench: Any, tmp_path: Path) -> None:
+def test_a_cell_that_takes_too_long_times_out_between_trials_and_inside_one(
+    optibench: Any, trials_of: Any, tmp_path: Path
+) -> None:
     optibench(
         *("run", "-o", "random", "-b", "misbehaving/sleep,misbehaving/hang", "-s", "3-3", "-t", "400"),
         *("--cell-limit", "2", "--no-report", "-j", 2, "--out", "out"),
@@ -115,7 +113,9 @@ def test_a_cell_that_takes_too_long_times_out_between_trials_and_inside_one(opti
         assert cell.evaluate_seconds.sum() < 10
 
 
-def test_an_optimizer_that_cannot_be_replayed_goes_on_after_a_limit(optibench: Any, tmp_path: Path) -> None:
+def test_an_optimizer_that_cannot_be_replayed_goes_on_after_a_limit(
+    optibench: Any, trials_of: Any, tmp_path: Path
+) -> None:
     optibench(
         *("run", "-o", "stubborn", "-b", "misbehaving/hang", "-s", "2", "-t", "10", "-j", "2"),
         *("--initial", "own", "--evaluation-limit", "1", "--no-report", "--out", "out"),
