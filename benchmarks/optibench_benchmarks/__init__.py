@@ -1,4 +1,4 @@
-"""Tasks to optimize: search space, objective, direction and frozen reference values."""
+"""Tasks to optimize: search space, objectives, constraints and frozen reference values."""
 
 from optibench_benchmarks.base import (
     Benchmark,
@@ -6,6 +6,7 @@ from optibench_benchmarks.base import (
     Config,
     Direction,
     Evaluation,
+    Front,
     MissingDataError,
     Reference,
     Sampling,
@@ -31,6 +32,7 @@ __all__ = [
     "Direction",
     "Evaluation",
     "Family",
+    "Front",
     "MissingDataError",
     "Reference",
     "Sampling",

@@ -1,7 +1,8 @@
 """The benchmark contract.
 
-A benchmark is a search space, an objective over it and the metadata that makes a result comparable: the direction,
-whether the objective is noisy, an optional fidelity space and frozen reference values.
+A benchmark is a search space, one or more objectives over it, any number of constraints, and the metadata that makes a
+result comparable: the directions, whether the objectives are noisy, an optional fidelity space and frozen reference
+values.
 
 Configurations are plain mappings of *active* parameters to Python values (``int``, ``float``, ``str``, ``bool``), never
 ``ConfigSpace.Configuration``: evaluation stays cheap, and an objective can run in another process.
@@ -38,18 +39,22 @@ class Evaluation:
 
     Attributes:
         value: The objective in the benchmark's own direction and unit. May be NaN or infinite: the runner turns that
-            into a failed trial.
+            into a failed trial. Left out where the benchmark has several objectives.
         cost_seconds: The cost of a real evaluation in seconds (the training time that a surrogate predicts or a table
             recorded); 0.0 if it is unknown or nothing.
         info: Further numbers or words worth keeping (other metrics, an epoch count); stored with the trial.
         curve: The learning curve of a training: by quantity, one number for each step, all of the same length. The
             first quantity is the step itself (``epoch``, ``n_estimators``). Empty where nothing was trained in steps.
+        values: Where the benchmark has several objectives, all of them, in the order of :attr:`Benchmark.objectives`.
+        constraints: The constraints, in the order of :attr:`Benchmark.constraints`; fulfilled where they are <= 0.
     """
 
-    value: float
+    value: float = math.nan
     cost_seconds: float = 0.0
     info: Mapping[str, float | str] = field(default_factory=dict)
     curve: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    values: Sequence[float] = ()
+    constraints: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,46 @@ class Reference:
         return (value - self.f_best) / (self.f_ref - self.f_best)
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Frozen values that turn several objectives into a normalised hypervolume regret.
+
+    Each point has one number for each objective, in its own direction, at full fidelity and without noise.
+
+    Attributes:
+        ideal: The best value of each objective on the front.
+        reference_point: What a configuration must beat in every objective to count. A rule chooses it that looks at no
+            optimizer.
+        hypervolume: The volume that the whole front dominates, as a share of the box between ``ideal`` and
+            ``reference_point``.
+        points: The front: all of it where it is finite, a sample where it is not.
+        source: How the values were obtained, in a few words ("complete table", "analytic").
+        version: Increases whenever a value changes; results of different versions are not comparable.
+    """
+
+    ideal: tuple[float, ...]
+    reference_point: tuple[float, ...]
+    hypervolume: float
+    points: tuple[tuple[float, ...], ...]
+    source: str
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        numbers = (*self.ideal, *self.reference_point, *(number for point in self.points for number in point))
+        sizes = {len(self.ideal), len(self.reference_point), *map(len, self.points)}
+        if len(sizes) != 1 or not all(map(math.isfinite, numbers)):
+            raise ValueError("ideal, reference_point and points must have one finite number for each objective")
+        if any(best == last for best, last in zip(self.ideal, self.reference_point, strict=True)):
+            raise ValueError(f"the reference point {self.reference_point} must be worse than the ideal {self.ideal}")
+        if not 0.0 < self.hypervolume <= 1.0:
+            raise ValueError(f"the hypervolume must be above 0 and at most 1, not {self.hypervolume}")
+
+    @property
+    def reference(self) -> Reference:
+        """The reference of the hypervolume: a regret of 0 for the front, 1 for nothing, a share of it in between."""
+        return Reference(self.hypervolume, 0.0, 0.0, self.source, self.version)
+
+
 class Benchmark(ABC):
     """One task: something to minimize or maximize over a ConfigSpace.
 
@@ -97,6 +142,9 @@ class Benchmark(ABC):
         space: The search space, conditions and forbidden clauses included. Fidelities and the task's own identity
             (an instance, a data set) are not part of it.
         direction: Whether ``value`` is to be minimized or maximized.
+        objectives: The objectives of a task that has several, with the direction of each; empty if ``value`` is the
+            only one.
+        constraints: The names of the constraints; a configuration is feasible if all of them are <= 0.
         sampling: ``deterministic`` (or ``exact``) if the value does not depend on ``seed``, ``noisy`` otherwise.
         fidelity_space: The parameters that make an evaluation cheaper (epochs, a data fraction); ``None`` if there
             are none.
@@ -104,7 +152,9 @@ class Benchmark(ABC):
             if :attr:`fidelity_space` has only one.
         has_cost: Whether ``cost_seconds`` is the reproducible cost of a real evaluation. Budgets can then be in
             seconds, and parallel evaluation can be simulated.
-        reference: Frozen reference values; ``None`` if there are none (such a task has no regret).
+        reference: Frozen reference values; ``None`` if there are none (such a task has no regret). With constraints,
+            they are those of feasible configurations.
+        front: The same for several objectives; a grid needs it.
         data_version: Identifies the data behind the task (a checksum or a package version): part of a cell's key.
         metrics: The numbers in ``info`` that can be reported, with the direction of each.
         left_out: Why headline tables leave the task out, in a few words (random configurations reach its best value);
@@ -116,11 +166,14 @@ class Benchmark(ABC):
     name: str
     space: ConfigurationSpace
     direction: Direction = "minimize"
+    objectives: Mapping[str, Direction] = MappingProxyType({})
+    constraints: tuple[str, ...] = ()
     sampling: Sampling = "deterministic"
     fidelity_space: ConfigurationSpace | None = None
     main_fidelity: str | None = None
     has_cost: bool = False
     reference: Reference | None = None
+    front: Front | None = None
     data_version: str = "1"
     metrics: Mapping[str, Direction] = MappingProxyType({})
     left_out: str = ""
@@ -139,6 +192,22 @@ class Benchmark(ABC):
         Raises:
             Exception: Anything; the runner records the trial as failed with the exception's text.
         """
+
+    def numbers(self, evaluation: Evaluation) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The objectives and the constraints of an evaluation, one number for each that is declared.
+
+        Raises:
+            ValueError: There are more or fewer than declared.
+        """
+        values = tuple(map(float, evaluation.values if self.objectives else (evaluation.value,)))
+        constraints = tuple(map(float, evaluation.constraints))
+        for what, found, names in (
+            ("objectives", values, tuple(self.objectives) or ("value",)),
+            ("constraints", constraints, self.constraints),
+        ):
+            if len(found) != len(names):
+                raise ValueError(f"it returned {len(found)} {what}, and declares {len(names)}: {', '.join(names)}")
+        return values, constraints
 
     def measure_reference(self) -> Reference:
         """Measure the reference values, for `optibench references`; override if the benchmark can.

@@ -29,6 +29,7 @@ from ConfigSpace.hyperparameters import CategoricalHyperparameter, Constant, Ord
 import optibench_benchmarks
 from optibench_benchmarks.base import Benchmark, Evaluation, MissingDataError
 from optibench_benchmarks.declarations import flaw
+from optibench_benchmarks.hypervolume import normalised, volume
 
 PLAIN = (int, float, str, bool)
 FIDELITY_TESTS = (
@@ -68,10 +69,16 @@ def attempt(task: Benchmark, config: Mapping[str, Any], *, seed: int) -> Evaluat
         return f"{type(error).__name__}: {error}"
 
 
-def outcome(task: Benchmark, config: Mapping[str, Any], *, seed: int) -> float | str:
-    """The value of :func:`attempt`, or the failure."""
+def outcome(task: Benchmark, config: Mapping[str, Any], *, seed: int) -> tuple[float, ...] | str:
+    """The objectives and constraints of :func:`attempt`, or the failure."""
     found = attempt(task, config, seed=seed)
-    return found if isinstance(found, str) else found.value
+    return found if isinstance(found, str) else numbers(task, found)
+
+
+def numbers(task: Benchmark, evaluation: Evaluation) -> tuple[float, ...]:
+    """The objectives and constraints of an evaluation."""
+    values, constraints = task.numbers(evaluation)
+    return (*values, *constraints)
 
 
 def edges(space: ConfigurationSpace) -> Iterator[dict[str, Any]]:
@@ -122,6 +129,8 @@ class BenchmarkConformance:
             found["test_its_name_makes_it_again"] = "not made by the registry"
         if task.reference is None:
             found["test_its_references_agree_with_its_direction"] = "has no reference"
+        if task.front is None:
+            found["test_no_random_configuration_is_beyond_its_front"] = "has one objective"
         if task.fidelity_space is None:
             found |= dict.fromkeys(FIDELITY_TESTS, "has no fidelities")
         if not task.failures:
@@ -149,10 +158,13 @@ class BenchmarkConformance:
         left = list(here.iterdir())
         assert not left, f"files are left in the working directory: {left}"
 
-    def repeats(self, task: Benchmark, one: float, other: float) -> bool:
-        """Whether two values of one configuration are equal up to the arithmetic of a batch."""
+    def repeats(self, task: Benchmark, one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+        """Whether the numbers of one configuration are equal up to the arithmetic of a batch."""
         scale = 1.0 if task.reference is None else abs(task.reference.f_ref - task.reference.f_best)
-        return one == other or math.isclose(one, other, rel_tol=self.tolerance, abs_tol=self.tolerance * scale)
+        within = {"rel_tol": self.tolerance, "abs_tol": self.tolerance * scale}
+        return len(one) == len(other) and all(
+            a == b or math.isclose(a, b, **within) for a, b in zip(one, other, strict=True)
+        )
 
     # Declarations ------------------------------------------------------------------------------
 
@@ -169,7 +181,8 @@ class BenchmarkConformance:
     def test_its_name_makes_it_again(self, task: Benchmark) -> None:
         again = optibench_benchmarks.create(task.name)
         assert (again.name, again.space, again.direction) == (task.name, task.space, task.direction)
-        assert (again.reference, again.data_version) == (task.reference, task.data_version)
+        assert (again.objectives, again.constraints) == (task.objectives, task.constraints)
+        assert (again.reference, again.front, again.data_version) == (task.reference, task.front, task.data_version)
         assert optibench_benchmarks.expand([self.name]) == [task.name], (
             "another spelling must come back as the registered one"
         )
@@ -184,10 +197,28 @@ class BenchmarkConformance:
         configs = sample(task.space, max(self.n, 30))
         found = [outcome(task, config, seed=0) for config in configs]
         worst = task.reference.f_worst  # the value of a failed trial
-        regrets = [task.reference.regret(worst if isinstance(one, str) else one) for one in found]
+        infeasible = [isinstance(one, str) or any(number > 0 for number in one[1:]) for one in found]
+        regrets = [
+            task.reference.regret(worst if bad or isinstance(one, str) else one[0])
+            for one, bad in zip(found, infeasible, strict=True)
+        ]
         assert min(regrets) >= -self.tolerance, f"a random configuration beats f_best: regret {min(regrets)}"
         if self.n >= 30:
             assert min(regrets) <= 1.0 <= max(regrets), "all random configurations are on one side of f_ref, the median"
+
+    def test_no_random_configuration_is_beyond_its_front(self, task: Benchmark) -> None:
+        """One that is dominates points of the front; the front itself has the hypervolume that it says."""
+        assert task.front is not None
+        box = task.front.ideal, task.front.reference_point
+        if task.sampling == "noisy":
+            return
+        found = [attempt(task, config, seed=0) for config in sample(task.space, max(self.n, 30))]
+        both = [task.numbers(one) for one in found if not isinstance(one, str)]
+        feasible = [values for values, constraints in both if all(number <= 0.0 for number in constraints)]
+        known = volume(normalised(task.front.points, *box))
+        assert known <= task.front.hypervolume + self.tolerance, f"the points of the front dominate {known}"
+        mine = volume(normalised(feasible, *box))
+        assert mine <= task.front.hypervolume + self.tolerance, f"random configurations dominate {mine}"
 
     # Evaluations -------------------------------------------------------------------------------------------------
 
@@ -198,6 +229,10 @@ class BenchmarkConformance:
                 continue
             assert isinstance(evaluation, Evaluation)
             assert type(evaluation.value) is float, f"the value is a {type(evaluation.value)}"
+            found = (*evaluation.values, *evaluation.constraints)
+            assert all(type(number) is float for number in found), f"objectives and constraints are {found}"
+            assert bool(evaluation.values) == bool(task.objectives), "`values` are for several objectives"
+            task.numbers(evaluation)
             assert type(evaluation.cost_seconds) is float
             assert math.isfinite(evaluation.cost_seconds)
             assert evaluation.cost_seconds >= 0.0
@@ -214,7 +249,7 @@ class BenchmarkConformance:
     def test_every_end_of_every_parameter_can_be_evaluated(self, task: Benchmark) -> None:
         for config in edges(task.space):
             value = outcome(task, config, seed=0)
-            assert isinstance(value, str) or math.isfinite(value), f"not finite at {config}"
+            assert isinstance(value, str) or all(map(math.isfinite, value)), f"not finite at {config}"
 
     def test_the_same_seed_gives_the_same_value_also_to_a_task_built_anew(self, task: Benchmark) -> None:
         configs = sample(task.space, self.n)
@@ -236,7 +271,8 @@ class BenchmarkConformance:
         batch = task.evaluate_batch([config for config, _ in alone], seed=3)
         assert len(batch) == len(alone)
         for (_, single), evaluation in zip(alone, batch, strict=True):
-            assert self.repeats(task, evaluation.value, single), f"{evaluation.value} in a batch, {single} alone"
+            together = numbers(task, evaluation)
+            assert self.repeats(task, together, single), f"{together} in a batch, {single} alone"
         assert task.evaluate_batch([], seed=3) == []
 
     def test_nothing_global_and_nothing_it_is_given_is_changed(self, task: Benchmark) -> None:
@@ -260,8 +296,8 @@ class BenchmarkConformance:
             full = outcome(task, config, seed=0)
             if isinstance(full, str):
                 continue
-            assert self.repeats(task, task.evaluate(config, seed=0, fidelity={}).value, full)
-            assert self.repeats(task, task.evaluate(config, seed=0, fidelity=highest).value, full)
+            for fidelity in ({}, highest):
+                assert self.repeats(task, numbers(task, task.evaluate(config, seed=0, fidelity=fidelity)), full)
 
     def test_every_end_of_every_fidelity_can_be_evaluated(self, task: Benchmark) -> None:
         assert task.fidelity_space is not None
@@ -269,7 +305,7 @@ class BenchmarkConformance:
         for name, hp in task.fidelity_space.items():
             for value in ends(hp):
                 evaluation = task.evaluate(config, seed=0, fidelity=plain({name: value}))
-                assert math.isfinite(evaluation.value), f"not finite at {name} = {value}"
+                assert all(map(math.isfinite, numbers(task, evaluation))), f"not finite at {name} = {value}"
 
     def test_an_unknown_fidelity_is_refused(self, task: Benchmark) -> None:
         assert task.fidelity_space is not None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from optibench_benchmarks.base import Benchmark, Direction, Reference, Sampling
+from optibench_benchmarks.base import Benchmark, Direction, Front, Reference, Sampling
 
 NUMBERS = ("f_best", "f_ref", "f_worst")
 
@@ -28,12 +28,14 @@ def flaw(benchmark: Any) -> str | None:
         word = getattr(benchmark, attribute)
         if not isinstance(word, str) or word not in words:
             return f"its `{attribute}` must be {' or '.join(words)}, not {shown(word)}"
-    metrics: Any = benchmark.metrics
-    if not isinstance(metrics, Mapping) or not all(isinstance(name, str) and name for name in metrics):
-        return f"its `metrics` must name a direction for each metric, not {shown(metrics)}"
-    for metric, word in metrics.items():
-        if not isinstance(word, str) or word not in get_args(Direction):
-            return f"its `metrics` must say {' or '.join(get_args(Direction))} of {shown(metric)}, not {shown(word)}"
+    for attribute in ("metrics", "objectives"):
+        if wrong := _directions_flaw(attribute, getattr(benchmark, attribute)):
+            return wrong
+    constraints: Any = benchmark.constraints
+    if not isinstance(constraints, tuple) or not all(isinstance(name, str) and name for name in constraints):
+        return f"its `constraints` must be a tuple of names, not {shown(constraints)}"
+    if len(set(constraints)) < len(constraints):
+        return f"its `constraints` must have different names, not {shown(constraints)}"
     failures: Any = benchmark.failures
     if not isinstance(failures, tuple) or not all(_is_failure(kind) for kind in failures):
         return f"its `failures` must be a tuple of exception classes below Exception, not {shown(failures)}"
@@ -43,7 +45,22 @@ def flaw(benchmark: Any) -> str | None:
     has_cost: Any = benchmark.has_cost
     if not isinstance(has_cost, bool):
         return f"its `has_cost` must be true or false, not {shown(has_cost)}"
-    return _space_flaw(benchmark) or _reference_flaw(benchmark.reference, benchmark.direction)
+    return (
+        _space_flaw(benchmark)
+        or _reference_flaw(benchmark.reference, benchmark.direction)
+        or _front_flaw(benchmark.front, benchmark)
+    )
+
+
+def _directions_flaw(attribute: str, found: Any) -> str | None:
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) and name for name in found):
+        return f"its `{attribute}` must name a direction for each {attribute[:-1]}, not {shown(found)}"
+    for name, word in found.items():
+        if not isinstance(word, str) or word not in get_args(Direction):
+            return f"its `{attribute}` must say {' or '.join(get_args(Direction))} of {shown(name)}, not {shown(word)}"
+    if attribute == "objectives" and len(found) == 1:
+        return f"its `objectives` must be empty or several, not {shown(dict(found))}: one is `value`, in `direction`"
+    return None
 
 
 def _is_failure(kind: Any) -> bool:
@@ -84,4 +101,21 @@ def _reference_flaw(reference: Any, direction: Direction) -> str | None:
             f"its `direction` is {direction}, and the best value of its `reference`, {reference.f_best:g}, is "
             f"{'above' if reference.f_best > reference.f_ref else 'below'} the median random one, {reference.f_ref:g}"
         )
+    return None
+
+
+def _front_flaw(front: Any, benchmark: Benchmark) -> str | None:
+    if front is None:
+        return None
+    if not isinstance(front, Front):
+        return f"its `front` must be an optibench_benchmarks.Front or None, not {shown(front)}"
+    if not benchmark.objectives or benchmark.reference is not None:
+        return "its `front` is for several objectives, its `reference` for one"
+    if len(front.ideal) != len(benchmark.objectives):
+        return f"its `front` has {len(front.ideal)} objectives, and `objectives` has {len(benchmark.objectives)}"
+    for (name, direction), best, last in zip(
+        benchmark.objectives.items(), front.ideal, front.reference_point, strict=True
+    ):
+        if (best > last) != (direction == "maximize"):
+            return f"its objective {name!r} is to be {direction}d, and its `front` has the ideal {best:g} and {last:g}"
     return None

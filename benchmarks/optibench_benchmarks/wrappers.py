@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from optibench_benchmarks.base import Benchmark, BenchmarkError, Config, Evaluation, Reference
+from optibench_benchmarks.base import Benchmark, BenchmarkError, Config, Evaluation, Front, Reference
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -48,6 +48,7 @@ class Wrapper(Benchmark):
         self.base = base
         self.name = f"{base.name}+{suffix}"
         self.direction = base.direction
+        self.objectives, self.constraints = dict(base.objectives), base.constraints
         self.sampling = base.sampling
         self.fidelity_space = base.fidelity_space
         self.main_fidelity, self.has_cost = base.main_fidelity, base.has_cost
@@ -61,6 +62,15 @@ class Wrapper(Benchmark):
     @property
     def reference(self) -> Reference | None:  # type: ignore[override]  # likewise
         return self.base.reference
+
+    @property
+    def front(self) -> Front | None:  # type: ignore[override]  # likewise
+        return self.base.front
+
+    def _refuse_several(self, what: str) -> None:
+        """Reject a base with several objectives, of which a wrapper changes one."""
+        if self.base.objectives:
+            raise BenchmarkError(f"{what} is for tasks with one objective; {self.base.name} has several.")
 
     def _change(self, evaluation: Evaluation, config: Config, seed: int) -> Evaluation:
         """The base's evaluation, transformed."""
@@ -98,6 +108,7 @@ class Noisy(Wrapper):
                 f"The noise of {base.name} must be a number above 0 and at most 1,000,000, not {std!r}."
             )
         super().__init__(base, f"noise={float(std)!r}")
+        self._refuse_several("+noise")
         self.sampling = "noisy"
         self.std = std
         self._scaled: float | None = None
@@ -144,6 +155,7 @@ class Monotone(Wrapper):
                 f"{', '.join(TRANSFORMATIONS)}."
             )
         super().__init__(base, f"monotone={transform}")
+        self._refuse_several("+monotone")
         self.transform = transform
         self._transform = TRANSFORMATIONS[transform]
         try:

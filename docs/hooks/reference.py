@@ -100,10 +100,19 @@ def yaml() -> str:
 
 def optimizers() -> str:
     """The registered optimizers with what they can do."""
-    head = ("name", "what it is", "conditional parameters", "failed trials", "batches", "fidelities")
+    head = (
+        "name",
+        "what it is",
+        "conditional parameters",
+        "failed trials",
+        "batches",
+        "fidelities",
+        "objectives",
+        "constraints",
+    )
     rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, entry in json.loads(told("list", "optimizers", "--json") or "{}").items():
-        flags = ("yes" if entry[key] else "" for key in ("batch", "multi_fidelity"))
+        flags = ("yes" if entry[key] else "" for key in ("batch", "multi_fidelity", "objectives", "constraints"))
         cells = (entry["summary"], entry["conditional"], entry["failed"], *flags)
         rows.append(f"| `{name}` | " + " | ".join(str(cell).replace("|", BAR) for cell in cells) + " |")
     return "\n".join(rows)

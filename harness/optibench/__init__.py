@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optibench.api.run import run
     from optibench.api.task import task
     from optibench.errors import HarnessError
-    from optibench_benchmarks import Benchmark, BenchmarkError, Evaluation, Family, Reference
+    from optibench_benchmarks import Benchmark, BenchmarkError, Evaluation, Family, Front, Reference
     from optibench_optimizers import Capabilities, Entry, Fidelity, Observation, Optimizer, OptimizerError, Suggestion
     from optibench_reports import Report, ReportError
 
@@ -32,6 +32,7 @@ __all__ = [
     "Evaluation",
     "Family",
     "Fidelity",
+    "Front",
     "HarnessError",
     "Observation",
     "Optimizer",
@@ -57,7 +58,7 @@ _HOMES = {
     "optibench.api.run": ("run",),
     "optibench.api.task": ("task",),
     "optibench.errors": ("HarnessError",),
-    "optibench_benchmarks": ("Benchmark", "BenchmarkError", "Evaluation", "Family", "Reference"),
+    "optibench_benchmarks": ("Benchmark", "BenchmarkError", "Evaluation", "Family", "Front", "Reference"),
     "optibench_reports": ("Report", "ReportError"),
     "optibench_optimizers": (
         *("Capabilities", "Entry", "Fidelity", "Observation", "Optimizer", "OptimizerError", "Suggestion"),

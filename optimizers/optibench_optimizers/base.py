@@ -2,7 +2,7 @@
 
 Invariants that the harness relies on and the conformance tests check:
 
-* An optimizer always *minimizes*; the runner flips the sign of a benchmark that is maximized.
+* An optimizer always *minimizes*; the runner flips the sign of a benchmark, or of an objective, that is maximized.
 * Its suggestions depend only on ``(space, seed, n_trials, settings)`` and on the observations in their order: on no
   clock and no global random state. Replaying the asks and tells gives the same next suggestion, so a resumed cell is
   exact.
@@ -44,15 +44,20 @@ class Observation:
 
     Attributes:
         config: The configuration that was evaluated.
-        value: The value to minimize; NaN unless ``state`` is ``ok``.
-        state: ``ok`` | ``failed`` | ``timeout``; ``infeasible`` is reserved for later: treat it as failed.
+        value: The value to minimize; NaN unless ``state`` is ``ok``, and with several objectives.
+        state: ``ok`` | ``failed`` | ``timeout`` | ``infeasible``: evaluated, and a constraint is above 0.
         fidelity: The fidelity it was evaluated at; ``None`` for the full one.
+        values: With several objectives or with constraints, all objectives, to be minimized; also of an infeasible
+            trial, empty of a failed one.
+        constraints: The constraints likewise, fulfilled where they are <= 0.
     """
 
     config: Mapping[str, Any]
     value: float
     state: State = "ok"
     fidelity: Mapping[str, Any] | None = None
+    values: tuple[float, ...] = ()
+    constraints: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,9 @@ class Capabilities:
         replay: Whether replaying the asks and tells restores its state, so that a killed cell resumes exactly. If not,
             a resumed cell continues from the recorded trials, but its next suggestions may differ.
         ignores_budget: Whether ``n_trials`` changes no suggestion; a finished cell can then continue with more trials.
+        objectives: Whether it takes tasks with several objectives. If its constructor has a keyword argument
+            ``n_objectives``, it gets their number.
+        constraints: Whether it takes tasks with constraints; likewise ``n_constraints``.
     """
 
     conditional: str = "native"
@@ -117,6 +125,16 @@ class Capabilities:
     failed: str = "left out"
     replay: bool = True
     ignores_budget: bool = False
+    objectives: bool = False
+    constraints: bool = False
+
+    def lacks(self, n_objectives: int, n_constraints: int) -> str | None:
+        """What a task needs and it does not take, as words; ``None`` if it takes all."""
+        wanted = (
+            (n_objectives > 1, self.objectives, "several objectives"),
+            (n_constraints > 0, self.constraints, "constraints"),
+        )
+        return " and ".join(what for needed, taken, what in wanted if needed and not taken) or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from optibench_optimizers import requirements
 from optibench_optimizers.base import Capabilities, Optimizer, OptimizerError, Training
 from optibench_optimizers.settings import SettingError
 
-NOT_SETTINGS = ("self", "space", "seed", "n_trials", "fidelity")
+NOT_SETTINGS = ("self", "space", "seed", "n_trials", "fidelity", "n_objectives", "n_constraints")
 """Parameters of an optimizer's constructor that are not its settings."""
 
 

@@ -20,6 +20,14 @@ def succeeded(observation: Observation) -> bool:
     return observation.state == "ok" and math.isfinite(observation.value)
 
 
+def objectives(observation: Observation) -> tuple[float, ...] | None:
+    """The objectives to learn from, of a feasible or infeasible trial; ``None`` of a failed one."""
+    if observation.values and observation.state in ("ok", "infeasible"):
+        numbers = (*observation.values, *observation.constraints)
+        return observation.values if all(map(math.isfinite, numbers)) else None
+    return (float(observation.value),) if succeeded(observation) else None
+
+
 def key(config: Mapping[str, Any], fidelity: Mapping[str, Any] | None = None) -> Hashable:
     """Equal for equal configurations at equal fidelities, whatever the order of their parameters."""
     return frozenset(config.items()), frozenset((fidelity or {}).items())

@@ -165,14 +165,18 @@ def create(
     n_trials: int,
     settings: Mapping[str, Any] | None = None,
     fidelity: Fidelity | None = None,
+    n_objectives: int = 1,
+    n_constraints: int = 0,
 ) -> Optimizer:
     """Build an optimizer from its name, with the settings in the name and in ``settings``.
 
-    An optimizer that declares ``multi_fidelity`` gets ``fidelity``; the others always evaluate at the full one.
+    An optimizer that declares ``multi_fidelity`` gets ``fidelity``; the others always evaluate at the full one. One
+    that has arguments for the numbers of objectives and constraints gets them.
 
     Raises:
         UnknownOptimizerError: No optimizer has that name.
-        OptimizerError: A package is missing, a setting is unknown, or the optimizer cannot handle the space.
+        OptimizerError: A package is missing, a setting is unknown, or the optimizer cannot handle the space, several
+            objectives or constraints.
     """
     entry, given = parse(spec)
     given.update(settings or {})
@@ -182,12 +186,18 @@ def create(
         raise OptimizerError(
             f"Optimizer {entry.name!r} handles at most {limit} parameters; this space has {len(space)}."
         )
+    if lacking := entry.capabilities.lacks(n_objectives, n_constraints):
+        raise OptimizerError(f"Optimizer {entry.name!r} does not take {lacking}.")
     if entry.capabilities.multi_fidelity:
         given["fidelity"] = fidelity
     with entry.named():
         whole("seed", seed, least=0)
         whole("n_trials", n_trials)
-        return entry.load()(space, seed=seed, n_trials=n_trials, **given)
+        cls = entry.load()
+        counts = {"n_objectives": n_objectives, "n_constraints": n_constraints}
+        taken = inspect.signature(cls).parameters
+        given |= {name: count for name, count in counts.items() if name in taken}
+        return cls(space, seed=seed, n_trials=n_trials, **given)
 
 
 def known_settings(entry: Entry) -> tuple[Mapping[str, Any], bool]:

@@ -77,6 +77,69 @@ def test_optuna(name: str, options: dict[str, Any] | None, n_trials: int) -> Non
     assert ours(name, conditional(), n_trials) == theirs
 
 
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("n_constraints", [0, 2])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("tpe-univariate", "TPESampler"),
+        ("tpe", "TPESampler"),
+        ("nsga2:population_size=6", "NSGAIISampler"),
+        ("nsga3:population_size=6", "NSGAIIISampler"),
+        ("gp-optuna", "GPSampler"),
+    ],
+)
+def test_optuna_with_two_objectives(name: str, make: str, n_constraints: int) -> None:
+    import optuna
+
+    def outcome(config: Any) -> tuple[tuple[float, float], tuple[float, ...]]:
+        return (loss(config), config["n"] - 40.0 * config["x"]), (config["x"] - 0.5, 3.0 - config["n"])[:n_constraints]
+
+    def objective(trial: optuna.Trial) -> tuple[float, float]:
+        config: dict[str, Any] = {"c": ["p", "q", "r"][trial.suggest_categorical("c", [0, 1, 2])]}
+        config["n"] = trial.suggest_int("n", 1, 40, log=True)
+        config["x"] = trial.suggest_float("x", 1e-3, 1.0, log=True)
+        theirs.append(config)
+        values, constraints = outcome(config)
+        for index, number in enumerate(constraints):
+            trial.set_constraint(str(index), number)
+        return values
+
+    theirs: list[Any] = []
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    options: dict[str, Any] = {"population_size": 6} if "population" in name else {}
+    options |= {"multivariate": True} if name == "tpe" else {}
+    sampler = getattr(optuna.samplers, make)(seed=SEED, **options)
+    n_trials = 12 if name == "gp-optuna" else 25
+    optuna.create_study(directions=["minimize"] * 2, sampler=sampler).optimize(objective, n_trials=n_trials)
+    mine = []
+    counts = {"n_objectives": 2, "n_constraints": n_constraints}
+    with closing(optibench_optimizers.create(name, flat(), seed=SEED, n_trials=n_trials, **counts)) as optimizer:
+        for _ in range(n_trials):
+            config = dict(optimizer.ask()[0].config)
+            mine.append(config)
+            values, constraints = outcome(config)
+            state: Any = "infeasible" if any(number > 0 for number in constraints) else "ok"
+            optimizer.tell([Observation(config, np.nan, state, values=values, constraints=constraints)])
+    assert mine == theirs
+
+
+@pytest.mark.parametrize("name", ["nsga2", "nsga3"])
+def test_a_told_design_is_the_first_generation(name: str) -> None:
+    """A population of ten is bred after ten told trials; one of 20 is random for ten more, whatever was told."""
+    configs = SearchSpace(flat()).sample(10, np.random.RandomState(0))
+    asked = {}
+    for size in (10, 20):
+        for sign in (1.0, -1.0):
+            told = [Observation(one, np.nan, values=(sign * loss(one), sign * one["x"])) for one in configs]
+            spec = f"{name}:population_size={size}"
+            with closing(optibench_optimizers.create(spec, flat(), seed=SEED, n_trials=40, n_objectives=2)) as found:
+                found.tell(told)
+                asked[size, sign] = [dict(one.config) for one in found.ask(6)]
+    assert asked[10, 1.0] != asked[10, -1.0]
+    assert asked[20, 1.0] == asked[20, -1.0]
+
+
 def test_the_default_tpe_is_optunas_default() -> None:
     import optuna
 

@@ -13,21 +13,20 @@ def optimizers(pattern: str = "*") -> pd.DataFrame:
     """The optimizers whose names match a glob, one row each; their libraries are not imported.
 
     Returns:
-        ``name``, ``summary``, ``conditional``, ``batch``, ``multi_fidelity``, and ``missing``: what is not installed.
+        ``name``, ``summary``, ``conditional``, ``batch``, ``multi_fidelity``, ``objectives``, ``constraints``, and
+        ``missing``: what is not installed.
     """
     import pandas as pd
 
     from optibench_optimizers import entries
 
+    able = ("conditional", "batch", "multi_fidelity", "objectives", "constraints")
     rows = [
-        (
-            *(one.name, one.summary, one.capabilities.conditional, one.capabilities.batch),
-            *(one.capabilities.multi_fidelity, "; ".join(one.problems())),
-        )
+        (one.name, one.summary, *(getattr(one.capabilities, name) for name in able), "; ".join(one.problems()))
         for one in entries().values()
         if fnmatch.fnmatchcase(one.name, pattern)
     ]
-    return pd.DataFrame(rows, columns=["name", "summary", "conditional", "batch", "multi_fidelity", "missing"])
+    return pd.DataFrame(rows, columns=["name", "summary", *able, "missing"])
 
 
 def tasks(pattern: str = "*") -> pd.DataFrame:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optibench.cell.trials import EVALUATED
 from optibench.errors import HarnessError
 from optibench.store.run_folder import Store
 from optibench_reports import Report
@@ -56,9 +57,11 @@ class Run:
         phase               ``initial`` (the shared initial design) or ``search``
         config              the active parameters, a ``dict``; ``None`` if the optimizer proposed none
         fidelity            a ``dict``, ``None`` for the full one; ``cost_fidelity``: its cost in full evaluations
-        value               the objective in the task's own direction; NaN unless ``state`` is ``ok``
-        state, error        ``ok``, ``failed`` or ``timeout``; the error, if there was one
+        value               the objective in the task's own direction; NaN unless ``state`` is ``ok``; of several
+                            objectives, the hypervolume that the trial dominates alone
+        state, error        ``ok``, ``failed``, ``timeout`` or ``infeasible``; the error, if there was one
         incumbent, regret   the best value so far; its normalised regret, NaN where the task has no reference
+        values              the objectives, and ``constraints``, of tasks with several objectives or with constraints
         cost_seconds        the real cost of the evaluation, if the task knows it
         ask_, evaluate_,    wall-clock seconds of each step; ``started_at``: Unix time; ``attempts``: how often it was
         tell_seconds        begun
@@ -94,9 +97,9 @@ class Run:
 
     @property
     def failed(self) -> pd.DataFrame:
-        """The trials that have no value, or whose tell failed; columns as ``trials``."""
+        """The trials that were not evaluated, or whose tell failed; columns as ``trials``."""
         trials = self.trials
-        failed: pd.DataFrame = trials[(trials["state"] != "ok") | trials["error"].notna()]
+        failed: pd.DataFrame = trials[~trials["state"].isin(EVALUATED) | trials["error"].notna()]
         return failed.reset_index(drop=True)
 
     @property

@@ -27,7 +27,7 @@ import math
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -48,6 +48,7 @@ from optibench.external.benchmark import ExternalTimeout
 from optibench.plan.cells import Cell, derived_seed
 from optibench.spec.fidelity import cost_fraction, fidelity_error, varied_fidelity
 from optibench_benchmarks import Benchmark
+from optibench_benchmarks.hypervolume import alone
 from optibench_optimizers import Observation, Optimizer, State, Suggestion
 
 ERROR_LENGTH = 500
@@ -160,7 +161,8 @@ class _CellRun:
             self.surroundings.heartbeat("set-up", len(self.trials), 0.0)
             with self._foreign("benchmark", "setting up the task") as call:
                 self.problem = benchmark(self.cell.task)
-                self.sign = 1.0 if self.problem.direction == "minimize" else -1.0
+                directions = self.problem.objectives.values() or [self.problem.direction]
+                self.signs = tuple(1.0 if direction == "minimize" else -1.0 for direction in directions)
                 self.design = initial_design(self.problem, self.cell.seed, self.cell.initial_size)
                 self.space = copy.deepcopy(self.problem.space)
             if call.error is not None:
@@ -268,7 +270,13 @@ class _CellRun:
                 fidelity = varied_fidelity(self.problem, cell.fidelity)
             space = copy.deepcopy(self.space)
             made = optibench_optimizers.create(
-                cell.specification, space, seed=seed, n_trials=cell.trials, fidelity=fidelity
+                cell.specification,
+                space,
+                seed=seed,
+                n_trials=cell.trials,
+                fidelity=fidelity,
+                n_objectives=len(self.signs),
+                n_constraints=len(self.problem.constraints),
             )
             if not isinstance(made, Optimizer):
                 raise TypeError(f"it is a {type(made).__name__}, which is not an optibench_optimizers.Optimizer")
@@ -355,14 +363,11 @@ class _CellRun:
         fidelity = None if proposal.fidelity is None else dict(proposal.fidelity)
         with self._foreign("benchmark", "evaluate", seed) as call:
             evaluation = self.problem.evaluate(dict(proposal.config), seed=seed, fidelity=fidelity)
-            value = float(evaluation.value)
+            values, constraints = self.problem.numbers(evaluation)
             trial.info = info_text(evaluation.info)
             trial.cost_seconds = float(evaluation.cost_seconds)
             trial.curve = curve_text(evaluation.curve)
-            if math.isfinite(value):
-                trial.value = value
-            else:
-                trial.state, trial.error = "failed", f"the objective returned {value}"
+            _record(trial, self.problem, values, constraints)
         trial.evaluate_seconds = call.seconds
         if call.error is not None:
             timeout = isinstance(call.raised, ExternalTimeout)
@@ -376,7 +381,11 @@ class _CellRun:
             return 0.0, None
         state: State = trial.state  # type: ignore[assignment]
         fidelity = None if proposal.fidelity is None else dict(proposal.fidelity)
-        observation = Observation(dict(proposal.config), self.sign * trial.value, state, fidelity)
+        value = self.signs[0] * trial.value if len(self.signs) == 1 else math.nan
+        values = tuple(sign * value for sign, value in zip(self.signs, trial.values or (), strict=False))
+        observation = Observation(
+            dict(proposal.config), value, state, fidelity, values=values, constraints=trial.constraints or ()
+        )
         with self._foreign("optimizer", "tell", (self.seeds["optimizer"] + trial.trial) % 2**31) as call:
             self.optimizer.tell([observation])
         return call.seconds, call.error
@@ -428,6 +437,24 @@ def _apply_fault(trial: Trial, fault: Fault) -> None:
     trial.state, trial.error, trial.value, trial.curve = fault.state, fault.error, math.nan, None
     if fault.step == "evaluate":
         trial.evaluate_seconds = fault.seconds
+
+
+def _record(trial: Trial, problem: Benchmark, values: Sequence[float], constraints: Sequence[float]) -> None:
+    """Note the objectives and the constraints of an evaluated trial, and its state."""
+    names = [f"the objective {name!r}" for name in problem.objectives] or ["the objective"]
+    names += [f"the constraint {name!r}" for name in problem.constraints]
+    for name, number in zip(names, (*values, *constraints), strict=True):
+        if not math.isfinite(number):
+            trial.state, trial.error = "failed", f"{name} returned {number}"
+            return
+    if problem.objectives or problem.constraints:
+        trial.values, trial.constraints = tuple(values), tuple(constraints)
+    if any(number > 0.0 for number in constraints):
+        trial.state = "infeasible"
+    elif problem.objectives:
+        trial.value = math.nan if problem.front is None else alone(problem.front, values)
+    else:
+        (trial.value,) = values
 
 
 @dataclass(slots=True)

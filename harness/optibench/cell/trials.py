@@ -31,8 +31,9 @@ class Trial:
         phase: ``initial`` (the shared initial design) or ``search``.
         config: The active parameters as JSON; ``None`` if the optimizer proposed none.
         fidelity: The fidelity as JSON; ``None`` for the full one.
-        value: The objective in the benchmark's own direction; NaN unless ``state`` is ``ok``.
-        state: ``ok`` | ``failed`` | ``timeout``; only imported trials may be ``infeasible``.
+        value: The objective in the benchmark's own direction; NaN unless ``state`` is ``ok``. Of several objectives,
+            the hypervolume that this trial dominates alone (:mod:`optibench_benchmarks.hypervolume`).
+        state: ``ok`` | ``failed`` | ``timeout`` | ``infeasible`` (evaluated, and a constraint is above 0).
         error: The error, if there was one.
         cost_seconds: The real cost of the evaluation, as the benchmark reports it.
         ask_seconds, evaluate_seconds, tell_seconds: Wall-clock time of each step.
@@ -42,6 +43,8 @@ class Trial:
         simulated_start, simulated_end: When it ran on the simulated clock, in seconds; ``None`` where there is none.
         curve: The learning curve of a training as JSON (:func:`curve_text`); ``None`` if there is none.
         info: What else the evaluation returned, as JSON (:func:`info_text`); ``None`` if that is nothing.
+        values, constraints: The objectives and the constraints of an evaluated trial, in the benchmark's order;
+            ``None`` where the task has one objective and no constraint.
     """
 
     trial: int
@@ -62,15 +65,18 @@ class Trial:
     simulated_end: float | None = None
     curve: str | None = None
     info: str | None = None
+    values: tuple[float, ...] | None = None
+    constraints: tuple[float, ...] | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether it has no value, or telling the optimizer failed."""
-        return self.state != "ok" or self.error is not None
+        """Whether it was not evaluated, or telling the optimizer failed."""
+        return self.state not in EVALUATED or self.error is not None
 
     def to_json(self) -> str:
         """The trial as one line of JSON; ``NaN`` is written as null."""
-        return json.dumps([None if value != value else value for value in map(self.__getattribute__, FIELDS)])
+        names = FIELDS if self.values is not None else FIELDS[: -len(SEVERAL)]
+        return json.dumps([None if value != value else value for value in map(self.__getattribute__, names)])
 
     @classmethod
     def from_json(cls, line: str) -> Trial:
@@ -110,6 +116,10 @@ MAX_INFO_ITEMS = 100
 MAX_INFO_DEPTH = 2
 """Maximum depth of nested lists and mappings in an entry; deeper values are stored as text."""
 LEFT_OUT = "entries left out"
+SEVERAL = ("values", "constraints")
+"""The last fields, which only tasks with several objectives or with constraints have."""
+EVALUATED = ("ok", "infeasible")
+"""States of trials whose objectives are known."""
 TIMINGS = ("ask_seconds", "evaluate_seconds", "tell_seconds", "started_at")
 """The columns that differ between two runs of the same cell."""
 
@@ -277,7 +287,10 @@ def to_table(cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str =
 
     n = len(trials)
     columns: dict[str, Any] = {name: [getattr(trial, name) for trial in trials] for name in FIELDS}
-    best = incumbents(columns["value"], columns["state"], columns["cost_fidelity"], task.direction)
+    if task.objectives:
+        best = _hypervolumes(trials, task)
+    else:
+        best = incumbents(columns["value"], columns["state"], columns["cost_fidelity"], task.direction)
     reference = task.reference
     if reference is None:
         regret = [math.nan] * n
@@ -295,9 +308,17 @@ def to_table(cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str =
         "incumbent": best,
         "regret": regret,
     }
-    kinds = schema()
+    kinds = schema(several=bool(task.objectives or task.constraints))
     arrays = [pa.array(columns[field.name], type=_plain(field.type)).cast(field.type) for field in kinds]
     return pa.Table.from_arrays(arrays, schema=kinds)
+
+
+def _hypervolumes(trials: Sequence[Trial], task: Task) -> list[float]:
+    """The hypervolume that the feasible trials so far dominate, after each trial; only full evaluations count."""
+    from optibench_benchmarks.hypervolume import volumes
+
+    counted = (trial.values if trial.state == "ok" and trial.cost_fidelity >= 1.0 else None for trial in trials)
+    return volumes(counted, task.ideal, task.reference_point)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -306,12 +327,12 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def schema() -> pa.Schema:
-    """The columns of a trials table and their types."""
+def schema(*, several: bool = False) -> pa.Schema:
+    """The columns of a trials table and their types; ``several``: of a task with several objectives or constraints."""
     import pyarrow as pa
 
     word = pa.dictionary(pa.int32(), pa.string())
-    return pa.schema(
+    found = pa.schema(
         [
             ("cell", word),
             ("optimizer", word),
@@ -341,6 +362,9 @@ def schema() -> pa.Schema:
             ("run", word),
         ]
     )
+    for name in SEVERAL if several else ():
+        found = found.append(pa.field(name, pa.list_(pa.float64())))
+    return found
 
 
 def compacted(table: pa.Table, metrics: Sequence[str] = ()) -> pa.Table:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from optibench_benchmarks import Family
 
 
+_TAKES = {"objectives": "several objectives", "constraints": "constraints"}
+"""Capabilities that are named where an optimizer has them."""
+
+
 def listing(sections: tuple[str, ...]) -> dict[str, Any]:
     """What is registered, as plain data, without importing an optimizer's library or loading data."""
     import optibench_benchmarks
@@ -26,6 +30,8 @@ def listing(sections: tuple[str, ...]) -> dict[str, Any]:
                 "conditional": entry.capabilities.conditional,
                 "batch": entry.capabilities.batch,
                 "multi_fidelity": entry.capabilities.multi_fidelity,
+                "objectives": entry.capabilities.objectives,
+                "constraints": entry.capabilities.constraints,
                 "max_dimensions": entry.capabilities.max_dimensions,
                 "failed": entry.capabilities.failed,
                 "replay": entry.capabilities.replay,
@@ -97,6 +103,9 @@ def _show_optimizers(console: Any, entries: Mapping[str, Any]) -> None:
             _row(console, "", f"conditional parameters: {entry['conditional']}", style="dim")
         if entry["multi_fidelity"]:
             _row(console, "", "multi-fidelity: needs tasks with a fidelity", style="dim")
+        takes = [words for key, words in _TAKES.items() if entry[key]]
+        if takes:
+            _row(console, "", f"takes {' and '.join(takes)}", style="dim")
         if not entry["replay"]:
             _row(
                 console,

@@ -57,7 +57,13 @@ class PlannedOptimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         if (settings or found.own) and training is None:  # a wrong value is found here, not in every cell
             try:
                 optibench_optimizers.create(
-                    entry.name, benchmark.space, seed=0, n_trials=trials, settings=settings
+                    entry.name,
+                    benchmark.space,
+                    seed=0,
+                    n_trials=trials,
+                    settings=settings,
+                    n_objectives=len(benchmark.objectives) or 1,
+                    n_constraints=len(benchmark.constraints),
                 ).close()
             except optibench_optimizers.OptimizerError:
                 raise

@@ -20,6 +20,7 @@ from optibench.errors import HarnessError, reason
 from optibench.files import write_atomically
 from optibench.plan.cells import Cell
 from optibench.plan.costs import varied_fidelities
+from optibench.plan.objectives import refuse_objectives, refuse_unmeasurable
 from optibench.plan.optimizers import PlannedOptimizer
 from optibench.plan.tasks import Task
 from optibench.spec import batches
@@ -83,8 +84,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"Optimizer {entry.name!r} supports at most {limit} parameters, and {widest.name} has "
                     f"{len(widest.space)}: leave one of the two out."
                 )
+            refuse_objectives(entry, found)
             optimizer = PlannedOptimizer.of(entry, settings, size, found[0], grid.trials)
             optimizers[optimizer.label] = optimizer
+        refuse_unmeasurable(grid, found)
         fidelities = varied_fidelities(grid, found)
         tasks = {benchmark.name: Task.of(benchmark, fidelities.get(benchmark.name)) for benchmark in found}
         expanded = msgspec.structs.replace(

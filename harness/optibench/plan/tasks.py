@@ -49,7 +49,7 @@ class RandomValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failed: int
 
 
-NOT_IN_KEY = ("metrics", "own", "random", "left_out")
+NOT_IN_KEY = ("metrics", "own", "random", "left_out", "front")
 """Fields of a task that are not part of a cell's key."""
 
 
@@ -59,6 +59,9 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     ``own`` means that it is an object passed to a Python call; ``random`` is the median and the worst value of random
     configurations, if they were measured for this run folder. Without a reference a task has no regret. For the other
     fields see :class:`optibench_benchmarks.Benchmark`.
+
+    If it has several objectives, ``direction`` and ``reference`` are those of the hypervolume that trials dominate, and
+    ``ideal``, ``reference_point`` and ``front`` come from its :class:`optibench_benchmarks.Front`.
     """
 
     direction: Literal["minimize", "maximize"]
@@ -71,15 +74,21 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     own: bool = False
     random: RandomValues | None = None
     left_out: str = ""
+    objectives: Mapping[str, Literal["minimize", "maximize"]] = {}
+    constraints: tuple[str, ...] = ()
+    ideal: tuple[Number, ...] = ()
+    reference_point: tuple[Number, ...] = ()
+    front: tuple[tuple[Number, ...], ...] = ()
 
     @classmethod
     def of(cls, benchmark: Benchmark, fidelity: Fidelity | None = None) -> Task:
         """Describe a benchmark."""
         import optibench_benchmarks
 
-        found = benchmark.reference
+        front = benchmark.front
+        found = benchmark.reference if front is None else front.reference
         return cls(
-            direction=benchmark.direction,
+            direction="maximize" if benchmark.objectives else benchmark.direction,
             sampling=benchmark.sampling,
             dimensions=len(benchmark.space),
             data_version=benchmark.data_version,
@@ -91,6 +100,11 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
             own=is_own(optibench_benchmarks.families().get(benchmark.name.partition("/")[0])),
             random=getattr(benchmark, "random_values", None),
             left_out=benchmark.left_out,
+            objectives=dict(benchmark.objectives),
+            constraints=tuple(benchmark.constraints),
+            ideal=() if front is None else front.ideal,
+            reference_point=() if front is None else front.reference_point,
+            front=() if front is None else front.points,
         )
 
     @property

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from optibench.cell.trials import SEVERAL
 from optibench.errors import HarnessError
 from optibench.external.registry import RECORD
 from optibench.files import write_atomically
@@ -25,7 +26,7 @@ from optibench.store.run_folder import FINGERPRINTS, TRAINING, Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SAME = ("trial", "phase", "config", "fidelity", "value", "state", "cost_fidelity", "simulated_end")
+SAME = ("trial", "phase", "config", "fidelity", "value", "state", "cost_fidelity", "simulated_end", *SEVERAL)
 """The columns in which two results of one cell must agree; compact tables lack the configurations."""
 
 
@@ -137,7 +138,7 @@ def _relabelled(table: pa.Table, key: str) -> pa.Table:
 
     from optibench.cell.trials import schema
 
-    n, kinds = len(table), schema()
+    n, kinds = len(table), schema(several={*SEVERAL} <= {*table.column_names})
     columns = {name: table.column(name) for name in table.column_names} | {"cell": pa.array([key] * n)}
     return pa.table(
         [columns[kind.name].cast(kind.type) if kind.name in columns else pa.nulls(n, kind.type) for kind in kinds],

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optibench.cell.journal import History, Journal
-from optibench.cell.trials import Trial, compacted, schema, to_table
+from optibench.cell.trials import EVALUATED, Trial, compacted, schema, to_table
 from optibench.errors import HarnessError, storable
 from optibench.files import replacing
 from optibench.plan.cells import Cell
@@ -324,7 +324,7 @@ class Store:
         return table.select([name for name in columns if name in table.column_names]) if columns else table
 
     def failed_trials(self, cells: Iterable[Cell]) -> int:
-        """Number of trials of finished cells that have no value, or whose tell failed."""
+        """Number of trials of finished cells that were not evaluated, or whose tell failed."""
         from pyarrow import compute
 
         return int(compute.sum(failed_rows(self.trials(cells, ["state", "error"]))).as_py() or 0)
@@ -392,10 +392,12 @@ class Store:
 
 
 def failed_rows(table: pa.Table) -> pa.ChunkedArray:
-    """Which trials have no value, or could not be told to their optimizer."""
+    """Which trials were not evaluated, or could not be told to their optimizer."""
+    import pyarrow as pa
     from pyarrow import compute
 
-    return compute.or_(compute.not_equal(table.column("state"), "ok"), table.column("error").is_valid())
+    evaluated = compute.is_in(table.column("state").cast(pa.string()), pa.array(EVALUATED))
+    return compute.or_(compute.invert(evaluated), table.column("error").is_valid())
 
 
 def _foreign(folder: Path) -> list[str]:

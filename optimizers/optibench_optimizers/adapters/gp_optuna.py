@@ -22,6 +22,7 @@ class OptunaGP(OptunaOptimizer):
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
+        n_objectives: The number of objectives; of several, the acquisition is the log expected hypervolume improvement.
         n_startup_trials: Number of successful trials before the model is used.
         deterministic_objective: Fix the noise at its minimum instead of fitting it.
     """
@@ -34,6 +35,7 @@ class OptunaGP(OptunaOptimizer):
         *,
         seed: int,
         n_trials: int,
+        n_objectives: int = 1,
         n_startup_trials: int = 10,
         deterministic_objective: bool = False,
     ) -> None:
@@ -44,4 +46,4 @@ class OptunaGP(OptunaOptimizer):
                 n_startup_trials=n_startup_trials,
                 deterministic_objective=deterministic_objective,
             )
-        super().__init__(space, sampler, seed=seed)
+        super().__init__(space, sampler, seed=seed, n_objectives=n_objectives)

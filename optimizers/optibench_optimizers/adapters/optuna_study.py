@@ -19,7 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from optibench_optimizers.base import Observation, Optimizer, Suggestion
 from optibench_optimizers.define_by_run import suggest
-from optibench_optimizers.history import Pending, succeeded
+from optibench_optimizers.history import Pending, objectives
 from optibench_optimizers.parameters import Parameter
 from optibench_optimizers.settings import library_seed
 from optibench_optimizers.spaces import Config, SearchSpace
@@ -40,19 +40,25 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)
 
 
+def _constraints(observation: Observation) -> dict[str, float]:
+    """The constraints of a trial, named by their place."""
+    return {str(index): float(number) for index, number in enumerate(observation.constraints)}
+
+
 class OptunaOptimizer(Optimizer):
     """An Optuna sampler behind our contract; subclasses build the sampler.
 
-    A failed trial becomes Optuna's ``FAIL``, as if a user's objective had raised.
+    A failed trial becomes Optuna's ``FAIL``, as if a user's objective had raised. An infeasible one is complete and has
+    its constraints.
     """
 
-    def __init__(self, space: ConfigurationSpace, sampler: BaseSampler, *, seed: int) -> None:
+    def __init__(self, space: ConfigurationSpace, sampler: BaseSampler, *, seed: int, n_objectives: int = 1) -> None:
         # Optuna logs each new study, and a sampler's every fallback, to standard error.
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space = SearchSpace(space)
         self._distributions = {parameter.name: distribution(parameter) for parameter in self._space.parameters}
-        self._study = optuna.create_study(direction="minimize", sampler=sampler)
-        self._pending: Pending[int] = Pending()
+        self._study = optuna.create_study(directions=["minimize"] * n_objectives, sampler=sampler)
+        self._pending: Pending[optuna.Trial] = Pending()
         self._rng = np.random.RandomState(library_seed(seed))
 
     def ask(self, n: int = 1) -> list[Suggestion]:
@@ -60,7 +66,7 @@ class OptunaOptimizer(Optimizer):
         for _ in range(n):
             trial, config = self._ask_trial()
             if trial is not None:
-                self._pending.add(config, trial.number)
+                self._pending.add(config, trial)
             suggestions.append(Suggestion(config))
         return suggestions
 
@@ -76,29 +82,37 @@ class OptunaOptimizer(Optimizer):
 
     def tell(self, observations: Sequence[Observation]) -> None:
         for observation in observations:
-            number = self._pending.pop(observation.config)
-            if number is None:
+            trial, values = self._pending.pop(observation.config), objectives(observation)
+            if trial is None:
                 self._study.add_trial(self._foreign_trial(observation))
-            elif succeeded(observation):
-                self._study.tell(number, float(observation.value))
+            elif values is not None:
+                for name, number in _constraints(observation).items():
+                    trial.set_constraint(name, number)
+                self._study.tell(trial, values)
             else:
-                self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
     def withdraw(self, suggestions: Sequence[Suggestion]) -> None:
         for suggestion in suggestions:
-            number = self._pending.pop(suggestion.config)
-            if number is not None:
-                self._study.tell(number, state=optuna.trial.TrialState.FAIL)
+            trial = self._pending.pop(suggestion.config)
+            if trial is not None:
+                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
     def _foreign_trial(self, observation: Observation) -> optuna.trial.FrozenTrial:
         params = self._codes(observation.config)
-        ok = succeeded(observation)
+        values = objectives(observation)
         return optuna.trial.create_trial(
-            state=optuna.trial.TrialState.COMPLETE if ok else optuna.trial.TrialState.FAIL,
-            value=float(observation.value) if ok else None,
+            state=optuna.trial.TrialState.FAIL if values is None else optuna.trial.TrialState.COMPLETE,
+            values=values,
             params=params,
             distributions={name: self._distributions[name] for name in params},
+            system_attrs=self._foreign_attributes(),
+            constraints=None if values is None else _constraints(observation),
         )
+
+    def _foreign_attributes(self) -> dict[str, Any]:
+        """What the sampler wants to find with a trial that it did not suggest."""
+        return {}
 
     def _codes(self, config: Mapping[str, Any]) -> dict[str, Any]:
         codes = zip(self._space.parameters, self._space.codes(config), strict=True)

@@ -1,6 +1,7 @@
 """Tree-structured Parzen estimators, from Optuna.
 
-Bergstra et al. 2011 (univariate); Falkner et al. 2018 (multivariate); Watanabe 2023 (Optuna's version).
+Bergstra et al. 2011 (univariate); Falkner et al. 2018 (multivariate); Watanabe 2023 (Optuna's version); Ozaki et al.
+2022 (several objectives, MOTPE); Watanabe and Hutter 2023 (constraints).
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
 
 class TPE(OptunaOptimizer):
-    """``optuna.samplers.TPESampler`` with the defaults of Optuna 5: multivariate, without groups.
+    """``optuna.samplers.TPESampler`` with the defaults of Optuna 5 for one objective: multivariate, without groups.
 
     Observed trials count as start-up trials: a shared initial design of ten replaces the sampler's own random ten.
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
+        n_objectives: The number of objectives.
         multivariate: Model all parameters that every trial has in one joint density, not each one alone.
         group: Also model jointly the parameters that are active together (conditional spaces); needs ``multivariate``.
         n_startup_trials: Number of successful trials before the model is used.
@@ -40,6 +42,7 @@ class TPE(OptunaOptimizer):
         *,
         seed: int,
         n_trials: int,
+        n_objectives: int = 1,
         multivariate: bool = True,
         group: bool = False,
         n_startup_trials: int = 10,
@@ -58,11 +61,11 @@ class TPE(OptunaOptimizer):
                 n_ei_candidates=n_ei_candidates,
                 constant_liar=constant_liar,
             )
-        super().__init__(space, sampler, seed=seed)
+        super().__init__(space, sampler, seed=seed, n_objectives=n_objectives)
 
 
 class UnivariateTPE(TPE):
-    """Each parameter modelled alone: the TPE of the 2011 paper and of Optuna's default before version 5."""
+    """Each parameter modelled alone: the TPE of the 2011 paper, and Optuna's default for several objectives (MOTPE)."""
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class UnivariateTPE(TPE):
         *,
         seed: int,
         n_trials: int,
+        n_objectives: int = 1,
         n_startup_trials: int = 10,
         n_ei_candidates: int = 24,
         constant_liar: bool = True,
@@ -78,6 +82,7 @@ class UnivariateTPE(TPE):
             space,
             seed=seed,
             n_trials=n_trials,
+            n_objectives=n_objectives,
             multivariate=False,
             n_startup_trials=n_startup_trials,
             n_ei_candidates=n_ei_candidates,

@@ -27,7 +27,7 @@ from ConfigSpace import ConfigurationSpace
 
 import optibench_optimizers
 from optibench_optimizers.base import Capabilities, Fidelity, Observation, Optimizer
-from optibench_optimizers.conformance.fidelity import FidelityConformance
+from optibench_optimizers.conformance.objectives import ObjectivesConformance
 from optibench_optimizers.conformance.reduced import heard_from, listening, reduced
 from optibench_optimizers.conformance.spaces import SPACES, bowl, check_valid, conditional, four, line, mixed
 from optibench_optimizers.spaces import SearchSpace
@@ -80,7 +80,7 @@ def no_leftovers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     assert not left, f"files are left behind after close(): {left}"
 
 
-class OptimizerConformance(FidelityConformance):
+class OptimizerConformance(ObjectivesConformance):
     """Every optimizer's tests.
 
     Attributes:
@@ -100,10 +100,29 @@ class OptimizerConformance(FidelityConformance):
     own_design_trials: ClassVar[int] = 12
 
     def create(
-        self, space: ConfigurationSpace, *, seed: int, n_trials: int, fidelity: Fidelity | None = None
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        fidelity: Fidelity | None = None,
+        n_objectives: int = 1,
+        n_constraints: int = 0,
     ) -> Optimizer:
-        """Build the optimizer; override for one that is not registered (``fidelity`` if it is multi-fidelity)."""
-        return optibench_optimizers.create(self.spec, space, seed=seed, n_trials=n_trials, fidelity=fidelity)
+        """Build the optimizer; override for one that is not registered.
+
+        The override needs ``fidelity`` if it is multi-fidelity, and the counts if it takes several objectives or
+        constraints.
+        """
+        return optibench_optimizers.create(
+            self.spec,
+            space,
+            seed=seed,
+            n_trials=n_trials,
+            fidelity=fidelity,
+            n_objectives=n_objectives,
+            n_constraints=n_constraints,
+        )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -126,6 +145,7 @@ class OptimizerConformance(FidelityConformance):
             found["test_it_starts_no_threads_and_no_processes"] = "declares workers of its own"
         if type(self).create is not OptimizerConformance.create:
             found["test_the_entry_says_what_the_class_says"] = "not made by the registry"
+            found["test_what_it_does_not_take_is_refused"] = "not made by the registry"
         return found
 
     @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from optibench_reports.stats.anytime import BAND_DRAWS, MAX_COUNTS, MIN_RANKED, 
 from optibench_reports.stats.comparison import seed_means
 from optibench_reports.tables.regret import ranking
 from optibench_reports.text.run_info import facts
-from optibench_reports.text.summary import POLICY, cautions, sentences
+from optibench_reports.text.summary import cautions, policy, sentences
 
 MAX_NUMBERS = 400_000
 """Numbers in the curves of single tasks (about 2.5 MB): with more tasks or optimizers, each curve gets fewer points."""
@@ -81,7 +81,7 @@ def page(
         cautions=cautions(analysis),
         facts=facts(analysis),
         commands=commands(analysis, made_by),
-        policy=POLICY,
+        policy=policy(analysis),
         tables=[
             {**vars(table), "open": table.name.rpartition("_at_")[2] in (table.name, headline)} for table in tables
         ],

@@ -24,13 +24,14 @@ from optibench_reports.stats.anytime import curves
 from optibench_reports.stats.metrics import Metric
 from optibench_reports.tables.convergence import convergence_table
 from optibench_reports.tables.cost import cost_table
+from optibench_reports.tables.feasibility import feasibility_tables
 from optibench_reports.tables.metrics import metric_tables
 from optibench_reports.tables.regret import families_table, ranking, ranks_table, regret_tables
 from optibench_reports.tables.runtime_and_failures import clips_table, failures_table, missing_table, seconds_table
 from optibench_reports.tables.significance import effects_table, friedman_table, matrix_table, pairs_table
 from optibench_reports.tables.without_regret import without_regret_tables
 from optibench_reports.text.run_info import facts
-from optibench_reports.text.summary import POLICY, cautions, sentences, terminal
+from optibench_reports.text.summary import cautions, policy, sentences, terminal
 
 LONG_TABLE = 60
 """A table with more rows is not shown in report.md, only linked."""
@@ -169,6 +170,7 @@ def every_table(analysis: Analysis) -> list[Table]:
         *regret_tables(analysis),
         *without_regret_tables(analysis),
         *metric_tables(analysis),
+        *feasibility_tables(analysis),
         convergence_table(analysis),
         seconds_table(analysis),
         failures_table(analysis),
@@ -206,7 +208,7 @@ def _markdown(analysis: Analysis, tables: Sequence[Table], figures: Sequence[tup
     text = environment.get_template("report.md.j2").render(
         sentences=[markdown_escape(sentence) for sentence in sentences(analysis)],
         cautions=[markdown_escape(caution) for caution in cautions(analysis)],
-        policy=[markdown_escape(item) for item in POLICY],
+        policy=[markdown_escape(item) for item in policy(analysis)],
         facts=[(markdown_escape(name), markdown_escape(value)) for name, value in facts(analysis)],
         sections=sections,
         elsewhere=elsewhere,

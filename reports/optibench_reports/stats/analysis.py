@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from optibench_reports.data.feasibility import Feasibility, feasibility
 from optibench_reports.data.results import ReportError, Results
 from optibench_reports.data.score_array import Floats, Ints, ScoreArray, read
 from optibench_reports.stats.comparison import Aggregate, Comparison, aggregate, compare
@@ -65,6 +66,8 @@ class Analysis:
         random: The median value of random configurations, of each task without a reference where it was measured.
         costs: The results against cost, if trials cost differently.
         metrics: The requested metrics, at the incumbent.
+        several: Tasks with several objectives.
+        feasibility: Feasible trials; ``None`` if no task has constraints.
     """
 
     grid: ScoreArray
@@ -87,6 +90,8 @@ class Analysis:
     random: Mapping[str, float]
     costs: tuple[Costs, ...]
     metrics: tuple[MetricResult, ...]
+    several: tuple[str, ...]
+    feasibility: Feasibility | None
 
 
 def default_counts(longest: int, initial: int = 0) -> tuple[int, ...]:
@@ -169,6 +174,8 @@ def analyse(
             for name, task in results.tasks.items()
             if task.get("random") and not task.get("reference")
         },
+        several=tuple(name for name in grid.tasks if results.tasks[name].get("objectives")),
+        feasibility=feasibility(results, grid),
     )
 
 

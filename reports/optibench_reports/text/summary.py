@@ -36,6 +36,24 @@ POLICY = (
 """How numbers are computed and how missing and failed cells count; plain text, one item each."""
 
 
+HYPERVOLUME = (
+    "On a task with several objectives, the value is the hypervolume that all feasible trials so far dominate, as a "
+    "share of the box between the best value of each objective and a frozen reference point: it counts all objectives "
+    "without weights. Its regret is the share of the frozen front's hypervolume that is missing: 0 for the whole "
+    "front, 1 for nothing; more than the front is clipped and counted."
+)
+CONSTRAINTS = (
+    "On a task with constraints, only trials that fulfil all of them count: until the first one, a cell has the regret "
+    "of the worst reference."
+)
+
+
+def policy(analysis: Analysis) -> tuple[str, ...]:
+    """How the numbers of a report are computed; plain text, one item each."""
+    several = (HYPERVOLUME,) if analysis.several else ()
+    return (POLICY[0], *several, *((CONSTRAINTS,) if analysis.feasibility is not None else ()), *POLICY[1:])
+
+
 def sentences(analysis: Analysis) -> tuple[str, ...]:
     """Winner, margin and significance; plain text, one sentence each.
 

@@ -70,7 +70,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Trial]]:
     """Run a cell of a benchmark and an optimizer that are given as objects."""
 
     def run(problem: Benchmark, optimizer: type[RandomSearch] = RandomSearch, **how: Any) -> list[Trial]:
-        def create(spec: str, space: Any, *, seed: int, n_trials: int, fidelity: Any) -> RandomSearch:
+        def create(spec: str, space: Any, *, seed: int, n_trials: int, **more: Any) -> RandomSearch:
             return optimizer(space, seed=seed, n_trials=n_trials)
 
         monkeypatch.setattr("optibench.cell.run.benchmark", lambda name: problem)

@@ -76,7 +76,7 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> type[Chooses]:
 
     monkeypatch.setattr("optibench.cell.run.benchmark", lambda name: Levels())
 
-    def create(spec: str, space: Any, *, seed: int, n_trials: int, fidelity: Any) -> Chooses:
+    def create(spec: str, space: Any, *, seed: int, n_trials: int, fidelity: Any, **more: Any) -> Chooses:
         return Fresh(space, seed=0, n_trials=n_trials)
 
     monkeypatch.setattr("optibench.cell.run.optibench_optimizers.create", create)

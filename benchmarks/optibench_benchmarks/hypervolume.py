@@ -1,0 +1,59 @@
+"""The hypervolume that trials dominate, in the box of a task's :class:`~optibench_benchmarks.base.Front`.
+
+Objective values are divided by that box: 0 is the ideal, 1 the reference point, whatever the objectives' directions and
+units. Volumes are exact (``moocore``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from optibench_benchmarks.base import Front
+
+Floats = npt.NDArray[np.float64]
+
+
+def normalised(values: Sequence[Sequence[float]] | Floats, ideal: Sequence[float], point: Sequence[float]) -> Floats:
+    """Objective values, (n, m), in units of the box: 0 at the ideal, 1 at the reference point; lower is better."""
+    best, last = np.asarray(ideal, dtype=float), np.asarray(point, dtype=float)
+    return np.asarray((np.asarray(values, dtype=float).reshape(-1, len(best)) - best) / (last - best))
+
+
+def nondominated(points: Floats) -> npt.NDArray[np.bool_]:
+    """Which points, (n, m), no other one dominates, where lower is better; of equal points the first, (n,)."""
+    import moocore
+
+    found: npt.NDArray[np.bool_] = np.asarray(moocore.is_nondominated(points, keep_weakly=False), dtype=bool)
+    return found
+
+
+def volume(points: Floats) -> float:
+    """The volume between some points, (n, m), and (1, ..., 1), where lower is better; above 1 beyond the ideal."""
+    inside = points[(points < 1.0).all(axis=1)]
+    if not len(inside):
+        return 0.0
+    import moocore
+
+    return float(moocore.hypervolume(inside, ref=np.ones(points.shape[1])))
+
+
+def alone(front: Front, values: Sequence[float]) -> float:
+    """The volume that one trial dominates by itself."""
+    return float(np.prod(np.maximum(1.0 - normalised([values], front.ideal, front.reference_point), 0.0)))
+
+
+def volumes(values: Iterable[Sequence[float] | None], ideal: Sequence[float], point: Sequence[float]) -> list[float]:
+    """The volume that the trials so far dominate, after each trial; ``None`` stands for one that does not count."""
+    kept = np.empty((0, len(ideal)))
+    now, found = 0.0, []
+    for each in values:
+        if each is not None:
+            new = normalised([each], ideal, point)
+            if (new < 1.0).all() and not (kept <= new).all(axis=1).any():
+                kept = np.concatenate([kept[~(new <= kept).all(axis=1)], new])
+                now = volume(kept)
+        found.append(now)
+    return found
