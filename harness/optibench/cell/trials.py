@@ -75,7 +75,7 @@ class Trial:
 
     def to_json(self) -> str:
         """The trial as one line of JSON; ``NaN`` is written as null."""
-        names = FIELDS if self.values is not None else FIELDS[: -len(SEVERAL)]
+        names = FIELDS if self.values is None else (*FIELDS, *SEVERAL)
         return json.dumps([None if value != value else value for value in map(self.__getattribute__, names)])
 
     @classmethod
@@ -86,11 +86,11 @@ class Trial:
             ValueError: The line is not a complete record.
         """
         values = json.loads(line)
-        if not isinstance(values, list) or not FIELDS.index("attempts") <= len(values) <= len(
-            FIELDS
-        ):  # older versions have fewer fields
+        names = (*FIELDS, *SEVERAL)
+        # older versions have fewer fields
+        if not isinstance(values, list) or not FIELDS.index("attempts") <= len(values) <= len(names):
             raise ValueError(f"not a trial: {line[:80]!r}")
-        record = dict(zip(FIELDS, values, strict=False))
+        record = dict(zip(names, values, strict=False))
         return cls.from_row(record)
 
     @classmethod
@@ -104,7 +104,9 @@ class Trial:
         return msgspec.convert({**row, **absent}, cls)
 
 
-FIELDS = tuple(field.name for field in dataclasses.fields(Trial))
+SEVERAL = ("values", "constraints")
+"""The fields that only tasks with several objectives or with constraints have; they come last."""
+FIELDS = tuple(field.name for field in dataclasses.fields(Trial) if field.name not in SEVERAL)
 MAX_CURVE_STEPS = 200
 """Maximum number of stored steps of a learning curve; longer ones are thinned evenly, and the last step is kept."""
 MAX_INFO = 20_000
@@ -116,8 +118,6 @@ MAX_INFO_ITEMS = 100
 MAX_INFO_DEPTH = 2
 """Maximum depth of nested lists and mappings in an entry; deeper values are stored as text."""
 LEFT_OUT = "entries left out"
-SEVERAL = ("values", "constraints")
-"""The last fields, which only tasks with several objectives or with constraints have."""
 EVALUATED = ("ok", "infeasible")
 """States of trials whose objectives are known."""
 TIMINGS = ("ask_seconds", "evaluate_seconds", "tell_seconds", "started_at")
@@ -286,7 +286,7 @@ def to_table(cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str =
     import pyarrow as pa
 
     n = len(trials)
-    columns: dict[str, Any] = {name: [getattr(trial, name) for trial in trials] for name in FIELDS}
+    columns: dict[str, Any] = {name: [getattr(trial, name) for trial in trials] for name in (*FIELDS, *SEVERAL)}
     if task.objectives:
         best = _hypervolumes(trials, task)
     else:

@@ -19,6 +19,7 @@ from optibench_benchmarks import (
     Config,
     Evaluation,
     Family,
+    Front,
     Reference,
     Sampling,
     UnknownBenchmarkError,
@@ -90,7 +91,9 @@ class ExternalBenchmark(Benchmark):
         from ConfigSpace import ConfigurationSpace
 
         self.space = ConfigurationSpace.from_serialized_dict(found["space"])
-        self.direction = found["direction"]
+        self.objectives = dict(found.get("objectives") or {})
+        self.constraints = tuple(found.get("constraints") or ())
+        self.direction = found.get("direction", "minimize") if self.objectives else found["direction"]
         self.sampling = found.get("sampling", "deterministic")
         if found.get("fidelity_space") is not None:
             self.fidelity_space = ConfigurationSpace.from_serialized_dict(found["fidelity_space"])
@@ -99,6 +102,8 @@ class ExternalBenchmark(Benchmark):
         self.metrics = dict(found.get("metrics") or {})
         if found.get("reference") is not None:
             self.reference = Reference(**found["reference"])
+        if found.get("front") is not None:
+            self.front = _front(**found["front"])
         if self.direction not in ("minimize", "maximize"):
             raise ValueError(f"`direction` is minimize or maximize, not {self.direction!r}")
         if self.sampling not in get_args(Sampling):
@@ -124,14 +129,25 @@ class ExternalBenchmark(Benchmark):
         except Refusal as error:
             raise BenchmarkError(f"External benchmark {self.external.name!r}: {error}") from error
         try:
-            value, cost, info = found["value"], found.get("cost_seconds"), found.get("info")
-            return Evaluation(_number(value), float(cost or 0.0), dict(info or {}), _curve(found.get("curve")))
+            value = math.nan if self.objectives else _number(found["value"])
+            cost, info = found.get("cost_seconds"), found.get("info")
+            values, constraints = (tuple(map(_number, found.get(key) or ())) for key in ("values", "constraints"))
+            if not self.objectives:
+                values = ()
+            curve = _curve(found.get("curve"))
+            return Evaluation(value, float(cost or 0.0), dict(info or {}), curve, values, constraints)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise BenchmarkError(
                 f"External benchmark {self.external.name!r} answered 'evaluate' with {self._shown(found)[:200]}; "
-                'it must be {"value": NUMBER}, if known with "cost_seconds", "info" and "curve": '
-                '{"epoch": [1, 2], "validation_loss": [0.7, 0.5]}.'
+                'it must be {"value": NUMBER}, or "values" and "constraints" where the task has them, if known with '
+                '"cost_seconds", "info" and "curve": {"epoch": [1, 2], "validation_loss": [0.7, 0.5]}.'
             ) from error
+
+
+def _front(**fields: Any) -> Front:
+    points = tuple(tuple(map(float, point)) for point in fields.pop("points", ()))
+    ideal, last = (tuple(map(float, fields.pop(name))) for name in ("ideal", "reference_point"))
+    return Front(ideal, last, points=points, **fields)
 
 
 def _number(value: Any) -> float:

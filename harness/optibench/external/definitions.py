@@ -111,6 +111,8 @@ class External(msgspec.Struct, frozen=True):
     ] = ()
     batch: Annotated[bool, Option("whether it can propose several configurations at a time")] = False
     multi_fidelity: Annotated[bool, Option("whether it chooses fidelities")] = False
+    objectives: Annotated[bool, Option("whether it takes several objectives")] = False
+    constraints: Annotated[bool, Option("whether it takes constraints")] = False
     conditional: Annotated[str, _SENTENCE, Option("how it treats conditional parameters")] = "native"
 
     def plain(self) -> dict[str, Any]:
@@ -142,7 +144,10 @@ class External(msgspec.Struct, frozen=True):
         return {name: os.environ[name] for name in self.environment}
 
 
-_ONLY = {"optimizer": {"settings", "batch", "multi_fidelity", "conditional"}, "benchmark": {"tasks"}}
+_ONLY = {
+    "optimizer": {"settings", "batch", "multi_fidelity", "objectives", "constraints", "conditional"},
+    "benchmark": {"tasks"},
+}
 SECTIONS = tuple(f"{kind}s" for kind in get_args(Kind))
 
 

@@ -14,6 +14,7 @@ from optibench.errors import HarnessError
 from optibench.external.definitions import External
 from optibench.external.process import PROTOCOL, Process, ProcessError, Refusal
 from optibench_optimizers import Capabilities, Entry, Fidelity, Observation, Optimizer, OptimizerError, Suggestion
+from optibench_optimizers.history import objectives
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -35,9 +36,11 @@ class ExternalOptimizer(Optimizer):
         seed: int,
         n_trials: int,
         fidelity: Fidelity | None = None,
+        n_objectives: int = 1,
+        n_constraints: int = 0,
         **settings: Any,
     ) -> None:
-        self._space = space
+        self._space, self._several = space, n_objectives > 1 or n_constraints > 0
         self._process = start(self.external)
         params = {
             "space": space.to_serialized_dict(),
@@ -47,6 +50,10 @@ class ExternalOptimizer(Optimizer):
         }
         if self.external.multi_fidelity:
             params["fidelity"] = None if fidelity is None else dataclasses.asdict(fidelity)
+        if self.external.objectives:
+            params["n_objectives"] = n_objectives
+        if self.external.constraints:
+            params["n_constraints"] = n_constraints
         try:
             self._request("start", params, self.external.start_seconds)
         except OptimizerError:
@@ -75,8 +82,9 @@ class ExternalOptimizer(Optimizer):
             {
                 "config": dict(o.config),
                 "value": o.value if o.state == "ok" and math.isfinite(o.value) else None,
-                "state": "failed" if o.state == "ok" and not math.isfinite(o.value) else o.state,
+                "state": "failed" if o.state == "ok" and objectives(o) is None else o.state,
                 "fidelity": None if o.fidelity is None else dict(o.fidelity),
+                **({"values": o.values, "constraints": o.constraints} if self._several else {}),
             }
             for o in observations
         ]
@@ -112,20 +120,35 @@ def handshake(external: External, error_class: type[Exception]) -> tuple[Process
     name = f"External {external.kind} {external.name!r}"
     try:
         process = Process(name, external.command, Path(external.folder), external.variables())
-        params = {"protocol": PROTOCOL, "kind": external.kind}
-        found = process.request("initialize", params, external.start_seconds)
+        found = _initialize(process, external)
     except (ProcessError, HarnessError) as error:
         raise error_class(str(error)) from error
     except Refusal as error:
         process.close()
         raise error_class(f"{name} refused the handshake: {error}") from error
     spoken = found.get("protocol") if isinstance(found, dict) else None
-    if spoken != PROTOCOL:
+    if spoken not in range(1, PROTOCOL + 1):
         process.close()
         raise error_class(
-            f"{name} speaks version {process.redacted(repr(spoken))} of the protocol, and this bench speaks {PROTOCOL}."
+            f"{name} speaks version {process.redacted(repr(spoken))} of the protocol, and this bench speaks 1 to "
+            f"{PROTOCOL}."
+        )
+    if spoken == 1 and (external.objectives or external.constraints):
+        process.close()
+        raise error_class(
+            f"{name} declares several objectives or constraints, which version 1 of the protocol does not have: let "
+            f"its worker speak version {PROTOCOL}, or leave the declarations out."
         )
     return process, str(found.get("version", ""))
+
+
+def _initialize(process: Process, external: External) -> Any:
+    """The answer to the handshake; a worker that refuses this version is asked for version 1."""
+    params = {"protocol": PROTOCOL, "kind": external.kind}
+    try:
+        return process.request("initialize", params, external.start_seconds)
+    except Refusal:
+        return process.request("initialize", {**params, "protocol": 1}, external.start_seconds)
 
 
 def typed(space: ConfigurationSpace, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,6 +181,8 @@ class ExternalEntry(Entry):
                 conditional=external.conditional,
                 batch=external.batch,
                 multi_fidelity=external.multi_fidelity,
+                objectives=external.objectives,
+                constraints=external.constraints,
                 failed="left to its worker",
             ),
             packages=("ConfigSpace",),
@@ -170,6 +195,7 @@ class ExternalEntry(Entry):
         keyword = inspect.Parameter.KEYWORD_ONLY
         parameters = [inspect.Parameter("space", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
         parameters += [inspect.Parameter(name, keyword) for name in ("seed", "n_trials")]
+        parameters += [inspect.Parameter(name, keyword, default=None) for name in ("n_objectives", "n_constraints")]
         settings = self.external.settings
         parameters += [inspect.Parameter(name, keyword, default=value) for name, value in settings.items()]
         return type(

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 SDK = Path(__file__).parent / "sdk"
-PROTOCOL = 1
-"""The version of the protocol; docs/how-to/external.md."""
+PROTOCOL = 2
+"""The version of the protocol; docs/how-to/external.md. Version 1, which has one objective and no constraints, is
+understood as well."""
 MAX_LINE_BYTES = 64 * 2**20
 """Maximum size of a reply."""
 MAX_STDERR_BYTES = 2000

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from optibench.cell.journal import History, Journal
-from optibench.cell.trials import FIELDS, Trial
+from optibench.cell.trials import FIELDS, SEVERAL, Trial
 from optibench.files import write_atomically
 from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
@@ -99,7 +99,7 @@ def _history(store: Store, cell: Cell, *, finished: bool, whole: bool = True) ->
         table = store.cells.read(cell.key)
     except (ValueError, OSError):  # damaged: the cell runs again
         return None
-    rows = table.select([name for name in FIELDS if name in table.column_names]).to_pylist()
+    rows = table.select([name for name in (*FIELDS, *SEVERAL) if name in table.column_names]).to_pylist()
     trials = [Trial.from_row(row) for row in rows]
     if whole and any(trial.config is None or (trial.state == "ok" and trial.error) for trial in trials):
         return None

@@ -75,7 +75,7 @@ def test_a_curve_of_two_lengths_is_one_sentence(behave: Callable[..., None]) -> 
 @pytest.mark.parametrize(
     ("habit", "words"),
     [
-        ("version", "speaks version 99 of the protocol, and this bench speaks 1"),
+        ("version", "speaks version 99 of the protocol, and this bench speaks 1 to 2"),
         ("refuse", "refused the handshake: not today"),
         ("banner", "'Welcome to libfoo 1.2!' on standard output, which is not a JSON-RPC reply to request 1"),
     ],

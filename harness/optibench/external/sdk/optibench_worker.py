@@ -27,8 +27,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-PROTOCOL = 1
-"""The version of the protocol; optibench rejects a worker with a different one."""
+PROTOCOL = 2
+"""The newest version of the protocol that this worker speaks."""
 
 
 class Refused(Exception):
@@ -41,14 +41,16 @@ def serve(optimizer: Callable[..., Any] | None = None, benchmark: Any | None = N
     Args:
         optimizer: Called with ``space`` (ConfigSpace's JSON as a dictionary), ``seed``, ``n_trials`` and the settings;
             one that is declared ``multi_fidelity`` also with ``fidelity`` (``name``, ``low``, ``high``, ``whole``, or
-            ``None`` where there is none to vary). What it returns has ``ask(n)``, a list of configurations
+            ``None`` where there is none to vary); one that declares ``objectives`` or ``constraints`` also with
+            ``n_objectives`` or ``n_constraints``. What it returns has ``ask(n)``, a list of configurations
             (dictionaries of the active parameters) or of ``(configuration, fidelity)``, and ``tell(observations)``,
             which takes dictionaries with ``config``, ``value`` (``None`` unless ``state`` is ``"ok"``), ``state`` and
-            ``fidelity``.
+            ``fidelity``, and on a task with several objectives or with constraints ``values`` and ``constraints``.
         benchmark: Has ``describe(task)``, which returns a dictionary with ``space`` and ``direction`` (more in
             docs/how-to/external.md), and ``evaluate(task, config, seed, fidelity)``, which returns a number or a
-            dictionary with ``value`` and, if known, ``cost_seconds``, ``info`` and ``curve`` (lists of one length; the
-            first is the step, such as ``epoch``).
+            dictionary with ``value`` (of several objectives ``values``), ``constraints`` where the task has some, and,
+            if known, ``cost_seconds``, ``info`` and ``curve`` (lists of one length; the first is the step, such as
+            ``epoch``).
         version: Whatever else determines the results, such as a library's version: part of a cell's key.
     """
     requests, replies = _take_over_the_pipes()
@@ -95,7 +97,7 @@ class _Handlers:
     def on_initialize(self, protocol: int, kind: str) -> dict[str, Any]:
         if {"optimizer": self.make, "benchmark": self.benchmark}.get(kind) is None:
             raise Refused(f"This worker does not serve {kind}s.")
-        return {"protocol": PROTOCOL, "version": self.version}
+        return {"protocol": min(PROTOCOL, protocol), "version": self.version}
 
     def on_start(
         self, space: dict[str, Any], seed: int, n_trials: int, settings: dict[str, Any], **more: Any
