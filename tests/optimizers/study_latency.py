@@ -247,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             measure(rows, template, options.rounds, options.limit)
             content["studies"] += [asdict(row) for row in rows]
             options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(json.dumps(content, indent=1), encoding="utf-8")
+            options.out.write_text(json.dumps(content), encoding="utf-8")
             print(f"{storage}, D={d}, n={n}: {', '.join(map(str, rows))}", flush=True)
 
 

@@ -6,6 +6,8 @@ import copy
 import importlib.util
 import json
 import os
+import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +130,21 @@ def test_every_sampler_and_storage_gets_its_rows(measured: Path, tmp_path: Path)
 def test_a_suggestion_that_takes_too_long_is_stopped_and_shown(measured: Path) -> None:
     records = {record["sampler"]: record for record in json.loads((measured / "slow.json").read_text())["studies"]}
     assert (records["GPSampler"]["over_limit"], records["GPSampler"]["wall_seconds"]) == (0.05, [])
+
+
+def test_the_published_table_is_that_of_the_published_run() -> None:
+    content = json.loads(study_latency.PUBLISHED.read_text(encoding="utf-8"))["studies"]
+    measured = {(str(row["d"]), row["sampler"], row["n"]): row for row in content if row["storage"] == "memory"}
+    page = (study_latency.PUBLISHED.parent / "how-to" / "latency.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (\d+) \| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    assert len(lines) == 4 * 3
+    for d, sampler, numbers in lines:
+        for n, number in zip(study_latency.PAST, numbers.replace(",", "").split(" | "), strict=True):
+            row = measured[d, sampler, n]
+            if row["over_limit"]:
+                assert number == f"> {1e3 * row['over_limit']:.0f}"
+            else:
+                assert float(number) == pytest.approx(1e3 * statistics.median(row["cpu_seconds"]), rel=0.01)
 
 
 def test_a_row_ends_after_its_rounds_or_its_seconds() -> None:
