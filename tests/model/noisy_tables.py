@@ -65,7 +65,7 @@ def compare(collection: Collection, samplers: Sequence[str], seeds: range, sizes
 
 def main(n_seeds: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    print("| tables | studies | best trial | best guess | difference | better / equal / worse |")
+    print("| tables | choices | best trial | best guess | difference | better / equal / worse |")
     print("| --- | ---: | ---: | ---: | ---: | --- |")
     for name, collection in COLLECTIONS.items():
         pairs = compare(collection, list(SAMPLERS), range(n_seeds), (30, 60))
