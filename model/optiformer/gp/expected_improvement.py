@@ -6,11 +6,18 @@ improvement of the noise-free value complements it; on smooth surfaces it leaves
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.special import erfcx
 
-from optiformer.gp.kernels import Array, Mask, correlation_and_slope, squared_distances
+from optiformer.gp.kernels import Array, Mask, correlation, correlation_and_slope, squared_distances
+from optiformer.gp.minimize import minimize
 from optiformer.gp.posterior import Coordinates, GPPosterior
+
+ROOT_HALF, ROOT_HALF_PI, LOG_ROOT_TAU = math.sqrt(0.5), math.sqrt(math.pi / 2), 0.5 * math.log(2 * math.pi)
+#: Maximum change of a parameter in the first step of a maximization.
+FIRST_STEP = 0.3
 
 
 class ExpectedImprovement:
@@ -44,43 +51,38 @@ class ExpectedImprovement:
 
     def value(self, position: Array, active: Mask) -> Array:
         """Expected improvements of candidates (m, S), (m,)."""
-        *_, deviation, z = self._posterior(self._coordinates(position, active))
+        scaled = self._coordinates(position, active) * self._weights
+        _, deviation, z = self._posterior(correlation(self._kernel, squared_distances(scaled, self._trials)))
         return np.asarray(deviation * np.exp(_log_gain(z)[0]))
 
     def maximize(self, position: Array, active: Mask, moves: Mask, evaluations: int) -> Array:
-        """Maximize the log expected improvement by L-BFGS-B from several starts, (m, S).
+        """Maximize the log expected improvement by BFGS from several starts, (m, S).
 
         Args:
             position: Starts, (m, S).
             active: Which parameters they have, (m, S).
             moves: Which parameters are numeric and may change, (S,).
-            evaluations: Approximate number of joint evaluations of all m starts.
+            evaluations: Number of joint evaluations of all m starts.
         """
-        from scipy.optimize import minimize
-
         free = active & moves
-        if not free.any():
+        if not free.any() or not evaluations:
             return position
         points = self._coordinates(position, active)
         # The first coordinate of a parameter is its position minus one half.
-        numbers = slice(None), slice(None, None, points.shape[1] // position.shape[1])
+        numbers = points[:, :: points.shape[1] // position.shape[1]]
 
-        def loss(flat: Array) -> tuple[float, Array]:
-            points[numbers][free] = flat - 0.5
+        def loss(moved: Array) -> tuple[Array, Array]:
+            np.copyto(numbers, moved - 0.5, where=free)
             value, slope = self._log(points)
-            return -float(value.sum()), -slope[numbers][free]
+            return -value, np.where(free, -slope[:, :: points.shape[1] // position.shape[1]], 0.0)
 
-        bounds = [(0.0, 1.0)] * int(free.sum())
-        found = minimize(
-            loss, position[free], jac=True, method="L-BFGS-B", bounds=bounds, options={"maxfun": evaluations}
-        )
-        maxima = position.copy()
-        maxima[free] = found.x
-        return maxima
+        return minimize(loss, position, evaluations, first_step=FIRST_STEP, low=0.0, high=1.0)
 
     def _log(self, points: Array) -> tuple[Array, Array]:
         """Log expected improvements at coordinates (m, C), (m,), and their gradients, (m, C)."""
-        scaled, by_square, projected, deviation, z = self._posterior(points)
+        scaled = points * self._weights
+        correlations, by_square = correlation_and_slope(self._kernel, squared_distances(scaled, self._trials))
+        projected, deviation, z = self._posterior(correlations)
         log_gain, by_z = _log_gain(z)
         # dz = -(dm + z ds) / s and 2 s ds = -2 amplitude (projected . dk): ``pull`` collects both per correlation.
         by_deviation = (1 - by_z * z) / deviation
@@ -90,29 +92,22 @@ class ExpectedImprovement:
         slope = (pull.sum(1)[:, None] * scaled - pull @ self._trials) * self._weights
         return np.log(deviation) + log_gain, slope
 
-    def _posterior(self, points: Array) -> tuple[Array, Array, Array, Array, Array]:
-        """Scaled points, derivatives of the correlations, ``K^-1 k`` (m, n), deviation and z (m,) at points (m, C)."""
-        scaled = points * self._weights
-        square = squared_distances(scaled, self._trials)
-        correlation, by_square = correlation_and_slope(self._kernel, square)
-        projected = correlation @ self._precision
-        share = np.maximum(1 - np.einsum("mn,mn->m", projected, correlation), 1e-9)
+    def _posterior(self, correlations: Array) -> tuple[Array, Array, Array]:
+        """``K^-1 k`` (m, n), deviation and z (m,) of points, given their correlations k with the trials (m, n)."""
+        projected = correlations @ self._precision
+        share = np.maximum(1 - np.einsum("mn,mn->m", projected, correlations), 1e-9)
         deviation = np.sqrt(self._amplitude * share)
-        return (
-            scaled,
-            by_square,
-            projected,
-            deviation,
-            np.maximum((self._best - self._mean - correlation @ self._alpha) / deviation, -30),
-        )
+        mean = self._mean + correlations @ self._alpha
+        return projected, deviation, np.maximum((self._best - mean) / deviation, -30)
 
 
 def _log_gain(z: Array) -> tuple[Array, Array]:
     """``log(phi(z) + z Phi(z))`` and its derivative."""
     # phi(z) + z Phi(z) = phi(z) (1 + z R) with R = Phi(z) / phi(z), which overflows: z > 5 uses log z.
-    ratio = np.sqrt(np.pi / 2) * erfcx(-np.minimum(z, 5) / np.sqrt(2))
+    low = np.minimum(z, 5)
+    ratio = ROOT_HALF_PI * erfcx(-ROOT_HALF * low)
+    log_gain, slope = np.log1p(low * ratio) - 0.5 * np.square(low) - LOG_ROOT_TAU, ratio / (1 + low * ratio)
     high = z > 5
-    log_gain = np.where(
-        high, np.log(np.maximum(z, 1)), -0.5 * np.square(z) - 0.5 * np.log(2 * np.pi) + np.log1p(z * ratio)
-    )
-    return log_gain, np.where(high, 1 / np.maximum(z, 1), ratio / (1 + np.minimum(z, 5) * ratio))
+    if high.any():
+        log_gain[high], slope[high] = np.log(z[high]), 1 / z[high]
+    return log_gain, slope

@@ -1,7 +1,7 @@
 """MAP fit of the GP heads to one history, starting from the hyperparameters that the network predicts.
 
 In training the network's predictions are used as they are, so that everything is learned end to end. At inference one
-history is fitted at a time, so a few L-BFGS-B steps (Byrd et al., 1995) on the log marginal likelihood are affordable.
+history is fitted at a time, so a few BFGS steps on the log marginal likelihood are affordable.
 The predictions are the mean of a normal prior, to which short or unusual histories stay close.
 
 The likelihood and its gradient are those of :class:`optiformer.surrogate.network.posterior.GPPosterior` (a test
@@ -11,11 +11,9 @@ trials in each parameter, which never change.
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optiformer.gp.kernels import (
     AMPLITUDE_PRIOR_TRIALS,
@@ -23,18 +21,26 @@ from optiformer.gp.kernels import (
     LOG_NOISES,
     MIN_NOISE,
     Array,
-    Mask,
+    at_zero,
     correlation_and_slope,
 )
-from optiformer.gp.posterior import WarpedHistory
+from optiformer.gp.minimize import minimize
+from optiformer.gp.posterior import WarpedHistory, pairs, symmetric
 
 #: Standard deviations of the prior on log lengthscales and log noise shares.
 LENGTHSCALE_PRIOR, NOISE_PRIOR = 0.5, 1.0
-Rows = NDArray[np.int64]
+#: Maximum change of a hyperparameter in the first step, in standard deviations of its prior.
+FIRST_STEP = 2.0
 
 
 def fit(
-    history: WarpedHistory, log_lengthscale: Array, log_noise: Array, evaluations: int, *, width: Array | None = None
+    history: WarpedHistory,
+    log_lengthscale: Array,
+    log_noise: Array,
+    evaluations: int,
+    *,
+    spread: Array | float = LENGTHSCALE_PRIOR,
+    noise_spread: Array | float = NOISE_PRIOR,
 ) -> tuple[Array, Array]:
     """Maximum a posteriori lengthscales and noise.
 
@@ -42,35 +48,32 @@ def fit(
         history: The trials.
         log_lengthscale: Prior means of the log lengthscales, (S, H).
         log_noise: Prior means of the log noise shares, (H,).
-        evaluations: Approximate number of marginal-likelihood evaluations; 0 returns the prior means.
-        width: Standard deviations of the prior, log lengthscales first, flat, (S * H + H,); by default
-            :data:`LENGTHSCALE_PRIOR` and :data:`NOISE_PRIOR`.
+        evaluations: Number of marginal-likelihood evaluations; 0 returns the prior means.
+        spread: Standard deviations of the prior on log lengthscales, (S, H).
+        noise_spread: Standard deviations of the prior on log noise shares, (H,).
 
     Returns:
         Fitted log lengthscales (S, H) and log noise shares (H,).
     """
-    from scipy.optimize import minimize
-
     if not evaluations:
         return log_lengthscale, log_noise
-    middle, cut = np.concatenate([log_lengthscale.ravel(), log_noise]), log_lengthscale.size
-    if width is None:
-        width = np.repeat([LENGTHSCALE_PRIOR, NOISE_PRIOR], [cut, len(middle) - cut])
+    middle = np.concatenate([log_lengthscale, log_noise[None]]).T
+    width = np.concatenate([log_lengthscale * 0 + spread, (log_noise * 0 + noise_spread)[None]]).T
     likelihood = MarginalLikelihood(history, len(log_lengthscale))
 
-    def loss(point: Array) -> tuple[float, Array]:
-        lengthscales, noises = point[:cut].reshape(log_lengthscale.shape), point[cut:]
-        value, slopes, noise_slopes = likelihood(lengthscales, noises)
-        # The likelihood's slopes, which the network was trained on, ignore the bounds and the least noise.
-        share = np.exp(noises) / (MIN_NOISE + np.exp(noises))
-        slopes = np.concatenate(
-            [(slopes * _within(lengthscales, LENGTHSCALES)).ravel(), noise_slopes * share * _within(noises, LOG_NOISES)]
-        )
-        away = (point - middle) / width
-        return 0.5 * float(away @ away) - value.sum(), away / width - slopes
+    bounds = np.array([*[LENGTHSCALES] * len(log_lengthscale), LOG_NOISES]).T
 
-    found = minimize(loss, middle, jac=True, method="L-BFGS-B", options={"maxfun": evaluations})
-    return found.x[:cut].reshape(log_lengthscale.shape), found.x[cut:]
+    def loss(away: Array) -> tuple[Array, Array]:
+        point = middle + width * away
+        value, slopes, noise_slopes = likelihood(point[:, :-1].T, point[:, -1])
+        slope = np.concatenate([slopes, noise_slopes[None]]).T
+        # The likelihood's slopes, which the network was trained on, ignore the bounds and the least noise.
+        slope[:, -1] *= 1 / (1 + MIN_NOISE * np.exp(-point[:, -1]))
+        slope *= (bounds[0] < point) & (point < bounds[1])
+        return 0.5 * np.square(away).sum(1) - value, away - width * slope
+
+    found = middle + width * minimize(loss, np.zeros_like(middle), evaluations, first_step=FIRST_STEP)
+    return found[:, :-1].T, found[:, -1]
 
 
 class MarginalLikelihood:
@@ -84,9 +87,8 @@ class MarginalLikelihood:
     """
 
     def __init__(self, history: WarpedHistory, slots: int) -> None:
-        n, points = len(history.score), history.points
         self._kernels, self._warped = history.heads.kernels, history.warped
-        first, second, self._upper = _pairs(n)
+        points, (first, second, self._upper) = history.points, pairs(len(history.score))
         varying = np.flatnonzero(np.ptp(points, 0))
         self._used, start = np.unique(varying // (points.shape[1] // slots), return_index=True)
         apart = np.empty((len(varying), len(first)))
@@ -113,10 +115,7 @@ class MarginalLikelihood:
 
         n = len(warped)
         correlation, pull = correlation_and_slope(kernel, weights @ self._apart)
-        covariance = np.empty((n, n))
-        covariance.flat[:: n + 1] = 1 + noise
-        covariance.ravel()[self._upper] = correlation
-        # LAPACK is column-major: its lower triangle is the upper one here.
+        covariance = symmetric(correlation, at_zero(kernel) + noise, n)
         factor, _ = dpotrf(covariance.T, lower=True, overwrite_a=True)
         solved, _ = dpotrs(factor, np.stack([np.ones(n), warped]).T, lower=True)
         log_root_determinant = np.log(factor.diagonal()).sum()
@@ -128,16 +127,5 @@ class MarginalLikelihood:
         return (
             -0.5 * (n + AMPLITUDE_PRIOR_TRIALS) * math.log(amplitude) - log_root_determinant,
             self._apart @ pull,
-            0.5 * noise * (alpha @ alpha / amplitude - precision.trace()),
+            0.5 * noise * (alpha @ alpha / amplitude - precision.diagonal().sum()),
         )
-
-
-def _within(point: Array, bounds: tuple[float, float]) -> Mask:
-    return (bounds[0] < point) & (point < bounds[1])
-
-
-@functools.lru_cache(maxsize=4)
-def _pairs(n: int) -> tuple[Rows, Rows, Rows]:
-    """Row, column and flat index of the entries above the diagonal of an (n, n) matrix."""
-    first, second = np.triu_indices(n, 1)
-    return first, second, first * n + second

@@ -78,6 +78,11 @@ def correlation(kernel: str, square: Array) -> Array:
     return (1 + r + np.square(r) / 3) * np.exp(-r)
 
 
+def at_zero(kernel: str) -> float:
+    """The correlation at distance 0, which is 1 but for :data:`EPSILON`."""
+    return math.exp(-math.sqrt(EPSILON)) if kernel == "exponential" else 1.0
+
+
 def correlation_and_slope(kernel: str, square: Array) -> tuple[Array, Array]:
     """Correlations at squared distances, and their derivatives with respect to these."""
     if kernel == "rbf":

@@ -23,11 +23,14 @@ from optiformer.gp.kernels import (
     Array,
     HeadKinds,
     Mask,
+    at_zero,
     correlation,
     log_slope,
     squared_distances,
     warp,
 )
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +99,8 @@ class WarpedHistory:
         scaled = self.points * weights[:, None]
         inverse_factor = np.empty((len(self.heads), n, n))
         for head, kernel in enumerate(self.heads.kernels):
-            covariance = correlation(kernel, squared_distances(scaled[head], scaled[head]))
-            covariance.flat[:: n + 1] += noise[head]
-            # LAPACK is column-major: its lower triangle is the upper one here.
+            square = squared_distances(scaled[head], scaled[head]).ravel()[pairs(n)[2]]
+            covariance = symmetric(correlation(kernel, square), at_zero(kernel) + noise[head], n)
             factor, _ = dpotrf(covariance.T, lower=True, overwrite_a=True)
             inverse_factor[head] = dtrtri(factor, lower=True, overwrite_c=True)[0]
         ones = inverse_factor.sum(2)
@@ -107,6 +109,24 @@ class WarpedHistory:
         residual = scores - mean * ones
         amplitude = (np.square(residual).sum(1, keepdims=True) + AMPLITUDE_PRIOR_TRIALS) / (n + AMPLITUDE_PRIOR_TRIALS)
         return GPPosterior(self, scaled, inverse_factor, residual, mean, amplitude, noise[:, None], weights)
+
+
+@functools.lru_cache(maxsize=4)
+def pairs(n: int) -> tuple[Rows, Rows, Rows]:
+    """Row, column and flat index of the entries above the diagonal of an (n, n) matrix, (P,) each."""
+    first, second = np.triu_indices(n, 1)
+    return first, second, first * n + second
+
+
+def symmetric(upper: Array, diagonal: float, n: int) -> Array:
+    """The upper triangle of a symmetric matrix from its entries at :func:`pairs`; the rest is arbitrary, (n, n).
+
+    LAPACK is column-major: to it this is the lower triangle of the transpose.
+    """
+    matrix = np.empty((n, n))
+    matrix.ravel()[pairs(n)[2]] = upper
+    matrix.flat[:: n + 1] = diagonal
+    return matrix
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,8 +69,18 @@ def maximum(
     middle = np.array([prior.log_lengthscale for prior in priors])[:, which].T + 0.5 * math.log(max(len(kinds), 1))
     spread = np.array([prior.spread for prior in priors])[:, which].T
     noise = np.array([(prior.log_noise, prior.noise_spread) for prior in priors])
-    width = np.concatenate([spread.ravel(), noise[:, 1]])
-    return fit(history, middle, noise[:, 0], evaluations, width=width)
+    return fit(history, middle, noise[:, 0], evaluations, spread=spread, noise_spread=noise[:, 1])
+
+
+def transferred(
+    head: int, others: Sequence[int], kinds: Kinds, log_lengthscale: Array, log_noise: Array
+) -> tuple[Array, Array]:
+    """Hyperparameters of other heads, as far from their learned priors as one head's, (S, 1) and (1,), from its own."""
+    priors, which = shipped(), kind_of(kinds)
+    means = np.array([prior.log_lengthscale for prior in priors])
+    noises = np.array([prior.log_noise for prior in priors])
+    shift = (means[list(others)] - means[head])[:, which].T
+    return log_lengthscale + shift, log_noise + noises[list(others)] - noises[head]
 
 
 def kind_of(kinds: Kinds) -> Array:

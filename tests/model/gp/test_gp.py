@@ -83,9 +83,9 @@ def test_posteriors_and_gradients_equal_those_of_training(draw: int) -> None:
         for found, tensor in zip(mine.loo, gp.loo, strict=True):
             np.testing.assert_allclose(found, tensor[row].numpy(), rtol=1e-5, atol=1e-6)
         value, by_lengthscale, by_noise = MarginalLikelihood(observed, d)(lengthscale[row, :d], noise[row])
-        assert value.sum() == pytest.approx(log_marginal(mine), rel=1e-4)
-        np.testing.assert_allclose(by_lengthscale, slopes[row, :d].numpy(), rtol=1e-3, atol=1e-3)
-        np.testing.assert_allclose(by_noise, noise_slopes[row].numpy(), rtol=1e-3, atol=1e-3)
+        assert value.sum() == pytest.approx(log_marginal(mine), rel=1e-6, abs=1e-5)
+        np.testing.assert_allclose(by_lengthscale, slopes[row, :d].numpy(), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(by_noise, noise_slopes[row].numpy(), rtol=1e-4, atol=1e-4)
 
 
 def test_kernels_and_output_warping_equal_those_of_training() -> None:
@@ -144,7 +144,7 @@ def test_tried_choices_beyond_eight_have_their_own_coordinates() -> None:
     np.testing.assert_allclose(apart, 0.5, atol=1e-12)
 
 
-@pytest.mark.parametrize("evaluations", [2, 6, 40])
+@pytest.mark.parametrize("evaluations", [2, 6, 12])
 def test_more_evaluations_increase_the_posterior_density(evaluations: int) -> None:
     observed, *start = started()
     found, fewer = fit(observed, *start, evaluations), fit(observed, *start, evaluations // 2)
@@ -220,7 +220,7 @@ def test_its_gradient_equals_finite_differences() -> None:
         moved = np.zeros_like(points)
         moved[:, column] = step
         rise = gain._log(points + moved)[0] - gain._log(points - moved)[0]
-        np.testing.assert_allclose(slopes[:, column], rise / (2 * step), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(slopes[:, column], rise / (2 * step), rtol=1e-4, atol=1e-4)
 
 
 def test_maximization_stays_in_bounds_and_moves_free_parameters_only() -> None:
