@@ -42,13 +42,15 @@ optiformer
 BENCHMARKS = """
 optibench_benchmarks.base optibench_benchmarks.declarations optibench_benchmarks.kept
 optibench_benchmarks.configurations optibench_benchmarks.hypervolume
+optibench_benchmarks.references.fronts
+optibench_benchmarks.quantities
 optibench_benchmarks.suites optibench_benchmarks.fidelities optibench_benchmarks.wrappers
 optibench_benchmarks.registry
 optibench_benchmarks.named_tasks
 optibench_benchmarks.data
-optibench_benchmarks.references.table optibench_benchmarks.references.fronts
+optibench_benchmarks.references.table
 optibench_benchmarks.synthetic
-optibench_benchmarks.bbob optibench_benchmarks.pymoo
+optibench_benchmarks.bbob optibench_benchmarks.pymoo optibench_benchmarks.engineering
 optibench_benchmarks.tabular
 optibench_benchmarks.hpob
 optibench_benchmarks.yahpo

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from optibench_benchmarks.base import Front
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 
 def normalised(values: Sequence[Sequence[float]] | Floats, ideal: Sequence[float], point: Sequence[float]) -> Floats:
@@ -22,11 +23,11 @@ def normalised(values: Sequence[Sequence[float]] | Floats, ideal: Sequence[float
     return np.asarray((np.asarray(values, dtype=float).reshape(-1, len(best)) - best) / (last - best))
 
 
-def nondominated(points: Floats) -> npt.NDArray[np.bool_]:
+def nondominated(points: Floats) -> Bools:
     """Which points, (n, m), no other one dominates, where lower is better; of equal points the first, (n,)."""
     import moocore
 
-    found: npt.NDArray[np.bool_] = np.asarray(moocore.is_nondominated(points, keep_weakly=False), dtype=bool)
+    found: Bools = np.asarray(moocore.is_nondominated(points, keep_weakly=False), dtype=bool)
     return found
 
 

@@ -235,6 +235,7 @@ def temporarily(some: Iterable[Family]) -> Iterator[None]:
 _OURS = (
     ("synthetic", "analytic test functions, optima shifted (or rotated)", "synthetic:provider"),
     ("bbob", "BBOB's 24 noiseless functions", "bbob:provider"),
+    ("engineering", "engineering designs with constraints", "engineering:provider"),
     ("pymoo", "ZDT, DTLZ, WFG: several objectives, constraints", "pymoo:provider"),
     ("hpobench", "HPOBench: tables of neural networks; six models, trained", "training.hpobench.tasks:provider"),
     ("hpolib", "HPOLib's fully connected networks, 4 regression tasks", "tabular:hpolib"),

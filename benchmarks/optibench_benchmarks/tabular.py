@@ -66,6 +66,8 @@ class Collection:
         direction: Whether to minimize or maximize it.
         tasks: The tables' names.
         scales: How each numeric hyperparameter's grid is spaced; all others are categorical.
+        further: Further columns, all to be minimized, that may be objectives and constraints (the suffixes
+            ``+objective=NAME`` and ``+max_NAME=BOUND``).
     """
 
     prefix: str
@@ -74,6 +76,7 @@ class Collection:
     direction: Direction
     tasks: tuple[str, ...]
     scales: Mapping[str, str]
+    further: tuple[str, ...] = ()
 
     def choices(self) -> Choices:
         """Every hyperparameter's values, in the order in which the table counts them."""
@@ -121,8 +124,17 @@ HPOLIB = Collection(
         "n_units_1": "log",
         "n_units_2": "log",
     },
+    ("model_size",),
 )
-NASBENCH201 = Collection("nasbench201", "NASBench201", "val_acc", "maximize", ("cifar10", "cifar100", "imagenet"), {})
+NASBENCH201 = Collection(
+    "nasbench201",
+    "NASBench201",
+    "val_acc",
+    "maximize",
+    ("cifar10", "cifar100", "imagenet"),
+    {},
+    ("model_size", "latency"),
+)
 
 
 @dataclass(frozen=True)
@@ -145,17 +157,34 @@ class Table:
 
 
 @functools.cache
+def load_further(prefix: str, task: str, name: str) -> NDArray[np.float64]:
+    """A further column of a table, means over the training seeds, (rows,); kept for the rest of the process."""
+    collection = _collection(prefix)
+    rows, keys = _rows(collection, task)
+    return np.array([float(np.mean(rows[key][name])) for key in keys])
+
+
+def _collection(prefix: str) -> Collection:
+    return next(known for known in (HPOBENCH, HPOLIB, NASBENCH201) if known.prefix == prefix)
+
+
+def _rows(collection: Collection, task: str) -> tuple[Mapping[str, Mapping[str, Sequence[float]]], list[str]]:
+    """The package's whole table, and the keys of the rows in order."""
+    sizes = [len(values) for values in collection.choices().values()]
+    # The package's functions return one random seed's row at a time; this attribute is the whole table.
+    rows: Mapping[str, Mapping[str, Sequence[float]]] = collection.open(task)._dataset
+    return rows, ["".join(map(str, index)) for index in np.ndindex(*sizes)]
+
+
+@functools.cache
 def load_table(prefix: str, task: str) -> Table:
     """Read one table through the package; kept for the rest of the process.
 
     Raises:
         BenchmarkError: The package's table is not the complete grid that its search space spans.
     """
-    collection = next(known for known in (HPOBENCH, HPOLIB, NASBENCH201) if known.prefix == prefix)
-    sizes = [len(values) for values in collection.choices().values()]
-    # The package's functions return one random seed's row at a time; this attribute is the whole table.
-    rows: Mapping[str, Mapping[str, Sequence[float]]] = collection.open(task)._dataset
-    keys = ["".join(map(str, index)) for index in np.ndindex(*sizes)]
+    collection = _collection(prefix)
+    rows, keys = _rows(collection, task)
     if len(rows) != len(keys) or not all(map(rows.__contains__, keys)):
         raise BenchmarkError(
             f"The table of {prefix}/{task} in {PACKAGE} {version(PACKAGE)} has {len(rows)} rows where its grid has "
@@ -210,6 +239,7 @@ class Tabular(Benchmark):
         self.direction = collection.direction
         self.sampling = "noisy" if sampled else "deterministic"
         self.has_cost = True
+        self.columns: dict[str, Direction] = dict.fromkeys(collection.further, "minimize")
         self.data_version = package_version()
         self._reference: Reference | None = None
         self._index: list[tuple[str, dict[Any, int]]] = []
@@ -249,6 +279,19 @@ class Tabular(Benchmark):
                         f"{config.get(parameter)!r}."
                     ) from None
             raise
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """The value, the cost or a further column of every row, (rows,); means over the training seeds."""
+        known = {"value": self.table.mean_values, "cost": self.table.mean_seconds}
+        return known[name] if name in known else load_further(self.collection.prefix, self.task, name)
+
+    def feasible(self) -> NDArray[np.bool_]:
+        """Every row, (rows,): there are no constraints."""
+        return np.ones(len(self.table.mean_values), dtype=bool)
+
+    def entry(self, name: str, evaluation: Evaluation, config: Config) -> float:
+        """A further column at a configuration."""
+        return float(self.column(name)[self.row(config)])
 
     def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
         if fidelity:

@@ -1,4 +1,4 @@
-"""Wrappers of benchmarks: noise, monotone transformations, unused dimensions.
+"""Wrappers of benchmarks: noise, monotone transformations, unused dimensions, further objectives, constraints.
 
 Wrappers compose, in code (``Noisy(UnusedDimensions(task, 2), 0.1)``) and in names: suffixes are applied from left to
 right, so that ``synthetic/ackley-5d+unused=2+monotone=log+noise=0.1`` transforms first and then adds noise in units of
@@ -9,6 +9,8 @@ the transformed values.
 | ``+noise=STD`` | :class:`Noisy`, Gaussian, in units of ``abs(f_ref - f_best)`` |
 | ``+monotone=NAME`` | :class:`Monotone`, with a name in :data:`TRANSFORMATIONS` |
 | ``+unused=N`` | :class:`UnusedDimensions` |
+| ``+objective=NAME`` | :class:`FurtherObjective`, with a quantity that its evaluations return |
+| ``+max_NAME=BOUND``, ``+min_NAME=BOUND`` | :class:`Bounded`, a constraint on such a quantity |
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from optibench_benchmarks.base import Benchmark, BenchmarkError, Config, Evaluation, Front, Reference
+from optibench_benchmarks.base import Benchmark, BenchmarkError, Config, Evaluation, Reference
+from optibench_benchmarks.quantities import Bounded, FurtherObjective, Wrapper
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -35,55 +38,6 @@ def uniforms(seed: int, config: Config) -> tuple[float, float]:
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     first, second = int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
     return ((first >> 11) + 1) * 2.0**-53, ((second >> 11) + 1) * 2.0**-53
-
-
-class Wrapper(Benchmark):
-    """A benchmark that delegates to another one, except for what a subclass changes.
-
-    Attributes:
-        base: The wrapped benchmark.
-    """
-
-    def __init__(self, base: Benchmark, suffix: str) -> None:
-        self.base = base
-        self.name = f"{base.name}+{suffix}"
-        self.direction = base.direction
-        self.objectives, self.constraints = dict(base.objectives), base.constraints
-        self.sampling = base.sampling
-        self.fidelity_space = base.fidelity_space
-        self.main_fidelity, self.has_cost = base.main_fidelity, base.has_cost
-        self.data_version, self.left_out = base.data_version, base.left_out
-        self.metrics, self.failures = dict(base.metrics), base.failures
-
-    @property
-    def space(self) -> ConfigurationSpace:  # type: ignore[override]  # the base may build its own when first asked
-        return self.base.space
-
-    @property
-    def reference(self) -> Reference | None:  # type: ignore[override]  # likewise
-        return self.base.reference
-
-    @property
-    def front(self) -> Front | None:  # type: ignore[override]  # likewise
-        return self.base.front
-
-    def _refuse_several(self, what: str) -> None:
-        """Reject a base with several objectives, of which a wrapper changes one."""
-        if self.base.objectives:
-            raise BenchmarkError(f"{what} is for tasks with one objective; {self.base.name} has several.")
-
-    def _change(self, evaluation: Evaluation, config: Config, seed: int) -> Evaluation:
-        """The base's evaluation, transformed."""
-        return evaluation
-
-    def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
-        return self._change(self.base.evaluate(config, seed=seed, fidelity=fidelity), config, seed)
-
-    def evaluate_batch(
-        self, configs: Sequence[Config], *, seed: int, fidelity: Config | None = None
-    ) -> list[Evaluation]:
-        evaluations = self.base.evaluate_batch(configs, seed=seed, fidelity=fidelity)
-        return [self._change(evaluation, config, seed) for evaluation, config in zip(evaluations, configs, strict=True)]
 
 
 class Noisy(Wrapper):
@@ -238,9 +192,13 @@ def apply(benchmark: Benchmark, suffixes: Sequence[str], name: str) -> Benchmark
         BenchmarkError: An unknown key, or a value that its wrapper does not take.
     """
     wrappers: dict[str, Callable[[Benchmark, Any], Benchmark]]
-    wrappers = {"noise": Noisy, "unused": UnusedDimensions, "monotone": Monotone}
+    wrappers = {"noise": Noisy, "unused": UnusedDimensions, "monotone": Monotone, "objective": FurtherObjective}
     for key, value in parse(suffixes, name):
-        benchmark = wrappers[key](benchmark, value)
+        if key in wrappers:
+            benchmark = wrappers[key](benchmark, value)
+        else:
+            end, _, quantity = key.partition("_")
+            benchmark = Bounded(benchmark, quantity, float(value), upper=end == "max")
     return benchmark
 
 
@@ -251,16 +209,16 @@ def parse(suffixes: Sequence[str], name: str) -> list[tuple[str, float | int | s
         BenchmarkError: An unknown key, or a value of another kind; the message has the whole name.
     """
     found: list[tuple[str, float | int | str]] = []
-    kinds = {"noise": float, "unused": int, "monotone": str}
+    kinds = {"noise": float, "unused": int, "monotone": str, "objective": str}
     for suffix in suffixes:
         key, _, value = suffix.partition("=")
-        if key not in kinds:
+        if key not in kinds and not key.startswith(("max_", "min_")):
             raise BenchmarkError(
                 f"Benchmark {name!r} has an unknown suffix '+{suffix}'; its family takes "
-                "+noise=STD, +monotone=NAME and +unused=N."
+                "+noise=STD, +monotone=NAME, +unused=N, +objective=NAME, +max_NAME=BOUND and +min_NAME=BOUND."
             )
         try:
-            found.append((key, kinds[key](value)))
+            found.append((key, kinds.get(key, float)(value)))
         except ValueError as error:
             kind = "a whole number" if key == "unused" else "a number"
             raise BenchmarkError(f"Benchmark {name!r} needs {kind} in '+{suffix}', not {value!r}.") from error

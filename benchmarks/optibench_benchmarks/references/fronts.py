@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from optibench_benchmarks.base import Benchmark, BenchmarkError, Front
-from optibench_benchmarks.hypervolume import Floats, nondominated, normalised, volume
+from optibench_benchmarks.hypervolume import Bools, Floats, nondominated, normalised, volume
 
 FILE = Path(__file__).parent / "fronts.json"
 MAX_POINTS = 60
@@ -70,10 +70,10 @@ def measured(points: Floats, median: Floats, rest: float | None, source: str, si
     return Front(tuple((best * sign).tolist()), tuple((last * sign).tolist()), found, shown, source)
 
 
-def exact(values: Floats, signs: Floats, source: str) -> Front:
-    """The front of a complete table of objective values, (n, M)."""
-    lower = values * signs
-    points = values[nondominated(lower)]
+def exact(values: Floats, feasible: Bools, signs: Floats, source: str) -> Front:
+    """The front of a complete table of objective values, (n, M), of which some are feasible, (n,)."""
+    points = values[feasible]
+    points = points[nondominated(points * signs)]
     points = points[np.lexsort(points.T[::-1])]
     return measured(points, np.median(values, axis=0), None, source, signs)
 

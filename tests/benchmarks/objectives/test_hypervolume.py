@@ -63,7 +63,7 @@ def test_equal_points_count_once_on_a_front() -> None:
 def test_the_front_of_a_table_is_exact_in_the_objectives_own_directions() -> None:
     rng = np.random.default_rng(0)
     table = rng.uniform(0.0, 1.0, (501, 2))
-    front = exact(table, np.array([-1.0, 1.0]), "complete table")
+    front = exact(table, np.ones(501, dtype=bool), np.array([-1.0, 1.0]), "complete table")
     best = [
         point for point in table if not any((o[0] >= point[0]) & (o[1] <= point[1]) & (o != point).any() for o in table)
     ]
