@@ -109,18 +109,6 @@ def test_a_reference_that_does_not_hold_is_named_with_both_values(tmp_path, monk
         check(["synthetic/levy-2d"])
 
 
-@pytest.mark.parametrize("name", ["hpobench/nn/vehicle", "hpolib/naval_propulsion"])
-def test_the_reference_of_a_table_is_exact(name):
-    (made,) = compute([name])
-    benchmark = create(name)
-    benchmark.space.seed(0)
-    values = [benchmark.evaluate(dict(config), seed=0).value for config in benchmark.space.sample_configuration(2000)]
-    regrets = [made.reference.regret(value) for value in values]
-    assert min(regrets) >= 0
-    assert max(regrets) <= made.reference.regret(made.reference.f_worst)
-    assert np.mean([regret <= 1 for regret in regrets]) == pytest.approx(0.5, abs=0.05)
-
-
 def test_a_wrapped_task_has_no_reference_of_its_own():
     with pytest.raises(BenchmarkError, match="No reference can be made for"):
         list(compute(["synthetic/sphere-2d+noise=0.1"]))

@@ -107,18 +107,6 @@ def test_search_and_fidelity_space_split_the_packages_space(name, package):
     assert sorted(map(str, benchmark.space.conditions)) == sorted(map(str, theirs.conditions))
 
 
-@needs_data
-def test_the_default_fidelity_is_the_highest():
-    for name, highest in [
-        ("yahpo/lcbench/3945", {"epoch": 52}),
-        ("yahpo/rbv2_xgboost/12", {"trainsize": 1.0, "repl": 10}),
-    ]:
-        benchmark = provider.create(name)
-        assert dict(benchmark.fidelity_space.get_default_configuration()) == highest
-        config = sample(benchmark, 2)[0]
-        assert benchmark.evaluate(config, seed=0) == benchmark.evaluate(config, seed=1, fidelity=highest)
-
-
 def test_the_scenario_table_is_the_packages_with_the_documented_corrections(package):
     from yahpo_gym.configuration import config_dict
 
@@ -159,15 +147,6 @@ def test_names_lists_every_task_once_with_its_default_metric():
     assert provider.create("yahpo/lcbench/3945/val_accuracy").name == "yahpo/lcbench/3945"
     assert provider.create("yahpo/lcbench/3945/time").name == "yahpo/lcbench/3945/time"
     assert provider.missing() is None
-
-
-@needs_data
-def test_suffixes_wrap_a_task():
-    noisy, plain = provider.create("yahpo/lcbench/3945+noise=0.1"), provider.create("yahpo/lcbench/3945")
-    config = sample(plain, 2)[0]
-    assert noisy.name == "yahpo/lcbench/3945+noise=0.1"
-    assert noisy.sampling == "noisy"
-    assert noisy.evaluate(config, seed=1).value != plain.evaluate(config, seed=1).value
 
 
 @needs_data
@@ -216,16 +195,6 @@ def test_a_configuration_that_does_not_fit_is_refused(change, message):
         benchmark.evaluate(config, seed=0)
     with pytest.raises(BenchmarkError, match=message):
         benchmark.evaluate_batch([config], seed=0)
-
-
-@needs_data
-def test_a_fidelity_that_does_not_fit_is_refused():
-    benchmark = provider.create("yahpo/lcbench/3945")
-    (config, _) = sample(benchmark, 2)
-    with pytest.raises(BenchmarkError, match="no fidelity 'epochs'; it has epoch"):
-        benchmark.evaluate(config, seed=0, fidelity={"epochs": 3})
-    with pytest.raises(BenchmarkError, match="between 1 and 52"):
-        benchmark.evaluate(config, seed=0, fidelity={"epoch": 53})
 
 
 def _evaluate(benchmark, config, queue):
