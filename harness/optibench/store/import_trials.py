@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from optibench.cell.trials import SEVERAL
 from optibench.errors import HarnessError
 from optibench.plan.optimizers import PlannedOptimizer
 from optibench.plan.plan import GRID, TASKS, Plan
@@ -46,6 +47,7 @@ def import_trials(paths: Sequence[Path], folder: Path, *, suffix: str = "") -> S
     """
     import pandas as pd
 
+    from optibench_benchmarks.hypervolume import volumes
     from optibench_reports.data import read_trials as foreign
 
     tasks: dict[str, Task] = {}
@@ -54,7 +56,7 @@ def import_trials(paths: Sequence[Path], folder: Path, *, suffix: str = "") -> S
         for name in foreign.task_names(path):
             if name not in tasks:
                 tasks[name] = _task(path, name)
-        frames.append(foreign.load(path, msgspec.to_builtins(tasks), suffix=suffix).trials)
+        frames.append(foreign.load(path, msgspec.to_builtins(tasks), suffix=suffix, volumes=volumes).trials)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         sources.append({"imported_file": path.name, "imported_sha256": digest, "imported_trials": len(frames[-1])})
     _refuse_shared(paths, frames)
@@ -74,7 +76,7 @@ def _task(path: Path, name: str) -> Task:
         raise HarnessError(
             f"{path} has trials of {name!r}, which is called {benchmark.name!r} here: rename it in the file."
         )
-    if benchmark.reference is None:
+    if benchmark.reference is None and benchmark.front is None:
         raise HarnessError(
             f"{path} has trials of {name!r}, which has no reference values, so its regret is undefined: leave the task "
             f"out, or run `optibench references {name}` first."
@@ -147,14 +149,17 @@ def _table(trials: pd.DataFrame, tasks: Mapping[str, Task]) -> pa.Table:
 
     from optibench.cell.trials import schema
 
+    kinds = schema(several="values" in trials.columns)
     cells = trials.groupby(CELL, sort=False).ngroup().to_numpy()
     first = trials.drop_duplicates(CELL)
     keys = np.array([_key(row, tasks) for row in first[CELL].itertuples(index=False, name=None)])
     columns: dict[str, Any] = {"cell": keys[cells]}
     arrays = []
-    for field in schema():
+    for field in kinds:
         if field.name in columns or field.name in trials.columns:
             values = columns[field.name] if field.name in columns else trials[field.name].to_numpy()
+            if field.name in SEVERAL:  # pandas turns what a frame lacks into NaN
+                values = [one if isinstance(one, tuple) else None for one in values]
             kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
             array = pa.array(values, type=kind).cast(field.type)
         elif pa.types.is_floating(field.type):
@@ -162,7 +167,7 @@ def _table(trials: pd.DataFrame, tasks: Mapping[str, Task]) -> pa.Table:
         else:
             array = pa.nulls(len(trials), field.type)
         arrays.append(array)
-    return pa.Table.from_arrays(arrays, schema=schema())
+    return pa.Table.from_arrays(arrays, schema=kinds)
 
 
 def _key(cell: tuple[Any, ...], tasks: Mapping[str, Task]) -> str:

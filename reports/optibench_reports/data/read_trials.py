@@ -13,13 +13,15 @@ One row per trial, in any order:
 | ``ask_seconds`` | no | seconds that the optimizer took to suggest the trial |
 | ``evaluate_seconds`` | no | seconds of the evaluation on the machine that ran it |
 | ``cost_seconds`` | no | seconds that the evaluation stands for |
+| ``objective:NAME`` | on tasks with several objectives, in place of ``value`` | each objective, in its own direction |
+| ``constraint:NAME`` | on tasks with constraints | each constraint, fulfilled where it is <= 0 |
 
 Further columns are ignored. Incumbents and regrets are computed here, from the same frozen references as all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,14 @@ NAMES = ("optimizer", "task", "state")
 NUMBERS = ("seed", "trial", "value", *SECONDS)
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 CELL = ["optimizer", "task", "seed"]
+OBJECTIVE, CONSTRAINT = "objective:", "constraint:"
+"""Prefixes of the columns of several objectives and of constraints."""
+Volumes = Callable[[Sequence[Sequence[float] | None], Sequence[float], Sequence[float]], list[float]]
 
 
-def load(path: Path, tasks: Mapping[str, Mapping[str, Any]], *, suffix: str = "") -> Results:
+def load(
+    path: Path, tasks: Mapping[str, Mapping[str, Any]], *, suffix: str = "", volumes: Volumes | None = None
+) -> Results:
     """Read and check a file of foreign trials.
 
     Their runs chose their own initial design, so every trial counts as a suggestion, and seeds are not paired with
@@ -47,6 +54,8 @@ def load(path: Path, tasks: Mapping[str, Mapping[str, Any]], *, suffix: str = ""
         path: A ``.csv`` (comma-separated, UTF-8, one header line) or ``.parquet`` file with the columns above.
         tasks: Direction and reference of each task by name, as in a grid's ``tasks.json``; more than needed is fine.
         suffix: Appended to every optimizer's label, to distinguish a foreign ``tpe`` from one of this bench.
+        volumes: Computes the hypervolume after each trial of a run from its objectives (``None`` where a trial does
+            not count), the ideal and the reference point; needed for tasks with several objectives.
 
     Raises:
         ReportError: One sentence that says what is wrong with the file, and where.
@@ -60,13 +69,21 @@ def load(path: Path, tasks: Mapping[str, Mapping[str, Any]], *, suffix: str = ""
             f"{path} has trials of task(s) that are not known here: {join_names([repr(name) for name in unknown], 3)}; "
             "name them as this bench does"
         )
+    several = {
+        name for name in frame["task"].unique() if tasks[name].get("objectives") or tasks[name].get("constraints")
+    }
+    if several:
+        frame = _with_objectives(path, trials, frame, {name: tasks[name] for name in sorted(several)})
     frame = frame.sort_values([*CELL, "trial"], ignore_index=True)
     _check_sequence(path, frame)
     used = {name: tasks[name] for name in sorted(frame["task"].unique())}
     for name, task in used.items():
         if task.get("direction") not in ("minimize", "maximize"):
             raise ReportError(f"task {name!r} has no direction: tasks.json must say 'minimize' or 'maximize'")
-    incumbent, regret = _incumbents(frame, used)
+    if any(task.get("objectives") for task in used.values()):
+        assert volumes is not None, "tasks with several objectives need `volumes`"
+        frame = frame.assign(value=_alone(frame, used, volumes))
+    incumbent, regret = _incumbents(frame, used, volumes)
     frame = frame.assign(phase="search", incumbent=incumbent, regret=regret)
     planned = frame.groupby(CELL, observed=True).size().rename("n_trials").reset_index().assign(initial="own")
     return Results(frame, used, planned, {"imported": path.name})
@@ -84,6 +101,8 @@ def task_names(path: Path) -> list[str]:
 def _read(path: Path) -> pd.DataFrame:
     """The table as it is in the file, with all columns that are needed and at least one row."""
     trials = _parse(path)
+    if any(str(column).startswith(OBJECTIVE) for column in trials.columns) and "value" not in trials.columns:
+        trials = trials.assign(value=np.nan)
     missing = [column for column in NEEDED if column not in trials.columns]
     if missing:
         raise ReportError(f"{path} lacks the column(s) {', '.join(missing)}: needed are {', '.join(NEEDED)}")
@@ -100,7 +119,9 @@ def _parse(path: Path) -> pd.DataFrame:
         if kind == ".parquet":
             return pd.read_parquet(path)
         # names such as NA, null or 007 are text; numbers may be missing in any of the usual ways
-        missing = {**{name: [""] for name in NAMES}, **dict.fromkeys(NUMBERS, MISSING)}
+        header = [str(name) for name in pd.read_csv(path, nrows=0).columns]
+        more = [name for name in header if name.startswith((OBJECTIVE, CONSTRAINT))]
+        missing = {**{name: [""] for name in NAMES}, **dict.fromkeys([*NUMBERS, *more], MISSING)}
         return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=missing)
     except FileNotFoundError as error:
         raise ReportError(f"there is no file {path}: give the CSV or Parquet file of the trials") from error
@@ -154,15 +175,66 @@ def _numbers(path: Path, trials: pd.DataFrame, column: str) -> np.ndarray[Any, n
         return np.full(len(trials), np.nan)
     numbers = np.asarray(pd.to_numeric(trials[column], errors="coerce"), dtype=float)
     wrong = (np.isnan(numbers) & trials[column].notna().to_numpy()) | np.isinf(numbers)
-    if column != "value":
+    if column in SECONDS:
         wrong |= numbers < 0
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ReportError(
             f"{path} has the {column} '{trials[column].iloc[row]}' in data row {row + 1}: it must be a finite number"
-            f"{'' if column == 'value' else ' of seconds'}, or empty"
+            f"{' of seconds' if column in SECONDS else ''}, or empty"
         )
     return numbers
+
+
+def _with_objectives(
+    path: Path, trials: pd.DataFrame, frame: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """The frame with ``values`` and ``constraints`` of these tasks' trials, and with their states.
+
+    A trial without one of its numbers has failed; one with a constraint above 0 is infeasible.
+    """
+    values: list[Any] = [None] * len(frame)
+    constraints: list[Any] = [None] * len(frame)
+    state, value = frame["state"].to_numpy(object).copy(), frame["value"].to_numpy(float).copy()
+    for name, task in tasks.items():
+        rows = np.flatnonzero((frame["task"] == name).to_numpy())
+        columns = [OBJECTIVE + objective for objective in task.get("objectives") or ()] or ["value"]
+        bounds = [CONSTRAINT + constraint for constraint in task.get("constraints") or ()]
+        lacking = [column for column in (*columns, *bounds) if column not in trials.columns]
+        if lacking:
+            raise ReportError(f"{path} lacks the column(s) {', '.join(lacking)}, which task {name!r} needs")
+        numbers = np.stack([_numbers(path, trials, column)[rows] for column in (*columns, *bounds)], axis=1)
+        given = "state" in trials.columns
+        for row, found in zip(rows, numbers, strict=True):
+            if given and state[row] not in ("ok", "infeasible"):
+                continue
+            if not np.isfinite(found).all():
+                if given:
+                    where = np.arange(len(frame)) == row
+                    raise ReportError(
+                        f"{path} has an {state[row]} trial without all its numbers, {describe(frame, where)}"
+                    )
+                state[row], value[row] = "failed", np.nan
+                continue
+            values[row] = tuple(found[: len(columns)].tolist())
+            constraints[row] = tuple(found[len(columns) :].tolist())
+            state[row] = "infeasible" if (found[len(columns) :] > 0.0).any() else "ok"
+            if state[row] == "infeasible":
+                value[row] = np.nan
+    return frame.assign(state=state, value=value, values=values, constraints=constraints)
+
+
+def _alone(
+    frame: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]], volumes: Volumes
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The values, where those of trials with several objectives are the hypervolumes that they dominate alone."""
+    found = frame["value"].to_numpy(float).copy()
+    for row, (name, state, values) in enumerate(zip(frame["task"], frame["state"], frame["values"], strict=True)):
+        task = tasks[name]
+        if task.get("objectives"):
+            ok = state == "ok"
+            found[row] = volumes([values], task["ideal"], task["reference_point"])[0] if ok else np.nan
+    return found
 
 
 def _check_sequence(path: Path, frame: pd.DataFrame) -> None:
@@ -181,7 +253,7 @@ def _check_sequence(path: Path, frame: pd.DataFrame) -> None:
 
 
 def _incumbents(
-    frame: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]]
+    frame: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]], volumes: Volumes | None
 ) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
     """Best value so far, in the task's direction, and its normalised regret, per row; the frame is sorted."""
     codes, names = pd.factorize(frame["task"])
@@ -191,6 +263,12 @@ def _incumbents(
     groups = [frame[column].to_numpy() for column in CELL]
     best = signed.groupby(groups, sort=False).cummin().to_numpy()
     incumbent = np.where(np.isinf(best), np.nan, sign * best)
+    if volumes is not None and "values" in frame.columns:
+        for rows in frame.groupby(CELL, sort=False).indices.values():
+            task = tasks[frame["task"].iloc[rows[0]]]
+            if task.get("objectives"):
+                known = frame["values"].iloc[rows].where(frame["state"].iloc[rows] == "ok", None)
+                incumbent[rows] = volumes(known.tolist(), task["ideal"], task["reference_point"])
 
     def each(key: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.array([np.nan if r is None else float(r[key]) for r in references])[codes]

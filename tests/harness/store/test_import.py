@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 import optibench_reports
+from optibench.api.results import Run
 from optibench.cli.main import main
+from optibench.store.run_folder import Store
 from optibench.store.to_results import load
 from optibench_reports.data.results import Results
 
@@ -177,7 +179,9 @@ def test_a_task_without_reference_values_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "trials.csv").write_text(HEADER + ROW)
-    monkeypatch.setattr("optibench_benchmarks.create", lambda name: SimpleNamespace(name=name, reference=None))
+    monkeypatch.setattr(
+        "optibench_benchmarks.create", lambda name: SimpleNamespace(name=name, reference=None, front=None)
+    )
     assert main(["import", str(tmp_path / "trials.csv"), "--out", str(tmp_path / "theirs")]) == 2
     assert "'synthetic/sphere-2d', which has no reference values" in capsys.readouterr().err
     assert not (tmp_path / "theirs").exists()
@@ -214,3 +218,78 @@ def test_a_folder_that_holds_something_else_stays_as_it_is(
 def test_out_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", "trials.csv"]) == 2
     assert "--out" in capsys.readouterr().err
+
+
+SEVERAL = ("pymoo/constrained/c2dtlz2-2o-6d", "pymoo/zdt/zdt1-2o-6d", "engineering/three-bar-truss")
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on tasks with several objectives and with constraints."""
+    pytest.importorskip("pymoo")
+    folder = tmp_path_factory.mktemp("several") / "run"
+    words = ["run", "--no-report", "-o", "random", "-b", f"{','.join(SEVERAL)},synthetic/sphere-2d", "-s", "2"]
+    assert main([*words, "-t", "40", "--executor", "serial", "--out", str(folder)]) == 0
+    return folder
+
+
+def written(run: Path, path: Path) -> pd.DataFrame:
+    """The run's trials as another framework would write them: a column for each objective and each constraint."""
+    trials = Run(run).trials
+    found = trials[["optimizer", "task", "seed", "trial", "value"]].astype({"optimizer": str, "task": str})
+    for task, described in Store.open(run).plan().tasks.items():
+        mine = (trials["task"] == task) & trials["values"].notna()
+        for names, column, prefix in (
+            (described.objectives, "values", "objective"),
+            (described.constraints, "constraints", "constraint"),
+        ):
+            for index, name in enumerate(names):
+                found.loc[mine, f"{prefix}:{name}"] = [each[index] for each in trials.loc[mine, column]]
+        if described.objectives:
+            found.loc[mine, "value"] = np.nan
+        elif described.constraints:
+            found.loc[mine, "value"] = [each[0] for each in trials.loc[mine, "values"]]
+    found.to_csv(path, index=False)
+    return found
+
+
+def test_several_objectives_and_constraints_come_back(several: Path, tmp_path: Path) -> None:
+    written(several, tmp_path / "trials.csv")
+    assert main(["import", str(tmp_path / "trials.csv"), "--out", str(tmp_path / "theirs")]) == 0
+    own, theirs = (
+        Run(folder).trials.sort_values(ORDER, ignore_index=True) for folder in (several, tmp_path / "theirs")
+    )
+    assert set(own["state"]) == {"ok", "infeasible"}
+    for column in ("state", "value", "incumbent", "regret"):
+        pd.testing.assert_series_equal(theirs[column].astype(own[column].dtype), own[column], rtol=1e-12)
+    for column in ("values", "constraints"):
+        for mine, their in zip(own[column], theirs[column], strict=True):
+            assert (mine is None) == (their is None)
+            assert mine is None or list(mine) == pytest.approx(list(their), rel=1e-12)
+    assert main(["report", str(tmp_path / "theirs"), "--out", str(tmp_path / "report")]) == 0
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "hypervolume" in text
+    assert "Feasible trials on tasks with constraints" in text
+
+
+def test_what_lacks_an_objective_is_refused_or_has_failed(
+    several: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "trials.csv"
+    trials = written(several, path)
+    trials.drop(columns="objective:f2").to_csv(path, index=False)
+    assert main(["import", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert (
+        "lacks the column(s) objective:f2, which task 'pymoo/constrained/c2dtlz2-2o-6d' needs"
+        in capsys.readouterr().err
+    )
+    trials.loc[trials["task"] == SEVERAL[1], "objective:f1"] = np.nan
+    trials.assign(state="ok").to_csv(path, index=False)
+    assert main(["import", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert "without" in capsys.readouterr().err
+    trials.to_csv(path, index=False)
+    assert main(["import", str(path), "--out", str(tmp_path / "out")]) == 0
+    found = Run(tmp_path / "out").trials
+    mine = found[found["task"] == SEVERAL[1]]
+    assert set(mine["state"]) == {"failed"}
+    assert set(mine["regret"]) == {1.0}

@@ -1,0 +1,77 @@
+"""Feasible trials: their share and the first one, and that reports without constraints say nothing of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import optibench_reports
+from optibench_reports.data.feasibility import feasibility
+from optibench_reports.data.results import Results
+from optibench_reports.data.score_array import read
+from optibench_reports.stats.analysis import analyse
+from optibench_reports.tables.feasibility import feasibility_tables
+from optibench_reports.text.summary import CONSTRAINTS, HYPERVOLUME, POLICY, policy
+
+Make = Callable[..., Results]
+TASKS = ("synthetic/sphere-5d", "synthetic/levy-5d")
+
+
+@pytest.fixture
+def results(make: Make) -> Results:
+    """Two optimizers; the first task has a constraint that random breaks on its first three trials, tpe on all."""
+    found = make(("random", "tpe"), TASKS, 2, 6, failures=0.0, missing=[("random", TASKS[0], 1)])
+    trials = found.trials.astype({"state": str})
+    constrained = trials["task"] == TASKS[0]
+    broken = constrained & ((trials["optimizer"] == "tpe") | (trials["trial"] < 3))
+    trials.loc[broken, "state"] = "infeasible"
+    trials.loc[constrained & (trials["optimizer"] == "random") & (trials["trial"] == 0), "state"] = "failed"
+    trials.loc[trials["state"] != "ok", "value"] = np.nan
+    tasks = {**found.tasks, TASKS[0]: {**found.tasks[TASKS[0]], "constraints": ["size"]}}
+    return replace(found, trials=trials.sample(frac=1, random_state=0), tasks=tasks)
+
+
+def test_shares_and_first_feasible_trials(results: Results) -> None:
+    grid = read(results)
+    found = feasibility(results, grid)
+    assert found is not None
+    assert [grid.tasks[t] for t in found.tasks] == [TASKS[0]]
+    np.testing.assert_array_equal(found.first[:, 0], [[4.0, np.nan], [np.inf, np.inf]])
+    np.testing.assert_array_equal(found.share[:, 0], [[0.6, np.nan], [0.0, 0.0]])  # a failed trial is not evaluated
+
+
+def test_the_table_has_a_row_for_each_optimizer(results: Results) -> None:
+    (table,) = feasibility_tables(analyse(results, at=None, draws=100, seed=0))
+    data = table.data.set_index("optimizer")
+    assert data.loc["random", ["seeds", "share_feasible", "median_first_feasible", "never_feasible"]].tolist() == [
+        1,
+        0.6,
+        4.0,
+        0,
+    ]
+    assert data.loc["tpe", "never_feasible"] == 2
+    assert [[cell.text for cell in row][-3:] for row in table.rows if row[1].text == "tpe"] == [["0%", "never", "2"]]
+
+
+def test_the_report_says_what_it_measured_and_why(results: Results, make: Make, tmp_path: Path) -> None:
+    plain = analyse(make(("random", "tpe"), TASKS, 2, 6), at=None, draws=100, seed=0)
+    assert policy(plain) == POLICY
+    assert feasibility_tables(plain) == []
+    constrained = analyse(results, at=None, draws=100, seed=0)
+    assert [item for item in policy(constrained) if item not in POLICY] == [CONSTRAINTS]
+    tasks = {**results.tasks, TASKS[1]: {**results.tasks[TASKS[1]], "objectives": {"a": "minimize", "b": "maximize"}}}
+    both = replace(results, tasks=tasks)
+    assert [item for item in policy(analyse(both, at=None, draws=100, seed=0)) if item not in POLICY] == [
+        HYPERVOLUME,
+        CONSTRAINTS,
+    ]
+    report = optibench_reports.write(both, tmp_path / "out", bootstrap_draws=100)
+    text = report.path.read_text()
+    assert "Feasible trials on tasks with constraints" in text
+    assert HYPERVOLUME.split(":")[0] in " ".join(text.split())
+    assert pd.read_csv(tmp_path / "out" / "tables" / "feasibility.csv")["task"].unique().tolist() == [TASKS[0]]
