@@ -5,6 +5,8 @@
     task = optibench_benchmarks.create("live/svm/breast_cancer")
     study = optuna.create_study(direction=task.direction, sampler=OptiFormerSampler())
     study.optimize(Objective(task), n_trials=40, catch=task.failures)
+
+With several objectives, ``directions=list(task.objectives.values())``.
 """
 
 from __future__ import annotations
@@ -46,8 +48,10 @@ def suggest(trial: optuna.Trial, space: SearchSpace, *, codes: bool = False) -> 
 class Objective:
     """A task as the objective of ``study.optimize``; an evaluation's ``info`` becomes the trial's user attributes.
 
+    Constraints become the trial's constraints, by their names.
+
     Args:
-        task: The task to optimize; the study needs its ``direction``.
+        task: The task to optimize; the study needs its ``direction``, or those of its ``objectives``.
         seed: The seed of every evaluation.
     """
 
@@ -55,7 +59,7 @@ class Objective:
         self.task, self.seed = task, seed
         self._space = SearchSpace(task.space)
 
-    def __call__(self, trial: optuna.Trial) -> float:
+    def __call__(self, trial: optuna.Trial) -> float | tuple[float, ...]:
         """Suggest and evaluate.
 
         Raises:
@@ -69,4 +73,7 @@ class Objective:
         evaluation = self.task.evaluate(config, seed=self.seed)
         for name, value in evaluation.info.items():
             trial.set_user_attr(name, value)
-        return evaluation.value
+        values, constraints = self.task.numbers(evaluation)
+        for name, number in zip(self.task.constraints, constraints, strict=True):
+            trial.set_constraint(name, number)
+        return values if self.task.objectives else values[0]

@@ -38,7 +38,7 @@ def report(
     Raises:
         HarnessError, ReportError: A folder holds no results, or the options do not fit them.
     """
-    from optibench.store.to_results import load, load_curves, load_run
+    from optibench.store.to_results import load, load_curves, load_fronts, load_run
     from optibench_reports import merge, write
     from optibench_reports.data.selection import select
 
@@ -46,13 +46,25 @@ def report(
     drawn = None if run is None else load_run(folders, *run)
     every = merge([load(folder, [metric.name for metric in metrics]) for folder in folders])
     results = select(every, optimizers=optimizers, tasks=tasks)
-    curves = load_curves(folders)
-    if curves is not None and results is not every:
-        curves = curves.only(*(set(map(str, results.trials[key].unique())) for key in ("optimizer", "task")))
+    curves, fronts = load_curves(folders), load_fronts(folders)
+    if results is not every:
+        kept = [set(map(str, results.trials[key].unique())) for key in ("optimizer", "task")]
+        curves = None if curves is None else curves.only(*kept)
+        fronts = None if fronts is None else fronts.only(*kept)
     places = ["DIR"] if len(folders) == 1 else [f"DIR{i + 1}" for i in range(len(folders))]
     filters = [*(f"--optimizer={name}" for name in optimizers), *(f"--task={name}" for name in tasks)]
     made_by = shlex.join(["optibench", "report", *places, *filters])
-    return write(results, out, at=at, control=control, run=drawn, learning=curves, metrics=metrics, made_by=made_by)
+    return write(
+        results,
+        out,
+        at=at,
+        control=control,
+        run=drawn,
+        learning=curves,
+        fronts=fronts,
+        metrics=metrics,
+        made_by=made_by,
+    )
 
 
 def compare(

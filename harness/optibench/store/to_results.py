@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from optibench.spec.grid import Grid
     from optibench_reports import Results
+    from optibench_reports.figures.attained_fronts import AttainedFronts
     from optibench_reports.figures.learning_curves import LearningCurves
     from optibench_reports.figures.parallel_coordinates import Run
 
@@ -146,6 +147,37 @@ def load_curves(folders: Sequence[Path]) -> LearningCurves | None:
     trials = pd.concat([frame.astype(names) for frame in found], ignore_index=True)
     # a cell that is in several folders counts once
     return LearningCurves(trials.drop_duplicates(["optimizer", "task", "seed", "trial"], ignore_index=True), directions)
+
+
+def load_fronts(folders: Sequence[Path]) -> AttainedFronts | None:
+    """The trials of some run folders on tasks with two objectives; ``None`` if there is none.
+
+    Raises:
+        HarnessError: A folder is not a run folder, or a file is damaged.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    from pyarrow import compute
+
+    from optibench_reports.figures.attained_fronts import COLUMNS, AttainedFronts
+
+    found: list[pd.DataFrame] = []
+    tasks: dict[str, Any] = {}
+    for folder in folders:
+        store = Store.open(folder)
+        plan = store.plan()
+        mine = {name: task for name, task in plan.tasks.items() if len(task.objectives) == 2}
+        if not mine:
+            continue
+        tasks |= msgspec.to_builtins(mine)
+        table = store.trials(plan.cells(), [*COLUMNS, "trial"])
+        known = compute.is_in(table.column("task").cast(pa.string()), pa.array(list(mine)))
+        found.append(table.filter(known).to_pandas().astype({"optimizer": str, "task": str, "state": str}))
+    trials = pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    if trials.empty:
+        return None
+    # a cell that is in several folders counts once
+    return AttainedFronts(trials.drop_duplicates(["optimizer", "task", "seed", "trial"], ignore_index=True), tasks)
 
 
 def _planned(cells: Sequence[Cell], initial: str, trials: pd.DataFrame) -> pd.DataFrame:

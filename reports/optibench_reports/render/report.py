@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from optibench_reports.data.results import ReportError, Results
+from optibench_reports.figures.attained_fronts import AttainedFronts
 from optibench_reports.figures.learning_curves import LearningCurves
 from optibench_reports.figures.parallel_coordinates import Run
 from optibench_reports.format.latex import document, to_latex
@@ -72,6 +73,7 @@ def write(
     control: str | None = None,
     run: Run | None = None,
     learning: LearningCurves | None = None,
+    fronts: AttainedFronts | None = None,
     metrics: Sequence[Metric] = (),
     made_by: str = "optibench report DIR",
 ) -> Report:
@@ -89,6 +91,7 @@ def write(
         control: An optimizer to test everyone against; by default all pairs are tested.
         run: A run to draw as parallel coordinates.
         learning: Learning curves to draw.
+        fronts: Trials with two objectives whose attained fronts to draw.
         metrics: Metrics to show at the incumbent.
         made_by: The command that makes this report, without its options, for the page to name.
 
@@ -103,7 +106,7 @@ def write(
         out.mkdir(parents=True, exist_ok=True)
         # Inside `out`, so that the moves never cross a file system.
         with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as temporary:
-            _build(analysis, Path(temporary), run, learning, made_by)
+            _build(analysis, Path(temporary), run, learning, fronts, made_by)
             put_in_place(Path(temporary), out, ("report.html", "report.md"))
     except OSError as error:
         raise ReportError(
@@ -131,7 +134,14 @@ def put_in_place(made: Path, out: Path, files: Sequence[str]) -> None:
         (made / name).replace(out / name)
 
 
-def _build(analysis: Analysis, folder: Path, run: Run | None, learning: LearningCurves | None, made_by: str) -> None:
+def _build(
+    analysis: Analysis,
+    folder: Path,
+    run: Run | None,
+    learning: LearningCurves | None,
+    fronts: AttainedFronts | None,
+    made_by: str,
+) -> None:
     from optibench_reports.figures.anytime import draw
 
     (folder / "tables").mkdir()
@@ -147,9 +157,10 @@ def _build(analysis: Analysis, folder: Path, run: Run | None, learning: Learning
     figures = draw(analysis, folder / "figures", lines)
     if run is not None:
         figures.append(run.draw(folder / "figures"))
-    if learning is not None:
-        order = [analysis.grid.optimizers[o] for o in ranking(analysis)]
-        figures += learning.draw(folder / "figures", order)
+    order = [analysis.grid.optimizers[o] for o in ranking(analysis)]
+    for more in (learning, fronts):
+        if more is not None:
+            figures += more.draw(folder / "figures", order)
     (folder / "report.md").write_text(_markdown(analysis, shown, figures), encoding="utf-8")
     (folder / "report.html").write_text(
         page(analysis, shown, figures, folder / "figures", lines, made_by), encoding="utf-8"

@@ -1,0 +1,69 @@
+"""Median attained fronts: against a brute force, with runs that attain nothing, and drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optibench_reports.figures.attained_fronts import AttainedFronts, attained
+
+
+def share(runs: list[np.ndarray], point: np.ndarray) -> float:
+    """The share of the runs that dominate a point, or have it."""
+    return sum(any((one <= point).all() for one in run) for run in runs) / len(runs)
+
+
+@pytest.mark.parametrize("n_runs", [1, 2, 3, 6])
+def test_half_of_the_runs_dominate_the_corners_and_nothing_better(n_runs: int) -> None:
+    rng = np.random.default_rng(n_runs)
+    runs = [rng.random((rng.integers(0 if index else 1, 12), 2)) for index in range(n_runs)]
+    runs = [np.empty((0, 2)) if n_runs == 6 and index in (1, 4) else run for index, run in enumerate(runs)]
+    found = attained(runs)
+    whole = np.concatenate(runs)
+    for corner in found:
+        assert share(runs, corner) >= 0.5
+        assert share(runs, corner - [1e-9, 0.0]) < 0.5 or share(runs, corner - [0.0, 1e-9]) < 0.5
+    # wherever coordinates of trials cross, half of the runs dominate exactly what a corner dominates
+    for x in whole[:, 0]:
+        for y in whole[:, 1]:
+            point = np.array([x, y])
+            assert (share(runs, point) >= 0.5) == any((corner <= point).all() for corner in found)
+
+
+def test_nothing_is_attained_where_most_runs_have_no_feasible_trial() -> None:
+    assert attained([np.empty((0, 2)), np.empty((0, 2)), np.array([[0.5, 0.5]])]).shape == (0, 2)
+
+
+def fronts() -> AttainedFronts:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"optimizer": o, "task": t, "seed": s, "state": "ok" if rng.random() < 0.7 else "infeasible", "values": v}
+        for o in ("random", "$tpe$")
+        for t in ("a/first", "a/second")
+        for s in range(3)
+        for v in rng.random((9, 2)).tolist()
+    ]
+    rows.append({"optimizer": "random", "task": "a/first", "seed": 3, "state": "failed", "values": None})
+    task = {
+        "objectives": {"gain": "maximize", "cost": "minimize"},
+        "reference_point": [0.0, 1.0],
+        "front": [[1.0, 0.5], [0.5, 0.0]],
+    }
+    return AttainedFronts(pd.DataFrame(rows), {"a/first": task, "a/second": {**task, "front": []}})
+
+
+def test_it_is_drawn_and_can_be_filtered(tmp_path: Path) -> None:
+    ((name, caption),) = fronts().draw(tmp_path, ["random", "$tpe$", "absent"])
+    assert (tmp_path / f"{name}.png").stat().st_size > 5_000
+    assert (tmp_path / f"{name}.pdf").exists()
+    assert "on 2 tasks with two objectives" in caption
+    first = (tmp_path / f"{name}.png").read_bytes()
+    fronts().draw(tmp_path, ["random", "$tpe$"])
+    assert (tmp_path / f"{name}.png").read_bytes() == first
+    one = fronts().only({"random"}, {"a/first"})
+    assert one is not None
+    assert set(one.trials["optimizer"]) == {"random"}
+    assert fronts().only({"random"}, {"elsewhere"}) is None
