@@ -79,7 +79,11 @@ def exact(values: Floats, feasible: Bools, signs: Floats, source: str) -> Front:
 
 
 def write(tasks: Iterable[Benchmark]) -> None:
-    """Measure and freeze the fronts of tasks (``measure_front() -> Front``); a changed one is a new version."""
+    """Measure and freeze the fronts of tasks (``measure_front() -> Front``); a changed one is a new version.
+
+    Raises:
+        BenchmarkError: The file cannot be written.
+    """
     kept = dict(_read())
     for task in tasks:
         found: Front = task.measure_front()  # type: ignore[attr-defined]
@@ -92,5 +96,21 @@ def write(tasks: Iterable[Benchmark]) -> None:
         f"{json.dumps(name)}: {json.dumps({**asdict(front), 'data_version': data_version})}"
         for name, (data_version, front) in sorted(kept.items())
     ]
-    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    try:
+        FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    except OSError as error:
+        raise BenchmarkError(f"The fronts cannot be written to {FILE}: {error.strerror}.") from None
     _read.cache_clear()
+
+
+def check(tasks: Iterable[Benchmark]) -> list[str]:
+    """Measure the fronts of some tasks again; one sentence for each that differs from the frozen one."""
+    problems = []
+    for task in tasks:
+        frozen = lookup(task.name, task.data_version)
+        again: Front = task.measure_front()  # type: ignore[attr-defined]
+        if frozen is None:
+            problems.append(f"{task.name} has no frozen front.")
+        elif abs(again.hypervolume - frozen.hypervolume) > 1e-9:
+            problems.append(f"{task.name}: the hypervolume is {again.hypervolume!r}, not {frozen.hypervolume!r}.")
+    return problems

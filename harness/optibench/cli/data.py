@@ -79,7 +79,7 @@ def _show(statuses: Sequence[Any]) -> None:
 @click.option("--again", is_flag=True, help="also recompute stored values; a better f_best stays")
 @click.option("--check", is_flag=True, help="evaluate the configurations behind the stored values again")
 def references(patterns: Sequence[str], again: bool, check: bool) -> int:
-    """Compute the frozen reference values of tasks: f_best, f_ref and f_worst.
+    """Compute the frozen reference values of tasks: f_best, f_ref and f_worst, or the front of several objectives.
 
     NAMEs are tasks, suites or globs. Values are written into the committed file. Stored values are frozen: they change
     only with --again, and then get a new version. The exit status is 1 if --check finds a difference.
@@ -87,7 +87,7 @@ def references(patterns: Sequence[str], again: bool, check: bool) -> int:
     if again and check:
         raise click.UsageError("--again and --check exclude each other", click.get_current_context())
     import optibench_benchmarks
-    from optibench_benchmarks.references import compute, table
+    from optibench_benchmarks.references import compute, fronts, table
 
     skipped: dict[str, str] = {}
     optibench_benchmarks.check(patterns)  # a mistake is reported before a task is built
@@ -98,12 +98,21 @@ def references(patterns: Sequence[str], again: bool, check: bool) -> int:
     names = [name for name in names if name not in own]
     if own:
         print(f"{len(own)} tasks compute their references when they are built")
+    tasks = [optibench_benchmarks.create(name) for name in names]
+    several = [task for task in tasks if task.objectives and hasattr(task, "measure_front")]
+    names = [name for name in names if name not in {task.name for task in several}]
     if check:
-        problems = compute.check(names)
+        problems = compute.check(names) + fronts.check(several)
         for problem in problems:
             print(problem)
-        print(f"{len(names)} tasks checked, {len(problems)} problems")
+        print(f"{len(tasks)} tasks checked, {len(problems)} problems")
         return 1 if problems else 0
+    if several:
+        several = several if again else [task for task in several if task.name not in fronts.names()]
+        fronts.write(several)
+        print(f"{len(several)} fronts of tasks with several objectives computed; {fronts.FILE} has them")
+        if not names:
+            return 0
     wanted = names if again else compute.pending(names)
     print(f"{len(names)} tasks, {len(wanted)} to compute")
     for number, entry in enumerate(compute.compute(wanted), start=1):

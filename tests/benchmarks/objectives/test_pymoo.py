@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 
@@ -11,6 +12,7 @@ import pytest
 pytest.importorskip("pymoo")
 
 import optibench_benchmarks
+from optibench.cli.main import main
 from optibench_benchmarks import BenchmarkError, UnknownBenchmarkError
 from optibench_benchmarks.conformance import BenchmarkConformance
 from optibench_benchmarks.hypervolume import normalised, volume
@@ -105,3 +107,30 @@ def test_wrong_names_suffixes_and_fidelities_are_refused():
     task = optibench_benchmarks.create("pymoo/zdt/zdt1-2o-6d")
     with pytest.raises(BenchmarkError, match="no fidelity"):
         task.evaluate(dict.fromkeys(task.parameters, 0.5), seed=0, fidelity={"epoch": 1})
+
+
+@pytest.fixture
+def own_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(fronts, "FILE", tmp_path / "fronts.json")
+    fronts._read.cache_clear()
+    yield tmp_path / "fronts.json"
+    fronts._read.cache_clear()
+
+
+def test_the_command_freezes_and_checks_fronts(own_file, capsys):
+    name = "pymoo/zdt/zdt1-2o-6d"
+    assert main(["references", name, "synthetic/sphere-2d", "--check"]) == 1
+    assert f"{name} has no frozen front.\n2 tasks checked, 1 problems" in capsys.readouterr().out
+    assert main(["references", name]) == 0
+    assert "1 fronts of tasks with several objectives computed" in capsys.readouterr().out
+    first = json.loads(own_file.read_text())
+    assert main(["references", name]) == 0
+    assert "0 fronts" in capsys.readouterr().out
+    assert main(["references", name, "--again"]) == main(["references", name, "--check"]) == 0
+    assert json.loads(own_file.read_text()) == first, "the same values keep their version"
+    own_file.write_text(json.dumps({name: first[name] | {"hypervolume": 0.5}}))
+    fronts._read.cache_clear()
+    assert main(["references", name, "--check"]) == 1
+    assert "the hypervolume is 0.92261" in capsys.readouterr().out
+    assert main(["references", name, "--again"]) == 0
+    assert json.loads(own_file.read_text())[name] == first[name] | {"version": 2}

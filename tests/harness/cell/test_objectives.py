@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from ConfigSpace import ConfigurationSpace, Float
 
@@ -24,6 +25,7 @@ from optibench.plan.plan import Plan
 from optibench.plan.tasks import Task
 from optibench.spec.budget import Budget
 from optibench.spec.grid import Grid
+from optibench.store.merge import merge
 from optibench_benchmarks import Benchmark, Evaluation, Family, Front, Reference
 from optibench_benchmarks.hypervolume import normalised, volume
 from optibench_optimizers import Capabilities, Observation
@@ -303,3 +305,28 @@ def test_an_optimizer_gets_the_counts_that_its_constructor_names() -> None:
         patch.setattr(optibench_optimizers.Entry, "load", lambda self: Counts)
         optibench_optimizers.create("counts", Two().space, seed=0, n_trials=5, n_objectives=3, n_constraints=2)
     assert found == {"n_objectives": 3}
+
+
+def test_a_run_is_extended_and_merged_with_its_objectives(registered: None, tmp_path: Path) -> None:
+    def run(folder: str, seeds: list[int], trials: int, **more: Any) -> ob.Run:
+        return ob.run(
+            optimizers=["random", "nsga2:population_size=5"],
+            benchmarks=[Two.name, "synthetic/sphere-2d"],
+            seeds=seeds,
+            trials=trials,
+            initial_size=3,
+            executor="serial",
+            out=tmp_path / folder,
+            **more,
+        )
+
+    kept = ["optimizer", "task", "seed", "trial", "state", "value", "incumbent", "regret", "values", "constraints"]
+    order = ["optimizer", "task", "seed", "trial"]
+    whole = run("whole", [0, 1], 14).trials[kept].sort_values(order, ignore_index=True)
+    run("grown", [0], 6)
+    grown = run("grown", [0], 14, extend=True).trials[kept].sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(grown, whole[whole.seed == 0].reset_index(drop=True))
+    run("other", [1], 14)
+    merge([tmp_path / "grown", tmp_path / "other"], tmp_path / "merged")
+    merged = ob.load(tmp_path / "merged").trials[kept].sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(merged, whole)
