@@ -15,6 +15,7 @@ import numpy as np
 
 from optibench.api.given import Given
 from optibench.api.task import N_RANDOM, FunctionTask
+from optibench.cell.trials import EVALUATED
 from optibench.errors import HarnessError
 from optibench.plan.plan import GRID, Plan
 from optibench.plan.tasks import RandomValues
@@ -69,11 +70,17 @@ def _measure(task: FunctionTask, grid: Grid, settings: Settings, folder: Path) -
     store = outcome.store
     table = store.trials(store.plan().cells(), ["value", "state", "error"]).to_pandas()
     values = table.loc[table["state"] == "ok", "value"].to_numpy(float)
-    if len(values) < MIN_SUCCESS * len(table):
+    failed = int((~table["state"].isin(EVALUATED)).sum())
+    if failed > (1.0 - MIN_SUCCESS) * len(table):
         raise HarnessError(
-            f"{len(table) - len(values)} of {len(table)} random configurations of {task.name} have no value (first "
+            f"{failed} of {len(table)} random configurations of {task.name} have no value (first "
             f"error: {table['error'].dropna().iloc[0]}): fix this and give another `out`, or leave the reference out."
+        )
+    if not len(values):
+        raise HarnessError(
+            f"None of {len(table)} random configurations of {task.name} is feasible: loosen its constraints, or leave "
+            "the reference out."
         )
     worst = float(values.max() if task.direction == "minimize" else values.min())
     assert math.isfinite(worst)
-    return RandomValues(float(np.median(values)), worst, len(table), len(table) - len(values))
+    return RandomValues(float(np.median(values)), worst, len(table), failed)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from optibench.plan.tasks import RandomValues
-from optibench_benchmarks import Benchmark, BenchmarkError, Config, Direction, Evaluation, Reference
+from optibench_benchmarks import Benchmark, BenchmarkError, Config, Direction, Evaluation, Front, Reference
+from optibench_benchmarks.declarations import flaw
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -41,7 +42,8 @@ class FunctionTask(Benchmark):
     @property
     def made_of(self) -> tuple[Any, ...]:
         """What determines its values."""
-        return self.function, self.space, self.direction
+        several = (dict(self.objectives), self.constraints) if self.objectives or self.constraints else ()
+        return self.function, self.space, self.direction, *several
 
     def evaluate(self, config: Config, *, seed: int, fidelity: Config | None = None) -> Evaluation:
         found = self.function(dict(config), **({"seed": seed} if self._takes_seed else {}))
@@ -61,6 +63,7 @@ class FunctionTask(Benchmark):
             BenchmarkError: The best value is not better than the median of the random configurations.
         """
         made = FunctionTask(self.name, self.function, self.space, self.direction)
+        made.constraints = self.constraints
         made.random_values = found
         if self.best is not None:
             ahead = found.f_ref - self.best if self.direction == "minimize" else self.best - found.f_ref
@@ -81,6 +84,9 @@ def task(
     reference: Reference | Literal["random"] | None = None,
     best: float | None = None,
     name: str | None = None,
+    objectives: Mapping[str, Direction] | None = None,
+    constraints: Sequence[str] = (),
+    front: Front | None = None,
 ) -> FunctionTask:
     """Make a task of a function.
 
@@ -96,6 +102,11 @@ def task(
             the worst of them ``f_worst``. They are stored in the run folder and reused.
         best: With ``reference="random"``, the best possible value, ``f_best``; without it, there is no regret.
         name: Its name in tables; the function's name by default.
+        objectives: Several objectives, with the direction of each; then the function returns
+            ``ob.Evaluation(values=(...))``, and ``front`` says what their hypervolume is compared with.
+        constraints: The names of constraints, fulfilled where they are <= 0; then the function returns
+            ``ob.Evaluation(value, constraints=(...))``.
+        front: The frozen front of several objectives, an :class:`ob.Front`.
 
     Raises:
         BenchmarkError: An argument is wrong.
@@ -116,6 +127,11 @@ def task(
                 f'{{"x": (-5.0, 5.0), "n": (1, 10), "kind": ["a", "b"]}}, not {_short(space)} ({error}).'
             ) from error
     made = FunctionTask(found, function, space, direction)
+    made.objectives, made.constraints, made.front = dict(objectives or {}), tuple(constraints), front
+    if made.objectives and reference is not None:
+        raise BenchmarkError(f"The task {found!r}: several objectives have a `front`, not a `reference`.")
+    if wrong := flaw(made):
+        raise BenchmarkError(f"The task {found!r}: {wrong}.")
     if best is not None:
         if isinstance(best, bool) or not isinstance(best, int | float) or not math.isfinite(best):
             raise BenchmarkError(f"The task {found!r}: `best` is a number, not {_short(best)}.")
