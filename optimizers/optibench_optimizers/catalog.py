@@ -237,7 +237,7 @@ ENTRIES = (
             "refinements": int,
             "batch_fraction": float,
             "evaluations": int,
-            "screened": float,
+            "screened": int,
         },
     ),
     _entry(

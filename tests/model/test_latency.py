@@ -1,5 +1,7 @@
 """Seconds a suggestion at 7 parameters and 100 past trials, one thread; run with ``make bench``.
 
+:func:`test_a_full_ask_of_the_sampler` alternates ``OptiFormerSampler`` and Optuna's TPE in one study each.
+
 One run measures the naive loop (the whole history forward for every token), the cached policy with the same history,
 the policy as shipped (its context holds the declared number of trials), and Optuna's TPE and GP on the same history.
 """
@@ -15,6 +17,7 @@ import optuna
 import pytest
 import torch
 
+from optiformer import OptiFormerSampler
 from optiformer.network_config import PRESETS
 from optiformer.sequence.network import Checkpoint, build_network, default_checkpoint, load
 from optiformer.sequence.policy import Policy
@@ -113,3 +116,40 @@ def test_optuna(benchmark: object, name: str, trials: list[Trial]) -> None:
     for trial in trials:
         study.add_trial(optuna.create_trial(params=dict(trial.config), distributions=space, value=trial.value))
     benchmark.pedantic(lambda: study.ask(space), rounds=20 if name == "tpe" else 5)  # type: ignore[attr-defined]
+
+
+def asks(sampler: optuna.samplers.BaseSampler, n: int, seed: int, repeats: int = 4) -> float:
+    """Mean processor seconds of asking for a trial, after n trials of a search; each is finished before the next."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study, rng, total = optuna.create_study(sampler=sampler), np.random.default_rng(seed), 0.0
+    space = {f"p{i}": optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(D)}
+    near = np.clip(0.4 + 0.1 * rng.standard_normal((n, D)), 0, 1)
+    for row in np.where(np.arange(n)[:, None] < max(10, n // 4), rng.random((n, D)), near):
+        params = dict(zip(space, row.tolist(), strict=True))
+        study.add_trial(optuna.create_trial(params=params, distributions=space, value=bowl(row)))
+    for ask in range(1 + repeats):
+        started = time.process_time()
+        trial = study.ask()
+        point = [trial.suggest_float(name, 0, 1) for name in space]
+        total += (time.process_time() - started) * (ask > 0)  # the first one reads all trials
+        study.tell(trial, bowl(np.array(point)))
+    return total / repeats
+
+
+def bowl(point: np.ndarray) -> float:
+    return float(
+        (np.square(point - 0.4) * np.arange(1, D + 1)).sum() + 0.1 * np.sin(9 * point[0]) * np.cos(7 * point[1])
+    )
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("n", [10, 50, 100, 200, 1000])
+def test_a_full_ask_of_the_sampler(benchmark: object, n: int) -> None:
+    pairs = [
+        (asks(OptiFormerSampler(seed=seed), n, seed), asks(optuna.samplers.TPESampler(seed=seed), n, seed))
+        for seed in range(7)
+    ]
+    mine, tpe = np.median(pairs, 0)
+    benchmark.pedantic(asks, args=(OptiFormerSampler(seed=0), n, 0), rounds=1)  # type: ignore[attr-defined]
+    benchmark.extra_info.update(milliseconds=1e3 * mine, ratio=mine / tpe)  # type: ignore[attr-defined]
+    print(f"n = {n}: {1e3 * mine:.1f} ms, {mine / tpe:.1f} times TPE's")

@@ -74,6 +74,20 @@ def test_a_seed_reproduces_a_study(checkpoint: Loaded) -> None:
     assert [t.params for t in first.trials] != [t.params for t in other.trials]
 
 
+def test_a_new_process_continues_a_study_as_the_old_one_would() -> None:
+    """Nothing that an ask leaves behind, such as what it has read or fitted, changes a later suggestion."""
+
+    continued = optuna.create_study(sampler=OptiFormerSampler(seed=4))
+    continued.optimize(bowl, n_trials=22)
+    for _ in range(3):
+        fresh = optuna.create_study(sampler=OptiFormerSampler(seed=4))
+        fresh.add_trials(continued.trials)
+        trial = fresh.ask()
+        bowl(trial)
+        continued.optimize(bowl, n_trials=1)
+        assert continued.trials[-1].params == trial.params
+
+
 def test_maximizing_is_minimizing_the_negative(checkpoint: Loaded) -> None:
     def negative(trial: Trial) -> float:
         return -bowl(trial)

@@ -12,21 +12,19 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtr
 
 from optiformer.gp.kernels import Array, Mask, correlation, squared_distances
 from optiformer.gp.posterior import Coordinates, Kinds
-from optiformer.search.proposer import ProposerConfig
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, load
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import ScoreTransform
 from optiformer.surrogate.prediction import cumulative
 from optiformer.surrogate.prior.histories import Batch, sample_batch
 from optiformer.surrogate.prior.random_source import RandomSource
-from optiformer.surrogate.surrogate import Context, NetworkSurrogate
+from optiformer.surrogate.surrogate import NetworkSurrogate
 
 JITTER = 1e-6
 
@@ -63,18 +61,13 @@ def gp_likelihood(
     return Likelihood(n, float(mine), float(exact), float(fitted))
 
 
-def encode(network: NetworkSurrogate, kinds: Kinds, *observed: Any) -> Context:
-    """Encode a history as the preset ``default`` does."""
-    return network.encode(kinds, *observed, evaluations=ProposerConfig().evaluations)
-
-
 def _one(network: NetworkSurrogate, x: Array, y: Array, n: int, lengthscale: Array) -> Array:
     """Negative log densities of the counted queries: network, exact GP, fitted GP; (counted, 3)."""
     encoding, d = network.encoding, x.shape[1]
     score_transform = ScoreTransform.of(y[:n], encoding.knee)
     u = score_transform.apply(y)
     kinds, active = Kinds(np.zeros(d, dtype=bool), np.zeros(d)), np.ones(x.shape, dtype=bool)
-    context = encode(network, kinds, x[:n], active[:n], u[:n], np.zeros(n, dtype=bool))
+    context = network.encode(kinds, x[:n], active[:n], u[:n], np.zeros(n, dtype=bool))
     # u = asinh(z): the density of u is that of the value times dy/du = gap * knee * cosh(u).
     stretch = np.log(score_transform.gap * encoding.knee * np.cosh(u[n:]))
     columns = [-network.predict(context, x[n:], active[n:]).log_density(u[n:])]
@@ -117,7 +110,7 @@ def prior_likelihood(
         batch = sample_batch(RandomSource(seed + number), encoding, 1)
         kinds, observed, (position, active) = history(batch, 0)
         candidates = position[:queries], active[:queries]
-        mine = network.predict(encode(network, kinds, *observed), *candidates).probabilities()
+        mine = network.predict(network.encode(kinds, *observed), *candidates).probabilities()
         coordinates = Coordinates(kinds, encoding.choices, *observed[:2])
         points = np.concatenate([coordinates(*observed[:2]), coordinates(*candidates)])
         fitted = _fitted_mass(encoding, points[:, points.std(0) > 0], observed[2])
@@ -179,7 +172,7 @@ def calibration(checkpoint: SurrogateCheckpoint, *, batches: int = 6, seed: int 
         batch = sample_batch(RandomSource(seed + number), encoding, 3000)
         for row in range(len(batch.scores)):
             kinds, observed, candidates = history(batch, row)
-            predicted = network.predict(encode(network, kinds, *observed), *candidates)
+            predicted = network.predict(network.encode(kinds, *observed), *candidates)
             ranks.append(_ranks(encoding, predicted.probabilities(), batch.targets[row].numpy()))
     nominal = np.arange(1, 20) / 20
     found = np.concatenate(ranks)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from optiformer.errors import ModelError
-from optiformer.evaluation.likelihood import bin_loss, encode, history
+from optiformer.evaluation.likelihood import bin_loss, history
 from optiformer.gp.kernels import HEADS, Array
 from optiformer.gp.posterior import Coordinates, Kinds, WarpedHistory
 from optiformer.gp.prior import GPPrior, learned
@@ -67,7 +67,7 @@ def recorded_likelihood(
         rows = sample_rows(draw, surfaces, 1, n, queries or encoding.queries, noisy=0.0, changed=False)
         batch = as_batch(encoding, rows, torch.zeros(1, n, dtype=torch.bool))
         kinds, observed, candidates = history(batch, 0)
-        mine = network.predict(encode(network, kinds, *observed), *candidates).probabilities()
+        mine = network.predict(network.encode(kinds, *observed), *candidates).probabilities()
         found["n"].append(n)
         found["network"].append(bin_loss(encoding, mine, batch.targets[0].numpy()))
         for name, prior in priors.items():

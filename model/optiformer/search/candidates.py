@@ -24,14 +24,12 @@ class SearchState:
         values: Their values, (n,).
         levels: See :class:`~optiformer.space.unit_space.UnitSpace`.
         categorical: See :class:`~optiformer.space.unit_space.UnitSpace`.
-        visible: Indices of the columns that the surrogate sees; local candidates keep an elite's values in the others.
     """
 
     positions: Array
     values: Array
     levels: Array
     categorical: NDArray[np.bool_]
-    visible: NDArray[np.int64]
 
 
 def sobol(state: SearchState, n: int, rng: np.random.Generator) -> Array:
@@ -82,9 +80,9 @@ def crossed_elites(state: SearchState, n: int, rng: np.random.Generator) -> Arra
 
 
 def boundary_points(state: SearchState, n: int, rng: np.random.Generator) -> Array:
-    """Elites with a quarter of the visible parameters moved to a bound."""
+    """Elites with a quarter of the parameters moved to a bound."""
     centre = elites(state, n, rng)
-    moved = (rng.random(centre.shape) < 0.25) & np.isin(np.arange(centre.shape[1]), state.visible)
+    moved = rng.random(centre.shape) < 0.25
     return np.where(moved, np.rint(rng.random(centre.shape)), centre)
 
 
@@ -94,7 +92,7 @@ def scales(n: int, rng: np.random.Generator, low: float, high: float) -> Array:
 
 
 def perturb(state: SearchState, centres: Array, scale: Array, rng: np.random.Generator) -> Array:
-    """Gaussian steps in a random subset of the visible parameters, at least one; categories are resampled.
+    """Gaussian steps in a random subset of the parameters, at least one; categories are resampled.
 
     Args:
         state: The search state.
@@ -104,10 +102,7 @@ def perturb(state: SearchState, centres: Array, scale: Array, rng: np.random.Gen
     """
     m, d = centres.shape
     moves = rng.random((m, d)) < rng.uniform(0.15, 1.0, (m, 1))
-    moves[np.arange(m), state.visible[rng.integers(len(state.visible), size=m)]] = True
-    hidden = np.ones(d, dtype=bool)
-    hidden[state.visible] = False
-    moves[:, hidden] = False
+    moves[np.arange(m), rng.integers(d, size=m)] = True
     cell = np.where(state.levels > 0, 1 / np.maximum(state.levels, 1), 0.0)
     stepped = (centres + np.maximum(scale, 0.8 * cell) * rng.standard_normal((m, d))).clip(0.0, 1.0)
     redrawn = np.where(rng.random((m, d)) < 0.35, rng.random((m, d)), centres)

@@ -1,4 +1,4 @@
-"""The search: encode the trials, score candidates, refine the best ones, propose.
+"""The search: fit a GP, score candidates by it and by the network, refine the best ones, propose.
 
 A proposal is a function of the trials, the pending configurations, the seed and the trial's number; one that comes from
 the proposal queue depends on the ask that filled the queue instead.
@@ -6,6 +6,8 @@ the proposal queue depends on the ask that filled the queue instead.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -13,7 +15,6 @@ from typing import Annotated, Any
 import numpy as np
 
 from optiformer.errors import ModelError
-from optiformer.gp.expected_improvement import ExpectedImprovement
 from optiformer.gp.failures import FailureModel
 from optiformer.search import candidates
 from optiformer.search.batch import ProposalQueue, select_batch
@@ -22,7 +23,7 @@ from optiformer.settings import Positive, Range, Share, check
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.space.unit_space import MAX_ENUMERATED, Array, Mask, UnitSpace
-from optiformer.surrogate.history import History, Located, Rows, keys
+from optiformer.surrogate.history import History, Located, keys
 from optiformer.surrogate.interface import ConditionedSurrogate, Observed, Surrogate
 
 Config = dict[str, Any]
@@ -38,40 +39,40 @@ class ProposerConfig:
         local: Number of candidates around, between and beyond the better trials.
         refinements: Rounds of additional candidates around the best-scored ones, each at a quarter of the last scale.
         refined: Candidates per refinement round.
-        evaluations: Approximate number of marginal-likelihood evaluations that fit the kernel heads to the history
+        evaluations: Number of marginal-likelihood evaluations that fit the plain GP to the history
             (:mod:`optiformer.gp.fit`).
-        ei_evaluations: Approximate number of evaluations of ``gp-ei`` and its gradient when it is maximized over the
-            numeric parameters, starting from the best-scored candidates.
+        ei_evaluations: Number of evaluations of ``gp-ei`` and its gradient when it is maximized over the numeric
+            parameters, starting from the best-scored candidates.
         acquisition: ``pi``, the probability of improvement under the network's prediction, or ``gp-ei``, the expected
-            improvement under one kernel head (:mod:`optiformer.gp.expected_improvement`). Several, joined by ``+``,
+            improvement under a plain GP (:mod:`optiformer.gp.expected_improvement`). Several, joined by ``+``,
             alternate from trial to trial.
-        min_gp_r2: Minimum leave-one-out R^2 of the kernel head behind ``gp-ei`` for it to alternate with others. Below
-            it, and in a network without kernel heads, the other acquisitions are used alone. The minimum is ignored
-            where a categorical decides which parameters are active.
+        min_gp_r2: Minimum leave-one-out R^2 of the plain GP for which it is trusted. Where it is, it guides the search
+            and the network scores the best candidates only, and ``gp-ei`` alternates with others. Where it is not, the
+            network guides the search, and ``gp-ei`` is left out unless a categorical decides which parameters are
+            active.
+        screened: Maximum number of candidates that the network scores where the plain GP is trusted.
         n_gp_only: Number of first trials chosen by ``gp-ei`` alone, if it is among the acquisitions: after few trials
             ``pi`` stays too close to the incumbent.
         batch_fraction: Proposals per encoding of the history, as a fraction of the number of trials: at .06 a history
             of 100 trials is encoded at every sixth ask. The queue is discarded if the history is not a continuation of
             the one it was made from.
-        screened: Fraction of the candidates scored by the network: those with the largest expected improvement under a
-            kernel head. Without kernel heads all candidates are scored.
         margin: Improvement that ``pi`` requires, in units of the distance from best to median.
         temperature: Divides the logits; above 1 explores more.
         n_startup: Number of successful trials before the surrogate is used. Until then proposals are the middle of the
             (logarithmic) ranges with every first choice, then a scrambled Sobol' sequence.
     """
 
-    uniform: Annotated[int, Range(1, 10**6)] = 128
-    local: Annotated[int, Range(1, 10**6)] = 192
-    refinements: Annotated[int, Range(0, 100)] = 3
+    uniform: Annotated[int, Range(1, 10**6)] = 64
+    local: Annotated[int, Range(1, 10**6)] = 128
+    refinements: Annotated[int, Range(0, 100)] = 1
     refined: Annotated[int, Range(1, 10**6)] = 48
-    evaluations: Annotated[int, Range(0, 1000)] = 6
-    ei_evaluations: Annotated[int, Range(0, 10_000)] = 30
+    evaluations: Annotated[int, Range(0, 1000)] = 8
+    ei_evaluations: Annotated[int, Range(0, 10_000)] = 8
     acquisition: str = "pi+gp-ei"
     min_gp_r2: Annotated[float, Range(most=1)] = 0.8
+    screened: Annotated[int, Range(1, 10**6)] = 24
     n_gp_only: Annotated[int, Range(0, 10**6)] = 15
     batch_fraction: Share = 0.06
-    screened: Share = 1.0
     margin: Annotated[float, Range(0)] = 0.01
     temperature: Positive = 1.0
     n_startup: Annotated[int, Range(0, 10**6)] = 5
@@ -89,18 +90,20 @@ class ProposerConfig:
 
 
 PRESETS = {
-    "fast": ProposerConfig(uniform=64, local=64, refinements=1, batch_fraction=0.1, evaluations=0, acquisition="pi"),
+    "fast": ProposerConfig(uniform=32, local=64, batch_fraction=0.1, acquisition="pi"),
     "default": ProposerConfig(),
-    "thorough": ProposerConfig(uniform=256, local=256, refined=96, batch_fraction=0.0, evaluations=12),
+    "thorough": ProposerConfig(
+        uniform=256, local=256, refinements=3, refined=96, screened=128, batch_fraction=0.0, evaluations=16
+    ),
 }
 #: Number of best-scored candidates that each refinement starts from, and its largest step.
 REFINED_FROM, FIRST_STEP = 6, 0.1
 #: Number of starts when ``gp-ei`` is maximized, and of levels above which an integer is treated as continuous.
 N_STARTS, MIN_CONTINUOUS_LEVELS = 4, 16
-#: Minimum number of candidates scored by the network.
-MIN_SCREENED = 8
 #: Maximum number of choices of a categorical parent for which each choice is tried once.
 MAX_BRANCHES = 8
+#: Share of the candidates where the network guides the search.
+UNSCREENED = 0.5
 Allowed = Callable[[Config], bool]
 
 
@@ -109,41 +112,40 @@ class _AskState:
     """State of one ask.
 
     Attributes:
-        model: The surrogate conditioned on the visible columns of the history.
+        model: The surrogate conditioned on the history.
         failures: Failure probabilities; ``None`` if no trial failed.
-        observed: Visible columns of the history and of its activity, (n, S) each.
-        visible: Indices of the columns that the surrogate sees, (S,).
+        observed: Positions and activity of the trials, (n, D) each.
         acquisitions: Names of the acquisition functions in use.
         schedule: Index of the acquisition function that selects each proposal of the batch.
         pending: Pending configurations, their activity, and their weights.
+        screens: Whether the plain GP guides the search.
     """
 
     model: ConditionedSurrogate
     failures: FailureModel | None
     observed: tuple[Array, Mask]
-    visible: Rows
     acquisitions: tuple[str, ...]
     schedule: list[int]
     pending: tuple[Array, Mask, Array]
+    screens: bool
+
+    @property
+    def share(self) -> float:
+        """Share of the candidates that the search makes: the network takes longer over one than the plain GP."""
+        return 1.0 if self.screens else UNSCREENED
 
 
 class Proposer:
     """Proposes configurations of a space.
 
-    A space with more free parameters than the surrogate has slots is searched in a subspace that changes at every ask:
-    half of the slots hold the parameters with the largest rank correlation with the score, half hold random others.
-    Local candidates change only these and keep an elite's values elsewhere (Li et al., 2017). Histories longer than
-    those the network was trained on are subsampled to the best 60 %, some failures, and the rest evenly by rank.
-
     Args:
         space: The search space.
-        surrogate: The trained network.
+        surrogate: The trained network, or what stands in its place.
         config: Settings of the search.
         allowed: Whether a configuration may be proposed (forbidden clauses).
 
     Raises:
-        ModelError: No parameter has more than one value, or ``gp-ei`` is the only acquisition and the network has no
-            kernel heads.
+        ModelError: No parameter has more than one value.
     """
 
     def __init__(
@@ -160,8 +162,6 @@ class Proposer:
         self.surrogate = surrogate
         self.config = config or PRESETS["default"]
         self._network_acquisitions = tuple(name for name in self.config.acquisitions if name != GP_EI)
-        if not self._network_acquisitions and not surrogate.has_kernel_heads:
-            raise ModelError(f"{GP_EI} needs a kernel head, and this checkpoint has none: choose another acquisition.")
         self._allowed = allowed
         self._queue = ProposalQueue([], [])
         self._observed = Located.of(self.space.position, [])
@@ -224,92 +224,90 @@ class Proposer:
         rng = np.random.default_rng([*seed, number])
         if history.n_succeeded < max(self.config.n_startup, 1):
             return [self.space.config(self._initial_position(history, seed, number, rng))]
-        visible = self._visible_columns(history, rng)
-        ask = self._ask_state(history, visible)
+        ask = self._ask_state(history)
         levels, categorical = self.space.levels, self.space.categorical
         ok = ~history.failed
-        state = SearchState(history.position[ok], history.value[ok], levels, categorical, visible)
-        found = self._new_candidates(self._initial_candidates(state, rng), history)
+        state = SearchState(history.position[ok], history.value[ok], levels, categorical)
+        found = self._new_candidates(self._initial_candidates(state, rng, ask.share), history)
         untried = self._untried_branches(found, history)
         found = untried if len(untried) else found
         refines = not self._enumerable and not len(untried)
-        gains = self._score(found, ask)
+        gain = self._gain(found, ask)
         for round_ in range(self.config.refinements if refines else 0):
             if not len(found):
                 break
-            best = self._best(found, gains, ask)
+            best = self._best(found, gain, ask)
             step = FIRST_STEP / 4**round_
-            centres = best[rng.integers(len(best), size=self.config.refined)]
+            centres = best[rng.integers(len(best), size=math.ceil(ask.share * self.config.refined))]
             near = candidates.perturb(state, centres, candidates.scales(len(centres), rng, step / 16, step), rng)
             near = self._new_candidates(near, history)
-            found = np.concatenate([found, near])
-            gains = np.concatenate([gains, self._score(near, ask)])
+            found, gain = np.concatenate([found, near]), np.concatenate([gain, self._gain(near, ask)])
         if self.config.ei_evaluations and GP_EI in ask.acquisitions and refines and len(found):
-            starts = found[self._select_batch(found, gains, [ask.acquisitions.index(GP_EI)] * N_STARTS, ask)]
+            starts = found[self._select_batch(found, gain[:, None], [0] * N_STARTS, ask)]
             maxima = self._new_candidates(self._maximize_ei(starts, ask), history)
-            found = np.concatenate([found, maxima])
-            gains = np.concatenate([gains, self._score(maxima, ask)])
+            found, gain = np.concatenate([found, maxima]), np.concatenate([gain, self._gain(maxima, ask)])
+        gains = self._gains(found, gain, ask)
         chosen = self._select_batch(found, gains, ask.schedule[:1] * skip + ask.schedule, ask, self._allowed)
         chosen = chosen[skip:] or chosen[-1:]
         return [self.space.config(found[i]) for i in chosen] or [
             self.space.config(self._initial_position(history, seed, number, rng))
         ]
 
-    def _ask_state(self, history: History, visible: Rows) -> _AskState:
+    def _ask_state(self, history: History) -> _AskState:
         """Condition the surrogate and schedule the acquisition functions."""
-        kinds = self.space.kinds(visible)
-        observed = Observed(history.position[:, visible], history.active[:, visible], history.value, history.failed)
+        kinds, columns, failed = self.space.kinds, (history.position, history.active), history.failed
+        observed = Observed(*columns, history.value, failed)
         model = self.surrogate.condition(kinds, observed, evaluations=self.config.evaluations)
-        columns, failed, n = (observed.position, observed.active), observed.failed, len(observed.value)
-        failures = FailureModel(kinds, *columns, failed) if failed.any() else None
-        order = self.config.acquisitions
+        failures, n = FailureModel(kinds, *columns, failed) if failed.any() else None, len(failed)
+        order, trusted = self.config.acquisitions, model.expected_improvement.loo_r2 >= self.config.min_gp_r2
         if self._network_acquisitions and self._network_acquisitions != order:
-            ei = model.expected_improvement
-            branches = len(self.space.branching) > 0
-            if ei is None or (ei.loo_r2 < self.config.min_gp_r2 and not branches):
+            if not trusted and not len(self.space.branching):
                 order = self._network_acquisitions
-            if ei is not None and n < self.config.n_gp_only:
+            if n < self.config.n_gp_only:
                 order = (GP_EI,)
-        names = tuple(dict.fromkeys(order))
         counted = history.weight > 0
         batch_size, first = max(1, int(self.config.batch_fraction * n)), n + int(counted.sum())
-        schedule = [names.index(order[(first + i) % len(order)]) for i in range(batch_size)]
+        turns = [order[(first + i) % len(order)] for i in range(batch_size)]
+        names = tuple(dict.fromkeys(turns))
+        schedule = [names.index(turn) for turn in turns]
         pending = history.pending[counted], history.pending_active[counted], history.weight[counted]
-        return _AskState(model, failures, columns, visible, names, schedule, pending)
+        screens = trusted or turns[0] == GP_EI
+        return _AskState(model, failures, columns, names, schedule, pending, screens)
 
-    def _best(self, found: Array, gains: Array, ask: _AskState) -> Array:
+    def _best(self, found: Array, gain: Array, ask: _AskState) -> Array:
         """The candidates around which a refinement round searches."""
         if len(ask.schedule) == 1:
-            return np.asarray(found[np.argsort(-gains[:, ask.schedule[0]], kind="stable")[:REFINED_FROM]])
-        more = (ask.schedule * REFINED_FROM)[: max(len(ask.schedule), REFINED_FROM)]
-        return np.asarray(found[self._select_batch(found, gains, more, ask)])
+            return np.asarray(found[np.argsort(-gain, kind="stable")[:REFINED_FROM]])
+        most = max(len(ask.schedule), REFINED_FROM)
+        return np.asarray(found[self._select_batch(found, gain[:, None], [0] * most, ask)])
 
     def _select_batch(
         self, found: Array, gains: Array, schedule: list[int], ask: _AskState, allowed: Allowed | None = None
     ) -> list[int]:
         pending, pending_active, weights = ask.pending
-        position, active = self._columns(found, ask.visible)
-        correlation_row = ask.model.prior_correlation_rows(
-            np.concatenate([position, pending[:, ask.visible]]),
-            np.concatenate([active, pending_active[:, ask.visible]]),
-        )
+
+        @functools.cache
+        def correlations() -> Callable[[int], Array]:
+            active = np.concatenate([self.space.active(found), pending_active])
+            return ask.model.prior_correlation_rows(np.concatenate([found, pending]), active)
+
         left = np.ones(len(found))
         for row, weight in enumerate(weights):
-            left *= np.sqrt(1 - weight * correlation_row(len(found) + row)[: len(found)].clip(-1, 1) ** 2)
+            left *= np.sqrt(1 - weight * correlations()(len(found) + row)[: len(found)].clip(-1, 1) ** 2)
         may_be = None if allowed is None else lambda row: allowed(self.space.config(found[row]))
-        return select_batch(gains, schedule, lambda row: correlation_row(row)[: len(found)], may_be, left)
+        return select_batch(gains, schedule, lambda row: correlations()(row)[: len(found)], may_be, left)
 
     @property
     def _enumerable(self) -> bool:
         return self.space.n_configurations <= MAX_ENUMERATED
 
-    def _initial_candidates(self, state: SearchState, rng: np.random.Generator) -> Array:
-        """All configurations of a small discrete space, else global and local candidates."""
+    def _initial_candidates(self, state: SearchState, rng: np.random.Generator, share: float = 1.0) -> Array:
+        """All configurations of a small discrete space, else a share of the global and local candidates."""
         if self._enumerable:
             return self.space.all_positions()
-        local = self.config.local
+        local = math.ceil(share * self.config.local)
         parts = (
-            (candidates.sobol, self.config.uniform),
+            (candidates.sobol, math.ceil(share * self.config.uniform)),
             (candidates.perturbed_elites, local - local // 4 - local // 16),
             (candidates.crossed_elites, local // 4),
             (candidates.boundary_points, local // 16),
@@ -319,7 +317,7 @@ class Proposer:
     def _initial_position(self, history: History, seed: list[int], number: int, rng: np.random.Generator) -> Array:
         """A point of the initial design; if it is taken or forbidden a random new one, and at last a random old one."""
         design = self.space.snap(candidates.design(self.space.levels, self.space.categorical, seed, number))
-        state = SearchState(design, np.zeros(1), self.space.levels, self.space.categorical, np.arange(1))
+        state = SearchState(design, np.zeros(1), self.space.levels, self.space.categorical)
         found = self._initial_candidates(state, rng) if self._enumerable else candidates.sobol(state, 64, rng)
         found = np.concatenate([design, found[rng.permutation(len(found))]])
         for positions in (self._new_candidates(found, history), self.space.snap(found)):
@@ -352,68 +350,42 @@ class Proposer:
         rows = [row for row in np.flatnonzero(new) if self._allowed(self.space.config(found[row]))]
         return np.asarray(found[rows])
 
-    def _visible_columns(self, history: History, rng: np.random.Generator) -> Rows:
-        """Columns that the surrogate sees, (S,): if D > slots, half by rank correlation with the score, half random."""
-        slots, d = self.surrogate.slots, len(self.space)
-        if d <= slots:
-            return np.arange(d)
-        ranks = history.value.argsort(kind="stable").argsort(kind="stable").astype(float)
-        ranks -= ranks.mean()
-        columns = history.position.argsort(0, kind="stable").argsort(0, kind="stable") - (len(ranks) - 1) / 2
-        relevant = np.argsort(-np.abs(ranks @ columns), kind="stable")
-        others = rng.permutation(relevant[slots // 2 :])[: slots - slots // 2]
-        return np.sort(np.concatenate([relevant[: slots // 2], others]))
+    def _gain(self, positions: Array, ask: _AskState) -> Array:
+        """What guides the search: expected improvements where the plain GP screens, else the network's, (m,)."""
+        return self._value(GP_EI if ask.screens else PI, positions, ask)
 
-    def _score(self, positions: Array, ask: _AskState) -> Array:
-        """Acquisition values of positions times their probability of success, (m, A).
-
-        The network's column is 0 if the schedule does not contain it.
-        """
-        gains = np.zeros((len(positions), len(ask.acquisitions)))
+    def _value(self, acquisition: str, positions: Array, ask: _AskState) -> Array:
+        """Acquisition values of positions times their probability of success, (m,)."""
         if not len(positions):
-            return gains
-        columns = self._columns(positions, ask.visible)
-        for index, name in enumerate(ask.acquisitions):
-            if name == GP_EI:
-                gains[:, index] = _gp_ei(ask.model).value(*columns)
-            elif index in ask.schedule:
-                rows = self._screened(columns, ask)
-                some = columns[0][rows], columns[1][rows]
-                margin, temperature = self.config.margin, self.config.temperature
-                gains[rows, index] = ask.model.probability_of_improvement(*some, margin=margin, temperature=temperature)
-        if ask.failures is not None:
-            correlation = ask.model.prior_correlation(*columns, *ask.observed)
-            gains *= 1 - ask.failures.probability(*columns, correlation)[:, None]
-        return gains
+            return np.empty(0)
+        columns = positions, self.space.active(positions)
+        if acquisition == GP_EI:
+            value = ask.model.expected_improvement.value(*columns)
+        else:
+            margin, temperature = self.config.margin, self.config.temperature
+            value = ask.model.probability_of_improvement(*columns, margin=margin, temperature=temperature)
+        if ask.failures is None:
+            return value
+        return value * (1 - ask.failures.probability(*columns, ask.model.prior_correlation(*columns, *ask.observed)))
 
-    def _screened(self, columns: tuple[Array, Mask], ask: _AskState) -> Rows:
-        """Rows of the candidates that the network scores."""
-        n, ei = len(columns[0]), ask.model.expected_improvement
-        most = max(MIN_SCREENED, round(self.config.screened * n))
-        if most >= n or ei is None:
-            return np.arange(n)
-        return np.argpartition(-ei.value(*columns), most)[:most]
+    def _gains(self, found: Array, gain: Array, ask: _AskState) -> Array:
+        """Acquisition values of the candidates, (m, A); the network's are 0 where it does not score."""
+        gains = np.zeros((len(found), len(ask.acquisitions)))
+        for index, name in enumerate(ask.acquisitions):
+            if ask.screens == (name == GP_EI):
+                gains[:, index] = gain
+            else:
+                rows = np.argsort(-gain, kind="stable")[: self.config.screened if ask.screens else None]
+                gains[rows, index] = self._value(name, found[rows], ask)
+        return gains
 
     def _maximize_ei(self, starts: Array, ask: _AskState) -> Array:
         """Local maxima of ``gp-ei`` over the numeric parameters, (m, D), from starts (m, D)."""
-        visible = ask.visible
-        moves = (self.space.levels[visible] == 0) | (
-            ~self.space.categorical[visible] & (self.space.levels[visible] > MIN_CONTINUOUS_LEVELS)
+        moves = (self.space.levels == 0) | (~self.space.categorical & (self.space.levels > MIN_CONTINUOUS_LEVELS))
+        found = ask.model.expected_improvement.maximize(
+            starts, self.space.active(starts), moves, self.config.ei_evaluations
         )
-        maxima = starts.copy()
-        found = _gp_ei(ask.model).maximize(*self._columns(starts, visible), moves, self.config.ei_evaluations)
-        maxima[:, visible] = np.where(moves, found, starts[:, visible])
-        return maxima
-
-    def _columns(self, positions: Array, visible: Rows) -> tuple[Array, Mask]:
-        """Visible columns of positions and of their activity, (m, S) each."""
-        return positions[:, visible], self.space.active(positions)[:, visible]
-
-
-def _gp_ei(model: ConditionedSurrogate) -> ExpectedImprovement:
-    ei = model.expected_improvement
-    assert ei is not None, f"{GP_EI} is scheduled only where there are kernel heads"
-    return ei
+        return np.where(moves, found, starts)
 
 
 def with_settings(preset: str, **changes: Any) -> ProposerConfig:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Shares of a subsampled history: the best trials, and the maximum for failures.
+#: Shares of a subsampled history: the best trials (of a sequence), and the maximum for failures.
 BEST_SHARE, FAILED_SHARE = 0.6, 0.2
 
 

@@ -105,9 +105,10 @@ class UnitSpace:
                 axes.append((np.arange(self.levels[column]) + 0.5) / self.levels[column])
         return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
 
-    def kinds(self, columns: NDArray[np.int64]) -> Kinds:
-        """Types of the parameters in some columns."""
-        return Kinds(self.categorical[columns], self.levels[columns])
+    @property
+    def kinds(self) -> Kinds:
+        """Types of the parameters."""
+        return Kinds(self.categorical, self.levels)
 
     def _holds(self, condition: Condition | None, positions: Array, active: Mapping[str, Mask]) -> Mask:
         assert condition is not None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,7 +121,7 @@ class ScoreTransform:
         """
         best = float(values.min())
         tiny = 1e-12 * (1 + abs(best))
-        gaps = np.quantile(values, GAP_QUANTILES) - best
+        gaps = quantiles(values, GAP_QUANTILES) - best
         gap = float(next((gap for gap in gaps[2:] if gap > tiny), 1.0))
         for quantile, steep in ((gaps[1], MAX_GAP_RATIO), (gaps[0], MAX_GAP_RATIO**2)):
             if quantile > tiny:
@@ -133,6 +134,11 @@ class ScoreTransform:
             return np.asarray(np.arcsinh((values - self.best) / (self.gap * self.asinh_scale)))
 
 
+def quantiles(values: Array, shares: Sequence[float]) -> Array:
+    """``np.quantile`` of (n,) finite values at a tenth of its time."""
+    return np.asarray(np.interp(np.array(shares) * (len(values) - 1), np.arange(len(values)), np.sort(values)))
+
+
 def log_compress(values: Array, counted: Mask) -> Array:
     """Log-scale values that span many orders of magnitude, the best one at 0; return others unchanged.
 
@@ -141,6 +147,6 @@ def log_compress(values: Array, counted: Mask) -> Array:
         counted: Values that set the scale, (n,), at least one.
     """
     away = values - values[counted].min()
-    unit, low, high = np.quantile(away[counted], (LOG_UNIT_QUANTILE, 0.25, 0.75))
+    unit, low, high = quantiles(away[counted], (LOG_UNIT_QUANTILE, 0.25, 0.75))
     least = away[counted].min(where=away[counted] > 0, initial=np.inf)
     return values if high < MIN_LOG_RANGE * max(low, least) else np.log1p(np.maximum(away, 0) / max(unit, least))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -27,6 +26,8 @@ from optiformer.surrogate.interface import Observed
 
 GP_EVALUATIONS = 30
 """Approximate number of marginal-likelihood evaluations of a fit."""
+#: Maximum number of trials, evenly by rank, to which hyperparameters are fitted.
+MAX_FITTED = 64
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,6 @@ class GPSurrogate:
     priors: tuple[GPPrior, ...] = ()
     max_trials: int = 200
     encoding: SurrogateConfig = field(default_factory=SurrogateConfig)
-    slots: int = sys.maxsize
-    has_kernel_heads: bool = True
 
     def condition(self, kinds: Kinds, observed: Observed, *, evaluations: int) -> ConditionedGP:
         """Condition on a history; ``evaluations`` of the marginal likelihood fit the hyperparameters."""
@@ -59,8 +58,8 @@ class GPSurrogate:
         heads = HEADS.of(self.heads)
         history = WarpedHistory.of(heads, self.encoding.knee, coordinates(position, active), score[rows])
         priors = self.priors or (GPPrior(),) * len(heads)
-        gp = history.solve(*maximum(priors, history, kinds, evaluations=evaluations))
-        return ConditionedGP(gp, coordinates, transform)
+        fitted = maximum(priors, history.subset(MAX_FITTED), kinds, evaluations=evaluations)
+        return ConditionedGP(history.solve(*fitted), coordinates, transform, fitted)
 
 
 def by_name(name: str, kernels: str = "all") -> GPSurrogate:
@@ -83,11 +82,13 @@ class ConditionedGP:
         gp: Their posterior.
         coordinates: Maps configurations to points.
         score_transform: The score transform of the history.
+        hyperparameters: Fitted log lengthscales (S, H) and log noise shares (H,).
     """
 
     gp: GPPosterior
     coordinates: Coordinates
     score_transform: ScoreTransform
+    hyperparameters: tuple[Array, Array]
 
     @functools.cached_property
     def expected_improvement(self) -> ExpectedImprovement:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from optiformer.gp.fit import MarginalLikelihood, fit
+from optiformer.gp.fit import MarginalLikelihood
 from optiformer.gp.kernels import Array, Mask, log_slope, unwarp
-from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
+from optiformer.gp.posterior import GPPosterior, Kinds, WarpedHistory
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import SCORE_WAVES
 from optiformer.surrogate.history import Rows
@@ -37,71 +37,53 @@ class Heads:
     def __init__(self, config: SurrogateConfig, weights: Weights) -> None:
         self._config, self._weights = config, weights
 
-    def solve(
-        self,
-        kinds: Kinds,
-        coordinates: Coordinates,
-        position: Array,
-        active: Mask,
-        score: Array,
-        stats: Array,
-        hidden: Array,
-        order: Rows,
-        evaluations: int,
-    ) -> GPPosterior:
-        """Predict the heads' hyperparameters, fit them, and condition the heads on the successful trials.
+    def infer(self, history: WarpedHistory, stats: Array, hidden: Array, order: Rows) -> tuple[Array, Array]:
+        """Log lengthscales (S, H) and log noise shares (H,) that the network infers.
 
         Args:
-            kinds: Types of the parameters.
-            coordinates: Maps configurations to points.
-            position: The trials' values in [0, 1], (n, S).
-            active: Which parameters they have, (n, S).
-            score: Transformed scores, (n,).
+            history: The successful trials.
             stats: Statistics of the parameters from :func:`statistics`, (S, STATISTICS).
             hidden: The backbone's states of the trials, (n, hidden size).
             order: Columns in the backbone's order, (S,).
-            evaluations: Approximate number of marginal-likelihood evaluations of :func:`optiformer.gp.fit.fit`.
         """
-        slots, heads = len(kinds), len(self._config.heads)
+        slots, heads = len(stats), len(self._config.heads)
         pooled = hidden.mean(0)
         shared = self._linear("pool", pooled)
         slot = self._linear("per_slot", pooled).reshape(-1, SLOT)
         slot = slot[np.minimum(order.argsort(), len(slot) - 1)]
         known = np.concatenate([stats, np.tile(shared, (slots, 1)), slot], 1)
         start = math.log(LENGTHSCALE) + 0.5 * math.log(max(slots, 1))
-        history = WarpedHistory.of(self._config.head_kinds, self._config.knee, coordinates(position, active), score)
         likelihood = MarginalLikelihood(history.subset(MAX_REFINE_TRIALS), slots)
         log_lengthscale = start + self._small("infer", known)
         log_noise = math.log(NOISE) + 2 * self._linear("noise", pooled)
+        facts_of_slots, facts_of_noise = _each_head(known, heads), _each_head(shared, heads)
         for index in range(self._config.refinements):
             _, slope, noise_slope = likelihood(log_lengthscale.astype(float), log_noise.astype(float))
             step = float(self._weights["steps"][index])
             each = np.arcsinh(np.stack([slope, slope / 10], -1))
             there = (log_lengthscale - start)[..., None]
-            facts = np.concatenate([each, there, _each_head(known, heads)], -1).astype(known.dtype)
+            facts = np.concatenate([each, there, facts_of_slots], -1).astype(known.dtype)
             log_lengthscale = log_lengthscale + self._small(f"refine.{index}", facts)[..., 0]
             log_lengthscale += step * np.arcsinh(slope / 2)
             noise_facts = [np.arcsinh(noise_slope), np.arcsinh(noise_slope / 10), log_noise / 4]
-            both = np.concatenate([np.stack(noise_facts, -1), _each_head(shared, heads)], -1).astype(known.dtype)
+            both = np.concatenate([np.stack(noise_facts, -1), facts_of_noise], -1).astype(known.dtype)
             log_noise = log_noise + self._small(f"refine_noise.{index}", both)[..., 0]
             log_noise += step * np.arcsinh(noise_slope / 2)
-        return history.solve(*fit(history, log_lengthscale.astype(float), log_noise.astype(float), evaluations))
+        return log_lengthscale.astype(float), log_noise.astype(float)
 
     def loo_features(self, gp: GPPosterior, dtype: np.dtype) -> Array:
         """Embedding of each trial's leave-one-out posterior, (n, hidden size)."""
         error, deviation, standardised, density = gp.loo
         history = gp.history
         mean = history.location + history.scale * (history.warped - error)
-        features = _features(
-            self._config, mean.T, history.scale.T * deviation.T, standardised.T, density.T, density.mean(1)
-        )
-        return self._linear("inject", features.astype(dtype))
+        parts = mean.T, history.scale.T * deviation.T, standardised.T, density.T, density.mean(1)
+        return self._linear("inject", _features(self._config, *parts, dtype))
 
     def posterior_features(self, gp: GPPosterior, mean: Array, deviation: Array, dtype: np.dtype) -> Array:
         """Embedding of candidates' posteriors, (m, hidden size)."""
         nothing = np.zeros_like(mean)
-        features = _features(self._config, mean, deviation, nothing, nothing, gp.loo[3].mean(1))
-        return self._linear("inject", features.astype(dtype))
+        features = _features(self._config, mean, deviation, nothing, nothing, gp.loo[3].mean(1), dtype)
+        return self._linear("inject", features)
 
     def mix(self, hidden: Array, mean: Array, deviation: Array) -> tuple[Array, Array, Array]:
         """Mixture weights (m, 1 + H), means and deviations (m, H) from the candidates' last states (m, hidden size)."""
@@ -118,27 +100,44 @@ class Heads:
 
 def silu(x: Array) -> Array:
     """``x / (1 + exp(-x))``."""
-    return np.asarray(x / (1 + np.exp(-np.maximum(x, -80))))
+    found = np.minimum(-x, 80)
+    np.exp(found, out=found)
+    found += 1
+    return np.asarray(np.divide(x, found, out=found))
 
 
 def softmax(x: Array) -> Array:
     """Softmax over the last dimension."""
-    found = np.exp(x - x.max(-1, keepdims=True))
+    found = x - x.max(-1, keepdims=True)
+    np.exp(found, out=found)
     found /= found.sum(-1, keepdims=True)
     return np.asarray(found)
 
 
 def _features(
-    config: SurrogateConfig, mean: Array, deviation: Array, residual: Array, density: Array, evidence: Array
+    config: SurrogateConfig,
+    mean: Array,
+    deviation: Array,
+    residual: Array,
+    density: Array,
+    evidence: Array,
+    dtype: np.dtype,
 ) -> Array:
     """Features of posteriors, (m, H * PER_HEAD), from (m, H) each and the heads' evidence (H,)."""
     u = unwarp(config.head_kinds, config.knee, mean).clip(config.low, config.high)
-    angle = u[..., None] * (math.pi * 2.0 ** np.arange(SCORE_WAVES) / config.high)
     log_deviation = np.log(np.maximum(deviation, 1e-6))
     in_u = (log_deviation - log_slope(config.head_kinds, config.knee, u)).clip(-7, 3)
-    parts = [u / 2, log_deviation / 2 + 1, in_u / 2, residual.clip(-4, 4), density / 3]
-    each = np.concatenate([np.stack(parts, -1), np.sin(angle), np.cos(angle)], -1).reshape(len(mean), -1)
-    return np.concatenate([each, np.tile(evidence - evidence.mean(), (len(mean), 1))], -1)
+    found = np.empty((*mean.shape, 5 + 2 * SCORE_WAVES), dtype)
+    parts = (u / 2, log_deviation / 2 + 1, in_u / 2, residual.clip(-4, 4), density / 3)
+    for column, part in enumerate(parts):
+        found[..., column] = part
+    angle = (u[..., None] * (math.pi * 2.0 ** np.arange(SCORE_WAVES) / config.high)).astype(dtype)
+    np.sin(angle, out=found[..., 5 : 5 + SCORE_WAVES])
+    np.cos(angle, out=found[..., 5 + SCORE_WAVES :])
+    whole = np.empty((len(mean), found[0].size + len(evidence)), dtype)
+    whole[:, : -len(evidence)] = found.reshape(len(mean), -1)
+    whole[:, -len(evidence) :] = evidence - evidence.mean()
+    return whole
 
 
 def _each_head(facts: Array, heads: int) -> Array:
@@ -157,12 +156,28 @@ def statistics(kinds: Kinds, position: Array, active: Mask, score: Array) -> Arr
     """
     x = np.where(active, position - 0.5, 0).astype(position.dtype)
     y = (score - score.mean()) / max(float(score.std()), 1e-3)
-    apart = np.square(y[:, None] - y).ravel()
-    pairs = np.square(x[:, None] - x)
-    pairs = np.where(kinds.categorical, pairs > 1e-9, pairs).reshape(-1, x.shape[1])
-    variogram = _correlation(pairs.astype(x.dtype), apart - apart.mean())
-    columns = [np.square(_correlation(x, y)), _correlation(np.square(x), y), variogram]
-    return np.stack([*columns, np.ones_like(variogram), kinds.categorical.astype(x.dtype)], -1)
+    columns = [np.square(_correlation(x, y)), _correlation(np.square(x), y), _variogram(kinds, x, y)]
+    return np.stack([*columns, np.ones_like(columns[0]), kinds.categorical.astype(x.dtype)], -1)
+
+
+def _variogram(kinds: Kinds, x: Array, y: Array) -> Array:
+    """Correlations over all pairs of ``(y_i - y_j)^2`` with ``(x_i - x_j)^2`` or whether categories differ, (S,).
+
+    Sums over pairs are moments of ``x`` and ``y``, both with mean 0.
+    """
+    n, x = len(y), x - x.mean(0)
+    x2, y2 = np.square(x), np.square(y)
+    total, total_y = x2.sum(0), float(y2.sum())
+    product = 2 * n * (y2 @ x2) - 2 * total * total_y + 4 * np.square(y @ x)
+    spread = 2 * n * np.square(x2).sum(0) + 2 * np.square(total)
+    for column in np.flatnonzero(kinds.categorical):
+        _, group = np.unique(np.rint(x[:, column] * 1e4), return_inverse=True)
+        count, sums, squares = (np.bincount(group, weights) for weights in (None, y, y2))
+        share = float(count @ count) / n**2
+        spread[column] = n**2 * share * (1 - share)
+        product[column] = 2 * float(np.square(sums).sum() - count @ squares) + 2 * n * total_y * share
+    norm = np.sqrt(np.maximum(spread, 0)) * math.sqrt(2 * n * float(np.square(y2).sum()) + 2 * total_y**2)
+    return np.asarray(product / np.maximum(norm, 1e-6))
 
 
 def by_relevance(stats: Array) -> Rows:

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optiformer.space.trial import BEST_SHARE, FAILED_SHARE, Trial
+from optiformer.space.trial import FAILED_SHARE, Trial
 from optiformer.space.unit_space import Array
-from optiformer.surrogate.features import MIN_LOG_RANGE
+from optiformer.surrogate.features import MIN_LOG_RANGE, quantiles
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+#: Shares of a subsampled history: the best trials and, of the others, the latest.
+BEST_SHARE, LATEST_SHARE = 0.5, 0.2
 Locate = Callable[[Mapping[str, Any]], tuple[Array, Mask]]
 #: Number of first trials whose median is the reference, and the ratio to it above which a value is an outlier.
 N_REFERENCE, OUTLIER_RATIO = 10, 100.0
@@ -117,7 +119,7 @@ def _outliers(raw: Array) -> Mask:
     first = raw[np.isfinite(raw)][:N_REFERENCE]
     if len(first) < 3:
         return np.zeros(len(raw), dtype=bool)
-    low, middle, high = np.quantile(first, (0.25, 0.5, 0.75)) - first.min()
+    low, middle, high = quantiles(first, (0.25, 0.5, 0.75)) - first.min()
     usual = middle > 0 and high < MIN_LOG_RANGE * low
     return np.asarray(np.isfinite(raw) & (raw - first.min() > OUTLIER_RATIO * middle) & usual)
 
@@ -129,14 +131,18 @@ def keys(positions: Array, active: Mask) -> list[bytes]:
 
 
 def subsample(scores: Array, failed: Mask, most: int) -> Rows:
-    """Rows of at most ``most`` trials, in order: the best, the latest failures, and the others evenly by rank."""
+    """Rows of at most ``most`` trials, in order: the best, the latest, the latest failures, others evenly by rank."""
     if len(scores) <= most:
         return np.arange(len(scores))
     worked, broken = np.flatnonzero(~failed), np.flatnonzero(failed)
     room = most - min(len(broken), max(int(FAILED_SHARE * most), most - len(worked)))
     order = worked[np.argsort(scores[worked], kind="stable")]
     best = order[: int(BEST_SHARE * room)]
-    rest = order[len(best) :]
-    spread = rest[np.linspace(0, len(rest) - 1, min(room - len(best), len(rest))).round().astype(int)]
-    recent = broken[len(broken) - (most - len(best) - len(spread)) :] if most > len(best) + len(spread) else broken[:0]
-    return np.sort(np.concatenate([best, spread, recent]))
+    latest = np.setdiff1d(worked, best)[-int(LATEST_SHARE * room) :] if room >= 1 / LATEST_SHARE else worked[:0]
+    rest = order[len(best) :][~np.isin(order[len(best) :], latest)]
+    few = min(room - len(best) - len(latest), len(rest))
+    spread = rest[np.linspace(0, len(rest) - 1, few).round().astype(int)]
+    known = np.concatenate([best, latest, spread])
+    return np.sort(
+        np.concatenate([known, broken[len(broken) - (most - len(known)) :] if most > len(known) else broken[:0]])
+    )

@@ -32,8 +32,8 @@ class ConditionedSurrogate(Protocol):
     """A surrogate conditioned on one history."""
 
     @property
-    def expected_improvement(self) -> ExpectedImprovement | None:
-        """Expected improvement under one kernel head; ``None`` without kernel heads."""
+    def expected_improvement(self) -> ExpectedImprovement:
+        """Expected improvement under a plain GP."""
         ...
 
     def probability_of_improvement(self, position: Array, active: Mask, *, margin: float, temperature: float) -> Array:
@@ -50,18 +50,8 @@ class ConditionedSurrogate(Protocol):
 
 
 class Surrogate(Protocol):
-    """A trained network.
-
-    Attributes:
-        slots: Maximum number of parameters it sees.
-        has_kernel_heads: Whether ``expected_improvement`` is available.
-    """
-
-    @property
-    def slots(self) -> int: ...
-    @property
-    def has_kernel_heads(self) -> bool: ...
+    """A trained network, or what stands in its place."""
 
     def condition(self, kinds: Kinds, observed: Observed, *, evaluations: int) -> ConditionedSurrogate:
-        """Condition on a history; ``evaluations`` of the marginal likelihood fit the kernel heads to it."""
+        """Condition on a history; ``evaluations`` of the marginal likelihood fit the plain GP to it."""
         ...

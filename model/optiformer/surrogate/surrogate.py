@@ -16,15 +16,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from optiformer.gp.expected_improvement import ExpectedImprovement
-from optiformer.gp.kernels import Array, Mask, squared_distances
-from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds
+from optiformer.gp.kernels import Array, Mask
+from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
+from optiformer.gp.prior import shipped, transferred
 from optiformer.network_config import NORM_EPSILON
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint
-from optiformer.surrogate.features import ScoreTransform, candidate_features, log_compress, trial_features
+from optiformer.surrogate.features import candidate_features, log_compress, trial_features
+from optiformer.surrogate.gp_surrogate import ConditionedGP, GPSurrogate
 from optiformer.surrogate.heads import Heads, by_relevance, silu, softmax, statistics
 from optiformer.surrogate.history import Rows, subsample
 from optiformer.surrogate.interface import Observed
 from optiformer.surrogate.prediction import Prediction
+
+#: Index of the plain GP in :data:`optiformer.gp.kernels.HEADS`.
+GP_HEAD = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +60,9 @@ class NetworkSurrogate:
         checkpoint: The trained network.
         dtype: Floating point type of the network.
 
+    Attributes:
+        gp: The plain GP beside it, with a learned prior.
+
     Raises:
         ModelError: The checkpoint's architecture is a variant that cannot propose.
     """
@@ -65,7 +73,12 @@ class NetworkSurrogate:
         self._dtype = np.dtype(dtype)
         weights = {name: array.astype(dtype) for name, array in checkpoint.weights.items()}
         self._weights = weights
-        self._layers = [_Layer.of(weights, f"backbone.layers.{i}.") for i in range(self.config.n_layers)]
+        scale = (self.config.hidden_size // self.config.n_heads) ** -0.5
+        self._layers = [_Layer.of(weights, f"backbone.layers.{i}.", scale) for i in range(self.config.n_layers)]
+        norm, head = weights["backbone.norm.weight"], weights["head.weight"]
+        self._head = np.ascontiguousarray((head * norm).T)
+        self._embeddings: dict[int, Array] = {}
+        self.gp = GPSurrogate((GP_HEAD,), (shipped()[GP_HEAD],), encoding=self.encoding)
         self._heads: Heads | None = None
         if self.encoding.kernels_after:
             mine = {name.removeprefix("kernels."): w for name, w in weights.items() if name.startswith("kernels.")}
@@ -76,30 +89,24 @@ class NetworkSurrogate:
         """Maximum number of parameters it sees."""
         return sys.maxsize if self.encoding.sorted else self.encoding.slots
 
-    @property
-    def has_kernel_heads(self) -> bool:
-        """Whether it has kernel heads."""
-        return self._heads is not None
-
     def condition(self, kinds: Kinds, observed: Observed, *, evaluations: int) -> ConditionedNetwork:
-        """Condition on a history, subsampled to the length the network was trained on.
+        """Condition on a history.
 
         Args:
-            kinds: Types of the parameters, at most :attr:`slots`.
+            kinds: Types of the parameters.
             observed: The history.
-            evaluations: See :meth:`encode`.
+            evaluations: Approximate number of marginal-likelihood evaluations that fit the plain GP.
         """
-        value = log_compress(observed.value, ~observed.failed)
-        score_transform = ScoreTransform.of(value[~observed.failed], self.encoding.knee)
-        # Clip to the bins: training has no scores beyond them.
-        score = np.minimum(score_transform.apply(value), self.encoding.high)
-        rows = subsample(observed.value, observed.failed, self.encoding.max_trials)
-        used = observed.position[rows], observed.active[rows], score[rows], observed.failed[rows]
-        context = self.encode(kinds, *used, evaluations=evaluations)
-        return ConditionedNetwork(self, context, score_transform, _step(value[~observed.failed]))
+        return ConditionedNetwork(self, kinds, observed, self.gp.condition(kinds, observed, evaluations=evaluations))
 
     def encode(
-        self, kinds: Kinds, position: Array, active: Mask, score: Array, failed: Mask, *, evaluations: int = 0
+        self,
+        kinds: Kinds,
+        position: Array,
+        active: Mask,
+        score: Array,
+        failed: Mask,
+        hyperparameters: tuple[Array, Array] | None = None,
     ) -> Context:
         """Encode a history.
 
@@ -110,12 +117,13 @@ class NetworkSurrogate:
             score: Transformed scores, (n,).
             failed: Which trials failed, (n,), not all. The network sees a flag and the worst score; the kernel heads
                 ignore them.
-            evaluations: Approximate number of marginal-likelihood evaluations that fit the kernel heads
-                (:mod:`optiformer.gp.fit`).
+            hyperparameters: Log lengthscales (S, H) and log noise shares (H,) of the kernel heads; by default those
+                that the network infers, as in training.
         """
         ok = ~failed
         worked = position[ok], active[ok], score[ok]
-        stats = statistics(kinds, *worked) if self._heads or self.encoding.sorted else np.empty(0)
+        infers = self._heads is not None and hyperparameters is None
+        stats = statistics(kinds, *worked) if infers or self.encoding.sorted else np.empty(0)
         order = by_relevance(stats) if self.encoding.sorted else np.arange(len(kinds))
         ordered = Kinds(kinds.categorical[order], kinds.levels[order])
         single = position[:, order].astype(self._dtype), active[:, order], score.astype(self._dtype)
@@ -126,7 +134,8 @@ class NetworkSurrogate:
         if self._heads is None:
             return context
         coordinates = Coordinates(kinds, self.encoding.choices, *worked[:2])
-        gp = self._heads.solve(kinds, coordinates, *worked, stats, hidden, order, evaluations)
+        scores = WarpedHistory.of(self.encoding.head_kinds, self.encoding.knee, coordinates(*worked[:2]), worked[2])
+        gp = scores.solve(*(hyperparameters or self._heads.infer(scores, stats, hidden, order)))
         posteriors = np.empty_like(hidden)
         posteriors[ok] = self._heads.loo_features(gp, self._dtype)
         if failed.any():
@@ -150,136 +159,154 @@ class NetworkSurrogate:
         for index, layer in enumerate(self._layers):
             if embedded is not None and index == self.encoding.kernels_after:
                 hidden = hidden + embedded
-            queries, own_key, own_value = self._split(hidden, layer)
-            seen = queries @ context.keys[index].transpose(0, 2, 1)
-            itself = (queries * own_key).sum(-1, keepdims=True)
-            weights = softmax(np.concatenate([seen, itself], -1) * self._scale)
+            queries, own_key, own_value = self._projected(hidden, layer.attention)
+            weights = np.empty((*queries.shape[:2], context.n_trials + 1), self._dtype)
+            np.matmul(queries, context.keys[index].transpose(0, 2, 1), out=weights[..., :-1])
+            np.einsum("hmd,hmd->hm", queries, own_key, out=weights[..., -1])
+            weights = softmax(weights)
             mixed = weights[..., :-1] @ context.values[index] + weights[..., -1:] * own_value
             hidden = self._finish(hidden, mixed, layer)
-        hidden = _norm(hidden, self._weights["backbone.norm.weight"])
-        own = softmax(hidden @ self._weights["head.weight"].T + self._weights["head.bias"])
+        hidden = _normalized(hidden)
+        own = softmax(hidden @ self._head + self._weights["head.bias"])
+        hidden *= self._weights["backbone.norm.weight"]
         if self._heads is None or mean is None or deviation is None:
             return Prediction(self.encoding, own)
         return Prediction(self.encoding, own, *self._heads.mix(hidden, mean, deviation))
 
-    @property
-    def _scale(self) -> float:
-        return float((self.config.hidden_size // self.config.n_heads) ** -0.5)
-
     def _read(self, hidden: Array, layers: list[_Layer], context: Context) -> Array:
         """Pass the trials' states through some layers, caching keys and values in the context."""
         for layer in layers:
-            queries, keys, values = self._split(hidden, layer)
+            if layer is self._layers[-1]:  # what follows its keys and values is unused
+                keys, values = self._projected(hidden, layer.attention[:, self.config.hidden_size :])
+            else:
+                queries, keys, values = self._projected(hidden, layer.attention)
+                hidden = self._finish(hidden, softmax(queries @ keys.transpose(0, 2, 1)) @ values, layer)
             context.keys.append(keys)
             context.values.append(values)
-            if layer is not self._layers[-1]:  # states after the last layer's keys are unused
-                weights = softmax(queries @ keys.transpose(0, 2, 1) * self._scale)
-                hidden = self._finish(hidden, weights @ values, layer)
         return hidden
 
     def _embed(self, features: Array) -> Array:
         """Input layer without the columns of absent slots, (m, width or less) to (m, hidden size)."""
-        weight, missing = self._weights["embed.weight"], self.encoding.width - features.shape[1]
-        if missing:
+        width = features.shape[1]
+        if width not in self._embeddings:
+            weight, missing = self._weights["embed.weight"], self.encoding.width - width
             used = self.encoding.slots * self.encoding.slot_width - missing
-            weight = np.concatenate([weight[:, :used], weight[:, used + missing :]], 1)
-        return np.asarray(features @ weight.T + self._weights["embed.bias"])
+            self._embeddings[width] = np.ascontiguousarray(np.delete(weight, np.s_[used : used + missing], 1).T)
+        return np.asarray(features @ self._embeddings[width] + self._weights["embed.bias"])
 
-    def _split(self, hidden: Array, layer: _Layer) -> tuple[Array, Array, Array]:
-        """Queries, keys and values, (heads, m, head size) each."""
-        projected = _norm(hidden, layer.first_norm) @ layer.attention
-        width = self.config.hidden_size // self.config.n_heads
-        queries, keys, values = projected.reshape(len(hidden), 3, self.config.n_heads, width).transpose(1, 2, 0, 3)
-        return queries, keys, values
+    def _projected(self, hidden: Array, weights: Array) -> Array:
+        """Scaled queries, keys and values, or the last two, (3 or 2, heads, m, head size)."""
+        shape = len(hidden), -1, self.config.n_heads, self.config.hidden_size // self.config.n_heads
+        return (_normalized(hidden) @ weights).reshape(shape).transpose(1, 2, 0, 3)
 
     def _finish(self, hidden: Array, mixed: Array, layer: _Layer) -> Array:
         """Output projection and feed-forward part with residual connections."""
         hidden = hidden + mixed.transpose(1, 0, 2).reshape(-1, self.config.hidden_size) @ layer.output
-        gate, up = np.split(_norm(hidden, layer.second_norm) @ layer.forward, 2, 1)
-        return np.asarray(hidden + (silu(gate) * up) @ layer.down)
+        both = _normalized(hidden) @ layer.forward
+        gate, up = both[:, : self.config.intermediate_size], both[:, self.config.intermediate_size :]
+        inner = silu(gate)
+        inner *= up
+        return np.asarray(hidden + inner @ layer.down)
 
 
 @dataclass(frozen=True, eq=False)
 class ConditionedNetwork:
-    """The network conditioned on one history: a :class:`optiformer.surrogate.interface.ConditionedSurrogate`.
+    """The network and a plain GP on one history: a :class:`optiformer.surrogate.interface.ConditionedSurrogate`.
 
     Attributes:
         network: The network.
-        context: The encoded history.
-        score_transform: The score transform of the history.
-        step: Smallest difference of distinct values if some repeat; else 0.
+        kinds: Types of the parameters.
+        observed: The history.
+        gp: The plain GP.
     """
 
     network: NetworkSurrogate
-    context: Context
-    score_transform: ScoreTransform
-    step: float
+    kinds: Kinds
+    observed: Observed
+    gp: ConditionedGP
+
+    @property
+    def expected_improvement(self) -> ExpectedImprovement:
+        """Expected improvement under the plain GP."""
+        return self.gp.expected_improvement
 
     @functools.cached_property
-    def expected_improvement(self) -> ExpectedImprovement | None:
-        """Expected improvement under one kernel head; ``None`` without kernel heads."""
-        if self.context.gp is None:
-            return None
-        gp, coordinates = self.context.gp
-        return ExpectedImprovement(coordinates, gp)
+    def visible(self) -> Rows:
+        """Columns that the network sees, (S,): all, or half by rank correlation with the value and others in turn."""
+        slots, observed = self.network.slots, self.observed
+        if len(self.kinds) <= slots:
+            return np.arange(len(self.kinds))
+        ranks = observed.value.argsort(kind="stable").argsort(kind="stable").astype(float)
+        columns = observed.position.argsort(0, kind="stable").argsort(0, kind="stable") - (len(ranks) - 1) / 2
+        relevant = np.argsort(-np.abs((ranks - ranks.mean()) @ columns), kind="stable")
+        half, others = relevant[: slots // 2], np.sort(relevant[slots // 2 :])
+        turn = len(ranks) * (slots - len(half))
+        return np.sort(np.concatenate([half, np.roll(others, -turn)[: slots - len(half)]]))
+
+    @functools.cached_property
+    def context(self) -> Context:
+        """The history, subsampled to the length the network was trained on and encoded.
+
+        The kernel heads have the plain GP's hyperparameters, shifted by the differences of the learned priors.
+        """
+        observed, encoding, visible = self.observed, self.network.encoding, self.visible
+        value = log_compress(observed.value, ~observed.failed)
+        # Clip to the bins: training has no scores beyond them.
+        score = np.minimum(self.gp.score_transform.apply(value), encoding.high)
+        rows = subsample(observed.value, observed.failed, encoding.max_trials)
+        columns = np.ix_(rows, visible)
+        kinds = Kinds(self.kinds.categorical[visible], self.kinds.levels[visible])
+        positions, active, failed = observed.position[columns], observed.active[columns], observed.failed[rows]
+        log_lengthscale, log_noise = self.gp.hyperparameters
+        fitted = transferred(GP_HEAD, encoding.heads, kinds, log_lengthscale[visible], log_noise)
+        return self.network.encode(kinds, positions, active, score[rows], failed, fitted)
+
+    @functools.cached_property
+    def step(self) -> float:
+        """Smallest difference of distinct values if some repeat; else 0."""
+        worked = ~self.observed.failed
+        return _step(log_compress(self.observed.value, worked)[worked])
 
     def probability_of_improvement(self, position: Array, active: Mask, *, margin: float, temperature: float) -> Array:
         """Probability that candidates (m, S) improve by a margin in units of the distance from best to median, (m,).
 
         The margin is at least half a step, so that a tie with the best value is not an improvement.
         """
-        least = max(margin, 0.5 * self.step / self.score_transform.gap)
-        predicted = self.network.predict(self.context, position, active)
-        return predicted.below(-math.asinh(least / self.score_transform.asinh_scale), temperature)
+        transform = self.gp.score_transform
+        least = max(margin, 0.5 * self.step / transform.gap)
+        predicted = self.network.predict(self.context, position[:, self.visible], active[:, self.visible])
+        return predicted.below(-math.asinh(least / transform.asinh_scale), temperature)
 
     def prior_correlation(self, position: Array, active: Mask, others: Array, others_active: Mask) -> Array:
-        """Prior correlations of the function values at configurations (m, S) and at others (n, S), (m, n).
-
-        The mean over the kernel heads; without any, an RBF kernel whose lengthscale is a tenth of the cube's diagonal.
-        """
-        context = self.context
-        if context.gp is None:
-            return np.asarray(np.exp(-self._narrow * squared_distances(position, others)))
-        gp, coordinates = context.gp
-        return gp.prior_correlation(coordinates(position, active), coordinates(others, others_active))
+        """Prior correlations under the plain GP of the values at configurations (m, S) and at others (n, S), (m, n)."""
+        return self.gp.prior_correlation(position, active, others, others_active)
 
     def prior_correlation_rows(self, position: Array, active: Mask) -> Callable[[int], Array]:
         """A function from a row to the prior correlations of that configuration with all (m, S), (m,)."""
-        context = self.context
-        if context.gp is None:
-            return lambda row: np.asarray(np.exp(-self._narrow * np.square(position - position[row]).sum(-1)))
-        gp, coordinates = context.gp
-        return gp.prior_correlation_rows(coordinates(position, active))
-
-    @property
-    def _narrow(self) -> float:
-        return 50 / len(self.context.kinds)
+        return self.gp.prior_correlation_rows(position, active)
 
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """A layer's transposed weights, concatenated where they share an input."""
+    """A layer's transposed weights, concatenated where they share an input, which holds its norm's weights."""
 
-    first_norm: Array
     attention: Array
     output: Array
-    second_norm: Array
     forward: Array
     down: Array
 
     @classmethod
-    def of(cls, weights: dict[str, Array], prefix: str) -> _Layer:
+    def of(cls, weights: dict[str, Array], prefix: str, scale: float) -> _Layer:
+        """The layer whose queries are multiplied by ``scale``."""
+
         def joined(*names: str) -> Array:
             return np.ascontiguousarray(np.concatenate([weights[f"{prefix}{name}_proj.weight"] for name in names]).T)
 
-        return cls(
-            weights[f"{prefix}input_layernorm.weight"],
-            joined("self_attn.q", "self_attn.k", "self_attn.v"),
-            joined("self_attn.o"),
-            weights[f"{prefix}post_attention_layernorm.weight"],
-            joined("mlp.gate", "mlp.up"),
-            joined("mlp.down"),
-        )
+        first, second = (weights[f"{prefix}{name}_layernorm.weight"] for name in ("input", "post_attention"))
+        attention = first[:, None] * joined("self_attn.q", "self_attn.k", "self_attn.v")
+        attention[:, : len(first)] *= scale
+        forward = second[:, None] * joined("mlp.gate", "mlp.up")
+        return cls(attention, joined("self_attn.o"), forward, joined("mlp.down"))
 
 
 def _step(values: Array) -> float:
@@ -291,6 +318,7 @@ def _step(values: Array) -> float:
     return float(np.diff(better).min(initial=np.inf)) if len(better) > 1 else 0.0
 
 
-def _norm(hidden: Array, weight: Array) -> Array:
-    square = np.square(hidden).mean(-1, keepdims=True, dtype=hidden.dtype)
-    return np.asarray(hidden / np.sqrt(square + hidden.dtype.type(NORM_EPSILON)) * weight)
+def _normalized(hidden: Array) -> Array:
+    """States (m, hidden size) of mean square 1."""
+    square = np.einsum("md,md->m", hidden, hidden) / hidden.dtype.type(hidden.shape[1])
+    return np.asarray(hidden / np.sqrt(square + hidden.dtype.type(NORM_EPSILON))[:, None])

@@ -42,7 +42,7 @@ class OptiFormer(ProposerOptimizer):
         network: ``trained`` | ``untrained``: the checkpoint's weights, or random ones of the same shape, a control.
         preset: ``fast`` | ``default`` | ``thorough``: number of candidates, and of proposals per ask.
         acquisition: ``pi`` | ``gp-ei``; joined by ``+`` they alternate; empty for the preset's.
-        min_gp_r2: Minimum leave-one-out R^2 of the kernel head behind ``gp-ei`` for it to alternate with others.
+        min_gp_r2: Minimum leave-one-out R^2 of the GP behind ``gp-ei`` for it to alternate with others and to screen.
         n_gp_only: Number of first trials chosen by ``gp-ei`` alone, if it is among the acquisitions; negative for the
             preset's.
         margin: Improvement that ``pi`` requires, in units of the distance from best to median.
@@ -50,10 +50,8 @@ class OptiFormer(ProposerOptimizer):
         refinements: Rounds of candidates around the best-scored ones; negative for the preset's.
         batch_fraction: Proposals per encoding of the history, as a fraction of the number of trials; negative for the
             preset's.
-        evaluations: Marginal-likelihood evaluations that fit the kernel heads to the history; negative for the
-            preset's.
-        screened: Fraction of the candidates scored by the network, those with the largest expected improvement under a
-            kernel head; negative for the preset's.
+        evaluations: Marginal-likelihood evaluations that fit the GP to the history; negative for the preset's.
+        screened: Maximum number of candidates that the network scores where the GP screens; negative for the preset's.
     """
 
     capabilities = CAPABILITIES["optiformer"]
@@ -76,7 +74,7 @@ class OptiFormer(ProposerOptimizer):
         refinements: int = -1,
         batch_fraction: float = -1.0,
         evaluations: int = -1,
-        screened: float = -1.0,
+        screened: int = -1,
     ) -> None:
         training_config({"checkpoint": checkpoint, "train": train}, "optiformer")
         config = search(

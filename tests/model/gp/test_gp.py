@@ -14,6 +14,7 @@ from optiformer.gp import kernels
 from optiformer.gp.expected_improvement import ExpectedImprovement
 from optiformer.gp.fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, MarginalLikelihood, fit
 from optiformer.gp.kernels import AMPLITUDE_PRIOR_TRIALS, HEADS, Array
+from optiformer.gp.minimize import minimize
 from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
 from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig
 from optiformer.surrogate.network import posterior as torch_gp
@@ -236,3 +237,29 @@ def test_maximization_stays_in_bounds_and_moves_free_parameters_only() -> None:
     grid = np.linspace(0, 1, 400)
     line = np.stack([grid, np.full_like(grid, maxima[after.argmax(), 1])], 1)
     assert after.max() > 0.9 * gain.value(line, np.ones_like(line, dtype=bool)).max()
+
+
+def test_several_functions_are_minimized_at_once_within_bounds() -> None:
+    scale = np.array([[1.0, 30.0, 4.0], [9.0, 0.5, 2.0]])
+    target = np.array([[0.2, 0.7, 0.4], [0.9, -0.5, 1.5]])  # two lie outside the bounds
+
+    def loss(point: Array) -> tuple[Array, Array]:
+        away = point - target
+        return (scale * away**2).sum(1), 2 * scale * away
+
+    start = np.full((2, 3), 0.5)
+    found = minimize(loss, start, 30, first_step=0.3, low=0.0, high=1.0)
+    np.testing.assert_allclose(found, target.clip(0, 1), atol=1e-3)
+    few = [loss(minimize(loss, start, n, first_step=0.3, low=0.0, high=1.0))[0] for n in (1, 4, 8)]
+    assert (few[0] == loss(start)[0]).all()
+    assert (few[1] < few[0]).all()
+    assert (few[2] <= few[1]).all()
+
+
+def test_a_step_to_infinity_is_shortened() -> None:
+    def loss(point: Array) -> tuple[Array, Array]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (-np.log(point) + point).sum(1), 1 - 1 / point
+
+    found = minimize(loss, np.array([[0.01, 0.1]]), 40, first_step=500.0)
+    np.testing.assert_allclose(found, 1, atol=1e-3)

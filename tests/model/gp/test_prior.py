@@ -8,7 +8,7 @@ import numpy as np
 
 from optiformer.gp.kernels import HEADS, correlation, squared_distances
 from optiformer.gp.posterior import Coordinates, Kinds, WarpedHistory
-from optiformer.gp.prior import MIN_SPREAD, GPPrior, kind_of, learned, shipped
+from optiformer.gp.prior import MIN_SPREAD, GPPrior, kind_of, learned, shipped, transferred
 
 LINEAR = HEADS.of((2,))  # nearly linear output warping
 ASINH_SCALE = 0.05
@@ -71,3 +71,13 @@ def test_each_kind_of_gp_has_a_shipped_prior() -> None:
     # a GP that expects smoother functions of categoricals than of numbers, as the training data are
     assert all(prior.log_lengthscale[2] > prior.log_lengthscale[0] for prior in priors)
     assert all(min(prior.spread) >= MIN_SPREAD for prior in priors)
+
+
+def test_hyperparameters_of_other_heads_are_as_far_from_their_priors() -> None:
+    kinds = Kinds(np.array([False, True]), np.array([0.0, 5.0]))
+    log_lengthscale, log_noise = np.array([[0.3], [-0.2]]), np.array([-6.0])
+    moved, noises = transferred(1, (1, 3), kinds, log_lengthscale, log_noise)
+    np.testing.assert_allclose(moved[:, :1], log_lengthscale)
+    own, other = (np.array(shipped()[head].log_lengthscale)[[0, 2]] for head in (1, 3))
+    np.testing.assert_allclose(moved[:, 1] - other, log_lengthscale[:, 0] - own)
+    np.testing.assert_allclose(noises - [shipped()[head].log_noise for head in (1, 3)], -6.0 - shipped()[1].log_noise)

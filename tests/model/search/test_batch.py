@@ -10,6 +10,7 @@ import pytest
 from ConfigSpace import ConfigurationSpace
 
 from optiformer.gp.kernels import HEADS, correlation, squared_distances
+from optiformer.gp.posterior import Kinds
 from optiformer.network_config import NetworkConfig
 from optiformer.search.batch import select_batch
 from optiformer.search.proposer import Proposer, ProposerConfig
@@ -17,10 +18,11 @@ from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays
 from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig
-from optiformer.surrogate.features import ScoreTransform
+from optiformer.surrogate.gp_surrogate import GPSurrogate
+from optiformer.surrogate.interface import Observed
 from optiformer.surrogate.network.network import build
 from optiformer.surrogate.prediction import Prediction
-from optiformer.surrogate.surrogate import ConditionedNetwork, Context, NetworkSurrogate
+from optiformer.surrogate.surrogate import Context, NetworkSurrogate
 
 ENCODING = SurrogateConfig(slots=4, bins=64, max_trials=40, kernels_after=1, prior=FunctionPriorConfig(dimensions=(2,)))
 NETWORK = NetworkConfig(32, 2, 2, 48)
@@ -108,19 +110,19 @@ def test_the_network_does_not_predict_when_gp_ei_selects(network: Counting) -> N
     assert network.predicted > 0
 
 
-def test_prior_correlation_is_the_mean_of_the_kernels(network: Counting) -> None:
+def test_prior_correlation_is_the_mean_of_the_kernels() -> None:
     position, active = np.array([[0.2, 0.2], [0.2, 0.2], [0.21, 0.2], [0.9, 0.9]]), np.ones((4, 2), dtype=bool)
-    kinds = Proposer(SPACE, network, BATCHES).space.kinds(np.arange(2))
-    where = np.array([[t.config["x"], t.config["y"]] for t in observed(12)])
-    all_active, score = np.ones((12, 2), dtype=bool), np.random.default_rng(1).random(12)
-    context = network.encode(kinds, where, all_active, score, np.zeros(12, dtype=bool))
-    found = ConditionedNetwork(network, context, ScoreTransform(0.0, 1.0, 0.05), 0.0).prior_correlation_rows(
-        position, active
-    )(0)
+    known = Observed(
+        np.array([[t.config["x"], t.config["y"]] for t in observed(12)]),
+        np.ones((12, 2), dtype=bool),
+        np.random.default_rng(1).random(12),
+        np.zeros(12, dtype=bool),
+    )
+    kinds = Kinds(np.zeros(2, dtype=bool), np.zeros(2))
+    model = GPSurrogate(tuple(range(len(HEADS)))).condition(kinds, known, evaluations=4)
+    found = model.prior_correlation_rows(position, active)(0)
     np.testing.assert_allclose(found[:2], 1, atol=1e-4)
     assert 1 > found[2] > found[3] > 0
-    assert context.gp is not None
-    gp, coordinates = context.gp
-    scaled = coordinates(position, active) * gp.weights[:, None]
+    scaled = model.coordinates(position, active) * model.gp.weights[:, None]
     each = [correlation(kernel, squared_distances(x, x))[0] for kernel, x in zip(HEADS.kernels, scaled, strict=True)]
     np.testing.assert_allclose(found, np.mean(each, 0), atol=1e-7)

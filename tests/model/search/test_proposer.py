@@ -110,8 +110,7 @@ def suggest(
 
 
 def ask_state(proposer: Proposer, trials: Sequence[Trial]) -> Any:
-    history = proposer._history(trials)
-    return proposer._ask_state(history, proposer._visible_columns(history, np.random.default_rng(0)))
+    return proposer._ask_state(proposer._history(trials))
 
 
 def key(config: Any) -> tuple[Any, ...]:
@@ -175,8 +174,6 @@ def test_a_small_discrete_space_is_searched_to_its_last_configuration(network: N
 
 
 def test_maximizing_gp_ei_improves_it_and_keeps_discrete_parameters(network: NetworkSurrogate) -> None:
-    if not network.encoding.kernels_after:
-        pytest.skip("gp-ei needs a kernel head")
     space = nested()
     proposer = make(network, space, ei_evaluations=40, acquisition="gp-ei")
     ask = ask_state(proposer, observed(space, 15))
@@ -188,7 +185,7 @@ def test_maximizing_gp_ei_improves_it_and_keeps_discrete_parameters(network: Net
     assert np.array_equal(maxima[:, discrete], start[:, discrete])
     assert maxima.min() >= 0
     assert maxima.max() <= 1
-    before, after = (proposer._score(place, ask) for place in (start, maxima))
+    before, after = (proposer._value("gp-ei", place, ask) for place in (start, maxima))
     assert (after >= before).all()
     assert (after > before).mean() > 0.6
 
@@ -206,33 +203,33 @@ def test_constant_and_huge_values_are_survived(network: NetworkSurrogate, value:
     assert len(suggest(network, flat(2), trials)) == 1
 
 
-def test_in_wide_spaces_relevant_and_random_columns_are_visible(network: NetworkSurrogate) -> None:
+def test_in_wide_spaces_the_network_sees_relevant_columns_and_all_others_in_turn(network: NetworkSurrogate) -> None:
     space = flat(20)
     unit = UnitSpace(Space.from_configspace(space))
     positions = np.random.default_rng(0).random((60, 20))
     trials = [Trial(unit.config(p), float(p[4] + p[11] - p[17])) for p in positions]
-    proposer = make(network, space)
-    history = proposer._history(trials)
-    visible = [set(proposer._visible_columns(history, np.random.default_rng(seed)).tolist()) for seed in range(12)]
-    assert all(len(columns) == ENCODING.slots and {4, 11, 17} <= columns for columns in visible)
-    assert len(set().union(*visible)) > 15
+    seen = [ask_state(make(network, space), trials[:n]).model.visible for n in range(40, 52)]
+    assert all(len(columns) == ENCODING.slots and {4, 11, 17} <= set(columns.tolist()) for columns in seen)
+    assert len(set(np.concatenate(seen).tolist())) == 20
 
 
-def test_local_candidates_keep_an_elite_s_values_in_hidden_columns() -> None:
+def test_steps_move_some_parameters_and_boundary_points_lie_on_bounds() -> None:
     rng = np.random.default_rng(0)
-    state = candidates.SearchState(
-        rng.random((10, 8)), rng.random(10), np.zeros(8), np.zeros(8, dtype=bool), np.array([1, 3, 4])
-    )
+    state = candidates.SearchState(rng.random((10, 8)), rng.random(10), np.zeros(8), np.zeros(8, dtype=bool))
     moved = candidates.perturb(state, state.positions, np.full((10, 1), 0.1), rng) != state.positions
-    assert not moved[:, [0, 2, 5, 6, 7]].any()
-    assert moved[:, [1, 3, 4]].any(1).all()
+    assert moved.any(1).all()
+    assert not moved.all()
+    found = candidates.boundary_points(state, 50, rng)
+    elites = {float(value) for value in state.positions.ravel()}
+    assert {float(value) for value in found.ravel()} <= elites | {0.0, 1.0}
+    assert np.isin(found, [0, 1]).any()
 
 
 def test_generators_stay_in_the_cube_and_elites_are_the_better_trials() -> None:
     rng = np.random.default_rng(0)
     values = rng.permutation(40).astype(float)
     state = candidates.SearchState(
-        rng.random((40, 5)), values, np.array([0, 4, 0, 3, 0.0]), np.array([0, 0, 0, 1, 0], dtype=bool), np.arange(5)
+        rng.random((40, 5)), values, np.array([0, 4, 0, 3, 0.0]), np.array([0, 0, 0, 1, 0], dtype=bool)
     )
     for generate in (
         candidates.sobol,
@@ -313,18 +310,6 @@ def test_pending_trials_are_weighted(network: NetworkSurrogate) -> None:
         assert (found == alone) == same
 
 
-def test_boundary_points_keep_an_elite_s_values_in_hidden_columns() -> None:
-    rng = np.random.default_rng(0)
-    state = candidates.SearchState(
-        rng.random((10, 8)), rng.random(10), np.zeros(8), np.zeros(8, dtype=bool), np.array([1, 3])
-    )
-    found = candidates.boundary_points(state, 50, rng)
-    hidden = [0, 2, 4, 5, 6, 7]
-    elites = {row[hidden].tobytes() for row in state.positions}
-    assert {row[hidden].tobytes() for row in found} <= elites
-    assert np.isin(found[:, [1, 3]], [0, 1]).any()
-
-
 def test_forbidden_configurations_are_not_proposed(network: NetworkSurrogate) -> None:
     proposer = make(network, flat(2), allowed=lambda c: c["x0"] > 0.8)
     for n in (0, 10):
@@ -397,37 +382,30 @@ def test_a_training_phase_is_declared_keyed_and_its_checkpoint_used(
         OptiFormer.training({"train": "nowhere.yaml"})
 
 
+def turns(proposer: Proposer, trials: Sequence[Trial]) -> set[str]:
+    """The acquisition functions of two asks in a row."""
+    return {name for n in (len(trials) - 1, len(trials)) for name in ask_state(proposer, trials[:n]).acquisitions}
+
+
 def test_gp_ei_alternates_if_its_leave_one_out_r2_is_large(network: NetworkSurrogate) -> None:
     smooth = [Trial(t.config, float((t.config["x0"] - 0.4) ** 2 + t.config["x1"])) for t in observed(flat(2), 20)]
-    noise = np.random.default_rng(0).random(20)
-    for trials, alternates in (
-        (smooth, True),
-        ([Trial(t.config, float(v)) for t, v in zip(smooth, noise, strict=True)], False),
-    ):
-        ask = ask_state(make(network, flat(2), acquisition="pi+gp-ei", min_gp_r2=0.5, n_gp_only=0), trials)
-        assert ("gp-ei" in ask.acquisitions) == (alternates and network.encoding.kernels_after > 0)
-        assert len(suggest(network, flat(2), trials, 2)) == 2
+    values = np.random.default_rng(0).random(20)
+    noise = [Trial(t.config, float(v)) for t, v in zip(smooth, values, strict=True)]
+    proposer = make(network, flat(2), acquisition="pi+gp-ei", min_gp_r2=0.5, n_gp_only=0)
+    assert turns(proposer, smooth) == {"pi", "gp-ei"}
+    assert turns(proposer, noise) == {"pi"}
 
 
 def test_gp_ei_alternates_in_conditional_spaces_whatever_its_r2(network: NetworkSurrogate) -> None:
     proposer = make(network, branches(), acquisition="pi+gp-ei", min_gp_r2=1.0, n_gp_only=0)
-    ask = ask_state(proposer, observed(branches(), 20))
-    assert ask.acquisitions == (("pi", "gp-ei") if network.encoding.kernels_after else ("pi",))
-
-
-def test_gp_ei_alone_is_refused_without_kernel_heads(network: NetworkSurrogate) -> None:
-    if network.encoding.kernels_after:
-        assert make(network, flat(2), acquisition="gp-ei").suggest(observed(flat(2), 9), seed=0, number=9)
-    else:
-        with pytest.raises(ModelError, match="gp-ei needs a kernel head"):
-            make(network, flat(2), acquisition="gp-ei")
+    assert turns(proposer, observed(branches(), 20)) == {"pi", "gp-ei"}
 
 
 def test_gp_ei_alone_chooses_the_first_trials(network: NetworkSurrogate) -> None:
     proposer = make(network, flat(2), acquisition="pi+gp-ei", min_gp_r2=1.0, n_gp_only=12)
     for n, alone in ((8, True), (11, True), (12, False)):
         ask = ask_state(proposer, observed(flat(2), n))
-        assert ask.acquisitions == (("gp-ei",) if alone and network.encoding.kernels_after else ("pi",))
+        assert ask.acquisitions == (("gp-ei",) if alone else ("pi",))
 
 
 def branches() -> ConfigurationSpace:
@@ -460,20 +438,57 @@ def test_forbidden_and_pending_branches_are_skipped(network: NetworkSurrogate) -
     assert config["kind"] in "abc"
 
 
-def test_the_network_scores_the_screened_fraction_only(
+def test_the_network_scores_the_candidates_of_largest_expected_improvement_only(
     network: NetworkSurrogate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proposed: list[int] = []
+    scored: list[np.ndarray] = []
+    plain = NetworkSurrogate.predict
+
+    def recorded(self: NetworkSurrogate, context: Any, position: Any, active: Any) -> Any:
+        scored.append(position)
+        return plain(self, context, position, active)
+
+    monkeypatch.setattr(NetworkSurrogate, "predict", recorded)
+    trials, proposer = observed(flat(3), 20), make(network, flat(3), acquisition="pi", screened=12)
+    proposer.suggest(trials, seed=0, number=20)
+    assert [len(positions) for positions in scored] == [12]
+    ask = ask_state(proposer, trials)
+    others = np.random.default_rng(0).random((100, 3))
+    assert proposer._value("gp-ei", scored[0], ask).min() > np.median(proposer._value("gp-ei", others, ask))
+
+
+def test_the_network_guides_the_search_where_the_gp_is_not_trusted(
+    network: NetworkSurrogate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[int] = []
     plain = NetworkSurrogate.predict
 
     def counted(self: NetworkSurrogate, context: Any, position: Any, active: Any) -> Any:
-        proposed.append(len(position))
+        scored.append(len(position))
         return plain(self, context, position, active)
 
     monkeypatch.setattr(NetworkSurrogate, "predict", counted)
-    trials, options = observed(flat(3), 20), {"acquisition": "pi", "uniform": 100, "local": 100, "refinements": 0}
-    make(network, flat(3), **options).suggest(trials, seed=0, number=20)
-    all_of_them = sum(proposed)
-    proposed.clear()
-    make(network, flat(3), **options, screened=0.1).suggest(trials, seed=0, number=20)
-    assert sum(proposed) == (round(0.1 * all_of_them) if network.has_kernel_heads else all_of_them)
+    values = np.random.default_rng(1).random(20)
+    noise = [Trial(t.config, float(v)) for t, v in zip(observed(flat(3), 20), values, strict=True)]
+    make(network, flat(3), screened=4).suggest(noise, seed=0, number=20)
+    half = [(SMALL.uniform + SMALL.local) // 2, *[SMALL.refined // 2] * SMALL.refinements]
+    assert scored == half
+
+
+def test_the_kernel_heads_have_the_hyperparameters_of_the_gp(network: NetworkSurrogate) -> None:
+    if not network.encoding.kernels_after:
+        pytest.skip("no kernel heads")
+    model = ask_state(make(network, flat(3)), observed(flat(3), 20)).model
+    heads, _ = model.context.gp
+    np.testing.assert_allclose(heads.weights[1], model.gp.gp.weights[0], rtol=1e-9)
+    np.testing.assert_allclose(heads.noise[1], model.gp.gp.noise[0], rtol=1e-9)
+
+
+@given(st.integers(130, 400))
+@settings(max_examples=10, deadline=None)
+def test_a_subsample_has_the_best_and_the_latest_trials(n: int) -> None:
+    scores, failed = np.random.default_rng(n).random(n), np.zeros(n, dtype=bool)
+    rows = set(subsample(scores, failed, 100).tolist())
+    assert set(np.argsort(scores)[:50].tolist()) <= rows
+    assert set(range(n - 20, n)) <= rows
+    assert rows == set(subsample(scores, failed, 100).tolist())

@@ -72,10 +72,7 @@ def as_after_training(encoding: SurrogateConfig) -> SurrogateNetwork:
 def test_predictions_equal_those_of_the_torch_network(
     trained: SurrogateNetwork, draw: int, in_doubles: Doubles
 ) -> None:
-    """With categories, conditions, absent slots, failures, ties, and histories beyond MAX_REFINE_TRIALS.
-
-    The distance of two trials at one place is 0 here and rounded there, and one kernel is not smooth at 0.
-    """
+    """With categories, conditions, absent slots, failures, ties, and histories beyond MAX_REFINE_TRIALS."""
     network, batch = in_doubles(trained, sample_batch(RandomSource(draw), ENCODING, 500))
     observed = batch.kinds, batch.trials, batch.trials_active, batch.scores, batch.failed
     expected = network(*observed, batch.queries, batch.queries_active)
@@ -84,7 +81,7 @@ def test_predictions_equal_those_of_the_torch_network(
     for row in range(len(batch.scores)):
         kinds, trials, candidates = history(batch, row)
         found = mine.predict(mine.encode(kinds, *trials), *candidates)
-        np.testing.assert_allclose(found.probabilities(), masses[row] / masses[row].sum(-1, keepdims=True), atol=1e-4)
+        np.testing.assert_allclose(found.probabilities(), masses[row] / masses[row].sum(-1, keepdims=True), atol=1e-5)
 
 
 def test_single_precision_is_accurate(trained: SurrogateNetwork) -> None:
@@ -137,6 +134,11 @@ def test_the_score_transform_equals_that_of_training() -> None:
         np.testing.assert_allclose(mine.apply(values), theirs.apply(torch.from_numpy(values[None]))[0].numpy())
 
 
+def test_quantiles_are_those_of_numpy() -> None:
+    values, shares = np.random.default_rng(0).normal(size=37), (0.0, 0.1, 0.5, 0.77, 1.0)
+    np.testing.assert_allclose(features.quantiles(values, shares), np.quantile(values, shares), rtol=1e-12)
+
+
 def test_a_few_outliers_do_not_set_the_scale() -> None:
     calm = np.random.default_rng(0).random(20)
     for worst in (1e3, 1e10, 1e300):
@@ -166,8 +168,8 @@ def test_kernel_heads_ignore_failed_trials(
         network.condition(kinds, Observed(position, active, np.where(failed, bad, value), failed), evaluations=6)
         for bad in (value.max(), 1e9)
     ]
-    assert [conditioned.expected_improvement is None for conditioned in both] == [trained.kernels is None] * 2
     if trained.kernels is None:
+        assert [conditioned.context.gp for conditioned in both] == [None] * 2
         return
     first, second = (conditioned.context.gp[0] for conditioned in both)
     assert first.history.points.shape[0] == 15
@@ -181,5 +183,6 @@ def test_a_tie_is_not_an_improvement(trained: SurrogateNetwork, square: tuple[Ki
     assert conditioned.step == pytest.approx(0.1)
     options = {"margin": 0.0, "temperature": 1.0}
     less = conditioned.probability_of_improvement(position, active, **options)
-    smooth = replace(conditioned, step=0.0)
+    smooth = replace(conditioned)
+    vars(smooth)["step"] = 0.0
     assert (less < smooth.probability_of_improvement(position, active, **options)).all()
