@@ -276,7 +276,7 @@ def latency_table() -> str:
 `optiformer` fills a queue of proposals in one pass over the history: 6% of the number of trials so far (`fast`: 10%). Most asks only
 read the queue, so compare means, not medians. Its mean is 1/{1 / ratio("optiformer", "gp-optuna"):.0f} of `gp-optuna`'s at this one point. An ask that fills the queue
 takes {1e3 * full:.0f} ms: {full / cases()["tpe", 100].mean:.0f} times the mean of `tpe` and 1/{cases()["gp-optuna", 100].mean / full:.1f} of `gp-optuna`'s. `OptiFormerSampler` has no queue, so each of its asks cost
-that much; [since then](model/tuning.md#a-cheap-ask) one costs about 2.8 times `tpe`'s. The queue is shorter early in a run. Mean ms at 7 parameters by the number of past trials:
+that much; [since then](model/tuning.md#a-cheap-ask) one costs about 2.9 times `tpe`'s. The queue is shorter early in a run. Mean ms at 7 parameters by the number of past trials:
 
 {history()}
 

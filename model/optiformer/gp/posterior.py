@@ -78,6 +78,11 @@ class WarpedHistory:
         scale = np.maximum(np.sqrt(np.square(warped - location).mean(1, keepdims=True)), 1e-3)
         return cls(heads, asinh_scale, points, score, (warped - location) / scale, location, scale)
 
+    def of_head(self, head: int) -> WarpedHistory:
+        """The history of one head alone."""
+        kept = (each[[head]] for each in (self.warped, self.location, self.scale))
+        return WarpedHistory(self.heads.of((head,)), self.asinh_scale, self.points, self.score, *kept)
+
     def subset(self, most: int) -> WarpedHistory:
         """At most ``most`` trials, evenly by rank, including the best and the worst."""
         n = len(self.score)

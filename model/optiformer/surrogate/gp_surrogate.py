@@ -18,7 +18,7 @@ from scipy.special import ndtr
 from optiformer.gp.expected_improvement import ExpectedImprovement
 from optiformer.gp.kernels import HEADS, Array, Mask, warp
 from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
-from optiformer.gp.prior import GPPrior, maximum, shipped
+from optiformer.gp.prior import GPPrior, maximum, shipped, transferred
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import ScoreTransform, log_compress
 from optiformer.surrogate.history import subsample
@@ -37,12 +37,16 @@ class GPSurrogate:
     Attributes:
         heads: Which of :data:`optiformer.gp.kernels.HEADS` (kernels with output warpings) there are.
         priors: Prior of each one's hyperparameters; the default if empty.
+        fitted_head: The one of ``heads`` that is fitted, under its learned prior; the others take its hyperparameters,
+            shifted by the differences of the learned priors, and only the head with the best leave-one-out density of
+            the fitted trials is kept. By default each is fitted and kept.
         max_trials: Maximum number of trials they see: the best, and the others evenly by rank.
         encoding: Gives the score transform and the coordinates of categoricals.
     """
 
     heads: tuple[int, ...] = (1,)
     priors: tuple[GPPrior, ...] = ()
+    fitted_head: int | None = None
     max_trials: int = 200
     encoding: SurrogateConfig = field(default_factory=SurrogateConfig)
 
@@ -57,9 +61,17 @@ class GPSurrogate:
         coordinates = Coordinates(kinds, self.encoding.choices, position, active)
         heads = HEADS.of(self.heads)
         history = WarpedHistory.of(heads, self.encoding.knee, coordinates(position, active), score[rows])
-        priors = self.priors or (GPPrior(),) * len(heads)
-        fitted = maximum(priors, history.subset(MAX_FITTED), kinds, evaluations=evaluations)
-        return ConditionedGP(history.solve(*fitted), coordinates, transform, fitted)
+        subset = history.subset(MAX_FITTED)
+        if self.fitted_head is None:
+            priors = self.priors or (GPPrior(),) * len(heads)
+            used = fitted = maximum(priors, subset, kinds, evaluations=evaluations)
+        else:
+            one = subset.of_head(self.heads.index(self.fitted_head))
+            found = maximum((shipped()[self.fitted_head],), one, kinds, evaluations=evaluations)
+            fitted = transferred(self.fitted_head, self.heads, kinds, *found)
+            best = int(subset.solve(*fitted).loo[3].mean(1).argmax())
+            history, used = history.of_head(best), (fitted[0][:, [best]], fitted[1][[best]])
+        return ConditionedGP(history.solve(*used), coordinates, transform, fitted)
 
 
 def by_name(name: str, kernels: str = "all") -> GPSurrogate:
@@ -82,7 +94,7 @@ class ConditionedGP:
         gp: Their posterior.
         coordinates: Maps configurations to points.
         score_transform: The score transform of the history.
-        hyperparameters: Fitted log lengthscales (S, H) and log noise shares (H,).
+        hyperparameters: Log lengthscales (S, H) and log noise shares (H,) of all heads.
     """
 
     gp: GPPosterior

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from optiformer.gp.expected_improvement import ExpectedImprovement
-from optiformer.gp.kernels import Array, Mask
+from optiformer.gp.kernels import HEADS, Array, Mask
 from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
-from optiformer.gp.prior import shipped, transferred
 from optiformer.network_config import NORM_EPSILON
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint
 from optiformer.surrogate.features import candidate_features, log_compress, trial_features
@@ -28,8 +27,9 @@ from optiformer.surrogate.history import Rows, subsample
 from optiformer.surrogate.interface import Observed
 from optiformer.surrogate.prediction import Prediction
 
-#: Index of the plain GP in :data:`optiformer.gp.kernels.HEADS`.
-GP_HEAD = 1
+#: Which of :data:`optiformer.gp.kernels.HEADS` is fitted as the plain GP, and the minimum of its leave-one-out R^2 for
+#: which the kernel heads take its hyperparameters.
+FITTED_HEAD, FITTED_R2 = 1, 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class NetworkSurrogate:
         norm, head = weights["backbone.norm.weight"], weights["head.weight"]
         self._head = np.ascontiguousarray((head * norm).T)
         self._embeddings: dict[int, Array] = {}
-        self.gp = GPSurrogate((GP_HEAD,), (shipped()[GP_HEAD],), encoding=self.encoding)
+        self.gp = GPSurrogate(tuple(range(len(HEADS))), fitted_head=FITTED_HEAD, encoding=self.encoding)
         self._heads: Heads | None = None
         if self.encoding.kernels_after:
             mine = {name.removeprefix("kernels."): w for name, w in weights.items() if name.startswith("kernels.")}
@@ -247,7 +247,7 @@ class ConditionedNetwork:
     def context(self) -> Context:
         """The history, subsampled to the length the network was trained on and encoded.
 
-        The kernel heads have the plain GP's hyperparameters, shifted by the differences of the learned priors.
+        Where the plain GP predicts well, the kernel heads take its hyperparameters, which is faster than to infer them.
         """
         observed, encoding, visible = self.observed, self.network.encoding, self.visible
         value = log_compress(observed.value, ~observed.failed)
@@ -257,8 +257,11 @@ class ConditionedNetwork:
         columns = np.ix_(rows, visible)
         kinds = Kinds(self.kinds.categorical[visible], self.kinds.levels[visible])
         positions, active, failed = observed.position[columns], observed.active[columns], observed.failed[rows]
-        log_lengthscale, log_noise = self.gp.hyperparameters
-        fitted = transferred(GP_HEAD, encoding.heads, kinds, log_lengthscale[visible], log_noise)
+        fitted = None
+        if self.expected_improvement.loo_r2 >= FITTED_R2:
+            log_lengthscale, log_noise = self.gp.hyperparameters
+            heads = list(encoding.heads)
+            fitted = log_lengthscale[visible][:, heads], log_noise[heads]
         return self.network.encode(kinds, positions, active, score[rows], failed, fitted)
 
     @functools.cached_property
