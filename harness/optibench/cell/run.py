@@ -435,6 +435,7 @@ def _fault_in(fault: Fault | None, *steps: str) -> TypeGuard[Fault]:
 def _apply_fault(trial: Trial, fault: Fault) -> None:
     """Make a fault the trial's outcome."""
     trial.state, trial.error, trial.value, trial.curve = fault.state, fault.error, math.nan, None
+    trial.values = trial.constraints = None
     if fault.step == "evaluate":
         trial.evaluate_seconds = fault.seconds
 

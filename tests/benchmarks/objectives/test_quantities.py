@@ -152,3 +152,16 @@ def test_a_noisy_value_has_no_exact_front():
 def test_further_columns_are_those_of_the_package():
     for collection in (HPOLIB, NASBENCH201):
         assert set(collection.further) <= set(collection._class().available_metric_names)
+
+
+@pytest.mark.parametrize(
+    ("suite", "count", "several"),
+    [("objectives-functions", 27, True), ("objectives-tables", 16, True), ("constraints", 11, False)],
+)
+def test_the_suites_have_what_their_names_say(suite, count, several):
+    pytest.importorskip("pymoo")
+    tasks = [optibench_benchmarks.create(name) for name in expand([suite])]
+    assert len(tasks) == count
+    for task in tasks:
+        assert bool(task.objectives) == (task.front is not None) == several
+        assert several or (task.constraints and task.reference is not None)

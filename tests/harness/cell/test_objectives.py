@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,16 @@ def test_a_wrong_evaluation_is_a_failed_trial(cell: Callable[..., list[Trial]], 
     assert all(error in (trial.error or "") and trial.values is None and trial.state == "failed" for trial in failed)
     table = to_table(Cell("key", "random", "two/gain", 0, 30, 5), trials, Task.of(Two())).to_pandas()
     assert np.isfinite(table.regret).all()
+
+
+def test_an_evaluation_beyond_its_limit_leaves_no_objectives(cell: Callable[..., list[Trial]]) -> None:
+    def slow(config: Any) -> None:
+        time.sleep(0.15 if config["x"] > 0.85 else 0.0)
+
+    trials = cell(Two(slow), evaluation_limit=0.1)
+    assert {trial.state for trial in trials} >= {"ok", "timeout"}
+    assert all((trial.values is None) == (trial.state == "timeout") for trial in trials)
+    assert all(not told.values for told in Records.told if told.state == "timeout")
 
 
 def test_a_grid_of_both_kinds_and_a_plain_task_has_one_table(registered: None, tmp_path: Path) -> None:
