@@ -49,7 +49,7 @@ def best_guess(space: Space, trials: Sequence[Trial]) -> int:
     rows = subsample(history.value, history.failed, MAX_TRIALS)
     rows = rows[~history.failed[rows]]
     position, active, value = history.position[rows], history.active[rows], history.value[rows]
-    kinds = unit.kinds(np.arange(len(unit)))
+    kinds = unit.kinds
     points = Coordinates(kinds, SurrogateConfig().choices, position, active)(position, active)
     _, rank, ties = np.unique(value, return_inverse=True, return_counts=True)
     own = ndtri((np.cumsum(ties) - ties / 2)[rank] / len(value))
