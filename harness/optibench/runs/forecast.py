@@ -18,10 +18,10 @@ from optiformer import cores
 
 SUGGESTION = {
     **{"random": 1e-5, "sobol": 1e-5, "cmaes": 1.1e-4, "tpe": 6e-3, "tpe:group=true": 5.3e-3, "tpe-univariate": 8e-3},
-    **{"optiformer": 0.022, "optiformer:preset=fast": 8.7e-3, "optiformer:preset=thorough": 0.086},
-    **{"optiformer:network=untrained": 0.022, "gp-map": 0.012, "gp-prior": 0.012},
-    **{"optiformer-sampler": 0.052, "optiformer-sampler:surrogate=untrained": 0.052},
-    **{"optiformer-sampler:surrogate=gp-map": 0.016, "optiformer-sampler:surrogate=gp-prior": 0.016, "hebo": 8.3},
+    **{"optiformer": 0.012, "optiformer:preset=fast": 8e-3, "optiformer:preset=thorough": 0.05},
+    **{"optiformer:network=untrained": 0.012, "gp-map": 0.011, "gp-prior": 0.011},
+    **{"optiformer-sampler": 0.012, "optiformer-sampler:surrogate=untrained": 0.012},
+    **{"optiformer-sampler:surrogate=gp-map": 0.015, "optiformer-sampler:surrogate=gp-prior": 0.015, "hebo": 8.3},
     **{"optiformer-seq": 0.028, "gp-optuna": 0.15, "smac-rf": 0.41, "gp-skopt": 0.65, "gp-botorch": 0.7},
 }
 """Mean seconds of one suggestion by name and settings: from the published grids (50 to 100 trials on one thread of a
