@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,13 @@ def locate(name: str) -> Path:
         MissingDataError: A file is missing or has the wrong size; the message has the command that fetches it.
     """
     return _present(name, _check_size).path
+
+
+def member(archive: Path, ending: str) -> str:
+    """The text of the file of a zip archive whose path ends so."""
+    with zipfile.ZipFile(archive) as opened:
+        (name,) = (name for name in opened.namelist() if name.endswith(ending))
+        return opened.read(name).decode("utf-8")
 
 
 def lacking(*names: str) -> str | None:

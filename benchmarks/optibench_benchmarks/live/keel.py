@@ -5,8 +5,6 @@ The package pins an old NumPy. Only tables whose names begin with a to m are use
 
 from __future__ import annotations
 
-import zipfile
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,10 +27,7 @@ def read(table: str) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
         MissingDataError: The wheel is not on this machine.
     """
     (wheel,) = (data.locate(DATA) / file.path.rpartition("/")[2] for file in data.manifest()[DATA].files)
-    with zipfile.ZipFile(wheel) as archive:
-        (member,) = (name for name in archive.namelist() if name.endswith(f"/raw/{table}.dat"))
-        text = archive.read(member).decode()
-    rows = [line.split(",") for line in text.splitlines() if line.strip()]
+    rows = [line.split(",") for line in data.member(wheel, f"/raw/{table}.dat").splitlines() if line.strip()]
     *columns, classes = np.array([[cell.strip() for cell in row] for row in rows]).T
     return np.concatenate([_numbers(column) for column in columns], axis=1), classes
 

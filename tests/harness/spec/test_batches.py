@@ -73,7 +73,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     log: list[Any] = []
     monkeypatch.setattr(Recorder, "log", log, raising=False)
 
-    def create(spec: str, space: Any, *, seed: int, n_trials: int, fidelity: Any = None) -> Optimizer:
+    def create(spec: str, space: Any, *, seed: int, n_trials: int, **more: Any) -> Optimizer:
         assert spec == "random"
         return Recorder(space, seed=seed, n_trials=n_trials)
 
