@@ -15,6 +15,7 @@ import pandas as pd
 
 from optibench.store.to_results import load
 from optibench_benchmarks.kept.groups import group
+from optibench_reports.stats import ratios
 from optibench_reports.stats.ratios import Ratio, ratio
 
 ROOT = Path(__file__).parents[2]
@@ -27,12 +28,8 @@ TRACKS = {"live": "scikit-learn pipelines", "hpob": "HPO-B's pools", "bbob": "BB
 
 @functools.cache
 def regrets(n: int) -> pd.DataFrame:
-    """Regret after n trials, clipped at 0, (task, seed) by optimizer, without tasks that headlines leave out."""
-    results = load(ROOT / "results" / "controls")
-    counted = [name for name, task in results.tasks.items() if not task.get("left_out")]
-    trials = results.trials[(results.trials.trial == n - 1) & results.trials.task.isin(counted)]
-    last = trials.astype({"task": str, "optimizer": str})
-    return last.assign(regret=last.regret.clip(lower=0)).pivot_table("regret", ["task", "seed"], "optimizer")
+    """Regrets after n trials, (task, seed) by optimizer."""
+    return ratios.regrets(load(ROOT / "results" / "controls"), n)
 
 
 def against(rival: str, n: int) -> dict[str, Ratio]:
@@ -65,11 +62,11 @@ def tables() -> str:
         + " |"
         for name in names
     ]
-    ratios = []
+    rows = []
     for rival in RIVALS:
         found = {n: against(rival, n) for n in AT}
         cells = [f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in (found[n][track] for track, n in columns)]
-        ratios.append(f"| `{rival}` | {' | '.join(cells)} |")
+        rows.append(f"| `{rival}` | {' | '.join(cells)} |")
     learned = [one for n in AT for one in against("gp-prior", n).values()]
     below, above = sum(one.high < 1 for one in learned), sum(one.low > 1 for one in learned)
     counts = ", ".join(f"{len(found)} of {TRACKS[track]}" for track, found in of_track.items())
@@ -86,7 +83,7 @@ def tables() -> str:
             "",
             f"| against | {head} |",
             rule,
-            *ratios,
+            *rows,
             "",
             f"Of the {len(learned)} intervals against `gp-prior`, {below} lie below 1 and {above} above.",
             "",

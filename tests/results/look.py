@@ -27,7 +27,7 @@ from optibench.store.to_results import load
 from optibench_benchmarks import kept
 from optibench_benchmarks.kept.draw import by_hash
 from optibench_benchmarks.kept.groups import group
-from optibench_reports.stats.ratios import FLOOR, Ratio, ratio
+from optibench_reports.stats.ratios import FLOOR, Ratio, ratio, regrets
 from optibench_reports.stats.tests import holm, signed_rank
 
 ROOT = Path(__file__).parents[2]
@@ -115,21 +115,12 @@ def compared(runs: pd.DataFrame, learned: str, rival: str) -> tuple[Ratio, float
     return ratio(runs, learned, rival, groups), signed_rank(difference.to_numpy()).p
 
 
-def regrets(track: str, trials: int) -> pd.DataFrame:
-    """Regrets after so many trials, (task, seed) by optimizer, without the tasks that headlines leave out."""
-    results = load(FOLDER / track)
-    counted = [name for name, task in results.tasks.items() if not task.get("left_out")]
-    last = results.trials[(results.trials.trial == trials - 1) & results.trials.task.isin(counted)]
-    last = last.astype({"task": str, "optimizer": str})
-    return last.assign(regret=last.regret.clip(lower=0)).pivot_table("regret", ["task", "seed"], "optimizer")
-
-
 def primary() -> list[tuple[Primary, float]]:
     """The eight tests, each with Holm's adjusted p."""
     found = []
     for track in TRACKS:
         for n in AT:
-            runs = regrets(track, n)
+            runs = regrets(load(FOLDER / track), n)
             for rival in RIVALS:
                 learned = SAMPLER if track == "live" else "optiformer"
                 name = f"{SAMPLER}:surrogate={rival}" if track == "live" and rival != "tpe" else rival

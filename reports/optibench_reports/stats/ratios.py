@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from optibench_reports.data.results import Results
 from optibench_reports.data.score_array import Floats
 
 FLOOR = 1e-3
@@ -33,6 +34,14 @@ class Ratio:
     high: float
     tasks: int
     at_floor: int
+
+
+def regrets(results: Results, trials: int) -> pd.DataFrame:
+    """Regrets after so many trials, clipped at 0, (task, seed) by optimizer, without tasks that headlines leave out."""
+    counted = [name for name, task in results.tasks.items() if not task.get("left_out")]
+    last = results.trials[(results.trials["trial"] == trials - 1) & results.trials["task"].isin(counted)]
+    last = last.astype({"task": str, "optimizer": str})
+    return last.assign(regret=last["regret"].clip(lower=0)).pivot_table("regret", ["task", "seed"], "optimizer")
 
 
 def ratio(
