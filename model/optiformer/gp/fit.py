@@ -68,7 +68,7 @@ def fit(
         value, slopes, noise_slopes = likelihood(point[:, :-1].T, point[:, -1])
         slope = np.concatenate([slopes, noise_slopes[None]]).T
         # The likelihood's slopes, which the network was trained on, ignore the bounds and the least noise.
-        slope[:, -1] *= 1 / (1 + MIN_NOISE * np.exp(-point[:, -1]))
+        slope[:, -1] *= 1 / (1 + MIN_NOISE * np.exp(-point[:, -1].clip(*LOG_NOISES)))
         slope *= (bounds[0] < point) & (point < bounds[1])
         return 0.5 * np.square(away).sum(1) - value, away - width * slope
 

@@ -246,7 +246,7 @@ class Proposer:
             starts = found[self._select_batch(found, gain[:, None], [0] * N_STARTS, ask)]
             maxima = self._new_candidates(self._maximize_ei(starts, ask), history)
             found, gain = np.concatenate([found, maxima]), np.concatenate([gain, self._gain(maxima, ask)])
-        gains = self._gains(found, gain, ask)
+        gains = self._gains(found, gain, ask, skip)
         chosen = self._select_batch(found, gains, ask.schedule[:1] * skip + ask.schedule, ask, self._allowed)
         chosen = chosen[skip:] or chosen[-1:]
         return [self.space.config(found[i]) for i in chosen] or [
@@ -368,16 +368,22 @@ class Proposer:
             return value
         return value * (1 - ask.failures.probability(*columns, ask.model.prior_correlation(*columns, *ask.observed)))
 
-    def _gains(self, found: Array, gain: Array, ask: _AskState) -> Array:
+    def _gains(self, found: Array, gain: Array, ask: _AskState, skip: int) -> Array:
         """Acquisition values of the candidates, (m, A); the network's are 0 where it does not score."""
         gains = np.zeros((len(found), len(ask.acquisitions)))
         for index, name in enumerate(ask.acquisitions):
             if ask.screens == (name == GP_EI):
                 gains[:, index] = gain
             else:
-                rows = np.argsort(-gain, kind="stable")[: self.config.screened if ask.screens else None]
+                rows = self._screened(found, gain, ask, skip) if ask.screens else np.arange(len(found))
                 gains[rows, index] = self._value(name, found[rows], ask)
         return gains
+
+    def _screened(self, found: Array, gain: Array, ask: _AskState, skip: int) -> Array:
+        """Rows of the candidates that the network scores: the best, apart from each other for concurrent asks."""
+        if skip:
+            return np.array(self._select_batch(found, gain[:, None], [0] * self.config.screened, ask), dtype=int)
+        return np.argsort(-gain, kind="stable")[: self.config.screened]
 
     def _maximize_ei(self, starts: Array, ask: _AskState) -> Array:
         """Local maxima of ``gp-ei`` over the numeric parameters, (m, D), from starts (m, D)."""

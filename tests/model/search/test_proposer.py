@@ -294,11 +294,15 @@ def test_the_first_design_is_the_middle_then_a_sobol_sequence(network: NetworkSu
 
 
 def test_concurrent_asks_get_different_proposals(network: NetworkSurrogate) -> None:
-    proposer = make(network, flat(2))
-    proposed = [proposer.suggest(observed(flat(2), 20), seed=s, number=20 + s, skip=s)[0] for s in range(6)]
-    points = np.array([[config["x0"], config["x1"]] for config in proposed])
-    apart = np.abs(points[:, None] - points).max(-1)[np.triu_indices(6, 1)]
-    assert apart.min() > 0.01
+    space, rng = flat(2), np.random.default_rng(0)
+    points = np.concatenate([rng.random((14, 2)), 0.5 + 0.02 * rng.standard_normal((6, 2))])
+    bowl = [Trial({"x0": x, "x1": y}, (x - 0.5) ** 2 + (y - 0.5) ** 2) for x, y in points.tolist()]
+    for trials in (observed(space, 20), bowl):  # the plain GP predicts a bowl and screens
+        proposer = make(network, space)
+        proposed = [proposer.suggest(trials, seed=s, number=20 + s, skip=s)[0] for s in range(6)]
+        found = np.array([[config["x0"], config["x1"]] for config in proposed])
+        apart = np.abs(found[:, None] - found).max(-1)[np.triu_indices(6, 1)]
+        assert apart.min() > 0.01
 
 
 def test_pending_trials_are_weighted(network: NetworkSurrogate) -> None:
