@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import warnings
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from optuna import logging
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from optuna.samplers._base import _process_constraints_after_trial
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -30,6 +31,7 @@ from optiformer.search.proposer import Proposer, ProposerConfig, with_settings
 from optiformer.sequence.config import SamplingConfig
 from optiformer.settings import Range, convert
 from optiformer.space.conditions import learn
+from optiformer.space.optuna_trials import Distributions, Reading, external, internal, value_of
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.surrogate.checkpoint import NAME, SurrogateCheckpoint, default_checkpoint
@@ -41,8 +43,8 @@ from optiformer.surrogate.surrogate import NetworkSurrogate
 if TYPE_CHECKING:
     from optiformer.sequence.network import Checkpoint
 
+ConstraintsFunc = Callable[[FrozenTrial], Sequence[float]]
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-Distributions = dict[str, BaseDistribution]
 #: Number of later-started finished trials that halves a running trial's weight, and the minimum weight that is not 0.
 WEIGHT_HALF_LIFE, MIN_WEIGHT = 8, 0.05
 _logger = logging.get_logger(__name__)
@@ -55,6 +57,11 @@ class OptiFormerSampler(BaseSampler):
     parameter that a trial did not suggest is inactive there, and the conditions are learned from the trials: they need
     not be declared. New parameters are sampled independently, by ``independent_sampler`` or by the network from the
     history of that parameter alone.
+
+    With several objectives, suggestions maximize the expected hypervolume improvement, in turn with the network's
+    probability of improvement in random directions. Constraints (``trial.set_constraint`` or ``constraints_func``) are
+    modelled one by one; a trial without one that others have counts as fulfilling it. Until a trial is feasible,
+    suggestions minimize the violation.
 
     Failed trials inform the model of failures only, and pruned trials rank behind all complete ones. Suggestions keep
     away from running trials. The weight of a running trial halves with every eighth trial that started after it and has
@@ -73,6 +80,8 @@ class OptiFormerSampler(BaseSampler):
         n_startup_trials: Number of complete trials before the network is used. Until then the sampler suggests the
             middle of the (logarithmic) ranges with every first choice, then a scrambled Sobol' sequence.
         device: Device of a sequence network; surrogates run on the CPU.
+        constraints_func: Constraints of a finished trial, fulfilled where they are at most 0, where the objective does
+            not call ``trial.set_constraint``.
         independent_sampler: Sampler of parameters outside the relative search space.
         warn_independent_sampling: Whether to log a warning when a parameter is sampled independently after the startup
             trials.
@@ -91,6 +100,7 @@ class OptiFormerSampler(BaseSampler):
         temperature: float | None = None,
         n_startup_trials: int | None = None,
         device: str = "cpu",
+        constraints_func: ConstraintsFunc | None = None,
         independent_sampler: BaseSampler | None = None,
         warn_independent_sampling: bool = True,
     ) -> None:
@@ -130,14 +140,14 @@ class OptiFormerSampler(BaseSampler):
                 raise ModelError("OptiFormerSampler: presets are for surrogate checkpoints; leave preset out.")
             self._engine = _SequenceEngine(loaded, replace(loaded.sampling, **changes))
         self._seed = _entropy() if seed is None else seed
-        self._independent_sampler = independent_sampler
+        self._independent_sampler, self._constraints_func = independent_sampler, constraints_func
         self._warns, self._warned_of_constraints = warn_independent_sampling, False
-        self._seen: tuple[list[FrozenTrial], Distributions] = [], {}
-        self._known: tuple[Distributions, float, list[FrozenTrial], list[Trial]] = {}, 1.0, [], []
+        self._seen: tuple[list[FrozenTrial], Distributions, dict[str, None]] = [], {}, {}
+        self._known: tuple[Reading, list[FrozenTrial], list[Trial]] = Reading({}, (), ()), [], []
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what was read of a study."""
-        return self.__dict__ | {"_seen": ([], {}), "_known": ({}, 1.0, [], [])}
+        return self.__dict__ | {"_seen": ([], {}, {}), "_known": (Reading({}, (), ()), [], [])}
 
     def __str__(self) -> str:
         return "OptiFormerSampler"
@@ -150,22 +160,27 @@ class OptiFormerSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Distributions:
         """The union of all parameters seen in finished trials, each with its latest distribution."""
-        finished = study._get_trials(deepcopy=False, states=FINISHED, use_cache=True)
-        known, space = self._seen
+        space, _ = self._survey(study._get_trials(deepcopy=False, states=FINISHED, use_cache=True))
+        return {name: space[name] for name in sorted(space) if not space[name].single()}
+
+    def _survey(self, finished: list[FrozenTrial]) -> tuple[Distributions, dict[str, None]]:
+        """All parameters of finished trials, each with its latest distribution, and names of their constraints."""
+        known, space, names = self._seen
         new = finished[len(known) :] if _continues(finished, known) else finished
-        space = dict(space) if len(new) < len(finished) else {}
+        space, names = (dict(space), dict(names)) if len(new) < len(finished) else ({}, {})
         for past in new:
             space.update(past.distributions)
-        self._seen = finished, space
-        return {name: space[name] for name in sorted(space) if not space[name].single()}
+            names.update(dict.fromkeys(past.constraints))
+        self._seen = finished, space, names
+        return space, names
 
     def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Distributions) -> dict[str, Any]:
         """Sample all parameters of a search space together.
 
         Raises:
-            ValueError: The study has several objectives.
+            ValueError: The study has several objectives and the checkpoint is a sequence network.
         """
-        self._raise_error_if_multi_objective(study)
+        self._refuse_objectives(study)
         if not search_space:
             return {}
         return self._sample(study, trial, search_space, "")
@@ -176,9 +191,9 @@ class OptiFormerSampler(BaseSampler):
         """Sample one parameter outside the relative search space.
 
         Raises:
-            ValueError: The study has several objectives.
+            ValueError: The study has several objectives and the checkpoint is a sequence network.
         """
-        self._raise_error_if_multi_objective(study)
+        self._refuse_objectives(study)
         if self._warns and not param_distribution.single():
             complete = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE,), use_cache=True)
             if len(complete) >= max(1, self._engine.n_startup):
@@ -197,12 +212,20 @@ class OptiFormerSampler(BaseSampler):
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         if self._independent_sampler is not None:
             self._independent_sampler.after_trial(study, trial, state, values)
-        if trial.constraints and not self._warned_of_constraints:
+        if self._constraints_func is not None:
+            _process_constraints_after_trial(self._constraints_func, study, trial, state)
+        of_sequence = isinstance(self._engine, _SequenceEngine)
+        if of_sequence and trial.constraints and not self._warned_of_constraints:
             self._warned_of_constraints = True
             warnings.warn(
-                "OptiFormerSampler does not look at constraints yet: it suggests infeasible configurations, too.",
+                "OptiFormerSampler with a sequence checkpoint does not look at constraints: it suggests infeasible "
+                "configurations, too; leave checkpoint out.",
                 stacklevel=2,
             )
+
+    def _refuse_objectives(self, study: Study) -> None:
+        if isinstance(self._engine, _SequenceEngine):
+            self._raise_error_if_multi_objective(study)
 
     def best_guess(self, study: Study) -> FrozenTrial:
         """The trial whose configuration is likely the best under noise; ``study.best_trial`` is the luckiest one.
@@ -222,13 +245,13 @@ class OptiFormerSampler(BaseSampler):
             raise ModelError("The study has no complete and feasible trial, so there is no best guess yet.")
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         space = self.infer_relative_search_space(study, complete[-1])
-        configs = [_internal(trial.params, space) for trial in complete]
+        configs = [internal(trial.params, space) for trial in complete]
         known = [(trial, config) for trial, config in zip(complete, configs, strict=True) if config]
         if not known:
             return study.best_trial
         with one_thread(), np.errstate(all="ignore"):
             chosen = best_guess(
-                Space.from_optuna(space), [Trial(config, _value(trial, sign)) for trial, config in known]
+                Space.from_optuna(space), [Trial(config, value_of(trial, sign)) for trial, config in known]
             )
         return deepcopy(known[chosen][0])
 
@@ -236,13 +259,14 @@ class OptiFormerSampler(BaseSampler):
         parameters = Space.from_optuna(space).parameters
         finished = study._get_trials(deepcopy=False, states=FINISHED, use_cache=True)
         running = study._get_trials(deepcopy=False, states=(TrialState.RUNNING,), use_cache=False)
-        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        history = [known for known in self._read(finished, space, sign) if known.config]
+        signs = tuple(-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in study.directions)
+        reading = Reading(space, signs, tuple(self._survey(finished)[1]))
+        history = [known for known in self._read(finished, reading) if known.config]
         pending, weights, earlier_asks = [], [], 0
         since = np.array([past.number for past in finished]) if len(running) > 1 else np.empty(0)
         for other in running:
             weight = 0.5 ** (int((since > other.number).sum()) / WEIGHT_HALF_LIFE)
-            config = _internal(other.params, space) if other.number != trial.number else None
+            config = internal(other.params, space) if other.number != trial.number else None
             if config:
                 pending.append(config)
                 weights.append(weight if weight > MIN_WEIGHT else 0.0)
@@ -262,16 +286,15 @@ class OptiFormerSampler(BaseSampler):
         rng = np.random.default_rng([self._seed, trial.number, zlib.crc32(stream.encode()), 1])
         for parameter in parameters:
             config.setdefault(parameter.name, parameter.value(rng.random()))
-        return {name: _external(config[name], distribution) for name, distribution in space.items()}
+        return {name: external(config[name], distribution) for name, distribution in space.items()}
 
-    def _read(self, finished: list[FrozenTrial], space: Distributions, sign: float) -> list[Trial]:
+    def _read(self, finished: list[FrozenTrial], reading: Reading) -> list[Trial]:
         """Finished trials as the model's, each converted once; without parameters if one lies outside the space."""
-        known_space, known_sign, known, converted = self._known
-        if (known_space, known_sign) != (space, sign) or not _continues(finished, known):
+        known_reading, known, converted = self._known
+        if known_reading != reading or not _continues(finished, known):
             known, converted = [], []
-        new = [Trial(_internal(past.params, space), _value(past, sign)) for past in finished[len(known) :]]
-        self._known = space, sign, finished, converted + new
-        return self._known[3]
+        self._known = reading, finished, converted + [reading.trial(past) for past in finished[len(known) :]]
+        return self._known[2]
 
 
 @dataclass(eq=False)
@@ -326,35 +349,6 @@ def _continues(finished: Sequence[FrozenTrial], known: Sequence[FrozenTrial]) ->
 
 def _entropy() -> int:
     return int(np.random.SeedSequence().generate_state(1)[0])
-
-
-def _value(trial: FrozenTrial, sign: float) -> float | None:
-    """The value to minimize: infinite for pruned trials, ``None`` for failed ones."""
-    if trial.state == TrialState.PRUNED:
-        return np.inf
-    return sign * float(trial.value) if trial.state == TrialState.COMPLETE and trial.value is not None else None
-
-
-def _internal(params: Mapping[str, Any], space: Distributions) -> dict[str, Any]:
-    """A trial's parameters, categories by index; empty if one lies outside the current space."""
-    config: dict[str, Any] = {}
-    for name, distribution in space.items():
-        if name not in params:
-            continue
-        try:
-            internal = distribution.to_internal_repr(params[name])
-        except ValueError:
-            return {}  # the parameter had different choices
-        if not distribution._contains(internal):
-            return {}
-        config[name] = int(internal) if isinstance(distribution, CategoricalDistribution) else params[name]
-    return config
-
-
-def _external(value: Any, distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[value]
-    return distribution.to_external_repr(float(value))
 
 
 __all__: Sequence[str] = ["OptiFormerSampler"]

@@ -221,7 +221,7 @@ ENTRIES = (
         "OptiFormer: a transformer that predicts candidates' scores from the set of past trials "
         "(preset=fast|default|thorough).",
         "optiformer:OptiFormer",
-        Capabilities(batch=True, failed=_PREDICTED),
+        Capabilities(batch=True, failed=_PREDICTED, objectives=True, constraints=True),
         packages=("scipy",),
         fingerprint="optibench_optimizers.adapters.optiformer:fingerprint",
         settings={
@@ -244,7 +244,7 @@ ENTRIES = (
         "gp-map",
         "OptiFormer's search on Gaussian processes with MAP hyperparameters, without a network: its control.",
         "gp_controls:GPMap",
-        Capabilities(batch=True, failed=_PREDICTED),
+        Capabilities(batch=True, failed=_PREDICTED, objectives=True, constraints=True),
         packages=("scipy",),
         settings=_GP_CONTROL,
     ),
@@ -252,7 +252,7 @@ ENTRIES = (
         "gp-prior",
         "gp-map with priors learned from the training data of OptiFormer's network: its control with learning.",
         "gp_controls:GPLearnedPrior",
-        Capabilities(batch=True, failed=_PREDICTED),
+        Capabilities(batch=True, failed=_PREDICTED, objectives=True, constraints=True),
         packages=("scipy",),
         settings=_GP_CONTROL,
         fingerprint="optibench_optimizers.adapters.gp_controls:fingerprint",
@@ -262,7 +262,11 @@ ENTRIES = (
         "OptiFormerSampler in an Optuna study, define-by-run, as users have it (preset=default|thorough).",
         "optiformer_sampler:OptiFormerSampler",
         Capabilities(
-            conditional="conditions are inferred from the parameters of past trials", batch=True, failed=_PREDICTED
+            conditional="conditions are inferred from the parameters of past trials",
+            batch=True,
+            failed=_PREDICTED,
+            objectives=True,
+            constraints=True,
         ),
         packages=("scipy", "optuna>=5"),
         install="pip install 'optuna>=5'",

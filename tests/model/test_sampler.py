@@ -22,6 +22,7 @@ from optuna.trial import Trial, TrialState
 from tests.model.surfaces import best, conditional
 
 from optiformer import ModelError, OptiFormerSampler
+from optiformer.files import shipped
 from optiformer.one_thread import one_thread
 from optiformer.sequence.network import Checkpoint, load
 from optiformer.space.trial import Trial as ModelTrial
@@ -183,17 +184,16 @@ def test_pruned_trials_rank_behind_complete_ones_and_never_pull() -> None:
     assert min(abs(x - 0.11) for x in found) > 0.05
 
 
-def test_unsupported_features_are_reported_once() -> None:
-    study = optuna.create_study(sampler=OptiFormerSampler(seed=0))
-
+def test_a_sequence_network_has_one_objective_and_says_that_it_ignores_constraints() -> None:
     def constrained(trial: Trial) -> float:
         trial.set_constraint("late", 1.0)
         return trial.suggest_float("x", 0, 1)
 
-    with pytest.warns(UserWarning, match="does not look at constraints yet") as caught:
-        study.optimize(constrained, n_trials=3)
+    sequence = OptiFormerSampler(shipped("optiformer-seq"), seed=0)
+    with pytest.warns(UserWarning, match="does not look at constraints") as caught:
+        optuna.create_study(sampler=sequence).optimize(constrained, n_trials=3)
     assert len([one for one in caught if "constraints" in str(one.message)]) == 1
-    several = optuna.create_study(directions=["minimize", "minimize"], sampler=OptiFormerSampler(seed=0))
+    several = optuna.create_study(directions=["minimize", "minimize"], sampler=sequence)
     with pytest.raises(ValueError, match="multi-objective"):
         several.optimize(lambda t: (t.suggest_float("x", 0, 1), 0.0), n_trials=1)
 

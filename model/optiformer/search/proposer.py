@@ -19,12 +19,13 @@ from optiformer.gp.failures import FailureModel
 from optiformer.search import candidates
 from optiformer.search.batch import ProposalQueue, select_batch
 from optiformer.search.candidates import SearchState
+from optiformer.search.goals import condition
 from optiformer.settings import Positive, Range, Share, check
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.space.unit_space import MAX_ENUMERATED, Array, Mask, UnitSpace
-from optiformer.surrogate.history import History, Located, keys
-from optiformer.surrogate.interface import ConditionedSurrogate, Observed, Surrogate
+from optiformer.surrogate.history import History, Located, Rows, keys
+from optiformer.surrogate.interface import ConditionedSurrogate, Surrogate
 
 Config = dict[str, Any]
 PI, GP_EI = ACQUISITIONS = ("pi", "gp-ei")
@@ -224,7 +225,7 @@ class Proposer:
         rng = np.random.default_rng([*seed, number])
         if history.n_succeeded < max(self.config.n_startup, 1):
             return [self.space.config(self._initial_position(history, seed, number, rng))]
-        ask = self._ask_state(history)
+        ask = self._ask_state(history, rng)
         levels, categorical = self.space.levels, self.space.categorical
         ok = ~history.failed
         state = SearchState(history.position[ok], history.value[ok], levels, categorical)
@@ -253,11 +254,10 @@ class Proposer:
             self.space.config(self._initial_position(history, seed, number, rng))
         ]
 
-    def _ask_state(self, history: History) -> _AskState:
+    def _ask_state(self, history: History, rng: np.random.Generator) -> _AskState:
         """Condition the surrogate and schedule the acquisition functions."""
         kinds, columns, failed = self.space.kinds, (history.position, history.active), history.failed
-        observed = Observed(*columns, history.value, failed)
-        model = self.surrogate.condition(kinds, observed, evaluations=self.config.evaluations)
+        model = condition(self.surrogate, kinds, history, evaluations=self.config.evaluations, rng=rng)
         failures, n = FailureModel(kinds, *columns, failed) if failed.any() else None, len(failed)
         order, trusted = self.config.acquisitions, model.expected_improvement.loo_r2 >= self.config.min_gp_r2
         if self._network_acquisitions and self._network_acquisitions != order:
@@ -379,7 +379,7 @@ class Proposer:
                 gains[rows, index] = self._value(name, found[rows], ask)
         return gains
 
-    def _screened(self, found: Array, gain: Array, ask: _AskState, skip: int) -> Array:
+    def _screened(self, found: Array, gain: Array, ask: _AskState, skip: int) -> Rows:
         """Rows of the candidates that the network scores: the best, apart from each other for concurrent asks."""
         if skip:
             return np.array(self._select_batch(found, gain[:, None], [0] * self.config.screened, ask), dtype=int)

@@ -17,7 +17,11 @@ class Trial:
     Attributes:
         config: Values of the active parameters.
         value: Value to minimize; ``None`` for a failed trial, infinite for a pruned one, which ranks last.
+        values: All values to minimize, if there are several objectives.
+        constraints: Constraints, fulfilled where they are at most 0; NaN for one that was not measured.
     """
 
     config: Mapping[str, Any]
     value: float | None
+    values: tuple[float, ...] = ()
+    constraints: tuple[float, ...] = ()

@@ -14,6 +14,7 @@ import numpy as np
 from optiformer.gp.kernels import Array, Mask
 from optiformer.gp.posterior import Kinds
 from optiformer.surrogate.config import SurrogateConfig
+from optiformer.surrogate.observed import Observed
 
 SCORE_WAVES = 6
 #: Quantiles that set the scale; those above the median replace it if it ties with the best value.
@@ -132,6 +133,17 @@ class ScoreTransform:
         """Transformed scores of values, both (m,)."""
         with np.errstate(over="ignore"):
             return np.asarray(np.arcsinh((values - self.best) / (self.gap * self.asinh_scale)))
+
+
+def scores(config: SurrogateConfig, observed: Observed) -> tuple[ScoreTransform, Array]:
+    """The score transform of a history, anchored at the best feasible value, and the transformed scores, (n,).
+
+    Infeasible trials may be better: their scores are negative.
+    """
+    value = log_compress(observed.value, ~observed.failed)
+    anchored = np.maximum(value[~observed.failed], value[observed.feasible].min())
+    transform = ScoreTransform.of(anchored, config.knee)
+    return transform, transform.apply(value)
 
 
 def quantiles(values: Array, shares: Sequence[float]) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import ndtr
@@ -18,11 +18,12 @@ from scipy.special import ndtr
 from optiformer.gp.expected_improvement import ExpectedImprovement
 from optiformer.gp.kernels import HEADS, Array, Mask, warp
 from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
+from optiformer.gp.predictor import Predictor
 from optiformer.gp.prior import GPPrior, maximum, shipped, transferred
 from optiformer.surrogate.config import SurrogateConfig
-from optiformer.surrogate.features import ScoreTransform, log_compress
+from optiformer.surrogate.features import ScoreTransform, scores
 from optiformer.surrogate.history import subsample
-from optiformer.surrogate.interface import Observed
+from optiformer.surrogate.observed import Observed
 
 GP_EVALUATIONS = 30
 """Approximate number of marginal-likelihood evaluations of a fit."""
@@ -50,12 +51,34 @@ class GPSurrogate:
     max_trials: int = 200
     encoding: SurrogateConfig = field(default_factory=SurrogateConfig)
 
-    def condition(self, kinds: Kinds, observed: Observed, *, evaluations: int) -> ConditionedGP:
-        """Condition on a history; ``evaluations`` of the marginal likelihood fit the hyperparameters."""
-        value = log_compress(observed.value, ~observed.failed)
-        transform = ScoreTransform.of(value[~observed.failed], self.encoding.knee)
-        score = np.minimum(transform.apply(value), self.encoding.high)
-        rows = subsample(observed.value, observed.failed, self.max_trials)
+    @property
+    def gp(self) -> GPSurrogate:
+        """Itself: the plain GP of a surrogate."""
+        return self
+
+    def of_heads(self, kept: tuple[int, ...]) -> GPSurrogate:
+        """The same with those of its heads that are kept; with all if none is."""
+        found = [index for index, head in enumerate(self.heads) if head in kept] or range(len(self.heads))
+        heads, priors = tuple(self.heads[i] for i in found), tuple(self.priors[i] for i in found if self.priors)
+        return replace(self, heads=heads, priors=priors)
+
+    def condition(
+        self, kinds: Kinds, observed: Observed, *, evaluations: int, transform: ScoreTransform | None = None
+    ) -> ConditionedGP:
+        """Condition on a history.
+
+        Args:
+            kinds: Types of the parameters.
+            observed: The history.
+            evaluations: Number of evaluations of the marginal likelihood that fit the hyperparameters.
+            transform: Transform of the values; by default that of :func:`~optiformer.surrogate.features.scores`.
+        """
+        if transform is None:
+            transform, score = scores(self.encoding, observed)
+        else:
+            score = transform.apply(observed.value)
+        score = score.clip(-self.encoding.high, self.encoding.high)
+        rows = subsample(observed.by_preference, observed.failed, self.max_trials)
         rows = rows[~observed.failed[rows]]
         position, active = observed.position[rows], observed.active[rows]
         coordinates = Coordinates(kinds, self.encoding.choices, position, active)
@@ -71,7 +94,7 @@ class GPSurrogate:
             fitted = transferred(self.fitted_head, self.heads, kinds, *found)
             best = int(subset.solve(*fitted).loo[3].mean(1).argmax())
             history, used = history.of_head(best), (fitted[0][:, [best]], fitted[1][[best]])
-        return ConditionedGP(history.solve(*used), coordinates, transform, fitted)
+        return ConditionedGP(history.solve(*used), coordinates, transform, fitted, observed.feasible[rows])
 
 
 def by_name(name: str, kernels: str = "all") -> GPSurrogate:
@@ -95,24 +118,31 @@ class ConditionedGP:
         coordinates: Maps configurations to points.
         score_transform: The score transform of the history.
         hyperparameters: Log lengthscales (S, H) and log noise shares (H,) of all heads.
+        feasible: Which of its trials fulfil the constraints, (n,).
     """
 
     gp: GPPosterior
     coordinates: Coordinates
     score_transform: ScoreTransform
     hyperparameters: tuple[Array, Array]
+    feasible: Mask
+
+    @functools.cached_property
+    def predictor(self) -> Predictor:
+        """The GP with the best leave-one-out density."""
+        return Predictor(self.gp)
 
     @functools.cached_property
     def expected_improvement(self) -> ExpectedImprovement:
         """Expected improvement under the GP with the best leave-one-out density."""
-        return ExpectedImprovement(self.coordinates, self.gp)
+        return ExpectedImprovement(self.coordinates, self.predictor, self.feasible)
 
     def probability_of_improvement(self, position: Array, active: Mask, *, margin: float, temperature: float) -> Array:
         """Probability that candidates (m, S) improve by a margin in units of the distance from best to median, (m,).
 
         ``temperature`` divides the standardised distances.
         """
-        head, asinh_scale = self.expected_improvement.head, self.score_transform.asinh_scale
+        head, asinh_scale = self.predictor.head, self.score_transform.asinh_scale
         mean, deviation = self.gp.predict(self.coordinates(position, active))
         limit = np.array([-math.asinh(margin / asinh_scale)])
         bound = warp(self.gp.history.heads, asinh_scale, limit)[0, head]

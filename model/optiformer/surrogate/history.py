@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from optiformer.space.trial import FAILED_SHARE, Trial
 from optiformer.space.unit_space import Array
 from optiformer.surrogate.features import MIN_LOG_RANGE, quantiles
+from optiformer.surrogate.goals import Goals
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -77,6 +78,7 @@ class History:
         weight: Their weights from 0 to 1, (r,).
         n_succeeded: Number of trials that neither failed nor are outliers.
         seen: Keys of past and pending configurations.
+        goals: Several objectives or constraints, by which ``value`` ranks the trials; ``None`` if there is one value.
     """
 
     position: Array
@@ -88,12 +90,20 @@ class History:
     weight: Array
     n_succeeded: int
     seen: frozenset[bytes]
+    goals: Goals | None = None
 
     @classmethod
     def of(cls, observed: Located, pending: Located, weights: Sequence[float] | None = None) -> History:
         """The history of trials, and pending configurations with their weights, 1 by default."""
-        raw = np.array([np.nan if trial.value is None else float(trial.value) for trial in observed.trials])
-        failed = np.isnan(raw) | (raw == -np.inf) | _outliers(raw)
+        goals = Goals.of(observed.trials)
+        if goals is None:
+            raw = np.array([np.nan if trial.value is None else float(trial.value) for trial in observed.trials])
+        else:
+            raw = goals.ranking()
+            goals = goals if goals.feasible.any() else None  # until then, the violation is minimized
+        failed = np.isnan(raw) | (raw == -np.inf)
+        if goals is None:
+            failed |= _outliers(raw)
         finite = np.isfinite(raw) & ~failed
         value = np.where(finite, raw, raw[finite].max() if finite.any() else 0.0)
         weight = np.ones(len(pending.position)) if weights is None else np.asarray(weights, dtype=float)
@@ -107,6 +117,7 @@ class History:
             weight,
             int(finite.sum()),
             observed.seen | pending.seen,
+            goals,
         )
 
 

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
-from optiformer.gp.expected_improvement import ExpectedImprovement
+from optiformer.gp.acquisition import Acquisition
 from optiformer.gp.kernels import Array, Mask
 from optiformer.gp.posterior import Kinds
-
-
-@dataclass(frozen=True, eq=False)
-class Observed:
-    """Observed trials as matrices.
-
-    Attributes:
-        position: Values in [0, 1], (n, S).
-        active: Which parameters a trial has, (n, S).
-        value: Finite values to minimize, (n,); arbitrary for failed trials.
-        failed: Which trials failed, (n,); not all.
-    """
-
-    position: Array
-    active: Mask
-    value: Array
-    failed: Mask
+from optiformer.surrogate.gp_surrogate import GPSurrogate
+from optiformer.surrogate.observed import Observed
 
 
 class ConditionedSurrogate(Protocol):
     """A surrogate conditioned on one history."""
 
     @property
-    def expected_improvement(self) -> ExpectedImprovement:
+    def expected_improvement(self) -> Acquisition:
         """Expected improvement under a plain GP."""
         ...
 
@@ -51,6 +35,11 @@ class ConditionedSurrogate(Protocol):
 
 class Surrogate(Protocol):
     """A trained network, or what stands in its place."""
+
+    @property
+    def gp(self) -> GPSurrogate:
+        """The plain GP: that of each objective and constraint, if there are several."""
+        ...
 
     def condition(self, kinds: Kinds, observed: Observed, *, evaluations: int) -> ConditionedSurrogate:
         """Condition on a history; ``evaluations`` of the marginal likelihood fit the plain GP to it."""

@@ -34,6 +34,7 @@ class OptiFormerSampler(OptunaOptimizer):
         preset: ``default`` | ``thorough``: how many candidates are scored.
         temperature: Above 1 explores more; the checkpoint's own if negative.
         n_startup_trials: Successful trials before the network is used; the checkpoint's own if negative.
+        n_objectives: The number of objectives.
     """
 
     capabilities = CAPABILITIES["optiformer-sampler"]
@@ -49,6 +50,7 @@ class OptiFormerSampler(OptunaOptimizer):
         preset: str = "default",
         temperature: float = -1.0,
         n_startup_trials: int = -1,
+        n_objectives: int = 1,
     ) -> None:
         changes: dict[str, Any] = {}
         if temperature >= 0:
@@ -62,7 +64,7 @@ class OptiFormerSampler(OptunaOptimizer):
 
                 model, surrogate = untrained(load(model)), "network"
             sampler = Sampler(model, surrogate=surrogate, preset=preset, seed=library_seed(seed), **changes)
-        super().__init__(space, sampler, seed=seed)
+        super().__init__(space, sampler, seed=seed, n_objectives=n_objectives)
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ class OptiFormerOptimizer(Optimizer):
             self._space.codes(config)  # rejects a configuration of another space
             if config in self._pending:
                 self._pending.remove(config)
-            self._history.append(Trial(config, float(observation.value) if succeeded(observation) else None))
+            self._history.append(_trial(config, observation))
 
 
 class ProposerOptimizer(OptiFormerOptimizer):
@@ -70,6 +70,12 @@ class ProposerOptimizer(OptiFormerOptimizer):
             raise OptimizerError(str(error)) from error
         self._pending += chosen
         return [Suggestion(config) for config in chosen]
+
+
+def _trial(config: Config, observation: Observation) -> Trial:
+    if observation.values:
+        return Trial(config, observation.values[0], observation.values, observation.constraints)
+    return Trial(config, float(observation.value) if succeeded(observation) else None)
 
 
 def training_config(settings: Mapping[str, Any], name: str) -> Any:

@@ -16,6 +16,7 @@ from optiformer.gp.fit import LENGTHSCALE_PRIOR, NOISE_PRIOR, MarginalLikelihood
 from optiformer.gp.kernels import AMPLITUDE_PRIOR_TRIALS, HEADS, Array
 from optiformer.gp.minimize import minimize
 from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
+from optiformer.gp.predictor import Predictor
 from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig
 from optiformer.surrogate.network import posterior as torch_gp
 from optiformer.surrogate.prior.histories import sample_batch
@@ -126,10 +127,11 @@ def test_a_subset_includes_the_best_and_the_worst_trial() -> None:
 
 def test_the_incumbent_is_the_smallest_posterior_mean() -> None:
     coordinates, gp, gain = improvement()
-    assert gain.head == gp.loo[3].mean(1).argmax()
+    head = Predictor(gp).head
+    assert head == gp.loo[3].mean(1).argmax()
     position = np.random.default_rng(0).random((12, 2))
     mean, _ = gp.predict(coordinates(position, np.ones((12, 2), dtype=bool)))
-    standardised = (mean[:, gain.head] - gp.history.location[gain.head]) / gp.history.scale[gain.head]
+    standardised = (mean[:, head] - gp.history.location[head]) / gp.history.scale[head]
     assert gain._best == pytest.approx(float(standardised.min()), abs=1e-6)
 
 
@@ -189,7 +191,7 @@ def improvement(n: int = 12, d: int = 2) -> tuple[Coordinates, GPPosterior, Expe
     kinds = Kinds(np.zeros(d, dtype=bool), np.zeros(d))
     gp = observed.solve(np.full((d, len(HEADS)), math.log(0.4)), np.full(len(HEADS), -6.0))
     coordinates = Coordinates(kinds, ENCODING.choices, np.zeros((0, d)), np.zeros((0, d), dtype=bool))
-    return coordinates, gp, ExpectedImprovement(coordinates, gp)
+    return coordinates, gp, ExpectedImprovement(coordinates, Predictor(gp), np.ones(n, dtype=bool))
 
 
 def candidates(m: int = 40, d: int = 2) -> tuple[Array, np.ndarray]:
@@ -201,13 +203,14 @@ def test_it_is_the_expected_improvement_of_the_noise_free_value() -> None:
     position, active = candidates()
     found = gain.value(position, active)
     mean, deviation = gp.predict(coordinates(position, active))
-    location, scale = float(gp.history.location[gain.head, 0]), float(gp.history.scale[gain.head, 0])
-    noise = float(gp.noise[gain.head, 0] * gp.amplitude[gain.head, 0])
-    mean, variance = (mean[:, gain.head] - location) / scale, (deviation[:, gain.head] / scale) ** 2
+    head = Predictor(gp).head
+    location, scale = float(gp.history.location[head, 0]), float(gp.history.scale[head, 0])
+    noise = float(gp.noise[head, 0] * gp.amplitude[head, 0])
+    mean, variance = (mean[:, head] - location) / scale, (deviation[:, head] / scale) ** 2
     latent = np.sqrt(variance - noise)
-    trials = gp.history.warped[gain.head]  # less noise, these are the posterior means
-    inverse = gp.inverse_factor[gain.head]
-    means = trials - gp.noise[gain.head, 0] * inverse.T @ gp.residual[gain.head]
+    trials = gp.history.warped[head]  # less noise, these are the posterior means
+    inverse = gp.inverse_factor[head]
+    means = trials - gp.noise[head, 0] * inverse.T @ gp.residual[head]
     z = (means.min() - mean) / latent
     np.testing.assert_allclose(found, latent * (norm.pdf(z) + z * norm.cdf(z)), rtol=2e-2, atol=1e-7)
 

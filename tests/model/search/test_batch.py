@@ -19,8 +19,8 @@ from optiformer.space.trial import Trial
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays
 from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig
 from optiformer.surrogate.gp_surrogate import GPSurrogate
-from optiformer.surrogate.interface import Observed
 from optiformer.surrogate.network.network import build
+from optiformer.surrogate.observed import Observed
 from optiformer.surrogate.prediction import Prediction
 from optiformer.surrogate.surrogate import Context, NetworkSurrogate
 

@@ -11,7 +11,7 @@ from optiformer.search.proposer import Proposer, with_settings
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.surrogate.gp_surrogate import ConditionedGP, GPSurrogate
-from optiformer.surrogate.interface import Observed
+from optiformer.surrogate.observed import Observed
 
 KINDS = Kinds(np.zeros(2, dtype=bool), np.zeros(2))
 

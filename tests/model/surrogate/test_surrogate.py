@@ -15,9 +15,9 @@ from optiformer.network_config import NetworkConfig
 from optiformer.surrogate import features
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays
 from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig
-from optiformer.surrogate.interface import Observed
 from optiformer.surrogate.network.features import ScoreTransform
 from optiformer.surrogate.network.network import SurrogateNetwork, build
+from optiformer.surrogate.observed import Observed
 from optiformer.surrogate.prior.histories import Batch, sample_batch
 from optiformer.surrogate.prior.random_source import RandomSource
 from optiformer.surrogate.surrogate import NetworkSurrogate

@@ -1,0 +1,110 @@
+"""Several objectives and constraints of a history, as matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from optiformer.gp.hypervolume_improvement import dominating
+from optiformer.gp.kernels import Array, Mask
+from optiformer.space.trial import Trial
+
+#: Weight of the sum beside the maximum in a scalarization (Knowles, 2006).
+SUM_WEIGHT = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Goals:
+    """What trials measured.
+
+    Attributes:
+        values: Objectives to minimize, (n, M), finite; those of failed trials are arbitrary.
+        constraints: Constraints, fulfilled where they are at most 0, (n, K), finite. One that a trial did not measure
+            counts as fulfilled: it has the largest fulfilled value.
+        failed: Which trials failed, (n,).
+    """
+
+    values: Array
+    constraints: Array
+    failed: Mask
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial]) -> Goals | None:
+        """Those of trials; ``None`` if all have at most one value and no constraint."""
+        n_constraints = max((len(trial.constraints) for trial in trials), default=0)
+        n_values = max((len(trial.values) for trial in trials), default=0)
+        if n_constraints == 0 and n_values < 2:
+            return None
+        values, constraints = (
+            np.full((len(trials), max(n_values, 1)), np.nan),
+            np.full((len(trials), n_constraints), np.nan),
+        )
+        for row, trial in enumerate(trials):
+            if trial.value is not None:
+                values[row] = trial.values if n_values > 1 else trial.value
+                constraints[row, : len(trial.constraints)] = trial.constraints
+        failed = (np.isnan(values) | (values == -np.inf)).any(1)
+        return cls(_finite(values), _measured(constraints), failed)
+
+    @property
+    def infeasible(self) -> Mask:
+        """Trials that break a constraint, (n,)."""
+        return np.asarray((self.constraints > 0).any(1) & ~self.failed)
+
+    @property
+    def feasible(self) -> Mask:
+        """Trials that fulfil all constraints, (n,)."""
+        return ~self.infeasible & ~self.failed
+
+    def violation(self) -> Array:
+        """Sum over the constraints of their excess above 0, each in units of its median excess, (n,)."""
+        excess = np.maximum(self.constraints, 0)
+        units = [np.median(column[column > 0]) if (column > 0).any() else 1.0 for column in excess.T]
+        return np.asarray((excess / np.array(units)).sum(1))
+
+    def ranking(self) -> Array:
+        """Numbers that rank the trials, lower is better, (n,); NaN of failed ones.
+
+        Feasible trials have their value, or with several objectives the number of feasible ones that dominate them; the
+        violation ranks infeasible ones behind. If none is feasible, it is the violation alone.
+        """
+        violation, feasible = self.violation(), self.feasible
+        found = violation
+        if feasible.any():
+            found = self.values[:, 0].copy()
+            if self.values.shape[1] > 1:
+                found[feasible] = dominating(self.values[feasible])
+            worst, span = found[feasible].max(), np.ptp(found[feasible]) or 1.0
+            found = np.where(feasible, found, worst + span * (1 + violation))
+        return np.where(self.failed, np.nan, found)
+
+    def scalarized(self, weights: Array) -> Array:
+        """The augmented Chebyshev distance from the best feasible value of each objective, (n,).
+
+        Args:
+            weights: Weight of each objective, (M,), in units of the front's range.
+        """
+        front = self.values[self.feasible]
+        front = front[dominating(front) == 0]
+        low, span = front.min(0), np.ptp(front, axis=0)
+        usual = np.median(self.values[~self.failed], 0) - low
+        span = np.where(span > 0, span, np.where(usual > 0, usual, 1.0))
+        weighted = weights * (self.values - low) / span
+        return np.asarray(weighted.max(1) + SUM_WEIGHT * weighted.sum(1))
+
+
+def _finite(values: Array) -> Array:
+    """Values whose infinite or missing ones are the worst finite one of their column."""
+    worst = np.max(values, 0, where=np.isfinite(values), initial=-np.inf)
+    return np.where(np.isfinite(values), values, np.where(np.isfinite(worst), worst, 0.0))
+
+
+def _measured(constraints: Array) -> Array:
+    """Constraints without NaN and infinite values."""
+    finite = np.isfinite(constraints)
+    fulfilled = np.max(constraints, 0, where=finite & (constraints <= 0), initial=-np.inf)
+    extreme = 1 + np.abs(constraints).max(0, where=finite, initial=0.0)
+    filled = np.where(np.isnan(constraints), np.where(np.isfinite(fulfilled), fulfilled, 0.0), constraints)
+    return np.clip(filled, -extreme, extreme)
