@@ -17,7 +17,12 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler
-from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
+from optuna.testing.pytest_samplers import (
+    BasicSamplerTestCase,
+    MultiObjectiveSamplerTestCase,
+    RelativeSamplerTestCase,
+    SingleOnlySamplerTestCase,
+)
 from optuna.trial import Trial, TrialState
 from tests.model.surfaces import best, conditional
 
@@ -40,10 +45,22 @@ def checkpoint(request: pytest.FixtureRequest, tiny_checkpoint: Path) -> Loaded:
     return load(tiny_checkpoint) if request.param == "named tokens" else load_surrogate(default_checkpoint())
 
 
-class TestOptunaSamplerCases(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
+class TestOptunaSamplerCases(BasicSamplerTestCase, RelativeSamplerTestCase):
     @pytest.fixture
     def sampler(self, checkpoint: Loaded) -> Callable[[], BaseSampler]:
         return lambda: OptiFormerSampler(checkpoint, n_startup_trials=1)
+
+
+class TestOptunaCasesOfSeveralObjectives(MultiObjectiveSamplerTestCase):
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
+        return lambda: OptiFormerSampler(n_startup_trials=1)
+
+
+class TestOptunaCasesOfOneObjective(SingleOnlySamplerTestCase):
+    @pytest.fixture
+    def sampler(self, tiny_checkpoint: Path) -> Callable[[], BaseSampler]:
+        return lambda: OptiFormerSampler(tiny_checkpoint, n_startup_trials=1)
 
 
 def bowl(trial: Trial) -> float:
@@ -311,7 +328,7 @@ def test_a_hundred_parameters_and_a_thousand_choices() -> None:
         return sum(trial.suggest_float(f"x{i}", 0, 1) for i in range(100)) + abs(choice - 500) / 100
 
     study.optimize(wide, n_trials=25)
-    assert len({trial.params["choice"] for trial in study.trials}) > 6
+    assert len({trial.params["choice"] for trial in study.trials}) > 5
 
 
 def test_two_thousand_trials_are_subsampled() -> None:

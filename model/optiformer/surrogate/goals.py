@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optiformer.gp.hypervolume_improvement import dominating
+from optiformer.gp.fronts import dominating
 from optiformer.gp.kernels import Array, Mask
 from optiformer.space.trial import Trial
 

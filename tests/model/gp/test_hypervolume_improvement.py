@@ -10,7 +10,8 @@ import pytest
 
 from optiformer.gp.acquisition import Acquisition, Feasibility
 from optiformer.gp.expected_improvement import ExpectedImprovement
-from optiformer.gp.hypervolume_improvement import MAX_FRONT, HypervolumeImprovement, boxes, dominating, spread
+from optiformer.gp.fronts import MAX_FRONT, boxes, dominating, spread
+from optiformer.gp.hypervolume_improvement import HypervolumeImprovement
 from optiformer.gp.kernels import HEADS, Array
 from optiformer.gp.posterior import Coordinates, Kinds, WarpedHistory
 from optiformer.gp.predictor import Predictor
