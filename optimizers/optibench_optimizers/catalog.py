@@ -16,6 +16,7 @@ from optibench_optimizers.settings import MAX_COUNT, Choice, Number, Whole
 _WORST = "counts as the worst success so far"
 _PREDICTED = "a separate model predicts how likely a configuration fails"
 _DEFAULTS = "inactive parameters are observed at their default and dropped from suggestions"
+_COORDINATES = "inactive parameters keep their coordinates in the search distribution and are dropped from suggestions"
 _SOBOL_DIMENSIONS = 21201  # the longest table of direction numbers in SciPy
 _MAX_SIGMA = 10.0  # of ranges: if wider, nearly every point is drawn again or cut at a bound
 _COUNT = Whole(1, MAX_COUNT)
@@ -116,15 +117,19 @@ ENTRIES = (
         "cmaes",
         "CMA-ES from the best of the initial design; CatCMA with margin where there are categories (cmaes).",
         "cma_es:CMAES",
-        Capabilities(
-            conditional="inactive parameters keep their coordinates in the search distribution and are dropped from "
-            "suggestions",
-            batch=True,
-            failed=_WORST,
-        ),
+        Capabilities(conditional=_COORDINATES, batch=True, failed=_WORST),
         packages=("scipy", "cmaes>=0.11"),
         settings={"sigma0": Number(0.0, _MAX_SIGMA), "popsize": Whole(0, 10_000), "margin": bool},
         install="pip install 'cmaes>=0.11'",
+    ),
+    _entry(
+        "pycma",
+        "CMA-ES with constraints: an augmented Lagrangian (pycma).",
+        "genetic.pycma:ConstrainedCMAES",
+        Capabilities(conditional=_COORDINATES, batch=True, failed=_WORST, constraints=True),
+        packages=("scipy", "cma>=4"),
+        settings={"sigma0": Number(0.0, _MAX_SIGMA), "popsize": Whole(0, 10_000)},
+        install="pip install 'optiformer-bench[pycma]'",
     ),
     _entry(
         "gp-skopt",

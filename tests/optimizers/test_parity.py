@@ -12,6 +12,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float,
 
 import optibench_optimizers
 from optibench_optimizers import Observation
+from optibench_optimizers.settings import library_seed
 from optibench_optimizers.spaces import SearchSpace
 
 SEED = 11
@@ -216,3 +217,83 @@ def test_cma_es_finds_the_bottom_of_a_bowl_in_mixed_space() -> None:
     found = min(loss(config) for config in ours("cmaes", flat(), 300))
     assert found < min(loss(config) for config in ours("random", flat(), 300))
     assert found < 1.1
+
+
+def evaluated(config: Any, outcome: Any) -> Observation:
+    values, constraints = outcome(config)
+    state: Any = "infeasible" if any(number > 0 for number in constraints) else "ok"
+    value = values[0] if len(values) == 1 and state == "ok" else np.nan
+    return Observation(config, value, state, values=values, constraints=constraints)
+
+
+def square() -> ConfigurationSpace:
+    return ConfigurationSpace({"x": (0.0, 1.0), "y": (0.0, 1.0)})
+
+
+def above_a_line(config: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The least value where both constraints hold is .08, at (.4, .4)."""
+    x, y = config["x"], config["y"]
+    return ((x - 0.2) ** 2 + (y - 0.2) ** 2,), (0.8 - x - y, x - 0.9)
+
+
+def test_pycma_with_constraints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import cma
+
+    monkeypatch.chdir(tmp_path)
+
+    points: list[Any] = []
+    with closing(optibench_optimizers.create("pycma", square(), seed=SEED, n_trials=60, n_constraints=2)) as optimizer:
+        for _ in range(60):
+            (suggestion,) = optimizer.ask()
+            points.append([suggestion.config["x"], suggestion.config["y"]])
+            optimizer.tell([evaluated(suggestion.config, above_a_line)])
+    fitness = cma.ConstrainedFitnessAL(
+        lambda x: above_a_line({"x": x[0], "y": x[1]})[0][0],
+        lambda x: list(above_a_line({"x": x[0], "y": x[1]})[1]),
+        find_feasible_first=True,
+        archives=False,
+        logging=0,
+    )
+    randn = np.random.RandomState(np.random.RandomState(library_seed(SEED)).randint(2**31 - 1)).randn
+    options = {"bounds": [0, 1], "randn": randn, "seed": np.nan, "tolstagnation": 0, "verbose": -9, "verb_log": 0}
+    es = cma.CMAEvolutionStrategy([0.5, 0.5], 1 / 6, options)
+    theirs: list[Any] = []
+    while len(theirs) < 60:
+        asked = es.ask()
+        es.tell(asked, [fitness(x) for x in asked])
+        fitness.update(es)
+        theirs += [list(x) for x in asked]
+    np.testing.assert_allclose(points, theirs[:60], atol=1e-12)
+    assert not list(tmp_path.iterdir())  # pycma's own default writes logs
+
+
+@pytest.mark.parametrize("n_told", [0, 10])
+def test_pycma_finds_the_constrained_minimum(n_told: int) -> None:
+    configs = SearchSpace(square()).sample(n_told, np.random.RandomState(0))
+    found = [evaluated(config, above_a_line) for config in configs]
+    with closing(optibench_optimizers.create("pycma", square(), seed=SEED, n_trials=300, n_constraints=2)) as optimizer:
+        optimizer.tell(found)
+        while len(found) < 300:
+            (suggestion,) = optimizer.ask()
+            found.append(evaluated(suggestion.config, above_a_line))
+            optimizer.tell(found[-1:])
+    best = min((o for o in found if o.state == "ok"), key=lambda o: o.value)
+    assert best.value == pytest.approx(0.08, abs=2e-3)
+    assert best.config == pytest.approx({"x": 0.4, "y": 0.4}, abs=0.05)
+
+
+def test_pycma_starts_at_the_least_violation_and_learns_nothing_from_failures_alone() -> None:
+    told = [
+        Observation({"x": 0.1, "y": 0.9}, np.nan, "infeasible", values=(-5.0,), constraints=(2.0,)),
+        Observation({"x": 0.9, "y": 0.1}, np.nan, "infeasible", values=(7.0,), constraints=(1.0,)),
+    ]
+    spec = "pycma:sigma0=1e-6"
+    with closing(optibench_optimizers.create(spec, square(), seed=SEED, n_trials=50, n_constraints=1)) as optimizer:
+        optimizer.tell(told)
+        for suggestion in optimizer.ask(5):
+            assert suggestion.config == pytest.approx({"x": 0.9, "y": 0.1}, abs=1e-4)
+    with closing(optibench_optimizers.create(spec, square(), seed=SEED, n_trials=50, n_constraints=1)) as optimizer:
+        for _ in range(20):
+            (suggestion,) = optimizer.ask()
+            assert suggestion.config == pytest.approx({"x": 0.5, "y": 0.5}, abs=1e-4)
+            optimizer.tell([Observation(suggestion.config, np.nan, "failed")])
