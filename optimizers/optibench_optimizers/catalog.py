@@ -167,9 +167,9 @@ ENTRIES = (
     ),
     _entry(
         "smac-rf",
-        "SMAC3's hyperparameter-optimization facade: random forest, log expected improvement.",
+        "SMAC3's hyperparameter-optimization facade: random forest, log expected improvement, ParEGO.",
         "smac.facades:SMACForest",
-        Capabilities(batch=True, failed=_WORST),
+        Capabilities(batch=True, failed=_WORST, objectives=True),
         settings=_RETRAIN,
         **_SMAC,
     ),

@@ -188,6 +188,41 @@ def test_smac(name: str, n_trials: int, tmp_path: Path) -> None:
     assert ours(name, conditional(), n_trials) == theirs
 
 
+def two(config: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return (loss(config), float(config["n"])), ()
+
+
+def test_smac_with_two_objectives(tmp_path: Path) -> None:
+    import joblib
+    import smac
+    from smac.multi_objective.parego import ParEGO
+
+    from optibench_optimizers.adapters.smac.facades import repeatable
+
+    names, facade = ["objective 0", "objective 1"], smac.HyperparameterOptimizationFacade
+    scenario = smac.Scenario(
+        flat(), objectives=names, deterministic=True, n_trials=14, seed=SEED, output_directory=tmp_path
+    )
+    view = SearchSpace(flat())
+    run = facade(
+        scenario,  # a tree may split elsewhere for a difference in the last digit of a parameter
+        lambda config, seed=0: dict(zip(names, two(view.from_vector(config.get_array()))[0], strict=True)),
+        acquisition_maximizer=repeatable(facade.get_acquisition_maximizer(scenario)),
+        multi_objective_algorithm=ParEGO(scenario),
+        logging_level=False,
+    )
+    with joblib.parallel_config(backend="sequential"):
+        run.optimize()
+    theirs = [view.from_vector(run.runhistory.get_config(key.config_id).get_array()) for key in run.runhistory]
+    mine = []
+    with closing(optibench_optimizers.create("smac-rf", flat(), seed=SEED, n_trials=14, n_objectives=2)) as optimizer:
+        for _ in range(14):
+            (suggestion,) = optimizer.ask()
+            mine.append(dict(suggestion.config))
+            optimizer.tell([evaluated(suggestion.config, two)])
+    assert mine == theirs
+
+
 @pytest.mark.parametrize("name", ["tpe", "gp-optuna", "gp-skopt", "gp-botorch", "smac-rf", "smac-gp"])
 def test_a_told_initial_design_takes_the_place_of_the_librarys_own(name: str) -> None:
     """After ten trials, the next suggestions depend on their values (SMAC mixes in random ones)."""

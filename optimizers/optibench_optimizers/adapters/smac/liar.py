@@ -30,7 +30,7 @@ class LyingEncoder(RunHistoryEncoder):
     def _get_considered_trials(self, budget_subset: list[Any] | None = None) -> dict[TrialKey, TrialValue]:
         found = super()._get_considered_trials(budget_subset)
         if found:
-            lie = float(np.median([value.cost for value in found.values()]))
+            lie = np.median([value.cost for value in found.values()], axis=0).tolist()  # of several costs, each one's
             for key, value in self.runhistory.items():
                 if value.status == StatusType.RUNNING and (budget_subset is None or key.budget in budget_subset):
                     found[key] = replace(value, cost=lie)
