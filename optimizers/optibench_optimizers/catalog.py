@@ -158,9 +158,16 @@ ENTRIES = (
     ),
     _entry(
         "gp-botorch",
-        "Gaussian process, BoTorch's default model, log expected improvement, mixed spaces.",
+        "Gaussian process, BoTorch's default model, log expected (hypervolume) improvement, mixed spaces.",
         "gp_botorch:BoTorchGP",
-        Capabilities(conditional=_DEFAULTS, batch=True, max_dimensions=_SOBOL_DIMENSIONS, failed=_WORST),
+        Capabilities(
+            conditional=_DEFAULTS,
+            batch=True,
+            max_dimensions=_SOBOL_DIMENSIONS,
+            failed=_WORST,
+            objectives=True,
+            constraints=True,
+        ),
         packages=("scipy", "torch>=2.8", "gpytorch>=1.14", "botorch>=0.14"),
         settings={"n_initial": _COUNT, "num_restarts": Whole(1, 256), "raw_samples": Whole(1, 16_384)},
         install="pip install 'botorch>=0.14' 'gpytorch>=1.14'",

@@ -332,3 +332,48 @@ def test_pycma_starts_at_the_least_violation_and_learns_nothing_from_failures_al
             (suggestion,) = optimizer.ask()
             assert suggestion.config == pytest.approx({"x": 0.5, "y": 0.5}, abs=1e-4)
             optimizer.tell([Observation(suggestion.config, np.nan, "failed")])
+
+
+def suggested(name: str, outcome: Any, counts: tuple[int, int], n: int) -> list[Any]:
+    """The observations of ``n`` suggestions after ten random configurations."""
+    sizes: dict[str, Any] = dict(zip(("n_objectives", "n_constraints"), counts, strict=True))
+    told = [evaluated(config, outcome) for config in SearchSpace(square()).sample(10, np.random.RandomState(0))]
+    with closing(optibench_optimizers.create(name, square(), seed=SEED, n_trials=10 + n, **sizes)) as optimizer:
+        optimizer.tell(told)
+        for _ in range(n):
+            told.append(evaluated(optimizer.ask()[0].config, outcome))
+            optimizer.tell(told[-1:])
+    return told[10:]
+
+
+@pytest.mark.parametrize("name", ["gp-botorch", "gp-optuna"])
+def test_a_gp_finds_the_constrained_minimum(name: str) -> None:
+    found = suggested(name, above_a_line, (1, 2), 8)
+    assert min(o.value for o in found if o.state == "ok") == pytest.approx(0.08, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["gp-botorch", "gp-optuna"])
+def test_a_gp_spreads_over_the_front_of_two_objectives(name: str) -> None:
+    """The front is the line from (.2, .5) to (.8, .5)."""
+
+    def outcome(config: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        x, y = config["x"], (config["y"] - 0.5) ** 2
+        return ((x - 0.2) ** 2 + y, (x - 0.8) ** 2 + y), ()
+
+    found = [o.config for o in suggested(name, outcome, (2, 0), 8)]
+    assert np.median([abs(config["y"] - 0.5) for config in found]) < 0.1
+    assert np.ptp([config["x"] for config in found]) > 0.3
+
+
+@pytest.mark.parametrize("constant", [0.0, 3.0, -1e12, 1e-200])
+def test_what_botorch_cannot_scale_becomes_0_and_the_bound_keeps_its_side(constant: float) -> None:
+    import torch
+
+    from optibench_optimizers.adapters.gp_botorch import standardized
+
+    values, zero = standardized(torch.full((5,), constant, dtype=torch.double))
+    assert values.tolist() == [0.0] * 5
+    assert zero == -np.sign(constant)
+    values, zero = standardized(torch.tensor([1.0, 2.0, 6.0], dtype=torch.double))
+    assert float(values.std()) == pytest.approx(1.0)
+    assert zero == pytest.approx(-3.0 / np.std([1.0, 2.0, 6.0], ddof=1))
