@@ -10,7 +10,7 @@ from optibench_optimizers.base import (
     Suggestion,
     Training,
 )
-from optibench_optimizers.entry import Entry
+from optibench_optimizers.entry import Entry, Startup
 from optibench_optimizers.registry import (
     UnknownOptimizerError,
     broken,
@@ -30,6 +30,7 @@ __all__ = [
     "Observation",
     "Optimizer",
     "OptimizerError",
+    "Startup",
     "State",
     "Suggestion",
     "Training",

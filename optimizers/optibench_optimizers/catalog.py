@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from optibench_optimizers.base import Capabilities
-from optibench_optimizers.entry import Entry
+from optibench_optimizers.entry import Entry, Startup
 from optibench_optimizers.settings import MAX_COUNT, Choice, Number, Whole
 
 _WORST = "counts as the worst success so far"
@@ -87,6 +87,7 @@ ENTRIES = (
         "tpe:TPE",
         Capabilities(batch=True, objectives=True, constraints=True),
         settings={"multivariate": bool, "group": bool, **_TPE},
+        startup=Startup(10, "n_startup_trials"),
         **_OPTUNA,
     ),
     _entry(
@@ -95,6 +96,7 @@ ENTRIES = (
         "tpe:UnivariateTPE",
         Capabilities(batch=True, objectives=True, constraints=True),
         settings=_TPE,
+        startup=Startup(10, "n_startup_trials"),
         **_OPTUNA,
     ),
     _entry(
@@ -103,6 +105,7 @@ ENTRIES = (
         "genetic.nsga:NSGAII",
         Capabilities(batch=True, objectives=True, constraints=True),
         settings={"population_size": Whole(2, 10_000)},
+        startup=Startup(50, "population_size"),
         **_OPTUNA,
     ),
     _entry(
@@ -111,6 +114,7 @@ ENTRIES = (
         "genetic.nsga:NSGAIII",
         Capabilities(batch=True, objectives=True, constraints=True),
         settings={"population_size": Whole(2, 10_000)},
+        startup=Startup(50, "population_size"),
         **_OPTUNA,
     ),
     _entry(
@@ -129,6 +133,7 @@ ENTRIES = (
         Capabilities(conditional=_COORDINATES, batch=True, failed=_WORST, constraints=True),
         packages=("scipy", "cma>=4"),
         settings={"sigma0": Number(0.0, _MAX_SIGMA), "popsize": Whole(0, 10_000)},
+        startup=Startup(0, "popsize", generation=True),
         install="pip install 'optiformer-bench[pycma]'",
     ),
     _entry(
@@ -138,6 +143,7 @@ ENTRIES = (
         Capabilities(conditional=_DEFAULTS, batch=True, failed=_WORST),
         packages=("scipy", "scikit-learn>=1.5", "scikit-optimize>=0.10.2"),
         settings={"acq_func": Choice(("gp_hedge", "EI", "LCB", "PI")), "n_initial_points": _COUNT},
+        startup=Startup(10, "n_initial_points"),
         install="pip install 'scikit-optimize>=0.10.2'",
     ),
     _entry(
@@ -154,6 +160,7 @@ ENTRIES = (
         companions=("greenlet",),
         # the sampler learns the parameters from its first trial, so there must be one
         settings={"n_startup_trials": _COUNT, "deterministic_objective": bool},
+        startup=Startup(10, "n_startup_trials"),
         install="pip install 'optuna>=5' 'greenlet>=3' torch",
     ),
     _entry(
@@ -169,6 +176,7 @@ ENTRIES = (
             constraints=True,
         ),
         packages=("scipy", "torch>=2.8", "gpytorch>=1.14", "botorch>=0.14"),
+        startup=Startup(10, "n_initial"),
         settings={"n_initial": _COUNT, "num_restarts": Whole(1, 256), "raw_samples": Whole(1, 16_384)},
         install="pip install 'botorch>=0.14' 'gpytorch>=1.14'",
     ),
@@ -178,6 +186,7 @@ ENTRIES = (
         "smac.facades:SMACForest",
         Capabilities(batch=True, failed=_WORST, objectives=True),
         settings=_RETRAIN,
+        startup=Startup(),
         **_SMAC,
     ),
     _entry(
@@ -188,6 +197,7 @@ ENTRIES = (
             conditional="SMAC's GP sees an inactive parameter at -1, below its range", batch=True, failed=_WORST
         ),
         settings=_RETRAIN,
+        startup=Startup(),
         **_SMAC,
     ),
     _entry(

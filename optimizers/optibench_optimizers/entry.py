@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,28 @@ from optibench_optimizers.settings import SettingError
 
 NOT_SETTINGS = ("self", "space", "seed", "n_trials", "fidelity", "n_objectives", "n_constraints")
 """Parameters of an optimizer's constructor that are not its settings."""
+
+
+@dataclass(frozen=True)
+class Startup:
+    """The trials before an optimizer's first suggestion that a model, or a second generation, makes.
+
+    Attributes:
+        trials: Their number; those of an initial design belong to them.
+        setting: The setting that changes it.
+        generation: Whether they are a generation that follows the initial design, by default of 4 + 3 ln d trials.
+    """
+
+    trials: int = 0
+    setting: str = ""
+    generation: bool = False
+
+    def first(self, settings: Mapping[str, Any], *, n_initial: int, dimensions: int) -> int | None:
+        """The number of that first trial, counted from 1; ``None`` if the library's own initial design decides."""
+        own = int(settings.get(self.setting, self.trials))
+        if self.generation:
+            return n_initial + (own or 4 + int(3 * math.log(dimensions))) + 1
+        return max(own, n_initial) + 1 if own or n_initial else None
 
 
 @dataclass(frozen=True)
@@ -36,6 +59,7 @@ class Entry:
         settings: What each setting may be: ``bool``, ``int``, ``float``, ``str``, or a
             :class:`~optibench_optimizers.settings.Whole`, ``Number`` or ``Choice``. Then a wrong setting is refused,
             and the command line completes settings, without an import. ``None``: the class's constructor says it.
+        startup: The trials before its first model-based one, for reports; ``None`` if it has no model or does not say.
     """
 
     name: str
@@ -47,6 +71,7 @@ class Entry:
     install: str = "pip install optiformer-bench"
     fingerprint: str = ""
     settings: Mapping[str, Any] | None = field(default=None, hash=False)
+    startup: Startup | None = None
 
     def load(self) -> type[Optimizer]:
         """Import the optimizer's class.

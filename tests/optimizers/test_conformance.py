@@ -22,6 +22,7 @@ from optibench_optimizers.adapters.random_search import RandomSearch
 from optibench_optimizers.conformance.fidelity import EPOCHS
 from optibench_optimizers.conformance.spaces import SPACES, line
 from optibench_optimizers.conformance.suite import OptimizerConformance, no_leftovers
+from optibench_optimizers.entry import settings_of
 from optibench_optimizers.history import succeeded
 from optibench_optimizers.spaces import SearchSpace
 
@@ -64,6 +65,15 @@ def test_a_configuration_of_another_space_is_refused(name: str) -> None:
             pytest.raises(OptimizerError, match="space"),
         ):
             optimizer.tell([Observation(config, 1.0)])
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if getattr(optibench_optimizers.entries()[name].startup, "setting", "")]
+)
+def test_the_startup_trials_are_the_constructors_default(name: str) -> None:
+    entry = optibench_optimizers.entries()[name]
+    assert entry.startup is not None
+    assert settings_of(entry.load())[entry.startup.setting].default == entry.startup.trials
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -65,6 +65,30 @@ def test_too_many_parameters_are_refused_before_the_library_is_asked(monkeypatch
         create("one")
 
 
+@pytest.mark.parametrize(
+    ("spec", "n_initial", "first"),
+    [
+        *[("tpe", 10, 11), ("tpe", 0, 11), ("tpe", 15, 16), ("tpe:n_startup_trials=20", 10, 21)],
+        *[
+            ("nsga2", 10, 51),
+            ("nsga3:population_size=10", 10, 11),
+            ("gp-optuna", 10, 11),
+            ("gp-botorch:n_initial=4", 0, 5),
+        ],
+        *[("smac-rf", 10, 11), ("smac-rf", 0, None), ("pycma", 10, 17), ("pycma", 0, 7), ("pycma:popsize=9", 10, 20)],
+    ],
+)
+def test_the_first_model_based_trial_follows_from_the_settings(spec: str, n_initial: int, first: int | None) -> None:
+    entry, settings = optibench_optimizers.parse(spec)
+    assert entry.startup is not None
+    assert entry.startup.first(settings, n_initial=n_initial, dimensions=2) == first
+
+
+def test_what_looks_at_no_value_has_no_model_based_trial() -> None:
+    entries = optibench_optimizers.entries()
+    assert entries["random"].startup is entries["sobol"].startup is None
+
+
 def test_a_name_is_taken_once() -> None:
     optibench_optimizers.entries()
     with pytest.raises(OptimizerError, match="registered twice"):

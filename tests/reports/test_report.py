@@ -24,6 +24,7 @@ from optibench_reports.format.text import markdown_escape, number, p_value, plus
 from optibench_reports.stats.analysis import Analysis, analyse
 from optibench_reports.tables.runtime_and_failures import seconds_table
 from optibench_reports.text.run_info import facts
+from optibench_reports.text.summary import cautions
 
 Make = Callable[..., Results]
 Digests = Callable[[Path], dict[str, str]]
@@ -109,6 +110,26 @@ def test_training_stands_beside_the_cost_of_suggestions(make: Make) -> None:
     assert {row[0].text: row[-1].text for row in table.rows} == {"random": "—", "tpe": "—", "optiformer": "1234"}
     assert table.data.set_index("optimizer").loc["optiformer", "training_seconds"] == 1234.5
     assert "Training" in table.note
+
+
+def test_the_first_model_based_trial_stands_beside_the_asks_and_earlier_counts_are_noted(make: Make) -> None:
+    results = make(("random", "tpe", "nsga2"), ("a/x",), seeds=1, trials=8)
+    assert "model from" not in seconds_table(run(results)).header
+    known = replace(results, provenance={"first_model_trials": {"tpe": 3, "nsga2": 51}})
+    table = seconds_table(run(known))
+    assert {row[0].text: row[-1].text for row in table.rows} == {"random": "—", "tpe": "3", "nsga2": "51"}
+    assert table.data.set_index("optimizer")["first_model_trial"].fillna(0).to_dict() == {
+        "random": 0,
+        "tpe": 3,
+        "nsga2": 51,
+    }
+    notes = cautions(analyse(known, at=(2, 8), draws=100, seed=0))
+    assert [note for note in notes if "has a model" in note] == [
+        "tpe has a model, or a second generation, from trial 3 on: after 2 trials it shows its start only.",
+        "nsga2 has a model, or a second generation, from trial 51 on: after 2 and 8 trials it shows its start only.",
+    ]
+    other = replace(known, provenance={"first_model_trials": {"tpe": 5}})
+    assert optibench_reports.merge([known, other]).provenance["first_model_trials"] == {"tpe": 5, "nsga2": 51}
 
 
 @pytest.mark.parametrize("entry", [3, {}, {"seconds": "long"}, {"seconds": float("nan")}, {"seconds": -1}])

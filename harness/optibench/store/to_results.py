@@ -217,7 +217,24 @@ def _history(store: Store, plan: Plan, ran: Mapping[str, int]) -> dict[str, Any]
     known = changed.read(store)  # a run that was resumed after an upgrade has several versions
     for label, prints in known.optimizers.items():
         versions[label] = [_packages(known.parts.get(one, {})) for one in prints]
-    return history | {"training": provenance.training(store), "optimizer_packages": versions}
+    history |= {"training": provenance.training(store), "optimizer_packages": versions}
+    return history | ({"first_model_trials": first} if (first := _first_model_trials(plan)) else {})
+
+
+def _first_model_trials(plan: Plan) -> dict[str, int]:
+    """By optimizer, the trial from which a model or a second generation suggests, on tasks with several objectives or
+    constraints; the latest of them, where it depends on the dimension."""
+    import optibench_optimizers
+
+    dimensions = [task.dimensions for task in plan.tasks.values() if len(task.objectives) > 1 or task.constraints]
+    entries, found = optibench_optimizers.entries(), dict[str, int]()
+    for label, optimizer in plan.optimizers.items() if dimensions else ():
+        startup = entries[optimizer.name].startup if optimizer.name in entries else None
+        if startup is not None:
+            size = plan.grid.initial_size
+            first = startup.first(optimizer.settings, n_initial=size, dimensions=max(dimensions))
+            found |= {} if first is None else {label: first}
+    return found
 
 
 def _packages(parts: Mapping[str, str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from optibench_reports.format.text import join_names, plural
 CELL = ["optimizer", "task", "seed"]
 SAME = ("phase", "state", "value")
 """Columns that must be equal in two runs of one cell; seconds always differ."""
-BY_OPTIMIZER = ("training", "optimizer_packages")
+BY_OPTIMIZER = ("training", "optimizer_packages", "first_model_trials")
 """Keys of the provenance with an entry for each optimizer."""
 _FROZEN = ("f_best", "f_ref", "f_worst", "version")
 
@@ -306,6 +306,7 @@ def _provenance(grids: Sequence[Results]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     training: dict[str, Any] = {}
     packages: dict[str, list[Any]] = {}
+    first: dict[str, int] = {}
     for grid in grids:
         for key, value in grid.provenance.items():
             if key not in BY_OPTIMIZER:
@@ -318,12 +319,16 @@ def _provenance(grids: Sequence[Results]) -> dict[str, Any]:
                     f"{name!r} was trained differently in two grids: it is not one optimizer; compare the grids "
                     "instead, or report them one by one"
                 )
+        for name, trial in (grid.provenance.get("first_model_trials") or {}).items():
+            first[name] = max(trial, first.get(name, 0))
         for name, versions in (grid.provenance.get("optimizer_packages") or {}).items():
             if versions not in packages.setdefault(name, []):
                 packages[name].append(versions)
     single = {key: value[0] if len(value) == 1 and key != "runs" else value for key, value in merged.items()}
     if training:
         single["training"] = training
+    if first:
+        single["first_model_trials"] = first
     if packages:
         single["optimizer_packages"] = {name: each[0] if len(each) == 1 else each for name, each in packages.items()}
     return single

@@ -37,7 +37,8 @@ class Results:
         planned: One row per cell of the grid: ``optimizer, task, seed, n_trials``. If empty, the
             cells in ``trials`` are the plan, and no cell can be missing. Cells whose budget is a
             cost have it in ``budget`` and its ``unit`` (``fidelity`` or ``seconds``).
-        provenance: Identifies the run; printed. Three keys are interpreted: ``training`` has the cost of each
+        provenance: Identifies the run; printed. Four keys are interpreted: ``first_model_trials`` has by optimizer the
+            trial, counted from 1, from which a model or a second generation suggests; ``training`` has the cost of each
             optimizer's training phase (``seconds``), shown beside the cost of suggestions; ``initial_design`` and
             ``optimizer_packages`` (by optimizer, package -> version) should agree in merged grids, or the report warns.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from optibench_reports.data.results import STATES, ReportError
-from optibench_reports.format.text import Cell, Table, number
+from optibench_reports.format.text import MISSING, Cell, Table, number
 from optibench_reports.stats.analysis import Analysis
 
 
@@ -34,6 +34,7 @@ def seconds_table(analysis: Analysis) -> Table:
     """Latency of suggestions, totals, and the training time of optimizers trained for the grid."""
     names, seconds = analysis.grid.optimizers, analysis.seconds
     training = training_seconds(analysis.provenance)
+    first = analysis.provenance.get("first_model_trials") or {}
     data = pd.DataFrame(
         {
             "optimizer": names,
@@ -48,13 +49,16 @@ def seconds_table(analysis: Analysis) -> Table:
     )
     if training:
         data["training_seconds"] = [training.get(name, np.nan) for name in names]
+    if first:
+        data["first_model_trial"] = [first.get(name, np.nan) for name in names]
     rows = []
     for o, name in enumerate(names):
         each = (seconds.mean[o] * 1e3, seconds.median[o] * 1e3, seconds.p95[o] * 1e3)
         totals = (seconds.total_ask[o], seconds.total_evaluate[o], seconds.total_cost[o])
         trained = (training.get(name, np.nan),) if training else ()
         shown = (*each, *totals, *trained)
-        rows.append((Cell(name), Cell(f"{seconds.suggestions[o]:,}"), *(Cell(number(x)) for x in shown)))
+        models = (Cell(str(first.get(name, MISSING))),) if first else ()
+        rows.append((Cell(name), Cell(f"{seconds.suggestions[o]:,}"), *(Cell(number(x)) for x in shown), *models))
     return Table(
         name="latency",
         title="Time per suggestion",
@@ -67,10 +71,12 @@ def seconds_table(analysis: Analysis) -> Table:
                 if training
                 else ""
             )
+            + (". Model from: the trial from which a model, or a second generation, suggests" if first else "")
         ),
         header=(
             *("optimizer", "asks", "mean ms", "median ms", "p95 ms", "ask s", "evaluate s", "cost s"),
             *(("training s",) if training else ()),
+            *(("model from",) if first else ()),
         ),
         rows=tuple(rows),
         data=data,

@@ -120,7 +120,20 @@ def cautions(analysis: Analysis) -> list[str]:
     if analysis.own_initial:
         own = join_names(list(analysis.own_initial))
         notes.append(f"With their own initial design: {own}; their seeds are not paired with others.")
-    return notes + metric_cautions(analysis) + _unlike_grids(analysis)
+    return notes + _without_model(analysis) + metric_cautions(analysis) + _unlike_grids(analysis)
+
+
+def _without_model(analysis: Analysis) -> list[str]:
+    """The optimizers of which a trial count shows the trials before the first model-based one only."""
+    notes = []
+    for name, first in (analysis.provenance.get("first_model_trials") or {}).items():
+        early = [str(count) for count in analysis.counts if count < first]
+        if early and name in analysis.grid.optimizers:
+            notes.append(
+                f"{name} has a model, or a second generation, from trial {first} on: after {join_names(early)} trials "
+                "it shows its start only."
+            )
+    return notes
 
 
 def _unequal(analysis: Analysis) -> list[str]:

@@ -238,6 +238,8 @@ def test_a_grid_of_both_kinds_and_a_plain_task_has_one_table(registered: None, t
     assert np.isfinite(trials.regret).all()
     report = run.report()
     assert "hypervolume" in (report.path).read_text()
+    latency = pd.read_csv(report.path.parent / "tables" / "latency.csv").set_index("optimizer")
+    assert latency["first_model_trial"].fillna(0).to_dict() == {"random": 0, "nsga2:population_size=10": 11}
 
 
 @pytest.mark.parametrize(
