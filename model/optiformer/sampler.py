@@ -303,6 +303,10 @@ class _SurrogateEngine:
     config: ProposerConfig
     cached: tuple[Space, Proposer] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the cached proposer."""
+        return self.__dict__ | {"cached": None}
+
     @property
     def n_startup(self) -> int:
         return self.config.n_startup

@@ -261,6 +261,7 @@ ENTRIES = (
             "evaluations": int,
             "screened": int,
         },
+        startup=Startup(5),
     ),
     _entry(
         "gp-map",
@@ -269,6 +270,7 @@ ENTRIES = (
         Capabilities(batch=True, failed=_PREDICTED, objectives=True, constraints=True),
         packages=("scipy",),
         settings=_GP_CONTROL,
+        startup=Startup(5),
     ),
     _entry(
         "gp-prior",
@@ -277,6 +279,7 @@ ENTRIES = (
         Capabilities(batch=True, failed=_PREDICTED, objectives=True, constraints=True),
         packages=("scipy",),
         settings=_GP_CONTROL,
+        startup=Startup(5),
         fingerprint="optibench_optimizers.adapters.gp_controls:fingerprint",
     ),
     _entry(
@@ -300,6 +303,7 @@ ENTRIES = (
             "temperature": float,
             "n_startup_trials": int,
         },
+        startup=Startup(5, "n_startup_trials"),
     ),
 )
 CAPABILITIES = {entry.name: entry.capabilities for entry in ENTRIES}

@@ -15,6 +15,7 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, create_trial
 
 from optibench_optimizers.conformance.samplers import ConstraintsFunc, SamplerConformance
+from optiformer import OptiFormerSampler
 
 
 class TestTPE(SamplerConformance):
@@ -34,6 +35,15 @@ class TestUnivariateTPE(TestTPE):
 class TestGP(TestTPE):
     sampler = GPSampler
     varying_constraints = False
+
+
+class TestOptiFormer(TestTPE):
+    sampler = OptiFormerSampler
+
+
+class TestGPPrior(TestTPE):
+    sampler = OptiFormerSampler
+    settings: ClassVar = {"surrogate": "gp-prior"}
 
 
 class Broken(TPESampler):
