@@ -58,9 +58,9 @@ class OptiFormerSampler(BaseSampler):
     not be declared. New parameters are sampled independently, by ``independent_sampler`` or by the network from the
     history of that parameter alone.
 
-    With several objectives, suggestions maximize the expected hypervolume improvement, in turn with the network's
-    probability of improvement in random directions. Constraints (``trial.set_constraint`` or ``constraints_func``) are
-    modelled one by one; a trial without one that others have counts as fulfilling it. Until a trial is feasible,
+    With several objectives or constraints, Gaussian processes with the learned prior choose, without the network, by
+    expected hypervolume improvement and the probability of feasibility. Constraints come from ``trial.set_constraint``
+    or ``constraints_func``; a trial without one that others have counts as fulfilling it. Until a trial is feasible,
     suggestions minimize the violation.
 
     Failed trials inform the model of failures only, and pruned trials rank behind all complete ones. Suggestions keep

@@ -60,11 +60,11 @@ class Acquisition(ABC):
     Args:
         coordinates: Maps configurations to points.
         loo_r2: Leave-one-out R^2 of the least predictable objective.
-        feasibility: Of the constraints; ``None`` without constraints.
     """
 
-    def __init__(self, coordinates: Coordinates, loo_r2: float, feasibility: Feasibility | None = None) -> None:
-        self._coordinates, self.loo_r2, self._feasibility = coordinates, loo_r2, feasibility
+    def __init__(self, coordinates: Coordinates, loo_r2: float) -> None:
+        self._coordinates, self.loo_r2 = coordinates, loo_r2
+        self._feasibility: Feasibility | None = None
 
     @abstractmethod
     def _value(self, points: Array) -> Array:
@@ -75,16 +75,10 @@ class Acquisition(ABC):
         """Log values at coordinates (m, C), (m,), and their gradients, (m, C)."""
 
     def times(self, feasibility: Feasibility | None) -> Self:
-        """The same with constraints."""
+        """The same times the probability of feasibility; ``None`` without constraints."""
         found = copy.copy(self)
         found._feasibility = feasibility
         return found
-
-    def probability_of_feasibility(self, position: Array, active: Mask) -> Array:
-        """Of candidates (m, S), (m,)."""
-        if self._feasibility is None:
-            return np.ones(len(position))
-        return self._feasibility.probability(self._coordinates(position, active))
 
     def value(self, position: Array, active: Mask) -> Array:
         """Values of candidates (m, S), (m,)."""

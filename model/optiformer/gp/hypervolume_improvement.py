@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtr
 
-from optiformer.gp.acquisition import LEAST_Z, LOG_ROOT_TAU, Acquisition, Feasibility
+from optiformer.gp.acquisition import LEAST_Z, LOG_ROOT_TAU, Acquisition
 from optiformer.gp.fronts import boxes, dominating, spread
 from optiformer.gp.kernels import Array, Mask
 from optiformer.gp.posterior import Coordinates
@@ -33,7 +33,6 @@ class HypervolumeImprovement(Acquisition):
         coordinates: Maps configurations to points.
         predictors: Posterior of each objective; all of the same trials.
         feasible: Which trials fulfil the constraints, (n,), at least one.
-        feasibility: See :class:`~optiformer.gp.acquisition.Acquisition`.
     """
 
     def __init__(
@@ -41,9 +40,8 @@ class HypervolumeImprovement(Acquisition):
         coordinates: Coordinates,
         predictors: Sequence[Predictor],
         feasible: Mask,
-        feasibility: Feasibility | None = None,
     ) -> None:
-        super().__init__(coordinates, min(each.loo_r2 for each in predictors), feasibility)
+        super().__init__(coordinates, min(each.loo_r2 for each in predictors))
         self._predictors = predictors
         means = np.stack([each.at_trials for each in predictors], 1)
         front = means[feasible]

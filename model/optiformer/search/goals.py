@@ -1,9 +1,8 @@
-"""Surrogates of several objectives and of constraints.
+"""Several objectives and constraints: a plain GP of each, and no network.
 
-Each objective and each constraint has a plain GP. Expected hypervolume improvement takes the place of expected
-improvement, and every acquisition is multiplied by the probability that all constraints are fulfilled. The network,
-which predicts one value, sees a scalarization of the objectives with random weights, others at every ask (Knowles,
-2006, "ParEGO").
+Expected hypervolume improvement takes the place of expected improvement, and both are multiplied by the probability
+that all constraints are fulfilled. The network predicts one value: to let it choose in turn, by a scalarization of the
+objectives or beside the constraints, was worse (docs/model/tuning.md).
 """
 
 from __future__ import annotations
@@ -20,115 +19,79 @@ from optiformer.gp.kernels import Array, Mask
 from optiformer.gp.posterior import Kinds
 from optiformer.surrogate.features import ScoreTransform
 from optiformer.surrogate.goals import Goals
-from optiformer.surrogate.gp_surrogate import ConditionedGP
+from optiformer.surrogate.gp_surrogate import ConditionedGP, GPSurrogate
 from optiformer.surrogate.history import History, subsample
-from optiformer.surrogate.interface import ConditionedSurrogate, Surrogate
 from optiformer.surrogate.observed import Observed
 
 #: Output warpings of several objectives: without the logarithmic one, which hides what a trade-off is worth.
 HEADS = (1, 2, 3)
 
 
-def condition(
-    surrogate: Surrogate, kinds: Kinds, history: History, *, evaluations: int, rng: np.random.Generator
-) -> ConditionedSurrogate:
-    """Condition a surrogate on a history of one value, or of several objectives and constraints.
-
-    Args:
-        surrogate: The network, or what stands in its place.
-        kinds: Types of the parameters.
-        history: The history.
-        evaluations: Number of evaluations of the marginal likelihood that fit each GP.
-        rng: For the weights of the objectives.
-    """
-    observed, goals = Observed(history.position, history.active, history.value, history.failed), history.goals
-    if goals is None:
-        return surrogate.condition(kinds, observed, evaluations=evaluations)
-    rows = subsample(history.value, history.failed, surrogate.gp.max_trials)
-    goals = Goals(goals.values[rows], goals.constraints[rows], goals.failed[rows])
-    several = goals.values.shape[1] > 1
-    weights = rng.dirichlet(np.ones(goals.values.shape[1])) if several else np.ones(1)
-    trials = observed.position[rows], observed.active[rows]
-    return ConditionedGoals(surrogate, kinds, trials, goals, weights, evaluations)
-
-
 @dataclass(frozen=True, eq=False)
 class ConditionedGoals:
-    """GPs of all objectives and constraints, and the surrogate of a scalarization.
+    """GPs of all objectives and constraints: a :class:`optiformer.surrogate.interface.ConditionedSurrogate`.
 
     Attributes:
-        surrogate: The network, or what stands in its place.
-        kinds: Types of the parameters.
-        trials: Positions of the trials and their activity, (n, S) each.
-        goals: Their objectives and constraints.
-        weights: Weights of the objectives, (M,).
-        evaluations: Number of evaluations of the marginal likelihood that fit each GP.
+        objectives: One of each objective.
+        constraints: One of each constraint, whose scores are above 0 where it is broken.
+        feasible: Which of their trials fulfil all constraints, (n,).
     """
 
-    surrogate: Surrogate
-    kinds: Kinds
-    trials: tuple[Array, Mask]
-    goals: Goals
-    weights: Array
-    evaluations: int
+    objectives: tuple[ConditionedGP, ...]
+    constraints: tuple[ConditionedGP, ...]
+    feasible: Mask
 
-    @functools.cached_property
-    def scalarized(self) -> ConditionedSurrogate:
-        """The surrogate of the one objective, or of the weighted objectives."""
-        several = len(self.weights) > 1
-        value = self.goals.scalarized(self.weights) if several else self.goals.values[:, 0]
-        return self.surrogate.condition(self.kinds, self._observed(value), evaluations=self.evaluations)
+    @classmethod
+    def of(cls, gp: GPSurrogate, kinds: Kinds, history: History, goals: Goals, *, evaluations: int) -> ConditionedGoals:
+        """Condition on a history.
 
-    @functools.cached_property
-    def objectives(self) -> list[ConditionedGP]:
-        """A plain GP of each objective, if there are several."""
-        gp = self.surrogate.gp.of_heads(HEADS)
-        return [
-            gp.condition(self.kinds, self._observed(value), evaluations=self.evaluations)
-            for value in self.goals.values.T
-        ]
-
-    @functools.cached_property
-    def feasibility(self) -> Feasibility | None:
-        """That of the constraints, if there are any."""
-        failed, knee = self.goals.failed, self.surrogate.gp.encoding.knee
-        found = []
-        for value in self.goals.constraints.T:
-            away = np.abs(value[~failed & (value != 0)])
-            unit = ScoreTransform(0.0, float(np.median(away)) if len(away) else 1.0, knee)
-            observed = Observed(*self.trials, value, failed)
-            found.append(
-                self.surrogate.gp.condition(self.kinds, observed, evaluations=self.evaluations, transform=unit)
+        Args:
+            gp: The plain GP.
+            kinds: Types of the parameters.
+            history: The history.
+            goals: Its objectives and constraints.
+            evaluations: Number of evaluations of the marginal likelihood that fit each GP.
+        """
+        rows = subsample(history.value, history.failed, gp.max_trials)
+        failed, trials = goals.failed[rows], (history.position[rows], history.active[rows])
+        several = goals.values.shape[1] > 1
+        objectives = tuple(
+            (gp.of_heads(HEADS) if several else gp).condition(
+                kinds, Observed(*trials, value, failed, goals.infeasible[rows]), evaluations=evaluations
             )
-        return Feasibility([each.predictor for each in found]) if found else None
+            for value in goals.values[rows].T
+        )
+        constraints = tuple(
+            gp.condition(kinds, Observed(*trials, value, failed), evaluations=evaluations, transform=unit)
+            for value, unit in ((value, _around_zero(gp, value[~failed])) for value in goals.constraints[rows].T)
+        )
+        return cls(objectives, constraints, goals.feasible[rows][~failed])
 
     @functools.cached_property
     def expected_improvement(self) -> Acquisition:
         """Expected improvement, or hypervolume improvement, times the probability of feasibility."""
-        if len(self.weights) == 1:
-            return self.scalarized.expected_improvement.times(self.feasibility)
-        first, feasible = self.objectives[0], self.goals.feasible[~self.goals.failed]
         predictors = [each.predictor for each in self.objectives]
-        return HypervolumeImprovement(first.coordinates, predictors, feasible, self.feasibility)
+        limits = Feasibility([each.predictor for each in self.constraints]) if self.constraints else None
+        if len(predictors) == 1:
+            return self.objectives[0].expected_improvement.times(limits)
+        return HypervolumeImprovement(self.objectives[0].coordinates, predictors, self.feasible).times(limits)
 
     def probability_of_improvement(self, position: Array, active: Mask, *, margin: float, temperature: float) -> Array:
-        """Probability of a feasible improvement of the scalarization, (m,)."""
-        found = self.scalarized.probability_of_improvement(position, active, margin=margin, temperature=temperature)
-        return found * self.expected_improvement.probability_of_feasibility(position, active)
+        """That of the first objective, (m,); the search does not use it."""
+        return self.objectives[0].probability_of_improvement(position, active, margin=margin, temperature=temperature)
 
     def prior_correlation(self, position: Array, active: Mask, others: Array, others_active: Mask) -> Array:
         """Prior correlations of the objectives at configurations (m, S) and at others (n, S), their mean, (m, n)."""
-        found = [each.prior_correlation(position, active, others, others_active) for each in self._models]
+        found = [each.prior_correlation(position, active, others, others_active) for each in self.objectives]
         return np.asarray(np.mean(found, 0))
 
     def prior_correlation_rows(self, position: Array, active: Mask) -> Callable[[int], Array]:
         """A function from a row to the prior correlations of that configuration with all (m, S), (m,)."""
-        rows = [each.prior_correlation_rows(position, active) for each in self._models]
-        return lambda row: np.mean([each(row) for each in rows], 0)
+        rows = [each.prior_correlation_rows(position, active) for each in self.objectives]
+        return lambda row: np.asarray(np.mean([each(row) for each in rows], 0))
 
-    @property
-    def _models(self) -> list[ConditionedSurrogate]:
-        return [self.scalarized] if len(self.weights) == 1 else [*self.objectives]
 
-    def _observed(self, value: Array) -> Observed:
-        return Observed(*self.trials, value, self.goals.failed, self.goals.infeasible)
+def _around_zero(gp: GPSurrogate, values: Array) -> ScoreTransform:
+    """The transform of a constraint's values, (n,): 0 stays 0, and the median distance from it is the unit."""
+    away = np.abs(values[values != 0])
+    return ScoreTransform(0.0, float(np.median(away)) if len(away) else 1.0, gp.encoding.knee)

@@ -19,13 +19,14 @@ from optiformer.gp.failures import FailureModel
 from optiformer.search import candidates
 from optiformer.search.batch import ProposalQueue, select_batch
 from optiformer.search.candidates import SearchState
-from optiformer.search.goals import condition
+from optiformer.search.goals import ConditionedGoals
 from optiformer.settings import Positive, Range, Share, check
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.space.unit_space import MAX_ENUMERATED, Array, Mask, UnitSpace
 from optiformer.surrogate.history import History, Located, Rows, keys
 from optiformer.surrogate.interface import ConditionedSurrogate, Surrogate
+from optiformer.surrogate.observed import Observed
 
 Config = dict[str, Any]
 PI, GP_EI = ACQUISITIONS = ("pi", "gp-ei")
@@ -225,7 +226,7 @@ class Proposer:
         rng = np.random.default_rng([*seed, number])
         if history.n_succeeded < max(self.config.n_startup, 1):
             return [self.space.config(self._initial_position(history, seed, number, rng))]
-        ask = self._ask_state(history, rng)
+        ask = self._ask_state(history)
         levels, categorical = self.space.levels, self.space.categorical
         ok = ~history.failed
         state = SearchState(history.position[ok], history.value[ok], levels, categorical)
@@ -254,16 +255,22 @@ class Proposer:
             self.space.config(self._initial_position(history, seed, number, rng))
         ]
 
-    def _ask_state(self, history: History, rng: np.random.Generator) -> _AskState:
+    def _ask_state(self, history: History) -> _AskState:
         """Condition the surrogate and schedule the acquisition functions."""
         kinds, columns, failed = self.space.kinds, (history.position, history.active), history.failed
-        model = condition(self.surrogate, kinds, history, evaluations=self.config.evaluations, rng=rng)
+        evaluations, goals = self.config.evaluations, history.goals
+        model: ConditionedSurrogate
+        if goals is None:
+            observed = Observed(*columns, history.value, failed)
+            model = self.surrogate.condition(kinds, observed, evaluations=evaluations)
+        else:
+            model = ConditionedGoals.of(self.surrogate.gp, kinds, history, goals, evaluations=evaluations)
         failures, n = FailureModel(kinds, *columns, failed) if failed.any() else None, len(failed)
         order, trusted = self.config.acquisitions, model.expected_improvement.loo_r2 >= self.config.min_gp_r2
         if self._network_acquisitions and self._network_acquisitions != order:
             if not trusted and not len(self.space.branching):
                 order = self._network_acquisitions
-            if n < self.config.n_gp_only:
+            if n < self.config.n_gp_only or goals is not None:
                 order = (GP_EI,)
         counted = history.weight > 0
         batch_size, first = max(1, int(self.config.batch_fraction * n)), n + int(counted.sum())

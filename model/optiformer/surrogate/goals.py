@@ -11,9 +11,6 @@ from optiformer.gp.fronts import dominating
 from optiformer.gp.kernels import Array, Mask
 from optiformer.space.trial import Trial
 
-#: Weight of the sum beside the maximum in a scalarization (Knowles, 2006).
-SUM_WEIGHT = 0.05
-
 
 @dataclass(frozen=True, eq=False)
 class Goals:
@@ -79,20 +76,6 @@ class Goals:
             worst, span = found[feasible].max(), np.ptp(found[feasible]) or 1.0
             found = np.where(feasible, found, worst + span * (1 + violation))
         return np.where(self.failed, np.nan, found)
-
-    def scalarized(self, weights: Array) -> Array:
-        """The augmented Chebyshev distance from the best feasible value of each objective, (n,).
-
-        Args:
-            weights: Weight of each objective, (M,), in units of the front's range.
-        """
-        front = self.values[self.feasible]
-        front = front[dominating(front) == 0]
-        low, span = front.min(0), np.ptp(front, axis=0)
-        usual = np.median(self.values[~self.failed], 0) - low
-        span = np.where(span > 0, span, np.where(usual > 0, usual, 1.0))
-        weighted = weights * (self.values - low) / span
-        return np.asarray(weighted.max(1) + SUM_WEIGHT * weighted.sum(1))
 
 
 def _finite(values: Array) -> Array:

@@ -81,7 +81,7 @@ def several() -> list[Acquisition]:
     some = np.arange(N) % 2 > 0
     return [
         HypervolumeImprovement(coordinates, found[:2], some),
-        HypervolumeImprovement(coordinates, found[:3], some, Feasibility(found[3:])),
+        HypervolumeImprovement(coordinates, found[:3], some).times(Feasibility(found[3:])),
         ExpectedImprovement(coordinates, found[0], some).times(Feasibility(found[2:])),
     ]
 

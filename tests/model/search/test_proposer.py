@@ -110,7 +110,7 @@ def suggest(
 
 
 def ask_state(proposer: Proposer, trials: Sequence[Trial]) -> Any:
-    return proposer._ask_state(proposer._history(trials), np.random.default_rng(0))
+    return proposer._ask_state(proposer._history(trials))
 
 
 def key(config: Any) -> tuple[Any, ...]:

@@ -52,15 +52,6 @@ def test_dominated_trials_rank_by_how_many_dominate_them() -> None:
     assert ranking[4] > 3
 
 
-def test_a_scalarization_prefers_the_front_and_what_its_weights_ask_for() -> None:
-    values = np.array([(0.0, 4.0), (1.0, 1.0), (4.0, 0.0), (5.0, 5.0)])
-    found = goals(*(Trial({}, v[0], tuple(v)) for v in values.tolist()))
-    for weights, best in (((0.9, 0.1), 0), ((0.5, 0.5), 1), ((0.1, 0.9), 2)):
-        scalars = found.scalarized(np.array(weights))
-        assert scalars.argmin() == best
-        assert scalars.argmax() == 3
-
-
 def test_values_that_are_missing_or_infinite_are_replaced() -> None:
     nan, inf = np.nan, np.inf
     found = goals(
