@@ -1,4 +1,4 @@
-"""The tables of docs/explanation/controls.md, computed from ``results/controls``.
+"""The tables of docs/explanation/controls.md, computed from ``results/controls`` and ``results/admission``.
 
 ``python tests/results/control_numbers.py --write`` rewrites them; test_controls.py compares.
 """
@@ -20,16 +20,20 @@ from optibench_reports.stats.ratios import Ratio, ratio
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "controls.md"
-BLOCK = re.compile(r"(?<=<!-- begin: controls -->\n).*?(?=<!-- end: controls -->)", re.DOTALL)
+BLOCK = re.compile(r"(?<=<!-- begin: (controls|admitted) -->\n).*?(?=<!-- end: \1 -->)", re.DOTALL)
 AT = (25, 50)
 RIVALS = ("gp-prior", "gp-map", "optiformer:network=untrained", "tpe", "tpe:group=true")
 TRACKS = {"live": "scikit-learn pipelines", "hpob": "HPO-B's pools", "bbob": "BBOB's functions"}
 
 
+FAMILIES = {"yahpo/lcbench": 3, "yahpo/rbv2_xgboost": 3, "hpobench/nn": 4, "synthetic": 9}
+OTHER_GPS = ("gp-optuna", "gp-botorch")
+
+
 @functools.cache
-def regrets(n: int) -> pd.DataFrame:
+def regrets(n: int, folder: str = "controls") -> pd.DataFrame:
     """Regrets after n trials, (task, seed) by optimizer."""
-    return ratios.regrets(load(ROOT / "results" / "controls"), n)
+    return ratios.regrets(load(ROOT / "results" / folder), n)
 
 
 def against(rival: str, n: int) -> dict[str, Ratio]:
@@ -45,6 +49,32 @@ def against(rival: str, n: int) -> dict[str, Ratio]:
         )
         for track in TRACKS
     }
+
+
+def other_gp(rival: str, n: int, family: str) -> Ratio:
+    """The regret of ``gp-map`` after n trials on a family of ``dev`` as a multiple of another GP's."""
+    runs = regrets(n, "admission")
+    tasks = [task for task in runs.index.unique("task") if task.startswith(family)]
+    return ratio(runs.loc[tasks], "gp-map", rival, {task: task for task in tasks})
+
+
+def admitted() -> str:
+    """``gp-map`` beside other GPs, by family of ``dev``."""
+    runs = regrets(50, "admission")
+    columns = [(rival, n) for rival in OTHER_GPS for n in AT]
+    rows = []
+    for family in (*FAMILIES, ""):
+        cells = [f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in (other_gp(*key, family) for key in columns)]
+        name = f"`{family}` ({FAMILIES[family]})" if family else f"all ({runs.index.unique('task').size})"
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(
+        [
+            f"| family (tasks), {runs.index.unique('seed').size} seeds | " + " | ".join(f"`{rival}`, {n} trials" for rival, n in columns) + " |",
+            "|---|" + "---:|" * len(columns),
+            *rows,
+            "",
+        ]
+    )
 
 
 def tables() -> str:
@@ -91,14 +121,17 @@ def tables() -> str:
     )
 
 
+BLOCKS = {"controls": tables, "admitted": admitted}
+
+
 def main() -> int:
     """Print the tables, or write them into the page."""
     text = PAGE.read_text(encoding="utf-8")
-    new = BLOCK.sub(lambda _: tables(), text)
+    new = BLOCK.sub(lambda found: BLOCKS[found[1]](), text)
     if "--write" in sys.argv[1:]:
         PAGE.write_text(new, encoding="utf-8")
     else:
-        print(tables())
+        print(tables(), admitted(), sep="\n")
     return int(new != text)
 
 

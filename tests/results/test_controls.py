@@ -22,9 +22,14 @@ def numbers() -> ModuleType:
 
 
 def test_the_page_has_the_tables_of_the_committed_grid(numbers: ModuleType) -> None:
-    found = numbers.BLOCK.search(numbers.PAGE.read_text(encoding="utf-8"))
-    assert found is not None
-    assert found[0] == numbers.tables()
+    found = list(numbers.BLOCK.finditer(numbers.PAGE.read_text(encoding="utf-8")))
+    assert {block[1]: block[0] for block in found} == {name: make() for name, make in numbers.BLOCKS.items()}
+
+
+def test_gp_map_is_not_behind_other_gps_on_any_family_of_dev(numbers: ModuleType) -> None:
+    for rival in numbers.OTHER_GPS:
+        for n in numbers.AT:
+            assert all(numbers.other_gp(rival, n, family).low <= 1 for family in (*numbers.FAMILIES, ""))
 
 
 def test_no_kept_task_was_run(numbers: ModuleType) -> None:
