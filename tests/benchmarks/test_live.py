@@ -133,7 +133,7 @@ def test_headlines_leave_out_a_task_that_random_search_solves(monkeypatch):
 def test_a_suffix_keeps_what_the_task_declares():
     task = create("live/svm/wine+noise=0.1")
     assert task.failures == create("live/svm/wine").failures
-    assert task.metrics == {"test_accuracy": "maximize"}
+    assert task.metrics == {"test_accuracy": "maximize", "support_vectors": "minimize"}
 
 
 # --- evaluations

@@ -37,6 +37,7 @@ class Learner:
             combinations.
         group: The learners of one group are alike: the unit of splits and of balanced tests.
         regression: Whether it supports regression too.
+        sizes: What is counted of its models (:data:`optibench_benchmarks.live.sizes.SIZES`).
     """
 
     name: str
@@ -44,6 +45,7 @@ class Learner:
     build: Callable[[Config, DataSet], Any]
     group: Group
     regression: bool = False
+    sizes: tuple[str, ...] = ()
 
 
 def search_space(parameters: Iterable[Any], conditions: Conditions = ()) -> ConfigurationSpace:

@@ -136,7 +136,7 @@ def _logistic(config: Config, data: DataSet) -> Any:
 
 
 LEARNERS = (
-    Learner("svm", _svm_space, _svm, "linear", regression=True),
-    Learner("sgd", _sgd_space, _sgd, "linear", regression=True),
-    Learner("logistic", _logistic_space, _logistic, "linear"),
+    Learner("svm", _svm_space, _svm, "linear", regression=True, sizes=("support_vectors",)),
+    Learner("sgd", _sgd_space, _sgd, "linear", regression=True, sizes=("parameters", "epochs")),
+    Learner("logistic", _logistic_space, _logistic, "linear", sizes=("parameters", "epochs")),
 )

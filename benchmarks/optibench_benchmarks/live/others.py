@@ -207,7 +207,7 @@ def _discriminant(config: Config, _data: DataSet) -> Any:
 
 LEARNERS = (
     Learner("knn", _knn_space, _knn, "other", regression=True),
-    Learner("mlp", _mlp_space, _mlp, "other"),
+    Learner("mlp", _mlp_space, _mlp, "other", sizes=("parameters", "multiply_adds", "epochs")),
     Learner("pipeline", _pipeline_space, _pipeline, "mixed"),
     Learner("discriminant", _discriminant_space, _discriminant, "other"),
 )

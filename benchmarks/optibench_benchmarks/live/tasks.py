@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from optibench_benchmarks.base import Config, Evaluation, Sampling
+from optibench_benchmarks.base import Config, Evaluation, Reference, Sampling
 from optibench_benchmarks.live import linear, others, trees
 from optibench_benchmarks.live.data import DATASETS, FOLD_SEED, DataSet
 from optibench_benchmarks.live.learner import Learner
+from optibench_benchmarks.live.sizes import measure
 from optibench_benchmarks.named_tasks import NamedTasks
 from optibench_benchmarks.references.table import MAX_NEAR_BEST, NEAR_BEST, find
 from optibench_benchmarks.training.base import ReferencePlan, TrainingBenchmark
@@ -69,21 +70,28 @@ class LiveTask(TrainingBenchmark):
         self.space = learner.space(dataset)
         self.space.name = self.name
         self.metrics = {f"test_{dataset.score}": "maximize"}
+        self.metrics |= dict.fromkeys(learner.sizes, "minimize")
         self.data_version = dataset.version()
 
     @property
     def left_out(self) -> str:  # type: ignore[override]  # read when first asked for
         """Random configurations come too close to the best one."""
-        found = find(self.name, data_version=self.data_version)
-        if found is None or (found.near_best or 0.0) <= MAX_NEAR_BEST:
-            return ""
-        return (
+        return self.frozen(self.name)[1]
+
+    def frozen(self, name: str) -> tuple[Reference | None, str]:
+        """The reference of this task, or of one with constraints over it, and why headlines leave it out."""
+        found = find(name, data_version=self.data_version)
+        if found is None:
+            return None, ""
+        if (found.near_best or 0.0) <= MAX_NEAR_BEST:
+            return found.reference, ""
+        return found.reference, (
             f"{found.near_best:.1%} of random configurations have a regret below {NEAR_BEST}, more than "
             f"{MAX_NEAR_BEST:.0%}"
         )
 
     def train(self, config: Config, seed: int, fidelity: Mapping[str, Any]) -> Evaluation:
-        """The mean score over the folds; ``seed`` has no effect.
+        """The mean score over the folds, and in ``info`` what is known of the refitted model; ``seed`` has no effect.
 
         Raises:
             ValueError, NotImplementedError, ArithmeticError: scikit-learn's exception for the configuration.
@@ -102,6 +110,7 @@ class LiveTask(TrainingBenchmark):
             test = score(model.fit(inputs, targets), test_inputs, test_targets)
         unfinished = sum(issubclass(one.category, ConvergenceWarning) for one in said)
         info = {f"test_{self.dataset.score}": float(test), "convergence_warnings": unfinished}
+        info |= measure(model, self.learner.sizes)
         return Evaluation(float(scores.mean()), info=info)
 
 

@@ -153,11 +153,14 @@ def _adaboost(config: Config, _data: DataSet) -> Any:
     return AdaBoostClassifier(weak, **boosted, random_state=RANDOM_STATE)
 
 
+_SIZES = ("nodes", "leaves", "comparisons")
 LEARNERS = (
-    Learner("tree", _tree_space, _tree, "trees", regression=True),
-    Learner("forest", _forest_space, _forest, "forests", regression=True),
-    Learner("extra_trees", _extra_trees_space, _extra_trees, "forests", regression=True),
-    Learner("histgb", _histgb_space, _histgb, "boosting", regression=True),
-    Learner("gradient_boosting", _gradient_boosting_space, _gradient_boosting, "boosting", regression=True),
-    Learner("adaboost", _adaboost_space, _adaboost, "boosting"),
+    Learner("tree", _tree_space, _tree, "trees", regression=True, sizes=_SIZES),
+    Learner("forest", _forest_space, _forest, "forests", regression=True, sizes=_SIZES),
+    Learner("extra_trees", _extra_trees_space, _extra_trees, "forests", regression=True, sizes=_SIZES),
+    Learner("histgb", _histgb_space, _histgb, "boosting", regression=True, sizes=(*_SIZES, "epochs")),
+    Learner(
+        *("gradient_boosting", _gradient_boosting_space, _gradient_boosting, "boosting"), regression=True, sizes=_SIZES
+    ),
+    Learner("adaboost", _adaboost_space, _adaboost, "boosting", sizes=_SIZES),
 )
