@@ -11,7 +11,7 @@ import numpy as np
 
 from optibench_benchmarks.base import Benchmark, BenchmarkError, Config, Direction, Evaluation, Front, Reference
 from optibench_benchmarks.hypervolume import Bools, Floats
-from optibench_benchmarks.references.fronts import exact, lookup
+from optibench_benchmarks.references.fronts import exact, find
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -78,7 +78,7 @@ def quantities(task: Benchmark) -> dict[str, Direction]:
 class Extended(Wrapper):
     """A wrapper that turns a quantity of each evaluation into an objective or a constraint.
 
-    Over a complete table, references are exact; elsewhere there are none.
+    Over a complete table, references are exact; elsewhere they are frozen if a search has made them, or there are none.
     """
 
     def __init__(self, base: Benchmark, quantity: str, suffix: str) -> None:
@@ -97,6 +97,21 @@ class Extended(Wrapper):
         """Which configurations of a complete table fulfil all constraints, (n,)."""
         found: Bools = self.base.feasible()  # type: ignore[attr-defined]
         return found
+
+    def frozen(self, name: str) -> tuple[Reference | None, str]:
+        """The frozen reference of a task over the innermost base, and why headlines leave it out."""
+        found: tuple[Reference | None, str] = self.base.frozen(name) if hasattr(self.base, "frozen") else (None, "")
+        return found
+
+    @property
+    def root(self) -> Benchmark:
+        """The innermost base."""
+        return self.base.root if isinstance(self.base, Extended) else self.base
+
+    def extended(self, evaluation: Evaluation, config: Config) -> Evaluation:
+        """What this task makes of an evaluation of its :attr:`root`."""
+        inner = self.base.extended(evaluation, config) if isinstance(self.base, Extended) else evaluation
+        return self._change(inner, config, 0)
 
     def entry(self, name: str, evaluation: Evaluation, config: Config) -> float:
         """A quantity of one evaluation."""
@@ -120,7 +135,9 @@ class FurtherObjective(Extended):
         if quantity in before:
             raise BenchmarkError(f"{base.name} has the objective {quantity!r} already.")
         self.objectives = before | {quantity: quantities(base)[quantity]}
-        self._front: Front | None = None
+        found = find(self.name, self.data_version)
+        self._front: Front | None = None if found is None else found.front
+        self.left_out = "" if found is None else found.left_out
 
     @property
     def reference(self) -> Reference | None:  # type: ignore[override]
@@ -129,17 +146,20 @@ class FurtherObjective(Extended):
     @property
     def front(self) -> Front | None:  # type: ignore[override]
         """The frozen front, or that of a complete table, made now; ``None`` elsewhere."""
-        if self._front is None:
-            self._front = lookup(self.name, self.data_version)
         if self._front is None and self.column("value") is not None:
             self._front = self.measure_front()
         return self._front
 
+    def table(self) -> Floats | None:
+        """The objectives of every configuration, (n, M); ``None`` if the base is no complete table."""
+        columns = [column for name in self.objectives if (column := self.column(name)) is not None]
+        return np.stack(columns, axis=1) if columns else None
+
     def measure_front(self) -> Front:
         """The exact front of a complete table."""
-        columns = [self.column(name) for name in self.objectives]
+        values = self.table()
+        assert values is not None
         signs = [1.0 if direction == "minimize" else -1.0 for direction in self.objectives.values()]
-        values = np.stack([column for column in columns if column is not None], axis=1)
         feasible = self.feasible()
         if not feasible.any():
             raise BenchmarkError(f"No configuration of {self.name} fulfils its constraints; loosen the bounds.")
@@ -166,7 +186,7 @@ class Bounded(Extended):
             raise BenchmarkError(f"{base.name} takes one finite bound as +{name}, not {bound!r}.")
         self.constraints = (*base.constraints, name)
         self.bound, self.sign = float(bound), 1.0 if upper else -1.0
-        self._reference: Reference | None = None
+        self._reference, self.left_out = self.frozen(self.name)
 
     def feasible(self) -> Bools:
         column = self.column(self.quantity)
@@ -175,7 +195,7 @@ class Bounded(Extended):
 
     @property
     def reference(self) -> Reference | None:  # type: ignore[override]
-        """The exact best, median and worst of the feasible configurations of a complete table; ``None`` elsewhere."""
+        """The best, median and worst of feasible configurations: exact over a table, else frozen or ``None``."""
         if self._reference is None and not self.objectives and (values := self.column("value")) is not None:
             values = values[self.feasible()]
             if not len(values):

@@ -235,6 +235,8 @@ def temporarily(some: Iterable[Family]) -> Iterator[None]:
 _OURS = (
     ("synthetic", "analytic test functions, optima shifted (or rotated)", "synthetic:provider"),
     ("bbob", "BBOB's 24 noiseless functions", "bbob:provider"),
+    ("bbob-constrained", "54 functions of BBOB with constraints", "bbob:constrained"),
+    ("bbob-biobj", "55 pairs of BBOB's functions, two objectives", "bbob:biobjective"),
     ("engineering", "engineering designs with constraints", "engineering:provider"),
     ("pymoo", "ZDT, DTLZ, WFG: several objectives, constraints", "pymoo:provider"),
     ("hpobench", "HPOBench: tables of neural networks; six models, trained", "training.hpobench.tasks:provider"),

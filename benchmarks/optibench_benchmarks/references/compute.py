@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optibench_benchmarks.base import BenchmarkError, Reference
 from optibench_benchmarks.configurations import plain
+from optibench_benchmarks.quantities import Extended
 from optibench_benchmarks.references.table import Entry, entries, lookup
 
 if TYPE_CHECKING:
@@ -24,6 +25,15 @@ SAMPLES = 20_001
 """Random configurations behind ``f_ref`` and ``f_worst``; odd, so that the median is one of the values."""
 COMPUTED = ("bbob", "hpob")
 """Families whose tasks compute their references when they are built; no file has them."""
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A task that measures more than its reference."""
+
+    def measure(self) -> Entry:
+        """The reference, the best configuration and the share of random ones near it."""
+        ...
 
 
 def pending(names: Iterable[str]) -> list[str]:
@@ -67,6 +77,8 @@ def compute(
             from optibench_benchmarks.references.search_training import search
 
             yield search(benchmark, seed=seed)
+        elif isinstance(benchmark, Measured):
+            yield benchmark.measure()
         else:
             yield Entry(benchmark.name, benchmark.measure_reference(), benchmark.data_version)
 
@@ -144,6 +156,10 @@ def _again(benchmark: Benchmark, entry: Entry) -> Reference:
         from optibench_benchmarks.references.search_training import again
 
         f_best = again(benchmark, entry.best, entry.reference)
+        return replace(entry.reference, f_best=f_best)
+    if isinstance(benchmark, Extended) and entry.best is not None:
+        (f_best, *_), constraints = benchmark.numbers(benchmark.evaluate(entry.best, seed=0))
+        f_best = f_best if all(number <= 0.0 for number in constraints) else math.nan
         return replace(entry.reference, f_best=f_best)
     if not isinstance(benchmark, YahpoBenchmark) or entry.best is None or entry.seed is None:
         return benchmark.measure_reference()

@@ -151,6 +151,42 @@ def _value(item: Any, unit: Points) -> NDArray[Any]:
     return np.clip(value, low, high)
 
 
+def offspring(
+    points: Points, rng: np.random.Generator, categorical: NDArray[np.bool_], frozen: NDArray[np.bool_] | None = None
+) -> Points:
+    """New points near a population's, (n, D): by differential variation, crossover and Gaussian steps.
+
+    Args:
+        points: The population, the better ones first.
+        rng: The random numbers.
+        categorical: Which coordinates are categories, (D,): they are drawn anew or taken over.
+        frozen: Which coordinates stay, (D,).
+    """
+    shape = (_OFFSPRING, points.shape[1])
+    count = len(points)
+    first = (count * rng.random(_OFFSPRING) ** 2).astype(np.int64)  # the better ones more often
+    second, third = rng.integers(count, size=(2, _OFFSPRING))
+    children = points[first]
+    numeric = ~categorical
+    third_of = np.arange(_OFFSPRING)[:, None] % 3
+    some = rng.random(shape) < rng.random((_OFFSPRING, 1))
+    difference = rng.uniform(0.2, 1.0, (_OFFSPRING, 1)) * (points[second] - points[third])
+    children = np.where((third_of == 0) & some & numeric, children + difference, children)
+    children = np.where((third_of == 1) & some, points[second], children)
+    length = 10 ** rng.uniform(-4, -0.5, (_OFFSPRING, 1))
+    step = length * rng.standard_normal(shape)
+    stepping = rng.random(shape) < rng.choice([1, 2, 4], (_OFFSPRING, 1)) / shape[1]
+    children = np.where((third_of != 0) & stepping & numeric, children + step, children)
+    anew = (rng.random(shape) < 0.5 / shape[1]) & (third_of == 2)
+    children = np.where(anew, rng.random(shape), children)
+    to_wall = (rng.random(shape) < 0.5 / shape[1]) & (third_of != 0) & numeric
+    children = np.where(to_wall, rng.integers(2, size=shape), children)
+    if frozen is not None:
+        children = np.where(frozen, points[first], children)
+    # Clipped rather than reflected: many of these optima lie on the walls.
+    return np.clip(children, 0.0, 1.0)
+
+
 class _Search:
     """Maximizes ``score`` over the unit cube and remembers the best point it has ever scored."""
 
@@ -199,34 +235,10 @@ class _Search:
         for _ in range(evaluations // _OFFSPRING):
             keep = np.argsort(-scores, kind="stable")[:_POPULATION]
             points, scores = points[keep], scores[keep]
-            children = self._children(points, frozen)
+            children = offspring(points, self._rng, self._categorical, frozen)
             points, scores = np.concatenate([points, children]), np.concatenate([scores, self.score(children)])
         order = np.argsort(-scores, kind="stable")[:_POPULATION]
         return points[order], scores[order]
-
-    def _children(self, points: Points, frozen: NDArray[np.bool_]) -> Points:
-        rng, shape = self._rng, (_OFFSPRING, self._dimensions)
-        count = len(points)
-        first = (count * rng.random(_OFFSPRING) ** 2).astype(np.int64)  # the better ones more often
-        second, third = rng.integers(count, size=(2, _OFFSPRING))
-        children = points[first]
-        numeric = ~self._categorical
-        third_of = np.arange(_OFFSPRING)[:, None] % 3
-        some = rng.random(shape) < rng.random((_OFFSPRING, 1))
-        difference = rng.uniform(0.2, 1.0, (_OFFSPRING, 1)) * (points[second] - points[third])
-        children = np.where((third_of == 0) & some & numeric, children + difference, children)
-        children = np.where((third_of == 1) & some, points[second], children)
-        length = 10 ** rng.uniform(-4, -0.5, (_OFFSPRING, 1))
-        step = length * rng.standard_normal(shape)
-        stepping = rng.random(shape) < rng.choice([1, 2, 4], (_OFFSPRING, 1)) / self._dimensions
-        children = np.where((third_of != 0) & stepping & numeric, children + step, children)
-        anew = (rng.random(shape) < 0.5 / self._dimensions) & (third_of == 2)
-        children = np.where(anew, rng.random(shape), children)
-        to_wall = (rng.random(shape) < 0.5 / self._dimensions) & (third_of != 0) & numeric
-        children = np.where(to_wall, rng.integers(2, size=shape), children)
-        children = np.where(frozen, points[first], children)
-        # Clipped rather than reflected: many of these optima lie on the walls.
-        return np.clip(children, 0.0, 1.0)
 
     def sweep(self, point: Points) -> tuple[Points, float]:
         """Set one coordinate after the other to the best of some levels, walls included, twice: point and score."""

@@ -87,7 +87,7 @@ def references(patterns: Sequence[str], again: bool, check: bool) -> int:
     if again and check:
         raise click.UsageError("--again and --check exclude each other", click.get_current_context())
     import optibench_benchmarks
-    from optibench_benchmarks.references import compute, fronts, table
+    from optibench_benchmarks.references import compute, fronts, several, table
 
     skipped: dict[str, str] = {}
     optibench_benchmarks.check(patterns)  # a mistake is reported before a task is built
@@ -99,18 +99,24 @@ def references(patterns: Sequence[str], again: bool, check: bool) -> int:
     if own:
         print(f"{len(own)} tasks compute their references when they are built")
     tasks = [optibench_benchmarks.create(name) for name in names]
-    several = [task for task in tasks if task.objectives and hasattr(task, "measure_front")]
-    names = [name for name in names if name not in {task.name for task in several}]
+    special = [task for task in tasks if several.applies(task)]
+    names = [name for name in names if name not in {task.name for task in special}]
     if check:
-        problems = compute.check(names) + fronts.check(several)
+        problems = compute.check([*names, *(task.name for task in special if not task.objectives)])
+        problems += fronts.check([task for task in special if task.objectives])
         for problem in problems:
             print(problem)
         print(f"{len(tasks)} tasks checked, {len(problems)} problems")
         return 1 if problems else 0
-    if several:
-        several = several if again else [task for task in several if task.name not in fronts.names()]
-        fronts.write(several)
-        print(f"{len(several)} fronts of tasks with several objectives computed; {fronts.FILE} has them")
+    if special:
+        due = special if again else several.pending(special)
+        for one in several.make(due):
+            if isinstance(one, fronts.Frozen):
+                fronts.write([one])
+            else:
+                table.write([one])
+            print(f"{one.name}: computed", flush=True)
+        print(f"{len(due)} references of tasks with several objectives or constraints computed")
         if not names:
             return 0
     wanted = names if again else compute.pending(names)

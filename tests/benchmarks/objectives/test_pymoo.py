@@ -122,10 +122,10 @@ def test_the_command_freezes_and_checks_fronts(own_file, capsys):
     assert main(["references", name, "synthetic/sphere-2d", "--check"]) == 1
     assert f"{name} has no frozen front.\n2 tasks checked, 1 problems" in capsys.readouterr().out
     assert main(["references", name]) == 0
-    assert "1 fronts of tasks with several objectives computed" in capsys.readouterr().out
+    assert "1 references of tasks with several objectives or constraints computed" in capsys.readouterr().out
     first = json.loads(own_file.read_text())
     assert main(["references", name]) == 0
-    assert "0 fronts" in capsys.readouterr().out
+    assert "0 references" in capsys.readouterr().out
     assert main(["references", name, "--again"]) == main(["references", name, "--check"]) == 0
     assert json.loads(own_file.read_text()) == first, "the same values keep their version"
     own_file.write_text(json.dumps({name: first[name] | {"hypervolume": 0.5}}))

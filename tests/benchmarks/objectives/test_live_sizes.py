@@ -46,7 +46,7 @@ def test_a_tree_is_counted_by_walking_through_it():
 
 @pytest.mark.parametrize("name", ["live/forest/digits", "live/histgb/breast_cancer"])
 def test_an_ensembles_size_is_that_of_all_its_trees(name):
-    task, config, model, inputs = fitted(name)
+    task, config, model, _ = fitted(name)
     found = task.evaluate(config, seed=0).info
     if name.startswith("live/forest"):
         trees = len(model.estimators_)

@@ -1,0 +1,110 @@
+"""Fronts and feasible references that a search has made: rules, searches on small tasks, checks of what is frozen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from optibench_benchmarks import BenchmarkError, Evaluation, Front, create
+from optibench_benchmarks.base import Benchmark
+from optibench_benchmarks.hypervolume import normalised, volume
+from optibench_benchmarks.references import fronts, search_live, several
+from optibench_benchmarks.references.compute import check
+from optibench_benchmarks.references.fronts import Frozen
+from optibench_benchmarks.references.table import Entry, entries
+
+SEARCHED = [name for name in fronts.names() if fronts._read()[name].configs]
+QUICK = [name for name in SEARCHED if name.startswith("live/")]
+BOUNDED = [name for name in entries() if name.startswith("live/") and "+" in name]
+
+
+def frozen(points, near_ideal=0.0):
+    ideal, last = np.min(points, axis=0) - 0.0, np.max(points, axis=0) + 0.5
+    share = volume(normalised(points, ideal, last))
+    return Frozen("a/b", Front(tuple(ideal), tuple(last), share, tuple(map(tuple, points)), "x"), "1", near_ideal)
+
+
+def test_headlines_leave_out_short_fronts_easy_ones_and_those_of_one_compromise():
+    line = np.stack([np.linspace(0, 1, 12), np.linspace(1, 0, 12)], axis=1)
+    assert frozen(line).left_out == ""
+    assert frozen(line[::2]).left_out == "its front has 6 points, fewer than 10"
+    assert frozen(line, 0.002).left_out == ("0.2% of random configurations are within 0.05 of the ideal, 0.1% or more")
+    corner = np.stack([np.linspace(0, 1, 12) ** 9, np.linspace(1, 0, 12) ** 9], axis=1) * 0.002
+    corner[[0, -1]] = [[0.0, 1.0], [1.0, 0.0]]
+    assert frozen(corner).left_out.startswith("one configuration dominates ")
+
+
+class Line(Benchmark):
+    """Two parameters in [0, 1]: the value is 1 - x + y, of a model of size x + y."""
+
+    name, metrics, failures = "mine/line", {"size": "minimize"}, (ValueError,)
+
+    def __init__(self):
+        from ConfigSpace import ConfigurationSpace
+
+        self.space = ConfigurationSpace({"x": (0.0, 1.0), "y": (0.0, 1.0)})
+
+    def evaluate(self, config, *, seed, fidelity=None):
+        if config["y"] > 0.9:
+            raise ValueError("too wide")
+        return Evaluation(1.0 - config["x"] + config["y"], info={"size": config["x"] + config["y"]})
+
+
+def test_a_search_finds_a_known_front_and_a_known_best_feasible_value():
+    from optibench_benchmarks.quantities import Bounded, FurtherObjective
+
+    tasks = [FurtherObjective(Line(), "size"), Bounded(Line(), "size", 0.5)]
+    front, reference = search_live.search(tasks)
+    assert isinstance(front, Frozen)
+    assert isinstance(reference, Entry)
+    assert front.front.source == "best known: 301 random and 400 local configurations, shared by 2 tasks"
+    # the front is 1 - x against x, from (1, 0) to (0, 1), where y is 0
+    assert front.front.ideal == pytest.approx((0.0, 0.0), abs=0.1)
+    exact = np.stack([1.0 - np.linspace(0, 1, 1001), np.linspace(0, 1, 1001)], axis=1)
+    best = volume(normalised(exact, front.front.ideal, front.front.reference_point))
+    assert 0.9 * best < front.front.hypervolume < best
+    for index, config in front.configs:
+        assert tasks[0].evaluate(config, seed=0).values == pytest.approx(front.front.points[index], rel=1e-6)
+    assert 0.5 <= reference.reference.f_best < 0.55 < reference.reference.f_ref
+    assert reference.best["x"] + reference.best["y"] <= 0.5
+    assert search_live.search(tasks) == [front, reference], "the same again"
+
+
+def test_nothing_feasible_is_said():
+    from optibench_benchmarks.quantities import Bounded
+
+    with pytest.raises(BenchmarkError, match=r"No random configuration of mine/line.* fulfils its constraints; loosen"):
+        search_live.search([Bounded(Line(), "size", -1.0)])
+
+
+def test_elites_are_the_front_and_then_the_fronts_of_the_rest():
+    values = np.array([[0.0, 3.0], [3.0, 0.0], [1.0, 1.0], [2.0, 2.0], [4.0, 4.0], [1.0, 1.0]])
+    assert set(search_live.elites(values, np.arange(6)).tolist()) == set(range(6))
+    assert search_live.elites(values, np.array([3, 4])).tolist() == [3, 4]
+
+
+@pytest.mark.parametrize("name", [QUICK[0], *(f"yahpo/lcbench/167200+objective={name}" for name in ("time",))])
+def test_frozen_configurations_are_evaluated_again(name):
+    task = create(name)
+    assert fronts.check([task]) == []
+    assert several.pending([task]) == []
+    found = fronts.find(name, task.data_version)
+    (_, config), *_ = found.configs
+    wrong = Frozen(name, found.front, found.data_version, 0.0, ((len(found.front.points) - 1, config),))
+    assert fronts._again(task, wrong) == [f"{name}: 1 of the 1 configurations of its front have other values."]
+
+
+def test_the_best_feasible_configuration_is_evaluated_again():
+    assert check([BOUNDED[0]]) == []
+    task = create(BOUNDED[0])
+    assert task.reference == entries()[task.name].reference
+    assert task.reference.source.startswith("best known: ")
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_points_of_a_searched_front_do_not_dominate_each_other(name):
+    front = fronts._read()[name].front
+    unit = normalised(front.points, front.ideal, front.reference_point)
+    assert volume(unit) <= front.hypervolume + 1e-5
+    for point in unit:
+        assert not ((unit <= point).all(axis=1) & (unit < point - 1e-5).any(axis=1) & (unit < point).all(axis=1)).any()
