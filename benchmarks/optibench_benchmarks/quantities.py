@@ -156,9 +156,14 @@ class FurtherObjective(Extended):
         return np.stack(columns, axis=1) if columns else None
 
     def measure_front(self) -> Front:
-        """The exact front of a complete table."""
+        """The exact front of a complete table.
+
+        Raises:
+            BenchmarkError: The base is no complete table, or nothing is feasible.
+        """
         values = self.table()
-        assert values is not None
+        if values is None:
+            raise BenchmarkError(f"No front can be made for {self.name}: its values are noisy, or no search knows it.")
         signs = [1.0 if direction == "minimize" else -1.0 for direction in self.objectives.values()]
         feasible = self.feasible()
         if not feasible.any():

@@ -13,8 +13,8 @@ from optibench_benchmarks.training.base import TrainingBenchmark
 
 
 def is_trained(task: Benchmark) -> bool:
-    """Whether a task turns quantities of a training into objectives or constraints."""
-    return isinstance(task, Extended) and isinstance(task.root, TrainingBenchmark)
+    """Whether a task turns quantities of a deterministic training into objectives or constraints."""
+    return isinstance(task, Extended) and isinstance(task.root, TrainingBenchmark) and task.sampling != "noisy"
 
 
 def applies(task: Benchmark) -> bool:

@@ -13,7 +13,8 @@ from optibench_benchmarks.references import fronts
 from optibench_benchmarks.tabular import HPOLIB, NASBENCH201, hpobench, hpolib, nasbench201
 from optibench_benchmarks.wrappers import Noisy
 
-FROZEN = [name for name in fronts.names() if name.startswith(("hpobench/", "hpolib/", "nasbench201/"))]
+TABLES = ("hpobench/", "hpolib/", "nasbench201/")
+FROZEN = [name for name in fronts.names() if name.startswith(TABLES) and "+max_" not in name]
 ONE_EACH = [
     "hpobench/nn/blood_transfusion+objective=cost",
     "hpolib/parkinsons_telemonitoring+objective=model_size",

@@ -7,6 +7,7 @@ import pytest
 
 from optibench_benchmarks import BenchmarkError, Evaluation, Front, create
 from optibench_benchmarks.base import Benchmark
+from optibench_benchmarks.conformance import BenchmarkConformance
 from optibench_benchmarks.hypervolume import normalised, volume
 from optibench_benchmarks.references import fronts, search_live, several
 from optibench_benchmarks.references.compute import check
@@ -16,6 +17,19 @@ from optibench_benchmarks.references.table import Entry, entries
 SEARCHED = [name for name in fronts.names() if fronts._read()[name].configs]
 QUICK = [name for name in SEARCHED if name.startswith("live/")]
 BOUNDED = [name for name in entries() if name.startswith("live/") and "+" in name]
+
+
+class TestScoreAndSize(BenchmarkConformance):
+    name = "live/tree/digits+objective=nodes"
+
+
+class TestBoundOnSize(BenchmarkConformance):
+    name = "live/tree/digits+max_nodes=25.0"
+
+
+@pytest.mark.data("yahpo/lcbench")
+class TestAccuracyAndTime(BenchmarkConformance):
+    name = "yahpo/lcbench/167200+objective=time"
 
 
 def frozen(points, near_ideal=0.0):
@@ -83,7 +97,8 @@ def test_elites_are_the_front_and_then_the_fronts_of_the_rest():
     assert search_live.elites(values, np.array([3, 4])).tolist() == [3, 4]
 
 
-@pytest.mark.parametrize("name", [QUICK[0], *(f"yahpo/lcbench/167200+objective={name}" for name in ("time",))])
+@pytest.mark.data("keel", "yahpo/lcbench")
+@pytest.mark.parametrize("name", [QUICK[0], "yahpo/lcbench/167200+objective=time"])
 def test_frozen_configurations_are_evaluated_again(name):
     task = create(name)
     assert fronts.check([task]) == []
@@ -94,6 +109,13 @@ def test_frozen_configurations_are_evaluated_again(name):
     assert fronts._again(task, wrong) == [f"{name}: 1 of the 1 configurations of its front have other values."]
 
 
+def test_a_noisy_training_and_a_task_without_a_search_get_no_front():
+    for name in ("digits/mlp+objective=test_accuracy", "nasbench201/cifar10+noise=0.1+objective=cost"):
+        with pytest.raises(BenchmarkError, match=r"No front can be made for .*: its values are noisy"):
+            list(several.make([create(name)]))
+
+
+@pytest.mark.data("keel")
 def test_the_best_feasible_configuration_is_evaluated_again():
     assert check([BOUNDED[0]]) == []
     task = create(BOUNDED[0])
