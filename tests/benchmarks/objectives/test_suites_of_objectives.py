@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 pytest.importorskip("pymoo")
@@ -35,6 +37,12 @@ def learner_and_data(name: str) -> set[str]:
     return {"/".join([family, *parts[:-1]]), parts[-1]}
 
 
+def several(suites):
+    """Tasks with several objectives, and tasks with constraints."""
+    tasks = [create(name) for name in expand(suites)]
+    return [task.name for task in tasks if task.objectives], [task.name for task in tasks if task.constraints]
+
+
 def test_dev_and_headlines_share_no_learner_no_data_set_and_no_function():
     dev, headline = (set().union(*map(learner_and_data, expand(suites))) for suites in (DEV, HEADLINE))
     assert not dev & headline
@@ -43,6 +51,18 @@ def test_dev_and_headlines_share_no_learner_no_data_set_and_no_function():
     for kind in ("live/", "hpobench/"):
         assert all(any(name.startswith(kind) for name in expand([suite])) for suite in DEV)
     assert not list(filter(is_kept, expand([*DEV, *HEADLINE])))
+
+
+def test_headlines_are_many_and_no_family_is_above_a_third():
+    objectives, constraints = several(HEADLINE)
+    assert len(objectives) >= 40
+    assert len(constraints) >= 25
+    assert len([name for name in {*objectives, *constraints} if name.startswith("live/")]) >= 15
+    assert len({name.split("/")[1] for name in {*objectives, *constraints} if name.startswith("live/")}) >= 5
+    for names in (objectives, constraints):
+        found = Counter(name.partition("/")[0] for name in names)
+        assert len(found) >= 6
+        assert max(found.values()) <= len(names) / 3
 
 
 def test_every_task_has_a_frozen_measure_and_no_headline_one_is_flagged():
