@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from optibench_benchmarks.base import Benchmark
-from optibench_benchmarks.quantities import Extended, FurtherObjective
+from optibench_benchmarks.quantities import Bounded, Extended, FurtherObjective
 from optibench_benchmarks.references import fronts
 from optibench_benchmarks.references.fronts import Frozen
 from optibench_benchmarks.references.table import Entry, lookup
@@ -20,6 +20,11 @@ def is_trained(task: Benchmark) -> bool:
 def applies(task: Benchmark) -> bool:
     """Whether :func:`make` has something to make for a task."""
     return is_trained(task) or (bool(task.objectives) and (hasattr(task, "measure_front") or _is_quick(task)))
+
+
+def is_built_in(task: Benchmark) -> bool:
+    """Whether a task is a bound on a complete table, which knows its own reference."""
+    return isinstance(task, Bounded) and task.column("value") is not None
 
 
 def _is_quick(task: Benchmark) -> bool:

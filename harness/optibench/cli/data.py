@@ -94,11 +94,12 @@ def references(patterns: Sequence[str], again: bool, check: bool) -> int:
     names = optibench_benchmarks.expand(patterns, skipped)
     for name, reason in skipped.items():
         print(f"Left out: {name}. {reason}", file=sys.stderr)
-    own = [name for name in names if name.partition("/")[0] in compute.COMPUTED]
-    names = [name for name in names if name not in own]
+    tasks = [optibench_benchmarks.create(name) for name in names]
+    own = [each.name for each in tasks if each.name.partition("/")[0] in compute.COMPUTED or several.is_built_in(each)]
+    tasks = [task for task in tasks if task.name not in own]
+    names = [task.name for task in tasks]
     if own:
         print(f"{len(own)} tasks compute their references when they are built")
-    tasks = [optibench_benchmarks.create(name) for name in names]
     special = [task for task in tasks if several.applies(task)]
     names = [name for name in names if name not in {task.name for task in special}]
     if check:

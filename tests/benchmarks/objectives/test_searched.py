@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from optibench.cli.main import main
 from optibench_benchmarks import BenchmarkError, Evaluation, Front, create
 from optibench_benchmarks.base import Benchmark
 from optibench_benchmarks.conformance import BenchmarkConformance
@@ -107,6 +108,12 @@ def test_frozen_configurations_are_evaluated_again(name):
     (_, config), *_ = found.configs
     wrong = Frozen(name, found.front, found.data_version, 0.0, ((len(found.front.points) - 1, config),))
     assert fronts._again(task, wrong) == [f"{name}: 1 of the 1 configurations of its front have other values."]
+
+
+def test_a_bound_on_a_table_knows_its_own_reference(capsys):
+    for options in ([], ["--check"]):
+        assert main(["references", "hpobench/nn/segment+max_cost=10", *options]) == 0
+        assert "1 tasks compute their references when they are built" in capsys.readouterr().out
 
 
 def test_a_noisy_training_and_a_task_without_a_search_get_no_front():
