@@ -64,12 +64,16 @@ def admitted() -> str:
     columns = [(rival, n) for rival in OTHER_GPS for n in AT]
     rows = []
     for family in (*FAMILIES, ""):
-        cells = [f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in (other_gp(*key, family) for key in columns)]
+        cells = [
+            f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in (other_gp(*key, family) for key in columns)
+        ]
         name = f"`{family}` ({FAMILIES[family]})" if family else f"all ({runs.index.unique('task').size})"
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(
         [
-            f"| family (tasks), {runs.index.unique('seed').size} seeds | " + " | ".join(f"`{rival}`, {n} trials" for rival, n in columns) + " |",
+            f"| family (tasks), {runs.index.unique('seed').size} seeds | "
+            + " | ".join(f"`{rival}`, {n} trials" for rival, n in columns)
+            + " |",
             "|---|" + "---:|" * len(columns),
             *rows,
             "",

@@ -1,0 +1,64 @@
+"""The look at objectives and constraints: its grids hold the headline suites, its tests are what the page says."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+import optibench_benchmarks
+import optibench_optimizers
+
+
+@pytest.fixture(scope="module")
+def look() -> ModuleType:
+    pytest.importorskip("pymoo", reason="pip install 'optiformer-bench[pymoo]'")
+    spec = importlib.util.spec_from_file_location("look_objectives", Path(__file__).with_name("look_objectives.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["look_objectives"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.data("yahpo/lcbench", "keel")
+def test_the_committed_grids_are_those_of_the_suites(look: ModuleType) -> None:
+    files = {path.stem: path.read_text(encoding="utf-8") for path in look.FOLDER.glob("*.yaml")}
+    assert files == {name: look.text(name, grid) for name, grid in look.grids().items()}
+
+
+@pytest.mark.data("yahpo/lcbench", "keel")
+def test_every_optimizer_can_run_its_tasks(look: ModuleType) -> None:
+    for grid in look.grids().values():
+        able = [optibench_optimizers.parse(each)[0].capabilities for each in grid["optimizers"]]
+        for name in grid["benchmarks"]:
+            task = optibench_benchmarks.create(name)
+            for capabilities in able:
+                assert not capabilities.lacks(len(task.objectives), len(task.constraints)), name
+
+
+def test_the_family_is_run_after_the_trials_that_its_grids_have(look: ModuleType) -> None:
+    trials = {"smac-rf": 50}
+    assert {(suite, rival, n) for suite, rival, n in look.FAMILY if n != trials.get(rival, 100)} == set()
+    assert len(look.FAMILY) == 10
+
+
+def test_a_comparison_is_the_ratio_of_floored_means_and_wilcoxons_test_over_tasks(look: ModuleType) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"{family}/{number}" for family in ("live", "pymoo", "yahpo") for number in range(6)]
+    index = pd.MultiIndex.from_product([names, range(4)], names=["task", "seed"])
+    both = pd.DataFrame(rng.lognormal(-3, 0.5, (len(index), 2)), index, ["optiformer", "nsga2"])
+    both["optiformer"] *= 0.6
+    found, p = look.compared(both, "nsga2")
+    means = both.groupby("task").mean().clip(lower=1e-3)
+    logs = np.log(means["optiformer"] / means["nsga2"])
+    assert found.mean == pytest.approx(float(np.exp(logs.mean())))
+    assert found.low < found.mean < found.high < 1
+    assert p == pytest.approx(scipy.stats.wilcoxon(logs).pvalue)
