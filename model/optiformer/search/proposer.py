@@ -51,10 +51,10 @@ class ProposerConfig:
         min_gp_r2: Minimum leave-one-out R^2 of the plain GP for which it is trusted. Where it is, it guides the search
             and the network scores the best candidates only, and ``gp-ei`` alternates with others. Where it is not, the
             network guides the search, and ``gp-ei`` is left out unless a categorical decides which parameters are
-            active.
+            active. At least :data:`STEPPED_R2` where scores repeat.
         screened: Maximum number of candidates that the network scores where the plain GP is trusted.
-        n_gp_only: Number of first trials chosen by ``gp-ei`` alone, if it is among the acquisitions: after few trials
-            ``pi`` stays too close to the incumbent.
+        n_gp_only: Number of first trials chosen by ``gp-ei`` alone, if it is among the acquisitions and scores do not
+            repeat: after few trials ``pi`` stays too close to the incumbent.
         batch_fraction: Proposals per encoding of the history, as a fraction of the number of trials: at .06 a history
             of 100 trials is encoded at every sixth ask. The queue is discarded if the history is not a continuation of
             the one it was made from.
@@ -104,6 +104,8 @@ REFINED_FROM, FIRST_STEP = 6, 0.1
 N_STARTS, MIN_CONTINUOUS_LEVELS = 4, 16
 #: Maximum number of choices of a categorical parent for which each choice is tried once.
 MAX_BRANCHES = 8
+#: Share of repeated values above which scores count as stepped, and the minimum leave-one-out R^2 of the plain GP then.
+MAX_TIES, STEPPED_R2 = 0.1, 0.95
 #: Share of the candidates where the network guides the search.
 UNSCREENED = 0.5
 Allowed = Callable[[Config], bool]
@@ -266,11 +268,13 @@ class Proposer:
         else:
             model = ConditionedGoals.of(self.surrogate.gp, kinds, history, goals, evaluations=evaluations)
         failures, n = FailureModel(kinds, *columns, failed) if failed.any() else None, len(failed)
-        order, trusted = self.config.acquisitions, model.expected_improvement.loo_r2 >= self.config.min_gp_r2
+        order, stepped = self.config.acquisitions, _is_stepped(history.value[~failed])
+        least = max(self.config.min_gp_r2, STEPPED_R2) if stepped else self.config.min_gp_r2
+        trusted = model.expected_improvement.loo_r2 >= least
         if self._network_acquisitions and self._network_acquisitions != order:
             if not trusted and not len(self.space.branching):
                 order = self._network_acquisitions
-            if n < self.config.n_gp_only or goals is not None:
+            if (n < self.config.n_gp_only and not stepped) or goals is not None:
                 order = (GP_EI,)
         counted = history.weight > 0
         batch_size, first = max(1, int(self.config.batch_fraction * n)), n + int(counted.sum())
@@ -399,6 +403,11 @@ class Proposer:
             starts, self.space.active(starts), moves, self.config.ei_evaluations
         )
         return np.where(moves, found, starts)
+
+
+def _is_stepped(values: Array) -> bool:
+    """Whether many values (n,) repeat: a plain GP does not expect ties, the network does."""
+    return len(np.unique(values)) < (1 - MAX_TIES) * len(values)
 
 
 def with_settings(preset: str, **changes: Any) -> ProposerConfig:

@@ -412,6 +412,18 @@ def test_gp_ei_alone_chooses_the_first_trials(network: NetworkSurrogate) -> None
         assert ask.acquisitions == (("gp-ei",) if alone else ("pi",))
 
 
+def test_the_network_guides_the_search_of_a_stepped_surface_from_the_start(network: NetworkSurrogate) -> None:
+    def rounded(trial: Trial, step: float) -> Trial:
+        assert trial.value is not None
+        return Trial(trial.config, round(trial.value / step) * step)
+
+    proposer = make(network, flat(2), acquisition="pi+gp-ei", min_gp_r2=0.5, n_gp_only=15)
+    for n, step, guides in ((12, 1e-9, False), (12, 0.2, True), (20, 1e-9, False), (20, 0.2, True)):
+        trials = [rounded(trial, step) for trial in observed(flat(2), n)]
+        ask = ask_state(proposer, trials)
+        assert (ask.acquisitions == ("pi",) and not ask.screens) == guides
+
+
 def branches() -> ConfigurationSpace:
     space = ConfigurationSpace()
     kind, other = Categorical("kind", list("abcde")), Categorical("other", list("uvwxyz"))
