@@ -8,27 +8,31 @@ import numpy as np
 
 from optiformer.gp.kernels import Array
 
-#: Maximum number of points of a front by number of objectives; the boxes of n points in three objectives are about n^2.
-MAX_FRONT = {1: 1, 2: 64, 3: 20}
-MAX_FRONT_MANY = 10
+#: Maximum number of points of a front by number of objectives, which makes a few hundred boxes.
+MAX_FRONT = {2: 64, 3: 20, 4: 10, 5: 10, 6: 7, 7: 6}
+MAX_FRONT_MANY = 4
 
 
 def boxes(front: Array, reference: Array) -> tuple[Array, Array]:
     """Disjoint boxes of all that lies below a reference point and that no point of a front dominates, (K, M) each.
 
-    They are slices between the values of the last objective, and recursively of the others (While et al., 2006).
+    They are slices between the values of the last objective, and recursively of the others (While et al., 2006). What
+    dominates within a slice does not depend on the points that others dominate there, so these are left out.
 
     Args:
-        front: Values to minimize, (n, M).
+        front: Values to minimize, (n, M), M at least 2.
         reference: The reference point, (M,).
 
     Returns:
         Lower corners, which may be infinite, and upper corners.
     """
     front = front[(front < reference).all(1)]
-    if front.shape[1] == 1:
-        best = min(reference[0], front.min(initial=np.inf))
-        return np.array([[-np.inf]]), np.array([[best]])
+    front = front[dominating(front) == 0]
+    front = front[front[:, -1].argsort(kind="stable")]
+    if front.shape[1] == 2:
+        first, last = np.vstack([reference, front]).T
+        bottom, top = np.concatenate([[-np.inf], last[1:]]), np.concatenate([last[1:], last[:1]])
+        return np.column_stack([np.full(len(first), -np.inf), bottom]), np.column_stack([first, top])
     last = front[:, -1]
     edges = np.concatenate([[-np.inf], np.unique(last), reference[-1:]])
     lower, upper = list[Array](), list[Array]()

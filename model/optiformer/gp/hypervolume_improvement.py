@@ -49,7 +49,10 @@ class HypervolumeImprovement(Acquisition):
         low, high = front.min(0), front.max(0)
         margin = np.where(high > low, BEYOND * (high - low), BEYOND)
         reference = np.maximum(np.median(means, 0), high + margin)
-        self._lower, self._upper = boxes(spread(front), reference)
+        # Many boxes share few edges: by objective, these and the indices of the lower and upper ones, (2, K).
+        corners = np.stack(boxes(spread(front), reference)).transpose(2, 0, 1)
+        found = [np.unique(each, return_inverse=True) for each in corners]
+        self._edges = [(edges, rows.reshape(2, -1)) for edges, rows in found]
 
     def _value(self, points: Array) -> Array:
         parts = [self._part(*each(points), index)[0] for index, each in enumerate(self._predictors)]
@@ -68,13 +71,14 @@ class HypervolumeImprovement(Acquisition):
 
     def _part(self, mean: Array, deviation: Array, index: int) -> tuple[Array, Array, Array]:
         """Expected lengths of the boxes' improved sides in one objective, their derivatives by mean and deviation."""
-        upper, lower = (self._below(mean, deviation, edge[:, index]) for edge in (self._upper, self._lower))
-        gain, share, density = (np.asarray(a - b) for a, b in zip(upper, lower, strict=True))
+        edges, (lower, upper) = self._edges[index]
+        below = self._below(mean, deviation, edges)
+        gain, share, density = (each[:, upper] - each[:, lower] for each in below)
         return np.maximum(gain, 0), -share, density
 
     @staticmethod
     def _below(mean: Array, deviation: Array, edge: Array) -> tuple[Array, Array, Array]:
-        """``E max(0, edge - y)``, ``Phi`` and ``phi`` for normal ``y``, (m, K) each."""
+        """``E max(0, edge - y)``, ``Phi`` and ``phi`` for normal ``y``, (m, E) each."""
         z = (edge - mean[:, None]) / deviation[:, None]
         share, density = ndtr(z), np.exp(-0.5 * np.square(z) - LOG_ROOT_TAU)
         kept = np.maximum(z, LEAST_Z)
