@@ -201,6 +201,24 @@ def test_pruned_trials_rank_behind_complete_ones_and_never_pull() -> None:
     assert min(abs(x - 0.11) for x in found) > 0.05
 
 
+@pytest.mark.parametrize("surrogate", ["network", "gp-prior"])
+def test_trials_pruned_before_their_constraint_do_not_pass_for_feasible(surrogate: str) -> None:
+    """A twentieth of the configurations is feasible, half of them are pruned."""
+
+    def objective(trial: Trial) -> float:
+        x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+        if y > 0.5:
+            raise optuna.TrialPruned
+        trial.set_constraint("sum", x + y - 0.3)
+        return (x - 0.6) ** 2 + y
+
+    study = optuna.create_study(sampler=OptiFormerSampler(seed=0, surrogate=surrogate))
+    study.optimize(objective, n_trials=25)
+    later = study.trials[10:]
+    assert sum(trial.state == TrialState.PRUNED for trial in later) < len(later) / 2
+    assert sum(trial.params["x"] + trial.params["y"] <= 0.3 for trial in later) > len(later) / 3
+
+
 def test_a_sequence_network_has_one_objective_and_says_that_it_ignores_constraints() -> None:
     def constrained(trial: Trial) -> float:
         trial.set_constraint("late", 1.0)

@@ -34,7 +34,7 @@ class ConditionedGoals:
     Attributes:
         objectives: One of each objective.
         constraints: One of each constraint, whose scores are above 0 where it is broken.
-        feasible: Which of their trials fulfil all constraints, (n,).
+        feasible: Which of the objectives' trials are complete and fulfil all constraints, (n,).
     """
 
     objectives: tuple[ConditionedGP, ...]
@@ -61,9 +61,15 @@ class ConditionedGoals:
             )
             for value in goals.values[rows].T
         )
+        measured = [(value, failed | np.isnan(value)) for value in goals.constraints[rows].T]
         constraints = tuple(
-            gp.condition(kinds, Observed(*trials, value, failed), evaluations=evaluations, transform=unit)
-            for value, unit in ((value, _around_zero(gp, value[~failed])) for value in goals.constraints[rows].T)
+            gp.condition(
+                kinds,
+                Observed(*trials, value, without),
+                evaluations=evaluations,
+                transform=_around_zero(gp, value[~without]),
+            )
+            for value, without in measured
         )
         return cls(objectives, constraints, goals.feasible[rows][~failed])
 

@@ -18,14 +18,16 @@ class Goals:
 
     Attributes:
         values: Objectives to minimize, (n, M), finite; those of failed trials are arbitrary.
-        constraints: Constraints, fulfilled where they are at most 0, (n, K), finite. One that a trial did not measure
-            counts as fulfilled: it has the largest fulfilled value.
+        constraints: Constraints, fulfilled where they are at most 0, (n, K). One that a complete trial did not measure
+            counts as fulfilled: it has the largest fulfilled value. One that a pruned trial did not measure is NaN.
         failed: Which trials failed, (n,).
+        pruned: Which trials have an infinite value, if there is one objective, (n,). They are not feasible.
     """
 
     values: Array
     constraints: Array
     failed: Mask
+    pruned: Mask
 
     @classmethod
     def of(cls, trials: Sequence[Trial]) -> Goals | None:
@@ -43,26 +45,29 @@ class Goals:
                 values[row] = trial.values if n_values > 1 else trial.value
                 constraints[row, : len(trial.constraints)] = trial.constraints
         failed = (np.isnan(values) | (values == -np.inf)).any(1)
-        return cls(_finite(values), _measured(constraints), failed)
+        pruned = (values == np.inf).any(1) & (n_values < 2)
+        measured = _measured(constraints)
+        measured[pruned[:, None] & np.isnan(constraints)] = np.nan
+        return cls(_finite(values), measured, failed, pruned)
 
     @property
     def infeasible(self) -> Mask:
-        """Trials that break a constraint, (n,)."""
-        return np.asarray((self.constraints > 0).any(1) & ~self.failed)
+        """Trials that break a constraint or are pruned, (n,)."""
+        return np.asarray(((self.constraints > 0).any(1) | self.pruned) & ~self.failed)
 
     @property
     def feasible(self) -> Mask:
-        """Trials that fulfil all constraints, (n,)."""
+        """Complete trials that fulfil all constraints, (n,)."""
         return ~self.infeasible & ~self.failed
 
     def violation(self) -> Array:
         """Sum over the constraints of their excess above 0, each in units of its median excess, (n,)."""
-        excess = np.maximum(self.constraints, 0)
+        excess = np.fmax(self.constraints, 0)
         units = [np.median(column[column > 0]) if (column > 0).any() else 1.0 for column in excess.T]
         return np.asarray((excess / np.array(units)).sum(1))
 
     def ranking(self) -> Array:
-        """Numbers that rank the trials, lower is better, (n,); NaN of failed ones.
+        """Numbers that rank the trials, lower is better, (n,); infinite for pruned ones, NaN for failed ones.
 
         Feasible trials have their value, or with several objectives the number of feasible ones that dominate them; the
         violation ranks infeasible ones behind. If none is feasible, it is the violation alone.
@@ -75,7 +80,7 @@ class Goals:
                 found[feasible] = dominating(self.values[feasible])
             worst, span = found[feasible].max(), np.ptp(found[feasible]) or 1.0
             found = np.where(feasible, found, worst + span * (1 + violation))
-        return np.where(self.failed, np.nan, found)
+        return np.where(self.failed, np.nan, np.where(self.pruned, np.inf, found))
 
 
 def _finite(values: Array) -> Array:

@@ -67,3 +67,16 @@ def test_values_that_are_missing_or_infinite_are_replaced() -> None:
     assert found.constraints[3, 1] == -2  # not measured: as the largest that is fulfilled
     assert np.isfinite(found.constraints).all()
     assert found.infeasible.tolist() == [False, True, False, True]
+
+
+def test_pruned_trials_are_not_feasible_and_tell_nothing_about_constraints_that_they_did_not_measure() -> None:
+    nan, inf = np.nan, np.inf
+    pruned, failed = Trial({}, inf, constraints=(nan, -1.0)), Trial({}, None, constraints=(nan, nan))
+    found = goals(pruned, Trial({}, 1.0, constraints=(2.0, -3.0)), failed)
+    assert found.feasible.tolist() == [False, False, False]
+    assert found.ranking()[:2].tolist() == [inf, 1.0]
+    np.testing.assert_array_equal(found.constraints[:2], [[nan, -1.0], [2.0, -3.0]])
+    found = goals(pruned, Trial({}, 1.0, constraints=(2.0, -3.0)), Trial({}, 7.0, constraints=(nan, -2.0)))
+    assert found.feasible.tolist() == [False, False, True]
+    assert found.ranking().argsort().tolist() == [2, 1, 0]
+    assert found.constraints[2, 0] == 0
