@@ -201,8 +201,7 @@ def test_pruned_trials_rank_behind_complete_ones_and_never_pull() -> None:
     assert min(abs(x - 0.11) for x in found) > 0.05
 
 
-@pytest.mark.parametrize("surrogate", ["network", "gp-prior"])
-def test_trials_pruned_before_their_constraint_do_not_pass_for_feasible(surrogate: str) -> None:
+def test_trials_pruned_before_their_constraint_do_not_pass_for_feasible() -> None:
     """A twentieth of the configurations is feasible, half of them are pruned."""
 
     def objective(trial: Trial) -> float:
@@ -212,7 +211,7 @@ def test_trials_pruned_before_their_constraint_do_not_pass_for_feasible(surrogat
         trial.set_constraint("sum", x + y - 0.3)
         return (x - 0.6) ** 2 + y
 
-    study = optuna.create_study(sampler=OptiFormerSampler(seed=0, surrogate=surrogate))
+    study = optuna.create_study(sampler=OptiFormerSampler(seed=0, surrogate="gp-prior"))
     study.optimize(objective, n_trials=25)
     later = study.trials[10:]
     assert sum(trial.state == TrialState.PRUNED for trial in later) < len(later) / 2
