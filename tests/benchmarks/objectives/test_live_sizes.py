@@ -7,6 +7,7 @@ import pytest
 
 from optibench_benchmarks import BenchmarkError, create
 from optibench_benchmarks.configurations import plain
+from optibench_benchmarks.kept.draw import FREE
 from optibench_benchmarks.live.sizes import SIZES, measure
 from optibench_benchmarks.live.tasks import LEARNERS, TASKS
 
@@ -21,7 +22,13 @@ def fitted(name: str, **values: object):
     return task, config, task.learner.build(config, task.dataset).fit(inputs, targets), inputs
 
 
-@pytest.mark.parametrize("learner", FIRST)
+@pytest.mark.parametrize(
+    "learner",
+    [
+        pytest.param(name, marks=pytest.mark.data("keel") if task.rpartition("/")[2] in FREE else ())
+        for name, task in FIRST.items()
+    ],
+)
 def test_each_size_is_a_whole_number_a_metric_and_the_same_again(learner):
     task = create(FIRST[learner])
     names = LEARNERS[learner].sizes
