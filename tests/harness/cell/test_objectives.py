@@ -247,7 +247,7 @@ def test_a_grid_of_both_kinds_and_a_plain_task_has_one_table(registered: None, t
     [
         ("cmaes", Two.name, "does not take several objectives and constraints, which two/gain has"),
         ("smac-rf", Capped.name, "does not take constraints, which two/capped has"),
-        ("optiformer", "pymoo/zdt/zdt1-2o-6d", "does not take several objectives, which pymoo/zdt/zdt1-2o-6d has"),
+        ("gp-skopt", "pymoo/zdt/zdt1-2o-6d", "does not take several objectives, which pymoo/zdt/zdt1-2o-6d has"),
     ],
 )
 def test_an_optimizer_that_cannot_is_refused_with_those_that_can(
