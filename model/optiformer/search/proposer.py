@@ -274,8 +274,10 @@ class Proposer:
         if self._network_acquisitions and self._network_acquisitions != order:
             if not trusted and not len(self.space.branching):
                 order = self._network_acquisitions
-            if (n < self.config.n_gp_only and not stepped) or goals is not None:
+            if n < self.config.n_gp_only and not stepped:
                 order = (GP_EI,)
+        if goals is not None:
+            order = (GP_EI,)
         counted = history.weight > 0
         batch_size, first = max(1, int(self.config.batch_fraction * n)), n + int(counted.sum())
         turns = [order[(first + i) % len(order)] for i in range(batch_size)]

@@ -20,7 +20,7 @@ from optiformer.gp.kernels import HEADS, Array, Mask
 from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
 from optiformer.network_config import NORM_EPSILON
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint
-from optiformer.surrogate.features import candidate_features, log_compress, scores, trial_features
+from optiformer.surrogate.features import candidate_features, log_compress, trial_features
 from optiformer.surrogate.gp_surrogate import ConditionedGP, GPSurrogate
 from optiformer.surrogate.heads import Heads, by_relevance, silu, softmax, statistics
 from optiformer.surrogate.history import Rows, subsample
@@ -250,9 +250,10 @@ class ConditionedNetwork:
         Where the plain GP predicts well, the kernel heads take its hyperparameters, which is faster than to infer them.
         """
         observed, encoding, visible = self.observed, self.network.encoding, self.visible
-        # Clip to the bins and to the best feasible value: training has no scores beyond them.
-        score = scores(encoding, observed)[1].clip(0, encoding.high)
-        rows = subsample(observed.by_preference, observed.failed, encoding.max_trials)
+        value = log_compress(observed.value, ~observed.failed)
+        # Clip to the bins: training has no scores beyond them.
+        score = np.minimum(self.gp.score_transform.apply(value), encoding.high)
+        rows = subsample(observed.value, observed.failed, encoding.max_trials)
         columns = np.ix_(rows, visible)
         kinds = Kinds(self.kinds.categorical[visible], self.kinds.levels[visible])
         positions, active, failed = observed.position[columns], observed.active[columns], observed.failed[rows]

@@ -412,6 +412,16 @@ def test_gp_ei_alone_chooses_the_first_trials(network: NetworkSurrogate) -> None
         assert ask.acquisitions == (("gp-ei",) if alone else ("pi",))
 
 
+@pytest.mark.parametrize("acquisition", ["pi", "pi+gp-ei"])
+def test_the_network_has_no_part_in_several_objectives_or_constraints(
+    network: NetworkSurrogate, acquisition: str
+) -> None:
+    proposer = make(network, flat(2), acquisition=acquisition, n_gp_only=0)
+    for further in ({"values": (1.0, 2.0)}, {"constraints": (-1.0,)}):
+        ask = ask_state(proposer, [replace(trial, **further) for trial in observed(flat(2), 20)])
+        assert ask.acquisitions == ("gp-ei",)
+
+
 def test_the_network_guides_the_search_of_a_stepped_surface_from_the_start(network: NetworkSurrogate) -> None:
     def rounded(trial: Trial, step: float) -> Trial:
         assert trial.value is not None
