@@ -36,7 +36,7 @@ from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.surrogate.checkpoint import NAME, SurrogateCheckpoint, default_checkpoint
 from optiformer.surrogate.checkpoint import load as load_surrogate
-from optiformer.surrogate.gp_surrogate import GP_EVALUATIONS, by_name
+from optiformer.surrogate.gp_surrogate import GP_EVALUATIONS, control
 from optiformer.surrogate.interface import Surrogate
 from optiformer.surrogate.surrogate import NetworkSurrogate
 
@@ -71,8 +71,8 @@ class OptiFormerSampler(BaseSampler):
         checkpoint: A checkpoint folder or a loaded checkpoint of either network; ``None`` for the surrogate shipped
             with the package.
         surrogate: ``network`` | ``gp-map`` | ``gp-prior``: the checkpoint's network, or Gaussian processes in the same
-            search, with default priors or with priors learned from the network's training data. They take no
-            checkpoint, and a suggestion costs less.
+            search, with default priors (these take no checkpoint) or with priors learned from the network's training
+            data. A suggestion of theirs costs less.
         preset: ``default`` | ``thorough``: number of candidates (surrogate checkpoints only). Every suggestion uses all
             finished trials, without batches, so ``fast`` is refused.
         seed: Seed for reproducible sampling: a suggestion depends on the seed, the trial's number and the history.
@@ -114,25 +114,26 @@ class OptiFormerSampler(BaseSampler):
             raise ModelError("OptiFormerSampler: warn_independent_sampling must be True or False.")
         if surrogate not in ("network", "gp-map", "gp-prior"):
             raise ModelError(f"OptiFormerSampler: surrogate must be network, gp-map or gp-prior, not {surrogate!r}.")
-        if surrogate != "network" and checkpoint is not None:
-            raise ModelError(f"OptiFormerSampler: {surrogate} has no checkpoint; leave checkpoint or surrogate out.")
-        loaded: Checkpoint | SurrogateCheckpoint | None = None
-        if checkpoint is None or isinstance(checkpoint, str | Path):
-            if surrogate == "network":
-                loaded = _load(default_checkpoint() if checkpoint is None else Path(checkpoint), device)
-        else:
-            loaded = checkpoint
+        if surrogate == "gp-map" and checkpoint is not None:
+            raise ModelError("OptiFormerSampler: gp-map has no checkpoint; leave checkpoint or surrogate out.")
+        folder = default_checkpoint() if checkpoint is None else checkpoint
+        loaded = _load(Path(folder), device) if isinstance(folder, str | Path) else folder
+        if surrogate != "network" and not isinstance(loaded, SurrogateCheckpoint):
+            raise ModelError("OptiFormerSampler: a sequence checkpoint has no learned priors; name another one.")
         changes: dict[str, Any] = {}
         if temperature is not None:
             changes["temperature"] = temperature
         if n_startup_trials is not None:
             changes["n_startup"] = n_startup_trials
         self._engine: _SurrogateEngine | _SequenceEngine
-        if loaded is None or isinstance(loaded, SurrogateCheckpoint):
+        if isinstance(loaded, SurrogateCheckpoint):
             if device != "cpu":
                 raise ModelError(f"OptiFormerSampler: a surrogate runs on the CPU, not on {device!r}.")
-            model: Surrogate = by_name(surrogate) if loaded is None else NetworkSurrogate(loaded)
-            if loaded is None:
+            model: Surrogate
+            if surrogate == "network":
+                model = NetworkSurrogate(loaded)
+            else:
+                model = control(loaded.priors if surrogate == "gp-prior" else ())
                 changes |= {"acquisition": "gp-ei", "evaluations": GP_EVALUATIONS}
             self._engine = _SurrogateEngine(model, with_settings(preset, batch_fraction=0.0, **changes))
         else:

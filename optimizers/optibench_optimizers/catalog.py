@@ -278,7 +278,7 @@ ENTRIES = (
         "gp_controls:GPLearnedPrior",
         Capabilities(batch=True, failed=_PREDICTED, objectives=True, constraints=True),
         packages=("scipy",),
-        settings=_GP_CONTROL,
+        settings={**_CHECKPOINT, **_GP_CONTROL},
         startup=Startup(5),
         fingerprint="optibench_optimizers.adapters.gp_controls:fingerprint",
     ),

@@ -6,11 +6,13 @@
     python tests/results/look.py --forecast   # core-hours of each grid
     python tests/results/look.py              # the tables, once the grids have run
 
-A grid ``results/look/NAME.yaml`` runs into ``results/look/NAME``; ``hebo`` is examples/external/hebo.yaml.
+A grid ``results/look/NAME.yaml`` runs into ``results/look/NAME``; ``hebo`` is examples/external/hebo.yaml. On ``live``
+and ``pools`` there is a grid for each group of learners, because each has its own network.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,20 +23,25 @@ import numpy as np
 import pandas as pd
 import yaml
 
+import optibench_benchmarks
 from optibench import external
 from optibench.runs.forecast import dry_run
 from optibench.store.to_results import load
 from optibench_benchmarks import kept
 from optibench_benchmarks.kept.draw import by_hash
 from optibench_benchmarks.kept.groups import group
-from optibench_reports.stats.ratios import FLOOR, Ratio, ratio, regrets
-from optibench_reports.stats.tests import holm, signed_rank
+from optibench_reports.stats.ratios import Ratio, regrets, tested
+from optibench_reports.stats.tests import holm, ranks
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "results" / "look"
 SAMPLER = "optiformer-sampler"
-LIVE = [SAMPLER, *(f"{SAMPLER}:surrogate={name}" for name in ("gp-prior", "gp-map", "untrained"))]
-SPACE = ["optiformer", "gp-prior", "gp-map", "optiformer:network=untrained"]
+OF_GROUP = "checkpoint={}"
+LIVE = [f"{SAMPLER}:{OF_GROUP}", *(f"{SAMPLER}:{OF_GROUP},surrogate={name}" for name in ("gp-prior", "untrained"))]
+LIVE += [f"{SAMPLER}:surrogate=gp-map"]
+SPACE = [f"optiformer:{OF_GROUP}", f"gp-prior:{OF_GROUP}", f"optiformer:{OF_GROUP},network=untrained", "gp-map"]
+NETWORKS = "results/networks"
+"""Folder of the networks that left a group of learners out, and of the one without recorded tunings (``synthetic``)."""
 CLASSICAL = ["tpe", "tpe:group=true", "cmaes", "random"]
 SLOW = ["gp-optuna", "gp-botorch", "smac-rf"]
 OF_SLOW, OF_HEBO = 8, 4
@@ -43,11 +50,26 @@ EVALUATION = {"live": 0.05, "hpob": 1e-3, "bbob": 2e-4}
 """Mean seconds of an evaluation."""
 RIVALS, AT, TRACKS = ("gp-prior", "tpe"), (25, 50), ("live", "pools")
 """The primary family: OptiFormer against each, after so many trials, on these tracks."""
+RANKED = ("optiformer", "gp-prior", "gp-map", "tpe", "tpe:group=true", "cmaes", "random")
+"""The optimizers of the mean ranks on ``live``."""
 
 
 def tasks(family: str) -> dict[str, list[str]]:
     """The kept tasks of a family by group; BBOB's in many dimensions are a group of their own."""
     return dict(kept.read()["tasks"][family])
+
+
+def network(part: str) -> str:
+    """The network that never saw a group of learners; pipelines mix the groups, so theirs saw no recorded tuning."""
+    return f"{NETWORKS}/synthetic" if part == "mixed" else f"{NETWORKS}/without-{part}"
+
+
+def by_group(track: str, names: Sequence[str]) -> dict[str, list[str]]:
+    """The tasks of a track's grids, by the name of the grid."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(f"{track}-{group(name)}", []).append(name)
+    return dict(sorted(found.items()))
 
 
 def grids() -> dict[str, dict[str, Any]]:
@@ -61,14 +83,22 @@ def grids() -> dict[str, dict[str, Any]]:
         own = {"initial_size": 5} if names[0].startswith("live/") else {}
         return {"optimizers": list(optimizers), "benchmarks": list(names), "seeds": seeds, "trials": trials, **own}
 
+    def learned(optimizers: Sequence[str], track: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        found = {}
+        for name, part in by_group(track, names).items():
+            folder = network(name.removeprefix(f"{track}-"))
+            found[name] = grid([*(each.format(folder) for each in optimizers), *CLASSICAL], part, 10, 50)
+        return found
+
+    shipped = [re.sub(r":?checkpoint={},?", ":", each).rstrip(":") for each in SPACE]
     return {
-        "live": grid([*LIVE, *CLASSICAL], live, 10, 50),
-        "pools": grid([*SPACE, *CLASSICAL], pools, 10, 50),
-        "bbob": grid([*SPACE, *CLASSICAL], low, 10, 100),
-        "bbob-high": grid([*SPACE, *CLASSICAL], high, 5, 200),
-        "live-slow": grid(SLOW, slow[0], 5, 50),
+        **learned(LIVE, "live", live),
+        **learned(SPACE, "pools", pools),
+        "bbob": grid([*shipped, *CLASSICAL], low, 10, 100),
+        "bbob-high": grid([*shipped, *CLASSICAL], high, 5, 200),
+        "slow-live": grid(SLOW, slow[0], 5, 50),
         "slow": grid(SLOW, [*slow[1], *slow[2]], 5, 50),
-        "live-hebo": grid(["hebo"], first[0], 3, 50),
+        "hebo-live": grid(["hebo"], first[0], 3, 50),
         "hebo": grid(["hebo"], [*first[1], *first[2]], 3, 50),
     }
 
@@ -90,9 +120,37 @@ def forecast() -> dict[str, float]:
     return hours
 
 
+def plain(name: str) -> str:
+    """An optimizer's name without the network of its group, and without the sampler."""
+    name = re.sub(r"checkpoint=[^,]*,?", "", name).rstrip(":,")
+    surrogate = re.fullmatch(rf"{SAMPLER}:surrogate=(.*)", name)
+    if surrogate:
+        return "optiformer:network=untrained" if surrogate[1] == "untrained" else surrogate[1]
+    return "optiformer" if name == SAMPLER else name
+
+
+def runs(track: str, n: int) -> pd.DataFrame:
+    """Regrets of a track's tasks after n trials, (task, seed) by optimizer; missing where an optimizer did not run."""
+    family = {"live": "live/", "pools": "hpob/"}.get(track, "bbob/")
+    high = set(tasks("bbob")["many dimensions"])
+    parts = []
+    for file in sorted(FOLDER.glob("*/trials.parquet")):
+        found = regrets(load(file.parent), n)
+        names = [name for name in found.index.unique("task") if name.startswith(family)]
+        names = [name for name in names if (name in high) == (track == "bbob-high")]
+        parts.append(found.loc[names].rename(columns=plain))
+    return pd.concat(parts).groupby(level=["task", "seed"]).first()
+
+
+def compared(both: pd.DataFrame, learned: str, rival: str) -> tuple[Ratio, float]:
+    """The ratio of regrets and the p value, over the runs that both have."""
+    both = both[[learned, rival]].dropna()
+    return tested(both, learned, rival, {name: group(name) for name in both.index.unique("task")})
+
+
 @dataclass(frozen=True)
-class Primary:
-    """One of the eight tests.
+class Comparison:
+    """OptiFormer against another optimizer.
 
     Attributes:
         track, rival, trials: What is compared.
@@ -106,26 +164,40 @@ class Primary:
     ratio: Ratio
     p: float
 
-
-def compared(runs: pd.DataFrame, learned: str, rival: str) -> tuple[Ratio, float]:
-    """The ratio of regrets and the p value, from regrets indexed by (task, seed)."""
-    means = runs[[learned, rival]].groupby("task").mean().clip(lower=FLOOR)
-    difference = np.log(means[learned]) - np.log(means[rival])
-    groups = {name: group(name) for name in means.index}
-    return ratio(runs, learned, rival, groups), signed_rank(difference.to_numpy()).p
+    def row(self, *more: str) -> str:
+        """A row of a Markdown table."""
+        one = self.ratio
+        left = f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}] | {one.tasks} | {one.at_floor} | {self.p:.4f}"
+        return " | ".join(["", f"{self.track} | `{self.rival}` | {self.trials}", left, *more, ""]).strip()
 
 
-def primary() -> list[tuple[Primary, float]]:
+def primary() -> list[tuple[Comparison, float]]:
     """The eight tests, each with Holm's adjusted p."""
-    found = []
-    for track in TRACKS:
-        for n in AT:
-            runs = regrets(load(FOLDER / track), n)
-            for rival in RIVALS:
-                learned = SAMPLER if track == "live" else "optiformer"
-                name = f"{SAMPLER}:surrogate={rival}" if track == "live" and rival != "tpe" else rival
-                found.append(Primary(track, rival, n, *compared(runs, learned, name)))
+    found = [
+        Comparison(track, rival, n, *compared(runs(track, n), "optiformer", rival))
+        for track in TRACKS
+        for n in AT
+        for rival in RIVALS
+    ]
     return list(zip(found, holm(np.array([one.p for one in found])), strict=True))
+
+
+def secondary() -> list[Comparison]:
+    """OptiFormer against everyone else, on every track."""
+    found = []
+    for track, trials in (("live", AT), ("pools", AT), ("bbob", (25, 50, 100)), ("bbob-high", (50, 200))):
+        for n in trials:
+            regret = runs(track, n)
+            rivals = [name for name in regret if name != "optiformer" and (track not in TRACKS or name not in RIVALS)]
+            found += [Comparison(track, name, n, *compared(regret, "optiformer", name)) for name in rivals]
+    return found
+
+
+def mean_ranks(conditional: bool, n: int) -> dict[str, float]:
+    """Mean ranks after n trials among :data:`RANKED` on the live tasks with or without conditions."""
+    regret = runs("live", n)[list(RANKED)].groupby("task").mean()
+    names = [name for name in regret.index if bool(optibench_benchmarks.create(name).space.conditions) == conditional]
+    return dict(zip(RANKED, ranks(regret.loc[names].to_numpy().T).mean(1).tolist(), strict=True))
 
 
 def main() -> int:
@@ -139,12 +211,16 @@ def main() -> int:
         hours["all"] = sum(hours.values())
         print("\n".join(f"{name:10} {each:5.1f} core-hours" for name, each in hours.items()))
     else:
-        for one, adjusted in primary():
-            print(
-                f"{one.track:6} {one.rival:9} {one.trials:3} trials: {one.ratio.mean:.2f} "
-                f"[{one.ratio.low:.2f}, {one.ratio.high:.2f}] over {one.ratio.tasks} tasks, "
-                f"{one.ratio.at_floor} at the floor; p {one.p:.4f}, Holm {adjusted:.4f}"
-            )
+        head = "| track | rival | trials | ratio, 95 % | tasks | at the floor | p |"
+        print(f"{head} Holm |\n|---|---|---:|---|---:|---:|---:|---:|")
+        print("\n".join(one.row(f"{adjusted:.4f}") for one, adjusted in primary()))
+        print(f"\n{head}\n|---|---|---:|---|---:|---:|---:|")
+        print("\n".join(one.row() for one in secondary()))
+        print("\n| live | trials | " + " | ".join(f"`{name}`" for name in RANKED) + " |\n|---|" + "---:|" * 8)
+        for conditional, words in ((True, "with conditions"), (False, "without")):
+            for n in (15, 25, 40):
+                found = " | ".join(f"{rank:.2f}" for rank in mean_ranks(conditional, n).values())
+                print(f"| {words} | {n} | {found} |")
     return 0
 
 

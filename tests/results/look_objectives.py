@@ -24,8 +24,8 @@ import optibench_benchmarks
 from optibench.runs.forecast import dry_run
 from optibench.store.to_results import load
 from optibench_benchmarks.kept.draw import by_hash
-from optibench_reports.stats.ratios import FLOOR, Ratio, ratio, regrets
-from optibench_reports.stats.tests import holm, signed_rank
+from optibench_reports.stats.ratios import Ratio, regrets, tested
+from optibench_reports.stats.tests import holm
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "results" / "look-objectives"
@@ -108,11 +108,8 @@ def runs(suite: str, n: int, rival: str) -> pd.DataFrame:
 
 
 def compared(both: pd.DataFrame, rival: str) -> tuple[Ratio, float]:
-    """The ratio of regrets, and p of Wilcoxon's signed-rank test over tasks on logarithms of floored means."""
-    means = both.groupby("task").mean().clip(lower=FLOOR)
-    difference = np.log(means["optiformer"]) - np.log(means[rival])
-    groups = {task: family(task) for task in means.index}
-    return ratio(both, "optiformer", rival, groups), signed_rank(difference.to_numpy()).p
+    """The ratio of regrets and the p value."""
+    return tested(both, "optiformer", rival, {task: family(task) for task in both.index.unique("task")})
 
 
 def main() -> int:

@@ -380,7 +380,7 @@ def limitations() -> str:
 6. **`test` resembles `dev`.** {int(shared.sum())} of its tasks are further instances of search spaces in `dev`, and {len(synthetic)} are {len(functions)} functions in several
    dimensions. Tasks of one space are not independent, and the reports' intervals resample tasks, not families.
 7. **Tuning.** Dozens of settings of `optiformer` were compared on `dev`. Every rival runs with its library's defaults.
-8. **Training data** are synthetic functions only. Beyond 20 parameters or 128 trials, the network sees a part of them.
+8. **Another network.** The network in these tables was trained on synthetic functions only, and sees a part of more than 20 parameters or 128 trials.
 9. **In Optuna**, `OptiFormerSampler` infers conditions from the trials and has no proposal queue. Only `results/live` measures it, on
    tasks on which it was tuned.
 10. **Reproduction.** The published `optiformer` cells come from older revisions, some noted by hand in `provenance.json`, and use bf16

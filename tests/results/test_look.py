@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,8 @@ import yaml
 
 import optibench_optimizers
 from optibench_benchmarks import kept
+from optibench_benchmarks.kept.groups import group
+from optiformer.surrogate.checkpoint import load
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +38,36 @@ def test_the_committed_grids_are_those_of_the_rule(look: ModuleType) -> None:
 
 def test_they_run_every_kept_task_and_no_other(look: ModuleType) -> None:
     grids = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in look.FOLDER.glob("*.yaml")}
-    full = [name for track in ("live", "pools", "bbob", "bbob-high") for name in grids[track]["benchmarks"]]
+    tracks = ("live-", "pools-", "bbob")
+    full = [name for grid in grids if grid.startswith(tracks) for name in grids[grid]["benchmarks"]]
     assert sorted(full) == sorted(kept.names())
     for name, grid in grids.items():
         assert set(grid["benchmarks"]) <= set(full), name
         for specification in grid["optimizers"]:
             if specification != "hebo":  # an external one
                 optibench_optimizers.parse(specification)
-    slow = [*grids["live-slow"]["benchmarks"], *grids["slow"]["benchmarks"]]
-    hebo = [*grids["live-hebo"]["benchmarks"], *grids["hebo"]["benchmarks"]]
+    slow = [*grids["slow-live"]["benchmarks"], *grids["slow"]["benchmarks"]]
+    hebo = [*grids["hebo-live"]["benchmarks"], *grids["hebo"]["benchmarks"]]
     assert (len(slow), len(hebo)) == (24, 12)
     assert set(hebo) < set(slow)
+
+
+def test_no_network_was_trained_on_the_learners_it_tunes(look: ModuleType) -> None:
+    seen = []
+    for name, grid in look.grids().items():
+        track, _, part = name.partition("-")
+        if track not in ("live", "pools"):
+            continue
+        assert {group(task) for task in grid["benchmarks"]} == {part}
+        folders = {match[1] for each in grid["optimizers"] if (match := re.search("checkpoint=([^,]*)", each))}
+        (folder,) = folders
+        recorded = load(look.ROOT / folder).encoding.recorded
+        assert (recorded.left_out == part) if recorded.share else folder.endswith("synthetic")
+        assert part != "mixed" or not recorded.share
+        learned = [each for each in grid["optimizers"] if "checkpoint=" in each]
+        assert [look.plain(each) for each in learned] == ["optiformer", "gp-prior", "optiformer:network=untrained"]
+        seen.append(part)
+    assert sorted(seen) == sorted([*("trees", "forests", "boosting", "linear") * 2, "mixed", "other"])
 
 
 def test_a_comparison_is_the_ratio_of_floored_means_and_wilcoxons_test_over_tasks(look: ModuleType) -> None:

@@ -37,7 +37,7 @@ class DataSet:
         rows: Rows to tune on, by cross-validation; the model is refitted on all of them.
         test: Rows to test the refitted model on. ``rows`` and ``test`` together may be fewer than there are.
         folds: Folds of the cross-validation.
-        classes: Number of classes; 0 if the targets are numbers.
+        classes: Number of classes; 0 if the targets are numbers. Of a table with more classes, the first by name.
         table: Its name in KEEL.
         balanced: Whether every class counts the same in the score, because one of them is rare.
     """
@@ -99,6 +99,7 @@ def _load(which: DataSet) -> tuple[Rows, Rows]:
     if which.table:
         inputs, words = keel.read(which.table)
         targets = np.unique(words, return_inverse=True)[1]
+        inputs, targets = inputs[targets < which.classes], targets[targets < which.classes]
     else:
         inputs, targets = getattr(datasets, f"load_{which.name}")(return_X_y=True)
     known, test, known_targets, test_targets = train_test_split(
@@ -144,7 +145,7 @@ DATASETS: Mapping[str, DataSet] = MappingProxyType(
             _table("german", 50, rows=300, test=500, folds=4),
             _table("ionosphere", 33, rows=231, test=120, folds=4),
             _table("led7digit", 7, rows=300, test=200, folds=3, classes=10),
-            _table("letter", 16, rows=390, test=500, folds=3, classes=26),
+            _table("letter", 16, rows=210, test=500, folds=3, classes=10),
             _table("magic", 10, rows=300, test=500, folds=4),
             _table("mammographic", 5, rows=300, test=500, folds=4),
             _table("monk-2", 6, rows=288, test=144, folds=4),

@@ -26,7 +26,7 @@ from optibench_benchmarks.quantities import Extended
 from optibench_benchmarks.references.fronts import Frozen, of_search
 from optibench_benchmarks.references.table import NEAR_BEST, Entry, find
 
-RANDOM, LOCAL, ELITES = 301, 400, 8
+RANDOM, LOCAL, ELITES = 1001, 1200, 8
 """Random configurations, changed ones for all tasks over a tuning, and elites where the front is shorter."""
 
 

@@ -33,6 +33,8 @@ from optiformer.surrogate.surrogate import NetworkSurrogate
 ONE_HEAD = (1,)
 #: Seed of the histories from which a GP's prior is learned; training never uses it.
 PRIOR_SEED = 10**12
+#: Histories of each batch from which it is learned; the share of recorded ones is that of the training.
+HISTORIES = 5
 
 
 def recorded_likelihood(
@@ -99,11 +101,13 @@ def _gp_mass(encoding: SurrogateConfig, prior: GPPrior, kinds: Kinds, observed: 
 def learned_prior(
     encoding: SurrogateConfig, surfaces: Surfaces | None, *, batches: int = 40, heads: tuple[int, ...] = ONE_HEAD
 ) -> GPPrior:
-    """The GP prior learned from histories of a network's training distribution, 4 per batch."""
-    histories = []
+    """The GP prior learned from histories of a network's training distribution, :data:`HISTORIES` per batch."""
+    histories, positions = [], HISTORIES * (encoding.max_trials + encoding.queries)
+    recorded = round(encoding.recorded.share * HISTORIES) if surfaces is not None else 0
     for number in range(batches):
-        batch = sample_batch(RandomSource(PRIOR_SEED + number), encoding, 1, surfaces=surfaces)
-        for row in range(len(batch.scores)):
+        batch = sample_batch(RandomSource(PRIOR_SEED + number), encoding, positions, surfaces=surfaces)
+        count = len(batch.scores)  # recorded ones come last
+        for row in (*range(HISTORIES - recorded), *range(count - recorded, count)):
             kinds, observed, _ = history(batch, row)
             histories.append((baseline_history(encoding, kinds, observed, heads)[0], kinds))
     return learned(histories)
@@ -115,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("rows", type=Path, help="packed tunings")
     parser.add_argument("folders", nargs="+", type=Path, help="checkpoints whose training left a group of learners out")
     parser.add_argument("--functions", type=int, default=100, help="histories for each network (default: 100)")
-    parser.add_argument("--prior-batches", type=int, default=40, help="of four histories each (default: 40)")
+    parser.add_argument("--prior-batches", type=int, default=40, help=f"of {HISTORIES} histories each (default: 40)")
     given = parser.parse_args(arguments)
     print("| network | left out | network | `gp-map` | `gp-prior` |\n| --- | --- | --- | --- | --- |")
     for folder in given.folders:

@@ -7,7 +7,6 @@ arXiv 2109.08215), by expectation maximization with point (MAP) estimates in the
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -16,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from optiformer.errors import ModelError
 from optiformer.gp.fit import fit
-from optiformer.gp.kernels import Array
+from optiformer.gp.kernels import HEADS, Array
 from optiformer.gp.posterior import GPPosterior, Kinds, WarpedHistory
 
-#: Priors learned from the shipped network's training data, one for each of :data:`optiformer.gp.kernels.HEADS`.
-SHIPPED = Path(__file__).with_name("learned_priors.json")
+#: File in a checkpoint's folder with the priors learned from its training data.
+PRIORS = "learned_priors.json"
 #: Kinds of parameters: continuous, ordered with few values, categorical.
 N_KINDS = 3
 #: Minimum standard deviations: MAP estimates vary less than the quantities they estimate.
@@ -53,12 +53,26 @@ class GPPrior:
         return maximum((self,) * len(history.heads), history, kinds, evaluations=evaluations)
 
 
-@functools.cache
-def shipped() -> tuple[GPPrior, ...]:
-    """The priors of ``gp-prior``."""
-    content = json.loads(SHIPPED.read_text(encoding="utf-8"))
-    tuples = ("log_lengthscale", "spread")
-    return tuple(GPPrior(**prior | {name: tuple(prior[name]) for name in tuples}) for prior in content["priors"])
+def read(folder: Path) -> tuple[GPPrior, ...]:
+    """The priors learned from a checkpoint's training data, one for each of :data:`optiformer.gp.kernels.HEADS`.
+
+    Raises:
+        ModelError: The folder has no such file, or it is damaged.
+    """
+    path = folder / PRIORS
+    try:
+        priors = json.loads(path.read_text(encoding="utf-8"))["priors"]
+        tuples = ("log_lengthscale", "spread")
+        found = tuple(GPPrior(**prior | {name: tuple(prior[name]) for name in tuples}) for prior in priors)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"{folder} has no {PRIORS}; fit them with `python -m optiformer.evaluation.learned_priors {folder}`."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"The learned priors {path} are damaged ({error}); copy or fit them again.") from error
+    if len(found) != len(HEADS):
+        raise ModelError(f"The learned priors {path} are {len(found)}, not {len(HEADS)}; copy or fit them again.")
+    return found
 
 
 def maximum(
@@ -73,14 +87,12 @@ def maximum(
 
 
 def transferred(
-    head: int, others: Sequence[int], kinds: Kinds, log_lengthscale: Array, log_noise: Array
+    prior: GPPrior, others: Sequence[GPPrior], kinds: Kinds, log_lengthscale: Array, log_noise: Array
 ) -> tuple[Array, Array]:
-    """Hyperparameters of other heads, as far from their learned priors as one head's, (S, 1) and (1,), from its own."""
-    priors, which = shipped(), kind_of(kinds)
-    means = np.array([prior.log_lengthscale for prior in priors])
-    noises = np.array([prior.log_noise for prior in priors])
-    shift = (means[list(others)] - means[head])[:, which].T
-    return log_lengthscale + shift, log_noise + noises[list(others)] - noises[head]
+    """Hyperparameters of other heads, as far from their priors as one head's, (S, 1) and (1,), from its own."""
+    means = np.array([other.log_lengthscale for other in others]) - prior.log_lengthscale
+    noises = np.array([other.log_noise for other in others]) - prior.log_noise
+    return log_lengthscale + means[:, kind_of(kinds)].T, log_noise + noises
 
 
 def kind_of(kinds: Kinds) -> Array:

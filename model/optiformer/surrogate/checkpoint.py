@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from optiformer.errors import ModelError
 from optiformer.files import CONFIG, Weights, read_content, read_weights, reading, save_checkpoint, shipped
+from optiformer.gp.prior import PRIORS, GPPrior
+from optiformer.gp.prior import read as read_priors
 from optiformer.network_config import NetworkConfig
 from optiformer.settings import build
 from optiformer.surrogate.config import SurrogateConfig, hash_content
@@ -31,12 +33,14 @@ class SurrogateCheckpoint:
         encoding: Settings of the encoding.
         config: Shape of the backbone.
         info: Steps, losses, the run's configuration.
+        priors: Learned from its training data, of the plain GP beside the network; the default if empty.
     """
 
     weights: Weights
     encoding: SurrogateConfig
     config: NetworkConfig
     info: dict[str, Any]
+    priors: tuple[GPPrior, ...] = ()
 
     def digest(self) -> str:
         """A hash of everything that determines the predictions."""
@@ -70,7 +74,7 @@ def save(
 
 
 def load(folder: str | Path) -> SurrogateCheckpoint:
-    """Load and verify a checkpoint.
+    """Load and verify a checkpoint; one without learned priors takes those of the shipped one.
 
     Raises:
         ModelError: A file is missing or corrupted, or the checkpoint has a different encoding.
@@ -85,7 +89,19 @@ def load(folder: str | Path) -> SurrogateCheckpoint:
         encoding = build(SurrogateConfig, content["surrogate"], f"{folder / CONFIG}: surrogate")
         config = build(NetworkConfig, content["network"], f"{folder / CONFIG}: network")
         digest, info = content["weights_sha256"], content["info"]
-    return SurrogateCheckpoint(read_weights(folder, digest), encoding, config, info)
+    priors = read_priors(_priors(folder).parent)
+    return SurrogateCheckpoint(read_weights(folder, digest), encoding, config, info, priors)
+
+
+def fingerprint(folder: str | Path) -> str:
+    """A hash of a checkpoint's configuration, which has the checksum of its weights, and of its priors."""
+    folder = Path(folder)
+    return hashlib.sha256((folder / CONFIG).read_bytes() + _priors(folder).read_bytes()).hexdigest()[:16]
+
+
+def _priors(folder: Path) -> Path:
+    """The file of a checkpoint's learned priors: the shipped one's if it has none."""
+    return found if (found := folder / PRIORS).exists() else default_checkpoint() / PRIORS
 
 
 def arrays(state: Mapping[str, torch.Tensor]) -> Weights:

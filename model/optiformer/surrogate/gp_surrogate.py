@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from optiformer.gp.expected_improvement import ExpectedImprovement
 from optiformer.gp.kernels import HEADS, Array, Mask, warp
 from optiformer.gp.posterior import Coordinates, GPPosterior, Kinds, WarpedHistory
 from optiformer.gp.predictor import Predictor
-from optiformer.gp.prior import GPPrior, maximum, shipped, transferred
+from optiformer.gp.prior import GPPrior, maximum, transferred
 from optiformer.surrogate.config import SurrogateConfig
 from optiformer.surrogate.features import ScoreTransform, scores
 from optiformer.surrogate.history import subsample
@@ -38,9 +38,9 @@ class GPSurrogate:
     Attributes:
         heads: Which of :data:`optiformer.gp.kernels.HEADS` (kernels with output warpings) there are.
         priors: Prior of each one's hyperparameters; the default if empty.
-        fitted_head: The one of ``heads`` that is fitted, under its learned prior; the others take its hyperparameters,
-            shifted by the differences of the learned priors, and only the head with the best leave-one-out density of
-            the fitted trials is kept. By default each is fitted and kept.
+        fitted_head: The one of ``heads`` that is fitted; the others take its hyperparameters, shifted by the
+            differences of the priors, and only the head with the best leave-one-out density of the fitted trials is
+            kept. By default each is fitted and kept.
         max_trials: Maximum number of trials they see: the best, and the others evenly by rank.
         encoding: Gives the score transform and the coordinates of categoricals.
     """
@@ -85,28 +85,28 @@ class GPSurrogate:
         heads = HEADS.of(self.heads)
         history = WarpedHistory.of(heads, self.encoding.knee, coordinates(position, active), score[rows])
         subset = history.subset(MAX_FITTED)
+        priors = self.priors or (GPPrior(),) * len(heads)
         if self.fitted_head is None:
-            priors = self.priors or (GPPrior(),) * len(heads)
             used = fitted = maximum(priors, subset, kinds, evaluations=evaluations)
         else:
-            one = subset.of_head(self.heads.index(self.fitted_head))
-            found = maximum((shipped()[self.fitted_head],), one, kinds, evaluations=evaluations)
-            fitted = transferred(self.fitted_head, self.heads, kinds, *found)
+            first = self.heads.index(self.fitted_head)
+            found = maximum((priors[first],), subset.of_head(first), kinds, evaluations=evaluations)
+            fitted = transferred(priors[first], priors, kinds, *found)
             best = int(subset.solve(*fitted).loo[3].mean(1).argmax())
             history, used = history.of_head(best), (fitted[0][:, [best]], fitted[1][[best]])
         return ConditionedGP(history.solve(*used), coordinates, transform, fitted, observed.feasible[rows])
 
 
-def by_name(name: str, kernels: str = "all") -> GPSurrogate:
+def control(priors: Sequence[GPPrior] = (), kernels: str = "all") -> GPSurrogate:
     """One of the controls.
 
     Args:
-        name: ``gp-map`` (default priors) | ``gp-prior`` (priors learned from the network's training data).
+        priors: Learned ones (``gp-prior``), one for each of :data:`optiformer.gp.kernels.HEADS`; the default
+            (``gp-map``) if empty.
         kernels: ``one``: Matern 5/2; ``all``: every one of :data:`optiformer.gp.kernels.HEADS`.
     """
-    priors = shipped() if name == "gp-prior" else (GPPrior(),) * len(HEADS)
     heads = tuple(range(len(HEADS))) if kernels == "all" else (1,)
-    return GPSurrogate(heads, tuple(priors[head] for head in heads))
+    return GPSurrogate(heads, tuple(priors[head] for head in heads) if priors else ())
 
 
 @dataclass(frozen=True, eq=False)

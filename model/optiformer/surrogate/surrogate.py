@@ -78,7 +78,8 @@ class NetworkSurrogate:
         norm, head = weights["backbone.norm.weight"], weights["head.weight"]
         self._head = np.ascontiguousarray((head * norm).T)
         self._embeddings: dict[int, Array] = {}
-        self.gp = GPSurrogate(tuple(range(len(HEADS))), fitted_head=FITTED_HEAD, encoding=self.encoding)
+        heads = tuple(range(len(HEADS)))
+        self.gp = GPSurrogate(heads, checkpoint.priors, fitted_head=FITTED_HEAD, encoding=self.encoding)
         self._heads: Heads | None = None
         if self.encoding.kernels_after:
             mine = {name.removeprefix("kernels."): w for name, w in weights.items() if name.startswith("kernels.")}

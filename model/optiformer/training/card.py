@@ -43,7 +43,8 @@ def card(info: dict[str, Any], figures: str, limits: str, folder: Path) -> str:
         "Trained": f"{info['date']}, on {info['hardware']}",
         "Command": f"`{info['command']}`",
         "Network": f"Llama over sets of trials, {info['parameters']:,} parameters, {size:.1f} MiB in bf16",
-        "Data": f"synthetic functions only, drawn as they are needed: {prior['gp']:.0%} Gaussian processes, "
+        "Data": f"{_recorded(encoding.get('recorded', {}))}synthetic functions, drawn as they are needed: "
+        f"{prior['gp']:.0%} Gaussian processes, "
         f"{prior['valleys']:.0%} valleys, {prior['trees']:.0%} trees, {prior['mlp']:.0%} perceptrons, "
         f"{prior['symbolic']:.0%} expressions; "
         f"{min(prior['dimensions'])} to {max(prior['dimensions'])} parameters, 2 to {encoding['max_trials']} trials",
@@ -52,6 +53,15 @@ def card(info: dict[str, Any], figures: str, limits: str, folder: Path) -> str:
         f"(a uniform guess: {info['uninformed_loss']:.3f})",
         "Configuration": f"`{info['run_digest']}` (in `config.json`)",
     }
+    if info["run"]["train"].get("start"):
+        rows["Steps"] += f", after those of the checkpoint `{info['run']['train']['start']}`"
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     parts = f"## Figures\n\n{figures.strip()}\n\n## Limits\n\n{limits.strip()}\n"
     return f"# {info['name']}\n\n| | |\n| --- | --- |\n{table}\n\n{parts}"
+
+
+def _recorded(settings: dict[str, Any]) -> str:
+    if not settings.get("share"):
+        return ""
+    left_out = f" without the learners of the group {settings['left_out']}" if settings["left_out"] else ""
+    return f"recorded tunings{left_out} for {settings['share']:.0%} of the histories; the others are of "

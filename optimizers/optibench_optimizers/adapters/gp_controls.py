@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optibench_optimizers.adapters.optiformer import search
 from optibench_optimizers.adapters.optiformer_trials import ProposerOptimizer
 from optibench_optimizers.catalog import CAPABILITIES
-from optiformer.gp.prior import SHIPPED
-from optiformer.surrogate.gp_surrogate import GP_EVALUATIONS, by_name
+from optibench_optimizers.settings import blaming
+from optiformer.errors import ModelError
+from optiformer.gp.prior import GPPrior, read
+from optiformer.surrogate.checkpoint import default_checkpoint
+from optiformer.surrogate.gp_surrogate import GP_EVALUATIONS, control
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -32,7 +36,6 @@ class GPMap(ProposerOptimizer):
     """
 
     capabilities = CAPABILITIES["gp-map"]
-    surrogate = "gp-map"
 
     def __init__(
         self,
@@ -45,19 +48,44 @@ class GPMap(ProposerOptimizer):
         evaluations: int = GP_EVALUATIONS,
     ) -> None:
         config = search(preset=preset, acquisition="gp-ei", evaluations=evaluations)
-        super().__init__(space, by_name(self.surrogate, kernels), config, seed=seed)
+        super().__init__(space, control((), kernels), config, seed=seed)
 
 
-class GPLearnedPrior(GPMap):
-    """``gp-map`` with priors fitted to the training data of the shipped network: learning without a network.
+class GPLearnedPrior(ProposerOptimizer):
+    """``gp-map`` with priors fitted to the training data of a network: learning without the network.
 
-    Its settings are those of :class:`GPMap`.
+    Args:
+        space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
+        checkpoint: Folder of that network's checkpoint; the shipped one's if empty.
+        preset, kernels, evaluations: See :class:`GPMap`.
     """
 
     capabilities = CAPABILITIES["gp-prior"]
-    surrogate = "gp-prior"
+
+    def __init__(
+        self,
+        space: ConfigurationSpace,
+        *,
+        seed: int,
+        n_trials: int,
+        checkpoint: str = "",
+        preset: str = "default",
+        kernels: str = "all",
+        evaluations: int = GP_EVALUATIONS,
+    ) -> None:
+        config = search(preset=preset, acquisition="gp-ei", evaluations=evaluations)
+        super().__init__(space, control(_priors(checkpoint), kernels), config, seed=seed)
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
-    """A hash of the learned priors."""
-    return hashlib.sha256(SHIPPED.read_bytes()).hexdigest()[:16]
+    """A hash of the learned priors.
+
+    Raises:
+        OptimizerError: The checkpoint has none.
+    """
+    return hashlib.sha256(repr(_priors(settings.get("checkpoint", ""))).encode()).hexdigest()[:16]
+
+
+def _priors(checkpoint: str) -> tuple[GPPrior, ...]:
+    with blaming("checkpoint", ModelError):
+        return read(Path(checkpoint) if checkpoint else default_checkpoint())

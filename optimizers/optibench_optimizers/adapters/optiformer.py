@@ -6,9 +6,7 @@ The network, its candidates and its acquisition live in ``model/``; this file on
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optibench_optimizers.adapters.optiformer_trials import ProposerOptimizer, training_config
@@ -16,9 +14,9 @@ from optibench_optimizers.base import Training
 from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.settings import SettingError, blaming
 from optiformer.errors import ModelError
-from optiformer.files import CONFIG
 from optiformer.search.proposer import ProposerConfig, with_settings
 from optiformer.surrogate.checkpoint import default_checkpoint, load
+from optiformer.surrogate.checkpoint import fingerprint as of_checkpoint
 from optiformer.surrogate.surrogate import NetworkSurrogate
 from optiformer.training.cache import train_cached
 from optiformer.training.config import RunConfig
@@ -129,9 +127,9 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     if training is not None:
         return training.key
     with blaming("checkpoint", ModelError):
-        folder = Path(settings.get("checkpoint") or default_checkpoint())
-        load(folder)
-        return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()[:16]
+        folder = settings.get("checkpoint") or default_checkpoint()
+        load(folder)  # rejects a damaged one
+        return of_checkpoint(folder)
 
 
 @functools.cache

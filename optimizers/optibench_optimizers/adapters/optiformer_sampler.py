@@ -6,7 +6,6 @@ grid measures how ``optiformer.sampler`` handles conditions, failures and pendin
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,9 @@ from optibench_optimizers.adapters.optuna_study import OptunaOptimizer
 from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.settings import MAX_COUNT, blaming, library_seed, number, whole
 from optiformer.errors import ModelError
-from optiformer.files import CONFIG, shipped
 from optiformer.sampler import OptiFormerSampler as Sampler
-from optiformer.surrogate.checkpoint import load
+from optiformer.surrogate.checkpoint import default_checkpoint, load
+from optiformer.surrogate.checkpoint import fingerprint as of_checkpoint
 
 if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
@@ -29,7 +28,8 @@ class OptiFormerSampler(OptunaOptimizer):
 
     Args:
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
-        checkpoint: A checkpoint's folder, of either encoding; the one that comes with the package if empty.
+        checkpoint: A checkpoint's folder, of either encoding; the one that comes with the package if empty. The priors
+            of ``gp-prior`` are those of its training data.
         surrogate: ``network`` | ``untrained`` (the network with random weights) | ``gp-map`` | ``gp-prior``.
         preset: ``default`` | ``thorough``: how many candidates are scored.
         temperature: Above 1 explores more; the checkpoint's own if negative.
@@ -58,11 +58,11 @@ class OptiFormerSampler(OptunaOptimizer):
         if n_startup_trials >= 0:
             changes["n_startup_trials"] = whole("n_startup_trials", n_startup_trials, least=0, most=MAX_COUNT)
         with blaming("checkpoint", ModelError):
-            model: Any = None if surrogate.startswith("gp-") else _folder(checkpoint)
+            model: Any = Path(checkpoint) if checkpoint else None
             if surrogate == "untrained":
                 from optiformer.surrogate.network.network import untrained
 
-                model, surrogate = untrained(load(model)), "network"
+                model, surrogate = untrained(load(model or default_checkpoint())), "network"
             sampler = Sampler(model, surrogate=surrogate, preset=preset, seed=library_seed(seed), **changes)
         super().__init__(space, sampler, seed=seed, n_objectives=n_objectives)
 
@@ -76,10 +76,6 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
     if settings.get("surrogate", "").startswith("gp-"):
         return gp_controls.fingerprint(settings)
     with blaming("checkpoint", ModelError):
-        folder = _folder(settings.get("checkpoint", ""))
+        folder = Path(settings.get("checkpoint") or default_checkpoint())
         Sampler(folder, seed=0)  # rejects a damaged one
-        return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()[:16]  # it holds the weights' checksum
-
-
-def _folder(checkpoint: str) -> Path:
-    return Path(checkpoint) if checkpoint else shipped("optiformer")
+        return of_checkpoint(folder)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from optibench_reports.data.results import Results
 from optibench_reports.data.score_array import Floats
+from optibench_reports.stats.tests import signed_rank
 
 FLOOR = 1e-3
 
@@ -85,6 +86,12 @@ def ratio(
     low, high = np.exp(np.quantile(total / counts, [0.025, 0.975]))
     whole = float(np.exp(_log_ratios(scores.mean(2)).mean()))
     return Ratio(whole, float(low), float(high), len(names), int((~kept).sum()))
+
+
+def tested(runs: pd.DataFrame, a: str, b: str, groups: Mapping[str, str]) -> tuple[Ratio, float]:
+    """The ratio of regrets, and p of Wilcoxon's signed-rank test over tasks on logarithms of floored mean regrets."""
+    means = np.log(runs[[a, b]].groupby("task").mean().clip(lower=FLOOR))
+    return ratio(runs, a, b, groups), signed_rank((means[a] - means[b]).to_numpy()).p
 
 
 def _log_ratios(means: Floats) -> Floats:

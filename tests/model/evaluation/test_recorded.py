@@ -12,11 +12,11 @@ from safetensors.numpy import save_file
 
 from optiformer.errors import ModelError
 from optiformer.evaluation import learned_priors
-from optiformer.evaluation.recorded import learned_prior, main, recorded_likelihood
+from optiformer.evaluation.recorded import HISTORIES, learned_prior, main, recorded_likelihood
 from optiformer.gp.kernels import HEADS
-from optiformer.gp.prior import GPPrior
+from optiformer.gp.prior import PRIORS, GPPrior
 from optiformer.network_config import NetworkConfig
-from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays, save
+from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays, default_checkpoint, load, save
 from optiformer.surrogate.config import FunctionPriorConfig, RecordedConfig, SurrogateConfig
 from optiformer.surrogate.network.network import build
 from optiformer.surrogate.prior.recorded import Surfaces
@@ -70,11 +70,21 @@ def test_a_gp_beats_an_untrained_network_on_a_smooth_surface(file: Path) -> None
 def test_priors_are_learned_for_each_kind_of_gp_and_written(file: Path, tmp_path: Path) -> None:
     known = checkpoint(file, "trees")
     save(tmp_path / "network", known.weights, known.encoding, NETWORK, info={})
-    out = tmp_path / "priors.json"
-    learned_priors.main([str(tmp_path / "network"), "--rows", str(file), "--batches", "1", "--out", str(out)])
-    content = json.loads(out.read_text())
-    assert content["histories"] == 4
+    assert load(tmp_path / "network").priors == load(default_checkpoint()).priors
+    learned_priors.main([str(tmp_path / "network"), "--rows", str(file), "--batches", "1"])
+    content = json.loads((tmp_path / "network" / PRIORS).read_text())
+    assert content["histories"] == HISTORIES
     assert [prior.keys() for prior in content["priors"]] == [asdict(GPPrior()).keys()] * len(HEADS)
+    found = load(tmp_path / "network").priors
+    assert [prior.log_noise for prior in found] == [prior["log_noise"] for prior in content["priors"]]
+    assert found != load(default_checkpoint()).priors
+
+
+def test_priors_of_recorded_tunings_need_their_file(file: Path, tmp_path: Path) -> None:
+    known = checkpoint(file, "trees")
+    save(tmp_path / "network", known.weights, known.encoding, NETWORK, info={})
+    with pytest.raises(ModelError, match="was trained on recorded tunings, too; name their file with --rows"):
+        learned_priors.main([str(tmp_path / "network")])
 
 
 def test_the_table_names_what_was_left_out(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

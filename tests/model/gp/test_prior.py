@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+from optiformer.errors import ModelError
 from optiformer.gp.kernels import HEADS, correlation, squared_distances
 from optiformer.gp.posterior import Coordinates, Kinds, WarpedHistory
-from optiformer.gp.prior import MIN_SPREAD, GPPrior, kind_of, learned, shipped, transferred
+from optiformer.gp.prior import MIN_SPREAD, PRIORS, GPPrior, kind_of, learned, read, transferred
+from optiformer.surrogate.checkpoint import default_checkpoint
 
 LINEAR = HEADS.of((2,))  # nearly linear output warping
 ASINH_SCALE = 0.05
@@ -65,7 +69,7 @@ def test_kinds_absent_from_the_histories_keep_their_prior() -> None:
 
 
 def test_each_kind_of_gp_has_a_shipped_prior() -> None:
-    priors = shipped()
+    priors = read(default_checkpoint())
     assert len(priors) == len(HEADS)
     assert all(prior != GPPrior() for prior in priors)
     # a GP that expects smoother functions of categoricals than of numbers, as the training data are
@@ -76,8 +80,25 @@ def test_each_kind_of_gp_has_a_shipped_prior() -> None:
 def test_hyperparameters_of_other_heads_are_as_far_from_their_priors() -> None:
     kinds = Kinds(np.array([False, True]), np.array([0.0, 5.0]))
     log_lengthscale, log_noise = np.array([[0.3], [-0.2]]), np.array([-6.0])
-    moved, noises = transferred(1, (1, 3), kinds, log_lengthscale, log_noise)
+    priors = [read(default_checkpoint())[head] for head in (1, 3)]
+    moved, noises = transferred(priors[0], priors, kinds, log_lengthscale, log_noise)
     np.testing.assert_allclose(moved[:, :1], log_lengthscale)
-    own, other = (np.array(shipped()[head].log_lengthscale)[[0, 2]] for head in (1, 3))
+    own, other = (np.array(prior.log_lengthscale)[[0, 2]] for prior in priors)
     np.testing.assert_allclose(moved[:, 1] - other, log_lengthscale[:, 0] - own)
-    np.testing.assert_allclose(noises - [shipped()[head].log_noise for head in (1, 3)], -6.0 - shipped()[1].log_noise)
+    np.testing.assert_allclose(noises - [prior.log_noise for prior in priors], -6.0 - priors[0].log_noise)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "has no learned_priors.json; fit them with `python -m optiformer.evaluation.learned_priors"),
+        ("{", "are damaged"),
+        ('{"priors": [{"mean": 1}]}', "are damaged"),
+        ('{"priors": []}', "are 0, not 5; copy or fit them again"),
+    ],
+)
+def test_missing_and_damaged_priors_are_named(content: str | None, words: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / PRIORS).write_text(content)
+    with pytest.raises(ModelError, match=words):
+        read(tmp_path)
