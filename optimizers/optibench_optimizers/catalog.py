@@ -124,6 +124,7 @@ ENTRIES = (
         Capabilities(conditional=_COORDINATES, batch=True, failed=_WORST),
         packages=("scipy", "cmaes>=0.11"),
         settings={"sigma0": Number(0.0, _MAX_SIGMA), "popsize": Whole(0, 10_000), "margin": bool},
+        startup=Startup(0, "popsize", generation=True),
         install="pip install 'cmaes>=0.11'",
     ),
     _entry(
@@ -214,6 +215,7 @@ ENTRIES = (
         "smac.multi_fidelity:SMACForestHyperband",
         Capabilities(batch=True, multi_fidelity=True, failed=_WORST),
         settings={**_ETA, **_RETRAIN},
+        startup=Startup(),
         **_SMAC,
     ),
     _entry(
@@ -237,6 +239,7 @@ ENTRIES = (
             **dict.fromkeys(("temperature", "top_p", "margin"), float),
             "rerank": Whole(0, 10_000),
         },
+        startup=Startup(),
     ),
     _entry(
         "optiformer",

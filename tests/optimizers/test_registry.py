@@ -76,6 +76,7 @@ def test_too_many_parameters_are_refused_before_the_library_is_asked(monkeypatch
             ("gp-botorch:n_initial=4", 0, 5),
         ],
         *[("smac-rf", 10, 11), ("smac-rf", 0, None), ("pycma", 10, 17), ("pycma", 0, 7), ("pycma:popsize=9", 10, 20)],
+        *[("cmaes", 10, 17), ("smac-hb", 10, 11), ("optiformer-seq", 10, 11), ("optiformer", 0, 6)],
     ],
 )
 def test_the_first_model_based_trial_follows_from_the_settings(spec: str, n_initial: int, first: int | None) -> None:

@@ -222,17 +222,16 @@ def _history(store: Store, plan: Plan, ran: Mapping[str, int]) -> dict[str, Any]
 
 
 def _first_model_trials(plan: Plan) -> dict[str, int]:
-    """By optimizer, the trial from which a model or a second generation suggests, on tasks with several objectives or
-    constraints; the latest of them, where it depends on the dimension."""
+    """By optimizer, the trial from which a model or a second generation suggests; the latest of them, where it depends
+    on the dimension."""
     import optibench_optimizers
 
-    dimensions = [task.dimensions for task in plan.tasks.values() if len(task.objectives) > 1 or task.constraints]
+    size, dimensions = plan.grid.initial_size, max(task.dimensions for task in plan.tasks.values())
     entries, found = optibench_optimizers.entries(), dict[str, int]()
-    for label, optimizer in plan.optimizers.items() if dimensions else ():
+    for label, optimizer in plan.optimizers.items():
         startup = entries[optimizer.name].startup if optimizer.name in entries else None
         if startup is not None:
-            size = plan.grid.initial_size
-            first = startup.first(optimizer.settings, n_initial=size, dimensions=max(dimensions))
+            first = startup.first(optimizer.settings, n_initial=size, dimensions=dimensions)
             found |= {} if first is None else {label: first}
     return found
 

@@ -49,16 +49,15 @@ def seconds_table(analysis: Analysis) -> Table:
     )
     if training:
         data["training_seconds"] = [training.get(name, np.nan) for name in names]
-    if first:
-        data["first_model_trial"] = [first.get(name, np.nan) for name in names]
+    data["first_model_trial"] = [first.get(name, np.nan) for name in names]
     rows = []
     for o, name in enumerate(names):
         each = (seconds.mean[o] * 1e3, seconds.median[o] * 1e3, seconds.p95[o] * 1e3)
         totals = (seconds.total_ask[o], seconds.total_evaluate[o], seconds.total_cost[o])
         trained = (training.get(name, np.nan),) if training else ()
         shown = (*each, *totals, *trained)
-        models = (Cell(str(first.get(name, MISSING))),) if first else ()
-        rows.append((Cell(name), Cell(f"{seconds.suggestions[o]:,}"), *(Cell(number(x)) for x in shown), *models))
+        numbers = (Cell(number(x)) for x in shown)
+        rows.append((Cell(name), Cell(f"{seconds.suggestions[o]:,}"), *numbers, Cell(str(first.get(name, MISSING)))))
     return Table(
         name="latency",
         title="Time per suggestion",
@@ -71,12 +70,13 @@ def seconds_table(analysis: Analysis) -> Table:
                 if training
                 else ""
             )
-            + (". Model from: the trial from which a model, or a second generation, suggests" if first else "")
+            + ". Model from: the trial from which a model, or a second generation, suggests; "
+            + f"{MISSING} if it has neither, or does not say"
         ),
         header=(
             *("optimizer", "asks", "mean ms", "median ms", "p95 ms", "ask s", "evaluate s", "cost s"),
             *(("training s",) if training else ()),
-            *(("model from",) if first else ()),
+            "model from",
         ),
         rows=tuple(rows),
         data=data,

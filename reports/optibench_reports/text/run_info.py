@@ -36,9 +36,14 @@ def facts(analysis: Analysis) -> list[tuple[str, str]]:
 
 
 def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """One line a key; of a list of runs (a grid that was resumed), every distinct value of each key."""
+    """One line a key; of a list of runs (a grid that was resumed), every distinct value of each key.
+
+    The table of times has ``first_model_trials``.
+    """
     lines = []
     for name, value in provenance.items():
+        if name == "first_model_trials":
+            continue
         if name == "optimizer_packages" and isinstance(value, Mapping):
             lines.append((name, _cut(_packages(value))))
         elif isinstance(value, Sequence) and value and all(isinstance(item, Mapping) for item in value):
