@@ -1,4 +1,4 @@
-"""The hypervolume that trials dominate, in the box of a task's :class:`~optibench_benchmarks.base.Front`.
+"""The hypervolume and the IGD+ of trials, in the box of a task's :class:`~optibench_benchmarks.base.Front`.
 
 Objective values are divided by that box: 0 is the ideal, 1 the reference point, whatever the objectives' directions and
 units. Volumes are exact (``moocore``).
@@ -58,3 +58,30 @@ def volumes(values: Iterable[Sequence[float] | None], ideal: Sequence[float], po
                 now = volume(kept)
         found.append(now)
     return found
+
+
+def igd_plus(
+    values: Floats, front: Sequence[Sequence[float]], ideal: Sequence[float], point: Sequence[float]
+) -> Floats:
+    """The IGD+ of the trials so far to a front, after each trial, in units of the box.
+
+    It is the mean over the front's points of the distance to the nearest trial, in which objectives better than the
+    point's count nothing: 0 if every point is reached. Source: Ishibuchi et al. (2015), "Modified distance calculation
+    in generational distance and inverted generational distance".
+
+    Args:
+        values: Objective values, (n, m); a row of NaN does not count.
+        front: The front's points, (k, m).
+        ideal, point: The box, (m,).
+
+    Returns:
+        (n,); NaN before the first trial that counts, and everywhere if the front has no points.
+    """
+    reached, wanted = normalised(values, ideal, point), normalised(front, ideal, point)
+    if not len(wanted):
+        return np.full(len(reached), np.nan)
+    distance = np.zeros((len(reached), len(wanted)))
+    for mine, theirs in zip(reached.T, wanted.T, strict=True):
+        distance += np.maximum(mine[:, None] - theirs, 0.0) ** 2
+    nearest: Floats = np.fmin.accumulate(np.sqrt(distance), axis=0).mean(axis=1)
+    return nearest

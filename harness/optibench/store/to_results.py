@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from optibench.plan.tasks import Task
     from optibench.spec.grid import Grid
+    from optibench_benchmarks.hypervolume import Floats
     from optibench_reports import Results
     from optibench_reports.figures.attained_fronts import AttainedFronts
     from optibench_reports.figures.learning_curves import LearningCurves
@@ -38,17 +40,21 @@ def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
         HarnessError: It is not a run folder, or a file of it is damaged.
     """
     from optibench_reports import Results
-    from optibench_reports.data.results import COLUMNS, COSTS, METRIC
+    from optibench_reports.data.results import COLUMNS, COSTS, IGD_PLUS, METRIC
 
     store = Store.open(folder)
     plan = store.plan()
     cells = list(plan.cells())
     columns = (*COLUMNS, *COSTS) if plan.has_costs else COLUMNS
     columns = (*columns, "info") if metrics else columns
-    table = store.trials(cells, [*columns, "run"])
+    several = {name: task for name, task in plan.tasks.items() if task.objectives}
+    more = ("cost_fidelity", "values") if several else ()
+    table = store.trials(cells, list(dict.fromkeys([*columns, "run", *more])))
     ran = _cells_by_run(table)
     infos = table.column("info").to_pylist() if "info" in table.column_names else [None] * len(table)
-    table = table.select([name for name in table.column_names if name not in ("info", "run")])
+    if several:
+        table = table.append_column(IGD_PLUS, [_igd_plus(table, several)])
+    table = table.select([name for name in table.column_names if name in {*columns, IGD_PLUS} - {"info"}])
     trials = table.to_pandas(split_blocks=True, self_destruct=True)
     del table
     try:
@@ -60,6 +66,33 @@ def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
     planned = _existing_cells(trials) if plan.imported else _planned(cells, plan.grid.initial, trials)
     tasks = msgspec.to_builtins(plan.tasks)
     return Results(trials=trials, tasks=tasks, planned=planned, provenance=_history(store, plan, ran))
+
+
+def _igd_plus(table: pa.Table, tasks: Mapping[str, Task]) -> Floats:
+    """The IGD+ of the feasible trials so far, (R,); NaN on tasks other than these and while there is none."""
+    import numpy as np
+    import pyarrow as pa
+    from pyarrow import compute
+
+    from optibench_benchmarks.hypervolume import igd_plus
+
+    found = np.full(len(table), np.nan)
+    for name, task in tasks.items():
+        rows = np.flatnonzero(compute.equal(table.column("task").cast(pa.string()), name))
+        part = table.take(rows)
+        known = compute.and_(
+            compute.equal(part.column("state").cast(pa.string()), "ok"),
+            compute.greater_equal(part.column("cost_fidelity"), 1.0),
+        )
+        values = np.full((len(part), len(task.objectives)), np.nan)
+        numbers = compute.list_flatten(part.column("values").filter(known)).to_numpy()
+        values[known.to_numpy()] = numbers.reshape(-1, len(task.objectives))
+        trials = part.select(["optimizer", "seed", "trial"]).to_pandas().sort_values("trial")
+        order = trials.index.to_numpy()
+        for places in trials.groupby(["optimizer", "seed"], observed=True).indices.values():
+            mine = order[places]
+            found[rows[mine]] = igd_plus(values[mine], task.front, task.ideal, task.reference_point)
+    return found
 
 
 def _cells_by_run(table: pa.Table) -> dict[str, int]:

@@ -14,6 +14,8 @@ NUMBERS = ("value", "incumbent", "regret", "ask_seconds", "evaluate_seconds", "c
 COLUMNS = ("optimizer", "task", "seed", "trial", "phase", "state", *NUMBERS)
 COSTS = ("cost_fidelity", "simulated_end")
 """Further columns of trials with different costs: full evaluations, and the end on a simulated clock."""
+IGD_PLUS = "igd_plus"
+"""A further column, for tasks with several objectives: the IGD+ of the feasible trials so far; NaN if there is none."""
 METRIC = "metric:"
 """Prefix of a column with a metric of each trial; NaN where it has none."""
 PLANNED = ("optimizer", "task", "seed", "n_trials")

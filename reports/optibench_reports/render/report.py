@@ -27,7 +27,7 @@ from optibench_reports.tables.convergence import convergence_table
 from optibench_reports.tables.cost import cost_table
 from optibench_reports.tables.feasibility import feasibility_tables
 from optibench_reports.tables.metrics import metric_tables
-from optibench_reports.tables.regret import families_table, ranking, ranks_table, regret_tables
+from optibench_reports.tables.regret import families_table, igd_tables, ranking, ranks_table, regret_tables
 from optibench_reports.tables.runtime_and_failures import clips_table, failures_table, missing_table, seconds_table
 from optibench_reports.tables.significance import effects_table, friedman_table, matrix_table, pairs_table
 from optibench_reports.tables.without_regret import without_regret_tables
@@ -179,6 +179,7 @@ def every_table(analysis: Analysis) -> list[Table]:
         *(effects_table(analysis, a) for a in every),
         *(matrix_table(analysis, a) for a in every),
         *regret_tables(analysis),
+        *igd_tables(analysis),
         *without_regret_tables(analysis),
         *metric_tables(analysis),
         *feasibility_tables(analysis),

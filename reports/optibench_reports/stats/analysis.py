@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from optibench_reports.data.feasibility import Feasibility, feasibility
-from optibench_reports.data.results import ReportError, Results
+from optibench_reports.data.results import IGD_PLUS, ReportError, Results
 from optibench_reports.data.score_array import Floats, Ints, ScoreArray, read
 from optibench_reports.stats.comparison import Aggregate, Comparison, aggregate, compare
 from optibench_reports.stats.cost import Costs, costs
@@ -67,6 +67,7 @@ class Analysis:
         costs: The results against cost, if trials cost differently.
         metrics: The requested metrics, at the incumbent.
         several: Tasks with several objectives.
+        igd_plus: Their IGD+, and NaN on others, (O, T, S, A); ``None`` if there is none.
         feasibility: Feasible trials; ``None`` if no task has constraints.
     """
 
@@ -91,6 +92,7 @@ class Analysis:
     costs: tuple[Costs, ...]
     metrics: tuple[MetricResult, ...]
     several: tuple[str, ...]
+    igd_plus: Floats | None
     feasibility: Feasibility | None
 
 
@@ -141,6 +143,7 @@ def analyse(
         for found in overall
     )
     signs = tuple(None if found is None else sign_tests(found, against) for found in overall)
+    several = tuple(name for name in grid.tasks if results.tasks[name].get("objectives"))
     return Analysis(
         grid=grid,
         counts=counts,
@@ -174,7 +177,10 @@ def analyse(
             for name, task in results.tasks.items()
             if task.get("random") and not task.get("reference")
         },
-        several=tuple(name for name in grid.tasks if results.tasks[name].get("objectives")),
+        several=several,
+        igd_plus=grid.dense(results.trials[IGD_PLUS].to_numpy(float)[grid.order], counts)
+        if several and IGD_PLUS in results.trials.columns
+        else None,
         feasibility=feasibility(results, grid),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,24 +16,57 @@ from optibench_reports.stats.effect_sizes import interquartile_mean
 from optibench_reports.stats.tests import not_worse, t_interval
 
 
+class _Measure(NamedTuple):
+    """A measure whose lowest value is the best, and its words: what it is, and what a cell that lacks it has not."""
+
+    name: str
+    title: str
+    meaning: str
+    lacking: str
+
+
+_REGRET = _Measure("regret", "Normalised regret", "", "reached this count")
+_IGD_PLUS = _Measure(
+    "igd_plus",
+    "IGD+",
+    "Mean distance of the points of the frozen front to the nearest feasible trial so far, in which only objectives "
+    "worse than the point's count; in each objective the ideal is 0, the reference point 1. ",
+    "have a feasible trial by then",
+)
+
+
 def regret_tables(analysis: Analysis) -> list[Table]:
     """Per trial count: regret of each optimizer on each task, mean over seeds with a t interval.
 
     Tasks without reference values are left out; the report lists them.
     """
-    return [_regret_table(analysis, a) for a in range(len(analysis.counts))]
+    return _by_task(analysis, analysis.scores, np.flatnonzero(analysis.grid.has_regret), _REGRET)
 
 
-def _regret_table(analysis: Analysis, a: int) -> Table:
+def igd_tables(analysis: Analysis) -> list[Table]:
+    """The same of the IGD+ on the tasks with several objectives; no table if there is none."""
+    if analysis.igd_plus is None:
+        return []
+    return _by_task(
+        analysis, analysis.igd_plus, np.flatnonzero(np.isin(analysis.grid.tasks, analysis.several)), _IGD_PLUS
+    )
+
+
+def _by_task(analysis: Analysis, scores: Floats, tasks: Ints, measure: _Measure) -> list[Table]:
+    """A measure, (O, T, S, A), on some tasks."""
+    return [_table(analysis, a, scores[..., a], tasks, measure) for a in range(len(analysis.counts))]
+
+
+def _table(analysis: Analysis, a: int, scores: Floats, tasks: Ints, measure: _Measure) -> Table:
     grid, count = analysis.grid, analysis.counts[a]
-    mean, sd, n = per_task(analysis.scores[..., a])
+    mean, sd, n = per_task(scores)
     half = t_interval(mean, sd, n)
     planned = (grid.planned > 0).sum(axis=2)
     order = ranking(analysis)
     # An optimizer with a smaller planned budget lacks no seeds at a count beyond it.
     due = (grid.planned >= count).sum(axis=2)
     rows, data = [], []
-    for t in np.flatnonzero(grid.has_regret):
+    for t in tasks:
         best, similar = not_worse(mean[:, t], sd[:, t], n[:, t])
         best &= best.sum() < (n[:, t] > 0).sum()  # if all are best, none is marked
         cells = [Cell(grid.tasks[t])]
@@ -46,7 +79,7 @@ def _regret_table(analysis: Analysis, a: int) -> Table:
                     "family": grid.families[t],
                     "task": grid.tasks[t],
                     "optimizer": grid.optimizers[o],
-                    "mean_regret": mean[o, t],
+                    f"mean_{measure.name}": mean[o, t],
                     "half_width_95": half[o, t],
                     "sd": sd[o, t],
                     "seeds": n[o, t],
@@ -57,12 +90,12 @@ def _regret_table(analysis: Analysis, a: int) -> Table:
             )
         rows.append(tuple(cells))
     return Table(
-        name=f"regret_at_{count}",
-        title=f"Normalised regret after {count} trials",
+        name=f"{measure.name}_at_{count}",
+        title=f"{measure.title} after {count} trials",
         note=(
-            "Mean ± half width of Student's 95% interval over seeds. Bold: lowest mean. ≈: not significantly worse "
-            "than it (Welch's t test over seeds, Holm within the task). (m/n): only m of n planned cells "
-            "reached this count"
+            f"{measure.meaning}Mean ± half width of Student's 95% interval over seeds. Bold: lowest mean. ≈: not "
+            "significantly worse than it (Welch's t test over seeds, Holm within the task). (m/n): only m of n planned "
+            f"cells {measure.lacking}"
         ),
         header=("task", *(grid.optimizers[o] for o in order)),
         rows=tuple(rows),

@@ -40,7 +40,8 @@ HYPERVOLUME = (
     "On a task with several objectives, the value is the hypervolume that all feasible trials so far dominate, as a "
     "share of the box between the best value of each objective and a frozen reference point: it counts all objectives "
     "without weights. Its regret is the share of the frozen front's hypervolume that is missing: 0 for the whole "
-    "front, 1 for nothing; more than the front is clipped and counted."
+    "front, 1 for nothing; more than the front is clipped and counted. The IGD+ is a second measure, which has a table "
+    "and no part in ranks and tests."
 )
 CONSTRAINTS = (
     "On a task with constraints, only trials that fulfil all of them count: until the first one, a cell has the regret "

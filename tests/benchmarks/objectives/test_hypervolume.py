@@ -1,15 +1,18 @@
-"""Hypervolumes against Optuna's and against inclusion and exclusion."""
+"""Hypervolumes against Optuna's and against inclusion and exclusion, the IGD+ against moocore's and its definition."""
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
+from typing import Any
 
+import moocore
 import numpy as np
 import pytest
 from optuna._hypervolume import compute_hypervolume
 
 from optibench_benchmarks import BenchmarkError, Front
-from optibench_benchmarks.hypervolume import alone, nondominated, normalised, volume, volumes
+from optibench_benchmarks.hypervolume import alone, igd_plus, nondominated, normalised, volume, volumes
 from optibench_benchmarks.references.fronts import exact, measured
 
 
@@ -81,3 +84,42 @@ def test_a_constant_objective_has_no_front() -> None:
         measured(np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([0.5, 1.0]), None, "x")
     one = measured(np.array([[0.0, 1.0]]), np.array([0.5, 3.0]), None, "a front of one point")
     assert (one.ideal, one.reference_point, one.hypervolume) == ((0.0, 1.0), (0.5, 3.0), 1.0)
+
+
+def by_definition(trials: list[tuple[float, ...] | None], front: Any, ideal: Any, last: Any) -> float:
+    """The mean over the front of the distance to the nearest trial, of what is worse only."""
+    total = 0.0
+    for point in front:
+        nearest = math.inf
+        for trial in trials:
+            if trial is not None:
+                worse = [max((a - z) / (w - b), 0.0) for a, z, b, w in zip(trial, point, ideal, last, strict=True)]
+                nearest = min(nearest, math.sqrt(sum(each**2 for each in worse)))
+        total += nearest
+    return total / len(front)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, 1, 1), (1, 1, 1)])
+def test_the_igd_plus_after_each_trial_is_that_of_its_definition_and_of_moocore(
+    signs: tuple[int, ...], seed: int
+) -> None:
+    rng, sign = np.random.default_rng(seed), np.array(signs, dtype=float)
+    ideal, last = sign * rng.uniform(-3.0, 0.0, len(sign)), sign * rng.uniform(4.0, 9.0, len(sign))
+    front = ideal + rng.uniform(0.0, 1.0, (9, len(sign))) * (last - ideal)
+    values = ideal + rng.uniform(-0.2, 1.4, (25, len(sign))) * (last - ideal)
+    values[[0, 1, 7]] = np.nan
+    found = igd_plus(values, front.tolist(), ideal.tolist(), last.tolist())
+    assert np.isnan(found[:2]).all()
+    trials = [None if np.isnan(row).any() else tuple(row) for row in values]
+    for n in range(3, 26):
+        assert found[n - 1] == pytest.approx(by_definition(trials[:n], front, ideal, last), abs=1e-9)
+        counted = normalised(values[:n][~np.isnan(values[:n, 0])], ideal, last)
+        theirs = moocore.igd_plus(counted, ref=normalised(front, ideal, last))
+        assert found[n - 1] == pytest.approx(theirs, abs=1e-9)
+
+
+def test_the_igd_plus_of_the_front_is_0_and_without_points_it_is_unknown() -> None:
+    front = [(1.0, 0.0), (0.0, 2.0)]
+    assert igd_plus(np.array(front), front, (0.0, 0.0), (1.0, 2.0)).tolist() == [0.5, 0.0]
+    assert np.isnan(igd_plus(np.array(front), (), (0.0, 0.0), (1.0, 2.0))).all()

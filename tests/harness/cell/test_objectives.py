@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import moocore
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +25,7 @@ from optibench.errors import HarnessError
 from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
 from optibench.plan.tasks import Task
+from optibench.runs.reports import report
 from optibench.spec.budget import Budget
 from optibench.spec.grid import Grid
 from optibench.store.merge import merge
@@ -240,6 +242,40 @@ def test_a_grid_of_both_kinds_and_a_plain_task_has_one_table(registered: None, t
     assert "hypervolume" in (report.path).read_text()
     latency = pd.read_csv(report.path.parent / "tables" / "latency.csv").set_index("optimizer")
     assert latency["first_model_trial"].fillna(0).to_dict() == {"random": 0, "nsga2:population_size=10": 11}
+
+
+def test_the_report_has_the_igd_plus_of_the_feasible_trials(registered: None, tmp_path: Path) -> None:
+    how: dict[str, Any] = {"trials": 12, "initial_size": 4, "jobs": 1, "executor": "serial", "out": tmp_path / "out"}
+    run = ob.run(optimizers=["random", "sobol"], benchmarks=[Two.name, "synthetic/sphere-2d"], seeds=3, **how)
+    trials = run.trials[(run.trials["task"] == Two.name) & (run.trials["state"] == "ok")]
+    tables = run.report(at=[1, 6, 12]).path.parent / "tables"
+    front, (ideal, last) = np.array(Two.front.points), (Two.front.ideal, Two.front.reference_point)
+    for count in (1, 6, 12):
+        table = pd.read_csv(tables / f"igd_plus_at_{count}.csv").set_index("optimizer")
+        assert set(table["task"]) == {Two.name}
+        for optimizer in ("random", "sobol"):
+            found = [
+                moocore.igd_plus(normalised(part["values"].tolist(), ideal, last), ref=normalised(front, ideal, last))
+                for _, part in trials[(trials["optimizer"] == optimizer) & (trials["trial"] < count)].groupby("seed")
+            ]
+            assert table.loc[optimizer, "seeds"] == len(found)
+            mean = table.loc[optimizer, "mean_igd_plus"]
+            assert mean == pytest.approx(np.mean(found), abs=1e-9) if found else np.isnan(mean)
+    first = trials[trials["trial"] == 0]["seed"].nunique()
+    assert 0 < first < 3, "some of the seeds have nothing feasible at first"
+    assert f"({first}/3)" in (tables / "igd_plus_at_1.md").read_text()
+    assert "igd_plus" not in run.trials.columns
+    alone = report([tmp_path / "out"], tmp_path / "alone", tasks=["synthetic/*"]).path.parent
+    assert not list(alone.glob("tables/igd_plus*"))
+
+
+def test_a_cell_without_a_feasible_trial_has_no_igd_plus(
+    registered: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Two, "evaluate", lambda *_, **__: Evaluation(values=(0.5, 0.5), constraints=(1.0,)))
+    how: dict[str, Any] = {"trials": 4, "initial_size": 2, "jobs": 1, "executor": "serial", "out": tmp_path / "out"}
+    table = ob.run(optimizers=["random"], benchmarks=[Two.name], seeds=2, **how).report().path.parent / "tables"
+    assert "| two/gain | — (0/2) |" in (table / "igd_plus_at_4.md").read_text()
 
 
 @pytest.mark.parametrize(
