@@ -150,14 +150,15 @@ def publish(results: Results, folder: Path) -> Path:
     cell = trials.groupby(["optimizer", "task", "seed"], sort=False, observed=True).ngroup().to_numpy()
     columns = {"cell": np.array([f"{i:020x}" for i in range(len(planned))])[cell]}
     arrays = []
-    for field in schema():
+    kinds = schema(several="values" in trials)
+    for field in kinds:
         values = columns.get(field.name, trials.get(field.name))
         empty = pa.nulls(len(trials), field.type)
         arrays.append(empty if values is None else pa.array(values, from_pandas=True).cast(field.type))
     folder.mkdir(parents=True)
     (folder / "tasks.json").write_text(json.dumps(dict(results.tasks), indent=1), encoding="utf-8")
     (folder / "provenance.json").write_text(json.dumps(dict(results.provenance), indent=1), encoding="utf-8")
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema()), folder / "trials.parquet", compression="zstd")
+    pq.write_table(pa.Table.from_arrays(arrays, schema=kinds), folder / "trials.parquet", compression="zstd")
     (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False), encoding="utf-8")
     return folder
 

@@ -1,4 +1,4 @@
-"""Limits for a report of 2,000,000 trials; ``make report-bench`` prints the measurements.
+"""Limits for reports of 2,000,000 trials and of 500,000 with two objectives; ``make report-bench`` prints the numbers.
 
 Asserted is processor time, since other work on the machine must not fail a test: a report uses one thread nearly all
 the time, so that on an idle machine the wall-clock time is the same.
@@ -129,6 +129,19 @@ def test_one_more_grid(large: Path, figures: list[tuple[str, str, str]]) -> None
     )
     assert cost.cpu <= 60
     assert "smac-gp" in (out / "report.md").read_text(encoding="utf-8")
+
+
+def test_two_objectives(tmp_path: Path, figures: list[tuple[str, str, str]]) -> None:
+    """10 optimizers x 10 tasks x 10 seeds x 500 trials."""
+    folder, out = tmp_path / "two", tmp_path / "report"
+    sizes = ("--tasks", "10", "--seeds", "10", "--trials", "500")
+    measured(Path(__file__).with_name("large.py"), folder, "--two-objectives", *sizes)
+    cost = measured("-m", "optibench.cli.main", "report", folder, "--out", out)
+    measurement = f"{cost.cpu:.1f} s of processor, {cost.wall:.1f} s by the clock"
+    figures.append(("report of 500,000 trials with two objectives", measurement, "60 s"))
+    assert cost.cpu <= 60
+    assert (out / "tables" / "igd_plus_at_500.csv").exists()
+    assert (out / "figures" / "attained_fronts.png").exists()
 
 
 def test_ten_thousand_draws(large: Path, figures: list[tuple[str, str, str]]) -> None:

@@ -53,10 +53,10 @@ class AttainedFronts:
         """
         from matplotlib import rc_context
 
-        names = sorted(set(self.trials["task"].astype(str)))
+        names, ran = sorted(self.trials["task"].unique()), set(self.trials["optimizer"].unique())
         places = np.linspace(0, len(names) - 1, min(MAX_TASKS, len(names))).round().astype(int)
         shown = [names[place] for place in places]
-        optimizers = [name for name in order if name in set(self.trials["optimizer"])]
+        optimizers = [name for name in order if name in ran]
         with rc_context(cast(Any, RC)):
             save(_figure(self, shown, optimizers), folder / "attained_fronts")
         which = plural(len(shown), "task") if len(shown) == len(names) else f"{len(shown)} of {len(names)} tasks"
