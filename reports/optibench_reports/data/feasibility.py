@@ -24,6 +24,11 @@ class Feasibility:
     share: Floats
     first: Floats
 
+    @property
+    def all_feasible(self) -> Floats:
+        """Trials until every seed has a feasible one, (O, C); infinite if that is never, NaN without a cell."""
+        return np.asarray(np.fmax.reduce(self.first, axis=2))
+
 
 def feasibility(results: Results, grid: ScoreArray) -> Feasibility | None:
     """Count feasible trials; ``None`` if no task has constraints."""

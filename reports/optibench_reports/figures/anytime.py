@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from optibench_reports.figures import best_values
+from optibench_reports.figures import best_values, feasible_regret
 from optibench_reports.figures.axes import COLUMN, framed, log_y, save, steps, wants_log
 from optibench_reports.figures.cost import cost_caption, cost_figure
 from optibench_reports.figures.critical_difference import cliques, critical_difference
@@ -91,6 +91,13 @@ def curve_figures(
                 yield f"anytime_{words}{suffix}", figure, _caption(analysis, shown, words)
     if len(best_values.shown_tasks(analysis)):
         yield BEST_VALUES, best_values.best_values_figure(analysis, names, looks), _values_caption(analysis)
+    if n := len(feasible_regret.shown_tasks(analysis)):
+        caption = (
+            f"Regret of the best feasible trial so far on {plural(n, 'task')} with constraints, mean over seeds. "
+            "A seed without a feasible trial has the regret of the worst reference; curves are faint until every seed "
+            "has one"
+        )
+        yield "feasible_regret", feasible_regret.feasible_figure(analysis, names, looks), caption
 
 
 def _of_the_headline(

@@ -11,12 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from optibench_reports.data.score_array import Ints
 from optibench_reports.figures.style import Style
 from optibench_reports.figures.ticks import plain_log_ticks, power_ticks
 from optibench_reports.format.text import shortened
 
 COLUMN = 3.4
 """Width of one column of a paper, in inches."""
+MAX_PANELS = 12
+"""Tasks with a panel; of more, an evenly spaced selection is shown."""
 LEGEND_ROW = 0.16
 LEGEND_NAME = 28
 """Letters of a name that a legend shows: ``optiformer:preset=thorough`` in full."""
@@ -41,6 +44,13 @@ def framed(
     columns_of_names = -(-len(names) // rows_of_names)
     figure.legend(handles=handles, loc="lower center", ncols=columns_of_names, columnspacing=1.2, handlelength=2.4)
     return figure, axes
+
+
+def evenly(tasks: Ints) -> Ints:
+    """At most ``MAX_PANELS`` of some tasks, (T,), evenly spaced."""
+    if len(tasks) <= MAX_PANELS:
+        return tasks
+    return np.asarray(tasks[np.linspace(0, len(tasks) - 1, MAX_PANELS).round().astype(int)])
 
 
 def steps(axis: Axes, x: Any, y: Any, look: Style, *, markers: int = 5, offset: int = 0, where: str = "post") -> None:

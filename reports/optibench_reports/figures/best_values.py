@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from optibench_reports.data.score_array import Floats, Ints
-from optibench_reports.figures.axes import COLUMN, framed, short, steps
+from optibench_reports.figures.axes import COLUMN, evenly, framed, short, steps
 from optibench_reports.figures.style import Style
 from optibench_reports.stats.analysis import Analysis
 from optibench_reports.stats.anytime import curve_counts
@@ -18,16 +18,10 @@ from optibench_reports.stats.tests import t_interval
 from optibench_reports.stats.without_regret import values
 from optibench_reports.tables.regret import per_task
 
-MAX_SHOWN = 12
-"""Tasks with a panel; of more, an evenly spaced selection by name is shown."""
-
 
 def shown_tasks(analysis: Analysis) -> Ints:
     """Indices of the tasks that are drawn."""
-    tasks = np.flatnonzero(~analysis.grid.has_regret)
-    if len(tasks) <= MAX_SHOWN:
-        return tasks
-    return np.asarray(tasks[np.linspace(0, len(tasks) - 1, MAX_SHOWN).round().astype(int)])
+    return evenly(np.flatnonzero(~analysis.grid.has_regret))
 
 
 def best_values_figure(analysis: Analysis, names: Sequence[str], looks: Mapping[str, Style]) -> Figure:
