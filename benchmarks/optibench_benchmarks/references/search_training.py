@@ -25,7 +25,7 @@ from optibench_benchmarks.references.table import NEAR_BEST, Entry
 from optibench_benchmarks.training.base import TrainingBenchmark
 
 _PARENTS = 8
-_FINAL_SEED = 1_000_000
+FINAL_SEED = 1_000_000
 """The finalists' first seed; the search uses smaller ones."""
 
 
@@ -89,7 +89,7 @@ def again(benchmark: TrainingBenchmark, best: Mapping[str, Any], stored: Referen
 
 
 def _mean(benchmark: TrainingBenchmark, config: Config, repeats: int) -> float:
-    return float(np.mean([_score(benchmark, config, _FINAL_SEED + i) for i in range(repeats)]))
+    return float(np.mean([_score(benchmark, config, FINAL_SEED + i) for i in range(repeats)]))
 
 
 def _score(benchmark: TrainingBenchmark, config: Config, seed: int) -> float:

@@ -13,8 +13,10 @@ from optibench_benchmarks.training.base import TrainingBenchmark
 
 
 def is_trained(task: Benchmark) -> bool:
-    """Whether a task turns quantities of a deterministic training into objectives or constraints."""
-    return isinstance(task, Extended) and isinstance(task.root, TrainingBenchmark) and task.sampling != "noisy"
+    """Whether a task adds quantities of a training as objectives, or those of a deterministic one as constraints."""
+    if not isinstance(task, Extended) or not isinstance(task.root, TrainingBenchmark):
+        return False
+    return task.sampling != "noisy" or bool(task.objectives)
 
 
 def applies(task: Benchmark) -> bool:
@@ -41,6 +43,20 @@ def _is_frozen(task: Benchmark) -> bool:
     if task.objectives:
         return fronts.find(task.name, task.data_version) is not None
     return lookup(task.name, data_version=task.data_version) is not None
+
+
+def check(tasks: Iterable[Benchmark]) -> list[str]:
+    """Check frozen fronts, as :func:`optibench_benchmarks.references.fronts.check`; noisy trainings by their means."""
+    from optibench_benchmarks.references.search_live import mean_outcomes
+
+    problems = []
+    for task in tasks:
+        frozen = fronts.find(task.name, task.data_version)
+        if frozen is not None and is_trained(task) and task.sampling == "noisy":
+            problems += fronts.again(task, frozen, mean_outcomes)
+        else:
+            problems += fronts.check([task])
+    return problems
 
 
 def make(tasks: Sequence[Benchmark]) -> Iterator[Frozen | Entry]:

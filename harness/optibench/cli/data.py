@@ -104,7 +104,7 @@ def references(patterns: Sequence[str], again: bool, check: bool) -> int:
     names = [name for name in names if name not in {task.name for task in special}]
     if check:
         problems = compute.check([*names, *(task.name for task in special if not task.objectives)])
-        problems += fronts.check([task for task in special if task.objectives])
+        problems += several.check([task for task in special if task.objectives])
         for problem in problems:
             print(problem)
         print(f"{len(tasks)} tasks checked, {len(problems)} problems")
