@@ -20,7 +20,7 @@ def run(
     optimizers: OptimizerLike | Iterable[OptimizerLike] | None = None,
     tasks: TaskLike | Iterable[TaskLike] | None = None,
     seeds: int | str | Sequence[int] | None = None,
-    trials: int | None = None,
+    trials: int | str | None = None,
     jobs: int | None = None,
     out: str | Path | None = None,
     benchmarks: TaskLike | Iterable[TaskLike] | None = None,
@@ -38,7 +38,8 @@ def run(
         tasks: Names, suites, globs (``"hpobench/*"``), objects or classes of :class:`ob.Benchmark`, or what
             :func:`ob.task` returns. ``benchmarks`` is a synonym, as in YAML.
         seeds: A count (5: seeds 0 to 4), a range (``"0-9"``) or a list. Default: 5.
-        trials: Trials in each cell, the initial design included. Default: 50.
+        trials: Trials in each cell, the initial design included, or ``"20D"``: 20 for each parameter of the task that
+            can vary, a fraction rounded up. Default: 50.
         jobs: Worker processes. Default: one per usable core.
         out: The run folder. Default: ``runs/grid``.
         options: Any other key of a grid: ``evaluation_limit="5m"``, ``executor="serial"``, ``changed="rerun"``, ...

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from optibench.plan.cells import Cell
-    from optibench.plan.tasks import Task
+    from optibench.plan.tasks import Reference, Task
 
 
 @dataclass(slots=True)
@@ -291,13 +291,6 @@ def to_table(cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str =
         best = _hypervolumes(trials, task)
     else:
         best = incumbents(columns["value"], columns["state"], columns["cost_fidelity"], task.direction)
-    reference = task.reference
-    if reference is None:
-        regret = [math.nan] * n
-    else:
-        span = reference.f_ref - reference.f_best
-        worst = (reference.f_worst - reference.f_best) / span
-        regret = [worst if value != value else (value - reference.f_best) / span for value in best]
     columns |= {
         "cell": [cell.key] * n,
         "optimizer": [cell.optimizer] * n,
@@ -306,11 +299,18 @@ def to_table(cell: Cell, trials: Sequence[Trial], task: Task, fingerprint: str =
         "fingerprint": [fingerprint] * n,
         "run": [run] * n,
         "incumbent": best,
-        "regret": regret,
+        "regret": [math.nan] * n if task.reference is None else regrets(best, task.reference),
     }
     kinds = schema(several=bool(task.objectives or task.constraints))
     arrays = [pa.array(columns[field.name], type=_plain(field.type)).cast(field.type) for field in kinds]
     return pa.Table.from_arrays(arrays, schema=kinds)
+
+
+def regrets(best: Sequence[float], reference: Reference) -> list[float]:
+    """The normalised regret of incumbents; without one, that of the worst reference."""
+    span = reference.f_ref - reference.f_best
+    worst = (reference.f_worst - reference.f_best) / span
+    return [worst if value != value else (value - reference.f_best) / span for value in best]
 
 
 def _hypervolumes(trials: Sequence[Trial], task: Task) -> list[float]:

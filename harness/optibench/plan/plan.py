@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import yaml
@@ -24,7 +24,11 @@ from optibench.plan.objectives import refuse_objectives, refuse_unmeasurable
 from optibench.plan.optimizers import PlannedOptimizer
 from optibench.plan.tasks import Task
 from optibench.spec import batches
+from optibench.spec import trials as numbers
 from optibench.spec.grid import Grid
+
+if TYPE_CHECKING:
+    from optibench_benchmarks import Benchmark
 
 GRID, TASKS = "grid.yaml", "tasks.json"
 """The files of a run folder that hold its plan."""
@@ -74,6 +78,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         names = optibench_benchmarks.expand(grid.benchmarks, skipped if grid.skipped == () else None)
         found = [optibench_benchmarks.create(name) for name in names]
         widest = max(found, key=lambda benchmark: len(benchmark.space))
+        constants = {each.name: numbers.constants(each.space) for each in found if isinstance(grid.trials, str)}
+        counts = {each.name: _checked_trials(grid, each, constants.get(each.name, 0)) for each in found}
         optimizers: dict[str, PlannedOptimizer] = {}
         for name in grid.optimizers:
             spec, size = batches.split(name)
@@ -85,16 +91,18 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"{len(widest.space)}: leave one of the two out."
                 )
             refuse_objectives(entry, found)
-            optimizer = PlannedOptimizer.of(entry, settings, size, found[0], grid.trials)
+            optimizer = PlannedOptimizer.of(entry, settings, size, found[0], counts[found[0].name])
             optimizers[optimizer.label] = optimizer
         refuse_unmeasurable(grid, found)
         fidelities = varied_fidelities(grid, found)
-        tasks = {benchmark.name: Task.of(benchmark, fidelities.get(benchmark.name)) for benchmark in found}
+        tasks = {
+            each.name: Task.of(each, fidelities.get(each.name), constants=constants.get(each.name, 0)) for each in found
+        }
         expanded = msgspec.structs.replace(
             grid,
             optimizers=tuple(optimizers),
             benchmarks=tuple(tasks),
-            initial_size=min(grid.initial_size, grid.trials) if grid.initial == "shared" else 0,
+            initial_size=min(grid.initial_size, *counts.values()) if grid.initial == "shared" else 0,
             skipped=tuple(sorted({*(grid.skipped or ()), *skipped})) or None,
         )
         packages: dict[str, int | str] = {
@@ -142,24 +150,30 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         grid, plain = self.grid, self._plain()
         before = self.packages.get("schema", 1) == 1  # then versions were part of the key
         common = [plain["packages"] if before else {"schema": self.packages["schema"]}]
-        common += [grid.trials, grid.initial_size]
         used = {name: value for name, value in plain["grid"].items() if name not in KEYED_ELSEWHERE}
-        common += [value if name == "limits" else {name: value} for name, value in used.items()]
+        more = [value if name == "limits" else {name: value} for name, value in used.items()]
         optimizers = plain["optimizers"] if before else {name: one.identity for name, one in self.optimizers.items()}
         tasks = {name: one.identity for name, one in self.tasks.items()}
         pairs = [] if self.imported else [(one, task) for task in grid.benchmarks for one in grid.optimizers]
         prefixes = {
             (one, task): hashlib.sha256(
-                json.dumps([*common, optimizers[one], task, tasks[task]], sort_keys=True).encode()
+                json.dumps(
+                    [*common, self.trials(task), grid.initial_size, *more, optimizers[one], task, tasks[task]],
+                    sort_keys=True,
+                ).encode()
             )
             for one, task in pairs
         }
-        more = (grid.budget, grid.simulated_workers, grid.fidelity)
+        rest = (grid.budget, grid.simulated_workers, grid.fidelity)
         for seed in grid.seeds:
             for one, task in pairs:
                 digest = prefixes[one, task].copy()
                 digest.update(str(seed).encode())
-                yield Cell(digest.hexdigest()[:20], one, task, seed, grid.trials, grid.initial_size, *more)
+                yield Cell(digest.hexdigest()[:20], one, task, seed, self.trials(task), grid.initial_size, *rest)
+
+    def trials(self, task: str) -> int:
+        """The number of trials of a task's cells."""
+        return numbers.number(self.grid.trials, self.tasks[task].dimensions - self.tasks[task].constants)
 
     @property
     def families(self) -> set[str]:
@@ -205,7 +219,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             optimizers=tuple(dict.fromkeys([*self.grid.optimizers, *here.grid.optimizers])),
             benchmarks=tuple(dict.fromkeys([*self.grid.benchmarks, *here.grid.benchmarks])),
             seeds=tuple(dict.fromkeys([*self.grid.seeds, *here.grid.seeds])),
-            trials=max(self.grid.trials, here.grid.trials),
+            trials=numbers.larger(self.grid.trials, here.grid.trials),
             skipped=skipped,
         )
         return msgspec.structs.replace(
@@ -225,6 +239,27 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         imported = plain.pop("imported")
         grid = {name: value for name, value in plain["grid"].items() if value or name == "initial_size"}
         return ({"imported": imported} if imported else {}) | plain | {"grid": grid}
+
+
+def _checked_trials(grid: Grid, task: Benchmark, constants: int) -> int:
+    """The number of trials of a task.
+
+    Raises:
+        HarnessError: It is a multiple of the number of parameters, and leaves no trial to search with.
+    """
+    parameters = len(task.space) - constants
+    found = numbers.number(grid.trials, parameters)
+    if isinstance(grid.trials, str) and found <= (grid.initial_size if grid.initial == "shared" else 0):
+        what = "no trial, because none of its parameters can vary"
+        if found:
+            what = (
+                f"{found} trials, of which the shared initial design of {grid.initial_size} leaves none to search with"
+            )
+        raise HarnessError(
+            f"`trials: {grid.trials}` gives {task.name} ({parameters} parameters) {what}: give more trials (-t), a "
+            "smaller design (--initial-size), or --initial own, or leave the task out."
+        )
+    return found
 
 
 def listed(differences: Sequence[str]) -> str:

@@ -49,7 +49,7 @@ class RandomValues(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failed: int
 
 
-NOT_IN_KEY = ("metrics", "own", "random", "left_out", "front")
+NOT_IN_KEY = ("metrics", "own", "random", "left_out", "front", "constants")
 """Fields of a task that are not part of a cell's key."""
 
 
@@ -57,8 +57,9 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """What determines the results on a task; ``metrics`` may be shown in reports, ``fidelity`` may be varied.
 
     ``own`` means that it is an object passed to a Python call; ``random`` is the median and the worst value of random
-    configurations, if they were measured for this run folder. Without a reference a task has no regret. For the other
-    fields see :class:`optibench_benchmarks.Benchmark`.
+    configurations, if they were measured for this run folder. Without a reference a task has no regret. ``constants``
+    is the number of parameters with one possible value, in grids whose ``trials`` are a multiple of the others'. For
+    the other fields see :class:`optibench_benchmarks.Benchmark`.
 
     If it has several objectives, ``direction`` and ``reference`` are those of the hypervolume that trials dominate, and
     ``ideal``, ``reference_point`` and ``front`` come from its :class:`optibench_benchmarks.Front`.
@@ -79,9 +80,10 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     ideal: tuple[Number, ...] = ()
     reference_point: tuple[Number, ...] = ()
     front: tuple[tuple[Number, ...], ...] = ()
+    constants: int = 0
 
     @classmethod
-    def of(cls, benchmark: Benchmark, fidelity: Fidelity | None = None) -> Task:
+    def of(cls, benchmark: Benchmark, fidelity: Fidelity | None = None, *, constants: int = 0) -> Task:
         """Describe a benchmark."""
         import optibench_benchmarks
 
@@ -105,6 +107,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
             ideal=() if front is None else front.ideal,
             reference_point=() if front is None else front.reference_point,
             front=() if front is None else front.points,
+            constants=constants,
         )
 
     @property

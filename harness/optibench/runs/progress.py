@@ -15,19 +15,18 @@ class ProgressBar:
     """Counts trials, cells and failures as they happen.
 
     Args:
-        trials: Trials of each cell; ``None`` if unknown, then progress is counted in cells.
+        trials: Trials of all cells; ``None`` if unknown, then progress is counted in cells.
         cells: Number of cells.
-        done_cells: Number of cells that were finished before this run.
+        done_trials, done_cells: Those that were finished before this run.
     """
 
-    def __init__(self, trials: int | None, cells: int, *, done_cells: int = 0) -> None:
+    def __init__(self, trials: int | None, cells: int, *, done_trials: int = 0, done_cells: int = 0) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self._counts_cells = trials is None
-        each = trials or 0
-        self.total, self.cells_total = each * cells, cells
-        self.trials, self.cells, self.failed = each * done_cells, done_cells, 0
+        self.total, self.cells_total = trials or 0, cells
+        self.trials, self.cells, self.failed = done_trials, done_cells, 0
         self._first, self._start, self._last = self._done[0], time.monotonic(), time.monotonic()
         console = Console(stderr=True)
         self._live = console.is_terminal

@@ -261,10 +261,11 @@ def _execute(
 ) -> None:
     from optibench.runs.progress import ProgressBar
 
-    done = len(cells) - len(waiting)
     # with a budget, the number of trials of a cell is known once it is finished
-    trials = cells[0].trials if cells[0].budget is None else None
-    with ProgressBar(trials, len(cells), done_cells=done) as bar:
+    known = cells[0].budget is None
+    trials, left = (sum(cell.trials for cell in some) if known else 0 for some in (cells, waiting))
+    done = {"done_trials": trials - left, "done_cells": len(cells) - len(waiting)}
+    with ProgressBar(trials if known else None, len(cells), **done) as bar:
         execute(waiting, runner, bar.update, stopping, jobs)
 
 

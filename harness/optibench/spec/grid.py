@@ -24,6 +24,7 @@ from optibench.spec import batches
 from optibench.spec.budget import BUDGET, Budget
 from optibench.spec.fidelity import FIDELITY, FidelityChoice
 from optibench.spec.limits import Limits
+from optibench.spec.trials import TRIALS, factor, larger
 from optibench.yaml_file import Source, by_name, read_yaml
 
 DEFAULT_TRIALS = 50
@@ -74,7 +75,8 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to run.
 
     Attributes:
-        trials: Trials in each cell; with a ``budget``, the number that optimizers are told.
+        trials: Trials in each cell, or a multiple of the number of its task's parameters
+            (:mod:`optibench.spec.trials`); with a ``budget``, the number that optimizers are told.
         initial: ``shared``: all optimizers of one (task, seed) are told the same random configurations first;
             ``own``: each optimizer's library makes its own, as in normal use.
         budget: A cell's budget if it is a cost instead of a number of trials.
@@ -96,7 +98,13 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Option("a count (5: seeds 0 to 4), a range (0-9) or a list (1,3,7); default 5", "-s"),
     ] = (0, 1, 2, 3, 4)
     trials: Annotated[
-        int, Meta(ge=1), COUNT, Option("trials in each cell, the initial design included; default 50", "-t")
+        Annotated[int, Meta(ge=1)] | str,
+        TRIALS,
+        Option(
+            "trials in each cell, the initial design included: 50 (default), or 20D, 20 for each parameter of the task",
+            "-t",
+            "N",
+        ),
     ] = DEFAULT_TRIALS
     initial: Annotated[
         Literal["shared", "own"],
@@ -125,6 +133,10 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Option("what multi-fidelity optimizers vary: epochs, or epochs=3 for the lowest value", metavar="NAME"),
     ] = None
     skipped: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.trials, str):
+            factor(self.trials)
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -260,7 +272,9 @@ def _extended(before: Grid, values: Mapping[str, Any], source: Source) -> Grid:
     if before.initial == "shared" and size != before.initial_size:
         refuse("initial_size", before.initial_size, "leave it out, or choose another --out")
     trials = values.get("trials", before.trials)
-    if trials < before.trials:
+    if isinstance(trials, str) != isinstance(before.trials, str):
+        refuse("trials", before.trials, "give a number as well" if isinstance(trials, str) else "give a multiple of D")
+    if larger(before.trials, trials) != trials:
         refuse("trials", before.trials, "give as many, or more")
     new = batches.expand(values.get("optimizers", ()), values.get("batch_size", (1,)))
     return msgspec.structs.replace(
@@ -293,7 +307,9 @@ def load_settings(given: Mapping[str, Any], *, place: str = "The command line") 
 def _refuse_without_search(grid: Grid, source: Source) -> None:
     """Reject a grid whose shared initial design leaves no trials to search: all optimizers would do the same."""
     amount = grid.trials if grid.budget is None else grid.budget.amount
-    if grid.initial == "own" or (grid.budget and grid.budget.unit != "fidelity") or amount > grid.initial_size:
+    if grid.initial == "own" or (grid.budget and grid.budget.unit != "fidelity"):
+        return
+    if isinstance(amount, str) or amount > grid.initial_size:  # multiples of D are checked once the tasks are known
         return
     key = next((key for key in ("trials", "budget", "initial_size") if (key,) in source.lines), "")
     flag = "-t" if grid.budget is None else "--budget fidelity="

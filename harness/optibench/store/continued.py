@@ -44,7 +44,7 @@ def extend(store: Store, plan: Plan) -> str | None:
     for old in continued:
         store.remove(old)
     for old in again:
-        store.set_aside(old, f"{before.grid.trials}-trials")
+        store.set_aside(old, f"{old.trials}-trials")
     if not pairs:
         return None
     parts = [f"{_count_text(continued)} continue"] if continued else []

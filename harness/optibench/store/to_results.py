@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from optibench.cell.trials import metric_values, refuse_absent
+from optibench.cell.trials import metric_values, refuse_absent, regrets
 from optibench.errors import HarnessError
 from optibench.numbers import whole
 from optibench.plan.cells import Cell
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from optibench_reports.figures.parallel_coordinates import Run
 
 
+CELL = ["optimizer", "task", "seed"]
+ENDS = ["trial", "state", "cost_fidelity", "simulated_end"]
+
+
 def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
     """Read a run folder, finished or not.
 
@@ -40,7 +45,7 @@ def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
         HarnessError: It is not a run folder, or a file of it is damaged.
     """
     from optibench_reports import Results
-    from optibench_reports.data.results import COLUMNS, COSTS, IGD_PLUS, METRIC
+    from optibench_reports.data.results import COLUMNS, COSTS, ENDED, IGD_PLUS, METRIC
 
     store = Store.open(folder)
     plan = store.plan()
@@ -57,13 +62,15 @@ def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
     table = table.select([name for name in table.column_names if name in {*columns, IGD_PLUS} - {"info"}])
     trials = table.to_pandas(split_blocks=True, self_destruct=True)
     del table
+    if plan.grid.simulated_workers > 1 and any(task.objectives for task in plan.tasks.values()):
+        trials[ENDED] = _ended_regrets(store.trials(cells, [*CELL, *ENDS, "values"]), plan)
     try:
         trials = trials.assign(**{METRIC + name: metric_values(infos, name) for name in metrics})
     except ValueError as error:
         raise HarnessError(
             f"The trials of {store.folder} are damaged ({error}); restore them, or run the grid into another folder."
         ) from error
-    planned = _existing_cells(trials) if plan.imported else _planned(cells, plan.grid.initial, trials)
+    planned = _existing_cells(trials) if plan.imported else _planned(cells, plan.grid, trials)
     tasks = msgspec.to_builtins(plan.tasks)
     return Results(trials=trials, tasks=tasks, planned=planned, provenance=_history(store, plan, ran))
 
@@ -213,7 +220,28 @@ def load_fronts(folders: Sequence[Path]) -> AttainedFronts | None:
     return AttainedFronts(trials.drop_duplicates(["optimizer", "task", "seed", "trial"], ignore_index=True), tasks)
 
 
-def _planned(cells: Sequence[Cell], initial: str, trials: pd.DataFrame) -> pd.DataFrame:
+def _ended_regrets(table: pa.Table, plan: Plan) -> list[float]:
+    """On tasks with several objectives, the regret of all trials that have ended when each trial ends; else NaN."""
+    from optibench_benchmarks.hypervolume import volumes
+
+    frame = table.to_pandas()
+    found = [math.nan] * len(frame)
+    for (_, name, _), rows in frame.groupby(CELL, observed=True, sort=False):
+        task = plan.tasks[str(name)]
+        if task.objectives and task.reference is not None:
+            ended = rows.sort_values(["simulated_end", "trial"])
+            counts = (ended["state"] == "ok") & (ended["cost_fidelity"] >= 1.0)
+            reached = volumes(
+                (values if counted else None for values, counted in zip(ended["values"], counts, strict=True)),
+                task.ideal,
+                task.reference_point,
+            )
+            for row, regret in zip(ended.index, regrets(reached, task.reference), strict=True):
+                found[row] = regret
+    return found
+
+
+def _planned(cells: Sequence[Cell], grid: Grid, trials: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     planned = pd.DataFrame(
@@ -222,22 +250,24 @@ def _planned(cells: Sequence[Cell], initial: str, trials: pd.DataFrame) -> pd.Da
             "task": [cell.task for cell in cells],
             "seed": [cell.seed for cell in cells],
             "n_trials": [cell.trials for cell in cells],
-            "initial": initial,
+            "initial": grid.initial,
         }
     )
-    budget = cells[0].budget if cells else None
+    if isinstance(grid.trials, str):
+        return planned.assign(unit="trials", budget=planned["n_trials"])
+    budget = grid.budget
     if budget is None:
         return planned
     # the number of trials that the budget allows is known once a cell is finished
-    counts = _existing_cells(trials).set_index(["optimizer", "task", "seed"])["n_trials"]
-    found = planned.join(counts, on=["optimizer", "task", "seed"], rsuffix="_existing_cells")["n_trials_found"]
+    counts = _existing_cells(trials).rename(columns={"n_trials": "found"})[[*CELL, "found"]]
+    found = planned.merge(counts, on=CELL, how="left")["found"]
     planned["n_trials"] = found.fillna(planned["n_trials"]).astype(int)
     return planned.assign(unit=budget.unit, budget=budget.amount)
 
 
 def _existing_cells(trials: pd.DataFrame) -> pd.DataFrame:
     """The existing cells: what else another framework planned is unknown."""
-    counts = trials.groupby(["optimizer", "task", "seed"], observed=True).size().rename("n_trials").reset_index()
+    counts = trials.groupby(CELL, observed=True).size().rename("n_trials").reset_index()
     return counts.assign(initial="own").astype({"optimizer": str, "task": str})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optibench_reports.data.results import COSTS, IGD_PLUS, METRIC, PLANNED, ReportError, Results
+from optibench_reports.data.results import COSTS, ENDED, IGD_PLUS, METRIC, PLANNED, ReportError, Results
 from optibench_reports.data.score_array import Bools, Ints
 from optibench_reports.format.text import join_names, plural
 
@@ -277,7 +277,7 @@ def _concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     Where some have costs, a trial of the others is a full evaluation, without a simulated clock.
     """
-    for name, usual in zip((*COSTS, IGD_PLUS), (1.0, np.nan, np.nan), strict=True):
+    for name, usual in zip((*COSTS, ENDED, IGD_PLUS), (1.0, np.nan, np.nan, np.nan), strict=True):
         if any(name in frame.columns for frame in frames):
             frames = [frame if name in frame.columns else frame.assign(**{name: usual}) for frame in frames]
     columns = [column for column in frames[0].columns if all(column in frame.columns for frame in frames)]

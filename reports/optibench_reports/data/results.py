@@ -16,6 +16,9 @@ COSTS = ("cost_fidelity", "simulated_end")
 """Further columns of trials with different costs: full evaluations, and the end on a simulated clock."""
 IGD_PLUS = "igd_plus"
 """A further column, for tasks with several objectives: the IGD+ of the feasible trials so far; NaN if there is none."""
+ENDED = "ended_regret"
+"""A further column where several workers of a simulated clock run tasks with several objectives: the regret of all
+trials that have ended when this one ends."""
 METRIC = "metric:"
 """Prefix of a column with a metric of each trial; NaN where it has none."""
 PLANNED = ("optimizer", "task", "seed", "n_trials")
@@ -37,8 +40,9 @@ class Results:
         tasks: Per task at least ``direction`` (``minimize`` or ``maximize``) and ``reference`` (a mapping, or
             ``None`` for a task without regret); ``metrics`` has the directions of its metrics.
         planned: One row per cell of the grid: ``optimizer, task, seed, n_trials``. If empty, the
-            cells in ``trials`` are the plan, and no cell can be missing. Cells whose budget is a
-            cost have it in ``budget`` and its ``unit`` (``fidelity`` or ``seconds``).
+            cells in ``trials`` are the plan, and no cell can be missing. Cells whose budget is a cost have it in
+            ``budget`` and its ``unit`` (``fidelity`` or ``seconds``), those of a grid whose number of trials depends
+            on the task have that number and the unit ``trials``.
         provenance: Identifies the run; printed. Four keys are interpreted: ``first_model_trials`` has by optimizer the
             trial, counted from 1, from which a model or a second generation suggests; ``training`` has the cost of each
             optimizer's training phase (``seconds``), shown beside the cost of suggestions; ``initial_design`` and

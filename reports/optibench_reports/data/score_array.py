@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from optibench_reports.data.results import STATES, ReportError, Results
+from optibench_reports.data.results import ENDED, STATES, ReportError, Results
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -50,8 +50,10 @@ class ScoreArray:
         lowest: The lowest regret before clipping, (T,); NaN without a reference.
         states: Trials in each of ``STATES``, (O, 4).
         ends: If trials cost differently: by unit (``fidelity``, ``seconds``) the cost of the cell at the end of the
-            row, (R,); infinite if the row never ends.
-        own: With ``ends``, the row's own regret, clipped at 0, (R,); infinite unless it is a success in full.
+            row, (R,); infinite if the row never ends. If a grid gives its tasks different numbers of trials: by
+            ``trials`` the row's number, from 1.
+        own: By unit of ``ends``, what the row contributes, (R,): its own regret, clipped at 0, infinite unless it is a
+            success in full; on tasks with several objectives the regret of all trials that have ended with it.
         full: Whether the row is a full evaluation, (R,).
         worst: Regret of the worst reference, (T,); NaN without a reference.
         best: The best value that any optimizer found on the task, (T,).
@@ -77,7 +79,7 @@ class ScoreArray:
     lowest: Floats
     states: Ints
     ends: Mapping[str, Floats]
-    own: Floats
+    own: Mapping[str, Floats]
     full: Bools
     worst: Floats
     best: Floats
@@ -99,6 +101,11 @@ class ScoreArray:
     def counted_families(self) -> list[str]:
         """The families with a counted task, sorted."""
         return sorted({self.families[t] for t in self.counted()})
+
+    @property
+    def costly(self) -> bool:
+        """Whether trials cost differently."""
+        return bool({*self.ends} - {"trials"})
 
     @property
     def longest(self) -> int:
@@ -175,6 +182,10 @@ def read(results: Results) -> ScoreArray:
     share = _shares(trials)
     worst, own = _own_regret(results, tasks, t, share)
     ends = _ends(trials, planned, share, cell[order], order)
+    several = np.array([bool(results.tasks.get(task, {}).get("objectives")) for task in tasks])[t]
+    together = np.where(several, np.maximum(regret, 0.0), own)
+    ended = trials[ENDED].to_numpy(float) if ENDED in trials.columns else np.full(len(trials), np.nan)
+    on_clock = np.where(several & np.isfinite(ended), np.maximum(ended, 0.0), together)
     return ScoreArray(
         optimizers=tuple(optimizers),
         tasks=tuple(tasks),
@@ -194,7 +205,7 @@ def read(results: Results) -> ScoreArray:
         lowest=np.where(np.isfinite(lowest), lowest, np.nan),
         states=states.reshape(shape[0], len(STATES)),
         ends=ends,
-        own=own[order],
+        own={unit: (on_clock if unit == "seconds" else together)[order] for unit in ends},
         full=(share >= 1.0)[order],
         worst=worst,
         best=sign * best,
@@ -228,8 +239,10 @@ def _own_regret(results: Results, tasks: list[str], t: Ints, share: Floats) -> t
 
 
 def _ends(trials: pd.DataFrame, planned: pd.DataFrame, share: Floats, cell: Ints, order: Ints) -> dict[str, Floats]:
-    """The cost of the rows' cells at the end of each row, in the units in which trials differ."""
+    """The cost of the rows' cells at the end of each row, in the units in which trials or tasks differ."""
     found = {}
+    if "unit" in planned.columns and planned.loc[planned["unit"] == "trials", "budget"].nunique() > 1:
+        found["trials"] = trials["trial"].to_numpy(float)[order] + 1.0
     if (share < 1.0).any() or ("unit" in planned.columns and (planned["unit"] == "fidelity").any()):
         total = np.cumsum(share[order])
         first = np.diff(cell, prepend=-1) != 0

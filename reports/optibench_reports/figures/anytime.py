@@ -59,7 +59,7 @@ def draw(analysis: Analysis, folder: Path, drawn: tuple[Curves, list[Curves]]) -
         for name, figure, caption in curve_figures(analysis, drawn, names, looks):
             save(figure, folder / name)
             done.append((name, caption))
-        if np.isfinite(overall.mean).any() and (overall.seconds > 0).any():
+        if ((overall.mean > 0) & (overall.seconds > 0)).any():
             save(_cost(analysis, overall, names, looks), folder / "regret_by_ask_time")
             caption = "Mean normalised regret against the mean time an optimizer has spent on its suggestions so far"
             done.append(("regret_by_ask_time", f"{caption}, trial by trial from the first suggestion on"))

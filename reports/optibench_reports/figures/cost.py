@@ -23,7 +23,8 @@ def cost_figure(found: Costs, optimizers: Sequence[str], names: Sequence[str], l
         steps(axis, x, np.where(y > 0, y, np.nan) if wants_log(found.curve) else y, looks[name], offset=4 * index)
     if wants_log(found.curve):
         log_y(axis)
-    axis.set_xlabel(f"cost in {UNITS[found.unit]}" if found.same is not None else f"cost in % of {UNITS[found.unit]}")
+    unit = "each task's trials" if found.unit == "trials" else UNITS[found.unit]
+    axis.set_xlabel(f"cost in {unit}" if found.same is not None else f"cost in % of {unit}")
     axis.set_ylabel("mean normalised regret")
     axis.margins(x=0.02)
     return figure
@@ -34,4 +35,6 @@ def cost_caption(found: Costs) -> str:
     last = found.overall[-1]
     tasks = 0 if last is None else int(last.with_regret.sum())
     caption = f"Mean normalised regret over {plural(tasks, 'task')} against the cost of the evaluations so far"
+    if found.unit == "trials":
+        return caption.replace("the cost of the evaluations so far", "the share of each task's own number of trials")
     return f"{caption}, in {UNITS[found.unit]}; only full evaluations that are over count for regret"

@@ -190,7 +190,7 @@ def shared_trials(grid: ScoreArray) -> int:
 
     If cost limits the number of trials, the one that half of the cells of every optimizer reach.
     """
-    if grid.ends:
+    if grid.costly:
         lengths = [part[part > 0] for part in grid.finished.reshape(len(grid.optimizers), -1)]
         return min(int(np.median(part)) for part in lengths if len(part))
     most = np.where(grid.finished > 0, grid.planned, 0).max(axis=2)

@@ -51,9 +51,12 @@ def curve_counts(longest: int, most: int = MAX_COUNTS) -> Ints:
 
 
 def curves(analysis: Analysis) -> tuple[Curves, list[Curves]]:
-    """Curves over all tasks, and over each family where there are several."""
+    """Curves over all tasks, and over each family where there are several.
+
+    Where a grid gives its tasks different numbers of trials, they end with the shortest task.
+    """
     grid = analysis.grid
-    counts = curve_counts(grid.longest)
+    counts = curve_counts(analysis.shared if "trials" in grid.ends else grid.longest)
     points = [int(count) for count in counts]
     scores, asks = grid.at(points), grid.ask_seconds(points)
     overall = _curves(analysis, scores, asks, counts, grid.counted(), "all tasks")

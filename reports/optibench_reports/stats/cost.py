@@ -1,5 +1,7 @@
 """Regret against cost: every optimizer after evaluations that cost the same, where not all of them do.
 
+Likewise where a grid gives its tasks different numbers of trials: after parts of each task's own number (``trials``).
+
 A cell's cost is the sum of its evaluations in units of a full one (``fidelity``), or the simulated time at which they
 end (``seconds``). After a cost ``c`` a cell stands at its best full evaluation among those that were over by then: an
 evaluation under way, or at a lower fidelity, does not count.
@@ -14,7 +16,7 @@ import numpy as np
 from optibench_reports.data.score_array import Floats, ScoreArray
 from optibench_reports.stats.comparison import Aggregate, Comparison, aggregate, compare, seed_means
 
-UNITS = {"fidelity": "full evaluations", "seconds": "simulated seconds"}
+UNITS = {"fidelity": "full evaluations", "seconds": "simulated seconds", "trials": "trials"}
 SHARES = (0.25, 0.5, 1.0)
 """Parts of a task's whole cost that the table shows."""
 CURVE = 100
@@ -27,7 +29,8 @@ class Costs:
 
     Attributes:
         unit: A key of :data:`UNITS`.
-        whole: What each task has to spend, (T,): the budget, or where there is none what the cheapest cell took.
+        whole: What each task has to spend, (T,): the budget, or where there is none what the cheapest cell took; of
+            ``trials`` the task's own number.
         overall: Aggregates after each of :data:`SHARES`; ``None`` where no task is complete.
         tests: The pairwise tests after the whole cost.
         curve: Mean regret over complete tasks after (i + 1) / ``CURVE`` of the cost, (O, CURVE).
@@ -70,10 +73,10 @@ def costs(
     found = []
     for unit, ends in grid.ends.items():
         whole = _whole(grid, ends, budgets.get(unit))
-        scores = at_cost(grid, ends, whole[:, None] * np.array(SHARES))
+        scores = at_cost(grid, unit, whole[:, None] * np.array(SHARES))
         overall = aggregate(grid, scores, [round(100 * x) for x in SHARES], grid.counted(), draws=draws, seed=seed)
         last = overall[-1]
-        fine = at_cost(grid, ends, whole[:, None] * np.arange(1, CURVE + 1) / CURVE)
+        fine = at_cost(grid, unit, whole[:, None] * np.arange(1, CURVE + 1) / CURVE)
         curve = np.full((len(grid.optimizers), CURVE), np.nan)
         if last is not None:
             o, t = last.selection.optimizers, last.selection.tasks[last.with_regret]
@@ -94,18 +97,20 @@ def _whole(grid: ScoreArray, ends: Floats, budget: Floats | None) -> Floats:
     return cheapest if budget is None else np.where(np.isnan(budget), cheapest, budget)
 
 
-def at_cost(grid: ScoreArray, ends: Floats, levels: Floats) -> Floats:
+def at_cost(grid: ScoreArray, unit: str, levels: Floats) -> Floats:
     """The score of every cell once its cost has reached a level.
 
     Args:
         grid: The grid.
-        ends: What each row's cell has cost when the row is over, (R,).
+        unit: A key of its ``ends``.
         levels: For each task its costs, ascending, (T, A).
 
     Returns:
         (O, T, S, A): the lowest regret among the full evaluations that are over, that of the worst reference where
-        there is none; NaN for missing cells, those without a clock and tasks without regret.
+        there is none; NaN for missing cells, those without a clock, those with fewer trials and tasks without
+        regret.
     """
+    ends, own = grid.ends[unit], grid.own[unit]
     result = np.full((*grid.finished.shape, levels.shape[1]), np.nan)
     first = np.flatnonzero(np.diff(grid.cell, prepend=-1))
     for start, stop in zip(first, [*first[1:], len(grid.cell)], strict=True):
@@ -114,7 +119,9 @@ def at_cost(grid: ScoreArray, ends: Floats, levels: Floats) -> Floats:
             continue
         order = np.argsort(ends[start:stop], kind="stable")
         over = ends[start:stop][order]
-        best = np.minimum.accumulate(np.append(grid.worst[t], grid.own[start:stop][order]))
+        best = np.minimum.accumulate(np.append(grid.worst[t], own[start:stop][order]))
         # the tolerance is for sums of 0.1
         result[o, t, s] = best[np.searchsorted(over, levels[t] + 1e-9 * np.abs(levels[t]), side="right")]
+        if unit == "trials":
+            result[o, t, s, np.floor(levels[t] + 1e-9) > stop - start] = np.nan
     return result

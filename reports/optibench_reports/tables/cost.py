@@ -37,18 +37,25 @@ def cost_table(found: Costs, names: tuple[str, ...]) -> Table:
         [Cell(f"{found.full[o]:.1f}") for o in order],
     ]
     tasks = 0 if last is None else int(last.with_regret.sum())
+    title = f"Mean rank and mean normalised regret against cost in {UNITS[found.unit]}"
     whole = (
         f"All of it is {number(found.same)}" if found.same is not None else "All of it is what the cheapest run took"
     )
+    counted = (
+        "Only full evaluations that are over by then count for regret; all are paid for, promoted configurations again"
+    )
+    if found.unit == "trials":
+        title = "Mean rank and mean normalised regret after parts of each task's own number of trials"
+        few, most = int(found.whole.min()), int(found.whole.max())
+        whole, counted = f"Tasks have {few} to {most} trials", "A run that is shorter than a part is missing there"
     return Table(
         name=f"regret_by_{found.unit}",
-        title=f"Mean rank and mean normalised regret against cost in {UNITS[found.unit]}",
+        title=title,
         note=(
-            f"Over {plural(tasks, 'task')}, with 95% cluster-bootstrap intervals. {whole}. Only full evaluations that "
-            "are over by then count for regret; all are paid for, promoted configurations again. Wins, ties, losses: "
-            "tasks on which the first row is better, the same, worse at the end; p: Wilcoxon's signed-rank test, "
-            f"Holm-adjusted, {MISSING} where so few tasks cannot reach significance. Trials, in full: means of a run. "
-            "Bold: best"
+            f"Over {plural(tasks, 'task')}, with 95% cluster-bootstrap intervals. {whole}. {counted}. Wins, ties, "
+            "losses: tasks on which the first row is better, the same, worse at the end; p: Wilcoxon's signed-rank "
+            f"test, Holm-adjusted, {MISSING} where so few tasks cannot reach significance. Trials, in full: means of a "
+            "run. Bold: best"
         ),
         header=tuple(header),
         rows=tuple((Cell(names[o]), *(column[i] for column in columns)) for i, o in enumerate(order)),
@@ -79,6 +86,7 @@ def cost_sentence(found: Costs, names: tuple[str, ...]) -> str | None:
     order, best, who = leaders(last, names)
     unit = UNITS[found.unit]
     spent = f"At the cost of {found.same:g} {unit}" if found.same is not None else f"At equal cost in {unit}"
+    spent = "At each task's own last trial" if found.unit == "trials" else spent
     shown = order[: max(2, len(best))]
     regrets = [f"{number(float(last.mean[i]))} ({names[last.selection.optimizers[i]]})" for i in shown]
     return (

@@ -68,7 +68,7 @@ def cautions(analysis: Analysis) -> list[str]:
     """Limitations and exclusions; plain text, one item each."""
     grid, a = analysis.grid, analysis.headline
     found, tests, count = analysis.overall[a], analysis.comparisons[a], analysis.counts[a]
-    notes = [COST_CAUTION] if analysis.costs else []
+    notes = [COST_CAUTION] if grid.costly and analysis.costs else []
     notes += _unequal(analysis)
     skipped = analysis.provenance.get("skipped_tasks") or []
     if skipped:
@@ -140,6 +140,8 @@ def _without_model(analysis: Analysis) -> list[str]:
 def _unequal(analysis: Analysis) -> list[str]:
     """The optimizers with fewer trials than others, and the consequence for the comparison."""
     grid = analysis.grid
+    if "trials" in grid.ends:
+        return _by_task(analysis)
     if grid.ends or analysis.counts[-1] <= analysis.shared:
         return []
     most = np.where(grid.finished > 0, grid.planned, 0).max(axis=2)
@@ -149,6 +151,24 @@ def _unequal(analysis: Analysis) -> list[str]:
         f"Runs have up to {plural(grid.longest, 'trial')}; {analysis.shared} is the largest number that all share "
         f"({join_names(short)} {'has' if len(short) == 1 else 'have'} no more, at least on some tasks)."
     ]
+
+
+def _by_task(analysis: Analysis) -> list[str]:
+    """How a report compares tasks with different numbers of trials, and where a trial count leaves some out."""
+    grid = analysis.grid
+    most = np.where(grid.finished > 0, grid.planned, 0).max(axis=(0, 2))
+    notes = [
+        f"Tasks have {most.min()} to {plural(int(most.max()), 'trial')}: the table and the figure of parts of each "
+        "task's own number compare them to the end; other curves and the default trial counts go up to "
+        f"{analysis.shared}, which every task has."
+    ]
+    for count in (count for count in analysis.counts if count > analysis.shared):
+        short = [task for task, n in zip(grid.tasks, most, strict=True) if n < count]
+        counted = "is not counted" if len(short) == 1 else "are not counted"
+        notes.append(
+            f"After {count} trials, {plural(len(short), 'task')} with fewer trials {counted}: {join_names(short)}."
+        )
+    return notes
 
 
 def _unlike_grids(analysis: Analysis) -> list[str]:
@@ -215,6 +235,8 @@ def terminal(analysis: Analysis) -> str:
     at_cost: list[str] = []
     for each in analysis.costs:
         legend = f"@n: mean normalised regret at a cost of n, in {UNITS[each.unit]}; trials, in full: means of a run"
+        if each.unit == "trials":
+            legend = "@n: mean normalised regret after n of each task's own number of trials; trials: mean of a run"
         at_cost += [*_aligned(cost_lines(each, grid.optimizers)), *_wrapped(legend), ""]
     notes = cautions(analysis)
     legend = f"@n: {what}; best w/t/l: {unit} that the first row wins, ties, loses; p: of that, Holm-adjusted"

@@ -70,7 +70,7 @@ CELLS = {
 def test_only_full_evaluations_count_and_all_are_paid_for(direction: str) -> None:
     grid = read(results(CELLS, budget=4.0, direction=direction))
     levels = np.array([[0.5, 1.0, 1.5, 2.0, 3.0, 4.0]])
-    scores = at_cost(grid, grid.ends["fidelity"], levels)
+    scores = at_cost(grid, "fidelity", levels)
     by_name = dict(zip(grid.optimizers, scores[:, 0, 0], strict=True))
     assert by_name["full"].tolist() == [3.0, 0.9, 0.9, 0.5, 0.5, 0.2]
     assert by_name["cheap"].tolist() == [3.0, 3.0, 0.6, 0.6, 0.1, 0.05]
@@ -90,7 +90,7 @@ def test_the_budget_is_the_whole_cost_and_otherwise_the_cheapest_run() -> None:
 def test_sums_of_tenths_reach_a_whole_number() -> None:
     cells = {("tenths", "a/b/1", 0): [ok(0.5, 0.1)] * 20 + [ok(0.3)], ("full", "a/b/1", 0): [ok(0.4)] * 3}
     grid = read(results(cells, budget=3.0))
-    assert at_cost(grid, grid.ends["fidelity"], np.array([[3.0]]))[:, 0, 0, 0].tolist() == [0.4, 0.3]
+    assert at_cost(grid, "fidelity", np.array([[3.0]]))[:, 0, 0, 0].tolist() == [0.4, 0.3]
 
 
 def test_on_a_simulated_clock_the_order_is_that_of_the_ends() -> None:
@@ -100,7 +100,7 @@ def test_on_a_simulated_clock_the_order_is_that_of_the_ends() -> None:
     }
     grid = read(results(cells, budget=8.0, unit="seconds"))
     assert list(grid.ends) == ["seconds"]
-    scores = at_cost(grid, grid.ends["seconds"], np.array([[2.0, 3.0, 4.0, 8.0, 20.0]]))
+    scores = at_cost(grid, "seconds", np.array([[2.0, 3.0, 4.0, 8.0, 20.0]]))
     by_name = dict(zip(grid.optimizers, scores[:, 0, 0].tolist(), strict=True))
     assert by_name == {"two": [3.0, 0.1, 0.1, 0.1, 0.1], "one": [3.0, 3.0, 0.8, 0.3, 0.3]}
 
@@ -177,3 +177,58 @@ def test_in_a_merge_the_trials_of_an_ordinary_grid_are_full_evaluations() -> Non
         assert (fidelity.unit, fidelity.same) == ("fidelity", 4.0)
         assert fidelity.curve[:, -1].tolist() == pytest.approx([0.05, 0.5, 0.2, 0.01])
         assert np.isnan(seconds.curve[:, -1]).tolist() == [True, False, True, True]
+
+
+def scaled(*, third: bool = False) -> Results:
+    """Two tasks of a grid with two and with four trials; a third optimizer stopped early on the larger one."""
+    cells = {
+        ("one", "a/b/small", 0): [ok(0.9), ok(0.4)],
+        ("one", "a/b/large", 0): [ok(0.9), ok(0.5), ok(0.7), ok(0.2)],
+        ("other", "a/b/small", 0): [ok(0.6), ok(0.8)],
+        ("other", "a/b/large", 0): [ok(0.3), ok(0.4), ok(0.4), ok(0.3)],
+    }
+    if third:
+        cells |= {("short", "a/b/small", 0): [ok(0.6), ok(0.8)], ("short", "a/b/large", 0): [ok(0.1), ok(0.4)]}
+    given = results(cells)
+    own = given.planned["task"].map({"a/b/small": 2, "a/b/large": 4})
+    trials = given.trials.drop(columns=["cost_fidelity", "simulated_end"])
+    return Results(trials, given.tasks, given.planned.assign(n_trials=own, budget=own, unit="trials"), {})
+
+
+def test_tasks_with_different_numbers_of_trials_are_compared_after_parts_of_their_own() -> None:
+    (found,) = analysed(scaled()).costs
+    assert (found.unit, found.same, found.whole.tolist()) == ("trials", None, [4.0, 2.0])
+    last = found.overall[-1]
+    assert last is not None
+    assert last.mean.tolist() == pytest.approx([0.3, 0.45])
+    assert found.curve[:, -1].tolist() == pytest.approx([0.3, 0.45])
+    analysis = analysed(scaled(third=True))
+    scores = at_cost(analysis.grid, "trials", np.array([[1.0, 2.0, 4.0], [0.5, 1.0, 2.0]]))[:, :, 0]
+    one, other, short = (scores[i].tolist() for i in range(3))
+    assert one == [[0.9, 0.5, 0.2], [3.0, 0.9, 0.4]]
+    assert other == [[0.3, 0.3, 0.3], [3.0, 0.6, 0.6]]
+    assert short[0][:2] == [0.1, 0.1]
+    assert np.isnan(short[0][2]), "it has no fourth trial"
+    last = analysis.costs[0].overall[-1]
+    assert last is not None
+    assert last.mean.tolist() == pytest.approx([0.4, 0.6, 0.6]), "only the task that all have finished"
+
+
+def test_a_report_says_how_tasks_with_different_numbers_of_trials_are_compared(tmp_path: Path) -> None:
+    given = scaled()
+    assert analysed(given).counts == (2,), "by default what every task has"
+    report = write(given, tmp_path / "default", bootstrap_draws=200)
+    text = (tmp_path / "default" / "report.md").read_text()
+    assert "At each task's own last trial " in report.summary
+    assert "Tasks have 2 to 4 trials: the table and the figure of parts of each task's own number compare them" in text
+    assert "cheap evaluations" not in text
+    assert (tmp_path / "default" / "figures" / "regret_by_trials.png").exists()
+    write(given, tmp_path / "late", bootstrap_draws=200, at=[2, 3])
+    late = (tmp_path / "late" / "report.md").read_text()
+    assert "After 3 trials, 1 task with fewer trials is not counted: a/b/small." in late
+
+
+def test_where_tasks_have_the_same_number_of_trials_the_report_is_the_usual_one() -> None:
+    given = scaled()
+    alike = given.planned.assign(budget=4, n_trials=4)
+    assert analysed(Results(given.trials, given.tasks, alike, {})).costs == ()
