@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from optibench.errors import HarnessError
 
 if TYPE_CHECKING:
-    from optibench.spec.grid import Grid
     from optibench_benchmarks import Benchmark
     from optibench_optimizers import Entry
 
@@ -31,22 +30,15 @@ def refuse_objectives(entry: Entry, found: Sequence[Benchmark]) -> None:
             )
 
 
-def refuse_unmeasurable(grid: Grid, found: Sequence[Benchmark]) -> None:
+def refuse_unmeasurable(found: Sequence[Benchmark]) -> None:
     """Reject tasks with several objectives whose trials have no measure.
 
     Raises:
-        HarnessError: A task has no front, or the budget is a cost.
+        HarnessError: A task has no front.
     """
     for benchmark in found:
-        if not benchmark.objectives:
-            continue
-        if benchmark.front is None:
+        if benchmark.objectives and benchmark.front is None:
             raise HarnessError(
                 f"{benchmark.name} has several objectives and no frozen front, so that its hypervolume regret is "
                 "undefined: give it a `front`, or leave it out."
-            )
-        if grid.budget is not None or grid.simulated_workers:
-            raise HarnessError(
-                f"{benchmark.name} has several objectives, for which a budget is a number of trials: leave out "
-                "`budget` and `simulated_workers`, or the task."
             )

@@ -93,7 +93,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             refuse_objectives(entry, found)
             optimizer = PlannedOptimizer.of(entry, settings, size, found[0], counts[found[0].name])
             optimizers[optimizer.label] = optimizer
-        refuse_unmeasurable(grid, found)
+        refuse_unmeasurable(found)
         fidelities = varied_fidelities(grid, found)
         tasks = {
             each.name: Task.of(each, fidelities.get(each.name), constants=constants.get(each.name, 0)) for each in found

@@ -26,7 +26,6 @@ from optibench.plan.cells import Cell
 from optibench.plan.plan import Plan
 from optibench.plan.tasks import Task
 from optibench.runs.reports import report
-from optibench.spec.budget import Budget
 from optibench.spec.grid import Grid
 from optibench.store.merge import merge
 from optibench_benchmarks import Benchmark, Evaluation, Family, Front, Reference
@@ -299,8 +298,6 @@ def test_an_optimizer_that_cannot_is_refused_with_those_that_can(
 
 def test_what_has_no_measure_is_refused(registered: None, monkeypatch: pytest.MonkeyPatch) -> None:
     grid = Grid(("random",), (Two.name,), (0,), 5)
-    with pytest.raises(HarnessError, match="a budget is a number of trials"):
-        Plan.of(Grid(("random",), (Two.name,), (0,), 5, budget=Budget("fidelity", 5)))
     monkeypatch.setattr(Two, "front", None)
     with pytest.raises(HarnessError, match="no frozen front"):
         Plan.of(grid)

@@ -50,6 +50,8 @@ class SMACHyperband(SMAC):
         space, seed, n_trials: See :class:`~optibench_optimizers.base.Optimizer`.
         fidelity: The fidelity that grows by a factor of ``eta`` from rung to rung; without one, every evaluation is
             full, and this is random search.
+        n_objectives: The number of objectives. Several are promoted front by front, the last one cut by SMAC's crowding
+            distance.
         eta: One in ``eta`` configurations of a rung is promoted to the next.
     """
 
@@ -64,9 +66,10 @@ class SMACHyperband(SMAC):
         seed: int,
         n_trials: int,
         fidelity: Fidelity | None = None,
+        n_objectives: int = 1,
         eta: int = 3,
     ) -> None:
-        super().__init__(space, seed=seed, n_trials=n_trials, retrain_after=8)
+        super().__init__(space, seed=seed, n_trials=n_trials, n_objectives=n_objectives, retrain_after=8)
         self._fidelity, self._eta = fidelity, eta
 
     def _scenario_settings(self) -> dict[str, Any]:
@@ -74,9 +77,11 @@ class SMACHyperband(SMAC):
         return {"min_budget": low, "max_budget": high}
 
     def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
+        # of several incumbents, SMAC asserts that they share a fidelity; they serve its own log only
+        several: dict[str, Any] = {"incumbent_selection": "highest_budget"} if self._n_objectives > 1 else {}
         return {
             "initial_design": None if initial_design else RandomInitialDesign(scenario, n_configs=0),
-            "intensifier": _Brackets(scenario, eta=self._eta, n_seeds=1),
+            "intensifier": _Brackets(scenario, eta=self._eta, n_seeds=1, **several),
         }
 
     def _suggestion(self, info: TrialInfo, config: Config) -> Suggestion:
@@ -97,7 +102,7 @@ class SMACForestHyperband(SMACHyperband, SMACForest):
     :class:`~optibench_optimizers.adapters.smac.facades.SMACForest`.
 
     Args:
-        space, seed, n_trials, fidelity, eta: See :class:`SMACHyperband`.
+        space, seed, n_trials, fidelity, n_objectives, eta: See :class:`SMACHyperband`.
         retrain_after: Number of proposals per trained surrogate. One surrogate fills a whole rung; in it, pending
             configurations of its fidelity have the median cost.
     """
@@ -113,10 +118,11 @@ class SMACForestHyperband(SMACHyperband, SMACForest):
         seed: int,
         n_trials: int,
         fidelity: Fidelity | None = None,
+        n_objectives: int = 1,
         eta: int = 3,
         retrain_after: int = 8,
     ) -> None:
-        super().__init__(space, seed=seed, n_trials=n_trials, fidelity=fidelity, eta=eta)
+        super().__init__(space, seed=seed, n_trials=n_trials, fidelity=fidelity, n_objectives=n_objectives, eta=eta)
         self._retrain_after = retrain_after
 
     def _components(self, scenario: Scenario, *, initial_design: bool) -> dict[str, Any]:
