@@ -128,7 +128,7 @@ def test_a_difference_says_where_and_what(folder: Path) -> None:
     ("path", "value", "words"),
     [
         ("grid.trials", KeyError, "`grid: trials` is missing"),
-        ("grid.trials", "many", r"Expected `int`, got `str` - at `\$\.grid\.trials`"),
+        ("grid.trials", "many", "trials are a whole number or a multiple of D such as 20D, not 'many' - at `\\$.grid`"),
         ("grid.seeds", [0, -1], r"Expected `int` >= 0 - at `\$\.grid\.seeds\[1\]`"),
         ("grid.initial", "mine", "Invalid enum value 'mine'"),
         ("grid.benchmarks", ["digits/other"], "'digits/other' of `grid: benchmarks` is not described"),
