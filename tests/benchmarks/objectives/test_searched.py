@@ -193,3 +193,16 @@ def test_points_of_a_searched_front_do_not_dominate_each_other(name):
     assert volume(unit) <= front.hypervolume + 1e-5
     for point in unit:
         assert not ((unit <= point).all(axis=1) & (unit < point - 1e-5).any(axis=1) & (unit < point).all(axis=1)).any()
+
+
+def test_the_networks_of_digits_have_a_front_that_headlines_leave_out():
+    task = create("digits/mlp+objective=parameters")
+    assert task.objectives == {"value": "maximize", "parameters": "minimize"}
+    assert task.front.source.endswith("422 trainings")
+    assert task.left_out == "its front has 6 points, fewer than 10"
+    for index, config in fronts.find(task.name, task.data_version).configs:
+        width, layers = config["hidden_size"], config["num_layers"]
+        size = 64 * width + width + (layers - 1) * (width * width + width) + width * 10 + 10
+        assert task.front.points[index][1] == size, "weights and biases of 64 inputs, the layers, and 10 classes"
+    evaluation = task.evaluate(config, seed=0, fidelity={"epochs": 1})
+    assert evaluation.values[1] == evaluation.info["parameters"] == size
