@@ -25,7 +25,6 @@ from optibench_optimizers.define_by_run import Objective, suggest
 from optibench_optimizers.spaces import SearchSpace
 
 NAMES = [name for name in optibench_benchmarks.families()["live"].names() if not kept.is_kept(name)]
-SECONDS = {"live/logistic/letter": 0.25}  # liblinear fits its 26 classes one after the other
 FAILURES = {
     "live/logistic/breast_cancer": (
         {"solver": "lbfgs", "penalty": "l1"},
@@ -147,7 +146,7 @@ def test_no_row_is_in_two_parts_and_classes_keep_their_shares(dataset):
     assert np.isfinite(inputs).all()
     if not dataset.table and dataset.name not in ("digits", "iris"):  # their data has equal rows
         assert not {row.tobytes() for row in inputs} & {row.tobytes() for row in test_inputs}
-    assert dataset.regression == (len(np.unique(targets)) > 26)
+    assert dataset.regression == (len(np.unique(targets)) > 10)
     if not dataset.regression:
         assert len(np.unique(targets)) == dataset.classes
         shares = [np.bincount(part) / len(part) for part in (targets, test_targets)]
@@ -254,7 +253,7 @@ def test_a_mean_evaluation_takes_a_tenth_of_a_second(name):
         with contextlib.suppress(task.failures):
             task.evaluate(config, seed=0)
         seconds.append(time.process_time() - start)
-    assert np.mean(seconds[1:]) <= SECONDS.get(name, 0.1)
+    assert np.mean(seconds[1:]) <= 0.1
 
 
 def test_the_table_of_the_documentation_is_that_of_the_references():
@@ -268,7 +267,7 @@ def test_the_table_of_the_documentation_is_that_of_the_references():
         assert shown["parameters"] == str(len(task.space))
         assert shown["conditional"] == ("yes" if task.space.conditions else "no")
         assert (shown["f_ref"], shown["f_best"]) == (f"{task.reference.f_ref:.3f}", f"{task.reference.f_best:.4f}")
-        assert float(shown["seconds"]) <= SECONDS.get(name, 0.1)
+        assert float(shown["seconds"]) <= 0.1
 
 
 def test_the_table_is_made_by_a_command(capsys, monkeypatch):

@@ -25,6 +25,8 @@ from optiformer.surrogate.observed import Observed
 
 #: Output warpings of several objectives: without the logarithmic one, which hides what a trade-off is worth.
 HEADS = (1, 2, 3)
+#: Minimum number of marginal-likelihood evaluations in each fit.
+MIN_EVALUATIONS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +52,10 @@ class ConditionedGoals:
             kinds: Types of the parameters.
             history: The history.
             goals: Its objectives and constraints.
-            evaluations: Number of evaluations of the marginal likelihood that fit each GP.
+            evaluations: Number of evaluations of the marginal likelihood that fit each GP, at least
+                :data:`MIN_EVALUATIONS`.
         """
+        evaluations = max(evaluations, MIN_EVALUATIONS)
         rows = subsample(history.value, history.failed, gp.max_trials)
         failed, trials = goals.failed[rows], (history.position[rows], history.active[rows])
         several = goals.values.shape[1] > 1
