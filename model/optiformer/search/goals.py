@@ -26,7 +26,7 @@ from optiformer.surrogate.observed import Observed
 #: Output warpings of several objectives: without the logarithmic one, which hides what a trade-off is worth.
 HEADS = (1, 2, 3)
 #: Minimum number of marginal-likelihood evaluations in each fit.
-MIN_EVALUATIONS = 24
+MIN_EVALUATIONS = 16
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,7 +76,7 @@ def test_a_search_finds_a_known_front_and_a_known_best_feasible_value():
     front, reference = search_live.search(tasks)
     assert isinstance(front, Frozen)
     assert isinstance(reference, Entry)
-    assert front.front.source == "best known: 301 random and 400 local configurations, shared by 2 tasks"
+    assert front.front.source == "best known: 1001 random and 1200 local configurations, shared by 2 tasks"
     # the front is 1 - x against x, from (1, 0) to (0, 1), where y is 0
     assert front.front.ideal == pytest.approx((0.0, 0.0), abs=0.1)
     exact = np.stack([1.0 - np.linspace(0, 1, 1001), np.linspace(0, 1, 1001)], axis=1)
