@@ -147,10 +147,7 @@ def test_options_are_keywords_that_mean_what_they_mean_in_a_file(tmp_path: Path)
         ob.run("demo", tasks=["hpobench"], benchmarks="hpobench")
     with pytest.raises(HarnessError, match=r"^The call: unknown key 'trails'; did you mean 'trials'\?"):
         ob.run("demo", trails=3)
-    with pytest.raises(
-        HarnessError,
-        match=r"^The call: `trials` is a whole number of at least 1, or a multiple of the parameters like 20D, not 0\.$",
-    ):
+    with pytest.raises(HarnessError, match=r"^The call: `trials` is a whole number .* like 20D, not 0\.$"):
         ob.run("demo", trials=0)
     with pytest.raises(HarnessError, match=r"^--trials would change the grid in .*out"):
         ob.run(out=tmp_path / "out", trials=20)
