@@ -4,7 +4,7 @@
 
     python tests/results/look.py --write      # results/look/*.yaml, from the kept tasks
     python tests/results/look.py --forecast   # core-hours of each grid
-    python tests/results/look.py              # the tables, once the grids have run
+    python tests/results/look.py --page       # the tables into docs/explanation/protocol.md, once the grids have run
 
 A grid ``results/look/NAME.yaml`` runs into ``results/look/NAME``; ``hebo`` is examples/external/hebo.yaml. On ``live``
 and ``pools`` there is a grid for each group of learners, because each has its own network.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,8 @@ from optibench_reports.stats.tests import holm, ranks
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "results" / "look"
+PAGE = ROOT / "docs" / "explanation" / "protocol.md"
+BLOCK = re.compile(r"(?<=<!-- begin: look -->\n).*?(?=<!-- end: look -->)", re.DOTALL)
 SAMPLER = "optiformer-sampler"
 OF_GROUP = "checkpoint={}"
 LIVE = [f"{SAMPLER}:{OF_GROUP}", *(f"{SAMPLER}:{OF_GROUP},surrogate={name}" for name in ("gp-prior", "untrained"))]
@@ -50,6 +51,8 @@ EVALUATION = {"live": 0.05, "hpob": 1e-3, "bbob": 2e-4}
 """Mean seconds of an evaluation."""
 RIVALS, AT, TRACKS = ("gp-prior", "tpe"), (25, 50), ("live", "pools")
 """The primary family: OptiFormer against each, after so many trials, on these tracks."""
+SHOWN = {"live": AT, "pools": AT, "bbob": (25, 50, 100), "bbob-high": (50, 200)}
+"""The trial counts of each track's table."""
 RANKED = ("optiformer", "gp-prior", "gp-map", "tpe", "tpe:group=true", "cmaes", "random")
 """The optimizers of the mean ranks on ``live``."""
 
@@ -148,49 +151,12 @@ def compared(both: pd.DataFrame, learned: str, rival: str) -> tuple[Ratio, float
     return tested(both, learned, rival, {name: group(name) for name in both.index.unique("task")})
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """OptiFormer against another optimizer.
-
-    Attributes:
-        track, rival, trials: What is compared.
-        ratio: OptiFormer's regret as a multiple of the rival's.
-        p: Wilcoxon's signed-rank p over tasks, on logarithms of the mean regrets, each at least the floor.
-    """
-
-    track: str
-    rival: str
-    trials: int
-    ratio: Ratio
-    p: float
-
-    def row(self, *more: str) -> str:
-        """A row of a Markdown table."""
-        one = self.ratio
-        left = f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}] | {one.tasks} | {one.at_floor} | {self.p:.4f}"
-        return " | ".join(["", f"{self.track} | `{self.rival}` | {self.trials}", left, *more, ""]).strip()
-
-
-def primary() -> list[tuple[Comparison, float]]:
-    """The eight tests, each with Holm's adjusted p."""
-    found = [
-        Comparison(track, rival, n, *compared(runs(track, n), "optiformer", rival))
-        for track in TRACKS
-        for n in AT
-        for rival in RIVALS
-    ]
-    return list(zip(found, holm(np.array([one.p for one in found])), strict=True))
-
-
-def secondary() -> list[Comparison]:
-    """OptiFormer against everyone else, on every track."""
-    found = []
-    for track, trials in (("live", AT), ("pools", AT), ("bbob", (25, 50, 100)), ("bbob-high", (50, 200))):
-        for n in trials:
-            regret = runs(track, n)
-            rivals = [name for name in regret if name != "optiformer" and (track not in TRACKS or name not in RIVALS)]
-            found += [Comparison(track, name, n, *compared(regret, "optiformer", name)) for name in rivals]
-    return found
+def primary() -> list[tuple[str, str, int, Ratio, float, float]]:
+    """The eight tests: track, rival, trials, the ratio, p, and p with Holm's adjustment."""
+    cases = [(track, rival, n) for track in TRACKS for rival in RIVALS for n in AT]
+    found = [compared(runs(track, n), "optiformer", rival) for track, rival, n in cases]
+    adjusted = holm(np.array([p for _, p in found]))
+    return [(*case, *each, holm_p) for case, each, holm_p in zip(cases, found, adjusted.tolist(), strict=True)]
 
 
 def mean_ranks(conditional: bool, n: int) -> dict[str, float]:
@@ -198,6 +164,40 @@ def mean_ranks(conditional: bool, n: int) -> dict[str, float]:
     regret = runs("live", n)[list(RANKED)].groupby("task").mean()
     names = [name for name in regret.index if bool(optibench_benchmarks.create(name).space.conditions) == conditional]
     return dict(zip(RANKED, ranks(regret.loc[names].to_numpy().T).mean(1).tolist(), strict=True))
+
+
+def tables() -> str:
+    """The results as Markdown."""
+    lines = ["The primary family, the regret of `optiformer` as a multiple of the rival's:", ""]
+    lines += ["| track | rival | trials | ratio | tasks | p | p, Holm |", "|---|---|---:|---:|---:|---:|---:|"]
+    for track, rival, n, one, p, adjusted in primary():
+        lines.append(f"| {track} | `{rival}` | {n} | {_shown(one)} | {one.tasks} | {p:.4f} | {adjusted:.4f} |")
+    for track, trials in SHOWN.items():
+        regret = {n: runs(track, n) for n in trials}
+        rivals = [name for name in regret[trials[0]] if name != "optiformer"]
+        head = " | ".join(f"{n} trials" for n in trials)
+        lines += ["", f"Mean regret and, in brackets, `optiformer`'s ratio to it, on `{track}`:", ""]
+        lines += [f"| optimizer | tasks | seeds | {head} |", "|---|---:|---:|" + "---:|" * len(trials)]
+        for name in ("optiformer", *rivals):
+            both = {n: table[list(dict.fromkeys(["optiformer", name]))].dropna() for n, table in regret.items()}
+            cells = [f"{table[name].groupby('task').mean().mean():.3f}" for table in both.values()]
+            if name != "optiformer":
+                ratios = [_shown(compared(table, "optiformer", name)[0]) for table in regret.values()]
+                cells = [f"{cell} ({each})" for cell, each in zip(cells, ratios, strict=True)]
+            counts = [both[trials[0]].index.unique(level).size for level in ("task", "seed")]
+            lines.append(f"| `{name}` | {counts[0]} | {counts[1]} | " + " | ".join(cells) + " |")
+    lines += ["", f"Mean ranks on `live` among {len(RANKED)}:", ""]
+    lines += ["| spaces | trials | " + " | ".join(f"`{name}`" for name in RANKED) + " |"]
+    lines += ["|---|---:|" + "---:|" * len(RANKED)]
+    for conditional, words in ((True, "with conditions"), (False, "without")):
+        for n in (15, 25, 40):
+            found = " | ".join(f"{rank:.2f}" for rank in mean_ranks(conditional, n).values())
+            lines.append(f"| {words} | {n} | {found} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(one: Ratio) -> str:
+    return f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]"
 
 
 def main() -> int:
@@ -210,17 +210,11 @@ def main() -> int:
         hours = forecast()
         hours["all"] = sum(hours.values())
         print("\n".join(f"{name:10} {each:5.1f} core-hours" for name, each in hours.items()))
+    elif "--page" in sys.argv[1:]:
+        found, page = tables(), PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(BLOCK.sub(lambda match: found, page), encoding="utf-8")
     else:
-        head = "| track | rival | trials | ratio, 95 % | tasks | at the floor | p |"
-        print(f"{head} Holm |\n|---|---|---:|---|---:|---:|---:|---:|")
-        print("\n".join(one.row(f"{adjusted:.4f}") for one, adjusted in primary()))
-        print(f"\n{head}\n|---|---|---:|---|---:|---:|---:|")
-        print("\n".join(one.row() for one in secondary()))
-        print("\n| live | trials | " + " | ".join(f"`{name}`" for name in RANKED) + " |\n|---|" + "---:|" * 8)
-        for conditional, words in ((True, "with conditions"), (False, "without")):
-            for n in (15, 25, 40):
-                found = " | ".join(f"{rank:.2f}" for rank in mean_ranks(conditional, n).values())
-                print(f"| {words} | {n} | {found} |")
+        print(tables())
     return 0
 
 

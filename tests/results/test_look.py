@@ -85,3 +85,27 @@ def test_a_comparison_is_the_ratio_of_floored_means_and_wilcoxons_test_over_task
     assert found.low < found.mean < found.high < 1
     assert p == pytest.approx(scipy.stats.wilcoxon(logs, zero_method="pratt", method="exact").pvalue, rel=0.3)
     assert look.compared(runs, "b", "a")[1] == p
+
+
+def test_the_tables_show_every_rival_and_the_page_has_them(look: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    rivals = ["optiformer", "gp-prior", "gp-map", "optiformer:network=untrained", *look.CLASSICAL, "gp-optuna"]
+
+    def runs(track: str, n: int) -> pd.DataFrame:
+        names = {"live": "live", "pools": "hpob"}.get(track, "bbob")
+        tasks = [name for part in look.tasks(names).values() for name in part]
+        index = pd.MultiIndex.from_product([tasks, range(3)], names=["task", "seed"])
+        found = pd.DataFrame(np.random.default_rng(n).lognormal(-3, 1, (len(index), len(rivals))), index, rivals)
+        found.loc[tasks[4:], "gp-optuna"] = np.nan  # it runs on a part of the tasks
+        return found
+
+    if (look.FOLDER / "live-trees" / "trials.parquet").exists():
+        page = look.PAGE.read_text(encoding="utf-8")
+        assert look.BLOCK.search(page)[0] == look.tables()
+    monkeypatch.setattr(look, "runs", runs)
+    monkeypatch.setattr(look, "mean_ranks", lambda conditional, n: dict.fromkeys(look.RANKED, 4.0))
+    lines = look.tables().splitlines()
+    assert sum(line.startswith(("| live | `", "| pools | `")) for line in lines) == 8
+    for name in rivals:
+        rows = [line for line in lines if line.startswith(f"| `{name}` | ")]
+        assert len(rows) == len(look.SHOWN)
+        assert {row.split(" | ")[1] for row in rows} == ({"4"} if name == "gp-optuna" else {"24", "20", "19"})
