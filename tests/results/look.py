@@ -171,8 +171,11 @@ def tables() -> str:
     lines = ["The primary family, the regret of `optiformer` as a multiple of the rival's:", ""]
     lines += ["| track | rival | trials | ratio | tasks | p | p, Holm |", "|---|---|---:|---:|---:|---:|---:|"]
     for track, rival, n, one, p, adjusted in primary():
-        lines.append(f"| {track} | `{rival}` | {n} | {_shown(one)} | {one.tasks} | {p:.4f} | {adjusted:.4f} |")
+        lines.append(f"| {track} | `{rival}` | {n} | {_shown(one)} | {one.tasks} | {_p(p)} | {_p(adjusted)} |")
     for track, trials in SHOWN.items():
+        if not any(FOLDER.glob(f"{track}*/trials.parquet")):
+            lines += ["", f"The grids of `{track}` have not run yet."]
+            continue
         regret = {n: runs(track, n) for n in trials}
         rivals = [name for name in regret[trials[0]] if name != "optiformer"]
         head = " | ".join(f"{n} trials" for n in trials)
@@ -198,6 +201,10 @@ def tables() -> str:
 
 def _shown(one: Ratio) -> str:
     return f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]"
+
+
+def _p(value: float) -> str:
+    return f"{value:.4f}" if value >= 1e-4 else "< .0001"
 
 
 def main() -> int:
