@@ -99,7 +99,7 @@ def test_the_readme_says_what_the_primary_family_says(look: ModuleType) -> None:
     assert "That its network wins, rather than the search around it, is not shown" in readme
 
 
-def test_the_tables_show_every_rival(look: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_tables_show_every_rival(look: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     rivals = ["optiformer", "gp-prior", "gp-map", "optiformer:network=untrained", *look.CLASSICAL, "gp-optuna"]
 
     def runs(track: str, n: int) -> pd.DataFrame:
@@ -110,10 +110,6 @@ def test_the_tables_show_every_rival(look: ModuleType, monkeypatch: pytest.Monke
         found.loc[tasks[4:], "gp-optuna"] = np.nan  # it runs on a part of the tasks
         return found
 
-    for track in look.SHOWN:
-        (tmp_path / track).mkdir()
-        (tmp_path / track / "trials.parquet").touch()
-    monkeypatch.setattr(look, "FOLDER", tmp_path)
     monkeypatch.setattr(look, "runs", runs)
     monkeypatch.setattr(look, "mean_ranks", lambda conditional, n: dict.fromkeys(look.RANKED, 4.0))
     lines = look.tables().splitlines()
