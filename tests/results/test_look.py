@@ -87,6 +87,7 @@ def test_a_comparison_is_the_ratio_of_floored_means_and_wilcoxons_test_over_task
     assert look.compared(runs, "b", "a")[1] == p
 
 
+@pytest.mark.data("keel")
 def test_the_page_has_the_tables(look: ModuleType) -> None:
     assert look.BLOCK.search(look.PAGE.read_text(encoding="utf-8"))[0] == look.tables()
 
