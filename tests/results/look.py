@@ -189,6 +189,19 @@ def tables() -> str:
                 cells = [f"{cell} ({each})" for cell, each in zip(cells, ratios, strict=True)]
             counts = [both[trials[0]].index.unique(level).size for level in ("task", "seed")]
             lines.append(f"| `{name}` | {counts[0]} | {counts[1]} | " + " | ".join(cells) + " |")
+    pairs = [(rival, n) for rival in RIVALS for n in AT]
+    lines += ["", "`optiformer`'s ratios by group of learners or functions, over tasks and seeds:", ""]
+    lines += ["| group | " + " | ".join(f"to `{rival}`, {n} trials" for rival, n in pairs) + " |"]
+    lines += ["|---|" + "---:|" * len(pairs)]
+    for track in ("live", "pools", "bbob"):
+        regret = {n: runs(track, n) for n in AT}
+        tasks_of: dict[str, list[str]] = {}
+        for name in regret[AT[0]].index.unique("task"):
+            tasks_of.setdefault(group(name), []).append(name)
+        for part, names in sorted(tasks_of.items()):
+            one = dict.fromkeys(names, part)
+            ratios = [tested(regret[n].loc[names], "optiformer", rival, one)[0] for rival, n in pairs]
+            lines.append(f"| {track}, {part} | " + " | ".join(map(_shown, ratios)) + " |")
     lines += ["", f"Mean ranks on `live` among {len(RANKED)}:", ""]
     lines += ["| spaces | trials | " + " | ".join(f"`{name}`" for name in RANKED) + " |"]
     lines += ["|---|---:|" + "---:|" * len(RANKED)]
