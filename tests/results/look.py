@@ -5,6 +5,7 @@
     python tests/results/look.py --write      # results/look/*.yaml, from the kept tasks
     python tests/results/look.py --forecast   # core-hours of each grid
     python tests/results/look.py --page       # the tables into docs/explanation/protocol.md, once the grids have run
+    python tests/results/look.py --figure     # docs/images/look-regret.png
 
 A grid ``results/look/NAME.yaml`` runs into ``results/look/NAME``; ``hebo`` is examples/external/hebo.yaml. On ``live``
 and ``pools`` there is a grid for each group of learners, because each has its own network.
@@ -12,6 +13,7 @@ and ``pools`` there is a grid for each group of learners, because each has its o
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter
 
 import optibench_benchmarks
 from optibench import external
@@ -29,6 +33,7 @@ from optibench.store.to_results import load
 from optibench_benchmarks import kept
 from optibench_benchmarks.kept.draw import by_hash
 from optibench_benchmarks.kept.groups import group
+from optibench_reports.figures.style import styles
 from optibench_reports.stats.ratios import Ratio, regrets, tested
 from optibench_reports.stats.tests import holm, ranks
 
@@ -52,6 +57,7 @@ EVALUATION = {"live": 0.05, "hpob": 1e-3, "bbob": 2e-4}
 RIVALS, AT, TRACKS = ("gp-prior", "tpe"), (25, 50), ("live", "pools")
 """The primary family: OptiFormer against each, after so many trials, on these tracks."""
 ALL = "live, pools, bbob"
+PANELS = {"live": "scikit-learn pipelines", "pools": "HPO-B's pools", "bbob": "BBOB's functions"}
 SHOWN = {ALL: AT, "live": AT, "pools": AT, "bbob": (25, 50, 100), "bbob-high": (50, 200)}
 """The trial counts of each track's table."""
 RANKED = ("optiformer", "gp-prior", "gp-map", "tpe", "tpe:group=true", "cmaes", "random")
@@ -133,6 +139,13 @@ def plain(name: str) -> str:
     return "optiformer" if name == SAMPLER else name
 
 
+@functools.cache
+def finished() -> tuple[Any, ...]:
+    """The finished grids of the look."""
+    return tuple(load(file.parent) for file in sorted(FOLDER.glob("*/trials.parquet")))
+
+
+@functools.cache
 def runs(track: str, n: int) -> pd.DataFrame:
     """Regrets of a track's tasks after n trials, (task, seed) by optimizer; missing where an optimizer did not run."""
     if track == ALL:
@@ -140,8 +153,8 @@ def runs(track: str, n: int) -> pd.DataFrame:
     family = {"live": "live/", "pools": "hpob/"}.get(track, "bbob/")
     high = set(tasks("bbob")["many dimensions"])
     parts = []
-    for file in sorted(FOLDER.glob("*/trials.parquet")):
-        found = regrets(load(file.parent), n)
+    for grid in finished():
+        found = regrets(grid, n)
         names = [name for name in found.index.unique("task") if name.startswith(family)]
         names = [name for name in names if (name in high) == (track == "bbob-high")]
         parts.append(found.loc[names].rename(columns=plain))
@@ -169,12 +182,47 @@ def mean_ranks(conditional: bool, n: int) -> dict[str, float]:
     return dict(zip(RANKED, ranks(regret.loc[names].to_numpy().T).mean(1).tolist(), strict=True))
 
 
+def headline(n: int = 50) -> str:
+    """Mean regrets of the optimizers that ran on every task, by track, and ``optiformer``'s ratios to them."""
+    whole = runs(ALL, n).dropna(axis=1)
+    means = whole.groupby("task").mean()
+    parts = {words: means.loc[runs(track, n).index.unique("task")] for track, words in PANELS.items()}
+    head = [f"{words} ({len(part)})" for words, part in parts.items()]
+    lines = [f"| optimizer | {' | '.join(head)} | all {len(means)} | `optiformer`'s ratio to it |"]
+    lines += ["|---|" + "---:|" * (len(parts) + 2)]
+    for name in means.mean().sort_values().index:
+        cells = [f"{part[name].mean():.3f}" for part in (*parts.values(), means)]
+        cells += ["" if name == "optiformer" else shown(compared(whole, "optiformer", name)[0])]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |".replace("|  |", "| |"))
+    return "\n".join(lines)
+
+
+def figure() -> Figure:
+    """Mean normalised regret after each trial, one panel a track."""
+    drawn = Figure(figsize=(10, 3.6), layout="constrained")
+    names = (*RANKED, "optiformer:network=untrained")
+    looks = styles(names)
+    for axes, (track, words) in zip(drawn.subplots(1, 3), PANELS.items(), strict=True):
+        trials = range(5 if track == "live" else 10, max(SHOWN[track]) + 1)
+        means = pd.DataFrame({n: runs(track, n).groupby("task").mean().mean() for n in trials})
+        for name in names:
+            style, width = looks[name], 2.2 if name == "optiformer" else 1.2
+            axes.plot(trials, means.loc[name], color=style.colour, linestyle=style.line, linewidth=width, label=name)
+        axes.set(title=f"{words} ({runs(track, 50).index.unique('task').size} tasks)", xlabel="trials", yscale="log")
+        for part in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            part(FormatStrFormatter("%g"))
+        axes.tick_params(axis="y", which="both", labelsize=8)
+    drawn.axes[0].set_ylabel("mean normalised regret")
+    drawn.legend(*drawn.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return drawn
+
+
 def tables() -> str:
     """The results as Markdown."""
     lines = ["The primary family, the regret of `optiformer` as a multiple of the rival's:", ""]
     lines += ["| track | rival | trials | ratio | tasks | p | p, Holm |", "|---|---|---:|---:|---:|---:|---:|"]
     for track, rival, n, one, p, adjusted in primary():
-        lines.append(f"| {track} | `{rival}` | {n} | {_shown(one)} | {one.tasks} | {_p(p)} | {_p(adjusted)} |")
+        lines.append(f"| {track} | `{rival}` | {n} | {shown(one)} | {one.tasks} | {_p(p)} | {_p(adjusted)} |")
     for track, trials in SHOWN.items():
         regret = {n: runs(track, n) for n in trials}
         rivals = [name for name in regret[trials[0]] if name != "optiformer"]
@@ -185,7 +233,7 @@ def tables() -> str:
             both = {n: table[list(dict.fromkeys(["optiformer", name]))].dropna() for n, table in regret.items()}
             cells = [f"{table[name].groupby('task').mean().mean():.3f}" for table in both.values()]
             if name != "optiformer":
-                ratios = [_shown(compared(table, "optiformer", name)[0]) for table in regret.values()]
+                ratios = [shown(compared(table, "optiformer", name)[0]) for table in regret.values()]
                 cells = [f"{cell} ({each})" for cell, each in zip(cells, ratios, strict=True)]
             counts = [both[trials[0]].index.unique(level).size for level in ("task", "seed")]
             lines.append(f"| `{name}` | {counts[0]} | {counts[1]} | " + " | ".join(cells) + " |")
@@ -201,7 +249,7 @@ def tables() -> str:
         for part, names in sorted(tasks_of.items()):
             one = dict.fromkeys(names, part)
             ratios = [tested(regret[n].loc[names], "optiformer", rival, one)[0] for rival, n in pairs]
-            lines.append(f"| {track}, {part} | " + " | ".join(map(_shown, ratios)) + " |")
+            lines.append(f"| {track}, {part} | " + " | ".join(map(shown, ratios)) + " |")
     lines += ["", f"Mean ranks on `live` among {len(RANKED)}:", ""]
     lines += ["| spaces | trials | " + " | ".join(f"`{name}`" for name in RANKED) + " |"]
     lines += ["|---|---:|" + "---:|" * len(RANKED)]
@@ -212,7 +260,7 @@ def tables() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _shown(one: Ratio) -> str:
+def shown(one: Ratio) -> str:
     return f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]"
 
 
@@ -233,6 +281,8 @@ def main() -> int:
     elif "--page" in sys.argv[1:]:
         found, page = tables(), PAGE.read_text(encoding="utf-8")
         PAGE.write_text(BLOCK.sub(lambda match: found, page), encoding="utf-8")
+    elif "--figure" in sys.argv[1:]:
+        figure().savefig(ROOT / "docs" / "images" / "look-regret.png", dpi=110)
     else:
         print(tables())
     return 0

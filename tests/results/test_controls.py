@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
-import pytest
+import control_numbers as numbers
 
 from optibench_benchmarks.kept import is_kept
 
 
-@pytest.fixture(scope="module")
-def numbers() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("control_numbers", Path(__file__).with_name("control_numbers.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_has_the_tables_of_the_committed_grid(numbers: ModuleType) -> None:
+def test_the_page_has_the_tables_of_the_committed_grid() -> None:
     found = list(numbers.BLOCK.finditer(numbers.PAGE.read_text(encoding="utf-8")))
     assert {block[1]: block[0] for block in found} == {name: make() for name, make in numbers.BLOCKS.items()}
 
 
-def test_gp_map_is_not_behind_other_gps_on_any_family_of_dev(numbers: ModuleType) -> None:
+def test_gp_map_is_not_behind_other_gps_on_any_family_of_dev() -> None:
     for rival in numbers.OTHER_GPS:
         for n in numbers.AT:
             assert all(numbers.other_gp(rival, n, family).low <= 1 for family in (*numbers.FAMILIES, ""))
 
 
-def test_no_kept_task_was_run(numbers: ModuleType) -> None:
+def test_no_kept_task_was_run() -> None:
     tasks = numbers.regrets(50).index.unique("task")
     assert not [task for task in tasks if is_kept(task)]
     assert {numbers.group(task) for task in tasks if task.startswith("hpob/")} == {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+import importlib
 from types import ModuleType
 
 import numpy as np
@@ -19,13 +17,7 @@ import optibench_optimizers
 @pytest.fixture(scope="module")
 def look() -> ModuleType:
     pytest.importorskip("pymoo", reason="pip install 'optiformer-bench[pymoo]'")
-    spec = importlib.util.spec_from_file_location("look_objectives", Path(__file__).with_name("look_objectives.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["look_objectives"] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("look_objectives")
 
 
 @pytest.mark.data("yahpo/lcbench", "keel")

@@ -1,34 +1,25 @@
-"""The numbers in the README and in docs/results.md agree with the committed results; the pages hold no others."""
+"""The numbers in README.md, docs/results.md and docs/earlier-looks.md are those of the committed results."""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
 
+import committed
+import earlier_looks
+import pandas as pd
 import pytest
+import readme_numbers as numbers
 import yaml
 
 import optibench_benchmarks
 from optibench_benchmarks.synthetic import functions
+from optibench_reports.stats.tests import signed_rank
 
 ROOT = Path(__file__).parents[2]
 
 
-def _load(path: Path) -> Any:
-    spec = spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[path.stem] = module  # its dataclasses look for it there
-    spec.loader.exec_module(module)
-    return module
-
-
-numbers = _load(Path(__file__).with_name("readme_numbers.py"))
 COMMAND = "python tests/results/readme_numbers.py --write"
 
 
@@ -72,10 +63,12 @@ def test_the_counts_in_the_readme(readme: str) -> None:
     )
     assert "five optimizers x 12 tasks x three seeds x 30 trials" in readme
     assert f"| {len(functions.FUNCTIONS)} analytic functions" in words(ROOT / "docs" / "reference" / "tasks.md")
-    tasks = set(numbers.at("test", 100).index)
-    assert not tasks & set(numbers.at("dev", 100).index)
-    assert f"on the `test` suite ({len(tasks)} tasks, none of them in `dev`; 10 seeds;" in readme
-    assert numbers.trials("test").groupby(["optimizer", "task"]).seed.nunique().eq(10).all()
+    tasks = set(committed.at("test", 100).index)
+    assert not tasks & set(committed.at("dev", 100).index)
+    earlier = words(ROOT / "docs" / "earlier-looks.md")
+    assert f"The suite `test` has {len(tasks)} tasks, none of them in `dev`. It was looked at four times" in earlier
+    assert f"on {len(tasks)} other tasks" in readme
+    assert committed.trials("test").groupby(["optimizer", "task"]).seed.nunique().eq(10).all()
     folders = (
         ROOT / "results" / "networks" / "synthetic",
         ROOT / "model" / "optiformer" / "checkpoints" / "optiformer",
@@ -117,9 +110,9 @@ def test_a_block_that_differs_is_written(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_four_looks_at_test() -> None:
     text = words(ROOT / "docs" / "model" / "optiformer.md")
-    *first, last = [numbers.p_value(numbers.signed_rank(gap).p) for gap in numbers.looked_at()]
+    *first, last = [committed.p_value(signed_rank(gap).p) for gap in earlier_looks.looked_at()]
     assert f"p against Optuna's GP (exact): {', '.join(first)} and {last}" in text
-    looks = numbers.pd.read_csv(numbers.LOOKS, index_col="task").drop(columns="gp-optuna").mean()
+    looks = pd.read_csv(earlier_looks.LOOKS, index_col="task").drop(columns="gp-optuna").mean()
     *first, last = [f"{mean:.3f}".removeprefix("0") for mean in looks]
     assert f"after 50 trials: {', '.join(first)} and {last};" in text
 
@@ -127,7 +120,7 @@ def test_the_four_looks_at_test() -> None:
 def test_the_ablation_table() -> None:
     """Rows of docs/model/optiformer.md in the order of the grid: regrets after 25 and 50 trials and mean rank."""
     text = (ROOT / "docs" / "model" / "optiformer.md").read_text(encoding="utf-8")
-    early, late = numbers.at("ablation", 25), numbers.at("ablation", 50)
+    early, late = committed.at("ablation", 25), committed.at("ablation", 50)
     smooth = late[~late.index.str.contains("ackley")]
     for optimizer in late:
         means = (f"{tasks[optimizer].mean():.3f}".removeprefix("0") for tasks in (early, late, smooth))
@@ -135,7 +128,7 @@ def test_the_ablation_table() -> None:
 
 
 def test_the_table_of_the_training_tasks() -> None:
-    tasks = numbers.at("training", 15)
+    tasks = committed.at("training", 15)
     page = (ROOT / "docs" / "reference" / "training-tasks.md").read_text(encoding="utf-8")
     order = tasks.mean().sort_values().index
     table = [(f"`{name}`", tasks.loc[name], 3) for name in tasks.index]
@@ -145,11 +138,11 @@ def test_the_table_of_the_training_tasks() -> None:
 
 
 def test_the_table_of_hebo() -> None:
-    early, late = numbers.at("hebo", 25), numbers.at("hebo", 50)
+    early, late = committed.at("hebo", 25), committed.at("hebo", 50)
     page = (ROOT / "docs" / "how-to" / "external.md").read_text(encoding="utf-8")
     for optimizer in late:
         means = (
             f"{early[optimizer].mean():.3f} | {late[optimizer].mean():.3f} | {late.rank(axis=1)[optimizer].mean():.2f}"
         )
-        versus = "" if optimizer == "hebo" else numbers.Versus.of(late, optimizer, "hebo")
+        versus = "" if optimizer == "hebo" else committed.Versus.of(late, optimizer, "hebo")
         assert f"| `{optimizer}` | {means} | {versus} |" in page
