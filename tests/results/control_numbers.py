@@ -1,4 +1,4 @@
-"""The tables of docs/explanation/controls.md, computed from ``results/controls`` and ``results/admission``.
+"""The tables of docs/explanation/controls.md, from the grids controls, admission, conditional and ablation in ``results``.
 
 ``python tests/results/control_numbers.py --write`` rewrites them; test_controls.py compares.
 """
@@ -15,12 +15,14 @@ import pandas as pd
 
 from optibench.store.to_results import load
 from optibench_benchmarks.kept.groups import group
+from optibench_reports.data.score_array import family
 from optibench_reports.stats import ratios
 from optibench_reports.stats.ratios import Ratio, ratio
+from optibench_reports.stats.tests import ranks
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "controls.md"
-BLOCK = re.compile(r"(?<=<!-- begin: (controls|admitted) -->\n).*?(?=<!-- end: \1 -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- begin: (\w+) -->\n)(.*?)(<!-- end: \2 -->)", re.DOTALL)
 AT = (25, 50)
 RIVALS = ("gp-prior", "gp-map", "optiformer:network=untrained", "gp-optuna", "tpe", "tpe:group=true")
 TRACKS = {"live": "scikit-learn pipelines", "hpob": "HPO-B's pools", "bbob": "BBOB's functions"}
@@ -52,10 +54,10 @@ def against(rival: str, n: int) -> dict[str, Ratio]:
     }
 
 
-def other_gp(rival: str, n: int, family: str) -> Ratio:
+def other_gp(rival: str, n: int, part: str) -> Ratio:
     """The regret of ``gp-map`` after n trials on a family of ``dev`` as a multiple of another GP's."""
     runs = regrets(n, "admission")
-    tasks = [task for task in runs.index.unique("task") if task.startswith(family)]
+    tasks = [task for task in runs.index.unique("task") if task.startswith(part)]
     return ratio(runs.loc[tasks], "gp-map", rival, {task: task for task in tasks})
 
 
@@ -64,11 +66,9 @@ def admitted() -> str:
     runs = regrets(50, "admission")
     columns = [(rival, n) for rival in OTHER_GPS for n in AT]
     rows = []
-    for family in (*FAMILIES, ""):
-        cells = [
-            f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in (other_gp(*key, family) for key in columns)
-        ]
-        name = f"`{family}` ({FAMILIES[family]})" if family else f"all ({runs.index.unique('task').size})"
+    for part in (*FAMILIES, ""):
+        cells = [f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in (other_gp(*key, part) for key in columns)]
+        name = f"`{part}` ({FAMILIES[part]})" if part else f"all ({runs.index.unique('task').size})"
         rows.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(
         [
@@ -126,17 +126,50 @@ def tables() -> str:
     )
 
 
-BLOCKS = {"controls": tables, "admitted": admitted}
+def conditional() -> str:
+    """Mean ranks and mean regrets on the conditional pipelines of ``dev``."""
+    counts = (15, 25, 40, 50)
+    runs = {n: regrets(n, "conditional").groupby("task").mean() for n in counts}
+    places = {n: dict(zip(part, ranks(part.to_numpy().T).mean(1), strict=True)) for n, part in runs.items()}
+    lines = ["| optimizer | " + " | ".join(f"{n} trials" for n in counts) + " |", "|---|" + "---:|" * len(counts)]
+    for name in runs[counts[0]]:
+        cells = " | ".join(f"{places[n][name]:.2f} ({part[name].mean():.3f})" for n, part in runs.items())
+        lines.append(f"| `{name}` | {cells} |")
+    return "\n".join([*lines, ""])
+
+
+def ablation() -> str:
+    """Regrets with one part off or changed, as multiples of the default's, on ``dev`` and on pools."""
+    runs = {n: regrets(n, "ablation") for n in AT}
+    tasks = runs[AT[0]].index.unique("task")
+    pools = {name: group(name) for name in tasks if name.startswith("hpob/")}
+    parts = {"`dev`": {name: family(name) for name in tasks if name not in pools}, "pools": pools}
+    columns = [(words, n) for words in parts for n in AT]
+    lines = ["| optimizer | " + " | ".join(f"{words} ({len(parts[words])}), {n} trials" for words, n in columns) + " |"]
+    lines += ["|---|" + "---:|" * len(columns)]
+    for name in ("optiformer", *(name for name in runs[AT[0]] if name != "optiformer")):
+        cells = []
+        for words, n in columns:
+            both = runs[n].loc[list(parts[words])]
+            cells.append(f"{both[name].groupby('task').mean().mean():.3f}")
+            if name != "optiformer":
+                one = ratio(both, name, "optiformer", parts[words])
+                cells[-1] += f" ({one.mean:.2f} [{one.low:.2f}, {one.high:.2f}])"
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+BLOCKS = {"controls": tables, "admitted": admitted, "conditional": conditional, "ablation": ablation}
 
 
 def main() -> int:
     """Print the tables, or write them into the page."""
     text = PAGE.read_text(encoding="utf-8")
-    new = BLOCK.sub(lambda found: BLOCKS[found[1]](), text)
+    new = BLOCK.sub(lambda found: found[1] + BLOCKS[found[2]]() + found[4], text)
     if "--write" in sys.argv[1:]:
         PAGE.write_text(new, encoding="utf-8")
     else:
-        print(tables(), admitted(), sep="\n")
+        print(*(make() for make in BLOCKS.values()), sep="\n")
     return int(new != text)
 
 

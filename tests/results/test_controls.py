@@ -9,7 +9,7 @@ from optibench_benchmarks.kept import is_kept
 
 def test_the_page_has_the_tables_of_the_committed_grid() -> None:
     found = list(numbers.BLOCK.finditer(numbers.PAGE.read_text(encoding="utf-8")))
-    assert {block[1]: block[0] for block in found} == {name: make() for name, make in numbers.BLOCKS.items()}
+    assert {block[2]: block[3] for block in found} == {name: make() for name, make in numbers.BLOCKS.items()}
 
 
 def test_gp_map_is_not_behind_other_gps_on_any_family_of_dev() -> None:
@@ -27,3 +27,18 @@ def test_no_kept_task_was_run() -> None:
         "boosting",
         "linear",
     }
+
+
+def test_the_sampler_is_not_behind_tpe_on_conditional_pipelines() -> None:
+    for n in (15, 25, 40, 50):
+        means = numbers.regrets(n, "conditional").groupby("task").mean()
+        assert len(means) == 13
+        places = dict(zip(means, numbers.ranks(means.to_numpy().T).mean(1), strict=True))
+        assert places["optiformer-sampler"] < min(places["tpe"], places["tpe:group=true"]), n
+
+
+def test_without_the_network_the_regret_on_the_pools_is_larger() -> None:
+    runs = numbers.regrets(50, "ablation")
+    pools = {name: numbers.group(name) for name in runs.index.unique("task") if name.startswith("hpob/")}
+    for name in ("gp-map", "optiformer:acquisition=gp-ei", "optiformer:network=untrained"):
+        assert numbers.ratio(runs.loc[list(pools)], name, "optiformer", pools).low > 1

@@ -8,6 +8,8 @@ import pandas as pd
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "model" / "training.md").read_text(encoding="utf-8")
+NETWORK = (ROOT / "docs" / "model" / "optiformer.md").read_text(encoding="utf-8")
+IDEAS = pd.read_csv(ROOT / "results" / "networks" / "ideas.csv")
 NAMES = {"linear": "linear and kernel", "other": "others"}
 HEADS = {
     "1": "one head",
@@ -31,3 +33,26 @@ def test_the_held_out_losses_of_the_trunks_are_those_of_their_logs() -> None:
         every = log[log.steps % 600 == 0].validation_loss
         cells = " | ".join(f"{value:.3f}" for value in every)
         assert f"| {HEADS[str(heads)]} | {cells} |" in PAGE
+
+
+def test_what_each_idea_is_worth_is_the_mean_over_the_seeds_that_it_shares_with_the_control() -> None:
+    found = IDEAS[IDEAS.steps == 300].set_index(["network", "seed"])
+    control = found.loc["as shipped"]
+    for name in found.index.unique("network"):
+        own = found.loc[name]
+        seeds = own.index.intersection(control.index)
+        cells = [f"{own.parameters.iloc[0]:,}"]
+        for column in ("prior", "recorded"):
+            gap = f"{(own[column] - control[column])[seeds].mean():+.3f}".replace("0.", ".")
+            cells += [f"{own.loc[seeds, column].mean():.3f}", "" if name == "as shipped" else gap]
+        note = " (one seed)" if len(seeds) == 1 else ""
+        assert f"| {name}{note} | {' | '.join(cells)} |".replace("|  |", "| |") in NETWORK
+
+
+def test_the_scaling_table_has_every_training_and_initialisation() -> None:
+    found = IDEAS[IDEAS.network.str.startswith("scale-")]
+    assert len(found) == 7
+    for steps, runs in found.groupby("steps"):
+        losses = [", ".join(f"{loss:.3f}" for loss in runs.sort_values("seed")[c]) for c in ("prior", "recorded")]
+        millions = round(runs.positions.iloc[0] / 1e6)
+        assert f"| {steps:,} | {millions} M | {' | '.join(losses)} |" in NETWORK

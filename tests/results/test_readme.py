@@ -117,16 +117,6 @@ def test_the_four_looks_at_test() -> None:
     assert f"after 50 trials: {', '.join(first)} and {last};" in text
 
 
-def test_the_ablation_table() -> None:
-    """Rows of docs/model/optiformer.md in the order of the grid: regrets after 25 and 50 trials and mean rank."""
-    text = (ROOT / "docs" / "model" / "optiformer.md").read_text(encoding="utf-8")
-    early, late = committed.at("ablation", 25), committed.at("ablation", 50)
-    smooth = late[~late.index.str.contains("ackley")]
-    for optimizer in late:
-        means = (f"{tasks[optimizer].mean():.3f}".removeprefix("0") for tasks in (early, late, smooth))
-        assert f" | {' | '.join(means)} | {late.rank(axis=1)[optimizer].mean():.2f} |" in text, optimizer
-
-
 def test_the_table_of_the_training_tasks() -> None:
     tasks = committed.at("training", 15)
     page = (ROOT / "docs" / "reference" / "training-tasks.md").read_text(encoding="utf-8")

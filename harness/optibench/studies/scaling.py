@@ -79,8 +79,12 @@ def _refuse_unlike(runs: Mapping[str, RunConfig]) -> None:
 
 def held_out(run: Mapping[str, Any]) -> list[Any]:
     """The settings that determine the functions a run is validated on."""
-    encoding = {key: value for key, value in run["surrogate"].items() if key not in ("kernels_after", "variant")}
-    return [run["encoding"], encoding, run["data"], *(run["train"][key] for key in VALIDATED)]
+    from optiformer.surrogate.config import OF_THE_NETWORK
+
+    surrogate = run["surrogate"]
+    encoding = {key: value for key, value in surrogate.items() if key not in OF_THE_NETWORK}
+    columns = max(surrogate["slots"], *surrogate["prior"]["dimensions"])
+    return [run["encoding"], encoding, columns, run["data"], *(run["train"][key] for key in VALIDATED)]
 
 
 def write(points: Sequence[Point], against: str, folder: Path) -> str:

@@ -1,6 +1,6 @@
 """Specifications of variants to train and compare: of OptiFormer's network, or of a task that trains.
 
-    base: set-kernels                 # a configuration of model/optiformer/configs/
+    base: optiformer-trunk            # a configuration of model/optiformer/configs/
     settings: {train: {steps: 150}}   # for all, override the base's
     control: as shipped               # a name for the base itself
     variants:                         # each overrides these settings

@@ -213,6 +213,8 @@ class SurrogateConfig:
         return self.slots * self.slot_width + 13 + 4
 
 
+#: Settings of the network alone: histories in training and validation do not depend on them.
+OF_THE_NETWORK = ("slots", "sorted", "choices", "frequencies", "kernels_after", "heads", "refinements", "variant")
 #: Settings added later, of the encoding and of the prior; hashes include them only if they are not the default.
 HASH_NEUTRAL = ("few_lengths", "sorted", "heads", "refinements", "recorded", "variant")
 HASH_NEUTRAL_IN_PRIOR = ("lost", "plateaus", "stepped", "counts", "diverged")

@@ -120,7 +120,7 @@ def test_a_training_configuration_is_refused_before_anything_is_written(
     (tmp_path / "wrong.yaml").write_text("train: {beta2: 7}")
     for command in (
         ["train", "wrong.yaml", "--out", "out"],
-        ["scaling", "set-small", "set-medium", "wrong.yaml", "--out", "out"],
+        ["scaling", "scale-180-steps", "scale-360-steps", "wrong.yaml", "--out", "out"],
         ["run", "-o", "optiformer:train=wrong.yaml", "-b", "synthetic/sphere-2d", "--out", "out"],
         ["run", "-o", "optiformer-seq:train=wrong.yaml", "-b", "synthetic/sphere-2d", "--out", "out"],
     ):

@@ -52,7 +52,7 @@ def test_the_shipped_comparison_has_equal_budgets_and_every_attention() -> None:
     runs = [fit.args[0] for fit in found.fits.values()]
     assert {run.surrogate.variant.attention for run in runs} == set(get_args(Attention))
     assert len({run.digest() for run in runs}) == len(runs)
-    assert list(by_name(FOLDER)) == ["mainrun", "moe-router", "optiformer"]
+    assert list(by_name(FOLDER)) == ["ideas", "mainrun", "moe-router", "optiformer"]
 
 
 def test_variants_are_trained_compared_and_not_trained_again(
@@ -136,7 +136,7 @@ def test_a_specification_that_is_none_is_one_sentence(spec: Path, old: str, new:
 def test_a_missing_specification_a_single_seed_and_a_file_for_a_folder_are_refused(spec: Path, tmp_path: Path) -> None:
     with pytest.raises(
         HarnessError,
-        match=r"Cannot read the specification nowhere: No such .*; give .* of: mainrun, moe-router, optiformer\.",
+        match=r"Cannot read the specification nowhere: No such .*; give .* of: ideas, mainrun, moe-router, optiformer\.",
     ):
         read("nowhere")
     with pytest.raises(HarnessError, match="at least 2 seeds, not 1"):

@@ -208,6 +208,6 @@ def test_every_committed_configuration_loads() -> None:
 
 def test_a_shipped_configuration_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert RunConfig.load("set-75-steps").train.steps == 75
-    with pytest.raises(ModelError, match=r"no configuration 'set-75-step'.*set-75-steps"):
-        RunConfig.load("set-75-step")
+    assert RunConfig.load("scale-180-steps").train.steps == 180
+    with pytest.raises(ModelError, match=r"no configuration 'scale-180-step'.*scale-180-steps"):
+        RunConfig.load("scale-180-step")
