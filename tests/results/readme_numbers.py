@@ -22,8 +22,8 @@ from pathlib import Path
 import earlier_looks
 import look
 import numpy as np
+import pandas as pd
 from committed import ROOT, Versus, adjusted, at, names, p_value, table, three_digits, trials
-from earlier_looks import asking, beside_the_slow
 
 from optibench.store.run_folder import Store
 from optibench_reports.stats.comparison import TIE
@@ -66,20 +66,27 @@ def latency_table() -> str:
     return f"""{table(head, rows)}
 
 `optiformer` fills a queue of proposals in one pass over the history: 6% of the number of trials so far (`fast`: 10%). Most asks only
-read the queue, so compare means, not medians. Its mean is 1/{1 / ratio("optiformer", "gp-optuna"):.0f} of `gp-optuna`'s at this one point. An ask that fills the queue
-takes {1e3 * full:.0f} ms: {full / cases()["tpe", 100].mean:.0f} times the mean of `tpe` and 1/{cases()["gp-optuna", 100].mean / full:.1f} of `gp-optuna`'s. `OptiFormerSampler` has no queue, so each of its asks cost
-that much; [since then](model/tuning.md#a-cheap-ask) one costs about 2.9 times `tpe`'s. The queue is shorter early in a run. Mean ms at 7 parameters by the number of past trials:
+read the queue, so compare means, not medians. Its mean is 1/{1 / ratio("optiformer", "gp-optuna"):.0f} of `gp-optuna`'s at this one point; an ask that fills the queue
+takes {three_digits(1e3 * full)} ms. `optiformer-sampler` is `OptiFormerSampler` in an Optuna study, which has no queue: each of its asks makes one proposal, in {ratio("optiformer-sampler", "tpe"):.1f} times
+the time of `tpe`, Optuna's bookkeeping and the adapter's included (without the adapter: [in studies](how-to/latency.md#in-an-optuna-study)). Mean ms at 7 parameters by the number of past trials:
 
 {history()}
 
-In the runs behind the quality tables (the {len(beside_the_slow())} tasks, trials 11 to 50, older code, a machine with other load), the mean ask took
-{three_digits(asking("optiformer", "test"))} ms with `optiformer`, {three_digits(asking("optiformer:preset=fast", "test-fast"))} with its preset `fast` and {three_digits(asking("tpe", "test"))} with `tpe`. `gp-optuna` ran later, with `greenlet`: {three_digits(asking("gp-optuna"))} ms, {asking("gp-optuna") / asking("tpe", "test-slow-pace"):.0f} times
-the {three_digits(asking("tpe", "test-slow-pace"))} ms of `tpe` at that time (`results/test-slow-pace`), when the machine was slower.{greenlet()}"""
+In the grids of [the one look](explanation/protocol.md), on machines with other load, the mean ask of a search trial took {asked()}.{greenlet()}"""
+
+
+def asked() -> str:
+    """Mean milliseconds of asking in the grids of the look."""
+    rows = [found.trials[["optimizer", "phase", "ask_seconds"]] for found in look.finished()]
+    times = pd.concat(rows).query("phase == 'search'").astype({"optimizer": str})
+    means = 1e3 * times.groupby(times.optimizer.map(look.plain)).ask_seconds.mean()
+    shown = ("tpe", "optiformer", "gp-prior", "smac-rf", "gp-optuna", "gp-botorch")
+    return ", ".join(f"{three_digits(means[name])} ms with `{name}`" for name in shown)
 
 
 def history() -> str:
     counts = sorted({n for name, n in cases() if name == "optiformer"})
-    shown = ("tpe", "optiformer:preset=fast", "optiformer", "gp-optuna")
+    shown = ("tpe", "optiformer:preset=fast", "optiformer", "optiformer-sampler", "gp-prior", "gp-optuna")
     rows = [(f"`{name}`", *(three_digits(1e3 * cases()[name, n].mean) for n in counts)) for name in shown]
     return table(("optimizer", *(f"{n} trials" for n in counts)), rows)
 

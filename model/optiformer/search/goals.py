@@ -1,15 +1,15 @@
 """Several objectives and constraints: a plain GP of each, and no network.
 
 Expected hypervolume improvement takes the place of expected improvement, and both are multiplied by the probability
-that all constraints are fulfilled. The network predicts one value: to let it choose in turn, by a scalarization of the
-objectives or beside the constraints, was worse (docs/model/tuning.md).
+that all constraints are fulfilled. To let the network choose in turn was no better: by a scalarization of the
+objectives, by the hypervolume improvement of its predictions of each, or beside the constraints (docs/model/tuning.md).
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,8 +25,10 @@ from optiformer.surrogate.observed import Observed
 
 #: Output warpings of several objectives: without the logarithmic one, which hides what a trade-off is worth.
 HEADS = (1, 2, 3)
-#: Minimum number of marginal-likelihood evaluations in each fit.
-MIN_EVALUATIONS = 16
+#: The kernel head of a constraint: Matern 5/2.
+LIMIT_HEAD = (1,)
+#: Minimum number of marginal-likelihood evaluations in the fit of each objective; constraints have no minimum.
+MIN_EVALUATIONS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,21 +55,24 @@ class ConditionedGoals:
             history: The history.
             goals: Its objectives and constraints.
             evaluations: Number of evaluations of the marginal likelihood that fit each GP, at least
-                :data:`MIN_EVALUATIONS`.
+                :data:`MIN_EVALUATIONS` for an objective.
         """
-        evaluations = max(evaluations, MIN_EVALUATIONS)
         rows = subsample(history.value, history.failed, gp.max_trials)
         failed, trials = goals.failed[rows], (history.position[rows], history.active[rows])
-        several = goals.values.shape[1] > 1
+        # With several objectives, each head is fitted: another one's hyperparameters were worse (docs/model/tuning.md).
+        own = replace(gp.of_heads(HEADS), fitted_head=None) if goals.values.shape[1] > 1 else gp
         objectives = tuple(
-            (gp.of_heads(HEADS) if several else gp).condition(
-                kinds, Observed(*trials, value, failed, goals.infeasible[rows]), evaluations=evaluations
+            own.condition(
+                kinds,
+                Observed(*trials, value, failed, goals.infeasible[rows]),
+                evaluations=max(evaluations, MIN_EVALUATIONS),
             )
             for value in goals.values[rows].T
         )
+        limit = gp.of_heads(LIMIT_HEAD)
         measured = [(value, failed | np.isnan(value)) for value in goals.constraints[rows].T]
         constraints = tuple(
-            gp.condition(
+            limit.condition(
                 kinds,
                 Observed(*trials, value, without),
                 evaluations=evaluations,

@@ -136,7 +136,7 @@ def test_a_specification_that_is_none_is_one_sentence(spec: Path, old: str, new:
 def test_a_missing_specification_a_single_seed_and_a_file_for_a_folder_are_refused(spec: Path, tmp_path: Path) -> None:
     with pytest.raises(
         HarnessError,
-        match=r"Cannot read the specification nowhere: No such .*; give .* of: ideas, mainrun, moe-router, optiformer\.",
+        match=r"Cannot read the specification nowhere: No such .*; give .*: ideas, mainrun, moe-router, optiformer\.",
     ):
         read("nowhere")
     with pytest.raises(HarnessError, match="at least 2 seeds, not 1"):
