@@ -34,7 +34,7 @@ from optibench_benchmarks import kept
 from optibench_benchmarks.kept.draw import by_hash
 from optibench_benchmarks.kept.groups import group
 from optibench_reports.figures.style import styles
-from optibench_reports.stats.ratios import Ratio, regrets, tested
+from optibench_reports.stats.ratios import FLOOR, Ratio, regrets, tested
 from optibench_reports.stats.tests import holm, ranks
 
 ROOT = Path(__file__).parents[2]
@@ -175,11 +175,10 @@ def primary() -> list[tuple[str, str, int, Ratio, float, float]]:
     return [(*case, *each, holm_p) for case, each, holm_p in zip(cases, found, adjusted.tolist(), strict=True)]
 
 
-def mean_ranks(conditional: bool, n: int) -> dict[str, float]:
-    """Mean ranks after n trials among :data:`RANKED` on the live tasks with or without conditions."""
-    regret = runs("live", n)[list(RANKED)].groupby("task").mean()
-    names = [name for name in regret.index if bool(optibench_benchmarks.create(name).space.conditions) == conditional]
-    return dict(zip(RANKED, ranks(regret.loc[names].to_numpy().T).mean(1).tolist(), strict=True))
+def mean_ranks(names: Sequence[str], n: int, among: Sequence[str] = RANKED) -> dict[str, float]:
+    """Mean ranks after n trials among some optimizers on some live tasks, over the seeds that all have."""
+    regret = runs("live", n).loc[list(names), list(among)].dropna().groupby("task").mean()
+    return dict(zip(among, ranks(regret.to_numpy().T).mean(1).tolist(), strict=True))
 
 
 def headline(n: int = 50) -> str:
@@ -244,7 +243,7 @@ def tables() -> str:
             counts = [both[trials[0]].index.unique(level).size for level in ("task", "seed")]
             row = " | ".join(cells.get(n, "") for n in trials)  # the slow ones run for 50 trials
             lines.append(f"| `{name}` | {counts[0]} | {counts[1]} | {row} |")
-    pairs = [(rival, n) for rival in RIVALS for n in AT]
+    pairs = [(rival, n) for rival in (*RIVALS, "gp-optuna") for n in AT]
     lines += ["", "`optiformer`'s ratios by group of learners or functions, over tasks and seeds:", ""]
     lines += ["| group | " + " | ".join(f"to `{rival}`, {n} trials" for rival, n in pairs) + " |"]
     lines += ["|---|" + "---:|" * len(pairs)]
@@ -254,17 +253,31 @@ def tables() -> str:
         for name in regret[AT[0]].index.unique("task"):
             tasks_of.setdefault(group(name), []).append(name)
         for part, names in sorted(tasks_of.items()):
-            one = dict.fromkeys(names, part)
-            ratios = [tested(regret[n].loc[names], "optiformer", rival, one)[0] for rival, n in pairs]
-            lines.append(f"| {track}, {part} | " + " | ".join(map(shown, ratios)) + " |")
-    lines += ["", f"Mean ranks on `live` among {len(RANKED)}:", ""]
-    lines += ["| spaces | trials | " + " | ".join(f"`{name}`" for name in RANKED) + " |"]
-    lines += ["|---|---:|" + "---:|" * len(RANKED)]
-    for conditional, words in ((True, "with conditions"), (False, "without")):
-        for n in (15, 25, 40):
-            found = " | ".join(f"{rank:.2f}" for rank in mean_ranks(conditional, n).values())
-            lines.append(f"| {words} | {n} | {found} |")
+            ratios = [_of_group(regret[n].loc[names], rival) for rival, n in pairs]
+            lines.append(f"| {track}, {part} | {' | '.join(ratios)} |")
+    live = runs("live", AT[0])
+    names = list(live.index.unique("task"))
+    conditional = [name for name in names if optibench_benchmarks.create(name).space.conditions]
+    slow = [name for name in names if all(name in live[each].dropna().index for each in SLOW if each in live)]
+    parts = {"with conditions": conditional, "without": [name for name in names if name not in conditional]}
+    for spaces, among in ((parts, RANKED), ({"all": slow}, (*RANKED, *(each for each in SLOW if each in live)))):
+        lines += ["", f"Mean ranks on {sum(map(len, spaces.values()))} tasks of `live` among {len(among)}:", ""]
+        lines += ["| spaces | trials | " + " | ".join(f"`{name}`" for name in among) + " |"]
+        lines += ["|---|---:|" + "---:|" * len(among)]
+        for words, chosen in spaces.items():
+            for n in (15, 25, 40):
+                found = " | ".join(f"{rank:.2f}" for rank in mean_ranks(chosen, n, among).values())
+                lines.append(f"| {words} ({len(chosen)}) | {n} | {found} |")
     return "\n".join(lines) + "\n"
+
+
+def _of_group(both: pd.DataFrame, rival: str) -> str:
+    """The ratio on the tasks of one group that a rival ran on."""
+    if rival not in both or not len(found := both[["optiformer", rival]].dropna()):
+        return ""
+    if (found.groupby("task").mean() <= FLOOR).all(axis=None):
+        return "at the floor"
+    return shown(tested(found, "optiformer", rival, dict.fromkeys(found.index.unique("task"), ""))[0])
 
 
 def shown(one: Ratio) -> str:

@@ -98,7 +98,7 @@ def test_the_tables_show_every_rival(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(look, "runs", runs)
-    monkeypatch.setattr(look, "mean_ranks", lambda conditional, n: dict.fromkeys(look.RANKED, 4.0))
+    monkeypatch.setattr(look, "mean_ranks", lambda names, n, among: dict.fromkeys(among, 4.0))
     lines = look.tables().splitlines()
     assert sum(line.startswith(("| live | `", "| pools | `")) for line in lines) == 8
     for name in rivals:
