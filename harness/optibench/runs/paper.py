@@ -51,6 +51,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     at: Annotated[tuple[int, ...] | None, _COUNTS, Option("trial counts; default: the paper's")] = None
     tables: Annotated[tuple[str, ...], _NAMES, Option("tables to include")] = ()
     figures: Annotated[tuple[str, ...], _NAMES, Option("figures to include")] = ()
+    metrics: Annotated[tuple[str, ...], _NAMES, Option("metrics of the incumbent, as name or name:direction")] = ()
 
 
 _PARTS = Form(
@@ -191,21 +192,23 @@ def write(paper: Paper, folders: Mapping[str, Path], out: Path) -> Path:
     Raises:
         HarnessError, ReportError: A folder holds no results, or the results do not allow what the paper asks for.
     """
+    from optibench.runs.reports import wanted_metrics
     from optibench.store.to_results import load as read
+    from optibench.store.to_results import load_fronts
     from optibench_reports.data.merge import merge, on_shared_tasks
+    from optibench_reports.render.paper import FRONTS, write_paper
     from optibench_reports.render.paper import Part as Written
-    from optibench_reports.render.paper import write_paper
 
-    results = {name: read(folder) for name, folder in folders.items()}
-    parts = [
-        Written(
-            name=part.name,
-            title=part.title,
-            results=(on_shared_tasks if part.tasks == "shared" else merge)([results[name] for name in part.results]),
-            at=part.at,
-            tables=part.tables,
-            figures=part.figures,
+    parts = []
+    for part in paper.parts:
+        chosen = [folders[name] for name in part.results]
+        metrics = wanted_metrics(chosen, part.metrics)
+        every = [read(folder, [metric.name for metric in metrics]) for folder in chosen]
+        results = (on_shared_tasks if part.tasks == "shared" else merge)(every)
+        fronts = load_fronts(chosen) if FRONTS in part.figures else None
+        if fronts is not None:
+            fronts = fronts.only(*(set(map(str, results.trials[key].unique())) for key in ("optimizer", "task")))
+        parts.append(
+            Written(part.name, part.title, results, part.at, part.tables, part.figures, tuple(metrics), fronts)
         )
-        for part in paper.parts
-    ]
     return write_paper(paper.title, parts, out, control=paper.control, training=paper.training)

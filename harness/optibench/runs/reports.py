@@ -42,7 +42,7 @@ def report(
     from optibench_reports import merge, write
     from optibench_reports.data.selection import select
 
-    metrics = _metrics(folders, asked)
+    metrics = wanted_metrics(folders, asked)
     drawn = None if run is None else load_run(folders, *run)
     every = merge([load(folder, [metric.name for metric in metrics]) for folder in folders])
     results = select(every, optimizers=optimizers, tasks=tasks)
@@ -90,7 +90,7 @@ def compare(
     from optibench_reports.stats.worse import changes
 
     folders = (first, second)
-    metrics = _metrics(folders, asked)
+    metrics = wanted_metrics(folders, asked)
     one, other = (load(folder, [metric.name for metric in metrics]) for folder in folders)
     names = (first.name, second.name) if first.name != second.name else (str(first), str(second))
     both = compare_grids(one, other, names=names)
@@ -99,8 +99,12 @@ def compare(
     return str(agreement(one, other)), report, changes(one, other, at=at) if changed else []
 
 
-def _metrics(folders: Sequence[Path], asked: Sequence[str]) -> list[Metric]:
-    """The requested metrics; each is in at least one trial."""
+def wanted_metrics(folders: Sequence[Path], asked: Sequence[str]) -> list[Metric]:
+    """The requested metrics, as ``name`` or ``name:direction``.
+
+    Raises:
+        HarnessError: One of them is in no trial.
+    """
     from optibench.store.to_results import refuse_absent_metrics
     from optibench_reports.stats.metrics import parse
 

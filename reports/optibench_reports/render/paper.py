@@ -14,23 +14,33 @@ from pathlib import Path
 import numpy as np
 
 from optibench_reports.data.results import ReportError, Results
+from optibench_reports.figures.attained_fronts import AttainedFronts
 from optibench_reports.format.latex import escape, to_latex, width
 from optibench_reports.format.text import Table, join_names, plural
 from optibench_reports.render.report import every_table, put_in_place
 from optibench_reports.stats.analysis import BAYES_DRAWS, Analysis, analyse
 from optibench_reports.stats.anytime import MIN_RANKED, curves
 from optibench_reports.stats.comparison import compare
+from optibench_reports.stats.cost import UNITS
+from optibench_reports.stats.metrics import Metric
 from optibench_reports.studies.training_log import training_curve
+from optibench_reports.tables.regret import ranking
 from optibench_reports.tables.significance import family_words, matrix_table
 from optibench_reports.text.summary import cautions, sentences
 
-ONCE = ("ranks", "friedman", "convergence", "latency", "failures", "missing", "clips")
-COUNTED = ("families", "pairs", "effects", "matrix", "regret")
+BY_COST = tuple(f"regret_by_{unit}" for unit in UNITS)
+"""Names of the table and the figure of the regret by cost."""
+FRONTS = "attained_fronts"
+"""Name of the figure of fronts, which needs :attr:`Part.fronts`."""
+METRICS = "metrics"
+"""Name of all tables of the part's metrics."""
+ONCE = ("ranks", "friedman", "convergence", "latency", "failures", "missing", "clips", "feasibility", METRICS, *BY_COST)
+COUNTED = ("families", "pairs", "effects", "matrix", "regret", "igd_plus", "values", "signs", "seeds")
 """Tables at each trial count, such as ``pairs_at_50``; ``pairs`` means all counts."""
 FIGURES = (
     *("anytime_regret", "anytime_regret_by_family", "anytime_rank", "anytime_rank_by_family", "regret_by_ask_time"),
     *("critical_difference", "win_rate", "targets_reached", "performance_profile", "regret_by_task"),
-    "ask_time_by_history",
+    *("ask_time_by_history", "best_values", "feasible_regret", FRONTS, *BY_COST),
 )
 ALL_PAIRS = ("critical_difference", "win_rate", "matrix")
 """Figures and tables that need every pair tested, also where the paper has a control."""
@@ -70,6 +80,8 @@ class Part:
         at: Trial counts; ``None`` for the report's choice.
         tables: Tables to include, as ``ranks``, ``pairs_at_50`` or ``pairs`` (at every count).
         figures: Figures to include, of ``FIGURES``.
+        metrics: Metrics of the incumbent to tabulate.
+        fronts: Trials of tasks with several objectives, to draw what they attain.
     """
 
     name: str
@@ -78,6 +90,8 @@ class Part:
     at: tuple[int, ...] | None
     tables: tuple[str, ...]
     figures: tuple[str, ...]
+    metrics: tuple[Metric, ...] = ()
+    fronts: AttainedFronts | None = None
 
 
 def check_names(tables: Sequence[str], figures: Sequence[str], counts: Sequence[int] | None = None) -> None:
@@ -132,7 +146,9 @@ def write_paper(
     analyses = []
     for part in parts:
         check_names(part.tables, part.figures)
-        analysis = analyse(part.results, at=part.at, draws=bootstrap_draws, seed=seed, control=control)
+        analysis = analyse(
+            part.results, at=part.at, draws=bootstrap_draws, seed=seed, control=control, metrics=part.metrics
+        )
         check_names(part.tables, part.figures, analysis.counts)
         analyses.append(analysis)
     if out.exists() and not out.is_dir():
@@ -173,7 +189,11 @@ def _part(part: Part, analysis: Analysis, made: Path) -> list[str]:
             (made / "tables" / f"{part.name}_{table.name}.tex").write_text(text, encoding="utf-8")
     filled = {table.name: bool(table.rows) for table in tables}
     for wanted in part.tables:
-        for name in [name for name in filled if name == wanted or name.rpartition("_at_")[0] == wanted]:
+        of_metrics = [name for name in filled if wanted == METRICS and name.startswith("metric_")]
+        same = [name for name in filled if wanted in (name, name.rpartition("_at_")[0])]
+        if not (same or of_metrics):
+            lines.append(f"% Left out: the table {wanted}, because the results have nothing for it.")
+        for name in same or of_metrics:
             if filled[name]:
                 lines.append(rf"\input{{tables/{part.name}_{name}}}")
             else:
@@ -212,6 +232,8 @@ def _figures(part: Part, analysis: Analysis, made: Path) -> dict[str, str]:
 
     with tempfile.TemporaryDirectory(dir=made) as temporary:
         drawn = draw(analysis, Path(temporary), curves(analysis))
+        if part.fronts is not None:
+            drawn += part.fronts.draw(Path(temporary), [analysis.grid.optimizers[o] for o in ranking(analysis)])
         for name, _ in drawn:
             (Path(temporary) / f"{name}.pdf").replace(made / "figures" / f"{part.name}_{name}.pdf")
     a = analysis.headline
@@ -290,6 +312,14 @@ def _why_not(name: str, analysis: Analysis) -> str:
     found, tests = analysis.overall[analysis.headline], analysis.comparisons[analysis.headline]
     if name == "ask_time_by_history":
         return "no suggestion took any measured time"
+    if name == FRONTS:
+        return "no task has two objectives"
+    if name == "feasible_regret":
+        return "no task has constraints"
+    if name == "best_values":
+        return "every task has reference values"
+    if name in BY_COST:
+        return f"no cost is recorded in {UNITS[name.removeprefix('regret_by_')]}"
     if found is None or tests is None:
         return "no task is complete"
     k = len(found.selection.optimizers)

@@ -165,6 +165,38 @@ def test_a_part_on_shared_tasks_compares_who_ran_on_few(tmp_path: Path, spec: Wr
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_part_has_tables_and_figures_of_several_objectives_constraints_and_metrics(
+    spec: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pymoo", reason="pip install 'optiformer-bench[pymoo]'")
+    tasks = "pymoo/constrained/bnh-2o-2d,live/tree/digits+objective=nodes"
+    base = ["run", "--no-report", "-o", "random,sobol", "-s", "2", "-t", "12", "--executor", "serial"]
+    assert main([*base, "-b", tasks, "--out", str(tmp_path / "runs")]) == 0
+    chosen = part(
+        name="mo",
+        tables=["igd_plus", "feasibility", "metrics", "regret_by_fidelity"],
+        figures=["attained_fronts", "feasible_regret", "regret_by_seconds"],
+        metrics=["test_accuracy"],
+    )
+    path = spec(results={str(tmp_path / "runs"): None}, control=None, at=[12], parts=[chosen])
+    assert main(["paper", str(path), "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "main.tex").read_text(encoding="utf-8")
+    included = re.findall(r"\\(?:input|includegraphics)\{(.+?)\}", text)
+    metric = "tables/mo_metric_test_accuracy"
+    assert included == [
+        *("tables/mo_igd_plus_at_12", "tables/mo_feasibility", f"{metric}_at_12", f"{metric}_pairs_at_12"),
+        *(f"{metric}_tasks_at_12", "figures/mo_attained_fronts", "figures/mo_feasible_regret"),
+    ]
+    assert all((tmp_path / "out" / f"{name}.pdf").exists() for name in included if name.startswith("figures"))
+    assert "% Left out: the table regret_by_fidelity, because the results have nothing for it." in text
+    assert "% Left out: the figure regret_by_seconds, because no cost is recorded in simulated seconds." in text
+    capsys.readouterr()
+    wrong = spec(results={str(tmp_path / "runs"): None}, control=None, at=[12], parts=[chosen | {"metrics": ["zeal"]}])
+    assert main(["paper", str(wrong), "--out", str(tmp_path / "other")]) == 2
+    assert "zeal" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick")
 def test_an_absent_folder_is_run_and_resumed(spec: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     grid = {"name": "tiny", "optimizers": ["random", "sobol"], "benchmarks": ["synthetic/sphere-2d"]}
