@@ -16,19 +16,18 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
+from committed import ROOT
+from grids_of_look import Look, p_words, shown
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter
 
 import optibench_benchmarks
 from optibench import external
-from optibench.runs.forecast import dry_run
 from optibench.store.to_results import load
 from optibench_benchmarks import kept
 from optibench_benchmarks.kept.draw import by_hash
@@ -37,10 +36,8 @@ from optibench_reports.figures.style import styles
 from optibench_reports.stats.ratios import FLOOR, Ratio, regrets, tested
 from optibench_reports.stats.tests import holm, ranks
 
-ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "results" / "look"
 PAGE = ROOT / "docs" / "explanation" / "protocol.md"
-BLOCK = re.compile(r"(?<=<!-- begin: look -->\n).*?(?=<!-- end: look -->)", re.DOTALL)
 SAMPLER = "optiformer-sampler"
 OF_GROUP = "checkpoint={}"
 LIVE = [f"{SAMPLER}:{OF_GROUP}", *(f"{SAMPLER}:{OF_GROUP},surrogate={name}" for name in ("gp-prior", "untrained"))]
@@ -111,23 +108,6 @@ def grids() -> dict[str, dict[str, Any]]:
         "hebo-live": grid(["hebo"], first[0], 3, 50),
         "hebo": grid(["hebo"], [*first[1], *first[2]], 3, 50),
     }
-
-
-def text(name: str, grid: Mapping[str, Any]) -> str:
-    """A grid as YAML."""
-    head = "# A part of the one look at the kept tasks; python tests/results/look.py --write makes it\n"
-    return head + yaml.safe_dump({"name": f"look-{name}", **grid}, sort_keys=False, width=110)
-
-
-def forecast() -> dict[str, float]:
-    """Core-hours of each grid."""
-    external.register(external.load(ROOT / "examples" / "external" / "hebo.yaml"))
-    hours = {}
-    for name, grid in grids().items():
-        seconds = dry_run(str(FOLDER / f"{name}.yaml"), {"jobs": 1}).seconds
-        evaluations = sum(EVALUATION[task.partition("/")[0]] for task in grid["benchmarks"])
-        hours[name] = (seconds + evaluations * len(grid["optimizers"]) * grid["seeds"] * grid["trials"]) / 3600
-    return hours
 
 
 def plain(name: str) -> str:
@@ -221,7 +201,7 @@ def tables() -> str:
     lines = ["The primary family, the regret of `optiformer` as a multiple of the rival's:", ""]
     lines += ["| track | rival | trials | ratio | tasks | p | p, Holm |", "|---|---|---:|---:|---:|---:|---:|"]
     for track, rival, n, one, p, adjusted in primary():
-        lines.append(f"| {track} | `{rival}` | {n} | {shown(one)} | {one.tasks} | {_p(p)} | {_p(adjusted)} |")
+        lines.append(f"| {track} | `{rival}` | {n} | {shown(one)} | {one.tasks} | {p_words(p)} | {p_words(adjusted)} |")
     for track, trials in SHOWN.items():
         regret = {n: runs(track, n) for n in trials}
         rivals = [name for name in regret[trials[0]] if name != "optiformer"]
@@ -238,7 +218,7 @@ def tables() -> str:
             cells = {n: f"{table[name].groupby('task').mean().mean():.3f}" for n, table in both.items()}
             if name != "optiformer":
                 found = {n: compared(table, "optiformer", name) for n, table in both.items()}
-                tests = {n: f", p {_p(p)}" if track == ALL else "" for n, (_, p) in found.items()}
+                tests = {n: f", p {p_words(p)}" if track == ALL else "" for n, (_, p) in found.items()}
                 cells = {n: f"{cells[n]} ({shown(found[n][0])}{tests[n]})" for n in both}
             counts = [both[trials[0]].index.unique(level).size for level in ("task", "seed")]
             row = " | ".join(cells.get(n, "") for n in trials)  # the slow ones run for 50 trials
@@ -280,33 +260,17 @@ def _of_group(both: pd.DataFrame, rival: str) -> str:
     return shown(tested(found, "optiformer", rival, dict.fromkeys(found.index.unique("task"), ""))[0])
 
 
-def shown(one: Ratio) -> str:
-    return f"{one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]"
-
-
-def _p(value: float) -> str:
-    return f"{value:.4f}" if value >= 1e-4 else "< .0001"
-
-
 def main() -> int:
     """See the module."""
-    if "--write" in sys.argv[1:]:
-        FOLDER.mkdir(exist_ok=True)
-        for name, grid in grids().items():
-            (FOLDER / f"{name}.yaml").write_text(text(name, grid), encoding="utf-8")
-    elif "--forecast" in sys.argv[1:]:
-        hours = forecast()
-        hours["all"] = sum(hours.values())
-        print("\n".join(f"{name:10} {each:5.1f} core-hours" for name, each in hours.items()))
-    elif "--page" in sys.argv[1:]:
-        found, page = tables(), PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(BLOCK.sub(lambda match: found, page), encoding="utf-8")
-    elif "--figure" in sys.argv[1:]:
+    if "--figure" in sys.argv[1:]:
         figure().savefig(ROOT / "docs" / "images" / "look-regret.png", dpi=110)
-    else:
-        print(tables())
-    return 0
+        return 0
+    if "--forecast" in sys.argv[1:]:
+        external.register(external.load(ROOT / "examples" / "external" / "hebo.yaml"))
+    return LOOK.main()
 
+
+LOOK = Look("look", "A part of the one look at the kept tasks", grids, EVALUATION, tables, PAGE)
 
 if __name__ == "__main__":
     sys.exit(main())

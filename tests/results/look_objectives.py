@@ -4,31 +4,29 @@
 
     python tests/results/look_objectives.py --write      # results/look-objectives/*.yaml
     python tests/results/look_objectives.py --forecast   # core-hours of each grid
-    python tests/results/look_objectives.py              # the tables, once the grids have run
+    python tests/results/look_objectives.py --page       # the tables into the page, once the grids have run
 
 A grid ``results/look-objectives/NAME.yaml`` runs into ``results/look-objectives/NAME``.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
+from committed import ROOT
+from grids_of_look import Look, p_words, shown
 
 import optibench_benchmarks
-from optibench.runs.forecast import dry_run
 from optibench.store.to_results import load
 from optibench_benchmarks.kept.draw import by_hash
 from optibench_reports.stats.ratios import Ratio, regrets, tested
 from optibench_reports.stats.tests import holm
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "results" / "look-objectives"
 OPTIFORMER = ["optiformer", "gp-prior"]
 GENETIC = ["nsga2", "nsga2:population_size=10", "nsga3", "nsga3:population_size=10"]
 OF_GP, OF_SLOW = {"objectives": 24, "constraints": 16}, {"objectives": 12, "constraints": 8}
@@ -48,8 +46,8 @@ FAMILY = [
     ("constraints", "gp-prior", 100),
 ]
 """The primary family: OptiFormer against each, on these tasks, after so many trials."""
-LEVEL = ("gp-optuna", "gp-botorch")
-"""Optimizers that OptiFormer should be level with, after 50 trials."""
+AT = (25, 50, 100)
+"""The trial counts of the tables."""
 
 
 def tasks(suite: str) -> list[str]:
@@ -77,34 +75,26 @@ def grids() -> dict[str, dict[str, Any]]:
     }
 
 
-def text(name: str, grid: dict[str, Any]) -> str:
-    """A grid as YAML."""
-    head = (
-        "# A part of the look at several objectives and constraints; python tests/results/look_objectives.py --write\n"
-    )
-    return head + yaml.safe_dump({"name": f"look-{name}", **grid}, sort_keys=False, width=110)
-
-
-def forecast() -> dict[str, float]:
-    """Core-hours of each grid."""
-    hours = {}
-    for name, grid in grids().items():
-        seconds = dry_run(str(FOLDER / f"{name}.yaml"), {"jobs": 1}).seconds
-        evaluations = sum(EVALUATION.get(task.partition("/")[0], 1e-3) for task in grid["benchmarks"])
-        hours[name] = (seconds + evaluations * len(grid["optimizers"]) * grid["seeds"] * grid["trials"]) / 3600
-    return hours
-
-
 def family(task: str) -> str:
     """The benchmark family of a task, over which intervals are bootstrapped."""
     return task.partition("/")[0]
 
 
+@functools.cache
+def regret(suite: str, n: int) -> pd.DataFrame:
+    """Regrets after n trials on a suite, (task, seed) by optimizer; missing where an optimizer did not run."""
+    files = sorted(LOOK.folder.glob("*/trials.parquet"))
+    found = pd.concat([regrets(finished(file.parent), n) for file in files]).groupby(level=["task", "seed"]).first()
+    return found[found.index.get_level_values("task").isin(tasks(suite))].dropna(axis=1, how="all")
+
+
+finished = functools.cache(load)
+"""Reads a grid once."""
+
+
 def runs(suite: str, n: int, rival: str) -> pd.DataFrame:
     """Regrets after n trials of OptiFormer and a rival on the tasks and seeds that both have."""
-    found = pd.concat([regrets(load(file.parent), n) for file in sorted(FOLDER.glob("*/trials.parquet"))])
-    both = found.groupby(level=["task", "seed"]).first()[["optiformer", rival]].dropna()
-    return both[both.index.get_level_values("task").isin(tasks(suite))]
+    return regret(suite, n)[["optiformer", rival]].dropna()
 
 
 def compared(both: pd.DataFrame, rival: str) -> tuple[Ratio, float]:
@@ -112,30 +102,59 @@ def compared(both: pd.DataFrame, rival: str) -> tuple[Ratio, float]:
     return tested(both, "optiformer", rival, {task: family(task) for task in both.index.unique("task")})
 
 
-def main() -> int:
-    """See the module."""
-    if "--write" in sys.argv[1:]:
-        FOLDER.mkdir(exist_ok=True)
-        for name, grid in grids().items():
-            (FOLDER / f"{name}.yaml").write_text(text(name, grid), encoding="utf-8")
-    elif "--forecast" in sys.argv[1:]:
-        hours = forecast()
-        hours["all"] = sum(hours.values())
-        print("\n".join(f"{name:12} {each:5.1f} core-hours" for name, each in hours.items()))
-    else:
-        found = [(suite, rival, n, *compared(runs(suite, n, rival), rival)) for suite, rival, n in FAMILY]
-        adjusted = holm(np.array([p for *_, p in found]))
-        for (suite, rival, n, one, p), each in zip(found, adjusted, strict=True):
-            print(
-                f"{suite:11} {rival:26} {n:3} trials: {one.mean:.2f} [{one.low:.2f}, {one.high:.2f}] over {one.tasks} "
-                f"tasks, {one.at_floor} at the floor; p {p:.4f}, Holm {each:.4f}"
-            )
-        for suite in OF_GP:
-            for rival in LEVEL:
-                one, _ = compared(runs(suite, 50, rival), rival)
-                print(f"{suite:11} {rival:26}  50 trials: {one.mean:.2f} [{one.low:.2f}, {one.high:.2f}]")
-    return 0
+def primary() -> list[tuple[str, str, int, Ratio, float, float]]:
+    """The ten tests: suite, rival, trials, the ratio, p, and p with Holm's adjustment."""
+    found = [compared(runs(suite, n, rival), rival) for suite, rival, n in FAMILY]
+    adjusted = holm(np.array([p for _, p in found]))
+    return [(*case, *each, holm_p) for case, each, holm_p in zip(FAMILY, found, adjusted.tolist(), strict=True)]
 
+
+def tables() -> str:
+    """The results as Markdown."""
+    lines = ["The primary family, the regret of `optiformer` as a multiple of the rival's:", ""]
+    lines += ["| suite | rival | trials | ratio | tasks | at the floor | p | p, Holm |"]
+    lines += ["|---|---|---:|---:|---:|---:|---:|---:|"]
+    for suite, rival, n, one, p, adjusted in primary():
+        counts = f"{one.tasks} | {one.at_floor}"
+        lines.append(f"| {suite} | `{rival}` | {n} | {shown(one)} | {counts} | {p_words(p)} | {p_words(adjusted)} |")
+    for suite in OF_GP:
+        tables = {n: regret(suite, n) for n in AT}
+        lines += ["", f"Mean regret and, in brackets, `optiformer`'s ratio to it, on `{suite}`:", ""]
+        lines += ["| optimizer | tasks | seeds | " + " | ".join(f"{n} trials" for n in AT) + " |"]
+        lines += ["|---|---:|---:|" + "---:|" * len(AT)]
+        for name in ("optiformer", *(name for name in tables[AT[0]] if name != "optiformer")):
+            cells = []
+            for n in AT:
+                columns = list(dict.fromkeys(["optiformer", name]))
+                if name not in tables[n]:  # it runs for fewer trials
+                    cells.append("")
+                    continue
+                both = tables[n][columns].dropna()
+                mean = f"{both[name].groupby('task').mean().mean():.3f}"
+                cells.append(mean if name == "optiformer" else f"{mean} ({shown(compared(both, name)[0])})")
+            index = tables[AT[0]][name].dropna().index
+            counts = f"{index.unique('task').size} | {index.unique('seed').size}"
+            lines.append(f"| `{name}` | {counts} | {' | '.join(cells)} |")
+    lines += ["", "`optiformer`'s ratios by family of tasks, over tasks and seeds, 100 trials:", ""]
+    rivals = {"objectives": ("gp-prior", "tpe-univariate"), "constraints": ("gp-prior", "tpe")}
+    lines += ["| suite, family | tasks | to `gp-prior` | to TPE |", "|---|---:|---:|---:|"]
+    for suite, names in rivals.items():
+        found = regret(suite, 100)
+        for part in sorted({family(task) for task in found.index.unique("task")}):
+            rows = found[[family(task) == part for task in found.index.get_level_values("task")]]
+            cells = [shown(compared(rows[["optiformer", name]].dropna(), name)[0]) for name in names]
+            lines.append(f"| {suite}, {part} | {rows.index.unique('task').size} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+LOOK = Look(
+    "look_objectives",
+    "A part of the look at several objectives and constraints",
+    grids,
+    EVALUATION,
+    tables,
+    ROOT / "docs" / "explanation" / "protocol-objectives.md",
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(LOOK.main())

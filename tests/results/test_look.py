@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import yaml
+from grids_of_look import BLOCK
 
 import optibench_optimizers
 from optibench_benchmarks import kept
@@ -18,12 +19,12 @@ from optiformer.surrogate.checkpoint import load
 
 
 def test_the_committed_grids_are_those_of_the_rule() -> None:
-    files = {path.stem: path.read_text(encoding="utf-8") for path in look.FOLDER.glob("*.yaml")}
-    assert files == {name: look.text(name, grid) for name, grid in look.grids().items()}
+    files = {path.stem: path.read_text(encoding="utf-8") for path in look.LOOK.folder.glob("*.yaml")}
+    assert files == {name: look.LOOK.text(name, grid) for name, grid in look.grids().items()}
 
 
 def test_they_run_every_kept_task_and_no_other() -> None:
-    grids = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in look.FOLDER.glob("*.yaml")}
+    grids = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in look.LOOK.folder.glob("*.yaml")}
     tracks = ("live-", "pools-", "bbob")
     full = [name for grid in grids if grid.startswith(tracks) for name in grids[grid]["benchmarks"]]
     assert sorted(full) == sorted(kept.names())
@@ -75,7 +76,7 @@ def test_a_comparison_is_the_ratio_of_floored_means_and_wilcoxons_test_over_task
 
 @pytest.mark.data("keel")
 def test_the_page_has_the_tables() -> None:
-    assert look.BLOCK.search(look.PAGE.read_text(encoding="utf-8"))[0] == look.tables()
+    assert BLOCK.search(look.LOOK.page.read_text(encoding="utf-8"))[0] == look.tables()
 
 
 def test_the_readme_says_what_the_primary_family_says() -> None:

@@ -22,8 +22,8 @@ def look() -> ModuleType:
 
 @pytest.mark.data("yahpo/lcbench", "keel")
 def test_the_committed_grids_are_those_of_the_suites(look: ModuleType) -> None:
-    files = {path.stem: path.read_text(encoding="utf-8") for path in look.FOLDER.glob("*.yaml")}
-    assert files == {name: look.text(name, grid) for name, grid in look.grids().items()}
+    files = {path.stem: path.read_text(encoding="utf-8") for path in look.LOOK.folder.glob("*.yaml")}
+    assert files == {name: look.LOOK.text(name, grid) for name, grid in look.grids().items()}
 
 
 @pytest.mark.data("yahpo/lcbench", "keel")
@@ -54,3 +54,23 @@ def test_a_comparison_is_the_ratio_of_floored_means_and_wilcoxons_test_over_task
     assert found.mean == pytest.approx(float(np.exp(logs.mean())))
     assert found.low < found.mean < found.high < 1
     assert p == pytest.approx(scipy.stats.wilcoxon(logs).pvalue)
+
+
+def test_the_tables_show_every_rival(look: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    rivals = ["optiformer", "gp-prior", "nsga2", "nsga2:population_size=10", "tpe-univariate", "tpe", "pycma", "random"]
+
+    def regret(suite: str, n: int) -> pd.DataFrame:
+        names = [f"{part}/{number}" for part in ("live", "pymoo") for number in range(4)]
+        index = pd.MultiIndex.from_product([names, range(3)], names=["task", "seed"])
+        found = pd.DataFrame(np.random.default_rng(n).lognormal(-3, 1, (len(index), len(rivals))), index, rivals)
+        few = found["random"].where(found.index.get_level_values("task").str.startswith("live"))
+        return found.assign(**{"smac-rf": few}) if n <= 50 else found  # it runs on a part of the tasks, for 50 trials
+
+    monkeypatch.setattr(look, "regret", regret)
+    lines = look.tables().splitlines()
+    assert sum(line.startswith(("| objectives | `", "| constraints | `")) for line in lines) == 10
+    assert sum(line.startswith(("| objectives, ", "| constraints, ")) for line in lines) == 4
+    for name in (*rivals, "smac-rf"):
+        rows = [line for line in lines if line.startswith(f"| `{name}` | ")]
+        assert len(rows) == 2
+        assert {row.split(" | ")[1] for row in rows} == ({"4"} if name == "smac-rf" else {"8"})
