@@ -66,7 +66,7 @@ report-bench: $(INSTALLED)
 
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-# What a suggestion of every optimizer costs, in about an hour; docs/how-to/latency.md. ARGS='-k "random or tpe"' for some,
+# What a suggestion of every optimizer costs, in about half an hour; docs/how-to/latency.md. ARGS='-k "random or tpe"' for some,
 # which leaves out the Optuna studies.
 ARGS ?=
 latency: $(INSTALLED)

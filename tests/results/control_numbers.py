@@ -11,7 +11,9 @@ import re
 import sys
 from pathlib import Path
 
+import look
 import pandas as pd
+from grids_of_look import shown
 
 from optibench.store.to_results import load
 from optibench_benchmarks.kept.groups import group
@@ -77,9 +79,17 @@ def admitted() -> str:
             + " |",
             "|---|" + "---:|" * len(columns),
             *rows,
+            kept(),
             "",
         ]
     )
+
+
+def kept() -> str:
+    """The row of the tasks that are kept for the one look."""
+    cells = [shown(look.compared(look.runs(look.ALL, n), "gp-map", rival)[0]) for rival in OTHER_GPS for n in AT]
+    tasks = look.runs(look.ALL, AT[0])[OTHER_GPS[0]].dropna().index.unique("task").size
+    return f"| kept tasks of the one look ({tasks}), 5 seeds | {' | '.join(cells)} |"
 
 
 def tables() -> str:

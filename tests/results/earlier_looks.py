@@ -195,7 +195,7 @@ def limits() -> str:
    A rerun of `gp-optuna` with `greenlet` and other rounding moved the last one to {p_value(Versus.of(tasks, "gp-optuna").p)} by chance.
 5. **`test` resembles `dev`.** {int(shared.sum())} of its tasks are further instances of search spaces in `dev`, and {len(synthetic)} are {len(functions)} functions in several
    dimensions. Tasks of one space are not independent, and the reports' intervals resample tasks, not families.
-6. **Another network.** The network in these tables was trained on synthetic functions only, and sees a part of more than 20 parameters or 128 trials.
+6. **Another network.** The network in these tables was trained on synthetic functions only, and sees only some of the parameters beyond 20 and some of the trials beyond 128.
 7. **Older code.** The published `optiformer` cells come from several revisions, some noted by hand in `provenance.json`, and use bf16
    where the processor has it. Today's `optiformer` treats failures, ties, extreme values and its Gaussian process differently, so
    the tables do not show it."""

@@ -155,10 +155,17 @@ def primary() -> list[tuple[str, str, int, Ratio, float, float]]:
     return [(*case, *each, holm_p) for case, each, holm_p in zip(cases, found, adjusted.tolist(), strict=True)]
 
 
-def mean_ranks(names: Sequence[str], n: int, among: Sequence[str] = RANKED) -> dict[str, float]:
-    """Mean ranks after n trials among some optimizers on some live tasks, over the seeds that all have."""
+def mean_ranks(names: Sequence[str], n: int, among: Sequence[str] = RANKED) -> dict[str, str]:
+    """Mean ranks after n trials among some optimizers on some live tasks, over the seeds that all have.
+
+    With 95 % intervals of a bootstrap over tasks.
+    """
     regret = runs("live", n).loc[list(names), list(among)].dropna().groupby("task").mean()
-    return dict(zip(among, ranks(regret.to_numpy().T).mean(1).tolist(), strict=True))
+    places = ranks(regret.to_numpy().T)
+    drawn = np.random.default_rng(0).integers(places.shape[1], size=(10_000, places.shape[1]))
+    low, high = np.quantile(places[:, drawn].mean(2), [0.025, 0.975], axis=1)
+    words = [f"{one:.2f} [{a:.1f}, {b:.1f}]" for one, a, b in zip(places.mean(1), low, high, strict=True)]
+    return dict(zip(among, words, strict=True))
 
 
 def headline(n: int = 50) -> str:
@@ -246,7 +253,7 @@ def tables() -> str:
         lines += ["|---|---:|" + "---:|" * len(among)]
         for words, chosen in spaces.items():
             for n in (15, 25, 40):
-                found = " | ".join(f"{rank:.2f}" for rank in mean_ranks(chosen, n, among).values())
+                found = " | ".join(mean_ranks(chosen, n, among).values())
                 lines.append(f"| {words} ({len(chosen)}) | {n} | {found} |")
     return "\n".join(lines) + "\n"
 

@@ -26,7 +26,7 @@ def shown(storage: str, d: int, n: int, sampler: str) -> str:
 
 def times(storage: str, d: int, n: int, rival: str) -> float:
     ours, theirs = (STUDIES[storage, d, n, name]["cpu_seconds"] for name in ("OptiFormerSampler", rival))
-    return statistics.median(ours) / statistics.median(theirs)
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=False))  # a slow rival has fewer rounds
 
 
 @pytest.mark.parametrize("sampler", ["TPESampler", "OptiFormerSampler", "GPSampler"])
@@ -45,11 +45,10 @@ def test_a_row_in_another_storage(storage: str, d: int) -> None:
 
 def test_what_the_page_concludes() -> None:
     few = (10, 50, 100, 200)
-    for d, words in ((2, "3.4 to 3.9"), (7, "2.1 to 2.3")):
+    for d, words in ((2, "3.6 to 3.9"), (7, "2.2 to 2.6"), (20, "1.2 to 1.5")):
         found = [times("memory", d, n, "TPESampler") for n in few]
         assert f"{min(found):.1f} to {max(found):.1f}" == words
         assert words in PAGE
-    assert {f"{times('memory', 20, n, 'TPESampler'):.1f}" for n in few} <= {"1.2", "1.3", "1.4"}
     assert all(times("memory", 100, n, "TPESampler") < 1 for n in (*few, 1000))
     rival = [times("memory", d, n, "GPSampler") for d in (2, 7, 20, 100) for n in (50, 100, 200)]
     assert 1 / 30 < min(rival) < max(rival) < 1 / 5
