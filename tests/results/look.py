@@ -155,6 +155,11 @@ def primary() -> list[tuple[str, str, int, Ratio, float, float]]:
     return [(*case, *each, holm_p) for case, each, holm_p in zip(cases, found, adjusted.tolist(), strict=True)]
 
 
+def has_conditions(name: str) -> bool:
+    """Whether a task's space has conditions."""
+    return bool(optibench_benchmarks.create(name).space.conditions)
+
+
 def mean_ranks(names: Sequence[str], n: int, among: Sequence[str] = RANKED) -> dict[str, str]:
     """Mean ranks after n trials among some optimizers on some live tasks, over the seeds that all have.
 
@@ -244,7 +249,7 @@ def tables() -> str:
             lines.append(f"| {track}, {part} | {' | '.join(ratios)} |")
     live = runs("live", AT[0])
     names = list(live.index.unique("task"))
-    conditional = [name for name in names if optibench_benchmarks.create(name).space.conditions]
+    conditional = [name for name in names if has_conditions(name)]
     slow = [name for name in names if all(name in live[each].dropna().index for each in SLOW if each in live)]
     parts = {"with conditions": conditional, "without": [name for name in names if name not in conditional]}
     for spaces, among in ((parts, RANKED), ({"all": slow}, (*RANKED, *(each for each in SLOW if each in live)))):

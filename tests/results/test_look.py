@@ -102,6 +102,7 @@ def test_the_tables_show_every_rival(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(look, "runs", runs)
+    monkeypatch.setattr(look, "has_conditions", lambda name: name.startswith("live/mlp"))
     monkeypatch.setattr(look, "mean_ranks", lambda names, n, among: dict.fromkeys(among, "4"))
     lines = look.tables().splitlines()
     assert sum(line.startswith(("| live | `", "| pools | `")) for line in lines) == 8

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "how-to" / "latency.md").read_text(encoding="utf-8")
 STUDIES = {
     (study["storage"], study["d"], study["n"], study["sampler"]): study
