@@ -36,7 +36,6 @@ from optibench_reports.figures.style import styles
 from optibench_reports.stats.ratios import FLOOR, Ratio, regrets, tested
 from optibench_reports.stats.tests import holm, ranks
 
-FOLDER = ROOT / "results" / "look"
 PAGE = ROOT / "docs" / "explanation" / "protocol.md"
 SAMPLER = "optiformer-sampler"
 OF_GROUP = "checkpoint={}"
@@ -122,7 +121,7 @@ def plain(name: str) -> str:
 @functools.cache
 def finished() -> tuple[Any, ...]:
     """The finished grids of the look."""
-    return tuple(load(file.parent) for file in sorted(FOLDER.glob("*/trials.parquet")))
+    return tuple(load(file.parent) for file in sorted(LOOK.folder.glob("*/trials.parquet")))
 
 
 @functools.cache
