@@ -284,9 +284,10 @@ class OptiFormerSampler(BaseSampler):
                 skip=0 if stream else earlier_asks,
             )
         # Learned conditions may be wrong: parameters predicted to be inactive get a random value.
-        rng = np.random.default_rng([self._seed, trial.number, zlib.crc32(stream.encode()), 1])
-        for parameter in parameters:
-            config.setdefault(parameter.name, parameter.value(rng.random()))
+        if len(config) < len(parameters):
+            rng = np.random.default_rng([self._seed, trial.number, zlib.crc32(stream.encode()), 1])
+            for parameter in parameters:
+                config.setdefault(parameter.name, parameter.value(rng.random()))
         return {name: external(config[name], distribution) for name, distribution in space.items()}
 
     def _read(self, finished: list[FrozenTrial], reading: Reading) -> list[Trial]:

@@ -23,6 +23,7 @@ from optiformer.gp.kernels import (
     Array,
     at_zero,
     correlation_and_slope,
+    within,
 )
 from optiformer.gp.minimize import minimize
 from optiformer.gp.posterior import WarpedHistory, pairs, symmetric
@@ -66,9 +67,10 @@ def fit(
     def loss(away: Array) -> tuple[Array, Array]:
         point = middle + width * away
         value, slopes, noise_slopes = likelihood(point[:, :-1].T, point[:, -1])
-        slope = np.concatenate([slopes, noise_slopes[None]]).T
+        slope = np.empty_like(point)
+        slope[:, :-1] = slopes.T
         # The likelihood's slopes, which the network was trained on, ignore the bounds and the least noise.
-        slope[:, -1] *= 1 / (1 + MIN_NOISE * np.exp(-point[:, -1].clip(*LOG_NOISES)))
+        slope[:, -1] = noise_slopes * (1 / (1 + MIN_NOISE * np.exp(-within(point[:, -1], LOG_NOISES))))
         slope *= (bounds[0] < point) & (point < bounds[1])
         return 0.5 * np.square(away).sum(1) - value, away - width * slope
 
@@ -87,7 +89,9 @@ class MarginalLikelihood:
     """
 
     def __init__(self, history: WarpedHistory, slots: int) -> None:
-        self._kernels, self._warped = history.heads.kernels, history.warped
+        self._kernels = history.heads.kernels
+        # Right-hand sides of each head: ones and the scores.
+        self._sides = np.stack([np.ones_like(history.warped), history.warped], -1)
         points, (first, second, self._upper) = history.points, pairs(len(history.score))
         varying = np.flatnonzero(np.ptp(points, 0))
         self._used, start = np.unique(varying // (points.shape[1] // slots), return_index=True)
@@ -98,32 +102,30 @@ class MarginalLikelihood:
 
     def __call__(self, log_lengthscale: Array, log_noise: Array) -> tuple[Array, Array, Array]:
         """Values (H,) and their gradient at log lengthscales (S, H) and log noise shares (H,), in these shapes."""
-        weights = np.exp(-2 * np.clip(log_lengthscale, *LENGTHSCALES))
-        noise = MIN_NOISE + np.exp(np.clip(log_noise, *LOG_NOISES))
-        value, slopes, noise_slopes = np.zeros_like(noise), np.zeros_like(weights), np.zeros_like(noise)
+        weights = np.exp(-2 * within(log_lengthscale, LENGTHSCALES))
+        noise = MIN_NOISE + np.exp(within(log_noise, LOG_NOISES))
+        value, slopes, noise_slopes = np.zeros(len(noise)), np.zeros(weights.shape), np.zeros(len(noise))
         for head, kernel in enumerate(self._kernels):
             used = weights[self._used, head]
-            value[head], by_weight, noise_slopes[head] = self._head(
-                kernel, used, self._warped[head], float(noise[head])
-            )
+            value[head], by_weight, noise_slopes[head] = self._head(kernel, used, self._sides[head], float(noise[head]))
             slopes[self._used, head] = -2 * used * by_weight
         return value, slopes, noise_slopes
 
-    def _head(self, kernel: str, weights: Array, warped: Array, noise: float) -> tuple[float, Array, float]:
+    def _head(self, kernel: str, weights: Array, sides: Array, noise: float) -> tuple[float, Array, float]:
         """One head's value, gradient by the squared inverse lengthscales, and derivative by the log noise."""
         from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
-        n = len(warped)
+        n, warped = len(sides), sides[:, 1]
         correlation, pull = correlation_and_slope(kernel, weights @ self._apart)
         covariance = symmetric(correlation, at_zero(kernel) + noise, n)
         factor, _ = dpotrf(covariance.T, lower=True, overwrite_a=True)
-        solved, _ = dpotrs(factor, np.stack([np.ones(n), warped]).T, lower=True)
+        solved, _ = dpotrs(factor, sides, lower=True)
         log_root_determinant = np.log(factor.diagonal()).sum()
         mean = solved[:, 1].sum() / (solved[:, 0].sum() + 1e-3)
         alpha = solved[:, 1] - mean * solved[:, 0]
         amplitude = ((warped - mean) @ alpha + AMPLITUDE_PRIOR_TRIALS) / (n + AMPLITUDE_PRIOR_TRIALS)
         precision, _ = dpotri(factor, lower=True, overwrite_c=True)
-        pull *= np.multiply.outer(alpha / amplitude, alpha).ravel()[self._upper] - precision.T.ravel()[self._upper]
+        pull *= (np.multiply.outer(alpha / amplitude, alpha) - precision.T).ravel()[self._upper]
         return (
             -0.5 * (n + AMPLITUDE_PRIOR_TRIALS) * math.log(amplitude) - log_root_determinant,
             self._apart @ pull,

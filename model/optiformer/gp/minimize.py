@@ -40,12 +40,21 @@ def minimize(
         The best points found, (m, p).
     """
     point, (value, slope) = start, loss(start)
-    inverse = np.eye(start.shape[1]) * (first_step / (np.abs(slope).max(1) + 1e-300))[:, None, None]
-    length, begun = np.ones((len(start), 1)), np.zeros(len(start), dtype=bool)
-    for _ in range(evaluations - 1):
-        held = ((point <= low) & (slope > 0)) | ((point >= high) & (slope < 0))
-        direction = np.where(held, 0.0, -(inverse @ np.where(held, 0.0, slope)[..., None])[..., 0])
-        trial = np.clip(point + length * direction, low, high)
+    identity, bounded = np.eye(start.shape[1]), low > -np.inf or high < np.inf
+    inverse = identity * (first_step / (np.abs(slope).max(1) + 1e-300))[:, None, None]
+    whole = np.ones((len(start), 1))
+    length, begun = whole, np.zeros(len(start), dtype=bool)
+    for left in reversed(range(evaluations - 1)):
+        downhill = -slope
+        if bounded:
+            held = ((point <= low) & (slope > 0)) | ((point >= high) & (slope < 0))
+            downhill[held] = 0.0
+        direction = (inverse @ downhill[..., None])[..., 0]
+        if bounded:
+            direction[held] = 0.0
+        trial = point + length * direction
+        if bounded:
+            trial = np.minimum(np.maximum(trial, low), high)
         step = trial - point
         if np.abs(step).max() < TOLERANCE:
             break
@@ -53,16 +62,20 @@ def minimize(
         expected, change = (step * slope).sum(1), new_slope - slope
         better, curvature = new_value <= value + ARMIJO * expected, (step * change).sum(1)
         rows = np.flatnonzero(better & (curvature > 1e-12))
-        if len(rows):
+        if left and len(rows):
             s, y, inner = step[rows, :, None], change[rows, :, None], curvature[rows, None, None]
-            # The first update scales the identity to the curvature that was met.
-            first = np.eye(len(s[0])) * (inner / np.square(y).sum(1, keepdims=True))
-            old = np.where(begun[rows, None, None], inverse[rows], first)
+            old, first = inverse[rows], ~begun[rows]
+            if first.any():
+                # The first update scales the identity to the curvature that was met.
+                old[first] = identity * (inner / np.square(y).sum(1, keepdims=True))[first]
+                begun[rows] = True
             moved = old @ y
-            cross = s @ moved.transpose(0, 2, 1)
-            factor = (1 + y.transpose(0, 2, 1) @ moved / inner) / inner
-            inverse[rows] = old + factor * (s @ s.transpose(0, 2, 1)) - (cross + cross.transpose(0, 2, 1)) / inner
-            begun[rows] = True
+            cross = s * moved.mT
+            factor = (1 + y.mT @ moved / inner) / inner
+            inverse[rows] = old + factor * (s * s.mT) - (cross + cross.mT) / inner
+        if better.all():
+            point, value, slope, length = trial, new_value, new_slope, whole
+            continue
         excess = np.maximum(new_value - value - expected, 1e-300)
         shorter = length * np.clip(-0.5 * expected / excess, *SHORTEN)[:, None]
         length = np.where(better[:, None], 1.0, np.where(np.isfinite(shorter), shorter, SHORTEN[0] * length))

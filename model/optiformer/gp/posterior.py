@@ -28,6 +28,7 @@ from optiformer.gp.kernels import (
     log_slope,
     squared_distances,
     warp,
+    within,
 )
 
 Rows = NDArray[np.int64]
@@ -99,8 +100,8 @@ class WarpedHistory:
 
         n = len(self.score)
         each = self.points.shape[1] // len(log_lengthscale)
-        weights = np.repeat(np.exp(-np.clip(log_lengthscale, *LENGTHSCALES)).T, each, 1)
-        noise = MIN_NOISE + np.exp(np.clip(log_noise, *LOG_NOISES))
+        weights = np.repeat(np.exp(-within(log_lengthscale, LENGTHSCALES)).T, each, 1)
+        noise = MIN_NOISE + np.exp(within(log_noise, LOG_NOISES))
         scaled = self.points * weights[:, None]
         inverse_factor = np.empty((len(self.heads), n, n))
         for head, kernel in enumerate(self.heads.kernels):
@@ -157,6 +158,11 @@ class GPPosterior:
     amplitude: Array
     noise: Array
     weights: Array
+
+    def of_head(self, head: int) -> GPPosterior:
+        """One head's part."""
+        kept = (self.scaled, self.inverse_factor, self.residual, self.mean, self.amplitude, self.noise, self.weights)
+        return GPPosterior(self.history.of_head(head), *(each[[head]] for each in kept))
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Means and standard deviations of observed warped scores at coordinates (m, C), (m, H) each."""

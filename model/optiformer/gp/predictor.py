@@ -30,6 +30,7 @@ class Predictor:
         self.head = head = int(gp.loo[3].mean(1).argmax())
         self._kernel = gp.history.heads.kernels[head]
         self._weights, self._trials = gp.weights[head], gp.scaled[head]
+        self._norms = np.square(self._trials).sum(1)
         inverse = gp.inverse_factor[head]
         self._alpha, self._precision = inverse.T @ gp.residual[head], inverse.T @ inverse
         self._mean, self._amplitude = float(gp.mean[head, 0]), float(gp.amplitude[head, 0])
@@ -44,13 +45,12 @@ class Predictor:
 
     def __call__(self, points: Array) -> tuple[Array, Array]:
         """Means and standard deviations at coordinates (m, C), (m,) each."""
-        scaled = points * self._weights
-        return self._posterior(correlation(self._kernel, squared_distances(scaled, self._trials)))[1:]
+        return self._posterior(correlation(self._kernel, self._square(points * self._weights)))[1:]
 
     def with_slope(self, points: Array) -> tuple[Array, Array, Slope]:
         """Means and standard deviations at coordinates (m, C), (m,) each, and their gradients."""
         scaled = points * self._weights
-        correlations, by_square = correlation_and_slope(self._kernel, squared_distances(scaled, self._trials))
+        correlations, by_square = correlation_and_slope(self._kernel, self._square(scaled))
         projected, mean, deviation = self._posterior(correlations)
 
         def slope(by_mean: Array, by_deviation: Array) -> Array:
@@ -61,6 +61,10 @@ class Predictor:
             return np.asarray((pull.sum(1)[:, None] * scaled - pull @ self._trials) * self._weights)
 
         return mean, deviation, slope
+
+    def _square(self, scaled: Array) -> Array:
+        """Squared distances of scaled points (m, C) from the trials, (m, n)."""
+        return squared_distances(scaled, self._trials, self._norms)
 
     def _posterior(self, correlations: Array) -> tuple[Array, Array, Array]:
         """``K^-1 k`` (m, n), mean and deviation (m,) of points, given their correlations k with the trials (m, n)."""

@@ -17,7 +17,7 @@ from optiformer.gp.acquisition import Acquisition, Feasibility
 from optiformer.gp.hypervolume_improvement import HypervolumeImprovement
 from optiformer.gp.kernels import Array, Mask
 from optiformer.gp.posterior import Kinds
-from optiformer.surrogate.features import ScoreTransform
+from optiformer.surrogate.features import ScoreTransform, quantiles
 from optiformer.surrogate.goals import Goals
 from optiformer.surrogate.gp_surrogate import ConditionedGP, GPSurrogate
 from optiformer.surrogate.history import History, subsample
@@ -109,4 +109,4 @@ class ConditionedGoals:
 def _around_zero(gp: GPSurrogate, values: Array) -> ScoreTransform:
     """The transform of a constraint's values, (n,): 0 stays 0, and the median distance from it is the unit."""
     away = np.abs(values[values != 0])
-    return ScoreTransform(0.0, float(np.median(away)) if len(away) else 1.0, gp.encoding.knee)
+    return ScoreTransform(0.0, float(quantiles(away, (0.5,))[0]) if len(away) else 1.0, gp.encoding.knee)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 from optiformer.gp.fronts import dominating
 from optiformer.gp.kernels import Array, Mask
 from optiformer.space.trial import Trial
+from optiformer.surrogate.features import quantiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +38,15 @@ class Goals:
         n_values = max((len(trial.values) for trial in trials), default=0)
         if n_constraints == 0 and n_values < 2:
             return None
-        values, constraints = (
-            np.full((len(trials), max(n_values, 1)), np.nan),
-            np.full((len(trials), n_constraints), np.nan),
-        )
-        for row, trial in enumerate(trials):
-            if trial.value is not None:
-                values[row] = trial.values if n_values > 1 else trial.value
-                constraints[row, : len(trial.constraints)] = trial.constraints
+        no_values, no_constraints = (math.nan,) * max(n_values, 1), (math.nan,) * n_constraints
+        values, constraints = np.array([no_values] * len(trials)), np.array([no_constraints] * len(trials))
+        complete = [row for row, trial in enumerate(trials) if trial.value is not None]
+        if complete:
+            worked = [trials[row] for row in complete]
+            values[complete] = [trial.values if n_values > 1 else (trial.value,) for trial in worked]
+            constraints[complete] = [
+                (*trial.constraints, *no_constraints[len(trial.constraints) :]) for trial in worked
+            ]
         failed = (np.isnan(values) | (values == -np.inf)).any(1)
         pruned = (values == np.inf).any(1) & (n_values < 2)
         measured = _measured(constraints)
@@ -63,7 +66,7 @@ class Goals:
     def violation(self) -> Array:
         """Sum over the constraints of their excess above 0, each in units of its median excess, (n,)."""
         excess = np.fmax(self.constraints, 0)
-        units = [np.median(column[column > 0]) if (column > 0).any() else 1.0 for column in excess.T]
+        units = [quantiles(column[column > 0], (0.5,))[0] if (column > 0).any() else 1.0 for column in excess.T]
         return np.asarray((excess / np.array(units)).sum(1))
 
     def ranking(self) -> Array:

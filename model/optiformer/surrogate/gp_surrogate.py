@@ -87,14 +87,19 @@ class GPSurrogate:
         subset = history.subset(MAX_FITTED)
         priors = self.priors or (GPPrior(),) * len(heads)
         if self.fitted_head is None:
-            used = fitted = maximum(priors, subset, kinds, evaluations=evaluations)
+            fitted = maximum(priors, subset, kinds, evaluations=evaluations)
+            posterior = history.solve(*fitted)
         else:
             first = self.heads.index(self.fitted_head)
             found = maximum((priors[first],), subset.of_head(first), kinds, evaluations=evaluations)
             fitted = transferred(priors[first], priors, kinds, *found)
-            best = int(subset.solve(*fitted).loo[3].mean(1).argmax())
-            history, used = history.of_head(best), (fitted[0][:, [best]], fitted[1][[best]])
-        return ConditionedGP(history.solve(*used), coordinates, transform, fitted, observed.feasible[rows])
+            every = subset.solve(*fitted)
+            best = int(every.loo[3].mean(1).argmax())
+            if subset is history:
+                posterior = every.of_head(best)
+            else:
+                posterior = history.of_head(best).solve(fitted[0][:, [best]], fitted[1][[best]])
+        return ConditionedGP(posterior, coordinates, transform, fitted, observed.feasible[rows])
 
 
 def control(priors: Sequence[GPPrior] = (), kernels: str = "all") -> GPSurrogate:
