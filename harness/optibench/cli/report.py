@@ -42,6 +42,13 @@ class _Label(Value):
         return [CompletionItem(one) for one in complete.labels(map(expanded, ctx.args), self.key, incomplete)]
 
 
+def _new_name(text: str) -> tuple[str, str]:
+    old, equals, new = (part.strip() for part in text.rpartition("="))
+    if not (old and equals and new):
+        raise ValueError(f"OLD=NEW is needed, such as gp-prior:checkpoint=*=gp-prior, not {text!r}")
+    return old, new
+
+
 STATISTICS = (
     Several(
         ["--at"],
@@ -96,6 +103,7 @@ def _report(
     metric: Sequence[str] | None,
     optimizers: Sequence[str] | None,
     tasks: Sequence[str] | None,
+    rename: Sequence[tuple[str, str]],
     out: Path | None,
     run: Sequence[str] | None,
 ) -> int:
@@ -105,11 +113,14 @@ def _report(
     """
     if out is None and len(folders) > 1:
         raise HarnessError("A report of several runs needs a folder of its own: add --out DIR.")
-    _refuse_unknown(folders, [*(optimizers or ()), *filter(None, [control])], tasks or ())
+    names = dict(rename)
+    wanted = [*names, *(name for name in [*(optimizers or ()), control] if name and name not in names.values())]
+    _refuse_unknown(folders, wanted, tasks or ())
     from optibench.runs import reports
 
     chosen = {"asked": metric or (), "optimizers": optimizers or (), "tasks": tasks or ()}
-    show(reports.report(folders, out or folders[0] / "report", at=at, control=control, run=run, **chosen))
+    out = out or folders[0] / "report"
+    show(reports.report(folders, out, at=at, control=control, run=run, names=names, **chosen))
     return 0
 
 
@@ -144,6 +155,15 @@ report = Command(
         click.Argument(["folders"], type=RUN, nargs=-1, required=True, metavar="DIR..."),
         *SELECTION,
         *STATISTICS,
+        Option(
+            ["--rename"],
+            type=Value("names", _new_name),
+            multiple=True,
+            group="Which results",
+            metavar="OLD=NEW",
+            help="call the optimizer OLD, a name or a glob, NEW; may be given several times, also for one NEW if they "
+            "ran on different tasks",
+        ),
         Option(["--out"], type=FOLDER, metavar="DIR", help="the report's folder; default DIR/report"),
         Option(
             ["--run"],

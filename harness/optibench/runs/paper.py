@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
-from types import GenericAlias
+from types import GenericAlias, MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -47,7 +48,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     ]
     title: Annotated[str, _TEXT, Option("its heading; default: its name")] = ""
     results: Annotated[tuple[str, ...], _NAMES, Option("the folders that are compared; default: all of the paper")] = ()
-    tasks: Annotated[Literal["all", "shared"], Option("all, or those that all the folders have")] = "all"
+    tasks: Annotated[Literal["all", "shared"], Option("all, or those that every optimizer ran")] = "all"
     at: Annotated[tuple[int, ...] | None, _COUNTS, Option("trial counts; default: the paper's")] = None
     tables: Annotated[tuple[str, ...], _NAMES, Option("tables to include")] = ()
     figures: Annotated[tuple[str, ...], _NAMES, Option("figures to include")] = ()
@@ -74,6 +75,11 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True):
         _PARTS,
         Option("the parts, each one comparison"),
     ]
+    names: Annotated[
+        Mapping[str, str],
+        Form("a mapping of optimizers, or globs, to their new names", dict[_WORD, _WORD]),
+        Option("new names of optimizers, by their names or globs like 'tpe:*'"),
+    ] = MappingProxyType({})
     title: Annotated[str, _TEXT, Option("the paper's title")] = "Results"
     control: Annotated[str | None, _TEXT, Option("the optimizer that pairs are tested against; default: all pairs")] = (
         None
@@ -195,20 +201,29 @@ def write(paper: Paper, folders: Mapping[str, Path], out: Path) -> Path:
     from optibench.runs.reports import wanted_metrics
     from optibench.store.to_results import load as read
     from optibench.store.to_results import load_fronts
-    from optibench_reports.data.merge import merge, on_shared_tasks
+    from optibench_reports.data.merge import merge, on_shared_tasks, renamed
     from optibench_reports.render.paper import FRONTS, write_paper
     from optibench_reports.render.paper import Part as Written
 
-    parts = []
+    parts, ran = [], set[str]()
     for part in paper.parts:
         chosen = [folders[name] for name in part.results]
         metrics = wanted_metrics(chosen, part.metrics)
         every = [read(folder, [metric.name for metric in metrics]) for folder in chosen]
-        results = (on_shared_tasks if part.tasks == "shared" else merge)(every)
+        ran |= {str(name) for each in every for name in each.trials["optimizer"].unique()}
+        named = [renamed(each, paper.names) for each in every]
+        results = (on_shared_tasks if part.tasks == "shared" else merge)(named)
         fronts = load_fronts(chosen) if FRONTS in part.figures else None
         if fronts is not None:
-            fronts = fronts.only(*(set(map(str, results.trials[key].unique())) for key in ("optimizer", "task")))
+            fronts = fronts.renamed(paper.names).only(
+                *(set(map(str, results.trials[key].unique())) for key in ("optimizer", "task"))
+            )
         parts.append(
             Written(part.name, part.title, results, part.at, part.tables, part.figures, tuple(metrics), fronts)
         )
+    for old in paper.names:
+        if old not in ran and not any(fnmatchcase(name, old) for name in ran):
+            raise HarnessError(
+                f"`names`: no optimizer of these results is called {old!r}; there are {', '.join(sorted(ran))}."
+            )
     return write_paper(paper.title, parts, out, control=paper.control, training=paper.training)

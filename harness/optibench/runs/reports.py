@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def report(
     asked: Sequence[str] = (),
     optimizers: Sequence[str] = (),
     tasks: Sequence[str] = (),
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> Report:
     """Write the report of one or more run folders.
 
@@ -34,25 +36,29 @@ def report(
         run: Optimizer, task and seed of a cell to draw.
         asked: Metrics to show, as ``name`` or ``name:direction``.
         optimizers, tasks: Only these, as names or globs; all if empty.
+        names: New names of optimizers, by their names or globs; ``optimizers`` and ``control`` mean the new ones.
 
     Raises:
         HarnessError, ReportError: A folder holds no results, or the options do not fit them.
     """
     from optibench.store.to_results import load, load_curves, load_fronts, load_run
     from optibench_reports import merge, write
+    from optibench_reports.data.merge import renamed
     from optibench_reports.data.selection import select
 
     metrics = wanted_metrics(folders, asked)
     drawn = None if run is None else load_run(folders, *run)
-    every = merge([load(folder, [metric.name for metric in metrics]) for folder in folders])
+    every = merge([renamed(load(folder, [metric.name for metric in metrics]), names) for folder in folders])
     results = select(every, optimizers=optimizers, tasks=tasks)
     curves, fronts = load_curves(folders), load_fronts(folders)
+    curves, fronts = curves and curves.renamed(names), fronts and fronts.renamed(names)
     if results is not every:
         kept = [set(map(str, results.trials[key].unique())) for key in ("optimizer", "task")]
         curves = None if curves is None else curves.only(*kept)
         fronts = None if fronts is None else fronts.only(*kept)
     places = ["DIR"] if len(folders) == 1 else [f"DIR{i + 1}" for i in range(len(folders))]
-    filters = [*(f"--optimizer={name}" for name in optimizers), *(f"--task={name}" for name in tasks)]
+    filters = [f"--optimizer={name}" for name in optimizers] + [f"--task={name}" for name in tasks]
+    filters += [f"--rename={old}={new}" for old, new in names.items()]
     made_by = shlex.join(["optibench", "report", *places, *filters])
     return write(
         results,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -55,18 +56,22 @@ def merge(grids: Sequence[Results]) -> Results:
 
 
 def on_shared_tasks(grids: Sequence[Results]) -> Results:
-    """The grids merged on the tasks that all of them have.
+    """The grids merged on the tasks that every optimizer ran.
 
     An optimizer that ran on only some tasks is compared with the others there instead of being left out.
 
     Raises:
-        ReportError: As :func:`merge`, or no task is in all grids.
+        ReportError: As :func:`merge`, or no task was run by every optimizer.
     """
-    found = [set(map(str, grid.trials["task"].unique())) for grid in grids]
-    common = set.intersection(*found) if found else set()
+    ran: dict[str, set[str]] = {}
+    for grid in grids:
+        for optimizer, tasks in _cells(grid.trials).groupby("optimizer")["task"]:
+            ran.setdefault(str(optimizer), set()).update(tasks)
+    common = set.intersection(*ran.values()) if ran else set()
     if grids and not common:
-        raise ReportError("the grids have no task in common: there is nothing to compare")
-    return merge([restricted(grid, common) for grid in grids])
+        raise ReportError("no task was run by every optimizer: there is nothing to compare")
+    kept = [(grid, common & set(map(str, grid.trials["task"].unique()))) for grid in grids]
+    return merge([restricted(grid, tasks) for grid, tasks in kept if tasks])
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,12 @@ def compare_grids(a: Results, b: Results, names: tuple[str, str] = ("a", "b")) -
         mine, theirs = (set(map(tuple, x[x["optimizer"] == optimizer].to_numpy())) for x in (cells_a, cells_b))
         if mine != theirs:
             changed.add(optimizer)
-    return merge([renamed(grid, changed, name) for grid, name in zip((a, b), names, strict=True)])
+    return merge([renamed(grid, apart(changed, name)) for grid, name in zip((a, b), names, strict=True)])
+
+
+def apart(optimizers: Iterable[str], name: str) -> dict[str, str]:
+    """Names that tell optimizers of one grid from those of another: ``tpe (name)``."""
+    return {optimizer: f"{optimizer} ({name})" for optimizer in optimizers}
 
 
 def restricted(grid: Results, tasks: set[str]) -> Results:
@@ -146,26 +156,53 @@ def restricted(grid: Results, tasks: set[str]) -> Results:
     return replace(grid, trials=trials, planned=planned, tasks={name: grid.tasks[name] for name in sorted(tasks)})
 
 
-def renamed(grid: Results, optimizers: set[str], name: str) -> Results:
-    """The grid with these optimizers called ``tpe (name)``."""
+def renamed(grid: Results, names: Mapping[str, str]) -> Results:
+    """The grid with other names for some optimizers; several may get the same one, if they share no cell.
 
-    def rename(column: pd.Series) -> pd.Series:
-        new = {label: f"{label} ({name})" if label in optimizers else label for label in map(str, column.unique())}
-        codes, values = pd.factorize(column)
-        names = pd.Index([new[str(value)] for value in values])
-        return pd.Series(pd.Categorical.from_codes(codes, names), index=column.index)
+    Args:
+        grid: The grid.
+        names: The new names, by names or globs like ``tpe:*``; the first that matches counts.
 
-    provenance = dict(grid.provenance)
-    for key in BY_OPTIMIZER:
-        if provenance.get(key):
-            entries = provenance[key].items()
-            provenance[key] = {f"{label} ({name})" if label in optimizers else label: each for label, each in entries}
+    Raises:
+        ReportError: Two optimizers that ran on the same task with the same seed get the same name.
+    """
+    cells = _cells(grid.trials)
+    called = cells.assign(new=_new_names(cells["optimizer"], names)).sort_values(["new", *CELL])
+    twice = called[called.duplicated(["new", "task", "seed"], keep=False)]
+    if len(twice):
+        first = twice.iloc[0]
+        same = (twice[["new", "task", "seed"]] == first[["new", "task", "seed"]]).all(axis=1)
+        raise ReportError(
+            f"{join_names([repr(name) for name in twice[same]['optimizer']])} cannot have one name, {first['new']!r}: "
+            f"they ran on {first['task']} with the same seed ({first['seed']}); give them different names"
+        )
+    entries = [
+        {key: {new: known[old]}}
+        for key in BY_OPTIMIZER
+        if (known := grid.provenance.get(key))
+        for old, new in zip(known, _new_names(known, names), strict=True)
+    ]
+    provenance = {key: value for key, value in grid.provenance.items() if key not in BY_OPTIMIZER}
     return Results(
-        trials=grid.trials.assign(optimizer=rename(grid.trials["optimizer"])),
+        trials=grid.trials.assign(optimizer=relabelled(grid.trials["optimizer"], names)),
         tasks=grid.tasks,
-        planned=grid.planned.assign(optimizer=rename(grid.planned["optimizer"])),
-        provenance=provenance,
+        planned=grid.planned.assign(optimizer=relabelled(grid.planned["optimizer"], names)),
+        provenance=provenance | _by_optimizer(entries),
     )
+
+
+def relabelled(column: pd.Series, names: Mapping[str, str]) -> pd.Series:
+    """A column of optimizers with the new names of :func:`renamed`."""
+    codes, values = pd.factorize(column)
+    places, labels = pd.factorize(np.array(_new_names(map(str, values), names), dtype=object))
+    renumbered = places[codes] if len(places) else codes
+    return pd.Series(pd.Categorical.from_codes(renumbered, pd.Index(labels)), index=column.index)
+
+
+def _new_names(optimizers: Iterable[str], names: Mapping[str, str]) -> list[str]:
+    return [
+        next((new for old, new in names.items() if name == old or fnmatchcase(name, old)), name) for name in optimizers
+    ]
 
 
 def _tasks(grids: Sequence[Results]) -> dict[str, Mapping[str, Any]]:
@@ -302,33 +339,35 @@ def _plan(grid: Results) -> pd.DataFrame:
 
 
 def _provenance(grids: Sequence[Results]) -> dict[str, Any]:
-    """All runs, all training, each optimizer's packages, and every distinct value of anything else."""
+    """All runs, what there is of each optimizer, and every distinct value of anything else."""
     merged: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-    packages: dict[str, list[Any]] = {}
-    first: dict[str, int] = {}
     for grid in grids:
         for key, value in grid.provenance.items():
             if key not in BY_OPTIMIZER:
                 items = list(value) if isinstance(value, (list, tuple)) else [value]
                 merged.setdefault(key, []).extend(item for item in items if item not in merged.get(key, []))
-        for name, entry in (grid.provenance.get("training") or {}).items():
+    single = {key: value[0] if len(value) == 1 and key != "runs" else value for key, value in merged.items()}
+    return single | _by_optimizer([grid.provenance for grid in grids])
+
+
+def _by_optimizer(provenances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Each optimizer's training, its latest first model trial and its distinct packages; those of them that exist."""
+    training: dict[str, Any] = {}
+    first: dict[str, int] = {}
+    packages: dict[str, list[Any]] = {}
+    for provenance in provenances:
+        for name, entry in (provenance.get("training") or {}).items():
             known = training.setdefault(name, entry)
             if isinstance(known, Mapping) and isinstance(entry, Mapping) and known.get("key") != entry.get("key"):
                 raise ReportError(
-                    f"{name!r} was trained differently in two grids: it is not one optimizer; compare the grids "
-                    "instead, or report them one by one"
+                    f"{name!r} was trained in two ways: it is not one optimizer; give the two different names, compare "
+                    "the grids, or report them one by one"
                 )
-        for name, trial in (grid.provenance.get("first_model_trials") or {}).items():
+        for name, trial in (provenance.get("first_model_trials") or {}).items():
             first[name] = max(trial, first.get(name, 0))
-        for name, versions in (grid.provenance.get("optimizer_packages") or {}).items():
-            if versions not in packages.setdefault(name, []):
-                packages[name].append(versions)
-    single = {key: value[0] if len(value) == 1 and key != "runs" else value for key, value in merged.items()}
-    if training:
-        single["training"] = training
-    if first:
-        single["first_model_trials"] = first
-    if packages:
-        single["optimizer_packages"] = {name: each[0] if len(each) == 1 else each for name, each in packages.items()}
-    return single
+        for name, versions in (provenance.get("optimizer_packages") or {}).items():
+            found = packages.setdefault(name, [])
+            several = [versions] if isinstance(versions, Mapping) else versions
+            found.extend(each for each in several if each not in found)
+    parts = zip(BY_OPTIMIZER, (training, packages, first), strict=True)
+    return {key: entries for key, entries in parts if entries}

@@ -46,7 +46,8 @@ class Results:
         provenance: Identifies the run; printed. Four keys are interpreted: ``first_model_trials`` has by optimizer the
             trial, counted from 1, from which a model or a second generation suggests; ``training`` has the cost of each
             optimizer's training phase (``seconds``), shown beside the cost of suggestions; ``initial_design`` and
-            ``optimizer_packages`` (by optimizer, package -> version) should agree in merged grids, or the report warns.
+            ``optimizer_packages`` (by optimizer, package -> version, or a list of these after an upgrade) should agree
+            in merged grids, or the report warns.
 
     Raises:
         ReportError: A column, a task or a regret is missing, a state is unknown, or a cell has a trial twice or a gap.

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from optibench_reports.data.merge import relabelled
 from optibench_reports.data.score_array import Floats
 from optibench_reports.figures.axes import COLUMN, framed, marker_size, save, short
 from optibench_reports.figures.style import RC, Style, styles
@@ -35,6 +36,10 @@ class AttainedFronts:
 
     trials: pd.DataFrame
     tasks: Mapping[str, Mapping[str, Any]]
+
+    def renamed(self, names: Mapping[str, str]) -> AttainedFronts:
+        """With new names of optimizers, as :func:`optibench_reports.data.merge.renamed`."""
+        return replace(self, trials=self.trials.assign(optimizer=relabelled(self.trials["optimizer"], names)))
 
     def only(self, optimizers: Collection[str], tasks: Collection[str]) -> AttainedFronts | None:
         """Those of some optimizers on some tasks; ``None`` if there is none."""

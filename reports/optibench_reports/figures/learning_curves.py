@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
+from optibench_reports.data.merge import relabelled
 from optibench_reports.data.results import ReportError, describe
 from optibench_reports.format.text import plural, write_csv
 
@@ -50,6 +51,10 @@ class LearningCurves:
             if not _is_curve(text):
                 row = describe(self.trials, np.arange(len(self.trials)) == place)
                 raise ReportError(f"the learning curve of {row} is damaged: run that cell again")
+
+    def renamed(self, names: Mapping[str, str]) -> LearningCurves:
+        """With new names of optimizers, as :func:`optibench_reports.data.merge.renamed`."""
+        return replace(self, trials=self.trials.assign(optimizer=relabelled(self.trials["optimizer"], names)))
 
     def only(self, optimizers: Collection[str], tasks: Collection[str]) -> LearningCurves | None:
         """Those of some optimizers on some tasks; ``None`` if there is none."""

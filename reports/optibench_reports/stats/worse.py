@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optibench_reports.data.merge import merge, renamed, restricted
+from optibench_reports.data.merge import apart, merge, renamed, restricted
 from optibench_reports.data.results import ReportError, Results
 from optibench_reports.data.score_array import read
 from optibench_reports.format.text import bracket, number, p_value, plural
@@ -75,7 +75,9 @@ def changes(
     if not both or not tasks:
         raise ReportError(f"the two runs have no {'optimizer' if tasks else 'task'} in common: nothing can be worse")
     names = ("first", "second")
-    pairs = [renamed(restricted(run, tasks), both, name) for run, name in zip((first, second), names, strict=True)]
+    pairs = [
+        renamed(restricted(run, tasks), apart(both, name)) for run, name in zip((first, second), names, strict=True)
+    ]
     grid = read(merge(pairs))
     counts = sorted(set(at)) if at else [shared_trials(grid)]
     if counts[-1] > grid.longest:

@@ -50,6 +50,8 @@ def test_a_light_command_imports_nothing_heavy(arguments: list[str]) -> None:
         "report {results}/test --optimizer tpee",
         "report {results}/test --task synthetic/brainn-2d",
         "report {results}/test --control nobody",
+        "report {results}/test --rename tpee=TPE",
+        "report {results}/test --rename tpe",
     ],
 )
 def test_a_slip_is_answered_before_anything_heavy_is_imported(typed: str) -> None:
@@ -147,6 +149,15 @@ def test_a_report_shows_only_what_is_asked_for(run_folder: Path, tmp_path: Path)
     assert set(table["task"]) == {"synthetic/levy-2d"}
     page = (tmp_path / "out" / "report.html").read_text()
     assert "optibench report DIR &#39;--optimizer=ran*&#39; --task=synthetic/levy-2d --at " in page
+
+
+def test_a_report_calls_optimizers_as_asked(run_folder: Path, tmp_path: Path) -> None:
+    given = ["--rename", "ran*=chance", "--rename", "sobol=grid-like", "--control", "chance"]
+    assert main(["report", str(run_folder), *given, "--out", str(tmp_path / "out")]) == 0
+    assert set(pd.read_csv(tmp_path / "out" / "tables" / "regret_at_12.csv")["optimizer"]) == {"chance", "grid-like"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "optibench report DIR &#39;--rename=ran*=chance&#39; --rename=sobol=grid-like --at " in page
+    assert "over 1 comparison with chance" in page
 
 
 def test_compare_ends_with_status_1_where_the_second_run_is_worse(

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import yaml
 
 from optibench.cli.main import main
 from optibench.runs import paper
+from optibench.store.to_results import load as read
 from optibench_reports.data.results import ReportError
 from optibench_reports.studies.training_log import read_log, smoothed, training_curve
 
@@ -197,6 +199,17 @@ def test_a_part_has_tables_and_figures_of_several_objectives_constraints_and_met
 
 
 @pytest.mark.usefixtures("quick")
+def test_optimizers_have_the_names_that_the_paper_gives_them(spec: Write, tmp_path: Path) -> None:
+    names = {"tpe:group=true": "TPE with groups", "optiformer": "ours", "optiformer-*": "sequences"}
+    path = spec(names=names, control="ours", at=[25], parts=[part(tables=["ranks"], figures=["anytime_regret"])])
+    assert main(["paper", str(path), "--out", str(tmp_path / "out")]) == 0
+    table = (tmp_path / "out" / "tables" / "dev_ranks.tex").read_text(encoding="utf-8")
+    assert all(name in table for name in ("TPE with groups", "ours", "sequences"))
+    assert "optiformer" not in table
+    assert "over 4 comparisons with ours" in (tmp_path / "out" / "tables" / "dev_pairs_at_25.tex").read_text()
+
+
+@pytest.mark.usefixtures("quick")
 def test_an_absent_folder_is_run_and_resumed(spec: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     grid = {"name": "tiny", "optimizers": ["random", "sobol"], "benchmarks": ["synthetic/sphere-2d"]}
@@ -237,6 +250,9 @@ def test_an_absent_folder_is_run_and_resumed(spec: Write, tmp_path: Path, monkey
         ({"control": "nobody"}, "the control 'nobody' is not among the optimizers"),
         ({"controls": "nobody"}, "did you mean 'control'"),
         ({"title": 7}, "spec.yaml:1: `title` is text, not 7."),
+        ({"names": ["tpe"]}, "`names` is a mapping of optimizers, or globs, to their new names"),
+        ({"names": {"tpee": "TPE"}}, "`names`: no optimizer of these results is called 'tpee'; there are optiformer,"),
+        ({"names": {"tpe*": "TPE"}}, "'tpe' and 'tpe:group=true' cannot have one name, 'TPE'"),
     ],
 )
 def test_a_wrong_paper_is_one_sentence(
@@ -254,11 +270,19 @@ def test_an_unknown_paper_names_those_there_are(capsys: pytest.CaptureFixture[st
     assert "Cannot read the paper unpublished" in capsys.readouterr().err
 
 
-def test_the_published_paper_is_well_formed() -> None:
+def test_the_published_paper_is_of_the_looks() -> None:
     found = paper.load("published")
-    assert dict(found.results) == {"results/test": "test", "results/test-slow": "test-slow"}
-    assert found.control == "optiformer"
-    assert [part.at for part in found.parts] == [(25, 50, 100), (25, 50)]
+    assert all((ROOT / folder / "trials.parquet").exists() for folder in found.results)
+    assert set(found.results.values()) == {None}
+    assert {part.name: part.at for part in found.parts} == {
+        **dict.fromkeys(("look", "slow"), (25, 50)),
+        **dict.fromkeys(("objectives", "constraints"), (25, 50, 100)),
+    }
+    assert set(found.results) == {folder for part in found.parts for folder in part.results}
+    ran = {name for folder in found.results for name in read(ROOT / folder).trials["optimizer"].unique()}
+    names = {name: next((new for old, new in found.names.items() if fnmatchcase(name, old)), name) for name in ran}
+    assert not [new for new in names.values() if "checkpoint" in new or "sampler" in new]
+    assert found.control == "optiformer" in names.values()
 
 
 def test_a_training_log_is_read_and_drawn(log: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import optibench_reports
+from optibench_reports.data.merge import on_shared_tasks, renamed
 from optibench_reports.data.results import Results
 from optibench_reports.stats.analysis import analyse
 from optibench_reports.tables.significance import pairs_table
@@ -128,7 +129,7 @@ def test_provenance_of_all_grids_is_kept(whole: Results) -> None:
     merged = optibench_reports.merge([first, second]).provenance
     assert merged == {"runs": [{"cpu": "x"}, {"cpu": "y"}], "site": ["here", "there"], "training": {"tpe": trained}}
     other = replace(whole, provenance={"training": {"tpe": {"key": "other", "seconds": 5.0}}})
-    with pytest.raises(optibench_reports.ReportError, match="'tpe' was trained differently"):
+    with pytest.raises(optibench_reports.ReportError, match="'tpe' was trained in two ways"):
         optibench_reports.merge([first, other])
 
 
@@ -172,7 +173,7 @@ def test_comparing_uses_the_common_tasks_and_both_seeds(whole: Results) -> None:
 def test_a_merged_report_warns_where_grids_are_unlike(whole: Results) -> None:
     halves = []
     for keep, design, version in (("tpe", "shared: 5", "4.9.0"), ("cmaes", "shared: 10", "5.0.0")):
-        packages = {"tpe": {"optuna": version, "numpy": "2.4.6"}, "cmaes": {"cmaes": "0.13"}}
+        packages = {"tpe": [{"optuna": version, "numpy": "2.4.6"}], "cmaes": [{"cmaes": "0.13"}]}
         provenance = {"runs": [], "initial_design": design, "optimizer_packages": packages}
         halves.append(replace(part(whole, lambda x, keep=keep: x["optimizer"] == keep), provenance=provenance))
     notes = cautions(analyse(optibench_reports.merge(halves), at=None, draws=100, seed=0))
@@ -184,3 +185,40 @@ def test_a_merged_report_warns_where_grids_are_unlike(whole: Results) -> None:
     alike = optibench_reports.merge([halves[0], halves[0]])
     assert alike.provenance["optimizer_packages"] == halves[0].provenance["optimizer_packages"]
     assert not any("grid" in note for note in cautions(analyse(alike, at=None, draws=100, seed=0)))
+
+
+def test_optimizers_that_ran_on_different_tasks_may_get_one_name(whole: Results) -> None:
+    provenance = {
+        "runs": [],
+        "first_model_trials": {"tpe": 11, "cmaes": 6, "random": 1},
+        "optimizer_packages": {"tpe": [{"optuna": "5.0.0"}], "cmaes": [{"cmaes": "0.13"}], "random": [{"numpy": "2"}]},
+    }
+    kept = part(whole, lambda x: (x["optimizer"] != "tpe") | x["task"].astype(str).str.startswith("s"))
+    kept = part(kept, lambda x: (x["optimizer"] != "cmaes") | x["task"].astype(str).str.startswith("y"))
+    found = renamed(replace(kept, provenance=provenance), {"cma*": "model", "tpe": "model", "*": "chance"})
+    assert set(found.trials["optimizer"].unique()) == {"model", "chance"} == set(found.planned["optimizer"].unique())
+    assert set(found.trials["task"].unique()) == set(kept.trials["task"].unique())
+    assert len(found.trials) == len(kept.trials)
+    old, new = (x.trials.set_index(["task", "seed", "trial"]).sort_index() for x in (kept, found))
+    rows = old["optimizer"].astype(str).isin(["tpe", "cmaes"]).to_numpy()
+    np.testing.assert_array_equal(old["value"][rows], new["value"][new["optimizer"] == "model"])
+    assert found.provenance["first_model_trials"] == {"model": 11, "chance": 1}
+    assert found.provenance["optimizer_packages"]["model"] == [{"optuna": "5.0.0"}, {"cmaes": "0.13"}]
+    assert renamed(kept, {}).trials["optimizer"].tolist() == kept.trials["optimizer"].tolist()
+    words = "'cmaes' and 'tpe' cannot have one name, 'model': they ran on .* with the same seed .0.; give them"
+    with pytest.raises(optibench_reports.ReportError, match=words):
+        renamed(whole, {"cmaes": "model", "tpe": "model"})
+
+
+def test_shared_tasks_are_those_that_every_optimizer_ran(whole: Results) -> None:
+    names = sorted(whole.trials["task"].unique())
+    few = {"random": names, "tpe": names[1:], "cmaes": names[:3]}
+    grids = [part(whole, lambda x, task=task: x["task"] == task) for task in names]
+    grids = [
+        part(grid, lambda x: [y in few[o] for o, y in zip(x["optimizer"], x["task"], strict=True)]) for grid in grids
+    ]
+    found = on_shared_tasks(grids)
+    assert sorted(found.trials["task"].unique()) == names[1:3] == sorted(found.tasks)
+    assert set(found.trials["optimizer"].unique()) == {*few}
+    with pytest.raises(optibench_reports.ReportError, match="no task was run by every optimizer"):
+        on_shared_tasks([part(whole, lambda x: (x["optimizer"] == "tpe") == (x["task"] == names[0]))])
