@@ -27,7 +27,8 @@ from optiformer.errors import ModelError
 from optiformer.files import read_content
 from optiformer.one_thread import one_thread
 from optiformer.search.best_guess import best_guess
-from optiformer.search.proposer import Proposer, ProposerConfig, with_settings
+from optiformer.search.config import ProposerConfig, with_settings
+from optiformer.search.proposer import Proposer
 from optiformer.sequence.config import SamplingConfig
 from optiformer.settings import Range, convert
 from optiformer.space.conditions import learn

@@ -13,7 +13,7 @@ import pytest
 
 from optiformer.errors import ModelError
 from optiformer.network_config import PRESETS
-from optiformer.search.proposer import ProposerConfig
+from optiformer.search.config import ProposerConfig
 from optiformer.settings import Range, build, convert
 from optiformer.training.config import RunConfig
 

@@ -19,7 +19,7 @@ from optibench_optimizers import Capabilities, Entry, Observation, OptimizerErro
 from optibench_optimizers.adapters.random_search import RandomSearch
 from optibench_optimizers.entry import settings_of
 from optibench_optimizers.settings import Choice, Number, Whole, of_type
-from optiformer.search.proposer import PRESETS
+from optiformer.search.config import PRESETS
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -75,7 +75,8 @@ def _propose(proposer: Any) -> Suggest:
 
 def main() -> None:
     """Print a table for the shipped networks."""
-    from optiformer.search.proposer import PRESETS, Proposer
+    from optiformer.search.config import PRESETS
+    from optiformer.search.proposer import Proposer
     from optiformer.sequence.policy import Policy
     from optiformer.surrogate.checkpoint import default_checkpoint, load
     from optiformer.surrogate.surrogate import NetworkSurrogate

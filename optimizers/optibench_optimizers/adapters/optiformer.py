@@ -14,7 +14,7 @@ from optibench_optimizers.base import Training
 from optibench_optimizers.catalog import CAPABILITIES
 from optibench_optimizers.settings import SettingError, blaming
 from optiformer.errors import ModelError
-from optiformer.search.proposer import ProposerConfig, with_settings
+from optiformer.search.config import ProposerConfig, with_settings
 from optiformer.surrogate.checkpoint import default_checkpoint, load
 from optiformer.surrogate.checkpoint import fingerprint as of_checkpoint
 from optiformer.surrogate.surrogate import NetworkSurrogate

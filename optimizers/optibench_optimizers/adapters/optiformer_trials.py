@@ -12,7 +12,8 @@ from optibench_optimizers.history import succeeded
 from optibench_optimizers.settings import library_seed, whole
 from optibench_optimizers.spaces import Config, SearchSpace
 from optiformer.errors import ModelError
-from optiformer.search.proposer import Proposer, ProposerConfig
+from optiformer.search.config import ProposerConfig
+from optiformer.search.proposer import Proposer
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.surrogate.interface import Surrogate

@@ -13,7 +13,8 @@ from optiformer.gp.kernels import HEADS, correlation, squared_distances
 from optiformer.gp.posterior import Kinds
 from optiformer.network_config import NetworkConfig
 from optiformer.search.batch import select_batch
-from optiformer.search.proposer import Proposer, ProposerConfig
+from optiformer.search.config import ProposerConfig
+from optiformer.search.proposer import Proposer
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays

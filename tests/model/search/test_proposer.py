@@ -34,7 +34,8 @@ from optibench_optimizers.spaces import SearchSpace
 from optiformer.errors import ModelError
 from optiformer.network_config import NetworkConfig
 from optiformer.search import candidates
-from optiformer.search.proposer import MIN_CONTINUOUS_LEVELS, PRESETS, Proposer, ProposerConfig, with_settings
+from optiformer.search.config import PRESETS, ProposerConfig, with_settings
+from optiformer.search.proposer import MIN_CONTINUOUS_LEVELS, Proposer
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.space.unit_space import UnitSpace

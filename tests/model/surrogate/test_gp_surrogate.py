@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import norm
 
 from optiformer.gp.posterior import Kinds
-from optiformer.search.proposer import Proposer, with_settings
+from optiformer.search.config import with_settings
+from optiformer.search.proposer import Proposer
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.surrogate.gp_surrogate import ConditionedGP, GPSurrogate
