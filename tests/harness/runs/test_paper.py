@@ -275,8 +275,8 @@ def test_the_published_paper_is_of_the_looks() -> None:
     assert all((ROOT / folder / "trials.parquet").exists() for folder in found.results)
     assert set(found.results.values()) == {None}
     assert {part.name: part.at for part in found.parts} == {
-        **dict.fromkeys(("look", "slow"), (25, 50)),
-        **dict.fromkeys(("objectives", "constraints"), (25, 50, 100)),
+        **dict.fromkeys(("pipelines", "pools", "slow"), (25, 50)),
+        **dict.fromkeys(("functions", "objectives", "constraints"), (25, 50, 100)),
     }
     assert set(found.results) == {folder for part in found.parts for folder in part.results}
     ran = {name for folder in found.results for name in read(ROOT / folder).trials["optimizer"].unique()}
