@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Config = Mapping[str, Any]
 Direction = Literal["minimize", "maximize"]
 Sampling = Literal["deterministic", "exact", "noisy"]
+MAX_NUMBER = 1e300
+"""Bound of the numbers of a front, whose differences must be finite."""
 
 
 class BenchmarkError(Exception):
@@ -119,8 +121,11 @@ class Front:
     def __post_init__(self) -> None:
         numbers = (*self.ideal, *self.reference_point, *(number for point in self.points for number in point))
         sizes = {len(self.ideal), len(self.reference_point), *map(len, self.points)}
-        if len(sizes) != 1 or not all(map(math.isfinite, numbers)):
-            raise ValueError("ideal, reference_point and points must have one finite number for each objective")
+        if len(sizes) != 1 or not all(abs(number) <= MAX_NUMBER for number in numbers):
+            raise ValueError(
+                "ideal, reference_point and points must have one finite number for each objective, of at most "
+                f"{MAX_NUMBER:g}"
+            )
         if any(best == last for best, last in zip(self.ideal, self.reference_point, strict=True)):
             raise ValueError(f"the reference point {self.reference_point} must be worse than the ideal {self.ideal}")
         if not 0.0 < self.hypervolume <= 1.0:
@@ -197,17 +202,26 @@ class Benchmark(ABC):
         """The objectives and the constraints of an evaluation, one number for each that is declared.
 
         Raises:
-            ValueError: There are more or fewer than declared.
+            ValueError: There are more or fewer than declared, or something else than numbers.
         """
-        values = tuple(map(float, evaluation.values if self.objectives else (evaluation.value,)))
-        constraints = tuple(map(float, evaluation.constraints))
+        parts: list[tuple[float, ...]] = []
         for what, found, names in (
-            ("objectives", values, tuple(self.objectives) or ("value",)),
-            ("constraints", constraints, self.constraints),
+            (
+                "objectives",
+                evaluation.values if self.objectives else (evaluation.value,),
+                tuple(self.objectives) or ("value",),
+            ),
+            ("constraints", evaluation.constraints, self.constraints),
         ):
-            if len(found) != len(names):
-                raise ValueError(f"it returned {len(found)} {what}, and declares {len(names)}: {', '.join(names)}")
-        return values, constraints
+            try:
+                parts.append(tuple(map(float, found)))
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"it returned {found!r:.200} for the {what} {', '.join(names)}, not a number for each"
+                ) from None
+            if len(parts[-1]) != len(names):
+                raise ValueError(f"it returned {len(parts[-1])} {what}, and declares {len(names)}: {', '.join(names)}")
+        return parts[0], parts[1]
 
     def measure_reference(self) -> Reference:
         """Measure the reference values, for `optibench references`; override if the benchmark can.

@@ -81,7 +81,8 @@ def igd_plus(
     if not len(wanted):
         return np.full(len(reached), np.nan)
     distance = np.zeros((len(reached), len(wanted)))
-    for mine, theirs in zip(reached.T, wanted.T, strict=True):
-        distance += np.maximum(mine[:, None] - theirs, 0.0) ** 2
+    with np.errstate(over="ignore"):  # whatever is that far away is infinitely far
+        for mine, theirs in zip(reached.T, wanted.T, strict=True):
+            distance += np.maximum(mine[:, None] - theirs, 0.0) ** 2
     nearest: Floats = np.fmin.accumulate(np.sqrt(distance), axis=0).mean(axis=1)
     return nearest

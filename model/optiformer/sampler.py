@@ -109,6 +109,8 @@ class OptiFormerSampler(BaseSampler):
             seed = convert(Annotated[int, Range(0)], seed, "OptiFormerSampler: seed")
         if preset not in ("default", "thorough"):
             raise ModelError(f"OptiFormerSampler: preset must be default or thorough, not {preset!r}.")
+        if constraints_func is not None and not callable(constraints_func):
+            raise ModelError(f"OptiFormerSampler: constraints_func must be a function, not {constraints_func!r}.")
         if not isinstance(independent_sampler, BaseSampler | None):
             raise ModelError(f"OptiFormerSampler: independent_sampler must be a sampler, not {independent_sampler!r}.")
         if not isinstance(warn_independent_sampling, bool):

@@ -294,6 +294,7 @@ def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp
         OptiFormerSampler(tiny_checkpoint, preset="thorough")
     for settings, words in (
         ({"independent_sampler": "tpe"}, "independent_sampler must be a sampler, not 'tpe'"),
+        ({"constraints_func": 3}, "constraints_func must be a function, not 3"),
         ({"warn_independent_sampling": 1}, "warn_independent_sampling must be True or False"),
         ({"n_startup_trials": -1}, "n_startup must be a whole number"),
     ):

@@ -23,7 +23,12 @@ def refuse_objectives(entry: Entry, found: Sequence[Benchmark]) -> None:
     for benchmark in found:
         counts = len(benchmark.objectives) or 1, len(benchmark.constraints)
         if lacking := entry.capabilities.lacks(*counts):
-            able = [one.name for one in optibench_optimizers.entries().values() if not one.capabilities.lacks(*counts)]
+            able = [
+                one.name
+                for one in optibench_optimizers.entries().values()
+                if not one.capabilities.lacks(*counts)
+                and not (one.capabilities.multi_fidelity and benchmark.fidelity_space is None)
+            ]
             raise HarnessError(
                 f"Optimizer {entry.name!r} does not take {lacking}, which {benchmark.name} has: leave one of the two "
                 f"out, or use {', '.join(able)}."

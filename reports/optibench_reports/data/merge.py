@@ -21,6 +21,7 @@ SAME = ("phase", "state", "value")
 BY_OPTIMIZER = ("training", "optimizer_packages", "first_model_trials")
 """Keys of the provenance with an entry for each optimizer."""
 _FROZEN = ("f_best", "f_ref", "f_worst", "version")
+_BOX = ("ideal", "reference_point")
 
 
 def merge(grids: Sequence[Results]) -> Results:
@@ -224,6 +225,12 @@ def _tasks(grids: Sequence[Results]) -> dict[str, Mapping[str, Any]]:
                         f"task {name!r} has the {what.replace('_', ' ')} {one!r} in one grid and {other!r} in "
                         "another: their values cannot be compared; report the grids one by one"
                     )
+            for what in ("objectives", "constraints"):
+                if list(known.get(what) or ()) != list(task.get(what) or ()):
+                    raise ReportError(
+                        f"task {name!r} has other {what} in one grid than in another: their trials cannot be compared; "
+                        "report the grids one by one"
+                    )
             if not _same_reference(known, task):
                 raise ReportError(
                     f"task {name!r} has other reference values in one grid than in another: their regrets cannot be "
@@ -239,11 +246,15 @@ def _same_reference(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     a, b = one.get("reference"), other.get("reference")
     if a is None or b is None:
         return a is b
-    return all(a.get(key) == b.get(key) or _close(a.get(key), b.get(key)) for key in _FROZEN)
+    return all(_close(a.get(key), b.get(key)) for key in _FROZEN) and all(
+        len(one.get(key) or ()) == len(other.get(key) or ())
+        and all(map(_close, one.get(key) or (), other.get(key) or ()))
+        for key in _BOX
+    )
 
 
 def _close(a: Any, b: Any) -> bool:
-    return isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=1e-9)
+    return a == b or (isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=1e-9))
 
 
 def _coded(trials: pd.DataFrame) -> tuple[Ints, pd.DataFrame]:

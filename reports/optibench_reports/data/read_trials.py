@@ -21,7 +21,7 @@ Further columns are ignored. Incumbents and regrets are computed here, from the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def load(
     """
     path = Path(path)
     trials = _read(path)
-    frame = _typed(path, trials, suffix)
+    frame = _typed(path, trials, suffix, [name for name, task in tasks.items() if task.get("objectives")])
     unknown = sorted(set(frame["task"].unique()) - set(tasks))
     if unknown:
         raise ReportError(
@@ -132,8 +132,8 @@ def _parse(path: Path) -> pd.DataFrame:
         raise ReportError(f"{path} cannot be read as {kind[1:].upper()}: {reason}") from error
 
 
-def _typed(path: Path, trials: pd.DataFrame, suffix: str) -> pd.DataFrame:
-    """The known columns in their types."""
+def _typed(path: Path, trials: pd.DataFrame, suffix: str, several: Collection[str]) -> pd.DataFrame:
+    """The known columns in their types; ``several``: the tasks with several objectives, whose trials have no value."""
     columns: dict[str, Any] = {}
     for column in ("optimizer", "task", "seed", "trial"):
         empty = trials[column].isna().to_numpy()
@@ -159,7 +159,7 @@ def _typed(path: Path, trials: pd.DataFrame, suffix: str) -> pd.DataFrame:
         unknown = sorted(set(columns["state"].unique()) - set(STATES))
         if unknown:
             raise ReportError(f"{path} has the state {unknown[0]!r}: known are {', '.join(STATES)}")
-        bad = (columns["state"] == "ok").to_numpy() & ~known
+        bad = (columns["state"] == "ok").to_numpy() & ~known & ~columns["task"].isin(several).to_numpy()
         if bad.any():
             raise ReportError(f"{path} has an ok trial without a value, {describe(trials, bad)}: is its state failed?")
         # A failed trial has no value of the task.

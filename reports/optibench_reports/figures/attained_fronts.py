@@ -18,7 +18,7 @@ from optibench_reports.figures.axes import COLUMN, framed, marker_size, save, sh
 from optibench_reports.figures.style import RC, Style, styles
 from optibench_reports.format.text import plural
 
-COLUMNS = ("optimizer", "task", "seed", "state", "values")
+COLUMNS = ("optimizer", "task", "seed", "state", "cost_fidelity", "values")
 MAX_TASKS = 12
 """Tasks with a panel; of more, an evenly spaced selection by name is shown."""
 NOWHERE = 1e300
@@ -30,8 +30,10 @@ class AttainedFronts:
     """The trials on tasks with two objectives.
 
     Attributes:
-        trials: One row for each, with :data:`COLUMNS`; ``values`` has both objectives, or ``None``.
-        tasks: Of each task ``objectives`` (directions by name), ``reference_point`` and the points of its ``front``.
+        trials: One row for each, with :data:`COLUMNS`; ``values`` has both objectives, or ``None``. Only feasible
+            trials at the full fidelity (a ``cost_fidelity`` of 1) attain something.
+        tasks: Of each task ``objectives`` (directions by name), ``reference_point`` and, if it has any, the points of
+            its ``front``.
     """
 
     trials: pd.DataFrame
@@ -69,7 +71,7 @@ class AttainedFronts:
             (
                 "attained_fronts",
                 f"Median attained fronts on {which} with two objectives: what at least half of the seeds dominate with "
-                "all their feasible trials; grey, the frozen front",
+                "all their feasible trials; black crosses, the frozen front",
             )
         ]
 
@@ -111,12 +113,12 @@ def _panel(
     """One task: the frozen front, and a surface for each optimizer, in the objectives' own directions."""
     sign = np.array([1.0 if direction == "minimize" else -1.0 for direction in task["objectives"].values()])
     last = np.array(task["reference_point"], dtype=float) * sign
-    front = np.array(task["front"], dtype=float).reshape(-1, 2)
-    axis.plot(*front.T, linestyle="none", marker="o", markersize=2.0, color="0.6", zorder=1)
+    front = np.array(task.get("front", ()), dtype=float).reshape(-1, 2)
+    axis.plot(*front.T, linestyle="none", marker="+", markersize=3.5, markeredgewidth=0.6, color="black", zorder=1)
     drawn = [front * sign]
     for name in optimizers:
         mine = rows[rows["optimizer"] == name]
-        ok = mine[mine["state"] == "ok"]
+        ok = mine[(mine["state"] == "ok") & (mine["cost_fidelity"] >= 1.0)]
         points = {
             seed: np.array(part["values"].tolist(), dtype=float) * sign
             for seed, part in ok.groupby("seed", observed=True)

@@ -67,7 +67,8 @@ class Analysis:
         costs: The results against cost, if trials cost differently.
         metrics: The requested metrics, at the incumbent.
         several: Tasks with several objectives.
-        igd_plus: Their IGD+, and NaN on others, (O, T, S, A); ``None`` if there is none.
+        fronted: Those of them whose frozen front has points.
+        igd_plus: The IGD+ on these, and NaN on others, (O, T, S, A); ``None`` if there is none.
         feasibility: Feasible trials; ``None`` if no task has constraints.
     """
 
@@ -92,6 +93,7 @@ class Analysis:
     costs: tuple[Costs, ...]
     metrics: tuple[MetricResult, ...]
     several: tuple[str, ...]
+    fronted: tuple[str, ...]
     igd_plus: Floats | None
     feasibility: Feasibility | None
 
@@ -144,6 +146,7 @@ def analyse(
     )
     signs = tuple(None if found is None else sign_tests(found, against) for found in overall)
     several = tuple(name for name in grid.tasks if results.tasks[name].get("objectives"))
+    fronted = tuple(name for name in several if results.tasks[name].get("front"))
     return Analysis(
         grid=grid,
         counts=counts,
@@ -178,8 +181,9 @@ def analyse(
             if task.get("random") and not task.get("reference")
         },
         several=several,
+        fronted=fronted,
         igd_plus=grid.dense(results.trials[IGD_PLUS].to_numpy(float)[grid.order], counts)
-        if several and IGD_PLUS in results.trials.columns
+        if fronted and IGD_PLUS in results.trials.columns
         else None,
         feasibility=feasibility(results, grid),
     )

@@ -44,11 +44,11 @@ def regret_tables(analysis: Analysis) -> list[Table]:
 
 
 def igd_tables(analysis: Analysis) -> list[Table]:
-    """The same of the IGD+ on the tasks with several objectives; no table if there is none."""
+    """The same of the IGD+ on the tasks whose frozen front has points; no table if there is none."""
     if analysis.igd_plus is None:
         return []
     return _by_task(
-        analysis, analysis.igd_plus, np.flatnonzero(np.isin(analysis.grid.tasks, analysis.several)), _IGD_PLUS
+        analysis, analysis.igd_plus, np.flatnonzero(np.isin(analysis.grid.tasks, analysis.fronted)), _IGD_PLUS
     )
 
 

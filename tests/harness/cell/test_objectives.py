@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import time
@@ -198,6 +199,9 @@ def test_a_journal_and_a_replay_keep_them(cell: Callable[..., list[Trial]]) -> N
         (Evaluation(values=(1.0,), constraints=(0.0,)), "it returned 1 objectives, and declares 2: gain, cost"),
         (Evaluation(values=(1.0, 1.0)), "it returned 0 constraints, and declares 1: sum"),
         (Evaluation(1.0, constraints=(0.0,)), "it returned 0 objectives"),
+        (Evaluation(values=None, constraints=(0.0,)), "returned None for the objectives gain, cost, not a number for"),
+        (Evaluation(values=(1.0, 1.0), constraints=(None,)), "returned (None,) for the constraints sum, not a number"),
+        (Evaluation(values=(1.0, "a"), constraints=(0.0,)), "returned (1.0, 'a') for the objectives gain, cost, not"),
     ],
 )
 def test_a_wrong_evaluation_is_a_failed_trial(cell: Callable[..., list[Trial]], odd: Evaluation, error: str) -> None:
@@ -277,6 +281,16 @@ def test_a_cell_without_a_feasible_trial_has_no_igd_plus(
     assert "| two/gain | — (0/2) |" in (table / "igd_plus_at_4.md").read_text()
 
 
+def test_a_front_without_points_is_reported_without_an_igd_plus(
+    registered: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Two, "front", dataclasses.replace(Two.front, points=()))
+    how: dict[str, Any] = {"trials": 6, "initial_size": 2, "jobs": 1, "executor": "serial", "out": tmp_path / "out"}
+    page = ob.run(optimizers=["random", "sobol"], benchmarks=[Two.name], seeds=2, **how).report().path
+    assert (page.parent / "figures" / "attained_fronts.png").exists()
+    assert not list(page.parent.glob("tables/igd_plus*"))
+
+
 @pytest.mark.parametrize(
     ("optimizer", "task", "says"),
     [
@@ -291,6 +305,7 @@ def test_an_optimizer_that_cannot_is_refused_with_those_that_can(
     with pytest.raises(HarnessError, match=says) as refused:
         Plan.of(Grid(("random", optimizer), ("synthetic/sphere-2d", task), (0,), 5))
     assert "random, sobol, tpe" in str(refused.value)
+    assert "hyperband" not in str(refused.value), "it needs a fidelity, which these tasks lack"
     space = optibench_benchmarks.create(task).space
     with pytest.raises(optibench_optimizers.OptimizerError, match="does not take"):
         optibench_optimizers.create(optimizer, space, seed=0, n_trials=5, n_objectives=2, n_constraints=1)
@@ -329,6 +344,7 @@ def test_a_wrong_declaration_is_one_sentence(wrong: dict[str, Any], says: str) -
         (((0.0, 0.0), (1.0, 1.0), 0.0, ()), "above 0 and at most 1"),
         (((0.0, 0.0), (1.0,), 0.5, ()), "one finite number for each objective"),
         (((0.0, math.nan), (1.0, 1.0), 0.5, ()), "one finite number for each objective"),
+        (((-1e308, 0.0), (1e308, 1.0), 0.5, ()), r"of at most 1e\+300"),
     ],
 )
 def test_a_wrong_front_is_refused(numbers: tuple[Any, ...], says: str) -> None:

@@ -253,8 +253,12 @@ def written(run: Path, path: Path) -> pd.DataFrame:
     return found
 
 
-def test_several_objectives_and_constraints_come_back(several: Path, tmp_path: Path) -> None:
-    written(several, tmp_path / "trials.csv")
+@pytest.mark.parametrize("state", [False, True])
+def test_several_objectives_and_constraints_come_back(several: Path, tmp_path: Path, state: bool) -> None:
+    path = tmp_path / "trials.csv"
+    found = written(several, path)
+    if state:
+        found.assign(state=Run(several).trials["state"]).to_csv(path, index=False)
     assert main(["import", str(tmp_path / "trials.csv"), "--out", str(tmp_path / "theirs")]) == 0
     own, theirs = (
         Run(folder).trials.sort_values(ORDER, ignore_index=True) for folder in (several, tmp_path / "theirs")
@@ -286,7 +290,7 @@ def test_what_lacks_an_objective_is_refused_or_has_failed(
     trials.loc[trials["task"] == SEVERAL[1], "objective:f1"] = np.nan
     trials.assign(state="ok").to_csv(path, index=False)
     assert main(["import", str(path), "--out", str(tmp_path / "out")]) == 2
-    assert "without" in capsys.readouterr().err
+    assert "has an ok trial without all its numbers" in capsys.readouterr().err
     trials.to_csv(path, index=False)
     assert main(["import", str(path), "--out", str(tmp_path / "out")]) == 0
     found = Run(tmp_path / "out").trials

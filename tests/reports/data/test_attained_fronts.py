@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,19 +41,24 @@ def test_nothing_is_attained_where_most_runs_have_no_feasible_trial() -> None:
 def fronts() -> AttainedFronts:
     rng = np.random.default_rng(0)
     rows = [
-        {"optimizer": o, "task": t, "seed": s, "state": "ok" if rng.random() < 0.7 else "infeasible", "values": v}
+        {
+            **{"optimizer": o, "task": t, "seed": s, "cost_fidelity": 1.0, "values": v},
+            "state": "ok" if rng.random() < 0.7 else "infeasible",
+        }
         for o in ("random", "$tpe$")
         for t in ("a/first", "a/second")
         for s in range(3)
         for v in rng.random((9, 2)).tolist()
     ]
-    rows.append({"optimizer": "random", "task": "a/first", "seed": 3, "state": "failed", "values": None})
+    rows.append({"optimizer": "random", "task": "a/first", "seed": 3, "state": "failed", "cost_fidelity": 1.0})
     task = {
         "objectives": {"gain": "maximize", "cost": "minimize"},
         "reference_point": [0.0, 1.0],
         "front": [[1.0, 0.5], [0.5, 0.0]],
     }
-    return AttainedFronts(pd.DataFrame(rows), {"a/first": task, "a/second": {**task, "front": []}})
+    return AttainedFronts(
+        pd.DataFrame(rows), {"a/first": task, "a/second": {k: v for k, v in task.items() if k != "front"}}
+    )
 
 
 def test_it_is_drawn_and_can_be_filtered(tmp_path: Path) -> None:
@@ -67,3 +73,17 @@ def test_it_is_drawn_and_can_be_filtered(tmp_path: Path) -> None:
     assert one is not None
     assert set(one.trials["optimizer"]) == {"random"}
     assert fronts().only({"random"}, {"elsewhere"}) is None
+
+
+def test_trials_at_a_lower_fidelity_attain_nothing(tmp_path: Path) -> None:
+    def drawn(found: AttainedFronts) -> bytes:
+        ((name, _),) = found.draw(tmp_path, ["random", "$tpe$"])
+        return (tmp_path / f"{name}.png").read_bytes()
+
+    usual = fronts()
+    cheap = usual.trials[usual.trials["state"] == "ok"].assign(
+        cost_fidelity=0.1, values=lambda rows: [[2.0, -1.0]] * len(rows)
+    )
+    more = pd.concat([usual.trials, cheap], ignore_index=True)
+    assert drawn(replace(usual, trials=more)) == drawn(usual)
+    assert drawn(replace(usual, trials=more.assign(cost_fidelity=1.0))) != drawn(usual)

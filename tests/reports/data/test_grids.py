@@ -87,6 +87,9 @@ def test_a_grid_without_a_plan_brings_its_cells(whole: Results) -> None:
         ({"reference": None}, "other reference values"),
         ({"reference": {"f_best": 0.1, "f_ref": 1.0, "f_worst": 3.0, "version": 1}}, "other reference values"),
         ({"reference": {"f_best": 0.0, "f_ref": 1.0, "f_worst": 3.0, "version": 2}}, "other reference values"),
+        ({"ideal": [0.0, 0.0], "reference_point": [1.0, 1.0]}, "other reference values"),
+        ({"objectives": {"value": "minimize", "cost": "minimize"}}, "other objectives"),
+        ({"constraints": ["cost"]}, "other constraints"),
     ],
 )
 def test_grids_that_disagree_on_a_task_are_refused(whole: Results, change: dict[str, Any], words: str) -> None:
