@@ -312,7 +312,7 @@ class Page:
         os.close(self.back)
 
 
-KEYS = {"ArrowLeft": 37, "Home": 36, "Enter": 13}
+KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "Enter": 13}
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
 import optibench_reports
 from optibench_reports.data.results import Results
+from optibench_reports.figures.attained_fronts import AttainedFronts
 
 if TYPE_CHECKING:
     from tests.reports.conftest import Page
@@ -174,3 +176,58 @@ def test_any_name_is_shown_as_text(make: Make, browser: Page, tmp_path: Path) ->
     assert sorted(names) == sorted(["random", NASTY])
     assert NASTY in browser("document.querySelector('pre').textContent")
     assert browser.complaints == []
+
+
+def test_fronts_show_the_trial_that_is_pointed_at(make: Make, browser: Page, tmp_path: Path) -> None:
+    results = make(("random", "tpe"), ("a/x", "a/y"), seeds=2, trials=6)
+    trials = [
+        {"optimizer": o, "task": t, "seed": s, "trial": n, "state": "ok", "cost_fidelity": 1.0, "values": [x, 1 - x]}
+        for t in ("a/x", "a/y")
+        for o, s, n, x in (("random", 0, 0, 0.5), ("random", 1, 3, 0.25), ("tpe", 1, 5, 0.75))
+    ]
+    task = {
+        "objectives": {"error": "minimize", "</script>": "minimize"},
+        "reference_point": [2.0, 2.0],
+        "front": [[0, 0]],
+    }
+    fronts = AttainedFronts(pd.DataFrame(trials), dict.fromkeys(("a/x", "a/y"), task))
+    optibench_reports.write(results, tmp_path, bootstrap_draws=100, fronts=fronts)
+    for width in (1280, 390):
+        browser.open(tmp_path / "report.html", width)
+        assert browser("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+    browser.open(tmp_path / "report.html")
+    assert browser("[...document.querySelectorAll('#front-task option')].map(o => o.label)") == ["a/x", "a/y"]
+    assert browser("document.querySelectorAll('#front-plot .cross').length") == 1
+    said = "document.getElementById('front-point').textContent"
+    assert browser(said).startswith("Point at a mark")
+    script = "document.getElementById('front-plot').scrollIntoView({block: 'center'}); "
+    mark = "[...document.querySelectorAll('#front-plot g path[transform]')]"
+    places = browser(f"{script}{mark}.map(path => path.getBoundingClientRect().toJSON())")
+    texts = []
+    for place in places:
+        x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+        browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + 3, y=y - 3)
+        texts.append(browser(said))
+    expected = [
+        "random, seed 0, trial 1: error 0.5, </script> 0.5",
+        "random, seed 1, trial 4: error 0.25, </script> 0.75",
+        "tpe, seed 1, trial 6: error 0.75, </script> 0.25",
+    ]
+    assert sorted(texts) == expected
+    assert browser("document.querySelectorAll('#front-plot .ring').length") == 1
+    browser("document.getElementById('front-plot').focus()")
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=5, y=5)
+    browser.key("ArrowRight")
+    assert browser(said) in expected
+    browser.click("#front-legend li:nth-child(1) button")
+    assert browser(f"{mark}.length") in (1, 2)
+    browser.click("#front-none")
+    assert browser(f"{mark}.length") == 0
+    browser.click("#front-log-x")
+    browser.click("#front-all")
+    assert browser(f"{mark}.length") == 3
+    assert browser.complaints == []
+
+
+def test_a_page_without_two_objectives_has_no_fronts(page: Path) -> None:
+    assert "front-plot" not in page.read_text(encoding="utf-8")

@@ -127,6 +127,20 @@ def test_a_lead_that_two_share_is_said_of_both(make: Make) -> None:
     assert third.startswith("tpe is significantly better than random (p ")
 
 
+def test_no_lead_counts_over_an_optimizer_that_has_no_model_yet(make: Make) -> None:
+    regrets = {"tpe": lambda t: 0.1, "random": lambda t: 0.5 + t / 50, "nsga2": lambda t: 0.6 + t / 50}
+    found = with_regrets(make, regrets)
+    for first, ending in (
+        ({}, "significantly better than random and nsga2 "),
+        ({"tpe": 11, "nsga2": 51}, "significantly better than random "),
+    ):
+        third = sentences(replace(found, provenance={"first_model_trials": first}))[2]
+        assert third.startswith(f"tpe is {ending}(p ")
+        assert third.endswith(" Not counted, because they had no model by then: nsga2.") == ("nsga2" in first)
+    early = replace(found, provenance={"first_model_trials": {"random": 99, "nsga2": 51}})
+    assert sentences(early)[2] == "Not counted, because they had no model by then: nsga2 and random."
+
+
 def test_equal_ranks_are_no_lead_of_the_first_by_name(make: Make) -> None:
     turns = {"tpe": lambda t: 0.25 * (1 + t % 2), "cmaes": lambda t: 0.25 * (2 - t % 2)}
     first, _, third = sentences(with_regrets(make, turns))

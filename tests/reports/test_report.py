@@ -21,6 +21,7 @@ from optibench_reports.data.results import Results
 from optibench_reports.figures.style import KNOWN, lighten, luminance, mix, styles
 from optibench_reports.format.latex import escape
 from optibench_reports.format.text import markdown_escape, number, p_value, plus_minus
+from optibench_reports.render.report import every_table
 from optibench_reports.stats.analysis import Analysis, analyse
 from optibench_reports.tables.runtime_and_failures import seconds_table
 from optibench_reports.text.run_info import facts
@@ -126,9 +127,14 @@ def test_the_first_model_based_trial_stands_beside_the_asks_and_earlier_counts_a
     }
     notes = cautions(analyse(known, at=(2, 8), draws=100, seed=0))
     assert [note for note in notes if "has a model" in note] == [
-        "tpe has a model, or a second generation, from trial 3 on: after 2 trials it shows its start only.",
         "nsga2 has a model, or a second generation, from trial 51 on: after 2 and 8 trials it shows its start only.",
+        "tpe has a model, or a second generation, from trial 3 on: after 2 trials it shows its start only.",
     ]
+    tables = {table.name: table for table in every_table(analyse(known, at=(2, 8), draws=100, seed=0))}
+    assert {row[0].text: row[-1].text for row in tables["ranks"].rows} == {"random": "—", "tpe": "3", "nsga2": "51"}
+    assert tables["ranks"].header[-1] == "model from"
+    assert tables["pairs_at_2"].note.endswith("Before their model, or second generation: nsga2 and tpe")
+    assert tables["regret_at_8"].note.endswith("Before their model, or second generation: nsga2")
     other = replace(known, provenance={"first_model_trials": {"tpe": 5}})
     assert optibench_reports.merge([known, other]).provenance["first_model_trials"] == {"tpe": 5, "nsga2": 51}
 

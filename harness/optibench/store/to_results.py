@@ -210,7 +210,7 @@ def load_fronts(folders: Sequence[Path]) -> AttainedFronts | None:
         if not mine:
             continue
         tasks |= msgspec.to_builtins(mine)
-        table = store.trials(plan.cells(), [*COLUMNS, "trial"])
+        table = store.trials(plan.cells(), COLUMNS)
         known = compute.is_in(table.column("task").cast(pa.string()), pa.array(list(mine)))
         found.append(table.filter(known).to_pandas().astype({"optimizer": str, "task": str, "state": str}))
     trials = pd.concat(found, ignore_index=True) if found else pd.DataFrame()

@@ -10,6 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 MISSING = "—"
+MODEL_FROM = "model from"
+MODEL_FROM_NOTE = (
+    f"Model from: the trial from which a model, or a second generation, suggests; {MISSING} if it has neither, or does "
+    "not say"
+)
+"""A column of tables, and what it means."""
 SIMILAR = "≈"
 
 

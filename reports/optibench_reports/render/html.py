@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from optibench_reports.data.score_array import Floats
+from optibench_reports.figures.attained_fronts import AttainedFronts
 from optibench_reports.figures.style import lighten, styles
 from optibench_reports.format.text import Table, plural
 from optibench_reports.stats.analysis import Analysis
@@ -31,6 +32,11 @@ TWO_COLUMNS = 700
 DARK_GROUND = "#14181d"
 """The page's background in dark mode; lines are lightened to contrast with it."""
 
+FRONTS = (
+    "Marks: feasible trials of all seeds that no other trial of the optimizer dominates; lines: what at least half of "
+    "its seeds attain; crosses: the frozen front. What is worse than the reference point is left out."
+)
+
 Drawn = tuple[Curves, list[Curves]]
 
 
@@ -41,6 +47,7 @@ def page(
     folder: Path,
     drawn: Drawn,
     made_by: str,
+    fronts: AttainedFronts | None = None,
 ) -> str:
     """The page's text.
 
@@ -52,6 +59,7 @@ def page(
         folder: The folder of the figures' PNG files.
         drawn: The anytime curves over all tasks, and by family.
         made_by: The command that makes it, without its options.
+        fronts: Trials with two objectives, whose fronts the page draws.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -63,10 +71,10 @@ def page(
         lstrip_blocks=True,
         autoescape=True,
     )
-    style, *scripts = (_source(environment, name) for name in ("page.css", "page.js", "markers.js", "chart.js"))
-    script = "".join(scripts)
+    scripts = ["page.js", "drawing.js", "chart.js", *(["fronts.js"] if fronts else [])]
+    style, script = _source(environment, "page.css"), "".join(_source(environment, name) for name in scripts)
     # The data may contain any name: nothing in it closes the element, and only the page's own script may run.
-    data = json.dumps(_data(analysis, drawn), separators=(",", ":"), allow_nan=False)
+    data = json.dumps(_data(analysis, drawn, fronts), separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         data = data.replace(character, f"\\u{ord(character):04x}")
     grid, headline = analysis.grid, str(analysis.counts[analysis.headline])
@@ -82,6 +90,7 @@ def page(
         facts=facts(analysis),
         commands=commands(analysis, made_by),
         policy=policy(analysis),
+        fronts=FRONTS if fronts else "",
         tables=[
             {**vars(table), "open": table.name.rpartition("_at_")[2] in (table.name, headline)} for table in tables
         ],
@@ -138,7 +147,7 @@ def _embedded(path: Path, caption: str) -> dict[str, Any]:
     }
 
 
-def _data(analysis: Analysis, drawn: Drawn) -> dict[str, Any]:
+def _data(analysis: Analysis, drawn: Drawn, fronts: AttainedFronts | None) -> dict[str, Any]:
     """Data of the script: optimizers by mean rank, and the curves of every set of tasks in that order.
 
     The page shows values at the headline trial count until the reader chooses another one.
@@ -164,6 +173,7 @@ def _data(analysis: Analysis, drawn: Drawn) -> dict[str, Any]:
         "headline": analysis.counts[analysis.headline],
         "counts": [_plain(overall.counts), _plain(counts)],
         "views": views,
+        **({"fronts": fronts.drawn([grid.optimizers[o] for o in order])} if fronts else {}),
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from optibench_reports.figures.attained_fronts import AttainedFronts
 from optibench_reports.figures.learning_curves import LearningCurves
 from optibench_reports.figures.parallel_coordinates import Run
 from optibench_reports.format.latex import document, to_latex
-from optibench_reports.format.text import Table, markdown_escape, plural, to_markdown, write_csv
+from optibench_reports.format.text import Table, join_names, markdown_escape, plural, to_markdown, write_csv
 from optibench_reports.render.html import page
 from optibench_reports.render.notebook import drawn, fragment, short
 from optibench_reports.stats.analysis import Analysis, analyse
@@ -163,14 +163,14 @@ def _build(
             figures += more.draw(folder / "figures", order)
     (folder / "report.md").write_text(_markdown(analysis, shown, figures), encoding="utf-8")
     (folder / "report.html").write_text(
-        page(analysis, shown, figures, folder / "figures", lines, made_by), encoding="utf-8"
+        page(analysis, shown, figures, folder / "figures", lines, made_by, fronts), encoding="utf-8"
     )
 
 
 def every_table(analysis: Analysis) -> list[Table]:
     """All tables of a report, in its order; some may have no rows."""
     every = range(len(analysis.counts))
-    return [
+    tables = [
         *(cost_table(found, analysis.grid.optimizers) for found in analysis.costs),
         ranks_table(analysis),
         *([families_table(analysis, a) for a in every] if len(analysis.families) > 1 else []),
@@ -189,6 +189,17 @@ def every_table(analysis: Analysis) -> list[Table]:
         missing_table(analysis),
         clips_table(analysis),
     ]
+    return [_with_starts(analysis, table) for table in tables]
+
+
+def _with_starts(analysis: Analysis, table: Table) -> Table:
+    """A table of one trial count whose note names the optimizers that had no model by then."""
+    count = table.name.rpartition("_at_")[2]
+    early = analysis.start_only(int(count)) if count.isdecimal() else []
+    if not early or not table.rows:
+        return table
+    words = f"Before their model, or second generation: {join_names(early)}"
+    return replace(table, note=f"{table.note}. {words}" if table.note else words)
 
 
 def _write_table(table: Table, folder: Path) -> None:

@@ -97,6 +97,16 @@ class Analysis:
     igd_plus: Floats | None
     feasibility: Feasibility | None
 
+    @property
+    def first_model_trials(self) -> dict[str, int]:
+        """Of each optimizer with a model or a second generation, the trial from which it suggests, counted from 1."""
+        known = self.provenance.get("first_model_trials") or {}
+        return {name: known[name] for name in self.grid.optimizers if name in known}
+
+    def start_only(self, count: int) -> list[str]:
+        """The optimizers whose first so many trials come before their model."""
+        return [name for name, first in self.first_model_trials.items() if first > count]
+
 
 def default_counts(longest: int, initial: int = 0) -> tuple[int, ...]:
     """The longest cell's trial count, and at most two round ones below it that go beyond the initial design."""

@@ -9,7 +9,18 @@ import numpy as np
 import pandas as pd
 
 from optibench_reports.data.score_array import Floats, Ints
-from optibench_reports.format.text import MISSING, Cell, Table, bracket, join_names, number, plus_minus, rank
+from optibench_reports.format.text import (
+    MISSING,
+    MODEL_FROM,
+    MODEL_FROM_NOTE,
+    Cell,
+    Table,
+    bracket,
+    join_names,
+    number,
+    plus_minus,
+    rank,
+)
 from optibench_reports.stats.analysis import Analysis
 from optibench_reports.stats.comparison import Aggregate, seed_means
 from optibench_reports.stats.effect_sizes import interquartile_mean
@@ -132,6 +143,9 @@ def ranks_table(analysis: Analysis) -> Table:
         data += _aggregate_data(analysis, "all", count, found)
     header.append(f"IQM after {analysis.counts[analysis.headline]}")
     columns.append(_iqm_column(analysis.overall[analysis.headline], order))
+    if analysis.first_model_trials:
+        header.append(MODEL_FROM)
+        columns.append([Cell(str(analysis.first_model_trials.get(grid.optimizers[o], MISSING))) for o in order])
     rows = [(Cell(grid.optimizers[o]), *(column[i] for column in columns)) for i, o in enumerate(order)]
     return Table(
         name="ranks",
@@ -140,7 +154,7 @@ def ranks_table(analysis: Analysis) -> Table:
             f"With 95% cluster-bootstrap intervals (tasks, then seeds; {analysis.draws} draws; that of the rank is "
             "corrected for bias). Over complete "
             "tasks only: those where every compared optimizer reached the trial count. IQM: interquartile mean of the "
-            "regrets of all runs there. Bold: best"
+            "regrets of all runs there. Bold: best" + (f". {MODEL_FROM_NOTE}" if analysis.first_model_trials else "")
         ),
         header=tuple(header),
         rows=tuple(rows),

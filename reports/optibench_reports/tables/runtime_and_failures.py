@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from optibench_reports.data.results import STATES, ReportError
-from optibench_reports.format.text import MISSING, Cell, Table, number
+from optibench_reports.format.text import MISSING, MODEL_FROM, MODEL_FROM_NOTE, Cell, Table, number
 from optibench_reports.stats.analysis import Analysis
 
 
@@ -34,7 +34,7 @@ def seconds_table(analysis: Analysis) -> Table:
     """Latency of suggestions, totals, and the training time of optimizers trained for the grid."""
     names, seconds = analysis.grid.optimizers, analysis.seconds
     training = training_seconds(analysis.provenance)
-    first = analysis.provenance.get("first_model_trials") or {}
+    first = analysis.first_model_trials
     data = pd.DataFrame(
         {
             "optimizer": names,
@@ -70,13 +70,12 @@ def seconds_table(analysis: Analysis) -> Table:
                 if training
                 else ""
             )
-            + ". Model from: the trial from which a model, or a second generation, suggests; "
-            + f"{MISSING} if it has neither, or does not say"
+            + f". {MODEL_FROM_NOTE}"
         ),
         header=(
             *("optimizer", "asks", "mean ms", "median ms", "p95 ms", "ask s", "evaluate s", "cost s"),
             *(("training s",) if training else ()),
-            "model from",
+            MODEL_FROM,
         ),
         rows=tuple(rows),
         data=data,

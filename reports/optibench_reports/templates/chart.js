@@ -5,6 +5,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const { optimizers, views } = data;
+  const { svg, colour, format, mark, line, scale, ticks, label } = drawing;
   const get = (id) => document.getElementById(id);
   const plot = get("plot");
   const shown = optimizers.map(() => true);
@@ -14,57 +15,6 @@
   let at = 0;
   let draw = null;
   let strong = null; // the optimizer that the list points at: its band is drawn, the others step back
-
-  const svg = (name, attributes = {}, parent = null) => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    parent?.append(element);
-    return element;
-  };
-  const colour = (optimizer) => `light-dark(${optimizer.light}, ${optimizer.dark})`;
-
-  const format = (x) => {
-    if (x === null || x === undefined) return "—";
-    const size = Math.abs(x);
-    if (size !== 0 && (size < 5e-4 || size >= 1e5)) return x.toExponential(1);
-    return x.toFixed(size === 0 ? 0 : size < 0.1 ? 4 : size < 1 ? 3 : size < 10 ? 2 : 1);
-  };
-
-  const mark = (optimizer, x, y, parent) => {
-    const turn = optimizer.marker === "X" ? " rotate(45)" : "";
-    const path = svg("path", { d: markers[optimizer.marker](), transform: `translate(${x},${y})${turn}` }, parent);
-    path.style.fill = colour(optimizer);
-    path.style.stroke = "var(--ground)";
-    path.style.strokeWidth = 0.8;
-  };
-  const line = (optimizer, d, parent) => {
-    const path = svg("path", { d, fill: "none", "stroke-width": 2, "stroke-linejoin": "round", class: "curve" }, parent);
-    if (optimizer.dash) path.setAttribute("stroke-dasharray", optimizer.dash.map((x) => x * 2).join(" "));
-    path.style.stroke = colour(optimizer);
-  };
-
-  const scale = (low, high, from, to, logarithmic) => {
-    const f = logarithmic ? Math.log10 : (x) => x;
-    const [a, b] = [f(low), f(high)];
-    return (x) => from + ((f(x) - a) / (b - a || 1)) * (to - from);
-  };
-  const ticks = (low, high, most, logarithmic, whole = false) => {
-    if (logarithmic) {
-      const decades = Math.log10(high / low);
-      const steps = decades > 2.5 ? [1] : decades > 0.9 ? [1, 2, 5] : [1, 2, 3, 4, 5, 6, 7, 8, 9];
-      const found = [];
-      for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
-        for (const s of steps) if (s * 10 ** e >= low * 0.999 && s * 10 ** e <= high * 1.001) found.push(s * 10 ** e);
-      const every = Math.ceil(found.length / most);
-      return found.filter((_, i) => i % every === 0);
-    }
-    const raw = (high - low) / most || 1;
-    const base = 10 ** Math.floor(Math.log10(raw));
-    const step = Math.max(whole ? 1 : 0, base * [1, 2, 5, 10].find((s) => s * base >= raw * 0.999));
-    const first = Math.ceil(low / step - 1e-9);
-    return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, i) => (first + i) * step);
-  };
-  const label = (x) => (Math.abs(x) >= 1e5 || (x && Math.abs(x) < 1e-3) ? x.toExponential(0) : String(+x.toPrecision(3)));
 
   const series = () => view[get("quantity").value];
   const everyOne = (values) => values.flat().filter((x) => x !== null);
@@ -220,41 +170,10 @@
     change();
   };
 
-  optimizers.forEach((optimizer, o) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
-    button.type = "button";
-    button.setAttribute("aria-pressed", "true");
-    const swatch = svg("svg", { viewBox: "0 0 46 16", "aria-hidden": "true" });
-    line(optimizer, "M1,8H45", swatch);
-    mark(optimizer, 23, 8, swatch);
-    const name = document.createElement("span");
-    const value = document.createElement("span");
-    name.className = "name";
-    value.className = "value";
-    name.textContent = optimizer.name;
-    button.append(swatch, name, value);
-    button.addEventListener("click", () => {
-      shown[o] = !shown[o];
-      button.setAttribute("aria-pressed", String(shown[o]));
-      render();
-    });
-    const aim = (to) => () => {
-      strong = to;
-      render();
-    };
-    for (const kind of ["pointerenter", "focus"]) button.addEventListener(kind, aim(o));
-    for (const kind of ["pointerleave", "blur"]) button.addEventListener(kind, aim(null));
-    item.append(button);
-    get("legend").append(item);
-  });
-  const everybody = (state) => () => {
-    shown.fill(state);
-    for (const button of get("legend").querySelectorAll("button")) button.setAttribute("aria-pressed", String(state));
+  drawing.legend(get("legend"), optimizers, shown, [get("all"), get("none")], () => render(), (o) => {
+    strong = o;
     render();
-  };
-  get("all").addEventListener("click", everybody(true));
-  get("none").addEventListener("click", everybody(false));
+  });
 
   get("chart").hidden = false;
   get("bands").checked = optimizers.length <= 5; // more of them hide each other

@@ -127,9 +127,9 @@ def cautions(analysis: Analysis) -> list[str]:
 def _without_model(analysis: Analysis) -> list[str]:
     """The optimizers of which a trial count shows the trials before the first model-based one only."""
     notes = []
-    for name, first in (analysis.provenance.get("first_model_trials") or {}).items():
-        early = [str(count) for count in analysis.counts if count < first]
-        if early and name in analysis.grid.optimizers:
+    for name, first in analysis.first_model_trials.items():
+        early = [str(count) for count in analysis.counts if name in analysis.start_only(count)]
+        if early:
             notes.append(
                 f"{name} has a model, or a second generation, from trial {first} on: after {join_names(early)} trials "
                 "it shows its start only."

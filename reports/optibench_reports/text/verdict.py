@@ -168,6 +168,12 @@ def _is_it_significant(analysis: Analysis, tests: Comparison, leaders: list[str]
     mine = [] if tested is None else [pair for pair in tested.pairs if {*pair[:2]} & {*leaders}]
     if tested is None or not mine:
         return "Significance was not tested: no pair of optimizers is complete on a task."
+    early = [name for name in analysis.start_only(analysis.counts[a]) if name not in leaders]
+    met = [name for name in early if any(name in pair[:2] for pair in mine)]
+    mine = [pair for pair in mine if not {*pair[:2]} & {*early}]
+    uncounted = f"Not counted, because they had no model by then: {join_names(met)}." if met else ""
+    if not mine:
+        return uncounted
     if not tested.attainable:
         n = tests.n if signs is None else signs.n
         why = f"Significance cannot be tested: {impossible_with(analysis, n, len(tested.pairs))}"
@@ -190,8 +196,8 @@ def _is_it_significant(analysis: Analysis, tests: Comparison, leaders: list[str]
     if not against:
         p = p_value(min(p for *_, p in within))
         none = f"No difference between them is significant (smallest p {p}; {tested.method})."
-        return f"{among} ({tested.method})." if among else none
-    return " ".join(filter(None, (_lead(leaders, against, tested.method), among and f"{among}.")))
+        return " ".join(filter(None, (f"{among} ({tested.method})." if among else none, uncounted)))
+    return " ".join(filter(None, (_lead(leaders, against, tested.method), among and f"{among}.", uncounted)))
 
 
 def _on_each_task(analysis: Analysis, seeds: Seeds, leaders: list[str]) -> str:
