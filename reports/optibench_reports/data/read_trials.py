@@ -119,7 +119,10 @@ def _parse(path: Path) -> pd.DataFrame:
         if kind == ".parquet":
             return pd.read_parquet(path)
         # names such as NA, null or 007 are text; numbers may be missing in any of the usual ways
-        header = [str(name) for name in pd.read_csv(path, nrows=0).columns]
+        header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
+        twice = sorted({name for name in header if name and header.count(name) > 1})
+        if twice:
+            raise ReportError(f"{path} has the column {twice[0]!r} more than once: keep one")
         more = [name for name in header if name.startswith((OBJECTIVE, CONSTRAINT))]
         missing = {**{name: [""] for name in NAMES}, **dict.fromkeys([*NUMBERS, *more], MISSING)}
         return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=missing)
