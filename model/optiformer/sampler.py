@@ -119,7 +119,11 @@ class OptiFormerSampler(BaseSampler):
             raise ModelError(f"OptiFormerSampler: surrogate must be network, gp-map or gp-prior, not {surrogate!r}.")
         if surrogate == "gp-map" and checkpoint is not None:
             raise ModelError("OptiFormerSampler: gp-map has no checkpoint; leave checkpoint or surrogate out.")
+        if constraints_func is not None and not callable(constraints_func):
+            raise ModelError(f"OptiFormerSampler: constraints_func must be a function, not {constraints_func!r}.")
         folder = default_checkpoint() if checkpoint is None else checkpoint
+        if not isinstance(folder, str | Path | SurrogateCheckpoint) and not hasattr(folder, "sampling"):
+            raise ModelError(f"OptiFormerSampler: checkpoint must be a folder or a loaded one, not {folder!r}.")
         loaded = _load(Path(folder), device) if isinstance(folder, str | Path) else folder
         if surrogate != "network" and not isinstance(loaded, SurrogateCheckpoint):
             raise ModelError("OptiFormerSampler: a sequence checkpoint has no learned priors; name another one.")

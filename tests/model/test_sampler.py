@@ -297,6 +297,8 @@ def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp
         ({"constraints_func": 3}, "constraints_func must be a function, not 3"),
         ({"warn_independent_sampling": 1}, "warn_independent_sampling must be True or False"),
         ({"n_startup_trials": -1}, "n_startup must be a whole number"),
+        ({"checkpoint": 3}, "checkpoint must be a folder or a loaded one, not 3"),
+        ({"constraints_func": "c"}, "constraints_func must be a function, not 'c'"),
     ):
         with pytest.raises(ModelError, match=words):
             OptiFormerSampler(**settings)  # type: ignore[arg-type]

@@ -157,6 +157,17 @@ def test_a_new_report_replaces_the_old_one_and_nothing_else(make: Make, tmp_path
     assert sorted(path.name for path in out.iterdir()) == ["figures", "notes.txt", "report.html", "report.md", "tables"]
 
 
+@pytest.mark.parametrize("mine", ["figures/a.pdf", "tables/a.tex", "report.md", "report.html"])
+def test_files_that_no_report_wrote_are_not_replaced(make: Make, tmp_path: Path, digests: Digests, mine: str) -> None:
+    path = tmp_path / "out" / mine
+    path.parent.mkdir(parents=True)
+    path.write_text("# Reported by hand")
+    before = digests(tmp_path)
+    with pytest.raises(optibench_reports.ReportError, match=f"replace {Path(mine).parts[0]} there, which no earlier"):
+        optibench_reports.write(make(("random", "tpe"), seeds=2, trials=6), tmp_path / "out", bootstrap_draws=100)
+    assert digests(tmp_path) == before
+
+
 @pytest.mark.usefixtures("quick_figures")
 def test_a_failure_leaves_the_old_report_alone(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digests: Digests

@@ -17,7 +17,7 @@ from optibench_reports.data.results import ReportError, Results
 from optibench_reports.figures.attained_fronts import AttainedFronts
 from optibench_reports.format.latex import escape, to_latex, width
 from optibench_reports.format.text import Table, join_names, plural
-from optibench_reports.render.report import every_table, put_in_place
+from optibench_reports.render.report import FOLDERS, every_table, put_in_place, refuse_foreign
 from optibench_reports.stats.analysis import BAYES_DRAWS, Analysis, analyse
 from optibench_reports.stats.anytime import MIN_RANKED, curves
 from optibench_reports.stats.comparison import compare
@@ -49,6 +49,7 @@ WIDEST = 60
 COLUMN_POINTS = 255.0
 """A figure that is wider gets both columns."""
 
+FILES = ("main.tex",)
 _HEAD = r"""% Written by `optibench paper`, which replaces this file: keep your own text in another one.
 \documentclass[10pt,twocolumn]{article}
 \usepackage[T1]{fontenc}
@@ -125,7 +126,8 @@ def write_paper(
 ) -> Path:
     """Write ``main.tex``, and every table and figure of the parts into ``tables/`` and ``figures/`` of ``out``.
 
-    They replace those of an earlier paper; other files in ``out`` are left alone.
+    They replace those of an earlier paper and nothing else: other files in ``out`` are left alone, and files of these
+    names are refused.
 
     Args:
         title: Of the paper.
@@ -153,11 +155,12 @@ def write_paper(
         analyses.append(analysis)
     if out.exists() and not out.is_dir():
         raise ReportError(f"cannot write the paper to {out}: it is a file; give a folder")
+    refuse_foreign(out, FILES, _HEAD.partition(",")[0], "paper")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".paper-", dir=out) as temporary:
             made = Path(temporary)
-            for name in ("tables", "figures"):
+            for name in FOLDERS:
                 (made / name).mkdir()
             body = [
                 line for part, analysis in zip(parts, analyses, strict=True) for line in _part(part, analysis, made)
@@ -165,7 +168,7 @@ def write_paper(
             if training is not None:
                 body += _training(training, made)
             (made / "main.tex").write_text(_document(title, body), encoding="utf-8")
-            put_in_place(made, out, ("main.tex",))
+            put_in_place(made, out, FILES)
     except OSError as error:
         raise ReportError(f"cannot write the paper to {out}: {error.strerror or error}; give another folder") from error
     return out / "main.tex"

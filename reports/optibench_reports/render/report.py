@@ -36,6 +36,10 @@ from optibench_reports.text.summary import cautions, policy, sentences, terminal
 
 LONG_TABLE = 60
 """A table with more rows is not shown in report.md, only linked."""
+FOLDERS = ("figures", "tables")
+FILES = ("report.html", "report.md")
+BEGINS = "# Report\n"
+"""How every ``report.md`` begins."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,8 +83,8 @@ def write(
 ) -> Report:
     """Write ``report.md``, ``report.html``, ``tables/`` and ``figures/`` into ``out``.
 
-    Everything is written to a temporary folder inside ``out`` and moved when complete. It replaces an earlier report;
-    other files in ``out`` are left alone.
+    Everything is written to a temporary folder inside ``out`` and moved when complete. It replaces an earlier report
+    and nothing else: other files in ``out`` are left alone, and files of these names are refused.
 
     Args:
         results: The results to report.
@@ -102,12 +106,13 @@ def write(
     analysis = analyse(results, at=at, draws=bootstrap_draws, seed=seed, control=control, metrics=metrics)
     if out.exists() and not out.is_dir():
         raise ReportError(f"cannot write the report to {out}: it is a file; give a folder")
+    refuse_foreign(out, FILES, BEGINS, "report")
     try:
         out.mkdir(parents=True, exist_ok=True)
         # Inside `out`, so that the moves never cross a file system.
         with tempfile.TemporaryDirectory(prefix=".report-", dir=out) as temporary:
             _build(analysis, Path(temporary), run, learning, fronts, made_by)
-            put_in_place(Path(temporary), out, ("report.html", "report.md"))
+            put_in_place(Path(temporary), out, FILES)
     except OSError as error:
         raise ReportError(
             f"cannot write the report to {out}: {error.strerror or error}; give another folder"
@@ -120,12 +125,32 @@ def write(
     )
 
 
+def refuse_foreign(out: Path, files: Sequence[str], begins: str, what: str) -> None:
+    """Reject a folder with figures, tables or files that an earlier call did not write, since they would be replaced.
+
+    Args:
+        out: The folder; it need not exist.
+        files: The files that are written into it. The last one shows whether an earlier call wrote it.
+        begins: How that file begins.
+        what: What is written, for the message.
+
+    Raises:
+        ReportError: There are such files; the message names them.
+    """
+    found, last = [name for name in (*FOLDERS, *files) if (out / name).exists()], out / files[-1]
+    if found and not (last.is_file() and last.read_bytes().startswith(begins.encode())):
+        raise ReportError(
+            f"cannot write the {what} to {out}: it would replace {join_names(found)} there, which no earlier {what} "
+            "wrote; give another folder, or move them"
+        )
+
+
 def put_in_place(made: Path, out: Path, files: Sequence[str]) -> None:
     """Move the finished figures, tables and files from ``made`` to ``out``, replacing earlier ones.
 
     The files come last, so that their links always work.
     """
-    for name in ("figures", "tables"):
+    for name in FOLDERS:
         old = made / f"old-{name}"
         if (out / name).exists():
             (out / name).rename(old)

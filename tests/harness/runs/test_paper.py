@@ -105,6 +105,19 @@ def test_a_paper_has_every_table_and_figure_and_includes_the_chosen(written: Pat
     assert "% Left out: the table clips, because it has no rows." in text
 
 
+@pytest.mark.parametrize("mine", ["main.tex", "tables/mine.tex", "figures/mine.pdf"])
+def test_files_that_no_paper_wrote_are_not_replaced(
+    quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], mine: str
+) -> None:
+    path = tmp_path / "out" / mine
+    path.parent.mkdir(parents=True)
+    path.write_text("my own")
+    assert main(["paper", str(write_spec(tmp_path)), "--out", str(tmp_path / "out")]) == 2
+    assert f"it would replace {Path(mine).parts[0]} there, which no earlier paper wrote" in capsys.readouterr().err
+    assert list(digests(tmp_path / "out")) == [mine]
+    assert path.read_text() == "my own"
+
+
 def test_captions_say_who_on_what_with_which_test(written: Path) -> None:
     text = (written / "main.tex").read_text(encoding="utf-8")
     names = r"5 optimizers (optiformer, tpe, tpe:group=true, optiformer-seq and random) on 19 tasks"
