@@ -25,6 +25,8 @@ USER_ERRORS = (
     "optiformer.errors:ModelError",
 )
 """The classes of errors that a user can fix."""
+LONGEST_NAME = 80
+"""Characters of a file's name in a message."""
 
 
 class Listed(NamedTuple):
@@ -142,6 +144,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            name = str(error.filename)
+            shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
+            print(f"optibench: {shown}: {error.strerror}; give another path.", file=sys.stderr)
+            return 2
         if not _is_for_the_user(error):
             raise
         print(f"optibench: {error}", file=sys.stderr)

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from optibench.errors import HarnessError
+
 if TYPE_CHECKING:
     from optibench_reports import Report
     from optibench_reports.stats.metrics import Metric
@@ -96,6 +98,8 @@ def compare(
     from optibench_reports.stats.worse import changes
 
     folders = (first, second)
+    if first.resolve() == second.resolve():
+        raise HarnessError(f"{first} is named twice; a comparison needs two run folders.")
     metrics = wanted_metrics(folders, asked)
     one, other = (load(folder, [metric.name for metric in metrics]) for folder in folders)
     names = (first.name, second.name) if first.name != second.name else (str(first), str(second))

@@ -57,6 +57,9 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     """
     if len(folders) < 2:
         raise HarnessError("Merging needs at least two run folders.")
+    for place, folder in enumerate(folders):
+        if folder.resolve() in [other.resolve() for other in folders[:place]]:
+            raise HarnessError(f"{folder} is named twice; merging needs different run folders.")
     if out.exists():
         raise HarnessError(f"{out} exists; choose another --out.")
     stores = [Store.open(folder) for folder in folders]

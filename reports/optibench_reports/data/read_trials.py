@@ -21,6 +21,7 @@ Further columns are ignored. Incumbents and regrets are computed here, from the 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,12 @@ def _parse(path: Path) -> pd.DataFrame:
             raise ReportError(f"{path} has the column {twice[0]!r} more than once: keep one")
         more = [name for name in header if name.startswith((OBJECTIVE, CONSTRAINT))]
         missing = {**{name: [""] for name in NAMES}, **dict.fromkeys([*NUMBERS, *more], MISSING)}
-        return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=missing)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more fields than the first line
+            types = dict.fromkeys(NAMES, str)
+            return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing, index_col=False)
+    except pd.errors.ParserWarning as error:
+        raise ReportError(f"{path} has rows with more fields than its first line: name every column there") from error
     except FileNotFoundError as error:
         raise ReportError(f"there is no file {path}: give the CSV or Parquet file of the trials") from error
     except pd.errors.EmptyDataError as error:

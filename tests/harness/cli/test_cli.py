@@ -160,6 +160,27 @@ def test_a_report_calls_optimizers_as_asked(run_folder: Path, tmp_path: Path) ->
     assert "over 1 comparison with chance" in page
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("merge {run} {run} --out {out}", "{run} is named twice; merging needs different run folders."),
+        ("compare {run} {run}/. --out {out}", "{run} is named twice; a comparison needs two run folders."),
+        ("run -o random -b synthetic/levy-2d -s 1 -t 12 --out {long}", "...: File name too long; give another path."),
+        ("report {long}", "...: File name too long; give another path."),
+        ("train {long}.yaml", "File name too long"),
+    ],
+)
+def test_a_folder_named_twice_and_a_name_that_is_too_long_are_one_sentence(
+    run_folder: Path, tmp_path: Path, given: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"run": run_folder, "out": tmp_path / "out", "long": "a" * 300}
+    assert main(given.format(**names).split()) == 2
+    error = capsys.readouterr().err
+    assert words.format(**names) in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_compare_ends_with_status_1_where_the_second_run_is_worse(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,7 +216,7 @@ def test_data_commands_find_and_refuse(optibench: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "example", sorted((Path(__file__).parents[3] / "examples").glob("*.py")), ids=lambda path: path.stem
 )
-def test_examples_run(example: Path) -> None:
-    done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=120)
+def test_examples_run(example: Path, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

@@ -100,6 +100,7 @@ HEADER = "optimizer,task,seed,trial,value,state,ask_seconds\n"
         (HEADER + "x,a/min,0,0,1,ok,\nx,a/min,0,2,1,ok,\n", "lacks trial 1 of x on a/min, seed 0"),
         (HEADER + "x,a/min,0,0,1,ok,\nx,a/min,0,0,1,ok,\n", "trial 0 of x on a/min, seed 0, more than once"),
         (HEADER.replace("state", "value") + "x,a/min,0,0,1,2,\n", "has the column 'value' more than once: keep one"),
+        (HEADER + "x,a/min,0,0,1,ok,2,3\n", "has rows with more fields than its first line"),
         (HEADER.replace(",", ";"), r"lacks the column\(s\) optimizer"),
         ('optimizer,task\n"x,a/min\n', "cannot be read as CSV"),
     ],
