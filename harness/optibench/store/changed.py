@@ -90,17 +90,24 @@ def settle(store: Store, cells: Sequence[Cell], now: Fingerprints, choice: str |
 
 def read(store: Store) -> Known:
     """The folder's record; empty if its file is missing or damaged."""
+    return _parsed(store) or Known()
+
+
+def _parsed(store: Store) -> Known | None:
+    """The same; ``None`` if it cannot be read."""
     try:
         return msgspec.json.decode((store.folder / FINGERPRINTS).read_bytes(), type=Known)
     except (OSError, ValueError):
-        return Known()
+        return None
 
 
 def _save_known(store: Store, now: Fingerprints, known: Known, kept: dict[str, list[str]]) -> None:
-    """Add the current fingerprints to the folder's record."""
+    """Add the current fingerprints to the folder's record; a damaged one is set aside."""
     optimizers, tasks = ({name: [one] for name, one in names.items()} for names in (now.optimizers, now.tasks))
     found = known.joined(Known(optimizers, tasks, dict(now.parts), kept))
     if known != found:
+        if _parsed(store) is None:
+            store.set_aside_file(FINGERPRINTS)
         write_atomically(store.folder / FINGERPRINTS, json.dumps(msgspec.to_builtins(found), indent=1).encode())
 
 

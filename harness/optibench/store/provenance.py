@@ -23,6 +23,7 @@ from optibench.files import write_atomically
 from optibench.store.run_folder import TRAINING, Store
 from optiformer import cores
 
+PROVENANCE = "provenance.json"
 DISTRIBUTION, MODEL = "optiformer-bench", "optiformer"
 PACKAGES = ("optiformer", "optibench_benchmarks", "optibench_optimizers", "optibench_reports", "optibench")
 """The packages of the two distributions, ``optiformer-bench`` and ``optiformer``."""
@@ -140,19 +141,25 @@ def describe(executor: str, jobs: int | None, command: str) -> dict[str, Any]:
 
 
 def record(store: Store, run: dict[str, Any]) -> None:
-    """Add a run (the first one or a resumed one) to the folder's ``provenance.json``."""
-    write_atomically(
-        store.folder / "provenance.json", json.dumps({"runs": [*read(store)["runs"], run]}, indent=1).encode()
-    )
+    """Add a run (the first one or a resumed one) to the folder's ``provenance.json``; a damaged one is set aside."""
+    if _parsed(store) is None:
+        store.set_aside_file(PROVENANCE)
+    found = {"runs": [*read(store)["runs"], run]}
+    write_atomically(store.folder / PROVENANCE, json.dumps(found, indent=1).encode())
 
 
 def read(store: Store) -> dict[str, Any]:
-    """The folder's ``provenance.json``: ``{"runs": [...]}``, empty if there is none."""
+    """The folder's ``provenance.json``: ``{"runs": [...]}``, empty if there is none or it is damaged."""
+    return _parsed(store) or {"runs": []}
+
+
+def _parsed(store: Store) -> dict[str, Any] | None:
+    """The same; ``None`` if it cannot be read."""
     try:
-        found: dict[str, Any] = json.loads((store.folder / "provenance.json").read_text(encoding="utf-8"))
-        return found if isinstance(found.get("runs"), list) else {"runs": []}
+        found: dict[str, Any] = json.loads((store.folder / PROVENANCE).read_text(encoding="utf-8"))
+        return found if isinstance(found.get("runs"), list) else None
     except (OSError, ValueError, AttributeError):
-        return {"runs": []}
+        return None
 
 
 def training(store: Store) -> dict[str, Any]:

@@ -242,6 +242,12 @@ class Store:
                 damaged.append(key)
         return damaged
 
+    def set_aside_file(self, name: str) -> None:
+        """Rename a file of the folder that is there but cannot be read."""
+        if (self.folder / name).exists():
+            (self.folder / name).replace(self.folder / f"{name}.damaged")
+            self.event("damaged file set aside", text=name)
+
     def finish(self, cell: Cell, trials: Sequence[Trial], task: Task, history: History | None = None) -> None:
         """Store a finished cell's result, then remove its journal; ``history`` says which code ran it."""
         made = history or History()

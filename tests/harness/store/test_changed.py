@@ -205,3 +205,21 @@ def test_a_fingerprint_is_the_same_in_every_process() -> None:
     environments = ({**os.environ, "PYTHONHASHSEED": str(seed)} for seed in range(4))
     found = {subprocess.check_output([sys.executable, "-c", code], env=each) for each in environments}
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"runs": 3}'])
+def test_damaged_records_of_a_folder_are_set_aside_before_new_ones_are_written(
+    optibench: Any, tmp_path: Path, site: Path, text: str
+) -> None:
+    optibench(*RUN)
+    out = tmp_path / "out"
+    for name in ("provenance.json", "fingerprints.json"):
+        (out / name).write_text(text)
+    optibench(*RUN, "--seeds", "3", "--extend", "--changed", "keep")
+    assert (out / "provenance.json.damaged").read_text() == text
+    assert len(json.loads((out / "provenance.json").read_text())["runs"]) == 1
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    names = [event["text"] for event in events if event["event"] == "damaged file set aside"]
+    assert "provenance.json" in names
+    assert (out / "fingerprints.json.damaged").exists() == ("fingerprints.json" in names)
+    assert (text == '{"runs": 3}') or "fingerprints.json" in names  # a mapping without known keys is an empty record
