@@ -27,32 +27,30 @@ import math
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
-from ConfigSpace import Configuration, ConfigurationSpace
+from ConfigSpace import Configuration
 
 import optibench_benchmarks
 import optibench_optimizers
 from optibench.cell.account import Account
 from optibench.cell.containment import Side
+from optibench.cell.design import initial_design
 from optibench.cell.faults import cell_timeout, evaluation_timeout
 from optibench.cell.heartbeat import Step, no_heartbeat
 from optibench.cell.journal import Fault, History
+from optibench.cell.proposal import Proposal, apply_fault, error_text, record_outcome, storable_config
 from optibench.cell.trials import Trial, curve_text, info_text
-from optibench.errors import message, storable
+from optibench.errors import storable
 from optibench.external.benchmark import ExternalTimeout
 from optibench.plan.cells import Cell, derived_seed
-from optibench.spec.fidelity import cost_fraction, fidelity_error, varied_fidelity
+from optibench.spec.fidelity import fidelity_error, varied_fidelity
 from optibench_benchmarks import Benchmark
-from optibench_benchmarks.hypervolume import alone
 from optibench_optimizers import Observation, Optimizer, State, Suggestion
-
-ERROR_LENGTH = 500
-"""Maximum length of a trial's error text, in characters."""
 
 
 class Stopped(Exception):
@@ -63,22 +61,6 @@ class Stopped(Exception):
 def benchmark(name: str) -> Benchmark:
     """The benchmark of that name, cached for the next cells: some load a model or a table."""
     return optibench_benchmarks.create(name)
-
-
-def initial_design(problem: Benchmark, seed: int, size: int) -> list[dict[str, Any]]:
-    """The random configurations that all optimizers of one (task, seed) are told first."""
-    if size == 0:
-        return []
-    space = _sampling_space(problem)
-    space.seed(derived_seed("initial design", problem.name, seed))
-    # one more than needed: for a size of 1 ConfigSpace returns no list
-    return [plain(dict(config)) for config in space.sample_configuration(size + 1)[:size]]
-
-
-@functools.lru_cache(maxsize=8)
-def _sampling_space(problem: Benchmark) -> ConfigurationSpace:
-    """A copy of the space that may be seeded, so that the benchmark's own random state stays as it is."""
-    return copy.deepcopy(problem.space)
 
 
 @dataclass(frozen=True)
@@ -149,8 +131,8 @@ class _CellRun:
         self.sides = {name: Side(scratch and scratch / name) for name in ("optimizer", "benchmark")}
         self.seeds = {name: derived_seed("global generators", name, cell.task, cell.seed) for name in self.sides}
         self.evaluation_seed = derived_seed("evaluation", cell.task, cell.seed)
-        self.account: Account[tuple[_Proposal, Trial]] = Account(cell)
-        self.batch: deque[_Proposal] = deque()
+        self.account: Account[tuple[Proposal, Trial]] = Account(cell)
+        self.batch: deque[Proposal] = deque()
         self.diverged = self.closed = False
 
     def run(self) -> list[Trial]:
@@ -203,9 +185,9 @@ class _CellRun:
         self._step("ask", index, done)
         started_at = time.time()
         if initial is not None:
-            self.batch.append(_Proposal(initial, None, None, 0.0))
+            self.batch.append(Proposal(initial, None, None, 0.0))
         elif asks and _fault_in(fault, "ask"):
-            self.batch.append(_Proposal(None, None, fault.error, fault.seconds))
+            self.batch.append(Proposal(None, None, fault.error, fault.seconds))
         elif asks:
             self.batch.extend(self._propose(index))
         proposal = self.batch.popleft()
@@ -282,13 +264,13 @@ class _CellRun:
                 raise TypeError(f"it is a {type(made).__name__}, which is not an optibench_optimizers.Optimizer")
         return made if call.error is None else call.error
 
-    def _propose(self, index: int) -> list[_Proposal]:
+    def _propose(self, index: int) -> list[Proposal]:
         """The optimizer's next configurations, or a single proposal with an error and no configuration.
 
         The time of the ask is divided equally among them.
         """
         if isinstance(self.optimizer, str):
-            return [_Proposal(None, None, self.optimizer, 0.0)]
+            return [Proposal(None, None, self.optimizer, 0.0)]
         n = min(self.cell.batch, self.cell.trials - index) if self.cell.budget is None else self.cell.batch
         with self._foreign("optimizer", "ask", (self.seeds["optimizer"] + index) % 2**31) as call:
             suggestions = list(self.optimizer.ask(n))
@@ -298,9 +280,9 @@ class _CellRun:
             seconds = call.seconds / n
             with self._foreign("optimizer", "ask") as call:
                 return [self._checked(suggestion, seconds) for suggestion in suggestions]
-        return [_Proposal(None, None, call.error, call.seconds)]
+        return [Proposal(None, None, call.error, call.seconds)]
 
-    def _checked(self, suggestion: Suggestion, seconds: float) -> _Proposal:
+    def _checked(self, suggestion: Suggestion, seconds: float) -> Proposal:
         """A suggestion as a proposal; an illegal one becomes a proposal with an error."""
         if not isinstance(suggestion, Suggestion):
             raise TypeError(
@@ -308,20 +290,20 @@ class _CellRun:
             )
         config, fidelity, illegal = None, None, None
         try:
-            config = _storable(suggestion.config)
+            config = storable_config(suggestion.config)
             Configuration(self.space, values=config)
         except Exception as raised:
             illegal = error_text("the optimizer proposed an illegal configuration", raised)
         try:
-            fidelity = None if suggestion.fidelity is None else _storable(suggestion.fidelity)
+            fidelity = None if suggestion.fidelity is None else storable_config(suggestion.fidelity)
             wrong = None if fidelity is None else fidelity_error(self.problem, fidelity)
             if wrong is not None:
                 raise ValueError(wrong)
         except Exception as raised:
             illegal = illegal or error_text("the optimizer proposed an illegal fidelity", raised)
-        return _Proposal(config, fidelity, illegal, seconds)
+        return Proposal(config, fidelity, illegal, seconds)
 
-    def _recorded(self, done: Trial, proposal: _Proposal, *, asked: bool) -> _Proposal:
+    def _recorded(self, done: Trial, proposal: Proposal, *, asked: bool) -> Proposal:
         """The proposal to tell for a replayed trial: the recorded one, whatever the optimizer proposes now.
 
         If the two differ only by rounding, the optimizer is told its own proposal.
@@ -340,7 +322,7 @@ class _CellRun:
         if asked and isinstance(self.optimizer, Optimizer) and proposal.config is not None:
             with self._foreign("optimizer", "withdraw"):
                 self.optimizer.withdraw([Suggestion(dict(proposal.config), proposal.fidelity)])
-        return _Proposal(config, fidelity, proposal.error if config is None else None, 0.0)
+        return Proposal(config, fidelity, proposal.error if config is None else None, 0.0)
 
     def _alike(self, one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
         """Whether two configurations differ by no more than rounding: 1e-6 of a parameter's range."""
@@ -350,10 +332,10 @@ class _CellRun:
             return False
         return bool(np.allclose(first, second, rtol=0.0, atol=1e-6, equal_nan=True))
 
-    def _evaluate(self, trial: Trial, proposal: _Proposal, fault: Fault | None) -> None:
+    def _evaluate(self, trial: Trial, proposal: Proposal, fault: Fault | None) -> None:
         """Evaluate a new trial, unless a fault already decided its outcome."""
         if _fault_in(fault, "evaluate", "ask"):
-            _apply_fault(trial, fault)
+            apply_fault(trial, fault)
             return
         if trial.state != "ok":
             return
@@ -367,15 +349,15 @@ class _CellRun:
             trial.info = info_text(evaluation.info)
             trial.cost_seconds = float(evaluation.cost_seconds)
             trial.curve = curve_text(evaluation.curve)
-            _record(trial, self.problem, values, constraints)
+            record_outcome(trial, self.problem, values, constraints)
         trial.evaluate_seconds = call.seconds
         if call.error is not None:
             timeout = isinstance(call.raised, ExternalTimeout)
             trial.state, trial.error = "timeout" if timeout else "failed", call.error
         if self.evaluation_limit is not None and trial.evaluate_seconds > self.evaluation_limit:
-            _apply_fault(trial, evaluation_timeout(trial.trial, self.evaluation_limit, trial.evaluate_seconds))
+            apply_fault(trial, evaluation_timeout(trial.trial, self.evaluation_limit, trial.evaluate_seconds))
 
-    def _tell(self, proposal: _Proposal, trial: Trial) -> tuple[float, str | None]:
+    def _tell(self, proposal: Proposal, trial: Trial) -> tuple[float, str | None]:
         """Tell the optimizer the outcome of a proposal; returns the time of the call in seconds and its error."""
         if isinstance(self.optimizer, str) or proposal.config is None:
             return 0.0, None
@@ -430,85 +412,3 @@ class _Call:
 
 def _fault_in(fault: Fault | None, *steps: str) -> TypeGuard[Fault]:
     return fault is not None and fault.step in steps
-
-
-def _apply_fault(trial: Trial, fault: Fault) -> None:
-    """Make a fault the trial's outcome."""
-    trial.state, trial.error, trial.value, trial.curve = fault.state, fault.error, math.nan, None
-    trial.values = trial.constraints = None
-    if fault.step == "evaluate":
-        trial.evaluate_seconds = fault.seconds
-
-
-def _record(trial: Trial, problem: Benchmark, values: Sequence[float], constraints: Sequence[float]) -> None:
-    """Note the objectives and the constraints of an evaluated trial, and its state."""
-    names = [f"the objective {name!r}" for name in problem.objectives] or ["the objective"]
-    names += [f"the constraint {name!r}" for name in problem.constraints]
-    for name, number in zip(names, (*values, *constraints), strict=True):
-        if not math.isfinite(number):
-            trial.state, trial.error = "failed", f"{name} returned {number}"
-            return
-    if problem.objectives or problem.constraints:
-        trial.values, trial.constraints = tuple(values), tuple(constraints)
-    if any(number > 0.0 for number in constraints):
-        trial.state = "infeasible"
-    elif problem.objectives:
-        trial.value = math.nan if problem.front is None else alone(problem.front, values)
-    else:
-        (trial.value,) = values
-
-
-@dataclass(slots=True)
-class _Proposal:
-    """A configuration to evaluate, or an error."""
-
-    config: dict[str, Any] | None
-    fidelity: dict[str, Any] | None
-    error: str | None
-    ask_seconds: float
-
-    @property
-    def config_json(self) -> str | None:
-        return None if self.config is None else json.dumps(self.config)
-
-    @property
-    def fidelity_json(self) -> str | None:
-        return None if self.fidelity is None else json.dumps(self.fidelity)
-
-    def trial(self, problem: Benchmark, index: int, phase: str, started_at: float) -> Trial:
-        """The trial before its evaluation."""
-        state = "ok" if self.error is None else "failed"
-        values = (math.nan, state, self.error, 0.0, self.ask_seconds, 0.0, 0.0)
-        found = Trial(index, phase, self.config_json, self.fidelity_json, *values, started_at=started_at)
-        if self.error is None and self.fidelity is not None:
-            found.cost_fidelity = cost_fraction(problem, self.fidelity)
-        return found
-
-
-def plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with plain Python values, whatever types a library uses (``np.int64``, ``np.str_``)."""
-    return {
-        name: value if type(value) in _PLAIN else value.item() if hasattr(value, "item") else value
-        for name, value in config.items()
-    }
-
-
-_PLAIN = (float, int, str, bool)
-
-
-def _storable(values: Any) -> dict[str, Any]:
-    """A proposed configuration or fidelity with plain values.
-
-    Raises:
-        TypeError, ValueError: It is not a mapping, or JSON cannot hold it.
-    """
-    if not isinstance(values, Mapping):
-        raise TypeError(f"it is a {type(values).__name__}, not a mapping of parameters to values")
-    found = plain(values)
-    json.dumps(found)
-    return found
-
-
-def error_text(step: str, error: BaseException) -> str:
-    """The text for a trial's ``error``."""
-    return storable(f"{step}: {type(error).__name__}: {message(error)}")[:ERROR_LENGTH]

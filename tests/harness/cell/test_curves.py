@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import optibench_benchmarks
-from optibench.cell.run import _apply_fault
+from optibench.cell.proposal import apply_fault
 from optibench.cell.trials import MAX_CURVE_STEPS, Trial, curve_text
 from optibench.cli.main import main
 from optibench.store.run_folder import TRIALS, Store
@@ -83,5 +83,5 @@ def test_an_evaluation_that_has_no_value_has_no_curve() -> None:
     from optibench.cell.journal import Fault
 
     trial = Trial(0, "search", "{}", None, 0.5, "ok", None, 0.0, 0.1, 0.1, 0.1, 1e9, curve='{"epoch": [1.0]}')
-    _apply_fault(trial, Fault(0, "evaluate", "timeout", "too long", 9.0))
+    apply_fault(trial, Fault(0, "evaluate", "timeout", "too long", 9.0))
     assert (trial.state, trial.curve) == ("timeout", None)

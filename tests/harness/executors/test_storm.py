@@ -26,8 +26,10 @@ import pandas as pd
 import pytest
 
 import optibench_optimizers
+from optibench.cell.design import initial_design
 from optibench.cell.journal import Journal
-from optibench.cell.run import benchmark, initial_design, plain
+from optibench.cell.proposal import plain
+from optibench.cell.run import benchmark
 from optibench.plan.cells import Cell, derived_seed
 from optibench.store.run_folder import Store
 
