@@ -24,7 +24,7 @@ from grids_of_look import Look, p_words, shown
 import optibench_benchmarks
 from optibench.store.to_results import load
 from optibench_benchmarks.kept.draw import by_hash
-from optibench_reports.stats.ratios import Ratio, regrets, tested
+from optibench_reports.stats.ratios import FLOOR, Ratio, regrets, tested
 from optibench_reports.stats.tests import holm
 
 OPTIFORMER = ["optiformer", "gp-prior"]
@@ -46,6 +46,8 @@ FAMILY = [
     ("constraints", "gp-prior", 100),
 ]
 """The primary family: OptiFormer against each, on these tasks, after so many trials."""
+GPS = ("gp-optuna", "gp-botorch")
+"""Rivals that run for fewer trials, on a part of the tasks."""
 AT = (25, 50, 100)
 """The trial counts of the tables."""
 
@@ -135,16 +137,40 @@ def tables() -> str:
             index = tables[AT[0]][name].dropna().index
             counts = f"{index.unique('task').size} | {index.unique('seed').size}"
             lines.append(f"| `{name}` | {counts} | {' | '.join(cells)} |")
-    lines += ["", "`optiformer`'s ratios by family of tasks, over tasks and seeds, 100 trials:", ""]
+    lines += ["", "`optiformer`'s ratios by family of tasks, over tasks and seeds, and in how many tasks:", ""]
     rivals = {"objectives": ("gp-prior", "tpe-univariate"), "constraints": ("gp-prior", "tpe")}
-    lines += ["| suite, family | tasks | to `gp-prior` | to TPE |", "|---|---:|---:|---:|"]
+    lines += [
+        "| suite, family | to `gp-prior`, 100 trials | to TPE, 100 | to `gp-optuna`, 50 | to `gp-botorch`, 50 |",
+        "|---|---:|---:|---:|---:|",
+    ]
     for suite, names in rivals.items():
-        found = regret(suite, 100)
-        for part in sorted({family(task) for task in found.index.unique("task")}):
-            rows = found[[family(task) == part for task in found.index.get_level_values("task")]]
-            cells = [shown(compared(rows[["optiformer", name]].dropna(), name)[0]) for name in names]
-            lines.append(f"| {suite}, {part} | {rows.index.unique('task').size} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        cases = [*((name, 100) for name in names), *((name, 50) for name in GPS)]
+        for part in sorted({family(task) for task in regret(suite, 100).index.unique("task")}):
+            cells = []
+            for name, n in cases:
+                found = runs(suite, n, name)
+                rows = found[[family(task) == part for task in found.index.get_level_values("task")]]
+                count = rows.index.unique("task").size
+                if not count:
+                    cells.append("")
+                    continue
+                at_floor = (rows.groupby("task").mean() <= FLOOR).all(axis=None)
+                words = "both at the floor" if at_floor else shown(compared(rows, name)[0])
+                cells.append(f"{words} ({count})")
+            lines.append(f"| {suite}, {part} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *feasible_shares()]) + "\n"
+
+
+def feasible_shares() -> list[str]:
+    """Of each optimizer on the suite ``constraints``, the mean share of feasible ones among its trials."""
+    kept = [finished(file.parent).trials for file in sorted(LOOK.folder.glob("*/trials.parquet"))]
+    trials = pd.concat([each[["optimizer", "task", "state"]].astype(str) for each in kept])
+    trials = trials[trials["task"].isin(tasks("constraints"))]
+    shares = trials["state"].eq("ok").groupby([trials["optimizer"], trials["task"]]).mean().unstack("optimizer")
+    lines = ["Share of feasible ones among all trials on `constraints`, mean over tasks:", ""]
+    lines += ["| optimizer | tasks | share |", "|---|---:|---:|"]
+    order = shares.mean().sort_values(ascending=False).index
+    return [*lines, *(f"| `{name}` | {shares[name].count()} | {shares[name].mean():.2f} |" for name in order)]
 
 
 LOOK = Look(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from grids_of_look import BLOCK
 
 import optibench_benchmarks
 import optibench_optimizers
@@ -64,13 +65,36 @@ def test_the_tables_show_every_rival(look: ModuleType, monkeypatch: pytest.Monke
         index = pd.MultiIndex.from_product([names, range(3)], names=["task", "seed"])
         found = pd.DataFrame(np.random.default_rng(n).lognormal(-3, 1, (len(index), len(rivals))), index, rivals)
         few = found["random"].where(found.index.get_level_values("task").str.startswith("live"))
-        return found.assign(**{"smac-rf": few}) if n <= 50 else found  # it runs on a part of the tasks, for 50 trials
+        slow = dict.fromkeys(("smac-rf", *look.GPS), few)
+        return found.assign(**slow) if n <= 50 else found  # they run on a part of the tasks, for 50 trials
 
     monkeypatch.setattr(look, "regret", regret)
+    monkeypatch.setattr(look, "feasible_shares", lambda: ["shares"])
     lines = look.tables().splitlines()
     assert sum(line.startswith(("| objectives | `", "| constraints | `")) for line in lines) == 10
     assert sum(line.startswith(("| objectives, ", "| constraints, ")) for line in lines) == 4
-    for name in (*rivals, "smac-rf"):
+    for name in (*rivals, "smac-rf", *look.GPS):
         rows = [line for line in lines if line.startswith(f"| `{name}` | ")]
         assert len(rows) == 2
-        assert {row.split(" | ")[1] for row in rows} == ({"4"} if name == "smac-rf" else {"8"})
+        assert {row.split(" | ")[1] for row in rows} == ({"8"} if name in rivals else {"4"})
+    by_family = [line.split(" | ") for line in lines if line.startswith("| objectives, ")]
+    assert [(row[0], "(4)" in row[3], row[3].strip() == "") for row in by_family] == [
+        ("| objectives, live", True, False),
+        ("| objectives, pymoo", False, True),
+    ]
+    assert lines[-1] == "shares"
+
+
+@pytest.mark.data("yahpo/lcbench", "keel")
+def test_the_page_has_the_tables(look: ModuleType) -> None:
+    assert BLOCK.search(look.LOOK.page.read_text(encoding="utf-8"))[0] == look.tables()
+
+
+@pytest.mark.data("yahpo/lcbench", "keel")
+def test_the_readme_says_what_the_primary_family_says(look: ModuleType) -> None:
+    readme = " ".join((look.ROOT / "README.md").read_text(encoding="utf-8").split())
+    ahead = {(suite, rival) for suite, rival, _, one, _, p in look.primary() if p < 0.05 and one.high < 1}
+    assert {rival for suite, rival in ahead if suite == "objectives"} == {*look.GENETIC[:2], "tpe-univariate", "random"}
+    assert {rival for suite, rival in ahead if suite == "constraints"} == {"tpe", "pycma", "random"}
+    assert "ahead of NSGA-II, MOTPE and random search, and with constraints of TPE, CMA-ES and random search" in readme
+    assert "the network has no part in these" in readme
