@@ -111,3 +111,13 @@ class Acquisition(ABC):
             return -value, np.where(free, -slope[:, :: points.shape[1] // position.shape[1]], 0.0)
 
         return minimize(loss, position, evaluations, first_step=FIRST_STEP, low=0.0, high=1.0)
+
+
+class FeasibilityAlone(Acquisition):
+    """The probability of feasibility and nothing else, while no trial is feasible; see :meth:`Acquisition.times`."""
+
+    def _value(self, points: Array) -> Array:
+        return np.ones(len(points))
+
+    def _log(self, points: Array) -> tuple[Array, Array]:
+        return np.zeros(len(points)), np.zeros_like(points)

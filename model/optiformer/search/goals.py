@@ -1,8 +1,9 @@
 """Several objectives and constraints: a plain GP of each, and no network.
 
 Expected hypervolume improvement takes the place of expected improvement, and both are multiplied by the probability
-that all constraints are fulfilled. To let the network choose in turn was no better: by a scalarization of the
-objectives, by the hypervolume improvement of its predictions of each, or beside the constraints (docs/model/tuning.md).
+that all constraints are fulfilled; while no trial is feasible, that probability alone counts. To let the network choose
+in turn was no better: by a scalarization of the objectives, by the hypervolume improvement of its predictions of each,
+or beside the constraints (docs/model/tuning.md).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from optiformer.gp.acquisition import Acquisition, Feasibility
+from optiformer.gp.acquisition import Acquisition, Feasibility, FeasibilityAlone
 from optiformer.gp.hypervolume_improvement import HypervolumeImprovement
 from optiformer.gp.kernels import Array, Mask
 from optiformer.gp.posterior import Kinds
@@ -59,12 +60,14 @@ class ConditionedGoals:
         """
         rows = subsample(history.value, history.failed, gp.max_trials)
         failed, trials = goals.failed[rows], (history.position[rows], history.active[rows])
+        feasible = goals.feasible[rows]
+        infeasible = goals.infeasible[rows] & feasible.any()
         # With several objectives, each head is fitted: another one's hyperparameters were worse (docs/model/tuning.md).
         own = replace(gp.of_heads(HEADS), fitted_head=None) if goals.values.shape[1] > 1 else gp
         objectives = tuple(
             own.condition(
                 kinds,
-                Observed(*trials, value, failed, goals.infeasible[rows]),
+                Observed(*trials, value, failed, infeasible),
                 evaluations=max(evaluations, MIN_EVALUATIONS),
             )
             for value in goals.values[rows].T
@@ -80,13 +83,15 @@ class ConditionedGoals:
             )
             for value, without in measured
         )
-        return cls(objectives, constraints, goals.feasible[rows][~failed])
+        return cls(objectives, constraints, feasible[~failed])
 
     @functools.cached_property
     def expected_improvement(self) -> Acquisition:
-        """Expected improvement, or hypervolume improvement, times the probability of feasibility."""
+        """Expected improvement, or hypervolume improvement, times the probability of feasibility, or this alone."""
         predictors = [each.predictor for each in self.objectives]
         limits = Feasibility([each.predictor for each in self.constraints]) if self.constraints else None
+        if limits is not None and not self.feasible.any():
+            return FeasibilityAlone(self.objectives[0].coordinates, predictors[0].loo_r2).times(limits)
         if len(predictors) == 1:
             return self.objectives[0].expected_improvement.times(limits)
         return HypervolumeImprovement(self.objectives[0].coordinates, predictors, self.feasible).times(limits)

@@ -63,6 +63,11 @@ class Goals:
         """Complete trials that fulfil all constraints, (n,)."""
         return ~self.infeasible & ~self.failed
 
+    @property
+    def measured(self) -> Mask:
+        """Complete trials with all constraints, (n,)."""
+        return ~self.failed & ~self.pruned & ~np.isnan(self.constraints).any(1)
+
     def violation(self) -> Array:
         """Sum over the constraints of their excess above 0, each in units of its median excess, (n,)."""
         excess = np.fmax(self.constraints, 0)

@@ -100,7 +100,7 @@ class History:
             raw = np.array([np.nan if trial.value is None else float(trial.value) for trial in observed.trials])
         else:
             raw = goals.ranking()
-            goals = goals if goals.feasible.any() else None  # until then, the violation is minimized
+            goals = goals if goals.measured.any() else None
         failed = np.isnan(raw) | (raw == -np.inf)
         if goals is None:
             failed |= _outliers(raw)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from optiformer.space.trial import Trial
@@ -80,3 +82,15 @@ def test_pruned_trials_are_not_feasible_and_tell_nothing_about_constraints_that_
     assert found.feasible.tolist() == [False, False, True]
     assert found.ranking().argsort().tolist() == [2, 1, 0]
     assert found.constraints[2, 0] == 0
+
+
+def test_only_complete_trials_measure_the_constraints() -> None:
+    trials = [
+        Trial({}, None),
+        Trial({}, math.inf, constraints=(math.nan,)),
+        Trial({}, 1.0, constraints=(2.0,)),
+    ]
+    goals = Goals.of(trials)
+    assert goals is not None
+    assert goals.measured.tolist() == [False, False, True]
+    assert not goals.feasible.any()
