@@ -62,7 +62,8 @@ class OptiFormerSampler(BaseSampler):
     With several objectives or constraints, Gaussian processes with the learned prior choose, without the network, by
     expected hypervolume improvement and the probability of feasibility. Constraints come from ``trial.set_constraint``
     or ``constraints_func``; a complete trial without one that others have counts as fulfilling it. A pruned trial is
-    never feasible. Until a trial is feasible, suggestions maximize the probability of feasibility alone.
+    never feasible. Until a trial is feasible, suggestions maximize the probability that every constraint falls to half
+    of what the trial with the least violation has.
 
     Failed trials inform the model of failures only, and pruned trials rank behind all complete ones. Suggestions keep
     away from running trials. The weight of a running trial halves with every eighth trial that started after it and has

@@ -24,14 +24,16 @@ LOG_ROOT_TAU = 0.5 * math.log(2 * math.pi)
 
 
 class Feasibility:
-    """Probability that all constraints are at most 0, under an independent GP of each.
+    """Probability that all constraints are within their bounds, under an independent GP of each.
 
     Args:
-        constraints: Posteriors of the constraints' transformed values, in which 0 stays 0.
+        constraints: Posteriors of the constraints' transformed values.
+        bounds: The transformed bound of each.
     """
 
-    def __init__(self, constraints: Sequence[Predictor]) -> None:
-        self._constraints = [(each, float(each.standardised(np.zeros(1))[0])) for each in constraints]
+    def __init__(self, constraints: Sequence[Predictor], bounds: Sequence[float]) -> None:
+        pairs = zip(constraints, bounds, strict=True)
+        self._constraints = [(each, float(each.standardised(np.array([bound]))[0])) for each, bound in pairs]
 
     def probability(self, points: Array) -> Array:
         """At coordinates (m, C), (m,)."""
@@ -114,7 +116,7 @@ class Acquisition(ABC):
 
 
 class FeasibilityAlone(Acquisition):
-    """The probability of feasibility and nothing else, while no trial is feasible; see :meth:`Acquisition.times`."""
+    """A constant, which leaves the probability of feasibility alone: for while no trial is feasible."""
 
     def _value(self, points: Array) -> Array:
         return np.ones(len(points))

@@ -1,9 +1,10 @@
 """Several objectives and constraints: a plain GP of each, and no network.
 
 Expected hypervolume improvement takes the place of expected improvement, and both are multiplied by the probability
-that all constraints are fulfilled; while no trial is feasible, that probability alone counts. To let the network choose
-in turn was no better: by a scalarization of the objectives, by the hypervolume improvement of its predictions of each,
-or beside the constraints (docs/model/tuning.md).
+that all constraints are fulfilled. While no trial is feasible, only the probability counts that every constraint falls
+to half of what the trial with the least violation has. To let the network choose in turn was no better: by a
+scalarization of the objectives, by the hypervolume improvement of its predictions of each, or beside the constraints
+(docs/model/tuning.md).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ HEADS = (1, 2, 3)
 LIMIT_HEAD = (1,)
 #: Minimum number of marginal-likelihood evaluations in the fit of each objective; constraints have no minimum.
 MIN_EVALUATIONS = 12
+#: While no trial is feasible, share of the least violation that a suggestion is to reach in every constraint.
+STEP = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +43,14 @@ class ConditionedGoals:
         objectives: One of each objective.
         constraints: One of each constraint, whose scores are above 0 where it is broken.
         feasible: Which of the objectives' trials are complete and fulfil all constraints, (n,).
+        bounds: What each constraint may be, (K,): 0, or while no trial is feasible a share of what the trial with the
+            least violation has.
     """
 
     objectives: tuple[ConditionedGP, ...]
     constraints: tuple[ConditionedGP, ...]
     feasible: Mask
+    bounds: Array
 
     @classmethod
     def of(cls, gp: GPSurrogate, kinds: Kinds, history: History, goals: Goals, *, evaluations: int) -> ConditionedGoals:
@@ -83,13 +89,17 @@ class ConditionedGoals:
             )
             for value, without in measured
         )
-        return cls(objectives, constraints, feasible[~failed])
+        return cls(objectives, constraints, feasible[~failed], _bounds(goals))
 
     @functools.cached_property
     def expected_improvement(self) -> Acquisition:
         """Expected improvement, or hypervolume improvement, times the probability of feasibility, or this alone."""
         predictors = [each.predictor for each in self.objectives]
-        limits = Feasibility([each.predictor for each in self.constraints]) if self.constraints else None
+        limits = None
+        if self.constraints:
+            pairs = zip(self.constraints, self.bounds, strict=True)
+            bounds = [float(each.score_transform.apply(np.array([bound]))[0]) for each, bound in pairs]
+            limits = Feasibility([each.predictor for each in self.constraints], bounds)
         if limits is not None and not self.feasible.any():
             return FeasibilityAlone(self.objectives[0].coordinates, predictors[0].loo_r2).times(limits)
         if len(predictors) == 1:
@@ -109,6 +119,15 @@ class ConditionedGoals:
         """A function from a row to the prior correlations of that configuration with all (m, S), (m,)."""
         rows = [each.prior_correlation_rows(position, active) for each in self.objectives]
         return lambda row: np.asarray(np.mean([each(row) for each in rows], 0))
+
+
+def _bounds(goals: Goals) -> Array:
+    """See :class:`ConditionedGoals`."""
+    if goals.feasible.any() or not goals.measured.any():
+        return np.zeros(goals.constraints.shape[1])
+    rows = np.flatnonzero(goals.measured)
+    least = rows[goals.violation()[rows].argmin()]
+    return np.asarray(STEP * np.maximum(goals.constraints[least], 0))
 
 
 def _around_zero(gp: GPSurrogate, values: Array) -> ScoreTransform:

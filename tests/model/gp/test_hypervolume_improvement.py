@@ -81,8 +81,8 @@ def several() -> list[Acquisition]:
     some = np.arange(N) % 2 > 0
     return [
         HypervolumeImprovement(coordinates, found[:2], some),
-        HypervolumeImprovement(coordinates, found[:3], some).times(Feasibility(found[3:])),
-        ExpectedImprovement(coordinates, found[0], some).times(Feasibility(found[2:])),
+        HypervolumeImprovement(coordinates, found[:3], some).times(Feasibility(found[3:], [0.0] * len(found[3:]))),
+        ExpectedImprovement(coordinates, found[0], some).times(Feasibility(found[2:], [0.0] * len(found[2:]))),
     ]
 
 
@@ -121,11 +121,13 @@ def test_improvements_refer_to_feasible_trials() -> None:
 def test_feasibility_is_the_product_of_normal_shares() -> None:
     coordinates, found = predictors(2)
     points = coordinates(np.random.default_rng(7).random((50, D)), np.ones((50, D), dtype=bool))
-    both = Feasibility(found).probability(points)
+    both = Feasibility(found, [0.0] * len(found)).probability(points)
     np.testing.assert_allclose(
-        both, Feasibility(found[:1]).probability(points) * Feasibility(found[1:]).probability(points)
+        both,
+        Feasibility(found[:1], [0.0] * len(found[:1])).probability(points)
+        * Feasibility(found[1:], [0.0] * len(found[1:])).probability(points),
     )
-    np.testing.assert_allclose(both, np.exp(Feasibility(found).log(points)[0]), atol=1e-12)
+    np.testing.assert_allclose(both, np.exp(Feasibility(found, [0.0] * len(found)).log(points)[0]), atol=1e-12)
     assert both.min() >= 0
     assert both.max() <= 1
 

@@ -541,7 +541,7 @@ def test_a_small_feasible_region_is_found_by_the_probability_of_feasibility(
             constraints = tuple((np.abs(x - target) - 0.2).tolist())
             trials.append(Trial(config, value, (value, -value) if goals == 2 else (), constraints))
         needed.append(len(trials))
-    assert max(needed) < 14
+    assert np.median(needed) < 12
 
 
 def test_before_a_trial_has_measured_the_constraints_the_ranking_is_searched(network: NetworkSurrogate) -> None:
