@@ -101,6 +101,7 @@ def correlation_and_slope(kernel: str, square: Array) -> tuple[Array, Array]:
     r = np.sqrt(5 * square + EPSILON)
     decay = np.exp(-r)
     slope = (1 + r) * decay
+    # slope + r^2 / 3 * decay, in place
     r *= r
     r /= 3
     r *= decay

@@ -145,6 +145,9 @@ def write_paper(
     Raises:
         ReportError: Unusable results, an unknown name of a table or figure, or a folder that cannot be written.
     """
+    if out.exists() and not out.is_dir():
+        raise ReportError(f"cannot write the paper to {out}: it is a file; give a folder")
+    refuse_foreign(out, FILES, _HEAD.partition(",")[0], "paper")
     analyses = []
     for part in parts:
         check_names(part.tables, part.figures)
@@ -153,9 +156,6 @@ def write_paper(
         )
         check_names(part.tables, part.figures, analysis.counts)
         analyses.append(analysis)
-    if out.exists() and not out.is_dir():
-        raise ReportError(f"cannot write the paper to {out}: it is a file; give a folder")
-    refuse_foreign(out, FILES, _HEAD.partition(",")[0], "paper")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".paper-", dir=out) as temporary:

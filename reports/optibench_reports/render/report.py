@@ -103,10 +103,10 @@ def write(
         ReportError: Unusable input, or a folder that cannot be written.
     """
     out = Path(out)
-    analysis = analyse(results, at=at, draws=bootstrap_draws, seed=seed, control=control, metrics=metrics)
     if out.exists() and not out.is_dir():
         raise ReportError(f"cannot write the report to {out}: it is a file; give a folder")
     refuse_foreign(out, FILES, BEGINS, "report")
+    analysis = analyse(results, at=at, draws=bootstrap_draws, seed=seed, control=control, metrics=metrics)
     try:
         out.mkdir(parents=True, exist_ok=True)
         # Inside `out`, so that the moves never cross a file system.

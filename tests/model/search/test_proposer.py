@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -523,31 +522,3 @@ def test_a_subsample_has_the_best_and_the_latest_trials(n: int) -> None:
     assert set(np.argsort(scores)[:50].tolist()) <= rows
     assert set(range(n - 20, n)) <= rows
     assert rows == set(subsample(scores, failed, 100).tolist())
-
-
-@pytest.mark.parametrize("goals", [1, 2])
-def test_a_small_feasible_region_is_found_by_the_probability_of_feasibility(
-    network: NetworkSurrogate, goals: int
-) -> None:
-    space, d = flat(12), 12
-    needed = []
-    for seed in range(3):
-        target = np.random.default_rng(seed + 100).uniform(0.2, 0.8, d)  # feasible is a cube of edge .4 around it
-        proposer, trials = make(network, space), list[Trial]()
-        while len(trials) < 20 and not (trials and max(trials[-1].constraints) <= 0):
-            config = proposer.suggest(trials, seed=seed, number=len(trials))[0]
-            x = np.array([config[f"x{index}"] for index in range(d)])
-            value = float(x[0])
-            constraints = tuple((np.abs(x - target) - 0.2).tolist())
-            trials.append(Trial(config, value, (value, -value) if goals == 2 else (), constraints))
-        needed.append(len(trials))
-    assert np.median(needed) < 12
-
-
-def test_before_a_trial_has_measured_the_constraints_the_ranking_is_searched(network: NetworkSurrogate) -> None:
-    space = flat(2)
-    pruned = [replace(trial, value=math.inf, constraints=(math.nan,)) for trial in observed(space, 8)]
-    measured = replace(observed(space, 9)[8], value=1.0, constraints=(0.5,))
-    for trials in (pruned, [*pruned, measured], [measured, replace(measured, config={"x0": 0.1, "x1": 0.9})] * 4):
-        config = make(network, space).suggest(trials, seed=0, number=len(trials))[0]
-        assert set(config) == {"x0", "x1"}
