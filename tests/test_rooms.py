@@ -45,6 +45,7 @@ optibench_benchmarks.configurations optibench_benchmarks.hypervolume
 optibench_benchmarks.references.fronts
 optibench_benchmarks.quantities
 optibench_benchmarks.suites optibench_benchmarks.fidelities optibench_benchmarks.wrappers
+optibench_benchmarks.family
 optibench_benchmarks.registry
 optibench_benchmarks.named_tasks
 optibench_benchmarks.data

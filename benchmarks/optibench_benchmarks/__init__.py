@@ -11,9 +11,8 @@ from optibench_benchmarks.base import (
     Reference,
     Sampling,
 )
+from optibench_benchmarks.family import Family, UnknownBenchmarkError
 from optibench_benchmarks.registry import (
-    Family,
-    UnknownBenchmarkError,
     broken,
     check,
     create,

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from optibench_benchmarks.base import Benchmark, MissingDataError
-from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.family import UnknownBenchmarkError, unknown
 from optibench_benchmarks.wrappers import apply, parse, split
 
 
 class NamedTasks:
-    """A :class:`~optibench_benchmarks.registry.Provider` of tasks with fixed names.
+    """A :class:`~optibench_benchmarks.family.Provider` of tasks with fixed names.
 
     Args:
         tasks: Every task.

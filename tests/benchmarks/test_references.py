@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ConfigSpace import Configuration
 
-from optibench_benchmarks import BenchmarkError, Reference, create, names, registry
+from optibench_benchmarks import BenchmarkError, Family, Reference, create, names, registry
 from optibench_benchmarks.references import fronts
 from optibench_benchmarks.references import table as references
 from optibench_benchmarks.references.compute import COMPUTED, check, compute, pending
@@ -205,7 +205,7 @@ def homes(tmp_path, monkeypatch):
     monkeypatch.setattr(references, "FILE", packages / "benchmarks" / "references.json")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user"))
     families = dict(registry.families())
-    families["a"] = registry.Family("a", "", "plug_in_with_values:FAMILY", "plug_in_with_values:values.json")
+    families["a"] = Family("a", "", "plug_in_with_values:FAMILY", "plug_in_with_values:values.json")
     monkeypatch.setattr(registry, "families", lambda: families)
     return tmp_path
 
@@ -242,7 +242,7 @@ def test_the_newest_version_of_the_data_at_hand_holds(homes):
 @pytest.mark.parametrize("wrong", ["no_such_module:values.json", "plug_in_with_values", "plug_in_with_values:"])
 def test_a_family_with_a_wrong_home_is_one_sentence(homes, wrong):
     with pytest.raises(BenchmarkError, match=r"'b' .* is broken: ValueError") as caught:
-        registry.register(registry.Family("b", "", "plug_in_with_values:FAMILY", wrong))
+        registry.register(Family("b", "", "plug_in_with_values:FAMILY", wrong))
     assert "\n" not in str(caught.value)
 
 

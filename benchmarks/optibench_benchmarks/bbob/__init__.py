@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from optibench_benchmarks import kept
 from optibench_benchmarks.base import Benchmark, BenchmarkError, MissingDataError
+from optibench_benchmarks.family import UnknownBenchmarkError, unknown
 from optibench_benchmarks.references import fronts
-from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
 from optibench_benchmarks.wrappers import apply, parse, split
 
 __all__ = ["DIMENSIONS", "biobjective", "constrained", "provider"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from optibench_benchmarks.base import BenchmarkError, MissingDataError
-from optibench_benchmarks.registry import unknown
+from optibench_benchmarks.family import unknown
 
 MANIFEST = Path(__file__).parent / "manifest.json"
 ROOT_VARIABLE = "OPTIBENCH_DATA"

@@ -1,7 +1,7 @@
 """Frozen reference values, which turn objective values into regrets that stay comparable over the years.
 
 They are read from ``references.json``, one line for each task, and never depend on which optimizers ran. The package
-has such a file, a plug-in may (:attr:`optibench_benchmarks.registry.Family.references`), and references computed
+has such a file, a plug-in may (:attr:`optibench_benchmarks.family.Family.references`), and references computed
 without a checkout are in the user's data folder (:func:`home`). Contents:
 
 * a synthetic function: its analytic minimum; the median and the worst of random configurations;

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from optibench_benchmarks.base import Benchmark
-from optibench_benchmarks.registry import UnknownBenchmarkError, unknown
+from optibench_benchmarks.family import UnknownBenchmarkError, unknown
 from optibench_benchmarks.synthetic.functions import FUNCTIONS, refuse
 from optibench_benchmarks.wrappers import apply, parse, split
 

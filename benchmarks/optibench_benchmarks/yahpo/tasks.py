@@ -20,9 +20,9 @@ from typing import Any
 
 from optibench_benchmarks import data
 from optibench_benchmarks.base import Benchmark, Config, Evaluation, MissingDataError
+from optibench_benchmarks.family import UnknownBenchmarkError
 from optibench_benchmarks.fidelities import complete
 from optibench_benchmarks.references import table as references
-from optibench_benchmarks.registry import UnknownBenchmarkError
 from optibench_benchmarks.wrappers import apply, parse, split
 from optibench_benchmarks.yahpo.scenarios import SCENARIOS, Scenario
 from optibench_benchmarks.yahpo.space import fidelity_space, search_space
