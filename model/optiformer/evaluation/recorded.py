@@ -1,8 +1,8 @@
 """Held-out likelihood on recorded tunings, of a network and of GPs.
 
 ``python -m optiformer.evaluation.recorded ROWS FOLDER ...`` prints a table: each network on the group of learners that
-its training left out, beside a GP with a fixed prior (``gp-map``) and one whose prior was learned from the network's
-own training histories (``gp-prior``).
+its training left out, or on all of them if it was trained on synthetic functions only, beside a GP with a fixed prior
+(``gp-map``) and one whose prior was learned from the network's own training histories (``gp-prior``).
 """
 
 from __future__ import annotations
@@ -117,22 +117,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m optiformer.evaluation.recorded", description=__doc__)
     parser.add_argument("rows", type=Path, help="packed tunings")
-    parser.add_argument("folders", nargs="+", type=Path, help="checkpoints whose training left a group of learners out")
+    parser.add_argument("folders", nargs="+", type=Path, help="checkpoints whose training left learners out")
     parser.add_argument("--functions", type=int, default=100, help="histories for each network (default: 100)")
     parser.add_argument("--prior-batches", type=int, default=40, help=f"of {HISTORIES} histories each (default: 40)")
     given = parser.parse_args(arguments)
     print("| network | left out | network | `gp-map` | `gp-prior` |\n| --- | --- | --- | --- | --- |")
     for folder in given.folders:
         checkpoint = load(folder)
-        group = checkpoint.encoding.recorded.left_out
-        if not group:
+        training, surfaces = checkpoint.encoding.recorded, Surfaces.load(given.rows, checkpoint.encoding.columns)
+        if training.file and not training.left_out:
             raise ModelError(f"{folder} left no group of learners out: there is nothing to test it on.")
-        known, left_out = Surfaces.load(given.rows, checkpoint.encoding.columns).split(group)
+        known, left_out = surfaces.split(training.left_out) if training.file else (None, surfaces)
         prior = learned_prior(checkpoint.encoding, known, batches=given.prior_batches)
         priors = {"gp-map": GPPrior(), "gp-prior": prior}
         found = recorded_likelihood(checkpoint, left_out, priors, functions=given.functions)
         losses = " | ".join(f"{found[name].mean():.2f}" for name in ("network", *priors))
-        print(f"| {folder.name} | {group} | {losses} |", flush=True)
+        print(f"| {folder.name} | {training.left_out or 'all'} | {losses} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,11 @@ def test_the_table_names_what_was_left_out(file: Path, tmp_path: Path, capsys: p
     save(tmp_path / "without-trees", known.weights, known.encoding, NETWORK, info={})
     main([str(file), str(tmp_path / "without-trees"), "--functions", "2", "--prior-batches", "1"])
     assert capsys.readouterr().out.splitlines()[2].startswith("| without-trees | trees | ")
-    everything = replace(known.encoding, recorded=RecordedConfig())
+    synthetic = replace(known.encoding, recorded=RecordedConfig())
+    save(tmp_path / "synthetic", known.weights, synthetic, NETWORK, info={})
+    main([str(file), str(tmp_path / "synthetic"), "--functions", "2", "--prior-batches", "1"])
+    assert capsys.readouterr().out.splitlines()[2].startswith("| synthetic | all | ")
+    everything = replace(known.encoding, recorded=RecordedConfig(str(file), 0.5))
     save(tmp_path / "all", known.weights, everything, NETWORK, info={})
     with pytest.raises(ModelError, match="all left no group of learners out: there is nothing to test it on"):
         main([str(file), str(tmp_path / "all")])

@@ -1,4 +1,4 @@
-"""Proposals of the surrogate: any space, no duplicates, failures, batches, long histories, many parameters."""
+"""Proposals of the surrogate: any space, no duplicates, failures, batches, many parameters, who chooses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ from optibench_optimizers.base import Observation, OptimizerError
 from optibench_optimizers.spaces import SearchSpace
 from optiformer.errors import ModelError
 from optiformer.network_config import NetworkConfig
-from optiformer.search import candidates
 from optiformer.search.config import PRESETS, ProposerConfig, with_settings
 from optiformer.search.proposer import MIN_CONTINUOUS_LEVELS, Proposer
 from optiformer.space.space import Space
@@ -41,7 +40,6 @@ from optiformer.space.trial import Trial
 from optiformer.space.unit_space import UnitSpace
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays, save
 from optiformer.surrogate.config import FunctionPriorConfig, SurrogateConfig
-from optiformer.surrogate.history import subsample
 from optiformer.surrogate.network.network import build
 from optiformer.surrogate.surrogate import NetworkSurrogate
 
@@ -212,55 +210,6 @@ def test_in_wide_spaces_the_network_sees_relevant_columns_and_all_others_in_turn
     seen = [ask_state(make(network, space), trials[:n]).model.visible for n in range(40, 52)]
     assert all(len(columns) == ENCODING.slots and {4, 11, 17} <= set(columns.tolist()) for columns in seen)
     assert len(set(np.concatenate(seen).tolist())) == 20
-
-
-def test_steps_move_some_parameters_and_boundary_points_lie_on_bounds() -> None:
-    rng = np.random.default_rng(0)
-    state = candidates.SearchState(rng.random((10, 8)), rng.random(10), np.zeros(8), np.zeros(8, dtype=bool))
-    moved = candidates.perturb(state, state.positions, np.full((10, 1), 0.1), rng) != state.positions
-    assert moved.any(1).all()
-    assert not moved.all()
-    found = candidates.boundary_points(state, 50, rng)
-    elites = {float(value) for value in state.positions.ravel()}
-    assert {float(value) for value in found.ravel()} <= elites | {0.0, 1.0}
-    assert np.isin(found, [0, 1]).any()
-
-
-def test_generators_stay_in_the_cube_and_elites_are_the_better_trials() -> None:
-    rng = np.random.default_rng(0)
-    values = rng.permutation(40).astype(float)
-    state = candidates.SearchState(
-        rng.random((40, 5)), values, np.array([0, 4, 0, 3, 0.0]), np.array([0, 0, 0, 1, 0], dtype=bool)
-    )
-    for generate in (
-        candidates.sobol,
-        candidates.perturbed_elites,
-        candidates.crossed_elites,
-        candidates.boundary_points,
-    ):
-        found = generate(state, 37, rng)
-        assert found.shape == (37, 5)
-        assert found.min() >= 0
-        assert found.max() <= 1
-    chosen = candidates.elites(state, 500, rng)
-    ranks = [float(values[(state.positions == row).all(1)][0]) for row in chosen]
-    assert max(ranks) < 10
-    assert ranks.count(0.0) > 100
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(1, 300), st.integers(0, 300), st.integers(4, 64))
-def test_long_histories_are_subsampled_to_the_best_some_failures_and_the_rest_by_rank(
-    worked: int, broken: int, most: int
-) -> None:
-    rng = np.random.default_rng(worked)
-    failed = rng.permutation(np.arange(worked + broken) < broken)
-    scores = np.where(failed, 9.0, rng.random(worked + broken))
-    rows = subsample(scores, failed, most)
-    assert len(rows) == min(most, worked + broken)
-    assert len(set(rows.tolist())) == len(rows)
-    assert int(np.argmin(np.where(failed, np.inf, scores))) in rows
-    assert (np.diff(rows) > 0).all()
 
 
 def test_a_history_that_grows_equals_one_that_is_read_at_once(network: NetworkSurrogate) -> None:
@@ -512,13 +461,3 @@ def test_the_kernel_heads_have_the_hyperparameters_of_the_gp_where_it_predicts_w
         heads, _ = model.context.gp
         log_lengthscale, _ = model.gp.hyperparameters
         assert np.allclose(heads.weights[:, :: heads.weights.shape[1] // 3], np.exp(-log_lengthscale).T) == equal
-
-
-@given(st.integers(130, 400))
-@settings(max_examples=10, deadline=None)
-def test_a_subsample_has_the_best_and_the_latest_trials(n: int) -> None:
-    scores, failed = np.random.default_rng(n).random(n), np.zeros(n, dtype=bool)
-    rows = set(subsample(scores, failed, 100).tolist())
-    assert set(np.argsort(scores)[:50].tolist()) <= rows
-    assert set(range(n - 20, n)) <= rows
-    assert rows == set(subsample(scores, failed, 100).tolist())
