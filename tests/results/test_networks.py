@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -56,3 +57,12 @@ def test_the_scaling_table_has_every_training_and_initialisation() -> None:
         losses = [", ".join(f"{loss:.3f}" for loss in runs.sort_values("seed")[c]) for c in ("prior", "recorded")]
         millions = round(runs.positions.iloc[0] / 1e6)
         assert f"| {steps:,} | {millions} M | {' | '.join(losses)} |" in NETWORK
+
+
+def test_the_table_of_the_prior_has_every_variant() -> None:
+    table = pd.read_csv(ROOT / "results" / "networks" / "prior.csv", dtype=str).set_index("network")
+    families, irregular = ("all families", "Gaussian processes"), ("yes", "no")
+    order = ("scale-180-steps", "prior-smooth", "prior-gp", "prior-gp-smooth")
+    for name, (functions, irregularities) in zip(order, itertools.product(families, irregular), strict=True):
+        losses = " | ".join(table.loc[name, "prior":])
+        assert f"| {functions} | {irregularities} | {losses} |" in NETWORK
