@@ -269,7 +269,7 @@ def _not_kept(pattern: str, matches: list[str], lacking: dict[str, str]) -> tupl
     if not left and not lacking_left:
         raise BenchmarkError(
             f"All tasks that {pattern!r} matches are kept for one look; spell out their names if this is it: "
-            f"{', '.join([*matches, *lacking][:3])}{', ...' * (len(matches) + len(lacking) > 3)}"
+            f"{', '.join([*matches, *lacking][:3])}{', ...' if len(matches) + len(lacking) > 3 else '.'}"
         )
     return left, lacking_left
 

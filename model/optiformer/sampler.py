@@ -7,6 +7,7 @@ The default checkpoint is the surrogate of the optimizer ``optiformer``; with a 
 from __future__ import annotations
 
 import operator
+import reprlib
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ from optiformer.search.best_guess import best_guess
 from optiformer.search.config import ProposerConfig, with_settings
 from optiformer.search.proposer import Proposer
 from optiformer.sequence.config import SamplingConfig
-from optiformer.settings import Range, convert
+from optiformer.settings import Range, convert, convert_field
 from optiformer.space.conditions import learn
 from optiformer.space.optuna_trials import Distributions, Reading, external, internal, value_of
 from optiformer.space.space import Space
@@ -120,19 +121,19 @@ class OptiFormerSampler(BaseSampler):
             raise ModelError(f"OptiFormerSampler: surrogate must be network, gp-map or gp-prior, not {surrogate!r}.")
         if surrogate == "gp-map" and checkpoint is not None:
             raise ModelError("OptiFormerSampler: gp-map has no checkpoint; leave checkpoint or surrogate out.")
-        if constraints_func is not None and not callable(constraints_func):
-            raise ModelError(f"OptiFormerSampler: constraints_func must be a function, not {constraints_func!r}.")
         folder = default_checkpoint() if checkpoint is None else checkpoint
         if not isinstance(folder, str | Path | SurrogateCheckpoint) and not hasattr(folder, "sampling"):
             raise ModelError(f"OptiFormerSampler: checkpoint must be a folder or a loaded one, not {folder!r}.")
         loaded = _load(Path(folder), device) if isinstance(folder, str | Path) else folder
         if surrogate != "network" and not isinstance(loaded, SurrogateCheckpoint):
             raise ModelError("OptiFormerSampler: a sequence checkpoint has no learned priors; name another one.")
+        kind = ProposerConfig if isinstance(loaded, SurrogateCheckpoint) else SamplingConfig
         changes: dict[str, Any] = {}
         if temperature is not None:
-            changes["temperature"] = temperature
+            changes["temperature"] = convert_field(kind, "temperature", temperature, "OptiFormerSampler: temperature")
         if n_startup_trials is not None:
-            changes["n_startup"] = n_startup_trials
+            where = "OptiFormerSampler: n_startup_trials"
+            changes["n_startup"] = convert_field(kind, "n_startup", n_startup_trials, where)
         self._engine: _SurrogateEngine | _SequenceEngine
         if isinstance(loaded, SurrogateCheckpoint):
             if device != "cpu":
@@ -207,8 +208,9 @@ class OptiFormerSampler(BaseSampler):
             complete = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE,), use_cache=True)
             if len(complete) >= max(1, self._engine.n_startup):
                 _logger.warning(
-                    f"The parameter {param_name!r} of trial {trial.number} is new to OptiFormerSampler, so it is "
-                    "sampled independently of the others; warn_independent_sampling=False silences this."
+                    f"The parameter {param_name!r} of trial {trial.number} is new to OptiFormerSampler, or its range "
+                    "has changed, so it is sampled independently of the others; warn_independent_sampling=False "
+                    "silences this."
                 )
         if self._independent_sampler is not None:
             return self._independent_sampler.sample_independent(study, trial, param_name, param_distribution)
@@ -222,7 +224,7 @@ class OptiFormerSampler(BaseSampler):
         if self._independent_sampler is not None:
             self._independent_sampler.after_trial(study, trial, state, values)
         if self._constraints_func is not None:
-            _process_constraints_after_trial(self._constraints_func, study, trial, state)
+            _process_constraints_after_trial(self._constraints, study, trial, state)
         of_sequence = isinstance(self._engine, _SequenceEngine)
         if of_sequence and trial.constraints and not self._warned_of_constraints:
             self._warned_of_constraints = True
@@ -231,6 +233,23 @@ class OptiFormerSampler(BaseSampler):
                 "configurations, too; leave checkpoint out.",
                 stacklevel=2,
             )
+
+    def _constraints(self, trial: FrozenTrial) -> list[float]:
+        """What ``constraints_func`` returns, as numbers.
+
+        Raises:
+            ModelError: It is no list of numbers.
+        """
+        assert self._constraints_func is not None
+        found = self._constraints_func(trial)
+        try:
+            numbers = np.asarray(found, dtype=float)
+        except (TypeError, ValueError):
+            numbers = np.empty(())
+        if numbers.ndim != 1:
+            short = reprlib.repr(found)
+            raise ModelError(f"OptiFormerSampler: constraints_func must return a list of numbers, not {short}.")
+        return [float(number) for number in numbers]
 
     def _refuse_objectives(self, study: Study) -> None:
         if isinstance(self._engine, _SequenceEngine):
@@ -303,8 +322,9 @@ class OptiFormerSampler(BaseSampler):
         known_reading, known, converted = self._known
         if known_reading != reading or not _continues(finished, known):
             known, converted = [], []
-        self._known = reading, finished, converted + [reading.trial(past) for past in finished[len(known) :]]
-        return self._known[2]
+        converted = converted + [reading.trial(past) for past in finished[len(known) :]]
+        self._known = reading, finished, converted  # other threads may set it
+        return converted
 
 
 @dataclass(eq=False)

@@ -66,7 +66,7 @@ def check(config: Any) -> None:
         ModelError: A setting has the wrong type or is out of range.
     """
     for name, hint in _hints(type(config)).items():  # type: ignore[arg-type]
-        object.__setattr__(config, name, convert(hint, getattr(config, name), f"{type(config).__name__}: {name}"))
+        object.__setattr__(config, name, convert(hint, getattr(config, name), f"Setting {name!r}"))
 
 
 def build(cls: type[T], content: Any, where: str) -> T:
@@ -116,6 +116,15 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     kind = "a whole number" if hint is int else "a number"
     _allowed(number is not None and number in bounds, value, where, f"{kind}{bounds}")
     return number
+
+
+def convert_field(cls: type, name: str, value: Any, where: str) -> Any:
+    """Convert a value to the annotated type of a dataclass's field, which ``where`` calls by the caller's name.
+
+    Raises:
+        ModelError: The value has the wrong type or is out of range.
+    """
+    return convert(_hints(cls)[name], value, where)
 
 
 def _allowed(good: bool, value: Any, where: str, words: str) -> Any:

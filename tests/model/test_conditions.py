@@ -72,3 +72,30 @@ def test_two_parents_together() -> None:
 
 def test_without_a_history_all_parameters_are_unconditional() -> None:
     assert [p.condition for p in learn(PARAMETERS, []).parameters] == [None] * len(PARAMETERS)
+
+
+def test_the_cost_grows_in_proportion_to_the_trials() -> None:
+    """A parameter for each layer: thresholds of up to ten parents are compared with the values of all trials."""
+
+    class Counted(float):
+        compared = 0
+
+        def __lt__(self, other: float) -> bool:
+            Counted.compared += 1
+            return super().__lt__(other)
+
+        def __gt__(self, other: float) -> bool:
+            Counted.compared += 1
+            return super().__gt__(other)
+
+    def comparisons(n: int) -> int:
+        rng, layers = np.random.default_rng(0), (Parameter("layers", "int", 1, 10),)
+        widths = tuple(Parameter(f"width_{i}", "float") for i in range(10))
+        drawn = [int(rng.integers(1, 11)) for _ in range(n)]
+        configs = [{"layers": k, **{f"width_{i}": Counted(rng.random()) for i in range(k)}} for k in drawn]
+        Counted.compared = 0
+        space = learn(layers + widths, configs)
+        assert space["width_9"].condition is not None
+        return Counted.compared
+
+    assert 0 < comparisons(800) < 5 * comparisons(200)

@@ -30,6 +30,7 @@ from optiformer import ModelError, OptiFormerSampler
 from optiformer.files import shipped
 from optiformer.one_thread import one_thread
 from optiformer.sequence.network import Checkpoint, load
+from optiformer.space.optuna_trials import Reading
 from optiformer.space.trial import Trial as ModelTrial
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, default_checkpoint
 from optiformer.surrogate.checkpoint import load as load_surrogate
@@ -289,6 +290,44 @@ def test_ranges_as_wide_as_numbers_go_are_searched() -> None:
     assert len({t.params["x"] for t in study.trials}) == 12
 
 
+def test_ranges_too_narrow_for_their_scale_are_searched(checkpoint: Loaded) -> None:
+    """The halves of their bounds, or the logarithms, are the same number."""
+
+    def narrow(trial: Trial) -> float:
+        tiny = trial.suggest_float("tiny", 0, 5e-324)
+        close = trial.suggest_float("close", 1e9, 1e9 + 1e-6, log=True)
+        long = trial.suggest_int("long", 10**15, 10**15 + 1, log=True)
+        return tiny + (close - 1e9) + (long - 10**15) + trial.suggest_float("x", 0, 1)
+
+    study = optuna.create_study(sampler=OptiFormerSampler(checkpoint, seed=0))
+    study.optimize(narrow, n_trials=12)
+    assert all(trial.distributions[n]._contains(v) for trial in study.trials for n, v in trial.params.items())
+    assert len({trial.params["x"] for trial in study.trials}) > 6
+
+
+@pytest.mark.parametrize("found", [0.5, None, "no", ("a",), [[1.0]], {"a": 1.0}, np.zeros((1, 1))])
+def test_constraints_that_are_no_list_of_numbers_are_refused(found: Any) -> None:
+    study = optuna.create_study(sampler=OptiFormerSampler(seed=0, constraints_func=lambda trial: found))
+    with pytest.raises(ModelError) as caught:
+        study.optimize(bowl, n_trials=1)
+    assert str(caught.value).startswith("OptiFormerSampler: constraints_func must return a list of numbers, not ")
+
+
+def test_constraints_as_an_array_are_numbers() -> None:
+    study = optuna.create_study(sampler=OptiFormerSampler(seed=0, constraints_func=lambda trial: np.float32([1, -2])))  # type: ignore[arg-type,return-value]
+    study.optimize(bowl, n_trials=2)
+    assert [list(trial.constraints.values()) for trial in study.trials] == [[1.0, -2.0]] * 2
+
+
+def test_what_another_thread_reads_meanwhile_is_not_taken_for_the_own_trials() -> None:
+    class Overwritten(OptiFormerSampler):
+        _known = property(lambda self: (Reading({}, (), ()), [], []), lambda self, found: None)  # type: ignore[assignment]
+
+    assert [t.params for t in run(Overwritten(seed=4), 9).trials] == [
+        t.params for t in run(OptiFormerSampler(seed=4), 9).trials
+    ]
+
+
 def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="presets are for surrogate checkpoints"):
         OptiFormerSampler(tiny_checkpoint, preset="thorough")
@@ -296,7 +335,9 @@ def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp
         ({"independent_sampler": "tpe"}, "independent_sampler must be a sampler, not 'tpe'"),
         ({"constraints_func": 3}, "constraints_func must be a function, not 3"),
         ({"warn_independent_sampling": 1}, "warn_independent_sampling must be True or False"),
-        ({"n_startup_trials": -1}, "n_startup must be a whole number"),
+        ({"n_startup_trials": -1}, "OptiFormerSampler: n_startup_trials must be a whole number from 0 to 1,000,000"),
+        ({"n_startup_trials": -1, "checkpoint": tiny_checkpoint}, "OptiFormerSampler: n_startup_trials must be a"),
+        ({"device": "warp", "checkpoint": tiny_checkpoint}, "The device 'warp' cannot be used; name another one"),
         ({"checkpoint": 3}, "checkpoint must be a folder or a loaded one, not 3"),
         ({"constraints_func": "c"}, "constraints_func must be a function, not 'c'"),
     ):
@@ -307,7 +348,7 @@ def test_settings_that_do_not_fit_a_checkpoint_say_so(tiny_checkpoint: Path, tmp
             ModelError, match=f"OptiFormerSampler: seed must be a whole number of at least 0, not {seed!r}"
         ):
             OptiFormerSampler(seed=seed)  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="temperature must be a number above 0, not nan"):
+    with pytest.raises(ModelError, match="OptiFormerSampler: temperature must be a number above 0, not nan"):
         OptiFormerSampler(temperature=float("nan"))
     with pytest.raises(ModelError, match="preset must be default or thorough, not 'quick'"):
         OptiFormerSampler(preset="quick")

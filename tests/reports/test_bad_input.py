@@ -88,7 +88,7 @@ def test_a_gap_in_a_cell(small: Results, tmp_path: Path) -> None:
     ("settings", "words"),
     [
         *(({"at": at}, "between 1 and 6") for at in ([0], [-3, 5], [7], [5, 100])),
-        ({"at": []}, "no trial count"),
+        ({"at": []}, "No trial count"),
         ({"bootstrap_draws": 1}, "bootstrap draws"),
         ({"control": "gp"}, "'gp' is not among the optimizers: random, tpe"),
     ],
@@ -104,6 +104,6 @@ def test_a_file_in_the_way(small: Results, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(ReportError, match="it is a file"):
         optibench_reports.write(small, tmp_path / "out")
-    with pytest.raises(ReportError, match="cannot write the report"):
+    with pytest.raises(ReportError, match="Cannot write the report"):
         optibench_reports.write(small, tmp_path / "out" / "below")
     assert (tmp_path / "out").read_text() == "mine"

@@ -137,10 +137,10 @@ def test_tasks_and_cells_without_it_are_named_and_left_out(make: Make) -> None:
         (
             None,
             Metric(NAME),
-            f"no direction of the metric '{NAME}' is declared by a/0, a/1, a/2 and 9 more: say --metric",
+            f"No direction of the metric '{NAME}' is declared by a/0, a/1, a/2 and 9 more: say --metric",
         ),
         ("maximize", Metric(NAME, "minimize"), "is to be maximized, as a/0, a/1, a/2 and 9 more declare: leave out"),
-        ("maximize", Metric("other"), "the metric 'other' was not read with the trials"),
+        ("maximize", Metric("other"), "The metric 'other' was not read with the trials"),
     ],
 )
 def test_a_direction_that_is_not_known_is_one_sentence(

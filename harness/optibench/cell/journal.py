@@ -161,7 +161,7 @@ class Journal:
             except (BlockingIOError, PermissionError):
                 if time.monotonic() > deadline:
                     raise HarnessError(
-                        f"Another process holds {self.path}, perhaps one that an objective started: end that process"
+                        f"Another process holds {self.path}, perhaps one that an objective started: end that process."
                     ) from None
                 time.sleep(0.02)
         self._file.seek(0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from optibench.cell.trials import metric_values, refuse_absent, regrets
+from optibench.cell.trials import SEVERAL, metric_values, refuse_absent, regrets
 from optibench.errors import HarnessError
 from optibench.numbers import whole
 from optibench.plan.cells import Cell
@@ -53,13 +53,14 @@ def load(folder: Path, metrics: Sequence[str] = ()) -> Results:
     columns = (*COLUMNS, *COSTS) if plan.has_costs else COLUMNS
     columns = (*columns, "info") if metrics else columns
     several = {name: task for name, task in plan.tasks.items() if task.objectives}
-    more = ("cost_fidelity", "values") if several else ()
+    measured = SEVERAL if any(task.objectives or task.constraints for task in plan.tasks.values()) else ()
+    more = ("cost_fidelity", *measured) if several else measured
     table = store.trials(cells, list(dict.fromkeys([*columns, "run", *more])))
     ran = _cells_by_run(table)
     infos = table.column("info").to_pylist() if "info" in table.column_names else [None] * len(table)
     if several:
         table = table.append_column(IGD_PLUS, [_igd_plus(table, several)])
-    table = table.select([name for name in table.column_names if name in {*columns, IGD_PLUS} - {"info"}])
+    table = table.select([name for name in table.column_names if name in {*columns, *measured, IGD_PLUS} - {"info"}])
     trials = table.to_pandas(split_blocks=True, self_destruct=True)
     del table
     if plan.grid.simulated_workers > 1 and any(task.objectives for task in plan.tasks.values()):

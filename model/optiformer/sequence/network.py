@@ -185,7 +185,8 @@ def load(folder: str | Path, *, device: str = "cpu", vocabulary: Vocabulary | No
         vocabulary: The required vocabulary, if any.
 
     Raises:
-        ModelError: A file is missing or corrupted, or the vocabulary differs from that of the training.
+        ModelError: A file is missing or corrupted, the vocabulary differs from that of the training, or there is no
+            such device.
     """
     import torch
 
@@ -200,7 +201,11 @@ def load(folder: str | Path, *, device: str = "cpu", vocabulary: Vocabulary | No
     saved = Vocabulary.load(folder / VOCABULARY)
     if saved.digest() != trained_with or (vocabulary is not None and vocabulary.digest() != trained_with):
         raise ModelError(f"The checkpoint {folder} was trained with another vocabulary; use the one saved with it.")
-    weights = {name: torch.as_tensor(array, device=device) for name, array in read_weights(folder, digest).items()}
+    arrays = read_weights(folder, digest)
+    try:
+        weights = {name: torch.as_tensor(array, device=device) for name, array in arrays.items()}
+    except (AssertionError, RuntimeError) as error:  # of torch, which has no such device
+        raise ModelError(f"The device {device!r} cannot be used; name another one, such as 'cpu'.") from error
     shapes, expected = {name: tuple(t.shape) for name, t in weights.items()}, expected_shapes(config, saved)
     if shapes != expected:
         odd = sorted(name for name in shapes | expected if shapes.get(name) != expected.get(name))[0]

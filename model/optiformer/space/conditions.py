@@ -70,14 +70,15 @@ def _splits(
         wrong = frozenset(i for i in without if configs[i][name] in inside)
         found.append((len(inside | outside), Condition("in", name, tuple(sorted(inside, key=repr))), wrong))
     if parent.kind in ("int", "float") and outside:
-        below = frozenset(i for i in without if configs[i][name] >= min(inside))
-        above = frozenset(i for i in without if configs[i][name] <= max(inside))
+        least, most = min(inside), max(inside)
+        below = frozenset(i for i in without if configs[i][name] >= least)
+        above = frozenset(i for i in without if configs[i][name] <= most)
         low = max((configs[i][name] for i in without - below), default=None)
         high = min((configs[i][name] for i in without - above), default=None)
         if low is not None:
-            found.append((2, Condition("greater", name, (_between(parent, low, min(inside)),)), below))
+            found.append((2, Condition("greater", name, (_between(parent, low, least),)), below))
         if high is not None:
-            found.append((2, Condition("less", name, (_between(parent, high, max(inside)),)), above))
+            found.append((2, Condition("less", name, (_between(parent, high, most),)), above))
     return found
 
 

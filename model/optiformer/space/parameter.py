@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -153,9 +154,13 @@ class Parameter:
         return math.log(number) if self.log else number
 
     def _edges(self) -> tuple[float, float]:
-        """The ends of the scale; a logarithmic integer's cells reach half a unit beyond its bounds."""
+        """The ends of the scale; a logarithmic integer's cells reach half a unit beyond its bounds.
+
+        They are apart where the bounds are so close that their logarithms, or their halves, are equal.
+        """
         half = 0.5 if self.kind == "int" else 0.0
-        return self._warp(self.low - half), self._warp(self.high + half)
+        low, high = self._warp(self.low - half), self._warp(self.high + half)
+        return low, max(high, low + max(math.ulp(low), sys.float_info.min))
 
 
 def parents_first(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:

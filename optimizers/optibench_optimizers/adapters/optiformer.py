@@ -141,5 +141,5 @@ def _surrogate(folder: str, network: str) -> NetworkSurrogate:
 
         checkpoint = untrained(checkpoint)
     elif network != "trained":
-        raise SettingError(f"network is trained or untrained, not {network!r}.")
+        raise SettingError(f"Setting 'network' must be one of trained, untrained, not {network!r}.")
     return NetworkSurrogate(checkpoint)

@@ -16,8 +16,9 @@ class Feasibility:
 
     Attributes:
         tasks: The places of the tasks among all, (C,).
-        share: Feasible trials among those that were evaluated, (O, C, S); NaN where no trial was.
-        first: Trials up to the first feasible one, (O, C, S); infinite where none is, NaN where the cell is missing.
+        share: Feasible trials among the full evaluations, (O, C, S); NaN where there is none.
+        first: Trials up to the first feasible full evaluation, (O, C, S); infinite where none is, NaN where the cell is
+            missing.
     """
 
     tasks: Ints
@@ -31,13 +32,13 @@ class Feasibility:
 
 
 def feasibility(results: Results, grid: ScoreArray) -> Feasibility | None:
-    """Count feasible trials; ``None`` if no task has constraints."""
+    """Count feasible trials, only full evaluations; ``None`` if no task has constraints."""
     tasks = np.flatnonzero([bool(results.tasks.get(task, {}).get("constraints")) for task in grid.tasks])
     if not len(tasks):
         return None
     state = results.trials["state"].astype(str).to_numpy()[grid.order]
-    ok = state == "ok"
-    evaluated = np.bincount(grid.cell[ok | (state == "infeasible")], minlength=grid.finished.size)
+    ok = (state == "ok") & grid.full
+    evaluated = np.bincount(grid.cell[ok | ((state == "infeasible") & grid.full)], minlength=grid.finished.size)
     feasible = np.bincount(grid.cell[ok], minlength=grid.finished.size)
     first = np.full(grid.finished.size, np.inf)
     np.minimum.at(first, grid.cell[ok], grid.trial[ok] + 1.0)

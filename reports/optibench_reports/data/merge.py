@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optibench_reports.data.results import COSTS, ENDED, IGD_PLUS, METRIC, PLANNED, ReportError, Results
+from optibench_reports.data.results import COSTS, ENDED, IGD_PLUS, MEASURED, METRIC, PLANNED, ReportError, Results
 from optibench_reports.data.score_array import Bools, Ints
 from optibench_reports.format.text import join_names, plural
 
 CELL = ["optimizer", "task", "seed"]
 SAME = ("phase", "state", "value")
-"""Columns that must be equal in two runs of one cell; seconds always differ."""
+"""Columns that must be equal in two runs of one cell, with what both know of ``MEASURED``; seconds always differ."""
 BY_OPTIMIZER = ("training", "optimizer_packages", "first_model_trials")
 """Keys of the provenance with an entry for each optimizer."""
 _FROZEN = ("f_best", "f_ref", "f_worst", "version")
@@ -38,7 +38,7 @@ def merge(grids: Sequence[Results]) -> Results:
             they share, or on the training of an optimizer; or there is no grid.
     """
     if not grids:
-        raise ReportError("there is no grid to report: give at least one folder")
+        raise ReportError("There is no grid to report: give at least one folder.")
     if len(grids) == 1:
         return grids[0]
     tasks = _tasks(grids)
@@ -70,7 +70,7 @@ def on_shared_tasks(grids: Sequence[Results]) -> Results:
             ran.setdefault(str(optimizer), set()).update(tasks)
     common = set.intersection(*ran.values()) if ran else set()
     if grids and not common:
-        raise ReportError("no task was run by every optimizer: there is nothing to compare")
+        raise ReportError("No task was run by every optimizer: there is nothing to compare.")
     kept = [(grid, common & set(map(str, grid.trials["task"].unique()))) for grid in grids]
     return merge([restricted(grid, tasks) for grid, tasks in kept if tasks])
 
@@ -81,7 +81,7 @@ class Agreement:
 
     Attributes:
         common: Cells in both grids.
-        identical: Those of them with the same values and states, trial by trial.
+        identical: Those of them with the same values, objectives, constraints and states, trial by trial.
         only_a: Cells of the first grid only.
         only_b: Cells of the second grid only.
         differing: ``optimizer on task, seed n`` of the common cells that differ, in order.
@@ -129,11 +129,11 @@ def compare_grids(a: Results, b: Results, names: tuple[str, str] = ("a", "b")) -
         ReportError: They share no task, or disagree on one as in :func:`merge`, or have one name.
     """
     if names[0] == names[1]:
-        raise ReportError(f"both grids are called {names[0]!r}: give them two names")
+        raise ReportError(f"Both grids are called {names[0]!r}: give them two names.")
     _tasks([a, b])
     common = set(map(str, a.trials["task"].unique())) & set(map(str, b.trials["task"].unique()))
     if not common:
-        raise ReportError("the two grids have no task in common: there is nothing to compare")
+        raise ReportError("The two grids have no task in common: there is nothing to compare.")
     a, b = (restricted(grid, common) for grid in (a, b))
     changed = {str(cell[0]) for cell in _differing(a.trials, b.trials, _shared(a.trials, b.trials))}
     both = set(map(str, a.trials["optimizer"].unique())) & set(map(str, b.trials["optimizer"].unique()))
@@ -175,7 +175,7 @@ def renamed(grid: Results, names: Mapping[str, str]) -> Results:
         same = (twice[["new", "task", "seed"]] == first[["new", "task", "seed"]]).all(axis=1)
         raise ReportError(
             f"{join_names([repr(name) for name in twice[same]['optimizer']])} cannot have one name, {first['new']!r}: "
-            f"they ran on {first['task']} with the same seed ({first['seed']}); give them different names"
+            f"they ran on {first['task']} with the same seed ({first['seed']}); give them different names."
         )
     entries = [
         {key: {new: known[old]}}
@@ -215,26 +215,26 @@ def _tasks(grids: Sequence[Results]) -> dict[str, Mapping[str, Any]]:
             for metric, direction in (task.get("metrics") or {}).items():
                 if metrics[metric] != direction:
                     raise ReportError(
-                        f"the metric {metric!r} of task {name!r} is minimized in one grid and maximized in another: "
-                        "report the grids one by one"
+                        f"The metric {metric!r} of task {name!r} is minimized in one grid and maximized in another: "
+                        "report the grids one by one."
                     )
             for what in ("direction", "data_version"):
                 one, other = known.get(what), task.get(what)
                 if one is not None and other is not None and one != other:
                     raise ReportError(
-                        f"task {name!r} has the {what.replace('_', ' ')} {one!r} in one grid and {other!r} in "
-                        "another: their values cannot be compared; report the grids one by one"
+                        f"Task {name!r} has the {what.replace('_', ' ')} {one!r} in one grid and {other!r} in "
+                        "another: their values cannot be compared; report the grids one by one."
                     )
             for what in ("objectives", "constraints"):
                 if list(known.get(what) or ()) != list(task.get(what) or ()):
                     raise ReportError(
-                        f"task {name!r} has other {what} in one grid than in another: their trials cannot be compared; "
-                        "report the grids one by one"
+                        f"Task {name!r} has other {what} in one grid than in another: their trials cannot be compared; "
+                        "report the grids one by one."
                     )
             if not _same_reference(known, task):
                 raise ReportError(
-                    f"task {name!r} has other reference values in one grid than in another: their regrets cannot be "
-                    "compared; run the older grid again, or report them one by one"
+                    f"Task {name!r} has other reference values in one grid than in another: their regrets cannot be "
+                    "compared; run the older grid again, or report them one by one."
                 )
             if metrics:
                 tasks[name] = {**known, "metrics": metrics}
@@ -291,20 +291,29 @@ def _differing(a: pd.DataFrame, b: pd.DataFrame, shared: pd.DataFrame) -> list[t
     """The common cells with different trials, sorted."""
     if shared.empty:
         return []
-    one, other = (_rows(trials, shared) for trials in (a, b))
+    measured = [column for column in MEASURED if column in a.columns and column in b.columns]
+    one, other = (_rows(trials, shared, measured) for trials in (a, b))
     joined = one.merge(other, on=[*CELL, "trial"], how="outer", suffixes=("", "_other"), indicator=True)
     bad = np.asarray(joined["_merge"] != "both")
-    for column in SAME:
+    for column in (*SAME, *measured):
         left, right = joined[column], joined[f"{column}_other"]
-        bad = bad | ~np.asarray((left == right) | (left.isna() & right.isna()))
+        unknown = left.isna() | right.isna() if column in measured else left.isna() & right.isna()
+        bad = bad | ~np.asarray((left == right) | unknown)
     cells = joined.loc[bad, CELL].drop_duplicates().sort_values(CELL)
     return list(cells.itertuples(index=False, name=None))
 
 
-def _rows(trials: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    rows = trials.loc[_in(trials, cells), [*CELL, "trial", *SAME]]
+def _rows(trials: pd.DataFrame, cells: pd.DataFrame, measured: Sequence[str]) -> pd.DataFrame:
+    rows = trials.loc[_in(trials, cells), [*CELL, "trial", *SAME, *measured]]
+    for column in measured:
+        rows[column] = rows[column].map(_exact)
     text = dict.fromkeys(("optimizer", "task", "phase", "state"), str)
     return rows.astype({**text, "seed": np.int64, "trial": np.int64})
+
+
+def _exact(numbers: Any) -> bytes | None:
+    """Equal for equal lists, which may contain NaN; ``None`` for none."""
+    return None if np.ndim(numbers) == 0 else (np.asarray(numbers, dtype=float) + 0.0).tobytes()
 
 
 def _check_equal(a: pd.DataFrame, b: pd.DataFrame, shared: pd.DataFrame) -> None:
@@ -312,7 +321,7 @@ def _check_equal(a: pd.DataFrame, b: pd.DataFrame, shared: pd.DataFrame) -> None
     if differing:
         raise ReportError(
             f"{plural(len(differing), 'cell')} in two grids with different trials, first {_words(differing[0])}: "
-            "compare the grids instead, or report them one by one"
+            "compare the grids instead, or report them one by one."
         )
 
 
@@ -325,7 +334,8 @@ def _concatenate(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     Where some have costs, a trial of the others is a full evaluation, without a simulated clock.
     """
-    for name, usual in zip((*COSTS, ENDED, IGD_PLUS), (1.0, np.nan, np.nan, np.nan), strict=True):
+    unknown = (1.0, np.nan, np.nan, np.nan, None, None)
+    for name, usual in zip((*COSTS, ENDED, IGD_PLUS, *MEASURED), unknown, strict=True):
         if any(name in frame.columns for frame in frames):
             frames = [frame if name in frame.columns else frame.assign(**{name: usual}) for frame in frames]
     columns = [column for column in frames[0].columns if all(column in frame.columns for frame in frames)]
@@ -372,7 +382,7 @@ def _by_optimizer(provenances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             if isinstance(known, Mapping) and isinstance(entry, Mapping) and known.get("key") != entry.get("key"):
                 raise ReportError(
                     f"{name!r} was trained in two ways: it is not one optimizer; give the two different names, compare "
-                    "the grids, or report them one by one"
+                    "the grids, or report them one by one."
                 )
         for name, trial in (provenance.get("first_model_trials") or {}).items():
             first[name] = max(trial, first.get(name, 0))

@@ -68,7 +68,7 @@ def load(
     if unknown:
         raise ReportError(
             f"{path} has trials of task(s) that are not known here: {join_names([repr(name) for name in unknown], 3)}; "
-            "name them as this bench does"
+            "name them as this bench does."
         )
     several = {
         name for name in frame["task"].unique() if tasks[name].get("objectives") or tasks[name].get("constraints")
@@ -80,7 +80,7 @@ def load(
     used = {name: tasks[name] for name in sorted(frame["task"].unique())}
     for name, task in used.items():
         if task.get("direction") not in ("minimize", "maximize"):
-            raise ReportError(f"task {name!r} has no direction: tasks.json must say 'minimize' or 'maximize'")
+            raise ReportError(f"Task {name!r} has no direction: tasks.json must say 'minimize' or 'maximize'.")
     if any(task.get("objectives") for task in used.values()):
         assert volumes is not None, "tasks with several objectives need `volumes`"
         frame = frame.assign(value=_alone(frame, used, volumes))
@@ -106,16 +106,16 @@ def _read(path: Path) -> pd.DataFrame:
         trials = trials.assign(value=np.nan)
     missing = [column for column in NEEDED if column not in trials.columns]
     if missing:
-        raise ReportError(f"{path} lacks the column(s) {', '.join(missing)}: needed are {', '.join(NEEDED)}")
+        raise ReportError(f"{path} lacks the column(s) {', '.join(missing)}: needed are {', '.join(NEEDED)}.")
     if trials.empty:
-        raise ReportError(f"{path} has no trial: there is nothing to report")
+        raise ReportError(f"{path} has no trial: there is nothing to report.")
     return trials
 
 
 def _parse(path: Path) -> pd.DataFrame:
     kind = path.suffix.lower()
     if kind not in (".csv", ".parquet"):
-        raise ReportError(f"{path} is neither .csv nor .parquet: export the trials as one of the two")
+        raise ReportError(f"{path} is neither .csv nor .parquet: export the trials as one of the two.")
     try:
         if kind == ".parquet":
             return pd.read_parquet(path)
@@ -123,7 +123,7 @@ def _parse(path: Path) -> pd.DataFrame:
         header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
         twice = sorted({name for name in header if name and header.count(name) > 1})
         if twice:
-            raise ReportError(f"{path} has the column {twice[0]!r} more than once: keep one")
+            raise ReportError(f"{path} has the column {twice[0]!r} more than once: keep one.")
         more = [name for name in header if name.startswith((OBJECTIVE, CONSTRAINT))]
         missing = {**{name: [""] for name in NAMES}, **dict.fromkeys([*NUMBERS, *more], MISSING)}
         with warnings.catch_warnings():
@@ -131,14 +131,14 @@ def _parse(path: Path) -> pd.DataFrame:
             types = dict.fromkeys(NAMES, str)
             return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing, index_col=False)
     except pd.errors.ParserWarning as error:
-        raise ReportError(f"{path} has rows with more fields than its first line: name every column there") from error
+        raise ReportError(f"{path} has rows with more fields than its first line: name every column there.") from error
     except FileNotFoundError as error:
-        raise ReportError(f"there is no file {path}: give the CSV or Parquet file of the trials") from error
+        raise ReportError(f"There is no file {path}: give the CSV or Parquet file of the trials.") from error
     except pd.errors.EmptyDataError as error:
-        raise ReportError(f"{path} is empty: its first line must name the columns") from error
+        raise ReportError(f"{path} is empty: its first line must name the columns.") from error
     except (OSError, ValueError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ReportError(f"{path} cannot be read as {kind[1:].upper()}: {reason}") from error
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        raise ReportError(f"{path} cannot be read as {kind[1:].upper()}: {reason}.") from error
 
 
 def _typed(path: Path, trials: pd.DataFrame, suffix: str, several: Collection[str]) -> pd.DataFrame:
@@ -147,7 +147,7 @@ def _typed(path: Path, trials: pd.DataFrame, suffix: str, several: Collection[st
     for column in ("optimizer", "task", "seed", "trial"):
         empty = trials[column].isna().to_numpy()
         if empty.any():
-            raise ReportError(f"{path} has no {column} in data row {int(np.argmax(empty)) + 1}: every trial needs one")
+            raise ReportError(f"{path} has no {column} in data row {int(np.argmax(empty)) + 1}: every trial needs one.")
     for column in ("seed", "trial"):
         numbers = pd.to_numeric(trials[column], errors="coerce").to_numpy(float)
         wrong = ~(np.isfinite(numbers) & (numbers == np.rint(numbers)) & (numbers >= 0) & (numbers < 2**31))
@@ -155,7 +155,7 @@ def _typed(path: Path, trials: pd.DataFrame, suffix: str, several: Collection[st
             row = int(np.argmax(wrong))
             raise ReportError(
                 f"{path} has the {column} '{trials[column].iloc[row]}' in data row {row + 1}: it must be a whole "
-                "number from 0 on"
+                "number from 0 on."
             )
         columns[column] = numbers.astype(np.int32)
     columns["optimizer"] = trials["optimizer"].astype(str) + suffix
@@ -167,7 +167,7 @@ def _typed(path: Path, trials: pd.DataFrame, suffix: str, several: Collection[st
         columns["state"] = trials["state"].astype(str)
         unknown = sorted(set(columns["state"].unique()) - set(STATES))
         if unknown:
-            raise ReportError(f"{path} has the state {unknown[0]!r}: known are {', '.join(STATES)}")
+            raise ReportError(f"{path} has the state {unknown[0]!r}: known are {', '.join(STATES)}.")
         bad = (columns["state"] == "ok").to_numpy() & ~known & ~columns["task"].isin(several).to_numpy()
         if bad.any():
             raise ReportError(f"{path} has an ok trial without a value, {describe(trials, bad)}: is its state failed?")
@@ -190,7 +190,7 @@ def _numbers(path: Path, trials: pd.DataFrame, column: str) -> np.ndarray[Any, n
         row = int(np.argmax(wrong))
         raise ReportError(
             f"{path} has the {column} '{trials[column].iloc[row]}' in data row {row + 1}: it must be a finite number"
-            f"{' of seconds' if column in SECONDS else ''}, or empty"
+            f"{' of seconds' if column in SECONDS else ''}, or empty."
         )
     return numbers
 
@@ -211,7 +211,7 @@ def _with_objectives(
         bounds = [CONSTRAINT + constraint for constraint in task.get("constraints") or ()]
         lacking = [column for column in (*columns, *bounds) if column not in trials.columns]
         if lacking:
-            raise ReportError(f"{path} lacks the column(s) {', '.join(lacking)}, which task {name!r} needs")
+            raise ReportError(f"{path} lacks the column(s) {', '.join(lacking)}, which task {name!r} needs.")
         numbers = np.stack([_numbers(path, trials, column)[rows] for column in (*columns, *bounds)], axis=1)
         given = "state" in trials.columns
         for row, found in zip(rows, numbers, strict=True):
@@ -221,7 +221,7 @@ def _with_objectives(
                 if given:
                     where = np.arange(len(frame)) == row
                     raise ReportError(
-                        f"{path} has an {state[row]} trial without all its numbers, {describe(frame, where)}"
+                        f"{path} has an {state[row]} trial without all its numbers, {describe(frame, where)}."
                     )
                 state[row], value[row] = "failed", np.nan
                 continue
@@ -255,10 +255,10 @@ def _check_sequence(path: Path, frame: pd.DataFrame) -> None:
     row = int(np.argmax(wrong))
     place = describe(frame, wrong).rpartition(", trial")[0]
     if frame["trial"].iloc[row] < expected[row]:
-        raise ReportError(f"{path} has trial {frame['trial'].iloc[row]} of {place}, more than once: keep one of them")
+        raise ReportError(f"{path} has trial {frame['trial'].iloc[row]} of {place}, more than once: keep one of them.")
     if expected[row] == 0:
-        raise ReportError(f"{path} counts the trials of {place}, from {frame['trial'].iloc[row]}: count from 0")
-    raise ReportError(f"{path} lacks trial {expected[row]} of {place}: a failed trial needs a row as well")
+        raise ReportError(f"{path} counts the trials of {place}, from {frame['trial'].iloc[row]}: count from 0.")
+    raise ReportError(f"{path} lacks trial {expected[row]} of {place}: a failed trial needs a row as well.")
 
 
 def _incumbents(

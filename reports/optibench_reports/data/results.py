@@ -19,6 +19,8 @@ IGD_PLUS = "igd_plus"
 ENDED = "ended_regret"
 """A further column where several workers of a simulated clock run tasks with several objectives: the regret of all
 trials that have ended when this one ends."""
+MEASURED = ("values", "constraints")
+"""Further columns, for tasks with several objectives or constraints: a list of each trial's; ``None`` if unknown."""
 METRIC = "metric:"
 """Prefix of a column with a metric of each trial; NaN where it has none."""
 PLANNED = ("optimizer", "task", "seed", "n_trials")
@@ -59,10 +61,10 @@ class Results:
     provenance: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        _check_columns(self.trials, COLUMNS, "the table of trials")
-        _check_columns(self.planned, PLANNED, "the table of planned cells")
+        _check_columns(self.trials, COLUMNS, "The table of trials")
+        _check_columns(self.planned, PLANNED, "The table of planned cells")
         if self.trials.empty:
-            raise ReportError("there is no finished trial to report yet: run the grid first, or give its folder")
+            raise ReportError("There is no finished trial to report yet: run the grid first, or give its folder.")
         _check_values(self.trials)
         _check_tasks(self.trials, self.tasks)
 
@@ -70,30 +72,32 @@ class Results:
 def _check_columns(frame: pd.DataFrame, wanted: tuple[str, ...], name: str) -> None:
     missing = [column for column in wanted if column not in frame.columns]
     if missing:
-        raise ReportError(f"{name} lacks the column(s) {', '.join(missing)}: it was not written by this bench")
+        raise ReportError(f"{name} lacks the column(s) {', '.join(missing)}: it was not written by this bench.")
 
 
 def _check_values(trials: pd.DataFrame) -> None:
     for column in ("optimizer", "task", "seed", "trial", "phase", "state"):
         holes = int(trials[column].isna().sum())
         if holes:
-            raise ReportError(f"the column {column!r} of the trials is empty in {holes} row(s): compact the grid again")
+            raise ReportError(
+                f"The column {column!r} of the trials is empty in {holes} row(s): compact the grid again."
+            )
     for column in ("seed", "trial"):
         if not pd.api.types.is_integer_dtype(trials[column].dtype):
-            raise ReportError(f"the column {column!r} of the trials holds {trials[column].dtype}, not whole numbers")
+            raise ReportError(f"The column {column!r} of the trials holds {trials[column].dtype}, not whole numbers.")
     for column in NUMBERS:
         if not pd.api.types.is_numeric_dtype(trials[column].dtype):
-            raise ReportError(f"the column {column!r} of the trials holds {trials[column].dtype}, not numbers")
+            raise ReportError(f"The column {column!r} of the trials holds {trials[column].dtype}, not numbers.")
     if int(trials["trial"].min()) < 0:
-        raise ReportError(f"the trials hold the index {trials['trial'].min()}: a cell counts its trials from 0")
+        raise ReportError(f"The trials hold the index {trials['trial'].min()}: a cell counts its trials from 0.")
     unknown = sorted(set(map(str, trials["state"].unique())) - set(STATES))
     if unknown:
-        raise ReportError(f"unknown trial state(s) {', '.join(map(repr, unknown))}: known are {', '.join(STATES)}")
+        raise ReportError(f"Unknown trial state(s) {', '.join(map(repr, unknown))}: known are {', '.join(STATES)}.")
     bad = (trials["state"] == "ok").to_numpy() & ~np.isfinite(trials["value"].to_numpy(float))
     if bad.any():
         raise ReportError(
             f"{bad.sum()} trial(s) are marked ok without a finite value, first {describe(trials, bad)}: "
-            "such a trial must be stored as failed"
+            "such a trial must be stored as failed."
         )
 
 
@@ -101,15 +105,15 @@ def _check_tasks(trials: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]]) -
     codes, names = pd.factorize(trials["task"])
     for name in names:
         if name not in tasks:
-            raise ReportError(f"task {name!r} has trials but no entry among the tasks: tasks.json is of another grid")
+            raise ReportError(f"Task {name!r} has trials but no entry among the tasks: tasks.json is of another grid.")
         if tasks[name].get("direction") not in ("minimize", "maximize"):
-            raise ReportError(f"task {name!r} has no direction: tasks.json must say 'minimize' or 'maximize'")
+            raise ReportError(f"Task {name!r} has no direction: tasks.json must say 'minimize' or 'maximize'.")
     has_reference = np.array([tasks[name].get("reference") is not None for name in names])
     bad = has_reference[codes] & ~np.isfinite(trials["regret"].to_numpy(float))
     if bad.any():
         raise ReportError(
             f"{bad.sum()} trial(s) of tasks with reference values have no finite regret, first "
-            f"{describe(trials, bad)}: the table and tasks.json do not belong together"
+            f"{describe(trials, bad)}: the table and tasks.json do not belong together."
         )
 
 

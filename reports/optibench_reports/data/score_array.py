@@ -288,8 +288,8 @@ def _check_sequence(trials: pd.DataFrame, cell: Ints, trial: Ints, order: Ints) 
     row = trials.iloc[int(order[first])]
     where = f"{row['optimizer']} on {row['task']}, seed {row['seed']}"
     if trial[first] < expected[first]:
-        raise ReportError(f"{where} has trial {trial[first]} more than once: two runs of it were mixed; compact again")
-    raise ReportError(f"{where} lacks trial {expected[first]}: the cell's file is incomplete; remove it and run again")
+        raise ReportError(f"{where} has trial {trial[first]} more than once: two runs of it were mixed; compact again.")
+    raise ReportError(f"{where} lacks trial {expected[first]}: the cell's file is incomplete; remove it and run again.")
 
 
 def _distance(results: Results, n_tasks: int, t: Ints, sign: Floats) -> tuple[Floats, Floats]:

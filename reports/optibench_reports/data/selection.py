@@ -47,7 +47,7 @@ def _matching(patterns: Sequence[str], known: Sequence[str], kind: str) -> set[s
         matches = {name for name in known if name == pattern or fnmatchcase(name, pattern)}
         if not matches:
             close = difflib.get_close_matches(pattern, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {join_names(list(known))}"
-            raise ReportError(f"no {kind} of these results is called {pattern!r}: {hint}")
+            hint = f"did you mean {close[0]}?" if close else f"there are {join_names(list(known))}."
+            raise ReportError(f"No {kind} of these results is called {pattern!r}: {hint}")
         found |= matches
     return found

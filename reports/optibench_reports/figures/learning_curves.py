@@ -46,11 +46,13 @@ class LearningCurves:
     def __post_init__(self) -> None:
         lacking = [name for name in COLUMNS if name not in self.trials.columns]
         if lacking:
-            raise ReportError(f"the learning curves lack the column(s) {', '.join(lacking)}: give trials of this bench")
+            raise ReportError(
+                f"The learning curves lack the column(s) {', '.join(lacking)}: give trials of this bench."
+            )
         for place, text in enumerate(self.trials["curve"]):
             if not _is_curve(text):
                 row = describe(self.trials, np.arange(len(self.trials)) == place)
-                raise ReportError(f"the learning curve of {row} is damaged: run that cell again")
+                raise ReportError(f"The learning curve of {row} is damaged: run that cell again.")
 
     def renamed(self, names: Mapping[str, str]) -> LearningCurves:
         """With new names of optimizers, as :func:`optibench_reports.data.merge.renamed`."""

@@ -95,16 +95,20 @@ def parallel_coordinates(run: pd.DataFrame, *, direction: str, value: str = "obj
     """
     lacking = [column for column in ("config", "value", "state") if column not in run.columns]
     if lacking:
-        raise ReportError(f"the run lacks the column(s) {', '.join(lacking)}: give the trials as the bench stores them")
+        raise ReportError(
+            f"The run lacks the column(s) {', '.join(lacking)}: give the trials as the bench stores them."
+        )
     good = run[(run["state"] == "ok").to_numpy()]
     if good.empty:
-        raise ReportError("the run has no successful trial: there is no line to draw")
+        raise ReportError("The run has no successful trial: there is no line to draw.")
     if good["config"].isna().any():
-        raise ReportError("the run has no configurations, which `optibench publish --compact` leaves out: take another")
+        raise ReportError(
+            "The run has no configurations, which `optibench publish --compact` leaves out: take another."
+        )
     try:
         configs = [json.loads(text) for text in good["config"]]
     except (TypeError, ValueError) as error:
-        raise ReportError(f"a configuration of the run is not JSON: {error}") from error
+        raise ReportError(f"A configuration of the run is not JSON: {error}.") from error
     names = sorted({name for config in configs for name in config})
     objective = good["value"].to_numpy(float)
     columns = [axis_of([config.get(name) for config in configs]) for name in names]

@@ -104,14 +104,14 @@ def check_names(tables: Sequence[str], figures: Sequence[str], counts: Sequence[
     for name in tables:
         base, at, count = name.partition("_at_")
         if base not in COUNTED and (at or base not in ONCE):
-            raise ReportError(f"there is no table {name!r}: the tables are {', '.join((*ONCE, *COUNTED))}")
+            raise ReportError(f"There is no table {name!r}: the tables are {', '.join((*ONCE, *COUNTED))}.")
         if at and counts is not None and count not in map(str, counts):
             raise ReportError(
-                f"there is no table {name!r}: {base} is made after {join_names([str(n) for n in counts])} trials"
+                f"There is no table {name!r}: {base} is made after {join_names([str(n) for n in counts])} trials."
             )
     for name in figures:
         if name not in FIGURES:
-            raise ReportError(f"there is no figure {name!r}: the figures are {', '.join(FIGURES)}")
+            raise ReportError(f"There is no figure {name!r}: the figures are {', '.join(FIGURES)}.")
 
 
 def write_paper(
@@ -146,7 +146,7 @@ def write_paper(
         ReportError: Unusable results, an unknown name of a table or figure, or a folder that cannot be written.
     """
     if out.exists() and not out.is_dir():
-        raise ReportError(f"cannot write the paper to {out}: it is a file; give a folder")
+        raise ReportError(f"Cannot write the paper to {out}: it is a file; give a folder.")
     refuse_foreign(out, FILES, _HEAD.partition(",")[0], "paper")
     analyses = []
     for part in parts:
@@ -170,7 +170,9 @@ def write_paper(
             (made / "main.tex").write_text(_document(title, body), encoding="utf-8")
             put_in_place(made, out, FILES)
     except OSError as error:
-        raise ReportError(f"cannot write the paper to {out}: {error.strerror or error}; give another folder") from error
+        raise ReportError(
+            f"Cannot write the paper to {out}: {error.strerror or error}; give another folder."
+        ) from error
     return out / "main.tex"
 
 

@@ -104,7 +104,7 @@ def write(
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
-        raise ReportError(f"cannot write the report to {out}: it is a file; give a folder")
+        raise ReportError(f"Cannot write the report to {out}: it is a file; give a folder.")
     refuse_foreign(out, FILES, BEGINS, "report")
     analysis = analyse(results, at=at, draws=bootstrap_draws, seed=seed, control=control, metrics=metrics)
     try:
@@ -115,7 +115,7 @@ def write(
             put_in_place(Path(temporary), out, FILES)
     except OSError as error:
         raise ReportError(
-            f"cannot write the report to {out}: {error.strerror or error}; give another folder"
+            f"Cannot write the report to {out}: {error.strerror or error}; give another folder."
         ) from error
     return Report(
         path=out / "report.md",
@@ -140,8 +140,8 @@ def refuse_foreign(out: Path, files: Sequence[str], begins: str, what: str) -> N
     found, last = [name for name in (*FOLDERS, *files) if (out / name).exists()], out / files[-1]
     if found and not (last.is_file() and last.read_bytes().startswith(begins.encode())):
         raise ReportError(
-            f"cannot write the {what} to {out}: it would replace {join_names(found)} there, which no earlier {what} "
-            "wrote; give another folder, or move them"
+            f"Cannot write the {what} to {out}: it would replace {join_names(found)} there, which no earlier {what} "
+            "wrote; give another folder, or move them."
         )
 
 

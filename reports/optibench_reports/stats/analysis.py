@@ -133,9 +133,9 @@ def analyse(
     shared = shared_trials(grid)
     counts = _counts(at, grid, shared, 0 if initial.empty else int(initial.max()) + 1)
     if draws < 100:
-        raise ReportError(f"{draws} bootstrap draws give no interval: use at least 100, better 10000")
+        raise ReportError(f"{draws} bootstrap draws give no interval: use at least 100, better 10000.")
     if control is not None and control not in grid.optimizers:
-        raise ReportError(f"the control {control!r} is not among the optimizers: {', '.join(grid.optimizers)}")
+        raise ReportError(f"The control {control!r} is not among the optimizers: {', '.join(grid.optimizers)}.")
     against = None if control is None else grid.optimizers.index(control)
     scores = grid.at(counts)
     overall = aggregate(grid, scores, counts, grid.counted(), draws=draws, seed=seed)
@@ -228,10 +228,12 @@ def _counts(at: Sequence[int] | None, grid: ScoreArray, shared: int, initial: in
         return tuple(sorted({*default_counts(shared if grid.ends else longest, initial), shared}))
     counts = tuple(sorted(set(at)))
     if not counts:
-        raise ReportError("no trial count was given to report at: name at least one, or leave the choice to the report")
+        raise ReportError(
+            "No trial count was given to report at: name at least one, or leave the choice to the report."
+        )
     if counts[0] < 1 or counts[-1] > longest:
         wrong = counts[0] if counts[0] < 1 else counts[-1]
-        raise ReportError(f"cannot report after {wrong} trials: the cells have between 1 and {longest}")
+        raise ReportError(f"Cannot report after {wrong} trials: the cells have between 1 and {longest}.")
     return counts
 
 

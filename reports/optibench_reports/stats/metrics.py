@@ -85,13 +85,15 @@ def measure(
         ReportError: No trial has it, or its direction is unknown or contradictory.
     """
     if METRIC + metric.name not in results.trials.columns:
-        raise ReportError(f"the metric {metric.name!r} was not read with the trials: load the results with it")
+        raise ReportError(f"The metric {metric.name!r} was not read with the trials: load the results with it.")
     shown = at_incumbents(results, grid, metric.name)
     task = grid.cell // grid.seeds.shape[1] % len(grid.tasks)
     known = np.isfinite(results.trials[METRIC + metric.name].to_numpy(float)[grid.order])
     has = np.bincount(task[known], minlength=len(grid.tasks)) > 0
     if not has.any():
-        raise ReportError(f"no trial has a metric {metric.name!r}: leave it out, or name one that the evaluations give")
+        raise ReportError(
+            f"No trial has a metric {metric.name!r}: leave it out, or name one that the evaluations give."
+        )
     direction = _direction(results, [grid.tasks[t] for t in np.flatnonzero(has)], metric)
     sign = 1.0 if direction == "minimize" else -1.0
     scores = grid.dense(shown, counts)
@@ -128,19 +130,19 @@ def _direction(results: Results, tasks: Sequence[str], metric: Metric) -> str:
     undeclared = declared.pop(None, [])
     if len(declared) > 1:
         raise ReportError(
-            f"the metric {metric.name!r} is minimized on {join_names(declared['minimize'], 3)} and maximized on "
-            f"{join_names(declared['maximize'], 3)}: report these tasks apart"
+            f"The metric {metric.name!r} is minimized on {join_names(declared['minimize'], 3)} and maximized on "
+            f"{join_names(declared['maximize'], 3)}: report these tasks apart."
         )
     only = next(iter(declared), None)
     if metric.direction is None and (only is None or undeclared):
         raise ReportError(
-            f"no direction of the metric {metric.name!r} is declared by {join_names(undeclared, 3)}: say "
-            f"--metric {metric.name}:minimize or --metric {metric.name}:maximize"
+            f"No direction of the metric {metric.name!r} is declared by {join_names(undeclared, 3)}: say "
+            f"--metric {metric.name}:minimize or --metric {metric.name}:maximize."
         )
     if metric.direction is not None and only is not None and only != metric.direction:
         raise ReportError(
-            f"the metric {metric.name!r} is to be {only}d, as {join_names(declared[only], 3)} declare: leave out "
-            f"':{metric.direction}'"
+            f"The metric {metric.name!r} is to be {only}d, as {join_names(declared[only], 3)} declare: leave out "
+            f"':{metric.direction}'."
         )
     direction = metric.direction or only
     assert direction is not None

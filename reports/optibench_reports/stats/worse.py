@@ -73,7 +73,7 @@ def changes(
         for key in ("task", "optimizer")
     )
     if not both or not tasks:
-        raise ReportError(f"the two runs have no {'optimizer' if tasks else 'task'} in common: nothing can be worse")
+        raise ReportError(f"The two runs have no {'optimizer' if tasks else 'task'} in common: nothing can be worse.")
     names = ("first", "second")
     pairs = [
         renamed(restricted(run, tasks), apart(both, name)) for run, name in zip((first, second), names, strict=True)
@@ -81,7 +81,7 @@ def changes(
     grid = read(merge(pairs))
     counts = sorted(set(at)) if at else [shared_trials(grid)]
     if counts[-1] > grid.longest:
-        raise ReportError(f"cannot compare after {counts[-1]} trials: the cells have between 1 and {grid.longest}")
+        raise ReportError(f"Cannot compare after {counts[-1]} trials: the cells have between 1 and {grid.longest}.")
     scores = grid.at(counts)
     drafts: list[tuple[str, int, float, float, float, float, int, float]] = []
     for optimizer in sorted(both):
@@ -98,7 +98,7 @@ def changes(
             means = float(one.mean()), float(other.mean())
             drafts.append((optimizer, count, *means, low, high, len(difference), signed_rank(difference).p))
     if not drafts:
-        raise ReportError("no shared optimizer has finished a shared task with reference values in both runs")
+        raise ReportError("No shared optimizer has finished a shared task with reference values in both runs.")
     adjusted = holm(np.array([draft[-1] for draft in drafts]))
     return [
         Change(*draft[:-1], p_holm=float(p), attainable=smallest_p(draft[6]) * len(drafts) <= ALPHA)

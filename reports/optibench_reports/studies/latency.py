@@ -129,7 +129,7 @@ def write(path: Path, out: Path) -> str:
             sections.insert(1, f"{picture}\n")
         (out / "latency.md").write_text("\n".join(["# Latency", "", "\n".join(sections)]), encoding="utf-8")
     except OSError as error:
-        raise ReportError(f"cannot write to {out}: {error.strerror or error}; give another --out") from error
+        raise ReportError(f"Cannot write to {out}: {error.strerror or error}; give another --out.") from error
     return "\n\n".join(_plain(table) for table in tables)
 
 

@@ -17,7 +17,7 @@ from optibench_reports.format.text import plural
 BASELINE = "tpe"
 BUSY = 1.5
 """A load average above this means that other processes were running."""
-_HOW = "save it with `make latency`, or with --benchmark-json or --benchmark-save-data of pytest"
+_HOW = "save it with `make latency`, or with --benchmark-json or --benchmark-save-data of pytest."
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,13 @@ def read(path: Path) -> Latency:
     places = [(case.optimizer, case.n, case.d) for case in cases]
     twice = next((place for place in places if places.count(place) > 1), None)
     if twice is not None:
-        raise ReportError(f"{path} has {twice[0]} at n={twice[1]}, D={twice[2]} more than once: save one run in a file")
+        raise ReportError(
+            f"{path} has {twice[0]} at n={twice[1]}, D={twice[2]} more than once: save one run in a file."
+        )
     if BASELINE not in {case.optimizer for case in cases}:
         raise ReportError(
             f"{path} has no {BASELINE!r} (Optuna's default TPE), to which every time is compared: measure it in the "
-            "same run"
+            "same run."
         )
     return Latency(tuple(cases), machine(content))
 
@@ -125,9 +127,9 @@ def _case(path: Path, record: Mapping[str, Any]) -> Case:
         known = {key: float(np.nan if info.get(key) is None else info[key]) for key in ("cold_seconds", "load_average")}
         case = Case(str(info["optimizer"]), int(info["n"]), int(info["d"]), seconds, *known.values())
     except (TypeError, ValueError) as error:
-        raise ReportError(f"{path} has something else than numbers for {name}: measure it again") from error
+        raise ReportError(f"{path} has something else than numbers for {name}: measure it again.") from error
     if seconds.ndim != 1 or not np.isfinite(seconds).all() or not (seconds > 0).all() or min(case.n, case.d) < 1:
-        raise ReportError(f"{path} has a time or a size that is not positive for {name}: measure it again")
+        raise ReportError(f"{path} has a time or a size that is not positive for {name}: measure it again.")
     return case
 
 

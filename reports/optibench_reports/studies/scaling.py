@@ -78,17 +78,17 @@ def power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
     """
     sizes, values = np.asarray(x, dtype=float).ravel(), np.asarray(y, dtype=float).ravel()
     if len(sizes) != len(values):
-        raise ReportError(f"a scaling fit needs a value a size: there are {len(sizes)} sizes and {len(values)} values")
+        raise ReportError(f"A scaling fit needs a value a size: there are {len(sizes)} sizes and {len(values)} values.")
     if len(sizes) < 3:
-        raise ReportError(f"a slope with an interval needs at least 3 points, there are {len(sizes)}: add some")
+        raise ReportError(f"A slope with an interval needs at least 3 points, there are {len(sizes)}: add some.")
     for name, numbers in (("size", sizes), ("value", values)):
         bad = ~(np.isfinite(numbers) & (numbers > 0))
         if bad.any():
-            raise ReportError(f"the {name} {numbers[bad][0]:g} has no logarithm: a scaling fit needs positive numbers")
+            raise ReportError(f"The {name} {numbers[bad][0]:g} has no logarithm: a scaling fit needs positive numbers.")
     log_x, log_y = np.log10(sizes), np.log10(values)
     spread = float(((log_x - log_x.mean()) ** 2).sum())
     if spread <= 1e-18 * len(sizes):
-        raise ReportError(f"all points have the size {sizes[0]:g}: a slope needs at least two sizes")
+        raise ReportError(f"All points have the size {sizes[0]:g}: a slope needs at least two sizes.")
     fit = stats.linregress(log_x, log_y)
     half = float(stats.t.ppf((1 + 0.95) / 2, len(sizes) - 2)) * fit.stderr
     return PowerLaw(

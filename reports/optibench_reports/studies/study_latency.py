@@ -55,10 +55,10 @@ def tables(path: Path, content: Mapping[str, Any]) -> list[Table]:
     places = [(row.sampler, row.place) for row in rows]
     twice = next((place for place in places if places.count(place) > 1), None)
     if twice is not None:
-        raise ReportError(f"{path} has {twice[0]} at {_words(twice[1])} more than once: save one run in a file")
+        raise ReportError(f"{path} has {twice[0]} at {_words(twice[1])} more than once: save one run in a file.")
     bases = {row.place: row for row in rows if row.sampler == BASELINE}
     if not bases:
-        raise ReportError(f"{path} has no {BASELINE}, to which every time is compared: measure it in the same run")
+        raise ReportError(f"{path} has no {BASELINE}, to which every time is compared: measure it in the same run.")
     return [_all(rows, bases, machine(content)), _ratios(rows, bases)]
 
 
@@ -69,10 +69,10 @@ def _row(path: Path, record: Mapping[str, Any]) -> Row:
         limit, load = (float(np.nan if record[key] is None else record[key]) for key in ("over_limit", "load_average"))
         row = Row(str(record["sampler"]), place, wall, cpu, limit, load)
     except (KeyError, TypeError, ValueError) as error:
-        raise ReportError(f"{path} has a damaged row: measure it again with `make latency`") from error
+        raise ReportError(f"{path} has a damaged row: measure it again with `make latency`.") from error
     usable = wall.ndim == 1 and wall.shape == cpu.shape and (len(wall) > 0 or limit > 0)
     if not usable or not np.isfinite([wall, cpu]).all() or not (wall > 0).all() or not (cpu >= 0).all():
-        raise ReportError(f"{path} has no usable times of {row.sampler} at {_words(place)}: measure it again")
+        raise ReportError(f"{path} has no usable times of {row.sampler} at {_words(place)}: measure it again.")
     return row
 
 

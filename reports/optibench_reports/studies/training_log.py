@@ -52,7 +52,7 @@ def read_log(path: Path) -> TrainingLog:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ReportError(f"cannot read the training log {path}: {reason}; give a run's log.jsonl") from error
+        raise ReportError(f"Cannot read the training log {path}: {reason}; give a run's log.jsonl.") from error
     found: dict[str, dict[int, float]] = {"loss": {}, "validation_loss": {}}
     seconds = 0.0
     for position, line in enumerate(lines, start=1):
@@ -65,11 +65,11 @@ def read_log(path: Path) -> TrainingLog:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ReportError(
                 f"{path}, line {position}: not an entry of a training log, which is a JSON object with a step and its "
-                "loss; give a run's log.jsonl"
+                "loss; give a run's log.jsonl."
             ) from error
     steps, values = _sorted(found["loss"])
     if not len(steps):
-        raise ReportError(f"{path} has no step with a finite loss: there is no training curve to draw")
+        raise ReportError(f"{path} has no step with a finite loss: there is no training curve to draw.")
     return TrainingLog(steps, values, *_sorted(found["validation_loss"]), seconds)
 
 

@@ -57,7 +57,7 @@ def feasibility_tables(analysis: Analysis) -> list[Table]:
             name="feasibility",
             title="Feasible trials on tasks with constraints",
             note=(
-                "Feasible: share of the evaluated trials that fulfil all constraints, mean over seeds. First: trials "
+                "Feasible: share of the full evaluations that fulfil all constraints, mean over seeds. First: trials "
                 "up to the first feasible one, median over seeds; a seed without one counts as infinitely long. All: "
                 "trials until every seed has one. Never: seeds without a feasible trial"
             ),

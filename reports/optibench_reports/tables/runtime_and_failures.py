@@ -24,7 +24,7 @@ def training_seconds(provenance: Mapping[str, Any]) -> dict[str, float]:
         seconds = entry.get("seconds") if isinstance(entry, Mapping) else None
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
             raise ReportError(
-                f"the training of {name!r} has no number of seconds in the provenance: run the grid again to train anew"
+                f"The training of {name!r} has no number of seconds in the provenance: run the grid again to train."
             )
         found[str(name)] = float(seconds)
     return found

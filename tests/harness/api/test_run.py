@@ -74,7 +74,7 @@ def test_a_run_and_its_report_show_themselves_without_scripts(run: ob.Run, tmp_p
     assert list(report.table["optimizer"][:2]) in (["random", "tpe"], ["tpe", "random"])
     assert report.summary.startswith("optimizer")
     assert repr(run) == f"<optibench run {run.folder}: {len(run.cells)} of {len(run.cells)} cells finished>"
-    with pytest.raises(ob.ReportError, match="cannot report after 99 trials"):
+    with pytest.raises(ob.ReportError, match="Cannot report after 99 trials"):
         run.report(tmp_path / "other", at=[99])
 
 

@@ -19,6 +19,7 @@ from ConfigSpace import ConfigurationSpace, Float
 import optibench as ob
 import optibench_benchmarks
 import optibench_optimizers
+import optibench_reports
 from optibench.cell.journal import History
 from optibench.cell.run import run_cell
 from optibench.cell.trials import Trial, to_table
@@ -270,6 +271,21 @@ def test_the_report_has_the_igd_plus_of_the_feasible_trials(registered: None, tm
     assert "igd_plus" not in run.trials.columns
     alone = report([tmp_path / "out"], tmp_path / "alone", tasks=["synthetic/*"]).path.parent
     assert not list(alone.glob("tables/igd_plus*"))
+
+
+def test_folders_with_other_constraints_of_a_cell_are_not_one_report(
+    registered: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of trials with the same states and values."""
+    how: dict[str, Any] = {"trials": 4, "initial_size": 2, "jobs": 1, "executor": "serial"}
+    folders = [tmp_path / name for name in ("one", "same", "other")]
+    for folder, number in zip(folders, (-1.0, -1.0, -2.0), strict=True):
+        monkeypatch.setattr(Capped, "evaluate", lambda *_, n=number, **__: Evaluation(0.5, constraints=(n,)))
+        ob.run(optimizers=["random"], benchmarks=[Capped.name], seeds=2, out=folder, **how)
+    assert report(folders[:2], tmp_path / "report").path.exists()
+    with pytest.raises(optibench_reports.ReportError, match="2 cells in two grids with different trials"):
+        report([folders[0], folders[2]], tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_cell_without_a_feasible_trial_has_no_igd_plus(

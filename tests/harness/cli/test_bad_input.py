@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,34 @@ import pytest
 from optibench.cli.main import main
 
 GRID = "optimizers: [random]\nbenchmarks: [synthetic/sphere-2d]\nseeds: 2\ntrials: 15\n"
+
+
+#: Errors that a user can fix, with their subclasses.
+USERS = re.compile(
+    "((Unknown)?(Benchmark|Optimizer)|Harness|Report|Model|Setting|MissingData|Attention|Diverged|Endpoint|Rule)Error"
+)
+#: A message may begin with a name as it is written (`ob.task`, scikit-optimize), and these follow a place.
+NAME, AFTER_A_PLACE = re.compile("[a-z]+[._-]"), ("it is a ", "names of `settings` ", "a budget of more than ")
+
+
+def messages() -> Iterator[tuple[str, str, str]]:
+    """Place, beginning and end of every written message; what is computed there is empty."""
+    for package in ("optibench", "optibench_benchmarks", "optibench_optimizers", "optibench_reports", "optiformer"):
+        for path in sorted(Path(__import__(package).__path__[0]).rglob("*.py")):
+            for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+                if not call.args or not USERS.fullmatch(ast.unparse(call.func)):
+                    continue
+                pieces = call.args[0].values if isinstance(call.args[0], ast.JoinedStr) else [call.args[0]]
+                first, last = (one.value if isinstance(one, ast.Constant) else "" for one in (pieces[0], pieces[-1]))
+                yield f"{path}:{call.lineno}", first, last
+
+
+def test_every_message_is_a_sentence() -> None:
+    found = list(messages())
+    assert len(found) > 400
+    for place, first, last in found:
+        assert not first[:1].islower() or NAME.match(first) or first.startswith(AFTER_A_PLACE), f"{place}: {first}"
+        assert last.endswith((".", "?")) or not last.strip(), f"{place}: {last}"
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

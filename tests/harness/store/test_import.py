@@ -107,7 +107,7 @@ def test_compare_takes_an_import_as_one_of_the_two(
     assert "optibench compare DIR1 DIR2 --at" in page
     assert "--control &#39;sobol (run)&#39;" in page
     assert main([*both, "--control", "sobol"]) == 2
-    assert "the control 'sobol' is not among the optimizers" in capsys.readouterr().err
+    assert "The control 'sobol' is not among the optimizers" in capsys.readouterr().err
 
 
 def test_several_files_become_one_folder_and_importing_again_changes_nothing(

@@ -70,5 +70,5 @@ def test_what_is_wrong_is_said_before_anything_is_trained(monkeypatch: pytest.Mo
 
 
 def test_points_of_one_size_allow_no_fit(tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match="all points have the size"):
+    with pytest.raises(ReportError, match="All points have the size"):
         write([Point(str(i), 10, 10, 1.0, 2.0) for i in range(3)], "parameters", tmp_path)

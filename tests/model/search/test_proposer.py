@@ -279,11 +279,11 @@ def test_presets_are_ordered_by_effort_and_wrong_settings_refused() -> None:
     assert list(PRESETS) == ["fast", "default", "thorough"]
     with pytest.raises(ModelError, match="there is fast, default, thorough"):
         with_settings("slow")
-    with pytest.raises(ModelError, match="temperature must be a number above 0"):
+    with pytest.raises(ModelError, match="Setting 'temperature' must be a number above 0"):
         with_settings("fast", temperature=0.0)
     with pytest.raises(ModelError, match="Unknown acquisition"):
         with_settings("fast", acquisition="ucb")
-    with pytest.raises(ModelError, match="batch_fraction must be a number from 0 to 1, not 3"):
+    with pytest.raises(ModelError, match="'batch_fraction' must be a number from 0 to 1, not 3"):
         with_settings("fast", batch_fraction=3)
 
 
@@ -306,7 +306,7 @@ def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(
         OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), preset="slow")
     with pytest.raises(OptimizerError, match="no complete checkpoint"):
         OptiFormer(nested(), seed=4, n_trials=20, checkpoint="nowhere")
-    with pytest.raises(OptimizerError, match="margin must be a number"):
+    with pytest.raises(OptimizerError, match="Setting 'margin' must be a number"):
         OptiFormer(nested(), seed=4, n_trials=20, checkpoint=str(tmp_path), margin="wide")  # type: ignore[arg-type]
 
 

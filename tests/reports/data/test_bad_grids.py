@@ -70,7 +70,7 @@ def test_an_empty_grid(make: Make, as_folder: AsFolder, tmp_path: Path, capsys: 
     (folder / "cells").mkdir()
     (folder / "journal").mkdir()
     message = refused(["report", str(folder)], capsys)
-    assert "there is no finished trial to report yet: run the grid first" in message
+    assert "There is no finished trial to report yet: run the grid first" in message
     assert not (folder / "report").exists()
 
 

@@ -47,6 +47,21 @@ def test_shares_and_first_feasible_trials(results: Results) -> None:
     np.testing.assert_array_equal(found.share[:, 0], [[0.6, np.nan], [0.0, 0.0]])  # a failed trial is not evaluated
 
 
+def test_low_fidelities_are_neither_feasible_nor_infeasible(results: Results) -> None:
+    """Random's first feasible trial and tpe's last two are evaluations in part."""
+    trials, found = results.trials, results.trials["trial"]
+    low = np.where(trials["optimizer"] == "random", found == 3, found >= 4)
+    costly = replace(results, trials=trials.assign(cost_fidelity=np.where(low, 0.25, 1.0)))
+    counts = feasibility(costly, read(costly))
+    assert counts is not None
+    np.testing.assert_array_equal(counts.first[:, 0], [[5.0, np.nan], [np.inf, np.inf]])
+    np.testing.assert_array_equal(counts.share[:, 0], [[0.5, np.nan], [0.0, 0.0]])
+    none = replace(results, trials=trials.assign(cost_fidelity=0.5))
+    counts = feasibility(none, read(none))
+    assert counts is not None
+    assert np.isnan(counts.share).all()
+
+
 def test_the_table_has_a_row_for_each_optimizer(results: Results) -> None:
     (table,) = feasibility_tables(analyse(results, at=None, draws=100, seed=0))
     data = table.data.set_index("optimizer")

@@ -120,6 +120,28 @@ def test_a_cell_with_other_trials_is_refused_and_named(whole: Results) -> None:
         optibench_reports.merge([whole, shorter])
 
 
+def test_a_cell_with_other_objectives_or_constraints_is_refused(whole: Results) -> None:
+    """Values and states may be equal. NaN equals NaN, and what one grid does not know is not compared."""
+    numbers = [None if trial == 3 else np.array([trial, np.nan, 0.0]) for trial in whole.trials["trial"]]
+    known = with_trials(whole, values=numbers, constraints=None)
+    same = [None if one is None else [*one[:2].tolist(), -0.0] for one in numbers]
+    assert len(optibench_reports.merge([known, with_trials(whole, values=same, constraints=numbers)]).trials)
+    assert len(optibench_reports.merge([known, part(whole, lambda x: x["seed"] < 2), known]).trials) == len(
+        whole.trials
+    )
+    row = int(np.flatnonzero((whole.trials["seed"] == 2) & (whole.trials["trial"] == 1))[0])
+    for column in ("values", "constraints"):
+        other = [one if place != row else np.array([1.0, np.nan, 1e-9]) for place, one in enumerate(numbers)]
+        grids = with_trials(known, **{column: numbers}), with_trials(known, **{column: other})
+        with pytest.raises(
+            optibench_reports.ReportError, match=r"^1 cell in two grids with different .* seed 2: .*\.$"
+        ):
+            optibench_reports.merge(grids)
+        with pytest.raises(optibench_reports.ReportError, match="1 cell in two grids"):
+            optibench_reports.merge([grids[0], part(whole, lambda x: x["seed"] < 2), grids[1]])
+        assert optibench_reports.agreement(*grids).differing == (f"random on {whole.trials['task'].iloc[row]}, seed 2",)
+
+
 def test_seconds_may_differ_between_runs_of_one_cell(whole: Results) -> None:
     again = with_trials(whole, ask_seconds=whole.trials["ask_seconds"] * 2)
     pd.testing.assert_frame_equal(plain(optibench_reports.merge([whole, again])), plain(whole))
@@ -169,7 +191,7 @@ def test_comparing_uses_the_common_tasks_and_both_seeds(whole: Results) -> None:
     elsewhere = part(whole, lambda x: x["task"].astype(str).str.startswith("s"))
     with pytest.raises(optibench_reports.ReportError, match="no task in common"):
         optibench_reports.compare_grids(first, elsewhere)
-    with pytest.raises(optibench_reports.ReportError, match="both grids are called 'x'"):
+    with pytest.raises(optibench_reports.ReportError, match="Both grids are called 'x'"):
         optibench_reports.compare_grids(first, second, ("x", "x"))
 
 
@@ -223,5 +245,5 @@ def test_shared_tasks_are_those_that_every_optimizer_ran(whole: Results) -> None
     found = on_shared_tasks(grids)
     assert sorted(found.trials["task"].unique()) == names[1:3] == sorted(found.tasks)
     assert set(found.trials["optimizer"].unique()) == {*few}
-    with pytest.raises(optibench_reports.ReportError, match="no task was run by every optimizer"):
+    with pytest.raises(optibench_reports.ReportError, match="No task was run by every optimizer"):
         on_shared_tasks([part(whole, lambda x: (x["optimizer"] == "tpe") == (x["task"] == names[0]))])

@@ -114,7 +114,7 @@ def test_what_cannot_be_used_is_refused_with_a_sentence(tmp_path: Path, text: st
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(optibench_reports.ReportError, match="there is no file"):
+    with pytest.raises(optibench_reports.ReportError, match="There is no file"):
         read_trials.load(tmp_path / "none.csv", TASKS)
     with pytest.raises(optibench_reports.ReportError, match=r"neither \.csv nor \.parquet"):
         read_trials.load(tmp_path / "trials.xlsx", TASKS)

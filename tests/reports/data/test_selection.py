@@ -27,8 +27,8 @@ def test_names_and_globs_choose_what_is_reported_and_the_rest_leaves_no_trace(ma
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"optimizers": ["tpee"]}, "no optimizer of these results is called 'tpee': did you mean tpe?"),
-        ({"tasks": ["nothing/*"]}, "no task of these results is called 'nothing/*': there are hpobench/nn/10101, "),
+        ({"optimizers": ["tpee"]}, "No optimizer of these results is called 'tpee': did you mean tpe?"),
+        ({"tasks": ["nothing/*"]}, "No task of these results is called 'nothing/*': there are hpobench/nn/10101, "),
     ],
 )
 def test_what_is_not_there_is_refused(given: dict[str, list[str]], words: str, make: Make) -> None:

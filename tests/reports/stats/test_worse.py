@@ -63,5 +63,5 @@ def test_what_cannot_be_compared_is_refused(first: Results, make: Make) -> None:
     with pytest.raises(ReportError, match="between 1 and 20"):
         changes(first, first, at=[21])
     none = make(("random", "tpe"), ("synthetic/a", "synthetic/b"), without_reference=("synthetic/a", "synthetic/b"))
-    with pytest.raises(ReportError, match="no shared optimizer has finished a shared task with reference values"):
+    with pytest.raises(ReportError, match="No shared optimizer has finished a shared task with reference values"):
         changes(none, none)

@@ -77,7 +77,7 @@ def test_it_is_drawn_with_a_caption_and_its_numbers(tmp_path: Path) -> None:
 def test_a_damaged_curve_is_one_sentence(text: str) -> None:
     frame = trials()
     frame.loc[4, "curve"] = text
-    with pytest.raises(ReportError, match="the learning curve of random on mnist/mlp, seed 1, trial 1 is damaged"):
+    with pytest.raises(ReportError, match="The learning curve of random on mnist/mlp, seed 1, trial 1 is damaged"):
         LearningCurves(frame, {})
     with pytest.raises(ReportError, match=r"lack the column\(s\) curve"):
         LearningCurves(frame.drop(columns="curve"), {})

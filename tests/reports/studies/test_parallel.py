@@ -93,7 +93,7 @@ def test_a_report_draws_a_run_on_request(folder: Path, tmp_path: Path, monkeypat
     [
         (("tpe", "b/y", "7"), "No finished run of tpe on b/y with seed 7"),
         (("tpe", "b/y", "one"), "A seed is a whole number from 0 on, not 'one'"),
-        (("random", "a/x", "0"), "the run has no configurations"),
+        (("random", "a/x", "0"), "The run has no configurations"),
     ],
 )
 def test_a_run_that_cannot_be_drawn_is_one_sentence(

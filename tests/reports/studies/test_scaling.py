@@ -55,10 +55,10 @@ def test_the_interval_covers_the_slope_as_often_as_it_says() -> None:
     [
         ([1, 2], [1, 2], "at least 3 points, there are 2"),
         ([1, 2, 3], [1, 2], "3 sizes and 2 values"),
-        ([1, 2, 3], [1, 0, 2], "the value 0 has no logarithm"),
-        ([1, -2, 3], [1, 1, 2], "the size -2 has no logarithm"),
-        ([1, 2, 3], [1, float("nan"), 2], "the value nan"),
-        ([5, 5, 5], [1, 2, 3], "all points have the size 5"),
+        ([1, 2, 3], [1, 0, 2], "The value 0 has no logarithm"),
+        ([1, -2, 3], [1, 1, 2], "The size -2 has no logarithm"),
+        ([1, 2, 3], [1, float("nan"), 2], "The value nan"),
+        ([5, 5, 5], [1, 2, 3], "All points have the size 5"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(x: list[float], y: list[float], words: str) -> None:

@@ -50,7 +50,9 @@ class RemoteCellRunner(CellRunner):
 
         here, there = benchmark(cell.task).data_version, self.data_versions[cell.task]
         if here != there:
-            raise HarnessError(f"data of {cell.task} is version {here!r} there and {there!r} on the coordinator")
+            raise HarnessError(
+                f"The data of {cell.task} is version {here!r} there and {there!r} on the coordinator; fetch the same."
+            )
         super().run(cell, report, stopping, heartbeat, scratch=scratch, own_process=own_process)
 
     def finish(self, cell: Cell, trials: Sequence[Trial], history: History) -> None:
