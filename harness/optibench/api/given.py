@@ -155,7 +155,7 @@ class Given:
 
 def _listed(given: Any) -> list[Any]:
     single = isinstance(given, str | type) or callable(given) or isinstance(given, Benchmark | NamedOptimizer)
-    return [given] if single else list(given)
+    return [given] if single or not isinstance(given, Iterable) else list(given)
 
 
 def _scalar(value: Any) -> str:

@@ -37,7 +37,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self._store = Store.open(Path(folder))
+        self._store = Store.open(_path(folder, "A run"))
 
     @property
     def folder(self) -> Path:
@@ -131,7 +131,7 @@ class Run:
         """
         from optibench.runs import reports
 
-        folder = self.folder / "report" if out is None else Path(out).expanduser()
+        folder = self.folder / "report" if out is None else _path(out, "`out`")
         return reports.report([self.folder], folder, at=at, control=control, asked=metrics)
 
     def __repr__(self) -> str:
@@ -175,7 +175,7 @@ def load(folder: str | Path) -> Run:
     Raises:
         HarnessError: There is no such folder, or it holds no results.
     """
-    path = Path(folder).expanduser()
+    path = _path(folder, "A run")
     published = Path("results") / path
     return Run(published if not path.exists() and published.is_dir() else path)
 
@@ -203,9 +203,16 @@ def compare(
     from optibench.runs import reports
 
     one, other = (given if isinstance(given, Run) else load(given) for given in (first, second))
-    folder = one.folder / f"compared-with-{other.folder.name}" if out is None else Path(out).expanduser()
+    folder = one.folder / f"compared-with-{other.folder.name}" if out is None else _path(out, "`out`")
     agreement, made, _ = reports.compare(one.folder, other.folder, folder, at=at, control=control, asked=metrics)
     return Comparison(made.path, made.summary, made.sentences, made.table, agreement)
+
+
+def _path(given: str | Path, what: str) -> Path:
+    try:
+        return Path(given).expanduser()
+    except TypeError:
+        raise HarnessError(f"{what} is a folder, not {given!r}.") from None
 
 
 def _objects(values: list[Any], index: pd.Index[Any]) -> pd.Series[Any]:

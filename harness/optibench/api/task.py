@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from optibench.plan.tasks import RandomValues
 from optibench_benchmarks import Benchmark, BenchmarkError, Config, Direction, Evaluation, Front, Reference
@@ -120,14 +120,17 @@ def task(
         raise BenchmarkError(f"A task of {found} needs a name: ob.task(..., name='mine').")
     if not isinstance(space, ConfigurationSpace):
         try:
-            space = ConfigurationSpace(space=dict(space))
+            space = ConfigurationSpace(space={key: _range(given) for key, given in dict(space).items()})
         except Exception as error:  # ConfigSpace raises many types of errors
+            why = " ".join(str(error).split())
             raise BenchmarkError(
                 f"The task {found!r}: `space` is a ConfigurationSpace, or a dict like "
-                f'{{"x": (-5.0, 5.0), "n": (1, 10), "kind": ["a", "b"]}}, not {_short(space)} ({error}).'
+                f'{{"x": (-5.0, 5.0), "n": (1, 10), "kind": ["a", "b"]}}, not {_short(space)} ({why}).'
             ) from error
     made = FunctionTask(found, function, space, direction)
-    made.objectives, made.constraints, made.front = dict(objectives or {}), tuple(constraints), front
+    made.objectives = dict(objectives) if isinstance(objectives, Mapping) else objectives or {}
+    made.constraints = tuple(constraints) if isinstance(constraints, list) else cast(Any, constraints)
+    made.front, made.reference = front, None if isinstance(reference, str) else reference
     if made.objectives and reference is not None:
         raise BenchmarkError(f"The task {found!r}: several objectives have a `front`, not a `reference`.")
     if wrong := flaw(made):
@@ -146,9 +149,13 @@ def task(
                 f'The task {found!r}: `reference` is None, "random" or an ob.Reference, not {reference!r}.'
             )
         made.random = True
-    else:
-        made.reference = reference
     return made
+
+
+def _range(given: Any) -> Any:
+    """A range of floats where one end is a float: ConfigSpace takes (0, 1.5) for the integers from 0 to 2."""
+    mixed = isinstance(given, tuple) and {int, float} == {type(end) for end in given}
+    return tuple(map(float, given)) if mixed else given
 
 
 def _takes_seed(function: Callable[..., Any]) -> bool:

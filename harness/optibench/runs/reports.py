@@ -113,11 +113,13 @@ def wanted_metrics(folders: Sequence[Path], asked: Sequence[str]) -> list[Metric
     """The requested metrics, as ``name`` or ``name:direction``.
 
     Raises:
-        HarnessError: One of them is in no trial.
+        HarnessError: They are no list of names, or one of them is in no trial.
     """
     from optibench.store.to_results import refuse_absent_metrics
     from optibench_reports.stats.metrics import parse
 
+    if not isinstance(asked, Sequence) or isinstance(asked, str) or not all(isinstance(text, str) for text in asked):
+        raise HarnessError(f"`metrics` is a list of names, such as ['test_accuracy'], not {asked!r}.")
     metrics = [parse(text) for text in asked]
     refuse_absent_metrics(folders, [metric.name for metric in metrics])
     return metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -226,7 +227,10 @@ def _counts(at: Sequence[int] | None, grid: ScoreArray, shared: int, initial: in
     longest = grid.longest
     if at is None:
         return tuple(sorted({*default_counts(shared if grid.ends else longest, initial), shared}))
-    counts = tuple(sorted(set(at)))
+    try:
+        counts = tuple(sorted({operator.index(count) for count in at}))
+    except TypeError:
+        raise ReportError(f"Trial counts are a list of whole numbers, such as [25, 50], not {at!r}.") from None
     if not counts:
         raise ReportError(
             "No trial count was given to report at: name at least one, or leave the choice to the report."

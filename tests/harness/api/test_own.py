@@ -232,9 +232,8 @@ def test_a_task_with_a_reference_has_regret(tmp_path: Path) -> None:
     given = ob.Reference(0.0, 0.25, 1.0, "known")
     run = ob.run(optimizers=Same, tasks=ob.task(function, SPACE, reference=given), out=tmp_path / "out", **SERIAL)
     assert run.trials["regret"].tolist() == [value / 0.25 for value in run.trials["incumbent"]]
-    wrong = ob.task(function, SPACE, reference=given, direction="maximize")
     with pytest.raises(ob.BenchmarkError, match="`direction` is maximize, and the best value of its `reference`"):
-        ob.run(optimizers=Same, tasks=wrong, out=tmp_path / "wrong", **SERIAL)
+        ob.task(function, SPACE, reference=given, direction="maximize")
 
 
 def test_what_kills_its_process_costs_one_trial(tmp_path: Path) -> None:
@@ -275,6 +274,8 @@ class Unfit(Same):
         ([Same], ob.task(function, SPACE, name="a b"), "A task's name has no spaces"),
         ([Same], ob.task(function, SPACE, name="yahpo/mine"), "Benchmark family 'yahpo' is registered twice"),
         ([Same], None, "The call names no tasks: give them as `tasks="),
+        (3, None, "An optimizer is a name, a class of ob.Optimizer, or a function that makes one, not 3"),
+        ([Same], 3, r"A task is a name, an ob.Benchmark or an ob.task\(...\), not 3"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_sentence(optimizers: Any, tasks: Any, words: str, tmp_path: Path) -> None:
@@ -307,7 +308,12 @@ def test_what_cannot_be_pickled_is_refused_and_runs_in_this_process(tmp_path: Pa
     [
         ((3, SPACE), "ob.task takes a function first, not 3"),
         ((function, {"x": (1.0, 0.0)}), "The task 'function': `space` is a ConfigurationSpace, or a dict"),
+        ((function, {"x": (0.0, np.inf)}), r"^The task 'function': `space` is [^\n]+$"),
         ((lambda config: 0.0, SPACE), "A task of <lambda> needs a name"),
+        ((function, SPACE, {"constraints": "size"}), "its `constraints` must be a tuple of names, not 'size'"),
+        ((function, SPACE, {"constraints": 3}), "its `constraints` must be a tuple of names, not 3"),
+        ((function, SPACE, {"objectives": ["a", "b"]}), "its `objectives` must name a direction for each objective"),
+        ((function, SPACE, {"reference": 3}), "its `reference` must be an optibench_benchmarks.Reference or None"),
         ((function, SPACE, {"best": 1.0}), '`best` goes with reference="random"'),
         ((function, SPACE, {"best": "0", "reference": "random"}), "`best` is a number, not '0'"),
         (
@@ -320,6 +326,12 @@ def test_a_task_that_is_none_is_refused(arguments: Any, words: str) -> None:
     first, space, *more = arguments
     with pytest.raises(ob.BenchmarkError, match=words):
         ob.task(first, space, **(more[0] if more else {}))
+
+
+def test_a_range_with_one_float_is_one_of_floats() -> None:
+    space = ob.task(function, {"x": (0, 1.5), "n": (0, 2)}).space
+    assert (type(space["x"]).__name__, space["x"].upper) == ("UniformFloatHyperparameter", 1.5)
+    assert (type(space["n"]).__name__, space["n"].upper) == ("UniformIntegerHyperparameter", 2)
 
 
 def test_a_hash_of_code_sees_what_it_uses_and_nothing_else() -> None:

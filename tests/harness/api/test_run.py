@@ -76,6 +76,29 @@ def test_a_run_and_its_report_show_themselves_without_scripts(run: ob.Run, tmp_p
     assert repr(run) == f"<optibench run {run.folder}: {len(run.cells)} of {len(run.cells)} cells finished>"
     with pytest.raises(ob.ReportError, match="Cannot report after 99 trials"):
         run.report(tmp_path / "other", at=[99])
+    assert set(run.report(tmp_path / "report", at=np.array([13, 14])).table["trials"]) == {13, 14}
+
+
+@pytest.mark.parametrize("at", [14, "14", [12.5], [None], 12.0])
+def test_trial_counts_that_are_no_whole_numbers_are_refused(run: ob.Run, at: Any, tmp_path: Path) -> None:
+    with pytest.raises(ob.ReportError) as caught:
+        run.report(tmp_path / "report", at=at)
+    assert str(caught.value) == f"Trial counts are a list of whole numbers, such as [25, 50], not {at!r}."
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize("metrics", ["accuracy", [3], 3])
+def test_metrics_that_are_no_names_are_refused(run: ob.Run, metrics: Any, tmp_path: Path) -> None:
+    with pytest.raises(ob.HarnessError, match=r"`metrics` is a list of names, such as \['test_accuracy'\], not"):
+        run.report(tmp_path / "report", metrics=metrics)
+
+
+def test_what_is_no_folder_is_refused(run: ob.Run) -> None:
+    for call in (lambda: ob.load(3), lambda: ob.Run(None), lambda: ob.compare(run, 3)):  # type: ignore[arg-type]
+        with pytest.raises(ob.HarnessError, match=r"^A run is a folder, not (3|None)\.$"):
+            call()
+    with pytest.raises(ob.HarnessError, match=r"^`out` is a folder, not 3\.$"):
+        run.report(3)  # type: ignore[arg-type]
 
 
 def test_two_runs_are_compared(run: ob.Run, folder: Path, tmp_path: Path) -> None:
