@@ -74,7 +74,7 @@ class OptiFormerSampler(BaseSampler):
             with the package.
         surrogate: ``network`` | ``gp-map`` | ``gp-prior``: the checkpoint's network, or Gaussian processes in the same
             search, with default priors (these take no checkpoint) or with priors learned from the network's training
-            data. A suggestion of theirs costs less.
+            data. A suggestion of theirs takes two to three times as long.
         preset: ``default`` | ``thorough``: number of candidates (surrogate checkpoints only). Every suggestion uses all
             finished trials, without batches, so ``fast`` is refused.
         seed: Seed for reproducible sampling: a suggestion depends on the seed, the trial's number and the history.
@@ -120,8 +120,6 @@ class OptiFormerSampler(BaseSampler):
             raise ModelError(f"OptiFormerSampler: surrogate must be network, gp-map or gp-prior, not {surrogate!r}.")
         if surrogate == "gp-map" and checkpoint is not None:
             raise ModelError("OptiFormerSampler: gp-map has no checkpoint; leave checkpoint or surrogate out.")
-        if constraints_func is not None and not callable(constraints_func):
-            raise ModelError(f"OptiFormerSampler: constraints_func must be a function, not {constraints_func!r}.")
         folder = default_checkpoint() if checkpoint is None else checkpoint
         if not isinstance(folder, str | Path | SurrogateCheckpoint) and not hasattr(folder, "sampling"):
             raise ModelError(f"OptiFormerSampler: checkpoint must be a folder or a loaded one, not {folder!r}.")
