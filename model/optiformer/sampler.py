@@ -75,7 +75,7 @@ class OptiFormerSampler(BaseSampler):
             with the package.
         surrogate: ``network`` | ``gp-map`` | ``gp-prior``: the checkpoint's network, or Gaussian processes in the same
             search, with default priors (these take no checkpoint) or with priors learned from the network's training
-            data. A suggestion of theirs costs less.
+            data. A suggestion of theirs takes two to three times as long.
         preset: ``default`` | ``thorough``: number of candidates (surrogate checkpoints only). Every suggestion uses all
             finished trials, without batches, so ``fast`` is refused.
         seed: Seed for reproducible sampling: a suggestion depends on the seed, the trial's number and the history.

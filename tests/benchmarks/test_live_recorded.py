@@ -106,3 +106,14 @@ def test_nothing_recorded_is_a_task_of_the_bench() -> None:
     assert not names & set(DATASETS)
     assert len(tables()) >= 25
     assert len(LEARNERS) >= 10
+
+
+@pytest.mark.parametrize("wrong", [("--configurations", "0"), ("--minutes", "-1"), ("--minutes", "nan")])
+def test_a_recording_of_nothing_is_refused(
+    wrong: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        recorded.main([str(tmp_path / "rows"), *wrong])
+    assert stopped.value.code == 2
+    assert "--configurations and --minutes must be positive" in capsys.readouterr().err
+    assert not (tmp_path / "rows").exists()

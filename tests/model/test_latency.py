@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -18,6 +19,7 @@ import pytest
 import torch
 
 from optiformer import OptiFormerSampler
+from optiformer.gp.posterior import Kinds
 from optiformer.network_config import PRESETS
 from optiformer.sequence.network import Checkpoint, build_network, default_checkpoint, load
 from optiformer.sequence.policy import Policy
@@ -25,6 +27,9 @@ from optiformer.sequence.tokenizer import ScoreScale
 from optiformer.space.parameter import Parameter
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
+from optiformer.surrogate import checkpoint as surrogate_checkpoint
+from optiformer.surrogate.features import ScoreTransform
+from optiformer.surrogate.surrogate import NetworkSurrogate
 
 D, N = 7, 100
 SPACE = Space(tuple(Parameter(f"p{i}", "float") for i in range(D)))
@@ -62,7 +67,7 @@ def whole_history(policy: Policy) -> Policy:
 
 
 def naive_suggestion(checkpoint: Checkpoint, trials: list[Trial]) -> list[int]:
-    """The seed's loop: every generated token costs a forward pass over everything."""
+    """Every generated token costs a forward pass over everything."""
     policy = Policy(SPACE, checkpoint)
     scale = ScoreScale.of(np.array([t.value for t in trials], dtype=float))
     tokens = [*policy.tokenizer.encode_history(trials, scale), checkpoint.vocabulary.special("TRIAL_SEP")]
@@ -116,6 +121,19 @@ def test_optuna(benchmark: object, name: str, trials: list[Trial]) -> None:
     for trial in trials:
         study.add_trial(optuna.create_trial(params=dict(trial.config), distributions=space, value=trial.value))
     benchmark.pedantic(lambda: study.ask(space), rounds=20 if name == "tpe" else 5)  # type: ignore[attr-defined]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", ["shipped", "first"])
+def test_encoding_a_hundred_trials(benchmark: object, name: str, trials: list[Trial]) -> None:
+    shipped = surrogate_checkpoint.default_checkpoint()
+    folder = shipped if name == "shipped" else Path(__file__).parents[2] / "results" / "networks" / name
+    network = NetworkSurrogate(surrogate_checkpoint.load(folder))
+    rows = np.array([list(trial.config.values()) for trial in trials])
+    value = np.array([trial.value for trial in trials])
+    score = ScoreTransform.of(value, network.encoding.knee).apply(value)
+    kinds, active, failed = Kinds(np.zeros(D, bool), np.zeros(D)), np.ones(rows.shape, bool), np.zeros(N, bool)
+    benchmark(lambda: network.encode(kinds, rows, active, score, failed))  # type: ignore[operator]
 
 
 def asks(sampler: optuna.samplers.BaseSampler, n: int, seed: int, repeats: int = 4) -> float:

@@ -1,4 +1,4 @@
-"""The tables of docs/explanation/controls.md, from the grids controls, admission, conditional and ablation in ``results``.
+"""The tables of docs/explanation/controls.md, from the grids controls, admission, conditional, ablation and siblings in ``results``.
 
 ``python tests/results/control_numbers.py --write`` rewrites them; test_controls.py compares.
 """
@@ -148,13 +148,13 @@ def conditional() -> str:
     return "\n".join([*lines, ""])
 
 
-def ablation() -> str:
+def changed(folder: str) -> str:
     """Regrets with one part off or changed, as multiples of the default's, on ``dev`` and on pools."""
-    runs = {n: regrets(n, "ablation") for n in AT}
+    runs = {n: regrets(n, folder) for n in AT}
     tasks = runs[AT[0]].index.unique("task")
     pools = {name: group(name) for name in tasks if name.startswith("hpob/")}
     parts = {"`dev`": {name: family(name) for name in tasks if name not in pools}, "pools": pools}
-    columns = [(words, n) for words in parts for n in AT]
+    columns = [(words, n) for words in parts if parts[words] for n in AT]
     lines = ["| optimizer | " + " | ".join(f"{words} ({len(parts[words])}), {n} trials" for words, n in columns) + " |"]
     lines += ["|---|" + "---:|" * len(columns)]
     for name in ("optiformer", *(name for name in runs[AT[0]] if name != "optiformer")):
@@ -169,7 +169,13 @@ def ablation() -> str:
     return "\n".join([*lines, ""])
 
 
-BLOCKS = {"controls": tables, "admitted": admitted, "conditional": conditional, "ablation": ablation}
+BLOCKS = {
+    "controls": tables,
+    "admitted": admitted,
+    "conditional": conditional,
+    "ablation": lambda: changed("ablation"),
+    "siblings": lambda: changed("siblings"),
+}
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The tables of docs/explanation/controls.md are those of the committed grid `controls`."""
+"""The tables of docs/explanation/controls.md are those of the committed grids."""
 
 from __future__ import annotations
 
@@ -42,3 +42,13 @@ def test_without_the_network_the_regret_on_the_pools_is_larger() -> None:
     pools = {name: numbers.group(name) for name in runs.index.unique("task") if name.startswith("hpob/")}
     for name in ("gp-map", "optiformer:acquisition=gp-ei", "optiformer:network=untrained"):
         assert numbers.ratio(runs.loc[list(pools)], name, "optiformer", pools).low > 1
+
+
+def test_no_sibling_differs_from_the_shipped_network_on_dev() -> None:
+    for n in numbers.AT:
+        runs = numbers.regrets(n, "siblings")
+        tasks = {name: numbers.family(name) for name in runs.index.unique("task")}
+        assert (len(tasks), runs.shape[1]) == (19, 6)
+        for name in set(runs) - {"optiformer"}:
+            one = numbers.ratio(runs, name, "optiformer", tasks)
+            assert one.low <= 1 <= one.high

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
-from optibench_benchmarks.base import Config
+from optibench_benchmarks.base import BenchmarkError, Config
 from optibench_benchmarks.configurations import plain
 from optibench_benchmarks.live.tasks import LiveTask, provider
 from optibench_benchmarks.references.table import find
@@ -76,8 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("tasks", nargs="*", default=provider.names(), help="some tasks (default: all)")
     given = parser.parse_args(arguments)
     print("| " + " | ".join(HEAD) + " |\n|---|---:|---:|---|---:|---:|---:|---:|---:|")
-    for row in rows(given.tasks):
-        print("| " + " | ".join(row) + " |", flush=True)
+    try:
+        for row in rows(given.tasks):
+            print("| " + " | ".join(row) + " |", flush=True)
+    except BenchmarkError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

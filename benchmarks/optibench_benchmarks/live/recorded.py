@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from optibench_benchmarks.base import Config
+from optibench_benchmarks.base import BenchmarkError, Config
 from optibench_benchmarks.configurations import near, plain
 from optibench_benchmarks.live import keel
 from optibench_benchmarks.live.data import FOLD_SEED, SPLIT_SEED, DataSet, Rows
@@ -235,11 +235,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Record into a folder; what is there is extended."""
     parser = argparse.ArgumentParser(prog="python -m optibench_benchmarks.live.recorded", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the files go; those that are there are extended")
-    parser.add_argument("--configurations", type=int, default=384, help="of each task (default: 384)")
+    parser.add_argument("--configurations", type=int, default=256, help="of each task (default: 256)")
     parser.add_argument("--minutes", type=float, default=180, help="at most so long (default: 180)")
     given = parser.parse_args(arguments)
+    if given.configurations < 1 or not given.minutes > 0:
+        parser.error("--configurations and --minutes must be positive")
     warnings.simplefilter("ignore")
-    record(given.folder, given.configurations, given.minutes)
+    try:
+        record(given.folder, given.configurations, given.minutes)
+    except (BenchmarkError, OSError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from optiformer.errors import command
 from optiformer.settings import require
 from optiformer.surrogate.checkpoint import load
 from optiformer.surrogate.config import OF_THE_NETWORK, RecordedConfig
@@ -65,4 +66,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from optiformer.errors import ModelError
+from optiformer.errors import ModelError, command
 from optiformer.evaluation.recorded import HISTORIES, learned_prior
 from optiformer.gp.kernels import HEADS
 from optiformer.gp.prior import PRIORS
@@ -43,4 +43,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

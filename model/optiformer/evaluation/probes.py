@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from optiformer.errors import command
 from optiformer.space.parameter import Parameter
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
@@ -84,12 +85,14 @@ def main() -> None:
     network = NetworkSurrogate(load(default_checkpoint()))
     rows = {"optiformer-seq": _suggest(Policy(space()))}
     for preset, config in PRESETS.items():
-        rows[f"optiformer, {preset}"] = _propose(Proposer(space(), network, config))
+        rows["optiformer" if preset == "default" else f"optiformer:preset={preset}"] = _propose(
+            Proposer(space(), network, config)
+        )
     print("| | exploitation | exploration | repeats |\n| --- | ---: | ---: | ---: |")
     for name, suggest in rows.items():
         found = probe(suggest)
-        print(f"| {name} | {found.exploitation:.2f} | {found.exploration:.3f} | {found.repeats} |", flush=True)
+        print(f"| `{name}` | {found.exploitation:.2f} | {found.exploration:.3f} | {found.repeats} |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

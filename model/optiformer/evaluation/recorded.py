@@ -8,29 +8,24 @@ its training left out, or on all of them if it was trained on synthetic function
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from optiformer.errors import ModelError
+from optiformer.errors import ModelError, command
+from optiformer.evaluation.baseline import ONE_HEAD, baseline, baseline_history
 from optiformer.evaluation.likelihood import bin_loss, history
-from optiformer.gp.kernels import HEADS, Array
-from optiformer.gp.posterior import Coordinates, Kinds, WarpedHistory
+from optiformer.gp.kernels import Array
 from optiformer.gp.prior import GPPrior, learned
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, load
 from optiformer.surrogate.config import SurrogateConfig
-from optiformer.surrogate.prediction import Prediction
 from optiformer.surrogate.prior.histories import as_batch, context_length, sample_batch
 from optiformer.surrogate.prior.random_source import RandomSource
 from optiformer.surrogate.prior.recorded import Surfaces, sample_rows
 from optiformer.surrogate.surrogate import NetworkSurrogate
 
-#: Index of the kernel head that serves as the GP baseline.
-ONE_HEAD = (1,)
 #: Seed of the histories from which a GP's prior is learned; training never uses it.
 PRIOR_SEED = 10**12
 #: Histories of each batch from which it is learned; the share of recorded ones is that of the training.
@@ -48,7 +43,7 @@ def recorded_likelihood(
 ) -> dict[str, Array]:
     """Compare with GPs on recorded surfaces: negative log mass of held-out bins, in nats.
 
-    A GP is one kernel head with MAP hyperparameters; 1 % of its mass is uniform over the bins.
+    A GP is :func:`~optiformer.evaluation.baseline.baseline`.
 
     Args:
         checkpoint: The network.
@@ -73,29 +68,9 @@ def recorded_likelihood(
         found["n"].append(n)
         found["network"].append(bin_loss(encoding, mine, batch.targets[0].numpy()))
         for name, prior in priors.items():
-            mass = _gp_mass(encoding, prior, kinds, observed, candidates)
+            mass = baseline(encoding, prior, kinds, observed, candidates).probabilities()
             found[name].append(bin_loss(encoding, mass, batch.targets[0].numpy()))
     return {name: np.array(values) for name, values in found.items()}
-
-
-def baseline_history(
-    encoding: SurrogateConfig, kinds: Kinds, observed: Any, heads: tuple[int, ...] = ONE_HEAD
-) -> tuple[WarpedHistory, Coordinates]:
-    """Warped history of the baseline head, and the map from configurations to points."""
-    position, active, score, failed = observed
-    worked = position[~failed], active[~failed]
-    coordinates = Coordinates(kinds, encoding.choices, *worked)
-    return WarpedHistory.of(HEADS.of(heads), encoding.knee, coordinates(*worked), score[~failed]), coordinates
-
-
-def _gp_mass(encoding: SurrogateConfig, prior: GPPrior, kinds: Kinds, observed: Any, candidates: Any) -> Array:
-    """Masses of the bins under the baseline head, (q, bins)."""
-    warped, coordinates = baseline_history(encoding, kinds, observed)
-    mean, deviation = prior.solve(warped, kinds).predict(coordinates(*candidates))
-    head = dataclasses.replace(encoding, heads=ONE_HEAD)
-    uniform = np.full((len(mean), encoding.bins), 1 / encoding.bins)
-    weights = np.tile([0.01, 0.99], (len(mean), 1))
-    return Prediction(head, uniform, weights, mean, deviation).probabilities()
 
 
 def learned_prior(
@@ -136,4 +111,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

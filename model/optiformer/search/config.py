@@ -18,12 +18,12 @@ class ProposerConfig:
     Attributes:
         uniform: Number of candidates from a Sobol' sequence over the whole space.
         local: Number of candidates around, between and beyond the better trials.
-        refinements: Rounds of additional candidates around the best-scored ones, each at a quarter of the last scale.
+        refinements: Rounds of additional candidates around the best ones, each at a quarter of the last scale.
         refined: Candidates per refinement round.
         evaluations: Number of marginal-likelihood evaluations that fit the plain GP to the history
             (:mod:`optiformer.gp.fit`).
         ei_evaluations: Number of evaluations of ``gp-ei`` and its gradient when it is maximized over the numeric
-            parameters, starting from the best-scored candidates.
+            parameters, starting from the best candidates.
         acquisition: ``pi``, the probability of improvement under the network's prediction, or ``gp-ei``, the expected
             improvement under a plain GP (:mod:`optiformer.gp.expected_improvement`). Several, joined by ``+``,
             alternate from trial to trial.

@@ -29,7 +29,7 @@ from optiformer.surrogate.interface import ConditionedSurrogate, Surrogate
 from optiformer.surrogate.observed import Observed
 
 Config = dict[str, Any]
-#: Number of best-scored candidates that each refinement starts from, and its largest step.
+#: Number of best candidates that each refinement starts from, and its largest step.
 REFINED_FROM, FIRST_STEP = 6, 0.1
 #: Number of starts when ``gp-ei`` is maximized, and of levels above which an integer is treated as continuous.
 N_STARTS, MIN_CONTINUOUS_LEVELS = 4, 16

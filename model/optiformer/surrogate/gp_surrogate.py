@@ -41,7 +41,7 @@ class GPSurrogate:
         fitted_head: The one of ``heads`` that is fitted; the others take its hyperparameters, shifted by the
             differences of the priors, and only the head with the best leave-one-out density of the fitted trials is
             kept. By default each is fitted and kept.
-        max_trials: Maximum number of trials they see: the best, and the others evenly by rank.
+        max_trials: Maximum number of trials they see (:func:`~optiformer.surrogate.history.subsample`).
         encoding: Gives the score transform and the coordinates of categoricals.
     """
 

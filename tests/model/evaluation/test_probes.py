@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from optiformer.evaluation.probes import NAMES, probe
+from optiformer.evaluation.probes import NAMES, main, probe
 from optiformer.space.trial import Trial
 
 
@@ -38,3 +40,14 @@ def test_steps_around_the_best_do_both() -> None:
     found = probe(lambda trials, n, rng: configs(best(trials) + 0.05 * rng.standard_normal((n, 3))))
     assert 0.05 < found.exploitation < 0.4
     assert found.exploration == pytest.approx(0.05, abs=0.01)
+
+
+@pytest.mark.heavy
+def test_the_page_has_the_probes_of_the_shipped_networks(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "model" / "optiformer.md").read_text(encoding="utf-8")
+    main()
+    rows = re.findall(r"\| (`\S+`) \| (\S+) \| (\S+) \| \d+ \|", capsys.readouterr().out)
+    assert len(rows) == 4
+    for name, *numbers in rows:
+        (shown,) = re.findall(rf"\| {re.escape(name)} \| (0\.\d+) \| (0\.\d+) \|\n", page)
+        assert [float(cell) for cell in shown] == pytest.approx([float(cell) for cell in numbers], abs=0.03)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy.special import ndtr
 
+from optiformer.errors import command
 from optiformer.evaluation import likelihood as evaluation
 from optiformer.network_config import NetworkConfig
 from optiformer.surrogate.checkpoint import SurrogateCheckpoint, arrays
@@ -32,7 +34,9 @@ def test_an_ignorant_network_is_uniform_and_the_exact_gp_beats_it(ignorant: Surr
     found = evaluation.gp_likelihood(ignorant, n=20, functions=6, queries=8)
     assert found.network == pytest.approx(math.log(ENCODING.high - ENCODING.low), abs=1e-3)
     assert found.exact < found.network - 0.5
-    assert found.exact < found.fitted + 0.1
+    assert found.exact < min(found.fitted, found.gp_map) + 0.1
+    assert found.gp_map < found.network - 0.5
+    assert found.untrained != found.network
 
 
 def test_the_exact_gp_is_the_textbook_one() -> None:
@@ -52,7 +56,7 @@ def test_densities_are_of_the_squashed_score(ignorant: SurrogateCheckpoint) -> N
     rng = np.random.default_rng(1)
     x, lengthscale, n = rng.random((20, 2)), np.array([0.6, 0.9]), 12
     y = np.linalg.cholesky(evaluation.matern(x, x, lengthscale) + 1e-6 * np.eye(20)) @ rng.standard_normal(20)
-    found = evaluation._one(NetworkSurrogate(ignorant), x, y, n, lengthscale)[:, 1]
+    found = evaluation._one([NetworkSurrogate(ignorant)], x, y, n, lengthscale)[:, 1]
     best, gap = y[:n].min(), np.median(y[:n]) - y[:n].min()
     u = np.arcsinh((y[n:] - best) / gap / ENCODING.knee)
     mean, variance = evaluation._exact(x, y, n, lengthscale)
@@ -79,7 +83,7 @@ def test_on_the_mixed_prior_a_fitted_gp_beats_an_ignorant_network_on_long_histor
     found = evaluation.prior_likelihood(ignorant, functions=8, queries=16)
     assert all(entry.network == pytest.approx(math.log(ENCODING.bins), abs=1e-2) for entry in found)
     assert [entry.n for entry in found] == sorted(entry.n for entry in found)
-    assert found[-1].fitted < found[-1].network
+    assert max(found[-1].fitted, found[-1].gp_map) < found[-1].network
 
 
 def test_a_gp_s_masses_sum_to_one() -> None:
@@ -94,3 +98,13 @@ def test_an_ignorant_network_is_not_calibrated(ignorant: SurrogateCheckpoint) ->
     assert nominal.shape == observed.shape == (19,)
     assert (np.diff(observed) >= 0).all()
     assert np.abs(nominal - observed).max() > 0.1
+
+
+def test_a_folder_without_a_checkpoint_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command(lambda: evaluation.main([str(tmp_path)]))
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path} is no complete checkpoint")
+    with pytest.raises(SystemExit):
+        evaluation.main([])
+    assert "the following arguments are required: folder" in capsys.readouterr().err

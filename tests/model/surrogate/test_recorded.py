@@ -14,6 +14,7 @@ from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float,
 
 from optiformer.errors import ModelError
 from optiformer.network_config import NetworkConfig
+from optiformer.surrogate.checkpoint import default_checkpoint
 from optiformer.surrogate.config import FunctionPriorConfig, RecordedConfig, SurrogateConfig
 from optiformer.surrogate.prior.histories import sample_batch
 from optiformer.surrogate.prior.random_source import RandomSource
@@ -110,6 +111,8 @@ def test_a_group_can_be_excluded(surfaces: Surfaces) -> None:
     assert (kept.groups, left.groups) == (["forests"], ["linear"])
     kept, left = surfaces.split("")
     assert (len(kept), len(left)) == (2, 0)
+    with pytest.raises(ModelError, match="No recorded surface is of the group 'linaer', only of forests, linear"):
+        surfaces.split("linaer")
 
 
 def encoding(file: Path, left_out: str = "") -> SurrogateConfig:
@@ -158,6 +161,10 @@ def test_a_folder_is_packed_from_the_command_line(
     assert capsys.readouterr().out == f"{tmp_path / 'rows.safetensors'}: 2 surfaces.\n"
     with pytest.raises(ModelError, match=rf"has no recorded task of {N + 1} configurations; record more or"):
         main([str(folder), str(tmp_path / "none.safetensors"), "--rows", str(N + 1)])
+    (tmp_path / "svm").mkdir()
+    (tmp_path / "svm" / "rows.jsonl").write_text('{"learner": "svm"}\n{"config": {"ra')
+    with pytest.raises(ModelError, match=r"svm.rows\.jsonl is no recording .*; delete it and record it again"):
+        main([str(tmp_path), str(tmp_path / "none.safetensors")])
 
 
 def test_bad_files_are_refused_in_one_sentence(file: Path, tmp_path: Path) -> None:
@@ -168,5 +175,9 @@ def test_bad_files_are_refused_in_one_sentence(file: Path, tmp_path: Path) -> No
     (tmp_path / "torn.safetensors").write_bytes(file.read_bytes()[:300])
     with pytest.raises(ModelError, match=r"torn\.safetensors cannot be read .* record and pack them"):
         Surfaces.load(tmp_path / "torn.safetensors", COLUMNS)
+    with pytest.raises(ModelError, match=r"model\.safetensors holds no recorded surfaces; record and pack them"):
+        Surfaces.load(default_checkpoint() / "model.safetensors", COLUMNS)
+    with pytest.raises(ModelError, match=f"A history of 30 trials and 20 candidates needs 50 recorded rows, not {N}"):
+        sample_rows(RandomSource(0), Surfaces.load(file, COLUMNS), 1, 30, 20, noisy=0.0)
     with pytest.raises(ModelError, match="recorded needs both a file and a share above 0"):
         RecordedConfig(share=0.5)

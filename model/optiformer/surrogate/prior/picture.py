@@ -3,7 +3,8 @@ histories."""
 
 from __future__ import annotations
 
-import sys
+import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +68,16 @@ def _panels(images: list[Array], path: Path, points: list[Array] | None = None) 
     return path
 
 
-def main(folder: str) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Write all plots into a folder."""
+    parser = argparse.ArgumentParser(prog="python -m optiformer.surrogate.prior.picture", description=__doc__)
+    parser.add_argument("folder", type=Path, help="created if missing")
+    folder = parser.parse_args(arguments).folder
+    folder.mkdir(parents=True, exist_ok=True)
     for family in FAMILIES:
-        print(draw_family(family, Path(folder) / f"prior-{family}.png"))
-    print(draw_histories(Path(folder) / "prior-histories.png"))
+        print(draw_family(family, folder / f"prior-{family}.png"))
+    print(draw_histories(folder / "prior-histories.png"))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

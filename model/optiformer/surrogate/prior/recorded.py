@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from optiformer.errors import ModelError
+from optiformer.errors import ModelError, command
+from optiformer.settings import require
 from optiformer.surrogate.history import OUTLIER_RATIO
 from optiformer.surrogate.network.features import SlotKinds
 from optiformer.surrogate.prior.mixture import MAX_NOISE, output_warp
@@ -57,15 +58,16 @@ class Surfaces:
         """Read what :func:`pack` wrote.
 
         Raises:
-            ModelError: The file cannot be read, or its surfaces have more parameters than ``columns``.
+            ModelError: The file cannot be read or is not packed, or its surfaces have more parameters than ``columns``.
         """
         import safetensors
         from safetensors.numpy import load_file
 
         try:
-            content = load_file(path)
             with safetensors.safe_open(path, "np") as file:
-                labels = {name: json.loads(text) for name, text in file.metadata().items()}
+                labels = file.metadata() or {}
+            require("groups" in labels, f"{path} holds no recorded surfaces; record and pack them.")
+            content = load_file(path)
         except (OSError, safetensors.SafetensorError) as error:
             raise ModelError(f"The recorded surfaces {path} cannot be read ({error}); record and pack them.") from error
         widest = content["levels"].shape[1]
@@ -81,7 +83,8 @@ class Surfaces:
         kinds = SlotKinds(per_surface("present"), per_surface("categorical"), per_surface("levels").float())
         value = torch.as_tensor(content["value"], device=device).float()
         failed = value.isnan()
-        names, groups = labels["names"], [labels["groups"][i] for i in task]
+        names, groups = json.loads(labels["names"]), json.loads(labels["groups"])
+        groups = [groups[i] for i in task]
         position, active = per_surface("position").float(), per_surface("active")
         return cls(kinds, position, active, value.nan_to_num(0.0), failed, names, groups)
 
@@ -93,7 +96,15 @@ class Surfaces:
         return Surfaces(kinds, *tensors, [self.names[i] for i in numbers], [self.groups[i] for i in numbers])
 
     def split(self, group: str) -> tuple[Surfaces, Surfaces]:
-        """The surfaces outside a group of learners and those in it; ``mixed`` ones are in neither."""
+        """The surfaces outside a group of learners and those in it; ``mixed`` ones are in neither.
+
+        Raises:
+            ModelError: No surface belongs to the group.
+        """
+        known = sorted({*self.groups} - {"mixed"})
+        require(
+            not group or group in known, f"No recorded surface is of the group {group!r}, only of {', '.join(known)}."
+        )
         kept = [i for i, each in enumerate(self.groups) if each not in (group, *(["mixed"] if group else []))]
         left = [i for i, each in enumerate(self.groups) if each == group]
         device = torch.device("cpu")
@@ -149,7 +160,12 @@ def sample_rows(
         q: Candidates per history.
         noisy: Probability of observation noise.
         changed: Whether to augment surfaces: mirrored parameters, permuted choices, warped values.
+
+    Raises:
+        ModelError: The surfaces have too few rows.
     """
+    rows = surfaces.value.shape[1]
+    require(n + q <= rows, f"A history of {n} trials and {q} candidates needs {n + q} recorded rows, not {rows}.")
     chosen = surfaces.of(draw.integer(count, below=len(surfaces)))
     position = _mirrored(draw, chosen) if changed else chosen.position
     value = _standardised(chosen.value, chosen.failed)
@@ -211,6 +227,9 @@ def pack(folder: Path, path: Path, *, rows: int) -> int:
 
     A task has a surface for each score that is finite wherever any score is, and that has at least
     :data:`MIN_VALUES` distinct values.
+
+    Raises:
+        ModelError: The folder has no such task, or a damaged one.
     """
     from ConfigSpace import ConfigurationSpace
     from safetensors.numpy import save_file
@@ -221,7 +240,10 @@ def pack(folder: Path, path: Path, *, rows: int) -> int:
     tasks: list[dict[str, Any]] = []
     surfaces: list[tuple[int, str, np.ndarray[Any, Any]]] = []
     for file in sorted(folder.glob("*/*.jsonl")):
-        head, *lines = (json.loads(line) for line in file.read_text().splitlines())
+        try:
+            head, *lines = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
+        except ValueError as error:  # cut off, empty, or no JSON
+            raise ModelError(f"{file} is no recording ({error}); delete it and record it again.") from error
         if len(lines) < rows:
             continue
         space = UnitSpace(Space.from_configspace(ConfigurationSpace.from_serialized_dict(head["space"])))
@@ -259,6 +281,7 @@ def pack(folder: Path, path: Path, *, rows: int) -> int:
         "value": np.stack([value for _, _, value in surfaces]).astype(np.float32),
     }
     labels = {"groups": [task["group"] for task in tasks], "names": [name for _, name, _ in surfaces]}
+    path.parent.mkdir(parents=True, exist_ok=True)
     save_file(arrays, path, metadata={name: json.dumps(texts) for name, texts in labels.items()})
     return len(surfaces)
 
@@ -274,4 +297,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)
