@@ -57,7 +57,7 @@ def test_settings_reach_the_policy(tiny_checkpoint: Path) -> None:
         ({"checkpoint": "a", "train": "b"}, "not both"),
         ({"train": "nowhere.yaml"}, "cannot be read"),
         ({"temperature": "hot"}, "'temperature' must be a number"),
-        ({"top_p": 2.0}, "top_p must be"),
+        ({"top_p": 2.0}, "'top_p' must be"),
     ],
 )
 def test_wrong_settings_are_clear_errors(settings: dict[str, object], message: str, tiny_checkpoint: Path) -> None:

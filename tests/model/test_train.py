@@ -140,7 +140,7 @@ def test_impossible_settings_are_clear_errors(data: Path, tmp_path: Path) -> Non
             train(replace(RUN, train=replace(RUN.train, device="cuda")), data, tmp_path, progress=False)
     with pytest.raises(ModelError, match="fp16 needs a GPU"):
         train(replace(RUN, train=replace(RUN.train, device="cpu", precision="fp16")), data, tmp_path, progress=False)
-    with pytest.raises(ModelError, match="encoding must be one of seq, surrogate, not 'other'"):
+    with pytest.raises(ModelError, match="'encoding' must be one of seq, surrogate, not 'other'"):
         replace(RUN, encoding="other")
 
 

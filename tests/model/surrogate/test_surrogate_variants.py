@@ -200,11 +200,11 @@ def test_a_variant_has_a_hash_of_its_own_and_no_variant_the_old_one() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"attention": "sparse"}, "attention must be one of softmax, coeff"),
-        ({"norm": "none"}, "norm must be one of rmsnorm, layernorm"),
-        ({"feed_forward": "relu"}, "feed_forward must be one of swiglu, gelu"),
-        ({"dropout": 1.0}, "dropout must be a number of at least 0 and below 1, not 1.0"),
-        ({"masking": -0.1}, "masking must be a number of at least 0 and below 1, not -0.1"),
+        ({"attention": "sparse"}, "'attention' must be one of softmax, coeff"),
+        ({"norm": "none"}, "'norm' must be one of rmsnorm, layernorm"),
+        ({"feed_forward": "relu"}, "'feed_forward' must be one of swiglu, gelu"),
+        ({"dropout": 1.0}, "'dropout' must be a number of at least 0 and below 1, not 1.0"),
+        ({"masking": -0.1}, "'masking' must be a number of at least 0 and below 1, not -0.1"),
     ],
 )
 def test_unknown_variants_are_refused(settings: dict[str, object], message: str) -> None:
