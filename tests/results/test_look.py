@@ -90,6 +90,19 @@ def test_the_readme_says_what_the_primary_family_says() -> None:
     assert "that learning wins, rather than the search around it, is not shown" in readme
 
 
+def test_the_goals_missed_have_the_figures_of_the_primary_family() -> None:
+    page = (look.ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    words = {(track, rival, n): f"{one.mean:.2f}".lstrip("0") for track, rival, n, one, _, _ in look.primary()}
+    holm = {(track, rival, n): p for track, rival, n, *_, p in look.primary()}
+    prior = sorted(word for (_, rival, _), word in words.items() if rival == "gp-prior")
+    assert min(p for (_, rival, _), p in holm.items() if rival == "gp-prior") > 0.05
+    assert f"| ratios of {prior[0]} to {prior[-1]}, none significant after Holm's adjustment |" in page
+    first, second, third, fourth = (words[track, "tpe", n] for track in ("pools", "live") for n in (25, 50))
+    p = f"{holm['pools', 'tpe', 25]:.3f}".lstrip("0")
+    assert holm["pools", "tpe", 50] < 1e-4
+    assert f"| pools {first} (p {p}) and {second} (p < .0001); pipelines {third} and {fourth} |" in page
+
+
 def test_the_tables_show_every_rival(monkeypatch: pytest.MonkeyPatch) -> None:
     rivals = ["optiformer", "gp-prior", "gp-map", "optiformer:network=untrained", *look.CLASSICAL, "gp-optuna"]
 
