@@ -33,7 +33,7 @@ from optiformer.search.proposer import Proposer
 from optiformer.sequence.config import SamplingConfig
 from optiformer.settings import Range, convert, convert_field
 from optiformer.space.conditions import learn
-from optiformer.space.optuna_trials import Distributions, Reading, external, internal, value_of
+from optiformer.space.optuna_trials import Distributions, Reading, covering, external, internal, value_of
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 from optiformer.surrogate.checkpoint import NAME, SurrogateCheckpoint, default_checkpoint
@@ -259,12 +259,14 @@ class OptiFormerSampler(BaseSampler):
         """The trial whose configuration is likely the best under noise; ``study.best_trial`` is the luckiest one.
 
         A Gaussian process smooths the values, and repeats of a configuration are averaged
-        (:mod:`optiformer.search.best_guess`). Failed and pruned trials, infeasible ones, and those with a parameter
-        outside its current range are ignored. With fewer than five others it is the best observed one.
+        (:mod:`optiformer.search.best_guess`). Failed, pruned and infeasible trials are ignored, and those with a
+        category that there no longer is. With fewer than five others it is the best observed one.
 
         Raises:
             ModelError: The study has several objectives, or no complete (and feasible) trial.
         """
+        if not isinstance(study, Study):
+            raise ModelError(f"best_guess needs an Optuna study, not {reprlib.repr(study)}.")
         if len(study.directions) > 1:
             raise ModelError("best_guess needs a study with one objective; with several, see study.best_trials.")
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -272,7 +274,7 @@ class OptiFormerSampler(BaseSampler):
         if not complete:
             raise ModelError("The study has no complete and feasible trial, so there is no best guess yet.")
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        space = self.infer_relative_search_space(study, complete[-1])
+        space = {name: each for name, each in covering(complete).items() if not each.single()}
         configs = [internal(trial.params, space) for trial in complete]
         known = [(trial, config) for trial, config in zip(complete, configs, strict=True) if config]
         if not known:

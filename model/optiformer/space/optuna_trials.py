@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+)
 from optuna.trial import FrozenTrial, TrialState
 
 from optiformer.space.trial import Trial
@@ -62,6 +69,34 @@ def internal(params: Mapping[str, Any], space: Distributions) -> dict[str, Any]:
             return {}
         config[name] = int(number) if isinstance(distribution, CategoricalDistribution) else params[name]
     return config
+
+
+def covering(trials: Iterable[FrozenTrial]) -> Distributions:
+    """All parameters of these trials, each with a distribution that covers its ranges in all of them.
+
+    Of a parameter that changed its kind, scale or choices, it is the latest one.
+    """
+    space: Distributions = {}
+    for past in trials:
+        for name, latest in past.distributions.items():
+            space[name] = _hull(space.get(name, latest), latest)
+    return space
+
+
+def _hull(known: BaseDistribution, latest: BaseDistribution) -> BaseDistribution:
+    if known == latest:
+        return latest
+    try:
+        check_distribution_compatibility(known, latest)
+    except ValueError:
+        return latest
+    if isinstance(known, FloatDistribution) and isinstance(latest, FloatDistribution):
+        return FloatDistribution(min(known.low, latest.low), max(known.high, latest.high), log=latest.log)
+    if isinstance(known, IntDistribution) and isinstance(latest, IntDistribution):
+        low, high = min(known.low, latest.low), max(known.high, latest.high)
+        step = 1 if latest.log else math.gcd(known.step, latest.step, known.low - latest.low)
+        return IntDistribution(low, high, log=latest.log, step=step)
+    return latest
 
 
 def external(value: Any, distribution: BaseDistribution) -> Any:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 from tests.model.noisy_tables import COLLECTIONS, compare
 
 from optiformer import ModelError, OptiFormerSampler
 from optiformer.search import best_guess as module
 from optiformer.search.best_guess import MIN_TRIALS, best_guess
+from optiformer.space.optuna_trials import covering
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
 
@@ -74,9 +75,8 @@ def test_repeats_of_a_configuration_are_averaged() -> None:
 
 
 def test_failed_pruned_infeasible_and_foreign_trials_are_ignored(sampler: OptiFormerSampler) -> None:
-    wide = {"x": FloatDistribution(0, 9)}
     study = study_of(
-        create_trial(params={"x": 5.0}, distributions=wide, value=-9.0),
+        create_trial(params={"x": "a"}, distributions={"x": CategoricalDistribution("ab")}, value=-9.0),
         at(0.11, None, state=TrialState.FAIL),
         at(0.12, None, state=TrialState.PRUNED, intermediate_values={0: -9.0}),
         at(0.13, -9.0, constraints={"late": 1.0}),
@@ -109,6 +109,34 @@ def test_of_few_trials_it_is_the_observed_best(sampler: OptiFormerSampler) -> No
     assert sampler.best_guess(same).value == 1.0
 
 
+@pytest.mark.parametrize("last", [0.0, 0.95])
+def test_trials_count_wherever_a_parameters_range_was(sampler: OptiFormerSampler, last: float) -> None:
+    rng, trials = np.random.default_rng(0), []
+    for a in (*rng.random(30).tolist(), last):
+        b, n = float(rng.uniform(a, 1)), int(rng.integers(1, 9))
+        ranges = {"a": FloatDistribution(0, 1), "b": FloatDistribution(a, 1), "n": IntDistribution(1, n)}
+        value = (a - 0.2) ** 2 + (b - 0.5) ** 2
+        trials.append(create_trial(params={"a": a, "b": b, "n": 1}, distributions=ranges, value=value))
+    study = study_of(*trials)
+    assert sampler.best_guess(study) == study.best_trial
+
+
+def test_a_covering_distribution_has_every_value_of_the_trials() -> None:
+    def covered(*ranges: BaseDistribution) -> BaseDistribution:
+        given = [(one, one.choices[0] if isinstance(one, CategoricalDistribution) else one.low) for one in ranges]  # type: ignore[attr-defined]
+        trials = [create_trial(params={"x": value}, distributions={"x": one}, value=0.0) for one, value in given]
+        return covering(trials)["x"]
+
+    assert covered(FloatDistribution(0, 1, step=0.5), FloatDistribution(0, 1, step=0.5)).step == 0.5  # type: ignore[attr-defined]
+    assert covered(FloatDistribution(0, 1, step=0.5), FloatDistribution(0.2, 3)) == FloatDistribution(0, 3)
+    assert covered(FloatDistribution(1, 2, log=True), FloatDistribution(0.5, 1, log=True)) == FloatDistribution(
+        0.5, 2, log=True
+    )
+    assert covered(IntDistribution(4, 8, step=4), IntDistribution(2, 6, step=2)) == IntDistribution(2, 8, step=2)
+    assert covered(FloatDistribution(1, 2), FloatDistribution(1, 3, log=True)) == FloatDistribution(1, 3, log=True)
+    assert covered(CategoricalDistribution("ab"), CategoricalDistribution("bc")) == CategoricalDistribution("bc")
+
+
 def test_equal_values_are_taken_and_long_histories_subsampled(monkeypatch: pytest.MonkeyPatch) -> None:
     space = Space.from_optuna(RANGES)
     assert best_guess(space, [Trial({"x": 0.1 * i}, 1.0) for i in range(9)]) in range(9)
@@ -121,6 +149,8 @@ def test_what_has_no_best_guess_says_why(sampler: OptiFormerSampler) -> None:
     several = optuna.create_study(directions=["minimize", "maximize"])
     with pytest.raises(ModelError, match="best_guess needs a study with one objective; with several"):
         sampler.best_guess(several)
+    with pytest.raises(ModelError, match="best_guess needs an Optuna study, not 3"):
+        sampler.best_guess(3)  # type: ignore[arg-type]
     for study in (
         study_of(),
         study_of(at(0.1, None, state=TrialState.FAIL), at(0.2, None, state=TrialState.PRUNED)),
