@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 from typing import TYPE_CHECKING
 
+from optibench.errors import HarnessError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -15,11 +17,15 @@ def optimizers(pattern: str = "*") -> pd.DataFrame:
     Returns:
         ``name``, ``summary``, ``conditional``, ``batch``, ``multi_fidelity``, ``objectives``, ``constraints``, and
         ``missing``: what is not installed.
+
+    Raises:
+        HarnessError: The pattern is no text.
     """
     import pandas as pd
 
     from optibench_optimizers import entries
 
+    _refuse_other_than_text(pattern)
     able = ("conditional", "batch", "multi_fidelity", "objectives", "constraints")
     rows = [
         (one.name, one.summary, *(getattr(one.capabilities, name) for name in able), "; ".join(one.problems()))
@@ -37,11 +43,13 @@ def tasks(pattern: str = "*") -> pd.DataFrame:
 
     Raises:
         BenchmarkError: No task or suite has that name.
+        HarnessError: The pattern is no text.
     """
     import pandas as pd
 
     from optibench_benchmarks import families, look_up
 
+    _refuse_other_than_text(pattern)
     names, missing = look_up([pattern])
     known = families()
     rows = []
@@ -49,3 +57,8 @@ def tasks(pattern: str = "*") -> pd.DataFrame:
         family = known[name.partition("/")[0]]
         rows.append((name, family.prefix, family.summary, missing.get(name, "")))
     return pd.DataFrame(rows, columns=["name", "family", "summary", "missing"])
+
+
+def _refuse_other_than_text(pattern: str) -> None:
+    if not isinstance(pattern, str):
+        raise HarnessError(f"A pattern is a name or a glob such as 'tpe*', not {pattern!r}.")

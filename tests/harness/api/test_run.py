@@ -133,6 +133,9 @@ def test_listings_say_what_there_is() -> None:
         assert found.loc[found["family"] == "yahpo"].shape[0] > 0  # here, or with what is missing
     with pytest.raises(ob.BenchmarkError, match="Unknown benchmark 'sythetic/x'"):
         ob.tasks("sythetic/x")
+    for listing in (ob.optimizers, ob.tasks):
+        with pytest.raises(ob.HarnessError, match=r"^A pattern is a name or a glob such as 'tpe\*', not 3\.$"):
+            listing(3)  # type: ignore[arg-type]
 
 
 SLOW = """
