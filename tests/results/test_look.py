@@ -91,7 +91,7 @@ def test_the_readme_says_what_the_primary_family_says() -> None:
 
 
 def test_the_goals_missed_have_the_figures_of_the_primary_family() -> None:
-    page = (look.ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    page = look.LOOK.page.read_text(encoding="utf-8")
     words = {(track, rival, n): f"{one.mean:.2f}".lstrip("0") for track, rival, n, one, _, _ in look.primary()}
     holm = {(track, rival, n): p for track, rival, n, *_, p in look.primary()}
     prior = sorted(word for (_, rival, _), word in words.items() if rival == "gp-prior")
