@@ -260,7 +260,7 @@ class OptiFormerSampler(BaseSampler):
 
         A Gaussian process smooths the values, and repeats of a configuration are averaged
         (:mod:`optiformer.search.best_guess`). Failed, pruned and infeasible trials are ignored, and those with a
-        category that there no longer is. With fewer than five others it is the best observed one.
+        category that no longer exists. With fewer than five others it is the best observed one.
 
         Raises:
             ModelError: The study has several objectives, or no complete (and feasible) trial.

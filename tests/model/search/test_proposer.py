@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,29 +11,18 @@ import numpy as np
 import pytest
 import torch
 from ConfigSpace import (
-    AndConjunction,
-    Categorical,
     ConfigurationSpace,
-    EqualsCondition,
-    Float,
-    GreaterThanCondition,
-    InCondition,
-    Integer,
-    LessThanCondition,
-    NotEqualsCondition,
-    OrConjunction,
-    OrdinalHyperparameter,
 )
 from ConfigSpace.util import check_configuration
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.model.search.spaces import SPACES, branches, choices, flat, nested, observed
 
 from optibench_optimizers.adapters.optiformer import OptiFormer, fingerprint
 from optibench_optimizers.base import Observation, OptimizerError
 from optibench_optimizers.spaces import SearchSpace
-from optiformer.errors import ModelError
 from optiformer.network_config import NetworkConfig
-from optiformer.search.config import PRESETS, ProposerConfig, with_settings
+from optiformer.search.config import ProposerConfig
 from optiformer.search.proposer import MIN_CONTINUOUS_LEVELS, Proposer
 from optiformer.space.space import Space
 from optiformer.space.trial import Trial
@@ -55,45 +44,6 @@ def network(request: pytest.FixtureRequest) -> NetworkSurrogate:
     with torch.no_grad():
         made.head.weight.mul_(30)  # confident predictions, if wrong
     return NetworkSurrogate(SurrogateCheckpoint(arrays(made.state_dict()), encoding, NETWORK, {}))
-
-
-def nested() -> ConfigurationSpace:
-    space = ConfigurationSpace()
-    kind = Categorical("kind", ["a", "b", "c"])
-    size = OrdinalHyperparameter("size", [1, 2, 4, 8])
-    depth, rate = Integer("depth", (1, 9)), Float("rate", (1e-4, 1.0), log=True)
-    count, momentum, extra = Integer("count", (1, 500), log=True), Float("momentum", (0.0, 1.0)), Float("extra", (0, 1))
-    space.add(kind, size, depth, rate, count, momentum, extra)
-    space.add(
-        InCondition(depth, kind, ["a", "c"]),
-        NotEqualsCondition(rate, kind, "b"),
-        AndConjunction(EqualsCondition(momentum, kind, "a"), GreaterThanCondition(momentum, depth, 4)),
-        OrConjunction(LessThanCondition(extra, count, 20), EqualsCondition(extra, kind, "b")),
-    )
-    return space
-
-
-def flat(d: int) -> ConfigurationSpace:
-    return ConfigurationSpace({f"x{i}": (0.0, 1.0) for i in range(d)})
-
-
-def choices() -> ConfigurationSpace:
-    return ConfigurationSpace({"many": [f"v{i}" for i in range(30)], "few": ["p", "q"], "n": (1, 4), "fixed": 3})
-
-
-SPACES: dict[str, Callable[[], ConfigurationSpace]] = {
-    "nested": nested,
-    "line": lambda: flat(1),
-    "twenty": lambda: flat(20),
-    "choices": choices,
-}
-
-
-def observed(space: ConfigurationSpace, n: int, seed: int = 0) -> list[Trial]:
-    unit = UnitSpace(Space.from_configspace(space))
-    rng = np.random.default_rng(seed)
-    positions = unit.snap(rng.random((n, len(unit))))
-    return [Trial(unit.config(p), float(((p - 0.3) ** 2).sum())) for p in positions]
 
 
 def make(
@@ -271,22 +221,6 @@ def test_forbidden_configurations_are_not_proposed(network: NetworkSurrogate) ->
         assert config["x0"] > 0.8
 
 
-def test_presets_are_ordered_by_effort_and_wrong_settings_refused() -> None:
-    efforts = [
-        (p.uniform + p.local + p.refinements * p.refined) / (1 + 100 * p.batch_fraction) for p in PRESETS.values()
-    ]
-    assert efforts == sorted(efforts)
-    assert list(PRESETS) == ["fast", "default", "thorough"]
-    with pytest.raises(ModelError, match="there is fast, default, thorough"):
-        with_settings("slow")
-    with pytest.raises(ModelError, match="Setting 'temperature' must be a number above 0"):
-        with_settings("fast", temperature=0.0)
-    with pytest.raises(ModelError, match="Unknown acquisition"):
-        with_settings("fast", acquisition="ucb")
-    with pytest.raises(ModelError, match="'batch_fraction' must be a number from 0 to 1, not 3"):
-        with_settings("fast", batch_fraction=3)
-
-
 def test_the_adapter_repeats_itself_when_replayed_and_names_wrong_settings(
     network: NetworkSurrogate, tmp_path: Path
 ) -> None:
@@ -382,15 +316,6 @@ def test_the_network_guides_the_search_of_a_stepped_surface_from_the_start(netwo
         trials = [rounded(trial, step) for trial in observed(flat(2), n)]
         ask = ask_state(proposer, trials)
         assert (ask.acquisitions == ("pi",) and not ask.screens) == guides
-
-
-def branches() -> ConfigurationSpace:
-    space = ConfigurationSpace()
-    kind, other = Categorical("kind", list("abcde")), Categorical("other", list("uvwxyz"))
-    parts = [Float(f"x{name}", (0.0, 1.0)) for name in "abcde"]
-    space.add(kind, other, *parts)
-    space.add(*(EqualsCondition(part, kind, name) for part, name in zip(parts, "abcde", strict=True)))
-    return space
 
 
 def test_each_branch_is_tried_once_before_any_other_choice_matters(network: NetworkSurrogate) -> None:
